@@ -1,0 +1,390 @@
+"""One job and its future, in one object.
+
+Theory of operation
+-------------------
+`concurrent.futures.Future` builds a ``Condition`` for each job, which costs more than all the rest of a submit.
+Here everything that only a waiter needs is made by the first waiter, and found by whoever settles:
+
+* **Settling** is done once, by whoever took the job out of its place (see `machinery.queue`). It writes the
+  result, then ``outcome``, then ``_state``, and only then looks for waiters. A **waiter** leaves its lock or
+  callback first and then looks at ``_state``. So one of them always sees the other. A callback is run by
+  whoever takes it out of the list, which is one atomic step: never twice, never not at all.
+* **The standard library's own waiters** (`concurrent.futures.wait`, `as_completed`) hold ``_condition`` while
+  they read ``_state`` and add themselves to ``_waiters``; if they read "pending" they must be told, and if they
+  read "finished" they must not. So once a condition exists, ``_state`` changes under it. The one race left
+  is a condition made between the settler's look for one and its write to ``_state``; the maker sees ``outcome`` set
+  by then and waits for the write before it hands the condition out.
+"""
+
+from __future__ import annotations
+
+import _thread
+import logging
+import threading
+from collections.abc import Callable, Generator
+from concurrent.futures import Future, InvalidStateError
+from concurrent.futures._base import CANCELLED, CANCELLED_AND_NOTIFIED, FINISHED, PENDING, RUNNING
+from contextvars import Context
+from time import monotonic
+from typing import Any, Generic, Protocol, TypeVar
+
+from steadypool.machinery.unseen import Unseen
+from steadypool.words.options import TaskOptions, task_name
+from steadypool.words.states import NEVER_LOOKED_AT, Outcome
+
+T = TypeVar("T")
+DONE = frozenset({CANCELLED, CANCELLED_AND_NOTIFIED, FINISHED})
+Callback = Callable[["JobFuture[Any]"], object]
+
+
+class Owner(Protocol):
+    """What a future asks of the pool it belongs to."""
+
+    name: str
+
+    def cancel(self, job: JobFuture[Any], running: bool) -> bool:
+        """Cancel the job; see `JobFuture.cancel`."""
+
+    def begin_wait(self, job: JobFuture[Any]) -> object:
+        """The calling thread is about to wait for *job*. The answer goes to `end_wait`.
+
+        Raises:
+            WouldDeadlock: if that wait could never end.
+            PoolClosed: in a forked child, where no worker exists that could ever finish the job.
+        """
+
+    def end_wait(self, waiting: object) -> None:
+        """The wait is over."""
+
+    def expect_wait(self) -> None:
+        """The calling thread will wait in a way that does not come by here: count it as waiting from now on."""
+
+
+class JobFuture(Future[T], Generic[T]):
+    """The future of one job: a `concurrent.futures.Future` that can also be awaited.
+
+    Attributes:
+        outcome: the `Outcome`, or ``None`` while the job has not ended.
+        attempts: how many times it was started so far.
+    """
+
+    # Names with an underscore belong to Steadypool's own modules. Defaults live in the class: a job that needs no
+    # more than them pays for no more.
+    outcome: Outcome | None = None
+    attempts: int = 0
+    _state: str = PENDING
+    _result: Any = None
+    _exception: BaseException | None = None
+    _made_condition: threading.Condition | None = None
+    _sleepers: list[_thread.LockType] | None = None
+    _callbacks: list[Callback] | None = None
+    _unseen: Unseen | None = None
+    _has_room = True
+    _worker: Any = None
+    _began = 0.0
+    """When the present attempt began; seconds of `time.monotonic`."""
+    _attempt_ends: float | None = None
+    _total_ends: float | None = None
+    _told: str | None = None
+    """Why the present attempt was told to stop."""
+    _stop_event: threading.Event | None = None
+    _pending_error: BaseException | None = None
+    """What the attempt that was told to stop counts as, if it does not return."""
+    _last_error: BaseException | None = None
+    _entry: Any = None
+    """Its place on the agenda: the retry it waits for."""
+    _alarm: Any = None
+    """Its total time limit on the agenda."""
+    _announcement: Any = None
+    _pristine_context: Any = None
+    """The submitter's context, while attempts run in copies of it."""
+    _job_context: Any = None
+    _progress: tuple[float, float | None] | None = None
+
+    def __init__(
+        self,
+        owner: Owner,
+        options: TaskOptions,
+        fn: Callable[..., T],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        context: Context | None,
+        submitted: float,
+        number: int,
+    ) -> None:
+        # Not calling Future.__init__ is the point: it would make the Condition.
+        self._owner = owner
+        self._options = options
+        self._fn: Any = fn
+        self._args: Any = args
+        self._kwargs: Any = kwargs
+        self._context = context
+        self._submitted = submitted
+        self._number = number
+
+    # -- what the caller sees
+
+    @property
+    def job_id(self) -> str:
+        """The job's id: the ``id`` option, or the pool's name and a number."""
+        return self._options.id or f"{self._owner.name}-{self._number + 1}"
+
+    def result(self, timeout: float | None = None) -> T:
+        """Return the job's result, waiting up to *timeout* seconds for it (``None``: without limit).
+
+        Raises:
+            TimeoutError: the job had not ended by then; it goes on.
+            JobTimeout, JobCancelled, JobExit, WorkerCrashed: as the outcome says.
+            Exception: what the job raised.
+        """
+        if self._state is FINISHED and self._exception is None:
+            return self._result  # type: ignore[no-any-return]
+        self._wait(timeout)
+        self._look()
+        try:
+            if self._exception is not None:
+                raise self._exception
+            return self._result  # type: ignore[no-any-return]
+        finally:
+            # Or the traceback would hold this frame, and the frame the future.
+            self = None  # type: ignore[assignment]
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Return what the job raised, or ``None``, waiting up to *timeout* seconds.
+
+        Raises:
+            TimeoutError: the job had not ended by then.
+            JobCancelled: it was cancelled before it started.
+        """
+        self._wait(timeout)
+        self._look()
+        if self._state is CANCELLED_AND_NOTIFIED and self._exception is not None:
+            try:
+                raise self._exception
+            finally:
+                self = None  # type: ignore[assignment]
+        return self._exception
+
+    def cancel(self, *, running: bool = False) -> bool:
+        """Cancel the job if it has not started; with *running*, also tell one that has started to stop.
+
+        A running job learns of it from `current_job`, and has the pool's ``cancel_grace`` to end. What it
+        returns in that time still counts; after it the future gives `JobCancelled`.
+
+        Returns:
+            Whether the job was cancelled (or, with *running*, told to stop).
+        """
+        if self._state in DONE:
+            return self.cancelled()
+        return self._owner.cancel(self, running)
+
+    def cancelled(self) -> bool:
+        """Whether the job ended without having started."""
+        return self._state is CANCELLED_AND_NOTIFIED
+
+    def running(self) -> bool:
+        """Whether an attempt is running now."""
+        return self._state is RUNNING
+
+    def done(self) -> bool:
+        """Whether the job has its outcome."""
+        return self._state in DONE
+
+    def add_done_callback(self, fn: Callback) -> None:
+        """Call *fn* with this future once the job has ended; at once if it has.
+
+        It runs on the thread that ends the job. What it raises is logged, as the standard library does.
+        """
+        self.__dict__.setdefault("_callbacks", [])
+        callbacks = self._callbacks
+        assert callbacks is not None
+        callbacks.append(fn)
+        if self._state in DONE:
+            self._run_callbacks()
+
+    def __await__(self) -> Generator[Any, None, T]:
+        """Wait for the result on the running loop, whichever that is. Giving up the wait leaves the job alone."""
+        if self._state not in DONE:
+            yield from self._wait_on_loop()
+        return self.result()
+
+    def __repr__(self) -> str:
+        how = self.outcome.value if self.outcome is not None else self._state.lower()
+        name = "" if self._fn is None else f" {self._task_name}"
+        return f"<{type(self).__name__} {self.job_id}{name} {how}>"
+
+    @property
+    def _task_name(self) -> str:
+        return self._options.name or ("?" if self._fn is None else task_name(self._fn))
+
+    # -- waiting
+
+    def _wait(self, timeout: float | None) -> None:
+        """Return once the job has ended, or raise `TimeoutError`."""
+        if self._state in DONE:
+            return
+        waiting = self._owner.begin_wait(self)
+        try:
+            if not self._sleep(timeout):
+                raise TimeoutError(f"job {self.job_id} has not ended within {timeout} seconds; it goes on")
+        finally:
+            self._owner.end_wait(waiting)
+
+    def _sleep(self, timeout: float | None) -> bool:
+        sleeper = _thread.allocate_lock()
+        sleeper.acquire()
+        self.__dict__.setdefault("_sleepers", [])
+        sleepers = self._sleepers
+        assert sleepers is not None
+        sleepers.append(sleeper)
+        if self._state in DONE:
+            return True
+        seconds = -1.0 if timeout is None else min(max(timeout, 0.0), threading.TIMEOUT_MAX)
+        if sleeper.acquire(timeout=seconds):
+            return True
+        try:
+            sleepers.remove(sleeper)
+        except ValueError:
+            return True
+        return self._state in DONE
+
+    def _wait_on_loop(self) -> Generator[Any, None, None]:
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        waiter = loop.create_future()
+
+        def on_loop() -> None:
+            if not waiter.done():
+                waiter.set_result(None)
+
+        def wake(_: JobFuture[Any]) -> None:
+            try:
+                loop.call_soon_threadsafe(on_loop)
+            except RuntimeError:
+                # The loop was closed with the waiting task: nobody is left to be told.
+                if not loop.is_closed():
+                    raise
+
+        self.add_done_callback(wake)
+        try:
+            yield from waiter
+        finally:
+            self._remove_callback(wake)
+
+    def _remove_callback(self, fn: Callback) -> None:
+        callbacks = self._callbacks
+        if callbacks is not None and fn in callbacks:
+            try:
+                callbacks.remove(fn)
+            except ValueError:
+                return  # taken to be run meanwhile
+
+    # -- settling
+
+    def _settle(self, outcome: Outcome, result: Any, error: BaseException | None, *, started: bool = True) -> None:
+        """Record the end and wake whoever waits; callbacks are left to `_run_callbacks`.
+
+        Only for whoever has taken the job out of its place.
+        """
+        self._result = result
+        self._exception = error
+        if outcome in NEVER_LOOKED_AT and error is not None:
+            self._unseen = Unseen(self.job_id, self._task_name, error)
+        # As in the standard library, a future that is kept does not keep what the job was made of.
+        self._fn = self._args = self._kwargs = self._context = self._pristine_context = None
+        self._last_error = self._pending_error = None
+        self.outcome = outcome
+        self._publish(FINISHED if started else CANCELLED_AND_NOTIFIED)
+
+    def _publish(self, state: str) -> None:
+        condition = self._made_condition
+        if condition is None:
+            self._state = state
+        else:
+            self._publish_under(condition, state)
+        if self._sleepers is not None:
+            self._wake_sleepers()
+
+    def _publish_under(self, condition: threading.Condition, state: str) -> None:
+        with condition:
+            self._state = state
+            for waiter in self._waiters:
+                if state is CANCELLED_AND_NOTIFIED:
+                    waiter.add_cancelled(self)
+                elif self._exception is not None:
+                    waiter.add_exception(self)
+                else:
+                    waiter.add_result(self)
+            condition.notify_all()
+
+    def _wake_sleepers(self) -> None:
+        sleepers = self._sleepers
+        assert sleepers is not None
+        while sleepers:
+            try:
+                sleeper = sleepers.pop()
+            except IndexError:
+                return  # timed out and took itself away
+            sleeper.release()
+
+    def _run_callbacks(self) -> None:
+        callbacks = self._callbacks
+        while callbacks:
+            try:
+                callback = callbacks.pop(0)
+            except IndexError:
+                return  # another thread has taken the last one
+            try:
+                callback(self)
+            except Exception:
+                logging.getLogger("concurrent.futures").exception("exception calling callback for %r", self)
+
+    def _look(self) -> None:
+        """Somebody has seen the failure: it need not be reported when the future is freed."""
+        if self._unseen is not None:
+            self._unseen.seen = True
+
+    # -- the standard library's waiters
+
+    @property
+    def _condition(self) -> threading.Condition:  # type: ignore[override]
+        if self._state not in DONE:
+            self._owner.expect_wait()
+        if self._made_condition is None:
+            self.__dict__.setdefault("_made_condition", threading.Condition())
+        condition = self._made_condition
+        assert condition is not None
+        if self.outcome is not None and self._state not in DONE:
+            self._sleep(None)  # the settler is between the two writes: see the top of this file
+        return condition
+
+    @property
+    def _waiters(self) -> list[Any]:  # type: ignore[override]
+        waiters: list[Any] = self.__dict__.setdefault("_standard_waiters", [])
+        return waiters
+
+    def set_running_or_notify_cancel(self) -> bool:
+        """Not for callers: the pool moves its own jobs."""
+        raise InvalidStateError("a JobFuture is settled by its pool alone")
+
+    def set_result(self, result: T) -> None:
+        """Not for callers: the pool settles its own jobs."""
+        raise InvalidStateError("a JobFuture is settled by its pool alone")
+
+    def set_exception(self, exception: BaseException | None) -> None:
+        """Not for callers: the pool settles its own jobs."""
+        raise InvalidStateError("a JobFuture is settled by its pool alone")
+
+    # -- for the pools
+
+    def _waited(self) -> float:
+        return monotonic() - self._submitted
+
+    def _tell(self, cause: str) -> None:
+        """Tell the running attempt to stop. The first cause stays. The caller holds the pool's lock."""
+        if self._told is None:
+            self._told = cause
+        event = self._stop_event
+        if event is not None:
+            event.set()

@@ -1,0 +1,109 @@
+"""The error ledger: failures grouped by what failed and where. Bounded, whatever fails."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import traceback
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+
+from steadypool.words.reports import ErrorGroup
+
+MAX_GROUPS = 200
+"""The group that was seen longest ago makes room for a new one."""
+MAX_JOB_IDS = 10
+MAX_TEXT = 20_000
+"""Characters of traceback kept for a group."""
+
+Key = tuple[str, str, str]
+
+
+@dataclass
+class _Group:
+    text: str
+    message: str
+    first_seen: float
+    last_seen: float = 0.0
+    count: int = 0
+    job_ids: deque[str] = field(default_factory=lambda: deque(maxlen=MAX_JOB_IDS))
+
+
+class Ledger:
+    """Counts failures. Any thread may call any method."""
+
+    def __init__(self) -> None:
+        self._groups: OrderedDict[Key, _Group] = OrderedDict()
+        # Reentrant: formatting runs code of the user's (``__str__``), which may fail a job of its own.
+        self._lock = threading.RLock()
+
+    def add(self, job_id: str, task: str, error: BaseException) -> None:
+        """Count one failed job."""
+        key = (task, type_name(error), where_raised(error))
+        with self._lock:
+            group = self._groups.get(key)
+            if group is None:
+                group = self._groups[key] = _Group(traceback_text(error), first_line(error), time.time())
+                if len(self._groups) > MAX_GROUPS:
+                    self._groups.popitem(last=False)
+            self._groups.move_to_end(key)
+            group.count += 1
+            group.last_seen = time.time()
+            group.job_ids.append(job_id)
+
+    def groups(self) -> tuple[ErrorGroup, ...]:
+        """The groups, the most frequent first."""
+        with self._lock:
+            rows = [
+                ErrorGroup(*key, g.count, g.first_seen, g.last_seen, g.text, tuple(g.job_ids), g.message)
+                for key, g in self._groups.items()
+            ]
+        return tuple(sorted(rows, key=lambda row: -row.count))
+
+
+def type_name(error: BaseException) -> str:
+    """``module.Class``, without the module for built-in ones; the original's for one that stands in for it."""
+    stands_for = getattr(error, "type_name", None)
+    if isinstance(stands_for, str) and stands_for:
+        return stands_for
+    cls = type(error)
+    return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+
+
+def where_raised(error: BaseException) -> str:
+    """``file:line in function`` of the line that raised, or of the stack that the error carries."""
+    known = getattr(error, "steadypool_where", None)
+    if isinstance(known, str):
+        return known
+    trace = error.__traceback__
+    if trace is None:
+        return ""
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    code = trace.tb_frame.f_code
+    return place(code.co_filename, trace.tb_lineno, code.co_name)
+
+
+def place(filename: str, line: int | None, function: str) -> str:
+    """How a place in the code is written in reports; the file's last two parts are enough to find it."""
+    short = os.sep.join(filename.split(os.sep)[-2:])
+    return f"{short}:{line} in {function}"
+
+
+def first_line(error: BaseException) -> str:
+    """The message's first line, shortened. Never raises, though ``__str__`` may."""
+    try:
+        text = str(error.args[0]) if isinstance(error, TimeoutError) and error.args else str(error)
+    except Exception as broken:
+        text = f"<str() of the exception raised {type(broken).__name__}>"
+    return text.split("\n", 1)[0][:300]
+
+
+def traceback_text(error: BaseException) -> str:
+    """The whole traceback as text, bounded. Never raises, though the exception's own methods may."""
+    try:
+        text = "".join(traceback.format_exception(error))
+    except Exception as broken:
+        text = f"{type_name(error)}: <formatting the exception raised {type(broken).__name__}>"
+    return text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT // 2]}\n...\n{text[-MAX_TEXT // 2 :]}"

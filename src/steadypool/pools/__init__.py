@@ -1,0 +1,1 @@
+"""Floor 4, the pools: three drivers of one contract. Only here do rules meet machinery."""

@@ -1,0 +1,78 @@
+"""A pool's books, read out: `PoolStats` and the `DrainReport`."""
+
+from __future__ import annotations
+
+import reprlib
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from steadypool.machinery.future import JobFuture
+from steadypool.words.reports import DrainReport, InterruptedJob, PoolStats, UnfinishedJob
+
+if TYPE_CHECKING:
+    from steadypool.pools.core import Core
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = 80
+
+
+def arguments_text(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    """The arguments as they would stand in a call, shortened. Never raises, though a ``__repr__`` may."""
+    try:
+        parts = [_short.repr(arg) for arg in args[:10]]
+        parts += ["..."] if len(args) > 10 else []
+        parts += [f"{name}={_short.repr(value)}" for name, value in list(kwargs.items())[:10]]
+    except Exception as broken:
+        return f"(<repr() of an argument raised {type(broken).__name__}>)"
+    return f"({', '.join(parts)})"
+
+
+def unfinished_row(job: JobFuture[Any]) -> UnfinishedJob:
+    """The report's row of a job that never started."""
+    return UnfinishedJob(job.job_id, job._task_name, arguments_text(job._args, job._kwargs), job._waited())
+
+
+def interrupted_row(job: JobFuture[Any], ran: float) -> InterruptedJob:
+    """The report's row of a job that had started; *ran* is how long its last attempt has, in seconds."""
+    return InterruptedJob(job.job_id, job._task_name, job.attempts, ran)
+
+
+def read_stats(core: Core) -> PoolStats:
+    """The books now. What is read later can only have grown: outcomes first, accepted last, waiting is the rest."""
+    with core.lock:
+        outcomes = core.outcomes()
+        retrying = core.retrying
+        running = len(core.held_jobs())
+        workers = core.worker_facts()
+        accepted = core.accepted()
+        waiting = accepted - sum(outcomes.values()) - running - retrying
+        return PoolStats(
+            name=core.name,
+            state=core.state,
+            accepted=accepted,
+            waiting=waiting,
+            running=running,
+            retrying=retrying,
+            rejected=core.rejected,
+            retries=core.retries,
+            max_workers=core.max_workers,
+            queue_size=core.queue.size,
+            sink_errors=core.sink_errors,
+            **{outcome.value: count for outcome, count in outcomes.items()},  # type: ignore[arg-type]
+            **workers,
+        )
+
+
+def close_books(core: Core, *, on_time: bool) -> DrainReport:
+    """The report of a pool that has just been closed. The lock is held."""
+    return DrainReport(
+        name=core.name,
+        state=core.state,
+        elapsed=monotonic() - core.drain_began,
+        on_time=on_time,
+        stats=read_stats(core),
+        unfinished=tuple(core.returned),
+        interrupted=tuple(core.interrupted),
+        stuck=core.stuck_rows(),
+        errors=core.ledger.groups(),
+    )

@@ -1,0 +1,75 @@
+"""From asyncio into a pool of threads or processes: ``await pool.run(fn, ...)``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from steadypool.machinery.future import JobFuture
+from steadypool.words.options import TaskOptions
+
+if TYPE_CHECKING:
+    from steadypool.pools.contract import PoolContract
+
+R = TypeVar("R")
+
+
+class LoopGate:
+    """A gate (see `machinery.queue`) for a coroutine: opening it wakes the coroutine on its own loop."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.opened: asyncio.Future[None] = self._loop.create_future()
+
+    def release(self) -> None:
+        """Let the coroutine look again; from any thread."""
+        try:
+            self._loop.call_soon_threadsafe(self._open)
+        except RuntimeError:
+            if not self._loop.is_closed():
+                raise
+
+    def _open(self) -> None:
+        if not self.opened.done():
+            self.opened.set_result(None)
+
+
+async def run_awaited(pool: PoolContract, fn: Callable[..., R], args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
+    """See `PoolContract.run`."""
+    job = await _submit(pool, fn, args, kwargs)
+    try:
+        return await job
+    except asyncio.CancelledError:
+        job.cancel(running=True)
+        raise
+
+
+async def _submit(
+    pool: PoolContract, fn: Callable[..., R], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> JobFuture[R]:
+    core = pool._core
+    if core.refusal is not None:
+        raise core.refusal()
+    options: TaskOptions
+    fn, options = core.resolve(fn)
+    if not core.queue.take_room():
+        if core.settings.on_full in ("reject", "discard_oldest"):
+            return pool._submit_when_full(options, fn, args, kwargs)
+        await _wait_for_room(core)
+    return pool._take_on(options, fn, args, kwargs)
+
+
+async def _wait_for_room(core: Any) -> None:
+    """Take a room token, waiting for it on the loop."""
+    while True:
+        gate = LoopGate()
+        core.queue.blocked.append(gate)
+        try:
+            if core.queue.take_room():
+                return
+            if core.refusal is not None:
+                raise core.refusal()
+            await gate.opened
+        finally:
+            core.queue.leave_gate(gate)

@@ -1,0 +1,393 @@
+"""The contract that `ThreadPool` and `ProcessPool` share: every method that does not depend on what a worker is."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import signal
+import sys
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor
+from contextvars import copy_context
+from time import monotonic
+from typing import Any, ParamSpec, Self, TypeVar
+
+from steadypool.machinery.future import JobFuture
+from steadypool.pools import exits, mapping
+from steadypool.pools.accounts import read_stats
+from steadypool.pools.awaiting import run_awaited
+from steadypool.pools.core import Core, Settings, forked_error
+from steadypool.pools.group import Group
+from steadypool.pools.signals import DrainOnSignal, in_signal_handler
+from steadypool.pools.supervisor import give_back_waiting
+from steadypool.seams.sink import Sink
+from steadypool.words.errors import QueueFull
+from steadypool.words.options import Retry, TaskOptions, check_count, check_seconds
+from steadypool.words.reports import DrainReport, ErrorGroup, PoolStats
+from steadypool.words.states import PoolState
+
+P = ParamSpec("P")
+R = TypeVar("R")
+ON_FULL = ("block", "reject", "caller_runs", "discard_oldest")
+
+
+def check_settings(
+    *,
+    name: object,
+    queue_size: object,
+    on_full: object,
+    timeout: float | None,
+    total_timeout: float | None,
+    retry: Retry | None,
+    cancel_grace: object,
+    exit_timeout: object,
+    initializer: object,
+) -> Settings:
+    """Check what all pools take, and say at once what is wrong with it."""
+    if not isinstance(name, str):
+        raise TypeError(f"name must be a str, not {name!r}")
+    if initializer is not None and not callable(initializer):
+        raise TypeError(f"initializer must be a callable, not {initializer!r}")
+    if on_full not in ON_FULL:
+        near = difflib.get_close_matches(str(on_full), ON_FULL, 1)
+        hint = f'; did you mean "{near[0]}"?' if near else ""
+        raise ValueError(f"on_full must be one of {', '.join(ON_FULL)}, not {on_full!r}{hint}")
+    grace = check_seconds("cancel_grace", cancel_grace, zero=True)
+    if grace is None:
+        raise TypeError("cancel_grace must be a number of seconds, not None: a job that does not stop must be given up")
+    options = TaskOptions(timeout=timeout, total_timeout=total_timeout, retry=retry)
+    return Settings(
+        name=name,
+        queue_size=check_count("queue_size", queue_size),
+        on_full=str(on_full),
+        options=options.over(TaskOptions()),
+        cancel_grace=grace,
+        exit_timeout=check_seconds("exit_timeout", exit_timeout, zero=True),
+    )
+
+
+class PoolContract(Executor):
+    """What every pool of workers does. A driver adds ``submit``, ``resize`` and the core behind ``_core``."""
+
+    _core: Any
+
+    def _open(self, core: Core) -> None:
+        exits.register(core)
+        # A pool nobody refers to any more ends: its workers know the core alone. Abandoning takes no lock, so
+        # the garbage collector may call this anywhere.
+        weakref.finalize(self, core.abandon).atexit = False
+
+    # -- submitting
+
+    def _submit_when_full(
+        self, options: TaskOptions, fn: Callable[..., R], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> JobFuture[R]:
+        """Do as ``on_full`` says."""
+        core = self._core
+        how = core.settings.on_full
+        if core.is_own_thread() and how == "block":
+            # A worker that waited for room would wait for itself.
+            return self._take_on(options, fn, args, kwargs, has_room=False)
+        if how == "caller_runs":
+            return self._run_in_caller(options, fn, args, kwargs)
+        if how == "discard_oldest":
+            return self._submit_discarding(options, fn, args, kwargs)
+        if how == "reject":
+            raise core.reject(fn, f"the queue of pool {core.name!r} is full ({core.queue.size} jobs wait)")
+        return self._submit_waiting(None, options, fn, args, kwargs)
+
+    def _submit_waiting(
+        self,
+        seconds: float | None,
+        options: TaskOptions,
+        fn: Callable[..., R],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> JobFuture[R]:
+        core = self._core
+        if runs_event_loop():
+            raise core.reject(
+                fn,
+                f"the queue of pool {core.name!r} is full, and this thread runs an event loop that must not block: "
+                "use `await pool.run(fn, ...)`, which waits for room without blocking",
+            )
+        if not core.queue.wait_for_room(seconds, lambda: core.refusal is not None):
+            if core.refusal is not None:
+                raise core.refusal()
+            raise core.reject(fn, f"the queue of pool {core.name!r} had no room within {seconds:g} s")
+        return self._take_on(options, fn, args, kwargs)
+
+    def _submit_discarding(
+        self, options: TaskOptions, fn: Callable[..., R], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> JobFuture[R]:
+        core = self._core
+        while not core.queue.take_room():
+            oldest = core.queue.take_last_in_rank()
+            if oldest is not None:
+                core.discard(oldest)
+            elif core.queue.wait_for_room(0.001, lambda: core.refusal is not None):
+                break  # a worker had the last of them between two places
+            if core.refusal is not None:
+                raise core.refusal()
+        return self._take_on(options, fn, args, kwargs)
+
+    def _run_in_caller(
+        self, options: TaskOptions, fn: Callable[..., R], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> JobFuture[R]:
+        core = self._core
+        if core.refusal is not None:
+            raise core.refusal()
+        job: JobFuture[R] = JobFuture(core, options, fn, args, kwargs, copy_context(), monotonic(), next(core.tickets))
+        if core.sinks:
+            core.prepare_announcement(job)
+        core.set_limits(job)
+        core.run_in_caller(job)
+        return job
+
+    def _take_on(
+        self,
+        options: TaskOptions,
+        fn: Callable[..., R],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        has_room: bool = True,
+    ) -> JobFuture[R]:
+        """Make the job and put it into the queue; room, if it needs any, was taken."""
+        core = self._core
+        if core.refusal is not None:
+            if has_room:
+                core.queue.give_room()
+            raise core.refusal()
+        job: JobFuture[R] = JobFuture(core, options, fn, args, kwargs, copy_context(), monotonic(), next(core.tickets))
+        if core.sinks:
+            core.prepare_announcement(job)
+        core.enter(job, has_room=has_room)
+        return job
+
+    def try_submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> JobFuture[R]:
+        """Submit if there is room now, whatever ``on_full`` says.
+
+        Raises:
+            QueueFull: there is none.
+            PoolClosed: the pool takes no more jobs.
+            TypeError: *fn* is nothing that a worker can run.
+        """
+        core = self._core
+        if core.refusal is not None:
+            raise core.refusal()
+        fn, options = core.resolve(fn)
+        if not core.queue.take_room():
+            raise core.reject(fn, f"the queue of pool {core.name!r} is full ({core.queue.size} jobs wait)")
+        return self._take_on(options, fn, args, kwargs)
+
+    def submit_within(self, seconds: float, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> JobFuture[R]:
+        """Submit, waiting up to *seconds* for room, whatever ``on_full`` says.
+
+        Raises:
+            QueueFull: there was none in that time, or this thread runs an event loop.
+            PoolClosed: the pool takes no more jobs, or closed meanwhile.
+            TypeError, ValueError: for a value that makes no sense.
+        """
+        if check_seconds("submit_within(seconds)", seconds, zero=True) is None:
+            raise TypeError("submit_within(seconds) must be a number of seconds, not None; use submit to wait for ever")
+        core = self._core
+        if core.refusal is not None:
+            raise core.refusal()
+        fn, options = core.resolve(fn)
+        if core.queue.take_room():
+            return self._take_on(options, fn, args, kwargs)
+        if core.is_own_thread():
+            return self._take_on(options, fn, args, kwargs, has_room=False)
+        return self._submit_waiting(seconds, options, fn, args, kwargs)
+
+    def _submit_patiently(self, fn: Callable[..., R], args: tuple[Any, ...]) -> JobFuture[R]:
+        """Submit for a map or a group, which wait for room whatever ``on_full`` says."""
+        core = self._core
+        if core.settings.on_full == "block":
+            return self.submit(fn, *args)
+        try:
+            return self.try_submit(fn, *args)
+        except QueueFull:
+            with core.lock:
+                core.rejected -= 1
+        fn, options = core.resolve(fn)
+        if core.is_own_thread():
+            return self._take_on(options, fn, args, {}, has_room=False)
+        return self._submit_waiting(None, options, fn, args, {})
+
+    async def run(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Submit from asyncio and await the result. It never blocks the loop: it waits for room as a task does.
+
+        Cancelling the awaiting task cancels the job, a running one included.
+
+        Raises:
+            QueueFull: no room, and ``on_full`` is ``"reject"``.
+            PoolClosed: the pool takes no more jobs.
+            Exception: what the job raised, and what `JobFuture.result` says.
+        """
+        return await run_awaited(self, fn, args, kwargs)
+
+    # -- many at once
+
+    def map(
+        self,
+        fn: Callable[..., R],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        buffersize: int | None = None,
+    ) -> Iterator[R]:
+        """Like the built-in ``map``: results in order, lazily, with at most *buffersize* jobs in flight.
+
+        Args:
+            fn: the function or task.
+            iterables: where its arguments come from; they may be endless.
+            timeout: seconds from this call within which every result must be there.
+            chunksize: how many items travel together where jobs travel (processes); no meaning on threads.
+            buffersize: how many jobs may be in flight; by default ``queue_size``.
+
+        Returns:
+            A generator. Closing it cancels what has not started.
+
+        Raises:
+            TimeoutError: from the generator, when *timeout* has passed.
+            PoolClosed: from the generator, when the pool closes under it, after the results that were finished.
+        """
+        return mapping.ordered(self, fn, iterables, timeout, chunksize, buffersize)
+
+    def map_unordered(
+        self, fn: Callable[[Any], R], iterable: Iterable[Any], *, buffersize: int | None = None, chunksize: int = 1
+    ) -> Iterator[R]:
+        """Results as they end, lazily, with at most *buffersize* jobs in flight; otherwise as `map`."""
+        return mapping.unordered(self, fn, iterable, chunksize, buffersize)
+
+    def group(self) -> Group:
+        """A ``with`` scope for jobs that belong together: nothing in it outlives it; see `Group`."""
+        return Group(self)
+
+    # -- the end
+
+    def drain(self, timeout: float | None = None) -> DrainReport:
+        """Stop taking jobs, let those there are end, and say what became of each.
+
+        Args:
+            timeout: seconds until what waits is given back and what runs is told to stop; the call then returns
+                within ``cancel_grace``, whatever the jobs do. ``None``: no limit.
+
+        Raises:
+            RuntimeError: called from a job or callback of this pool, or a signal handler, which would wait for
+                themselves: use `request_drain` there.
+        """
+        core = self._core
+        check_seconds("drain(timeout)", timeout, zero=True)
+        self._refuse_to_wait_here("drain(timeout)", "request_drain(timeout)")
+        if core.pid != os.getpid():
+            raise forked_error(core)
+        core.request_drain(timeout)
+        report: DrainReport = core.wait_for_report(timeout)
+        return report
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """As `Executor.shutdown`: take no more jobs; with *wait*, return when those there are have ended.
+
+        With *cancel_futures*, what has not started is settled as ``RETURNED`` at once.
+        """
+        core = self._core
+        if core.pid != os.getpid():
+            return  # a forked child's copy: the pool is its parent's, and goes on there
+        if wait and core.state is not PoolState.CLOSED:
+            self._refuse_to_wait_here("shutdown()", "shutdown(wait=False)")
+        core.refusal = core.refusal or core.closed_error
+        core.request_drain(None)
+        if cancel_futures:
+            give_back_waiting(core)
+        if wait:
+            core.wait_for_report(None)
+
+    def request_drain(self, timeout: float | None = None) -> None:
+        """Begin a drain without waiting for it: for jobs, done-callbacks and signal handlers."""
+        check_seconds("request_drain(timeout)", timeout, zero=True)
+        self._core.request_drain(timeout)
+
+    def drain_on_signal(
+        self, timeout: float | None = 30.0, signals: Iterable[int] = (signal.SIGTERM, signal.SIGINT)
+    ) -> DrainOnSignal:
+        """A ``with`` block in which the first of *signals* drains the pool, the second cancels; see `DrainOnSignal`.
+
+        Raises:
+            RuntimeError: on entering it in another thread than the main one.
+        """
+        check_seconds("drain_on_signal(timeout)", timeout, zero=True)
+        return DrainOnSignal(self._core, timeout, signals)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def _refuse_to_wait_here(self, what: str, instead: str) -> None:
+        if self._core.is_own_thread():
+            raise RuntimeError(
+                f"{what} was called from a job or callback of pool {self._core.name!r}, for which it would have to "
+                f"wait itself: call {instead} there"
+            )
+        if in_signal_handler():
+            raise RuntimeError(
+                f"{what} was called from a signal handler, which would hold up the code that it interrupted: "
+                f"call {instead} there, or use drain_on_signal()"
+            )
+
+    # -- looking in
+
+    def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> JobFuture[R]:
+        """Have a worker run ``fn(*args, **kwargs)``; each kind of pool says how."""
+        raise NotImplementedError
+
+    @property
+    def name(self) -> str:
+        """What reports call the pool."""
+        name: str = self._core.name
+        return name
+
+    @property
+    def state(self) -> PoolState:
+        """Where the pool is in its life."""
+        state: PoolState = self._core.state
+        return state
+
+    def stats(self) -> PoolStats:
+        """The books at this moment. They balance."""
+        return read_stats(self._core)
+
+    def errors(self) -> tuple[ErrorGroup, ...]:
+        """The failures so far, grouped by task, exception type and place; the most frequent first."""
+        groups: tuple[ErrorGroup, ...] = self._core.ledger.groups()
+        return groups
+
+    def subscribe(self, sink: Sink) -> Callable[[], None]:
+        """Have *sink* called with every event from now on; returns a function that ends that.
+
+        Raises:
+            TypeError: *sink* cannot be called.
+        """
+        if not callable(sink):
+            raise TypeError(f"a sink is called with each event, as in subscribe(print); got {sink!r}")
+        core = self._core
+        with core.lock:
+            core.sinks = (*core.sinks, sink)
+
+        def unsubscribe() -> None:
+            with core.lock:
+                core.sinks = tuple(other for other in core.sinks if other is not sink)
+
+        return unsubscribe
+
+    def __repr__(self) -> str:
+        stats = self.stats()
+        return f"<{type(self).__name__} {self.name!r} {self.state.value}: {stats.waiting} wait, {stats.running} run>"
+
+
+def runs_event_loop() -> bool:
+    """Whether the calling thread runs an asyncio event loop."""
+    asyncio = sys.modules.get("asyncio.events")
+    return asyncio is not None and asyncio._get_running_loop() is not None

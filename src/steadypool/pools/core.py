@@ -1,0 +1,560 @@
+"""What a pool of threads and a pool of processes have in common: how a job is taken on and how it ends.
+
+Theory of operation
+-------------------
+Two planes. The **data plane** is submit → queue → worker → settle: it is written out in the drivers, takes no
+lock on its plain path and calls nothing of this file unless something is out of the ordinary. The **control
+plane** is here and in `supervisor.py`: time limits, cancels, retries, crashes, the drain. Everything it changes, it
+changes under ``lock``; what it decides comes from `steadypool.rules`.
+
+A job is in one place at a time (`machinery.queue` says how): the queue, a worker's *hand*, the agenda, or
+settled. Taking it out is atomic and gives the sole right to move it on, so no job is ever settled twice.
+
+Books: ``tickets`` counts what was accepted, a worker counts what succeeded in its hand, and everything else is
+counted under ``lock`` before the future is settled. Readers take outcomes first and tickets last.
+
+User code (tasks, callbacks, sinks, finalizers) never runs under ``lock`` by our own doing; the lock is reentrant
+because the garbage collector may run a finalizer that submits, wherever it likes.
+"""
+
+from __future__ import annotations
+
+import _thread
+import itertools
+import os
+import random
+import threading
+from collections import Counter, deque
+from collections.abc import Callable
+from concurrent.futures._base import PENDING
+from contextlib import suppress
+from time import monotonic
+from typing import Any
+
+from steadypool.machinery.agenda import Agenda
+from steadypool.machinery.bell import Bell
+from steadypool.machinery.courier import Courier
+from steadypool.machinery.future import JobFuture
+from steadypool.machinery.ledger import Ledger
+from steadypool.machinery.queue import JobQueue
+from steadypool.pools.accounts import interrupted_row
+from steadypool.pools.driver import Driver
+from steadypool.pools.functions import check_function, options_within
+from steadypool.rules.retrying import next_delay
+from steadypool.seams.sink import Sink
+from steadypool.words import events
+from steadypool.words.errors import JobCancelled, JobExit, JobTimeout, PoolClosed, QueueFull
+from steadypool.words.options import Retry, Task, TaskOptions, task_name
+from steadypool.words.reports import DrainReport, InterruptedJob, UnfinishedJob
+from steadypool.words.states import Outcome, PoolState, move
+
+Job = JobFuture[Any]
+_ASYNC_CODE = 0x80 | 0x200  # CO_COROUTINE, CO_ASYNC_GENERATOR of a code object's flags
+
+
+class Settings:
+    """A pool's settings, checked. The arguments are the keyword arguments that all pools share."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        queue_size: int,
+        on_full: str,
+        options: TaskOptions,
+        cancel_grace: float,
+        exit_timeout: float | None,
+    ) -> None:
+        self.name = name
+        self.queue_size = queue_size
+        self.on_full = on_full
+        self.options = options
+        self.cancel_grace = cancel_grace
+        self.exit_timeout = exit_timeout
+
+
+class Core(Driver):
+    """The books and the control plane of one pool; a driver adds the workers.
+
+    The pool object that users hold refers to its core, never the other way round: workers refer to the core,
+    so that a pool nobody refers to any more can end.
+    """
+
+    def __init__(self, settings: Settings, max_workers: int) -> None:
+        self.name = settings.name
+        self.settings = settings
+        self.options = settings.options
+        self.max_workers = max_workers
+        self.queue = JobQueue(settings.queue_size)
+        self.lock = threading.RLock()
+        self.state = PoolState.OPEN
+        self.refusal: Callable[[], PoolClosed] | None = None
+        """Makes the error for a submit; ``None`` while the pool takes jobs."""
+        self.attention = False
+        """Workers look at this between two jobs; true when the pool wants something of them."""
+        self.tickets = itertools.count()
+        self.sinks: tuple[Sink, ...] = ()
+        self.bell = Bell()
+        self.ledger = Ledger()
+        self.agenda = Agenda()
+        self.courier = Courier(self.name, self.mark_own_thread)
+        self.counts: Counter[Outcome] = Counter()
+        self.retrying = 0
+        self.rejected = 0
+        self.retries = 0
+        self.sink_errors = 0
+        self._not_jobs = 0
+        """Tickets that were taken to read the counter, or given back."""
+        self.next_wake = float("inf")
+        """When the supervisor wakes by itself; a worker with an earlier deadline rings."""
+        self.requests: deque[float | None] = deque()
+        """Drains asked for, as seconds from when the request is seen."""
+        self.deadline: float | None = None
+        self.grace_ends: float | None = None
+        self.drain_began = 0.0
+        self.closed = threading.Event()
+        self.report: DrainReport | None = None
+        self.returned: list[UnfinishedJob] = []
+        self.interrupted: list[InterruptedJob] = []
+        self.pid = os.getpid()
+        self.supervised = False
+        self.supervisors: set[int] = set()
+        """Threads that run the supervisor's loop now: usually one."""
+        self.broken_by: BaseException | None = None
+
+    # -- taking a job on
+
+    def resolve(self, fn: Callable[..., Any]) -> tuple[Callable[..., Any], TaskOptions]:
+        """What to run for *fn*, and its options over the pool's own.
+
+        Raises:
+            TypeError: if *fn* is nothing that a worker can run.
+        """
+        if type(fn) is Task:
+            check_function(fn.fn)
+            return fn.fn, fn.merged(self.options)
+        check_function(fn)
+        carried = options_within(fn)
+        return fn, self.options if carried is None else carried.over(self.options)
+
+    def enter(self, job: Job, *, has_room: bool = True) -> Job:
+        """Take on a job that is not plain: it has a priority, a time limit, or gets in without room."""
+        self.set_limits(job)
+        if has_room and job._options.priority == 0:
+            self.queue.items.append(job)
+        else:
+            self.queue.put_ranked(job, has_room=has_room)
+        self.wake_worker_for(job)
+        self.check_in(job)
+        if self.sinks:
+            self.announce(job)
+        return job
+
+    def wake_worker_for(self, job: Job) -> None:
+        """Have a worker take the job that a submit has just put into the queue; if there can be none, take it back.
+
+        Raises:
+            RuntimeError: no worker can be started, and there is none.
+        """
+        try:
+            self.wake_worker()
+        except RuntimeError:
+            if self.queue.remove(job):
+                self._drop_alarm(job)
+                self.withdraw_ticket()
+                raise
+
+    def set_limits(self, job: Job) -> None:
+        """Have somebody look after the job's time limits, if it has any."""
+        total = job._options.total_timeout
+        if total is not None:
+            job._total_ends = job._submitted + total
+            with self.lock:
+                job._alarm = self.agenda.add(job._total_ends, self._total_time_is_up, job)
+            self._wake_before(job._total_ends)
+        if total is not None or job._options.timeout is not None:
+            self.supervise()
+
+    def discard(self, job: Job) -> None:
+        """Settle a job that a newer one has pushed out of the full queue."""
+        self.settle(job, Outcome.CANCELLED, cancelled_error(job, "cancelled"))
+
+    def check_in(self, job: Job) -> None:
+        """The last step of a submit: if the pool closed meanwhile, take the job back, if it is still here.
+
+        Raises:
+            PoolClosed: the job was not accepted.
+        """
+        refusal = self.refusal
+        if refusal is not None and self.queue.remove(job):
+            self._drop_alarm(job)
+            self.withdraw_ticket()
+            self.bell.ring()
+            raise refusal()
+
+    def withdraw_ticket(self) -> None:
+        """A ticket was taken for a job that did not come to be."""
+        with self.lock:
+            self._not_jobs += 1
+
+    def reject(self, fn: Callable[..., Any], message: str) -> QueueFull:
+        """Count a refused job and make the error."""
+        with self.lock:
+            self.rejected += 1
+        if self.sinks:
+            self.emit(events.JobRejected(self.name, monotonic(), task_name(fn)))
+        return QueueFull(message)
+
+    # -- how a job ends
+
+    def settle(self, job: Job, outcome: Outcome, error: BaseException | None = None, result: Any = None) -> None:
+        """Settle a job that the caller has taken out of its place, and count it first."""
+        started = job.attempts > 0
+        with self.lock:
+            self.counts[outcome] += 1
+            self._drop_alarm(job)
+        if error is not None and outcome in (Outcome.FAILED, Outcome.TIMED_OUT, Outcome.CRASHED):
+            self.ledger.add(job.job_id, job._task_name, error)
+        if self.sinks:
+            self.emit_end(job, outcome, error)
+        job._settle(outcome, result, error, started=started or outcome not in _NEVER_STARTED)
+        if job._callbacks:
+            self._call_back(job)
+        if self.state is not PoolState.OPEN:
+            self.bell.ring()
+
+    def _call_back(self, job: Job) -> None:
+        if threading.get_ident() in self.supervisors:
+            self.courier.carry(job._run_callbacks)
+        else:
+            job._run_callbacks()
+
+    def attempt_raised(self, job: Job, error: BaseException) -> None:
+        """An attempt ended with *error*; the caller has taken the job out of the worker's hand."""
+        outcome = Outcome.FAILED
+        with self.lock:
+            # In one piece with a tell: a cancel that comes while the job is between two places must not be lost.
+            pending = job._pending_error
+            if pending is not None:
+                pending.__cause__ = error
+                error, outcome = pending, _OUTCOME_WHEN_TOLD[job._told or ""]
+            delay = None if outcome in _STOPPED else self._put_on_agenda(job, error)
+        if delay is None:
+            if outcome is Outcome.INTERRUPTED:
+                self.note_interrupted(job)
+            self.settle(job, outcome, _presentable(error, job))
+            return
+        self.supervise()
+        self.bell.ring()
+        if self.sinks:
+            self.emit(events.JobRetrying(self.name, monotonic(), *job_facts(job), error, delay))
+
+    def _put_on_agenda(self, job: Job, error: BaseException) -> float | None:
+        """Have the job run again, if its `Retry` says so; returns in how many seconds. The lock is held."""
+        if job._options.retry is None or self.state in (PoolState.CANCELLING, PoolState.CLOSED):
+            return None
+        now = monotonic()
+        delay = next_delay(job._options.retry, error, job.attempts, now, job._total_ends, random.random())
+        if delay is not None:
+            job._told = job._pending_error = job._stop_event = job._attempt_ends = None
+            job._last_error = error
+            job._state = PENDING
+            self.retrying += 1
+            self.retries += 1
+            job._entry = self.agenda.add(now + delay, self._retry_is_due, job)
+        return delay
+
+    def _retry_is_due(self, job: Job) -> None:
+        with self.lock:
+            self.retrying -= 1
+            job._entry = None
+            self.queue.put_ranked(job, has_room=False)
+        with suppress(RuntimeError):
+            self.wake_worker()  # no thread can be started now: the job stays in the queue for the next one
+
+    def retrying_jobs(self) -> list[Job]:
+        """The jobs between two attempts."""
+        with self.lock:
+            return [args[0] for args in self.agenda.planned(self._retry_is_due)]
+
+    def take_from_agenda(self, job: Job) -> bool:
+        """Take a job that waits for its next attempt; false if it does not."""
+        with self.lock:
+            if not self.agenda.drop(job._entry):
+                return False
+            job._entry = None
+            self.retrying -= 1
+            return True
+
+    def _drop_alarm(self, job: Job) -> None:
+        if job._alarm is not None:
+            with self.lock:
+                self.agenda.drop(job._alarm)
+                job._alarm = None
+
+    # -- cancelling
+
+    def cancel(self, job: Job, running: bool) -> bool:
+        """See `JobFuture.cancel`."""
+        if self.queue.remove(job) or self.take_from_agenda(job):
+            self.settle(job, Outcome.CANCELLED, cancelled_error(job, "cancelled"))
+            return True
+        if not running:
+            return job.cancelled()
+        return self.tell(job, "cancelled", cancelled_error(job, "cancelled"))
+
+    def tell(self, job: Job, cause: str, error: BaseException) -> bool:
+        """Tell a started attempt to stop; *error* is what it counts as unless it returns within the grace.
+
+        A job between the queue and its worker's hand is told as well: the worker looks before it starts.
+        """
+        with self.lock:
+            if job.outcome is not None:
+                return False
+            if job._told is not None:
+                return True
+            job._pending_error = error
+            self.stop_attempt(job, cause)
+            ends = monotonic() + self.settings.cancel_grace
+            self.agenda.add(ends, self._grace_is_over, job, job.attempts)
+        self.supervise()
+        self._wake_before(ends)
+        if self.sinks:
+            self.emit(events.JobToldToStop(self.name, monotonic(), *job_facts(job), cause))
+        return True
+
+    def _grace_is_over(self, job: Job, attempt: int) -> None:
+        if job.attempts == attempt:
+            self.give_up_job(job)
+
+    def give_up_job(self, job: Job) -> None:
+        """The grace is over: settle the job if that is not done, and part with its worker if it still runs it."""
+        worker = job._worker
+        if worker is None or not self.still_runs(worker, job):
+            return
+        taken = self.take_from_worker(job)
+        if not taken and job.outcome is None:
+            return  # it has just ended by itself
+        self.give_up_on(worker, job)
+        if taken:
+            outcome = _OUTCOME_WHEN_TOLD[job._told or ""]
+            if outcome is Outcome.INTERRUPTED:
+                self.note_interrupted(job)
+            self.settle(job, outcome, job._pending_error)
+
+    def note_interrupted(self, job: Job) -> None:
+        """Remember the job for the drain report."""
+        self.interrupted.append(interrupted_row(job, monotonic() - job._began))
+
+    # -- time limits
+
+    def _total_time_is_up(self, job: Job) -> None:
+        job._alarm = None
+        if self.queue.remove(job) or self.take_from_agenda(job):
+            self.settle(job, Outcome.TIMED_OUT, self.timeout_error(job, "total_timeout", ""))
+        elif self.holds(job):
+            self.attempt_time_is_up(job, "total_timeout")
+        elif job.outcome is None:
+            # Between two places for a moment: look again rather than lose the limit.
+            with self.lock:
+                job._alarm = self.agenda.add(monotonic() + 0.001, self._total_time_is_up, job)
+
+    def attempt_time_is_up(self, job: Job, limit: str = "timeout") -> None:
+        """The running attempt has reached its limit: tell it, take its stack, settle unless a retry is left."""
+        worker = job._worker
+        stack, where = self.stack_of(worker, job)
+        error = self.timeout_error(job, limit, stack)
+        error.steadypool_where = where  # type: ignore[attr-defined]
+        if limit == "timeout" and self._may_retry(job, error):
+            job._attempt_ends = None
+            self.tell(job, "timeout", error)
+            return
+        with self.lock:
+            told_before = job._told is not None
+            if not told_before:
+                self.stop_attempt(job, "timeout")
+            taken = self.take_from_worker(job)
+        if not taken:
+            return
+        if not told_before:
+            with self.lock:
+                ends = monotonic() + self.settings.cancel_grace
+                self.agenda.add(ends, self._grace_is_over, job, job.attempts)
+        self.settle(job, Outcome.TIMED_OUT, error)
+
+    def _may_retry(self, job: Job, error: BaseException) -> bool:
+        now = monotonic() + self.settings.cancel_grace
+        retry: Retry | None = job._options.retry
+        return next_delay(retry, error, job.attempts, now, job._total_ends, 0.0) is not None
+
+    def timeout_error(self, job: Job, limit: str, stack: str) -> JobTimeout:
+        """The error of a job whose limit has passed."""
+        seconds = getattr(job._options, limit)
+        message = f"job {job.job_id} ({job._task_name}) has reached its {limit} of {seconds:g} s"
+        error = JobTimeout(message, job_id=job.job_id, seconds=seconds, limit=limit, stack=stack)
+        error.__cause__ = job._last_error
+        return error
+
+    def _wake_before(self, moment: float) -> None:
+        if moment < self.next_wake:
+            self.bell.ring()
+
+    # -- books
+
+    def accepted(self) -> int:
+        """How many jobs were accepted. Taking a ticket is the only way to read the counter; it is given back."""
+        with self.lock:
+            self._not_jobs += 1
+            return next(self.tickets) + 1 - self._not_jobs
+
+    def outcomes(self) -> dict[Outcome, int]:
+        """How many jobs ended how. The lock is held."""
+        counts = {outcome: self.counts[outcome] for outcome in Outcome}
+        counts[Outcome.SUCCEEDED] += self.succeeded_in_workers()
+        return counts
+
+    def all_ended(self) -> bool:
+        """Whether every accepted job has its outcome. Only asked when no new job can come."""
+        with self.lock:
+            ended = sum(self.outcomes().values())
+            accepted = self.accepted()
+            if ended == accepted:
+                return True
+            # A submit that was interrupted (Ctrl-C) between its ticket and the queue left a ticket without a job.
+            # Nothing anywhere and everybody idle says so.
+            if self.retrying or len(self.queue) or not self.all_idle():
+                return False
+            self._not_jobs += accepted - ended
+            return True
+
+    # -- events
+
+    def emit(self, event: events.Event) -> None:
+        """Give an event to every sink. One that raises is muted and counted."""
+        for sink in self.sinks:
+            try:
+                sink(event)
+            except Exception:
+                with self.lock:
+                    self.sink_errors += 1
+
+    def emit_end(self, job: Job, outcome: Outcome, error: BaseException | None) -> None:
+        """Say that the job ended."""
+        self.announce(job)
+        now = monotonic()
+        ran = now - job._began if job.attempts else 0.0
+        self.emit(events.ENDINGS[outcome](self.name, now, *job_facts(job), ran, error, outcome))
+
+    def prepare_announcement(self, job: Job) -> None:
+        """Leave the submitted event with the job, for whoever comes first: the submitter, or the worker."""
+        job._announcement = [events.JobSubmitted(self.name, job._submitted, *job_facts(job))]
+
+    def announce(self, job: Job) -> None:
+        """Say that the job was submitted, unless that was said. One job's events arrive in order."""
+        announcement = job._announcement
+        if announcement:
+            try:
+                event = announcement.pop()
+            except IndexError:
+                return
+            self.emit(event)
+
+    # -- the end
+
+    def request_drain(self, seconds: float | None) -> None:
+        """Have a drain begin. Takes no lock, so that a signal handler or a finalizer may call it."""
+        self.requests.append(seconds)
+        if self.supervised:
+            self.bell.ring()
+            return
+        # Starting a `threading.Thread` takes locks that the interrupted code may hold; this does not.
+        with suppress(RuntimeError):  # no thread to be had at interpreter exit: whoever waits will supervise
+            _thread.start_new_thread(self._start_supervising, ())
+
+    def _start_supervising(self) -> None:
+        self.supervise()
+        self.bell.ring()
+
+    def abandon(self) -> None:
+        """Nobody refers to the pool any more: run what it has, and end."""
+        if self.has_workers() and self.state is PoolState.OPEN and self.pid == os.getpid():
+            self.request_drain(None)
+
+    def wait_for_report(self, timeout: float | None) -> DrainReport:
+        """Wait until the pool is closed, *timeout* and the grace at most, and return its report."""
+        limit = None if timeout is None else monotonic() + timeout + self.settings.cancel_grace
+        self.supervise()
+        if not self.supervised:
+            self.supervise_here()
+        if not self.closed.wait(None if limit is None else max(0.0, limit + SLACK - monotonic())):
+            self.sinks = ()  # one of them may be what holds the supervisor up
+            self.supervise_here()
+        self.join(None if limit is None else max(limit, monotonic() + SLACK))
+        self.courier.wait_idle(None if limit is None else max(limit - monotonic(), SLACK))
+        assert self.report is not None
+        return self.report
+
+    def disown(self) -> None:
+        """In a forked child: no lock can be trusted, no worker exists; refuse everything from now on."""
+        self.lock = threading.RLock()
+        self.queue.renew_lock()
+        self.refusal = lambda: forked_error(self)
+
+    # -- states
+
+    def move_to(self, state: PoolState) -> None:
+        """Make a legal move. The lock is held."""
+        self.state = move(self.state, state)
+
+    def is_closed(self) -> bool:
+        """Whether every job has its outcome."""
+        return self.state is PoolState.CLOSED
+
+    def closed_error(self) -> PoolClosed:
+        """What a submit to this pool gets once it takes no more jobs."""
+        return PoolClosed(f"cannot schedule new futures after shutdown: pool {self.name!r} is {self.state.value}")
+
+
+SLACK = 0.2
+"""Seconds beyond its limit after which a drain stops relying on its supervisor and does the work itself."""
+
+_NEVER_STARTED = frozenset({Outcome.CANCELLED, Outcome.RETURNED})
+_STOPPED = frozenset({Outcome.CANCELLED, Outcome.INTERRUPTED})
+_OUTCOME_WHEN_TOLD = {
+    "timeout": Outcome.TIMED_OUT,
+    "cancelled": Outcome.CANCELLED,
+    "shutdown": Outcome.INTERRUPTED,
+}
+"""How an attempt ends that was told to stop and did not return, by the cause it was told."""
+
+
+def cancelled_error(job: Job, cause: str) -> JobCancelled:
+    """The error of a job that was cancelled, returned or interrupted."""
+    how = "was cancelled" if cause == "cancelled" else "was stopped by the pool's shutdown"
+    never = "" if job.attempts else " before it started"
+    error = JobCancelled(f"job {job.job_id} ({job._task_name}) {how}{never}", job_id=job.job_id, cause=cause)
+    error.__cause__ = job._last_error
+    return error
+
+
+def forked_error(core: Core) -> PoolClosed:
+    """What a copy of a pool says in a forked child, where its workers do not exist."""
+    return PoolClosed(
+        f"pool {core.name!r} belongs to process {core.pid}: this is a forked child, which has none of its workers. "
+        "Make a new pool after the fork."
+    )
+
+
+def job_facts(job: Job) -> tuple[str, str, int, Any]:
+    """What every event of a job begins with."""
+    return job.job_id, job._task_name, job.attempts, job._options.meta
+
+
+def _presentable(error: BaseException, job: Job) -> BaseException:
+    """What the future raises: never a raw ``SystemExit`` or ``KeyboardInterrupt``, which would end the caller."""
+    if not isinstance(error, SystemExit | KeyboardInterrupt):
+        return error
+    code = error.code if isinstance(error, SystemExit) else 130
+    exit_error = JobExit(f"job {job.job_id} ({job._task_name}) raised {error!r}", code=code)
+    exit_error.__cause__ = error
+    return exit_error.with_traceback(error.__traceback__)

@@ -1,0 +1,105 @@
+"""What a kind of pool adds to the common core: workers, and how to reach them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from steadypool.machinery.future import JobFuture
+from steadypool.words.reports import StuckJob
+
+Job = JobFuture[Any]
+
+
+class Driver:
+    """The questions that `pools.core` and `pools.supervisor` ask of a kind of worker."""
+
+    def wake_worker(self) -> None:
+        """A job was put into the queue: have a worker take it."""
+        raise NotImplementedError
+
+    def wake_all_workers(self) -> None:
+        """Have every idle worker look at the pool's state."""
+        raise NotImplementedError
+
+    def holds(self, job: Job) -> bool:
+        """Whether a worker holds the job."""
+        raise NotImplementedError
+
+    def take_from_worker(self, job: Job) -> bool:
+        """Take the job out of its worker's hand; false if it is not there any more."""
+        raise NotImplementedError
+
+    def stop_attempt(self, job: Job, cause: str) -> None:
+        """Tell the attempt to stop, however a worker of this kind is told. The lock is held."""
+        job._tell(cause)
+
+    def give_up_on(self, worker: Any, job: Job) -> None:
+        """The grace is over: leave the worker behind, or kill it. The lock is not held."""
+        raise NotImplementedError
+
+    def still_runs(self, worker: Any, job: Job) -> bool:
+        """Whether the worker has not come back from this job yet."""
+        raise NotImplementedError
+
+    def stack_of(self, worker: Any, job: Job) -> tuple[str, str]:
+        """Where the job is now: its stack as text, and the innermost place."""
+        raise NotImplementedError
+
+    def held_jobs(self) -> list[Job]:
+        """The jobs in workers' hands."""
+        raise NotImplementedError
+
+    def succeeded_in_workers(self) -> int:
+        """Successes that workers have counted themselves. The lock is held."""
+        raise NotImplementedError
+
+    def in_grace(self) -> bool:
+        """Whether a worker still runs a job that is settled already, and has not been given up."""
+        raise NotImplementedError
+
+    def worker_facts(self) -> dict[str, Any]:
+        """What `PoolStats` says of the workers. The lock is held."""
+        raise NotImplementedError
+
+    def stuck_rows(self) -> tuple[StuckJob, ...]:
+        """Every job that is settled and still runs. The lock is held."""
+        raise NotImplementedError
+
+    def all_idle(self) -> bool:
+        """Whether no worker is on the way with a job. Only asked when queue and agenda are empty."""
+        raise NotImplementedError
+
+    def is_own_thread(self) -> bool:
+        """Whether the calling thread runs a job or a callback of this pool."""
+        raise NotImplementedError
+
+    def mark_own_thread(self) -> None:
+        """The calling thread runs callbacks of this pool from now on."""
+        raise NotImplementedError
+
+    def begin_wait(self, job: Job) -> object:
+        """See `machinery.future.Owner`."""
+        raise NotImplementedError
+
+    def end_wait(self, waiting: object) -> None:
+        """See `machinery.future.Owner`."""
+        raise NotImplementedError
+
+    def expect_wait(self) -> None:
+        """See `machinery.future.Owner`."""
+
+    def supervise(self) -> None:
+        """Have a supervisor from now on, if there is none yet and one can be had."""
+        raise NotImplementedError
+
+    def supervise_here(self) -> None:
+        """Do the supervisor's work on this thread, until the pool is closed."""
+        raise NotImplementedError
+
+    def join(self, until: float | None) -> None:
+        """Wait for the workers that are not stuck to end, until *until* (`time.monotonic`) at most."""
+        raise NotImplementedError
+
+    def has_workers(self) -> bool:
+        """Whether there is a worker, so that somebody would notice if the pool ends."""
+        raise NotImplementedError

@@ -1,0 +1,68 @@
+"""What becomes of a pool that was left open: at the end of the interpreter, and in a forked child.
+
+At exit every open pool is drained within its ``exit_timeout``. Worker threads are daemons, so that one that is
+stuck is named on stderr instead of holding the exit. This runs from `atexit`, after the threads that are no daemons
+have ended: they may use their pools to the last. (The standard library's executors refuse them by then.)
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import weakref
+from typing import TYPE_CHECKING
+
+from steadypool.words.reports import DrainReport
+from steadypool.words.states import PoolState
+
+if TYPE_CHECKING:
+    from steadypool.pools.core import Core
+
+_cores: weakref.WeakSet[Core] = weakref.WeakSet()
+
+
+def register(core: Core) -> None:
+    """Have the pool looked after when the interpreter ends or the process forks."""
+    _cores.add(core)
+
+
+def _mine() -> list[Core]:
+    return [core for core in list(_cores) if core.pid == os.getpid()]
+
+
+@atexit.register
+def _drain_all() -> None:
+    cores = [core for core in _mine() if core.state is not PoolState.CLOSED]
+    # All at once: the exit takes as long as the slowest pool, not as all together.
+    for core in cores:
+        core.request_drain(core.settings.exit_timeout)
+    for core in cores:
+        _drain(core)
+
+
+def _drain(core: Core) -> None:
+    limit = core.settings.exit_timeout
+    try:
+        report = core.wait_for_report(limit)
+    except KeyboardInterrupt:
+        # Ctrl-C while the program waits to end: no more patience, but the books are still kept.
+        core.request_drain(0.0)
+        report = core.wait_for_report(0.0)
+    if report.stuck or report.unfinished or report.interrupted:
+        _say(report)
+
+
+def _say(report: DrainReport) -> None:
+    if sys.stderr is not None:
+        print(f"steadypool: at interpreter exit, {report}", file=sys.stderr, flush=True)
+
+
+def _disown_all() -> None:
+    """In a forked child: the workers are in the parent, so the copies of its pools must not be used."""
+    for core in list(_cores):
+        core.disown()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_disown_all)

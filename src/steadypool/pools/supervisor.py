@@ -1,0 +1,182 @@
+"""The control plane's loop: does what is due, ends what is overdue, and walks the drain ladder.
+
+It sleeps until the next moment that something is due and is rung for everything else; an idle pool's supervisor
+never wakes. It runs no code of the user's but sinks: callbacks go to the courier.
+
+Every step takes jobs out of their places atomically and changes books under the pool's lock, so two threads may
+run it at once. That is what makes a drain end even if this thread is held up: by a sink that hangs, or because at
+interpreter exit no thread can be started. The draining thread then runs the same loop.
+"""
+
+from __future__ import annotations
+
+from threading import get_ident
+from time import monotonic
+
+from steadypool.pools.accounts import close_books, interrupted_row, unfinished_row
+from steadypool.pools.core import Core, Job, cancelled_error
+from steadypool.rules.draining import earlier, next_state, wakes_at
+from steadypool.words import events
+from steadypool.words.states import Outcome, PoolState
+
+
+def supervise(core: Core) -> None:
+    """Look after the pool until it is closed."""
+    core.supervisors.add(get_ident())
+    try:
+        _supervise(core)
+    finally:
+        core.supervisors.discard(get_ident())
+        core.bell.ring()  # for another that may be at it too
+
+
+def _supervise(core: Core) -> None:
+    while not core.is_closed():
+        core.next_wake = float("inf")
+        # From here on whoever has something earlier rings: what this pass does not see, the next one will.
+        wake = step(core)
+        core.next_wake = float("inf") if wake is None else wake
+        if not core.is_closed():
+            core.bell.wait(wake)
+
+
+def step(core: Core) -> float | None:
+    """Do all that is due now. Returns when something will be due next."""
+    take_requests(core)
+    _do_due(core)
+    deadline = _end_overdue_attempts(core)
+    _walk_ladder(core)
+    with core.lock:
+        due = core.agenda.next_due()
+    return earlier(earlier(due, deadline), wakes_at(core.state, core.deadline, core.grace_ends))
+
+
+def _do_due(core: Core) -> None:
+    while True:
+        with core.lock:
+            task = core.agenda.take_due(monotonic())
+        if task is None:
+            return
+        action, args = task
+        action(*args)
+
+
+def _end_overdue_attempts(core: Core) -> float | None:
+    """Time out the attempts whose limit has passed; returns when the next one's will."""
+    nearest: float | None = None
+    for job in core.held_jobs():
+        ends = job._attempt_ends
+        if ends is None:
+            continue
+        if ends <= monotonic():
+            core.attempt_time_is_up(job)
+        else:
+            nearest = earlier(nearest, ends)
+    return nearest
+
+
+# -- the drain ladder
+
+
+def take_requests(core: Core) -> None:
+    """Act on drains that were asked for: the earliest time limit holds."""
+    while core.requests:
+        try:
+            seconds = core.requests.popleft()
+        except IndexError:
+            return  # another thread runs this too
+        begin_drain(core, seconds)
+
+
+def begin_drain(core: Core, seconds: float | None) -> None:
+    """Stop taking jobs, and have the drain end *seconds* from now at the latest."""
+    with core.lock:
+        first = core.state is PoolState.OPEN
+        if first:
+            core.refusal = core.closed_error
+            core.move_to(PoolState.DRAINING)
+            core.drain_began = monotonic()
+        if seconds is not None:
+            core.deadline = earlier(core.deadline, monotonic() + seconds)
+    if first:
+        core.queue.open_all_gates()
+        if core.sinks:
+            core.emit(events.PoolDraining(core.name, monotonic(), seconds))
+
+
+def _walk_ladder(core: Core) -> None:
+    while True:
+        ended = core.state not in (PoolState.OPEN, PoolState.CLOSED) and core.all_ended() and not core.in_grace()
+        to = next_state(core.state, monotonic(), core.deadline, core.grace_ends, ended)
+        if to is core.state:
+            return
+        if to is PoolState.CANCELLING:
+            _cancel_all(core)
+        elif not ended and not _give_up_all(core):
+            return
+        else:
+            close(core)
+
+
+def _cancel_all(core: Core) -> None:
+    """The time is up: give back what waits and tell what runs."""
+    with core.lock:
+        if core.state is not PoolState.DRAINING:
+            return
+        core.move_to(PoolState.CANCELLING)
+        core.grace_ends = monotonic() + core.settings.cancel_grace
+        # Before the sweep: a job that is on its way from the queue to a worker is stopped by the worker.
+        core.attention = True
+    if core.sinks:
+        core.emit(events.PoolCancelling(core.name, monotonic()))
+    give_back_waiting(core)
+    for job in core.held_jobs():
+        core.tell(job, "shutdown", cancelled_error(job, "shutdown"))
+
+
+def give_back_waiting(core: Core) -> None:
+    """Settle everything that waits: never started is RETURNED, between two attempts is INTERRUPTED."""
+    for job in core.retrying_jobs():
+        if core.take_from_agenda(job):
+            hand_back(core, job)
+    while (waiting := core.queue.take()) is not None:
+        hand_back(core, waiting)
+
+
+def hand_back(core: Core, job: Job) -> None:
+    """Settle a job that will not run (again) because the pool closes."""
+    error = cancelled_error(job, "shutdown")
+    if job.attempts:
+        core.interrupted.append(interrupted_row(job, 0.0))
+        core.settle(job, Outcome.INTERRUPTED, error)
+    else:
+        core.returned.append(unfinished_row(job))
+        core.settle(job, Outcome.RETURNED, error)
+
+
+def _give_up_all(core: Core) -> bool:
+    """The grace is over: settle what still runs. False if a job is just between two places: look again."""
+    for job in core.held_jobs():
+        core.tell(job, "shutdown", cancelled_error(job, "shutdown"))
+        core.give_up_job(job)
+    give_back_waiting(core)
+    if core.all_ended():
+        return True
+    core.grace_ends = monotonic() + 0.001
+    return False
+
+
+def close(core: Core) -> None:
+    """Every job has its outcome: write the report and let everybody go."""
+    with core.lock:
+        if core.state is PoolState.CLOSED:
+            return
+        by_themselves = core.state is PoolState.DRAINING and not core.returned and not core.interrupted
+        core.move_to(PoolState.CLOSED)
+        core.report = close_books(core, on_time=by_themselves)
+        core.attention = True
+    core.wake_all_workers()
+    if core.sinks:
+        core.emit(events.PoolClosing(core.name, monotonic(), by_themselves))
+    core.closed.set()
+    core.bell.ring()

@@ -1,0 +1,405 @@
+"""The core of a `ThreadPool`: what a worker is here, and how one is told, left behind and replaced."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+from steadypool.machinery.context import set_finder
+from steadypool.machinery.stacks import thread_stack
+from steadypool.pools.core import Core, Job, Settings, forked_error, job_facts
+from steadypool.pools.supervisor import supervise
+from steadypool.pools.thread_worker import ThreadWorker, here
+from steadypool.rules.capacity import capacity, lent_limit, workers_allowed
+from steadypool.words import events
+from steadypool.words.errors import PoolBroken, PoolClosed, WouldDeadlock
+from steadypool.words.reports import StuckJob
+from steadypool.words.states import Outcome, PoolState
+
+
+class ThreadCore(Core):
+    """The core of a `ThreadPool`: what a worker is here, and how one is told, left behind and replaced."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        max_workers: int,
+        prefix: str,
+        initializer: Callable[..., object] | None,
+        initargs: tuple[Any, ...],
+    ) -> None:
+        super().__init__(settings, max_workers)
+        self._prefix = prefix
+        self.initializer = initializer
+        self.initargs = initargs
+        self.workers: set[ThreadWorker] = set()
+        self.parked: list[ThreadWorker] = []
+        self.stuck: dict[ThreadWorker, Job] = {}
+        self.callers: set[ThreadWorker] = set()
+        """Threads of other people that run a job themselves, since the queue was full."""
+        self.threads: set[threading.Thread] = set()
+        self.lent = 0
+        self.may_grow = True
+        self.leaving = False
+        """Workers look at this before they take a job; true when one of them may have to leave."""
+        self._supervisor: threading.Thread | None = None
+        self._worker_numbers = itertools.count()
+
+    # -- workers come and go
+
+    def allowed(self) -> int:
+        """How many workers may live now. The lock is held."""
+        return workers_allowed(self.max_workers, len(self.stuck), self.lent)
+
+    def recount(self) -> None:
+        """Something changed that `allowed` depends on. The lock is held."""
+        live, allowed = len(self.workers), self.allowed()
+        self.may_grow = live < allowed and self.state is not PoolState.CLOSED
+        expected = any(worker.lent_until_end for worker in self.workers)
+        self.leaving = live > allowed or expected or self.state is PoolState.CLOSED
+
+    def wake_worker(self) -> None:
+        """Have a parked worker look at the queue, or start one."""
+        try:
+            worker = self.parked.pop()
+        except IndexError:
+            if self.may_grow:
+                self._grow()
+        else:
+            worker.gate.release()
+
+    def wake_all_workers(self) -> None:
+        """Have every parked worker look at the pool's state."""
+        with self.lock:
+            self.recount()
+        for _ in range(len(self.parked)):
+            try:
+                worker = self.parked.pop()
+            except IndexError:
+                return
+            worker.gate.release()
+
+    def _grow(self) -> None:
+        with self.lock:
+            if len(self.workers) >= self.allowed() or self.state is PoolState.CLOSED:
+                self.may_grow = False
+                return
+            worker = ThreadWorker(self, f"{self._prefix}_{next(self._worker_numbers)}")
+            self.workers.add(worker)
+            self.threads.add(worker.thread)
+            self.recount()
+        try:
+            worker.thread.start()
+        except RuntimeError:
+            with self.lock:
+                self.workers.discard(worker)
+                self.threads.discard(worker.thread)
+                self.recount()
+                if self.workers:
+                    return  # the others will run it
+            raise
+
+    def catch_up(self) -> None:
+        """There may be more workers than before: start some for what waits already."""
+        for _ in range(len(self.queue)):
+            if self.parked or not self.may_grow:
+                return
+            try:
+                self._grow()
+            except RuntimeError:
+                return  # the jobs stay in the queue; the next submit tries again
+
+    def resize(self, max_workers: int) -> None:
+        """See `ThreadPool.resize`."""
+        with self.lock:
+            if self.state is PoolState.CLOSED:
+                raise self.closed_error()
+            self.max_workers = max_workers
+            self.recount()
+        self._capacity_changed()
+
+    def _capacity_changed(self) -> None:
+        if self.sinks:
+            now_possible = capacity(self.max_workers, len(self.stuck))
+            self.emit(events.CapacityChanged(self.name, monotonic(), now_possible, self.max_workers))
+        if self.leaving:
+            self.wake_all_workers()
+        self.catch_up()
+
+    def must_leave(self, worker: ThreadWorker) -> bool:
+        """Whether this worker, which holds no job, is to end; if so it is taken off the books."""
+        with self.lock:
+            if worker.lent_until_end:
+                worker.lent_until_end = False
+                self._take_back_lent(worker)
+            leave = self.state is PoolState.CLOSED or len(self.workers) > self.allowed()
+            if leave:
+                self._take_off(worker)
+            self.recount()
+            return leave
+
+    def _take_off(self, worker: ThreadWorker) -> None:
+        self.workers.discard(worker)
+        self.counts[Outcome.SUCCEEDED] += worker.succeeded
+        worker.succeeded = 0
+
+    def ended(self, worker: ThreadWorker) -> None:
+        """The worker's thread is about to end."""
+        with self.lock:
+            self._take_off(worker)
+            was_stuck = self.stuck.pop(worker, None) is not None
+            if self.state is not PoolState.CLOSED:
+                self.threads.discard(worker.thread)
+            self.recount()
+        if self.sinks:
+            reason = "its job ended at last" if was_stuck else "closed or resized"
+            self.emit(events.WorkerEnded(self.name, monotonic(), worker.name, reason))
+        if was_stuck:
+            self._capacity_changed()
+
+    def broke(self, worker: ThreadWorker, error: BaseException) -> None:
+        """The initializer raised: the pool takes no more jobs and fails what waits. Once, and clearly."""
+        with self.lock:
+            if self.broken_by is None:
+                self.broken_by = error
+        self.supervise()
+        self.requests.append(None)
+        self.bell.ring()
+        self.refusal = self._broken_error
+        self.queue.open_all_gates()
+        while (job := self.queue.take()) is not None:
+            self.settle(job, Outcome.FAILED, self._broken_error())
+
+    def _broken_error(self) -> PoolBroken:
+        error = PoolBroken(
+            f"cannot schedule new futures: the initializer of pool {self.name!r} raised {self.broken_by!r}"
+        )
+        error.__cause__ = self.broken_by
+        return error
+
+    def closed_error(self) -> PoolClosed:
+        """What a submit to this pool gets once it takes no more jobs."""
+        return self._broken_error() if self.broken_by is not None else super().closed_error()
+
+    # -- what the control plane asks
+
+    def holds(self, job: Job) -> bool:
+        """Whether a worker holds the job."""
+        worker = job._worker
+        return worker is not None and job in worker.hand
+
+    def take_from_worker(self, job: Job) -> bool:
+        """Take the job out of its worker's hand; false if it is not there any more."""
+        worker: ThreadWorker | None = job._worker
+        if worker is None:
+            return False
+        with self.lock:
+            try:
+                worker.hand.remove(job)
+            except ValueError:
+                return False
+            worker.taken_name = job._task_name
+            worker.taken = job
+            return True
+
+    def still_runs(self, worker: ThreadWorker, job: Job) -> bool:
+        """Whether the worker has not come back from this job yet."""
+        return worker.taken is job or job in worker.hand
+
+    def give_up_on(self, worker: ThreadWorker, job: Job) -> None:
+        """Leave a worker behind that did not stop in its grace; another takes its place."""
+        stack, _ = self.stack_of(worker, job)
+        with self.lock:
+            if worker.taken is not job or worker.left:
+                return
+            worker.left = True
+            self._take_off(worker)
+            self.stuck[worker] = job
+            self.recount()
+        if self.sinks:
+            self.emit(events.JobStuck(self.name, monotonic(), *job_facts(job), stack))
+            self.emit(events.WorkerLeftBehind(self.name, monotonic(), worker.name))
+        self._capacity_changed()
+
+    def stack_of(self, worker: ThreadWorker, job: Job) -> tuple[str, str]:
+        """Where the thread is now."""
+        stack, where = thread_stack(worker.thread.ident, __file__)
+        return (
+            stack or f"  in {worker.taken_name or job._task_name}, which has no Python frame of its own\n",
+            where,
+        )
+
+    def held_jobs(self) -> list[Job]:
+        """The jobs in workers' hands."""
+        with self.lock:
+            workers = [*self.workers, *self.callers]
+        return [job for worker in workers for job in tuple(worker.hand)]
+
+    def succeeded_in_workers(self) -> int:
+        """Successes that workers have counted themselves. The lock is held."""
+        return sum(worker.succeeded for worker in (*self.workers, *self.callers))
+
+    def in_grace(self) -> bool:
+        """Whether a worker still runs a job that is settled already, and has not been given up."""
+        with self.lock:
+            return any(worker.taken is not None for worker in (*self.workers, *self.callers) if not worker.left)
+
+    def all_idle(self) -> bool:
+        """Whether every worker is parked. The lock is held."""
+        return len(self.parked) >= len(self.workers) and not self.callers
+
+    def worker_facts(self) -> dict[str, Any]:
+        """What `PoolStats` says of the workers. The lock is held."""
+        return {
+            "stuck": len(self.stuck),
+            "workers": len(self.workers),
+            "capacity": capacity(self.max_workers, len(self.stuck)),
+            "worker_rows": tuple(worker.row() for worker in sorted(self.workers, key=lambda w: w.name)),
+        }
+
+    def stuck_rows(self) -> tuple[StuckJob, ...]:
+        """Every job that is settled and still runs. The lock is held."""
+        running = (*self.workers, *self.callers)
+        graceful = {worker: worker.taken for worker in running if worker.taken is not None}
+        return tuple(self._stuck_row(worker, job) for worker, job in {**self.stuck, **graceful}.items())
+
+    def _stuck_row(self, worker: ThreadWorker, job: Job) -> StuckJob:
+        stack, _ = self.stack_of(worker, job)
+        name = worker.taken_name or "?"
+        return StuckJob(job.job_id, name, monotonic() - job._began, stack, job._told or "")
+
+    # -- jobs that wait for their own pool
+
+    def is_own_thread(self) -> bool:
+        """Whether the calling thread runs a job or a callback of this pool."""
+        worker = getattr(here, "worker", None)
+        return (worker is not None and worker.core is self) or getattr(here, "courier_of", None) is self
+
+    def mark_own_thread(self) -> None:
+        """The calling thread runs callbacks of this pool from now on."""
+        here.courier_of = self
+
+    def begin_wait(self, job: Job) -> ThreadWorker | None:
+        """Let a job that waits for its own pool lend its place to a spare worker while it waits."""
+        if self.pid != os.getpid():
+            raise forked_error(self)
+        worker: ThreadWorker | None = getattr(here, "worker", None)
+        if worker is None or worker not in self.workers or worker.lending:
+            return None
+        with self.lock:
+            if _closes_circle(worker, job):
+                raise WouldDeadlock(f"job {job.job_id} would wait for itself, through the jobs it waits for")
+            worker.waiting_for = job
+            self._lend(worker)
+        return worker
+
+    def _lend(self, worker: ThreadWorker) -> None:
+        worker.lending = True
+        self.lent += 1
+        self.recount()
+        self.catch_up()
+        if all(w.lending for w in self.workers) and len(self.workers) >= self.allowed():
+            self._take_back_lent(worker)
+            raise WouldDeadlock(
+                f"all {len(self.workers)} workers of pool {self.name!r}, {lent_limit(self.max_workers)} spare ones "
+                "included, wait for jobs of the same pool: nobody is left to run them. "
+                "Submit them to another pool, or wait for them outside of the job."
+            )
+
+    def _take_back_lent(self, worker: ThreadWorker) -> None:
+        worker.lending = False
+        worker.waiting_for = None
+        self.lent -= 1
+        self.recount()
+
+    def end_wait(self, waiting: object) -> None:
+        """The wait is over: there may be a worker too many now; one leaves when it has no job."""
+        if isinstance(waiting, ThreadWorker):
+            with self.lock:
+                self._take_back_lent(waiting)
+            if self.leaving:
+                self.wake_all_workers()
+
+    def expect_wait(self) -> None:
+        """A job uses the standard library's ``wait`` or ``as_completed`` on its own pool: lend until it ends."""
+        worker: ThreadWorker | None = getattr(here, "worker", None)
+        if worker is None or worker not in self.workers or worker.lending:
+            return
+        with self.lock:
+            worker.lent_until_end = True
+            self._lend(worker)
+
+    def run_in_caller(self, job: Job) -> None:
+        """Run a job on the calling thread, with time limits, books and all, as ``on_full="caller_runs"`` has it."""
+        worker = ThreadWorker(self, f"{threading.current_thread().name} (caller)")
+        worker.thread = threading.current_thread()
+        before, find_before = getattr(here, "worker", None), set_finder(worker.context)
+        here.worker = worker
+        with self.lock:
+            self.callers.add(worker)
+        try:
+            worker.run(job)
+        finally:
+            here.worker = before
+            set_finder(find_before)
+            with self.lock:
+                self._take_off(worker)
+                self.callers.discard(worker)
+                self.stuck.pop(worker, None)
+                self.recount()
+            if self.state is not PoolState.OPEN:
+                self.bell.ring()
+
+    # -- the supervisor
+
+    def supervise(self) -> None:
+        """Start the supervisor if there is none."""
+        with self.lock:
+            if self.supervised or self.state is PoolState.CLOSED:
+                return
+            self.supervised = True
+        thread = threading.Thread(target=supervise, args=(self,), name=f"{self._prefix}-supervisor", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            # At interpreter exit no thread can be started: the exiting thread supervises the drain.
+            self.supervised = False
+        else:
+            self._supervisor = thread
+
+    def supervise_here(self) -> None:
+        """Do the supervisor's work on this thread, until the pool is closed."""
+        supervise(self)
+
+    def has_workers(self) -> bool:
+        """Whether any worker lives."""
+        return bool(self.threads)
+
+    def join(self, until: float | None) -> None:
+        """Wait for the workers that are not stuck to end, until *until* at most."""
+        with self.lock:
+            stuck = {worker.thread for worker in self.stuck}
+            threads = [thread for thread in self.threads if thread not in stuck]
+        if self._supervisor is not None:
+            threads.append(self._supervisor)
+        for thread in threads:
+            if thread is not threading.current_thread() and thread.ident is not None:
+                thread.join(None if until is None else max(0.0, until - monotonic()))
+
+
+def _closes_circle(worker: ThreadWorker, job: Job | None) -> bool:
+    """Whether *job* waits, through other jobs, for the job that *worker* runs."""
+    seen: set[int] = set()
+    while job is not None and id(job) not in seen:
+        seen.add(id(job))
+        runner: ThreadWorker | None = job._worker
+        if runner is None or job not in runner.hand:
+            return False
+        if runner is worker:
+            return True
+        job = runner.waiting_for
+    return False

@@ -1,0 +1,307 @@
+"""A worker thread: takes jobs, runs them, and settles what it still holds afterwards.
+
+What runs where
+---------------
+* **The submitter's thread** takes room, appends the job and wakes one worker, if one is parked (`ThreadPool.submit`).
+* **A worker thread** (this file) takes jobs, runs them and settles what it still holds afterwards.
+* **The supervisor thread** (`pools.supervisor`), started when something first needs a clock, does all the rest.
+
+The races, and what closes each:
+
+* *Two want to settle a job*: the worker keeps it in its ``hand``; whoever takes it out (one atomic ``pop`` or
+  ``remove``) settles it. A worker that finds its hand empty after a job drops the result.
+* *A worker parks while a job arrives*: it parks first, then looks at the queue again; a submitter appends first,
+  then looks for a parked worker.
+* *A worker starts a job while it is cancelled, or the drain gives up*: the worker puts the job in its hand first,
+  then looks at ``job._told`` and ``core.attention``; the other side writes these first, then looks into hands.
+* *A deadline earlier than the supervisor's next wake-up*: the worker writes it, then looks at ``next_wake``; the
+  supervisor sets ``next_wake`` to infinity before it reads the deadlines.
+* *A stuck thread comes back while it is being left behind*: both change ``taken`` and ``left`` under the core's lock.
+"""
+
+from __future__ import annotations
+
+import _thread
+import threading
+from collections.abc import Callable
+from concurrent.futures._base import FINISHED, RUNNING
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from steadypool.machinery.context import JobContext, set_finder
+from steadypool.pools.core import Job, cancelled_error, job_facts
+from steadypool.pools.supervisor import hand_back
+from steadypool.words import events
+from steadypool.words.reports import WorkerStats
+from steadypool.words.states import Outcome, PoolState
+
+if TYPE_CHECKING:
+    from steadypool.pools.thread_core import ThreadCore
+
+here = threading.local()
+"""What the calling thread is: ``worker``, if it runs a job; ``courier_of``, if it runs callbacks of a core."""
+
+
+class ThreadWorker:
+    """One worker thread. Its ``hand`` holds the job that it runs, until somebody takes it out."""
+
+    __slots__ = (
+        "core",
+        "gate",
+        "hand",
+        "left",
+        "lending",
+        "lent_until_end",
+        "name",
+        "succeeded",
+        "taken",
+        "taken_name",
+        "thread",
+        "waiting_for",
+    )
+
+    def __init__(self, core: ThreadCore, name: str) -> None:
+        self.core = core
+        self.name = name
+        self.thread = threading.Thread(target=self._run_thread, name=name, daemon=True)
+        self.gate = _thread.allocate_lock()
+        self.gate.acquire()
+        self.hand: list[Job] = []
+        self.succeeded = 0
+        self.taken: Job | None = None
+        """The job it runs though somebody else has settled it."""
+        self.taken_name: str | None = None
+        self.left = False
+        self.lending = False
+        self.lent_until_end = False
+        self.waiting_for: Job | None = None
+
+    def _run_thread(self) -> None:
+        core = self.core
+        here.worker = self
+        set_finder(self.context)
+        try:
+            if not self._initialize():
+                return
+            if core.sinks:
+                core.emit(events.WorkerStarted(core.name, monotonic(), self.name))
+            self._loop()
+        finally:
+            core.ended(self)
+
+    def _initialize(self) -> bool:
+        core = self.core
+        if core.initializer is None:
+            return True
+        try:
+            core.initializer(*core.initargs)
+        except BaseException as error:
+            core.broke(self, error)
+            return False
+        return True
+
+    def _loop(self) -> None:
+        core = self.core
+        queue = core.queue
+        heap, blocked = queue.heap, queue.blocked
+        take_plain, give_room = queue.items.popleft, queue.room.append
+        job: Job | None
+        while True:
+            if core.leaving and core.must_leave(self):
+                return
+            if heap:
+                job = queue.take()
+            else:
+                try:
+                    job = take_plain()
+                except IndexError:
+                    job = None
+                else:
+                    give_room(None)
+                    if blocked:
+                        queue.open_gate()
+            if job is None:
+                self._park()
+            elif not self.run(job):
+                return
+            # Or an idle worker would keep the last job, and its result, alive.
+            job = None
+
+    def _park(self) -> None:
+        """Wait until there may be something to do."""
+        core = self.core
+        core.parked.append(self)
+        if core.queue.items or core.queue.heap or core.leaving:
+            try:
+                core.parked.remove(self)
+            except ValueError:
+                pass  # woken already: the gate is open
+            else:
+                return
+        if core.state is not PoolState.OPEN:
+            core.bell.ring()
+        self.gate.acquire()
+
+    def run(self, job: Job) -> bool:
+        """Run one attempt. False if this worker was left behind meanwhile and must end."""
+        core = self.core
+        hand = self.hand
+        job._worker = self
+        job.attempts += 1
+        job._state = RUNNING
+        job._began = monotonic()
+        hand.append(job)
+        peaceful = job._options.plain and not core.attention and job._told is None and not core.sinks
+        if not peaceful and not self._may_start(job):
+            return True
+        context = job._context
+        assert context is not None
+        try:
+            if job._kwargs:
+                result = context.run(job._fn, *job._args, **job._kwargs)
+            else:
+                result = context.run(job._fn, *job._args)
+        except BaseException as error:
+            # The first entry is this frame: without it the traceback is the user's own, and free of our locals.
+            trace = error.__traceback__
+            return self._raised(job, error.with_traceback(trace.tb_next if trace is not None else None))
+        try:
+            hand.pop()
+        except IndexError:
+            return self._was_taken()
+        self.succeeded += 1
+        if core.sinks:
+            core.emit_end(job, Outcome.SUCCEEDED, None)
+        if job._alarm is not None:
+            core._drop_alarm(job)
+        job._fn = job._args = job._kwargs = job._context = None
+        job._result = result
+        job.outcome = Outcome.SUCCEEDED
+        # The lines of JobFuture._publish, written out: this is the hot path.
+        if job._made_condition is None:
+            job._state = FINISHED
+        else:
+            job._publish_under(job._made_condition, FINISHED)
+        if job._sleepers is not None:
+            job._wake_sleepers()
+        if job._callbacks is not None:
+            job._run_callbacks()
+        return True
+
+    def _may_start(self, job: Job) -> bool:
+        """What a job needs that is not plain, or a pool that is not at peace. False: it does not run."""
+        core = self.core
+        options = job._options
+        refusal = self._refusal(job)
+        if refusal is not None:
+            try:
+                self.hand.pop()
+            except IndexError:
+                self._was_taken()
+                return False
+            job.attempts -= 1
+            refusal()
+            return False
+        if options.retry is not None:
+            # Each attempt sees the submitter's context, not what the one before made of it.
+            if job._pristine_context is None:
+                job._pristine_context = job._context
+            job._context = job._pristine_context.copy()
+        if options.timeout is not None:
+            job._attempt_ends = ends = job._began + options.timeout
+            if ends < core.next_wake:
+                core.bell.ring()
+        if core.sinks:
+            core.announce(job)
+            waited = job._began - job._submitted
+            core.emit(events.JobStarted(core.name, job._began, *job_facts(job), self.name, waited))
+        return True
+
+    def _refusal(self, job: Job) -> Callable[[], None] | None:
+        """Why the job must not start, as what is to be done with it; ``None`` if it may."""
+        core = self.core
+        if core.state is PoolState.CANCELLING or core.state is PoolState.CLOSED:
+            return lambda: hand_back(core, job)
+        if job._told is not None:
+            outcome = Outcome.CANCELLED if job._told == "cancelled" else Outcome.INTERRUPTED
+            return lambda: core.settle(job, outcome, job._pending_error or cancelled_error(job, "cancelled"))
+        if job._total_ends is not None and job._total_ends <= job._began:
+            error = core.timeout_error(job, "total_timeout", "")
+            return lambda: core.settle(job, Outcome.TIMED_OUT, error)
+        return None
+
+    def _raised(self, job: Job, error: BaseException) -> bool:
+        try:
+            self.hand.pop()
+        except IndexError:
+            return self._was_taken()
+        self.core.attempt_raised(job, error)
+        return True
+
+    def _was_taken(self) -> bool:
+        """Somebody else has settled the job. True if this worker may go on, False if it was left behind."""
+        core = self.core
+        with core.lock:
+            self.taken = self.taken_name = None
+        if core.state is not PoolState.OPEN:
+            core.bell.ring()
+        return not self.left
+
+    def row(self) -> WorkerStats:
+        """What `PoolStats` says of this worker."""
+        job = self.hand[0] if self.hand else self.taken
+        if job is None:
+            return WorkerStats(self.name, None, None, None, 0.0, self.succeeded)
+        ran = monotonic() - job._began
+        return WorkerStats(self.name, None, job.job_id, self.taken_name or job._task_name, ran, self.succeeded)
+
+    def context(self) -> JobContext | None:
+        """The context of the job that this worker runs now."""
+        try:
+            job = self.hand[0]
+        except IndexError:
+            if self.taken is None:
+                return None
+            job = self.taken
+        return ThreadJobContext.of(job)
+
+
+class ThreadJobContext(JobContext):
+    """The context of a job that runs on a thread of this process."""
+
+    def __init__(self, job: Job) -> None:
+        deadlines = [moment for moment in (job._attempt_ends, job._total_ends) if moment is not None]
+        deadline = min(deadlines, default=None)
+        super().__init__(job.job_id, job._task_name, job.attempts, deadline, job._options.meta)
+        self._job = job
+
+    @classmethod
+    def of(cls, job: Job) -> ThreadJobContext:
+        """The context of the job's present attempt, always the same one."""
+        known: ThreadJobContext | None = job._job_context
+        if known is None or known.attempt != job.attempts:
+            known = job._job_context = cls(job)
+        return known
+
+    @property
+    def cause(self) -> str | None:
+        """See `JobContext`."""
+        return self._job._told
+
+    def _wait(self, seconds: float) -> None:
+        job = self._job
+        if job._stop_event is None:
+            job.__dict__.setdefault("_stop_event", threading.Event())
+        event = job._stop_event
+        if event is None:
+            event = job._stop_event = threading.Event()
+        if job._told is None:
+            event.wait(seconds)
+
+    def progress(self, done: float, total: float | None = None) -> None:
+        """See `JobContext`."""
+        job = self._job
+        job._progress = (done, total)
+        core: ThreadCore = job._worker.core
+        if core.sinks:
+            core.emit(events.JobProgress(core.name, monotonic(), *job_facts(job), done, total))

@@ -1,0 +1,281 @@
+"""What to run, and how: `Task`, its `TaskOptions`, and `Retry`.
+
+Options travel with the function, so that everything that takes an Executor supports them. A `Task` stays the
+plain function when called; a pool reads the options from it.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from types import MethodType
+from typing import Any, Generic, ParamSpec, TypeVar, overload
+
+P = ParamSpec("P")
+R = TypeVar("R")
+ExceptionTypes = type[BaseException] | tuple[type[BaseException], ...]
+
+
+def check_seconds(what: str, value: object, *, zero: bool = False) -> float | None:
+    """Return *value* if it is ``None`` or a length of time in seconds, or raise `TypeError`/`ValueError`."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{what} must be a number of seconds or None, not {value!r}")
+    if math.isnan(value) or value < 0 or (value == 0 and not zero):
+        least = "0 or more" if zero else "greater than 0"
+        raise ValueError(f"{what} must be {least} seconds, or None for no limit; got {value!r}")
+    return float(value)
+
+
+def check_count(what: str, value: object, least: int = 1) -> int:
+    """Return *value* if it is a whole number of at least *least*, or raise `TypeError`/`ValueError`."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{what} must be a whole number, not {value!r}")
+    if value < least:
+        raise ValueError(f"{what} must be {least} or more; got {value!r}")
+    return value
+
+
+def _check_exceptions(what: str, value: object) -> tuple[type[BaseException], ...]:
+    types = value if isinstance(value, tuple) else (value,)
+    for one in types:
+        if not (isinstance(one, type) and issubclass(one, BaseException)):
+            raise TypeError(f"{what} must be an exception class or a tuple of them, not {one!r}")
+    return types
+
+
+@dataclass(frozen=True)
+class Retry:
+    """When a failed attempt is followed by another.
+
+    Args:
+        attempts: how many times the job may run in all, the first run included.
+        on: the exceptions that are worth another attempt. `WorkerCrashed` and `JobTimeout` only count when
+            named here.
+        give_up_on: exceptions that are not, though *on* names a base class of theirs.
+        backoff: seconds before the second attempt.
+        factor: by how much each further wait is longer than the one before.
+        max_backoff: the longest wait, in seconds.
+        jitter: spread each wait over 50 % to 100 % of its length, so that jobs which failed together do not
+            all come back together.
+
+    Raises:
+        TypeError, ValueError: for a value that makes no sense, naming it.
+    """
+
+    attempts: int
+    on: ExceptionTypes = Exception
+    give_up_on: ExceptionTypes = ()
+    backoff: float = 0.1
+    factor: float = 2.0
+    max_backoff: float = 30.0
+    jitter: bool = True
+
+    def __post_init__(self) -> None:
+        check_count("Retry(attempts)", self.attempts)
+        _check_exceptions("Retry(on)", self.on)
+        _check_exceptions("Retry(give_up_on)", self.give_up_on)
+        for name in ("backoff", "max_backoff"):
+            if check_seconds(f"Retry({name})", getattr(self, name), zero=True) is None:
+                raise TypeError(f"Retry({name}) must be a number of seconds, not None")
+        if isinstance(self.factor, bool) or not isinstance(self.factor, (int, float)):
+            raise TypeError(f"Retry(factor) must be a number, not {self.factor!r}")
+        if not self.factor >= 1:
+            raise ValueError(f"Retry(factor) must be 1 or more; got {self.factor!r}")
+
+
+@dataclass(frozen=True)
+class TaskOptions:
+    """How one task is to be run. ``None`` means: as the pool has it.
+
+    Args:
+        name: what reports call it; the function's own qualified name by default.
+        id: the job's id; made up by the pool by default.
+        timeout: seconds one attempt may run; ``math.inf`` for no limit whatever the pool's default is.
+        total_timeout: seconds from submit to the end of the last attempt, waiting included.
+        retry: when a failed attempt is followed by another.
+        priority: higher runs first; jobs of one priority run in the order of their submits.
+        meta: a small mapping that shows up in events and reports.
+    """
+
+    name: str | None = None
+    id: str | None = None
+    timeout: float | None = None
+    total_timeout: float | None = None
+    retry: Retry | None = None
+    priority: int = 0
+    meta: Mapping[str, Any] | None = None
+    plain: bool = field(default=True, init=False, repr=False, compare=False)
+    """Whether a job of these takes the fast path: first in, first out, one attempt, no clock."""
+
+    def __post_init__(self) -> None:
+        for what in ("name", "id"):
+            value = getattr(self, what)
+            if value is not None and not (isinstance(value, str) and value):
+                raise TypeError(f"{what} must be a non-empty str, not {value!r}")
+        check_seconds("timeout", self.timeout)
+        check_seconds("total_timeout", self.total_timeout)
+        if self.retry is not None and not isinstance(self.retry, Retry):
+            raise TypeError(f"retry must be a Retry such as Retry(attempts=3), not {self.retry!r}")
+        check_count("priority", self.priority, least=-sys.maxsize)
+        if self.meta is not None and not isinstance(self.meta, Mapping):
+            raise TypeError(f"meta must be a mapping such as {{'tenant': 'a'}}, not {self.meta!r}")
+        plain = self.timeout is None and self.total_timeout is None and self.retry is None and self.priority == 0
+        object.__setattr__(self, "plain", plain)
+
+    def over(self, defaults: TaskOptions) -> TaskOptions:
+        """These options, with what is not set taken from *defaults*, and "no limit" spelt ``None``."""
+        return replace(
+            self,
+            timeout=_limit(self.timeout, defaults.timeout),
+            total_timeout=_limit(self.total_timeout, defaults.total_timeout),
+            retry=self.retry if self.retry is not None else defaults.retry,
+        )
+
+
+def _limit(own: float | None, default: float | None) -> float | None:
+    limit = own if own is not None else default
+    return None if limit == math.inf else limit
+
+
+_OPTION_NAMES = frozenset(f.name for f in fields(TaskOptions) if f.init)
+
+
+class Task(Generic[P, R]):
+    """A function with options. Calling it calls the function.
+
+    It pickles by reference when it is a module's attribute (as ``@task`` makes it), works as a method, and
+    :meth:`options` gives a copy with other options.
+    """
+
+    def __init__(self, fn: Callable[P, R], options: TaskOptions) -> None:
+        if isinstance(fn, Task):
+            raise TypeError(f"{fn!r} is a task already; use .options(...) to change its options")
+        if not callable(fn):
+            raise TypeError(f"a task needs a function, not {fn!r}")
+        functools.update_wrapper(self, fn)
+        self.fn = fn
+        self.task_options = options
+        self._remade_by: tuple[Callable[..., Any], tuple[Any, ...]] | None = None
+        self._merged: tuple[TaskOptions, TaskOptions] | None = None
+
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.fn(*args, **kwargs)
+
+    def options(self, **changes: Any) -> Task[P, R]:
+        """A copy with some options changed: ``fetch.options(timeout=5, id="order-42")``.
+
+        Raises:
+            TypeError, ValueError: for an option that does not exist or a value that makes no sense.
+        """
+        unknown = set(changes) - _OPTION_NAMES
+        if unknown:
+            raise TypeError(
+                f"no such option: {', '.join(sorted(unknown))}; there are {', '.join(sorted(_OPTION_NAMES))}"
+            )
+        derived = Task(self.fn, replace(self.task_options, **changes))
+        derived._remade_by = (_derive, (self, changes))
+        return derived
+
+    def merged(self, defaults: TaskOptions) -> TaskOptions:
+        """The options over *defaults*; remembered for the pool that asked last."""
+        merged = self._merged
+        if merged is None or merged[0] is not defaults:
+            merged = self._merged = (defaults, self.task_options.over(defaults))
+        return merged[1]
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Task[..., R]:
+        if instance is None:
+            return self
+        bound: Task[..., R] = Task(MethodType(self.fn, instance), self.task_options)
+        bound._remade_by = (getattr, (instance, self.fn.__name__))
+        return bound
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        if self._remade_by is not None:
+            return self._remade_by
+        if _find(self.fn.__module__, self.fn.__qualname__) is self:
+            return self.fn.__qualname__
+        return (Task, (self.fn, self.task_options))
+
+    def __repr__(self) -> str:
+        return f"<task {task_name(self)}>"
+
+
+def _derive(origin: Task[P, R], changes: dict[str, Any]) -> Task[P, R]:
+    return origin.options(**changes)
+
+
+def _find(module: str, qualname: str) -> object:
+    found: object = sys.modules.get(module)
+    for part in qualname.split("."):
+        found = getattr(found, part, None)
+    return found
+
+
+@overload
+def task(fn: Callable[P, R], /) -> Task[P, R]: ...
+@overload
+def task(
+    fn: Callable[P, R],
+    /,
+    *,
+    name: str | None = ...,
+    id: str | None = ...,
+    timeout: float | None = ...,
+    total_timeout: float | None = ...,
+    retry: Retry | None = ...,
+    priority: int = ...,
+    meta: Mapping[str, Any] | None = ...,
+) -> Task[P, R]: ...
+@overload
+def task(
+    *,
+    name: str | None = ...,
+    id: str | None = ...,
+    timeout: float | None = ...,
+    total_timeout: float | None = ...,
+    retry: Retry | None = ...,
+    priority: int = ...,
+    meta: Mapping[str, Any] | None = ...,
+) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+def task(
+    fn: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    id: str | None = None,
+    timeout: float | None = None,
+    total_timeout: float | None = None,
+    retry: Retry | None = None,
+    priority: int = 0,
+    meta: Mapping[str, Any] | None = None,
+) -> Any:
+    """Make a function a `Task`: ``@task(timeout=30)`` above it, or ``fetch = task(requests.get, timeout=5)``.
+
+    The options are those of `TaskOptions`.
+
+    Raises:
+        TypeError, ValueError: at once, for a value that makes no sense.
+    """
+    options = TaskOptions(name, id, timeout, total_timeout, retry, priority, meta)
+    if fn is None:
+        return lambda function: Task(function, options)
+    return Task(fn, options)
+
+
+def task_name(fn: Callable[..., Any], options: TaskOptions | None = None) -> str:
+    """What reports call *fn*: the name option, or ``module.qualname``."""
+    if options is None and isinstance(fn, Task):
+        options = fn.task_options
+    if options is not None and options.name is not None:
+        return options.name
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    name = getattr(fn, "__qualname__", None) or type(fn).__qualname__
+    module = getattr(fn, "__module__", None)
+    return f"{module}.{name}" if module and module != "builtins" else str(name)

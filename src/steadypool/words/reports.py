@@ -1,0 +1,199 @@
+"""The books, as frozen records: `PoolStats`, `ErrorGroup`, `DrainReport` and their rows."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from steadypool.words.states import Outcome, PoolState
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStats:
+    """One worker, as `PoolStats` lists it."""
+
+    name: str
+    pid: int | None
+    """Its process; ``None`` for a thread of this one."""
+    job_id: str | None
+    """The job it runs now."""
+    task: str | None
+    running_for: float
+    """Seconds the current attempt has run; 0.0 when idle."""
+    jobs_done: int
+
+
+@dataclass(frozen=True, slots=True)
+class PoolStats:
+    """A pool's books at one moment. They balance: see `balanced`."""
+
+    name: str
+    state: PoolState
+    accepted: int
+    """Jobs the pool took on since it was opened."""
+    waiting: int
+    running: int
+    retrying: int
+    """Jobs between two attempts, waiting for their backoff."""
+    succeeded: int
+    failed: int
+    timed_out: int
+    cancelled: int
+    crashed: int
+    returned: int
+    interrupted: int
+    rejected: int
+    """Jobs refused because the queue was full; they were never accepted."""
+    retries: int
+    """Attempts beyond the first."""
+    stuck: int
+    """Workers left behind with a job that did not stop."""
+    workers: int
+    """Workers alive now, the stuck ones not counted."""
+    max_workers: int
+    capacity: int
+    """How many jobs can run at a time; less than *max_workers* when too many are stuck."""
+    queue_size: int
+    restarts: int = 0
+    """Workers started in the place of one that died or was killed (processes)."""
+    sink_errors: int = 0
+    """Exceptions that sinks raised; they are muted."""
+    worker_rows: tuple[WorkerStats, ...] = ()
+
+    @property
+    def ended(self) -> int:
+        """Jobs that have an outcome."""
+        return sum(getattr(self, outcome.value) for outcome in Outcome)
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every accepted job is in exactly one place."""
+        return self.accepted == self.waiting + self.running + self.retrying + self.ended
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorGroup:
+    """Failures of one task, by one exception type, raised on one line."""
+
+    task: str
+    type_name: str
+    where: str
+    """``file:line in function`` of the line that raised."""
+    count: int
+    first_seen: float
+    """Seconds since the epoch."""
+    last_seen: float
+    traceback: str
+    """Of the first failure in the group."""
+    job_ids: tuple[str, ...]
+    """Some of the jobs, the latest last."""
+    message: str = ""
+    """The message of the first failure in the group."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnfinishedJob:
+    """A job that never started and was handed back."""
+
+    id: str
+    task: str
+    arguments: str
+    """The arguments' ``repr``, shortened."""
+    waited: float
+    """Seconds since it was submitted."""
+
+
+@dataclass(frozen=True, slots=True)
+class InterruptedJob:
+    """A job that had started and was stopped, or left stuck, by a drain."""
+
+    id: str
+    task: str
+    attempts: int
+    running_for: float
+    """Seconds its last attempt ran; 0.0 if it was between two attempts."""
+
+
+@dataclass(frozen=True, slots=True)
+class StuckJob:
+    """A job that was told to stop and still runs."""
+
+    id: str
+    task: str
+    running_for: float
+    """Seconds since this attempt began."""
+    stack: str
+    """Where it is, as text."""
+    cause: str
+    """Why it was told to stop: ``"timeout"``, ``"cancelled"`` or ``"shutdown"``."""
+
+
+@dataclass(frozen=True, slots=True)
+class DrainReport:
+    """What became of every job when the pool was closed."""
+
+    name: str
+    state: PoolState
+    elapsed: float
+    """Seconds the drain took."""
+    on_time: bool
+    """All accepted jobs ended by themselves before the time limit."""
+    stats: PoolStats
+    unfinished: tuple[UnfinishedJob, ...] = ()
+    """Jobs handed back without having started."""
+    interrupted: tuple[InterruptedJob, ...] = ()
+    stuck: tuple[StuckJob, ...] = ()
+    """Every job still running, whenever it was told to stop."""
+    errors: tuple[ErrorGroup, ...] = ()
+    notes: tuple[str, ...] = field(default=())
+    """Anything else worth knowing, such as a callback that had not ended."""
+
+    @property
+    def ok(self) -> bool:
+        """Nothing was given back, interrupted or left stuck. (Jobs that failed by themselves are in *errors*.)"""
+        return self.on_time and not (self.unfinished or self.interrupted or self.stuck)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain data that ``json.dumps`` takes."""
+        return {**asdict(self), "ok": self.ok}
+
+    def __str__(self) -> str:
+        return "\n".join(_lines(self))
+
+
+_LISTED = 10
+"""How many jobs of a kind the text shows."""
+
+
+def _lines(report: DrainReport) -> list[str]:
+    stats = report.stats
+    verdict = "on time" if report.on_time else "not everything ended in time"
+    lines = [f"pool {report.name!r} {report.state.value} after {report.elapsed:.2f} s: {verdict}"]
+    counts = [f"{getattr(stats, o.value)} {o.value.replace('_', ' ')}" for o in Outcome if getattr(stats, o.value)]
+    lines.append(f"  {stats.accepted} accepted: {', '.join(counts) or 'none ended'}")
+    lines += _section(
+        "never started", [f"{j.id} {j.task}{j.arguments} waited {j.waited:.1f} s" for j in report.unfinished]
+    )
+    lines += _section(
+        "interrupted",
+        [f"{j.id} {j.task} in attempt {j.attempts}, ran {j.running_for:.1f} s" for j in report.interrupted],
+    )
+    for job in report.stuck[:_LISTED]:
+        lines.append(
+            f"  stuck: {job.id} {job.task} running for {job.running_for:.1f} s, told to stop ({job.cause}), is here:"
+        )
+        lines += [f"    {line}" for line in job.stack.rstrip().splitlines()]
+    if len(report.stuck) > _LISTED:
+        lines.append(f"  ... and {len(report.stuck) - _LISTED} more stuck")
+    lines += _section(
+        "errors", [f"{e.count} x {e.task}: {e.type_name}: {e.message} at {e.where}" for e in report.errors]
+    )
+    lines += [f"  note: {note}" for note in report.notes]
+    return lines
+
+
+def _section(title: str, rows: list[str]) -> list[str]:
+    if not rows:
+        return []
+    more = [f"    ... and {len(rows) - _LISTED} more"] if len(rows) > _LISTED else []
+    return [f"  {title}: {len(rows)}", *(f"    {row}" for row in rows[:_LISTED]), *more]
