@@ -9,19 +9,16 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
-from steadypool.machinery.context import set_finder
-from steadypool.machinery.stacks import thread_stack
-from steadypool.pools.core import Core, Job, Settings, forked_error, job_facts
-from steadypool.pools.supervisor import supervise
+from steadypool.pools.core import Job, Settings, forked_error, job_facts
+from steadypool.pools.hands import HandCore
 from steadypool.pools.thread_worker import ThreadWorker, here
 from steadypool.rules.capacity import capacity, lent_limit, workers_allowed
 from steadypool.words import events
 from steadypool.words.errors import PoolBroken, PoolClosed, WouldDeadlock
-from steadypool.words.reports import StuckJob
 from steadypool.words.states import Outcome, PoolState
 
 
-class ThreadCore(Core):
+class ThreadCore(HandCore):
     """The core of a `ThreadPool`: what a worker is here, and how one is told, left behind and replaced."""
 
     def __init__(
@@ -33,20 +30,17 @@ class ThreadCore(Core):
         initargs: tuple[Any, ...],
     ) -> None:
         super().__init__(settings, max_workers)
+        self.workers: set[ThreadWorker] = set()
+        self.stuck: dict[ThreadWorker, Job] = {}
         self._prefix = prefix
         self.initializer = initializer
         self.initargs = initargs
-        self.workers: set[ThreadWorker] = set()
         self.parked: list[ThreadWorker] = []
-        self.stuck: dict[ThreadWorker, Job] = {}
-        self.callers: set[ThreadWorker] = set()
-        """Threads of other people that run a job themselves, since the queue was full."""
         self.threads: set[threading.Thread] = set()
         self.lent = 0
         self.may_grow = True
         self.leaving = False
         """Workers look at this before they take a job; true when one of them may have to leave."""
-        self._supervisor: threading.Thread | None = None
         self._worker_numbers = itertools.count()
 
     # -- workers come and go
@@ -138,19 +132,14 @@ class ThreadCore(Core):
                 self._take_back_lent(worker)
             leave = self.state is PoolState.CLOSED or len(self.workers) > self.allowed()
             if leave:
-                self._take_off(worker)
+                self.take_off(worker)
             self.recount()
             return leave
-
-    def _take_off(self, worker: ThreadWorker) -> None:
-        self.workers.discard(worker)
-        self.counts[Outcome.SUCCEEDED] += worker.succeeded
-        worker.succeeded = 0
 
     def ended(self, worker: ThreadWorker) -> None:
         """The worker's thread is about to end."""
         with self.lock:
-            self._take_off(worker)
+            self.take_off(worker)
             was_stuck = self.stuck.pop(worker, None) is not None
             if self.state is not PoolState.CLOSED:
                 self.threads.discard(worker.thread)
@@ -187,29 +176,6 @@ class ThreadCore(Core):
 
     # -- what the control plane asks
 
-    def holds(self, job: Job) -> bool:
-        """Whether a worker holds the job."""
-        worker = job._worker
-        return worker is not None and job in worker.hand
-
-    def take_from_worker(self, job: Job) -> bool:
-        """Take the job out of its worker's hand; false if it is not there any more."""
-        worker: ThreadWorker | None = job._worker
-        if worker is None:
-            return False
-        with self.lock:
-            try:
-                worker.hand.remove(job)
-            except ValueError:
-                return False
-            worker.taken_name = job._task_name
-            worker.taken = job
-            return True
-
-    def still_runs(self, worker: ThreadWorker, job: Job) -> bool:
-        """Whether the worker has not come back from this job yet."""
-        return worker.taken is job or job in worker.hand
-
     def give_up_on(self, worker: ThreadWorker, job: Job) -> None:
         """Leave a worker behind that did not stop in its grace; another takes its place."""
         stack, _ = self.stack_of(worker, job)
@@ -217,36 +183,13 @@ class ThreadCore(Core):
             if worker.taken is not job or worker.left:
                 return
             worker.left = True
-            self._take_off(worker)
+            self.take_off(worker)
             self.stuck[worker] = job
             self.recount()
         if self.sinks:
             self.emit(events.JobStuck(self.name, monotonic(), *job_facts(job), stack))
             self.emit(events.WorkerLeftBehind(self.name, monotonic(), worker.name))
         self._capacity_changed()
-
-    def stack_of(self, worker: ThreadWorker, job: Job) -> tuple[str, str]:
-        """Where the thread is now."""
-        stack, where = thread_stack(worker.thread.ident, __file__)
-        return (
-            stack or f"  in {worker.taken_name or job._task_name}, which has no Python frame of its own\n",
-            where,
-        )
-
-    def held_jobs(self) -> list[Job]:
-        """The jobs in workers' hands."""
-        with self.lock:
-            workers = [*self.workers, *self.callers]
-        return [job for worker in workers for job in tuple(worker.hand)]
-
-    def succeeded_in_workers(self) -> int:
-        """Successes that workers have counted themselves. The lock is held."""
-        return sum(worker.succeeded for worker in (*self.workers, *self.callers))
-
-    def in_grace(self) -> bool:
-        """Whether a worker still runs a job that is settled already, and has not been given up."""
-        with self.lock:
-            return any(worker.taken is not None for worker in (*self.workers, *self.callers) if not worker.left)
 
     def all_idle(self) -> bool:
         """Whether every worker is parked. The lock is held."""
@@ -261,27 +204,7 @@ class ThreadCore(Core):
             "worker_rows": tuple(worker.row() for worker in sorted(self.workers, key=lambda w: w.name)),
         }
 
-    def stuck_rows(self) -> tuple[StuckJob, ...]:
-        """Every job that is settled and still runs. The lock is held."""
-        running = (*self.workers, *self.callers)
-        graceful = {worker: worker.taken for worker in running if worker.taken is not None}
-        return tuple(self._stuck_row(worker, job) for worker, job in {**self.stuck, **graceful}.items())
-
-    def _stuck_row(self, worker: ThreadWorker, job: Job) -> StuckJob:
-        stack, _ = self.stack_of(worker, job)
-        name = worker.taken_name or "?"
-        return StuckJob(job.job_id, name, monotonic() - job._began, stack, job._told or "")
-
     # -- jobs that wait for their own pool
-
-    def is_own_thread(self) -> bool:
-        """Whether the calling thread runs a job or a callback of this pool."""
-        worker = getattr(here, "worker", None)
-        return (worker is not None and worker.core is self) or getattr(here, "courier_of", None) is self
-
-    def mark_own_thread(self) -> None:
-        """The calling thread runs callbacks of this pool from now on."""
-        here.courier_of = self
 
     def begin_wait(self, job: Job) -> ThreadWorker | None:
         """Let a job that waits for its own pool lend its place to a spare worker while it waits."""
@@ -333,47 +256,7 @@ class ThreadCore(Core):
             worker.lent_until_end = True
             self._lend(worker)
 
-    def run_in_caller(self, job: Job) -> None:
-        """Run a job on the calling thread, with time limits, books and all, as ``on_full="caller_runs"`` has it."""
-        worker = ThreadWorker(self, f"{threading.current_thread().name} (caller)")
-        worker.thread = threading.current_thread()
-        before, find_before = getattr(here, "worker", None), set_finder(worker.context)
-        here.worker = worker
-        with self.lock:
-            self.callers.add(worker)
-        try:
-            worker.run(job)
-        finally:
-            here.worker = before
-            set_finder(find_before)
-            with self.lock:
-                self._take_off(worker)
-                self.callers.discard(worker)
-                self.stuck.pop(worker, None)
-                self.recount()
-            if self.state is not PoolState.OPEN:
-                self.bell.ring()
-
-    # -- the supervisor
-
-    def supervise(self) -> None:
-        """Start the supervisor if there is none."""
-        with self.lock:
-            if self.supervised or self.state is PoolState.CLOSED:
-                return
-            self.supervised = True
-        thread = threading.Thread(target=supervise, args=(self,), name=f"{self._prefix}-supervisor", daemon=True)
-        try:
-            thread.start()
-        except RuntimeError:
-            # At interpreter exit no thread can be started: the exiting thread supervises the drain.
-            self.supervised = False
-        else:
-            self._supervisor = thread
-
-    def supervise_here(self) -> None:
-        """Do the supervisor's work on this thread, until the pool is closed."""
-        supervise(self)
+    # -- the end
 
     def has_workers(self) -> bool:
         """Whether any worker lives."""

@@ -26,17 +26,14 @@ import threading
 from collections.abc import Callable
 from concurrent.futures._base import FINISHED, RUNNING
 from time import monotonic
-from typing import TYPE_CHECKING
 
 from steadypool.machinery.context import JobContext, set_finder
-from steadypool.pools.core import Job, cancelled_error, job_facts
+from steadypool.machinery.stacks import thread_stack
+from steadypool.pools.core import Core, Job, cancelled_error, job_facts
 from steadypool.pools.supervisor import hand_back
 from steadypool.words import events
 from steadypool.words.reports import WorkerStats
 from steadypool.words.states import Outcome, PoolState
-
-if TYPE_CHECKING:
-    from steadypool.pools.thread_core import ThreadCore
 
 here = threading.local()
 """What the calling thread is: ``worker``, if it runs a job; ``courier_of``, if it runs callbacks of a core."""
@@ -60,7 +57,7 @@ class ThreadWorker:
         "waiting_for",
     )
 
-    def __init__(self, core: ThreadCore, name: str) -> None:
+    def __init__(self, core: Any, name: str) -> None:
         self.core = core
         self.name = name
         self.thread = threading.Thread(target=self._run_thread, name=name, daemon=True)
@@ -247,6 +244,14 @@ class ThreadWorker:
             core.bell.ring()
         return not self.left
 
+    def running(self) -> tuple[Job, ...]:
+        """The job that it holds, if it does."""
+        return tuple(self.hand)
+
+    def stack(self, job: Job) -> tuple[str, str]:
+        """Where the thread is now, as text, and the innermost place."""
+        return thread_stack(self.thread.ident, __file__)
+
     def row(self) -> WorkerStats:
         """What `PoolStats` says of this worker."""
         job = self.hand[0] if self.hand else self.taken
@@ -302,6 +307,6 @@ class ThreadJobContext(JobContext):
         """See `JobContext`."""
         job = self._job
         job._progress = (done, total)
-        core: ThreadCore = job._worker.core
+        core: Core = job._worker.core
         if core.sinks:
             core.emit(events.JobProgress(core.name, monotonic(), *job_facts(job), done, total))

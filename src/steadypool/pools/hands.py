@@ -1,0 +1,147 @@
+"""A core whose workers each hold their jobs in a ``hand``: what threads and processes have in common there."""
+
+from __future__ import annotations
+
+import threading
+from time import monotonic
+from typing import Any
+
+from steadypool.machinery.context import set_finder
+from steadypool.pools.core import Core, Job, Settings
+from steadypool.pools.supervisor import supervise
+from steadypool.pools.thread_worker import ThreadWorker, here
+from steadypool.words.reports import StuckJob
+from steadypool.words.states import Outcome, PoolState
+
+
+class HandCore(Core):
+    """Finds jobs in hands, takes them out, and lets a caller run one itself."""
+
+    workers: set[Any]
+    stuck: dict[Any, Job]
+
+    def __init__(self, settings: Settings, max_workers: int) -> None:
+        super().__init__(settings, max_workers)
+        self.callers: set[ThreadWorker] = set()
+        """Threads of other people that run a job themselves, since the queue was full."""
+        self._supervisor: threading.Thread | None = None
+
+    # -- hands
+
+    def holds(self, job: Job) -> bool:
+        """Whether a worker holds the job."""
+        worker = job._worker
+        return worker is not None and job in worker.hand
+
+    def take_from_worker(self, job: Job) -> bool:
+        """Take the job out of its worker's hand; false if it is not there any more."""
+        worker = job._worker
+        if worker is None:
+            return False
+        with self.lock:
+            try:
+                worker.hand.remove(job)
+            except ValueError:
+                return False
+            worker.taken_name = job._task_name
+            worker.taken = job
+            return True
+
+    def still_runs(self, worker: Any, job: Job) -> bool:
+        """Whether the worker has not come back from this job yet."""
+        return worker.taken is job or job in worker.hand
+
+    def stack_of(self, worker: Any, job: Job) -> tuple[str, str]:
+        """Where the job is now."""
+        stack, where = worker.stack(job)
+        name = worker.taken_name or job._task_name
+        return stack or f"  in {name}, which has no Python frame of its own\n", where
+
+    def held_jobs(self) -> list[Job]:
+        """The jobs that run."""
+        with self.lock:
+            workers = [*self.workers, *self.callers]
+        return [job for worker in workers for job in worker.running()]
+
+    def succeeded_in_workers(self) -> int:
+        """Successes that workers have counted themselves. The lock is held."""
+        return sum(worker.succeeded for worker in (*self.workers, *self.callers))
+
+    def in_grace(self) -> bool:
+        """Whether a worker still runs a job that is settled already, and has not been given up."""
+        with self.lock:
+            return any(worker.taken is not None for worker in (*self.workers, *self.callers) if not worker.left)
+
+    def stuck_rows(self) -> tuple[StuckJob, ...]:
+        """Every job that is settled and still runs. The lock is held."""
+        running = (*self.workers, *self.callers)
+        graceful = {worker: worker.taken for worker in running if worker.taken is not None}
+        return tuple(self._stuck_row(worker, job) for worker, job in {**self.stuck, **graceful}.items())
+
+    def _stuck_row(self, worker: Any, job: Job) -> StuckJob:
+        stack, _ = self.stack_of(worker, job)
+        name = worker.taken_name or "?"
+        return StuckJob(job.job_id, name, monotonic() - job._began, stack, job._told or "")
+
+    # -- threads of this process
+
+    def is_own_thread(self) -> bool:
+        """Whether the calling thread runs a job or a callback of this pool."""
+        worker = getattr(here, "worker", None)
+        return (worker is not None and worker.core is self) or getattr(here, "courier_of", None) is self
+
+    def mark_own_thread(self) -> None:
+        """The calling thread runs callbacks of this pool from now on."""
+        here.courier_of = self
+
+    def run_in_caller(self, job: Job) -> None:
+        """Run a job on the calling thread, with time limits, books and all, as ``on_full="caller_runs"`` has it."""
+        worker = ThreadWorker(self, f"{threading.current_thread().name} (caller)")
+        worker.thread = threading.current_thread()
+        before, find_before = getattr(here, "worker", None), set_finder(worker.context)
+        here.worker = worker
+        with self.lock:
+            self.callers.add(worker)
+        try:
+            worker.run(job)
+        finally:
+            here.worker = before
+            set_finder(find_before)
+            with self.lock:
+                self.take_off(worker)
+                self.stuck.pop(worker, None)
+                self.recount()
+            if self.state is not PoolState.OPEN:
+                self.bell.ring()
+
+    def take_off(self, worker: Any) -> None:
+        """The worker leaves: keep what it has counted. The lock is held."""
+        self.workers.discard(worker)
+        self.callers.discard(worker)
+        self.counts[Outcome.SUCCEEDED] += worker.succeeded
+        worker.succeeded = 0
+
+    def recount(self) -> None:
+        """Something changed that the number of workers depends on. The lock is held."""
+        raise NotImplementedError
+
+    # -- the supervisor
+
+    def supervise(self) -> None:
+        """Start the supervisor if there is none."""
+        with self.lock:
+            if self.supervised or self.state is PoolState.CLOSED:
+                return
+            self.supervised = True
+        thread = threading.Thread(target=supervise, args=(self,), name=f"{self.name}-supervisor", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            # At interpreter exit no thread can be started: the exiting thread supervises the drain.
+            self.supervised = False
+        else:
+            self._supervisor = thread
+
+    def supervise_here(self) -> None:
+        """Do the supervisor's work on this thread, until the pool is closed."""
+        supervise(self)

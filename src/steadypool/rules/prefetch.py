@@ -1,0 +1,26 @@
+"""How many jobs a worker process holds, the one it runs included."""
+
+from __future__ import annotations
+
+WORTH = 0.001
+"""Seconds of work that may wait inside a worker: enough to hide the way there, too little to keep anybody waiting."""
+MOST = 64
+"""More packets than this do not fit a socket's buffer."""
+WEIGHT = 0.1
+"""How much the latest run counts in the moving average."""
+
+
+def depth(mean_seconds: float | None) -> int:
+    """Jobs to hand to a worker, if jobs take *mean_seconds* on average (``None``: not known yet)."""
+    if mean_seconds is None:
+        return 2
+    if mean_seconds <= 0:
+        return MOST
+    return max(1, min(MOST, 1 + int(WORTH / mean_seconds)))
+
+
+def moving_average(mean: float | None, seconds: float) -> float:
+    """The average run time after one more run. A long run counts at once: it is what others would wait for."""
+    if mean is None or seconds > 10 * mean + WORTH:
+        return seconds
+    return mean + WEIGHT * (seconds - mean)
