@@ -4,6 +4,8 @@ Threads, processes and asyncio under one contract; bounded; every job with an id
 failures tracked; a shutdown that always ends and accounts for every job.
 """
 
+from typing import TYPE_CHECKING
+
 from steadypool.machinery.context import JobContext, current_job
 from steadypool.machinery.future import JobFuture
 from steadypool.pools.threads import ThreadPool
@@ -21,7 +23,13 @@ from steadypool.words.options import Retry, Task, task
 from steadypool.words.reports import DrainReport, ErrorGroup, PoolStats
 from steadypool.words.states import Outcome, PoolState
 
+if TYPE_CHECKING:
+    from steadypool.pools.aio import AsyncJobFuture, AsyncPool
+    from steadypool.pools.processes import ProcessPool
+
 __all__ = [
+    "AsyncJobFuture",
+    "AsyncPool",
     "DrainReport",
     "ErrorGroup",
     "JobCancelled",
@@ -33,6 +41,7 @@ __all__ = [
     "PoolClosed",
     "PoolState",
     "PoolStats",
+    "ProcessPool",
     "QueueFull",
     "RemoteError",
     "Retry",
@@ -44,7 +53,28 @@ __all__ = [
     "task",
 ]
 
-for _name in __all__:
+_LAZY = {
+    "AsyncJobFuture": "steadypool.pools.aio",
+    "AsyncPool": "steadypool.pools.aio",
+    "ProcessPool": "steadypool.pools.processes",
+}
+"""What is loaded when it is first asked for: not everybody needs `multiprocessing`, or `asyncio`."""
+
+
+def __getattr__(name: str) -> object:
+    module = _LAZY.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value: object = getattr(import_module(module), name)
+    if isinstance(value, type):
+        value.__module__ = __name__
+    globals()[name] = value
+    return value
+
+
+for _name in set(__all__) - set(_LAZY):
     # What a user sees in a traceback is the name that they can import.
     if isinstance(_public := globals()[_name], type):
         _public.__module__ = __name__

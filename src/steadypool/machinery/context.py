@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from time import monotonic, sleep
-from typing import Any
+from typing import Any, Protocol
 
 from steadypool.words.errors import JobCancelled, JobTimeout
 
@@ -91,8 +91,17 @@ class JobContext:
 
 
 _here = threading.local()
-running_task: ContextVar[tuple[object, JobContext] | None] = ContextVar("steadypool_job", default=None)
-"""Set by asyncio's pool in the context of each job: the loop it runs on, and its context."""
+
+
+class RunningTask(Protocol):
+    """What asyncio's pool leaves in the context of each job."""
+
+    def context_on(self, loop: object) -> JobContext | None:
+        """The job's context, if code that runs on *loop* now belongs to the job."""
+
+
+running_task: ContextVar[RunningTask | None] = ContextVar("steadypool_job", default=None)
+"""Set by asyncio's pool; inherited by the tasks that a job starts."""
 
 _NO_JOB = JobContext()
 
@@ -100,8 +109,11 @@ _NO_JOB = JobContext()
 def current_job() -> JobContext:
     """The job that the calling code runs in; outside of one, an inert `JobContext`."""
     in_task = running_task.get()
-    if in_task is not None and in_task[0] is _running_loop():
-        return in_task[1]
+    if in_task is not None:
+        # A context that was copied to another thread, such as `asyncio.to_thread` does, is not the job itself.
+        context = in_task.context_on(_running_loop())
+        if context is not None:
+            return context
     find: Callable[[], JobContext | None] | None = getattr(_here, "find", None)
     return (find() if find is not None else None) or _NO_JOB
 

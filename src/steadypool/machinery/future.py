@@ -26,15 +26,25 @@ from concurrent.futures import Future, InvalidStateError
 from concurrent.futures._base import CANCELLED, CANCELLED_AND_NOTIFIED, FINISHED, PENDING, RUNNING
 from contextvars import Context
 from time import monotonic
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from steadypool.machinery.unseen import Unseen
 from steadypool.words.options import TaskOptions, task_name
 from steadypool.words.states import NEVER_LOOKED_AT, Outcome
 
+if TYPE_CHECKING:
+    import asyncio
+
 T = TypeVar("T")
 DONE = frozenset({CANCELLED, CANCELLED_AND_NOTIFIED, FINISHED})
 Callback = Callable[["JobFuture[Any]"], object]
+
+
+class Waker(Protocol):
+    """What waits for a job: a lock, or anything whose ``release`` is quick and safe to call from any thread."""
+
+    def release(self) -> object:
+        """The job has ended. Called once."""
 
 
 class Owner(Protocol):
@@ -76,7 +86,7 @@ class JobFuture(Future[T], Generic[T]):
     _result: Any = None
     _exception: BaseException | None = None
     _made_condition: threading.Condition | None = None
-    _sleepers: list[_thread.LockType] | None = None
+    _sleepers: list[Waker] | None = None
     _callbacks: list[Callback] | None = None
     _unseen: Unseen | None = None
     _has_room = True
@@ -96,6 +106,10 @@ class JobFuture(Future[T], Generic[T]):
     _alarm: Any = None
     """Its total time limit on the agenda."""
     _announcement: Any = None
+    _packed: Any = None
+    """What travels to a worker process."""
+    _serial = 0
+    """Stands for the latest sending to a worker process."""
     _pristine_context: Any = None
     """The submitter's context, while attempts run in copies of it."""
     _job_context: Any = None
@@ -195,6 +209,11 @@ class JobFuture(Future[T], Generic[T]):
 
         It runs on the thread that ends the job. What it raises is logged, as the standard library does.
         """
+        if getattr(fn, "__module__", None) == "asyncio.futures":
+            # `asyncio.wrap_future`'s own callback only tells its loop: no need to hand it to the thread that runs
+            # callbacks which may take their time.
+            self._wake_when_done(CallbackWaker(self, fn))
+            return
         self.__dict__.setdefault("_callbacks", [])
         callbacks = self._callbacks
         assert callbacks is not None
@@ -233,52 +252,38 @@ class JobFuture(Future[T], Generic[T]):
     def _sleep(self, timeout: float | None) -> bool:
         sleeper = _thread.allocate_lock()
         sleeper.acquire()
-        self.__dict__.setdefault("_sleepers", [])
-        sleepers = self._sleepers
-        assert sleepers is not None
-        sleepers.append(sleeper)
-        if self._state in DONE:
-            return True
+        self._wake_when_done(sleeper)
         seconds = -1.0 if timeout is None else min(max(timeout, 0.0), threading.TIMEOUT_MAX)
         if sleeper.acquire(timeout=seconds):
             return True
-        try:
-            sleepers.remove(sleeper)
-        except ValueError:
-            return True
+        self._forget_waker(sleeper)
         return self._state in DONE
+
+    def _wake_when_done(self, waker: Waker) -> None:
+        """Have *waker* released once the job has ended; at once if it has."""
+        self.__dict__.setdefault("_sleepers", [])
+        sleepers = self._sleepers
+        assert sleepers is not None
+        sleepers.append(waker)
+        if self._state in DONE:
+            self._wake_sleepers()
+
+    def _forget_waker(self, waker: Waker) -> None:
+        try:
+            if self._sleepers is not None:
+                self._sleepers.remove(waker)
+        except ValueError:
+            return  # taken to be released meanwhile
 
     def _wait_on_loop(self) -> Generator[Any, None, None]:
         import asyncio
 
-        loop = asyncio.get_running_loop()
-        waiter = loop.create_future()
-
-        def on_loop() -> None:
-            if not waiter.done():
-                waiter.set_result(None)
-
-        def wake(_: JobFuture[Any]) -> None:
-            try:
-                loop.call_soon_threadsafe(on_loop)
-            except RuntimeError:
-                # The loop was closed with the waiting task: nobody is left to be told.
-                if not loop.is_closed():
-                    raise
-
-        self.add_done_callback(wake)
+        waker = LoopWaker(asyncio.get_running_loop())
+        self._wake_when_done(waker)
         try:
-            yield from waiter
+            yield from waker.woken
         finally:
-            self._remove_callback(wake)
-
-    def _remove_callback(self, fn: Callback) -> None:
-        callbacks = self._callbacks
-        if callbacks is not None and fn in callbacks:
-            try:
-                callbacks.remove(fn)
-            except ValueError:
-                return  # taken to be run meanwhile
+            self._forget_waker(waker)
 
     # -- settling
 
@@ -293,7 +298,7 @@ class JobFuture(Future[T], Generic[T]):
             self._unseen = Unseen(self.job_id, self._task_name, error)
         # As in the standard library, a future that is kept does not keep what the job was made of.
         self._fn = self._args = self._kwargs = self._context = self._pristine_context = None
-        self._last_error = self._pending_error = None
+        self._last_error = self._pending_error = self._packed = None
         self.outcome = outcome
         self._publish(FINISHED if started else CANCELLED_AND_NOTIFIED)
 
@@ -388,3 +393,41 @@ class JobFuture(Future[T], Generic[T]):
         event = self._stop_event
         if event is not None:
             event.set()
+
+
+class CallbackWaker:
+    """Calls a callback that is known to be quick."""
+
+    __slots__ = ("_callback", "_future")
+
+    def __init__(self, future: JobFuture[Any], callback: Callback) -> None:
+        self._future = future
+        self._callback = callback
+
+    def release(self) -> None:
+        """Call it. What it raises is logged, as for any other callback."""
+        try:
+            self._callback(self._future)
+        except Exception:
+            logging.getLogger("concurrent.futures").exception("exception calling callback for %r", self._future)
+
+
+class LoopWaker:
+    """Wakes a coroutine on its own loop, from any thread."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self.woken: asyncio.Future[None] = loop.create_future()
+
+    def release(self) -> None:
+        """Wake it."""
+        try:
+            self._loop.call_soon_threadsafe(self._wake)
+        except RuntimeError:
+            # The loop was closed with the waiting task: nobody is left to be told.
+            if not self._loop.is_closed():
+                raise
+
+    def _wake(self) -> None:
+        if not self.woken.done():
+            self.woken.set_result(None)

@@ -17,6 +17,8 @@ MAX_JOB_IDS = 10
 MAX_TEXT = 20_000
 """Characters of traceback kept for a group."""
 
+MAX_CAUSES = 30
+
 Key = tuple[str, str, str]
 
 
@@ -73,8 +75,8 @@ def type_name(error: BaseException) -> str:
 
 def where_raised(error: BaseException) -> str:
     """``file:line in function`` of the line that raised, or of the stack that the error carries."""
-    known = getattr(error, "steadypool_where", None)
-    if isinstance(known, str):
+    known = _carried_where(error)
+    if known is not None:
         return known
     trace = error.__traceback__
     if trace is None:
@@ -83,6 +85,18 @@ def where_raised(error: BaseException) -> str:
         trace = trace.tb_next
     code = trace.tb_frame.f_code
     return place(code.co_filename, trace.tb_lineno, code.co_name)
+
+
+def _carried_where(error: BaseException | None) -> str | None:
+    """Where it was raised, if that came with it or with a cause of it from another process."""
+    for _ in range(MAX_CAUSES):
+        known = getattr(error, "steadypool_where", None)
+        if isinstance(known, str):
+            return known
+        if error is None or error.__traceback__ is not None:
+            return None
+        error = error.__cause__
+    return None
 
 
 def place(filename: str, line: int | None, function: str) -> str:

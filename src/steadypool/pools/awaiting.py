@@ -6,33 +6,13 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from steadypool.machinery.future import JobFuture
+from steadypool.machinery.future import JobFuture, LoopWaker
 from steadypool.words.options import TaskOptions
 
 if TYPE_CHECKING:
     from steadypool.pools.contract import PoolContract
 
 R = TypeVar("R")
-
-
-class LoopGate:
-    """A gate (see `machinery.queue`) for a coroutine: opening it wakes the coroutine on its own loop."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self.opened: asyncio.Future[None] = self._loop.create_future()
-
-    def release(self) -> None:
-        """Let the coroutine look again; from any thread."""
-        try:
-            self._loop.call_soon_threadsafe(self._open)
-        except RuntimeError:
-            if not self._loop.is_closed():
-                raise
-
-    def _open(self) -> None:
-        if not self.opened.done():
-            self.opened.set_result(None)
 
 
 async def run_awaited(pool: PoolContract, fn: Callable[..., R], args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
@@ -63,13 +43,13 @@ async def _submit(
 async def _wait_for_room(core: Any) -> None:
     """Take a room token, waiting for it on the loop."""
     while True:
-        gate = LoopGate()
+        gate = LoopWaker(asyncio.get_running_loop())
         core.queue.blocked.append(gate)
         try:
             if core.queue.take_room():
                 return
             if core.refusal is not None:
                 raise core.refusal()
-            await gate.opened
+            await gate.woken
         finally:
             core.queue.leave_gate(gate)

@@ -161,6 +161,10 @@ class PoolContract(Executor):
                 core.queue.give_room()
             raise core.refusal()
         job: JobFuture[R] = JobFuture(core, options, fn, args, kwargs, copy_context(), monotonic(), next(core.tickets))
+        if not core.prepare(job):
+            if has_room:
+                core.queue.give_room()
+            return job
         if core.sinks:
             core.prepare_announcement(job)
         core.enter(job, has_room=has_room)
@@ -381,6 +385,12 @@ class PoolContract(Executor):
                 core.sinks = tuple(other for other in core.sinks if other is not sink)
 
         return unsubscribe
+
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            f"pool {self.name!r} cannot be pickled: it stays in its process. Have the job return what is to be done, "
+            "and submit that from here."
+        )
 
     def __repr__(self) -> str:
         stats = self.stats()

@@ -43,7 +43,7 @@ from steadypool.pools.functions import check_function, options_within
 from steadypool.rules.retrying import next_delay
 from steadypool.seams.sink import Sink
 from steadypool.words import events
-from steadypool.words.errors import JobCancelled, JobExit, JobTimeout, PoolClosed, QueueFull
+from steadypool.words.errors import JobCancelled, JobExit, JobTimeout, PoolBroken, PoolClosed, QueueFull
 from steadypool.words.options import Retry, Task, TaskOptions, task_name
 from steadypool.words.reports import DrainReport, InterruptedJob, UnfinishedJob
 from steadypool.words.states import Outcome, PoolState, move
@@ -229,9 +229,8 @@ class Core(Driver):
         else:
             job._run_callbacks()
 
-    def attempt_raised(self, job: Job, error: BaseException) -> None:
+    def attempt_raised(self, job: Job, error: BaseException, outcome: Outcome = Outcome.FAILED) -> None:
         """An attempt ended with *error*; the caller has taken the job out of the worker's hand."""
-        outcome = Outcome.FAILED
         with self.lock:
             # In one piece with a tell: a cancel that comes while the job is between two places must not be lost.
             pending = job._pending_error
@@ -296,7 +295,7 @@ class Core(Driver):
 
     def cancel(self, job: Job, running: bool) -> bool:
         """See `JobFuture.cancel`."""
-        if self.queue.remove(job) or self.take_from_agenda(job):
+        if self.queue.remove(job) or self.take_from_agenda(job) or self.reclaim(job):
             self.settle(job, Outcome.CANCELLED, cancelled_error(job, "cancelled"))
             return True
         if not running:
@@ -350,7 +349,7 @@ class Core(Driver):
 
     def _total_time_is_up(self, job: Job) -> None:
         job._alarm = None
-        if self.queue.remove(job) or self.take_from_agenda(job):
+        if self.queue.remove(job) or self.take_from_agenda(job) or self.reclaim(job):
             self.settle(job, Outcome.TIMED_OUT, self.timeout_error(job, "total_timeout", ""))
         elif self.holds(job):
             self.attempt_time_is_up(job, "total_timeout")
@@ -459,6 +458,23 @@ class Core(Driver):
                 return
             self.emit(event)
 
+    def broke(self, error: BaseException) -> None:
+        """The initializer failed: the pool takes no more jobs and fails what waits. Once, and clearly."""
+        with self.lock:
+            if self.broken_by is None:
+                self.broken_by = error
+        self.refusal = self._broken_error
+        self.request_drain(None)
+        self.queue.open_all_gates()
+        while (job := self.queue.take()) is not None:
+            self.settle(job, Outcome.FAILED, self._broken_error())
+
+    def _broken_error(self) -> PoolBroken:
+        message = f"cannot schedule new futures: the initializer of pool {self.name!r} failed: {self.broken_by!r}"
+        error = PoolBroken(message)
+        error.__cause__ = self.broken_by
+        return error
+
     # -- the end
 
     def request_drain(self, seconds: float | None) -> None:
@@ -506,12 +522,18 @@ class Core(Driver):
         """Make a legal move. The lock is held."""
         self.state = move(self.state, state)
 
+    def rest(self, until: float | None) -> None:
+        """See `Driver.rest`."""
+        self.bell.wait(until)
+
     def is_closed(self) -> bool:
         """Whether every job has its outcome."""
         return self.state is PoolState.CLOSED
 
     def closed_error(self) -> PoolClosed:
         """What a submit to this pool gets once it takes no more jobs."""
+        if self.broken_by is not None:
+            return self._broken_error()
         return PoolClosed(f"cannot schedule new futures after shutdown: pool {self.name!r} is {self.state.value}")
 
 

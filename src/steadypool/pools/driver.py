@@ -69,6 +69,21 @@ class Driver:
         """Whether no worker is on the way with a job. Only asked when queue and agenda are empty."""
         raise NotImplementedError
 
+    def prepare(self, job: Job) -> bool:
+        """Make a new job ready for its worker; false if that failed, and the job is settled."""
+        return True
+
+    def reclaim(self, job: Job) -> bool:
+        """Take back a job that was sent to a worker but has not begun; false if it cannot be."""
+        return False
+
+    def reclaim_waiting(self) -> None:
+        """Put every such job back into the queue."""
+
+    def attempt_ends(self, job: Job) -> float | None:
+        """When the present attempt's time is up."""
+        return job._attempt_ends
+
     def is_own_thread(self) -> bool:
         """Whether the calling thread runs a job or a callback of this pool."""
         raise NotImplementedError
@@ -99,6 +114,13 @@ class Driver:
     def join(self, until: float | None) -> None:
         """Wait for the workers that are not stuck to end, until *until* (`time.monotonic`) at most."""
         raise NotImplementedError
+
+    def rest(self, until: float | None) -> None:
+        """The supervisor has nothing to do until *until* (`time.monotonic`), or until it is rung."""
+        raise NotImplementedError
+
+    def farewell(self) -> None:
+        """The pool is closed, and the supervisor about to end."""
 
     def has_workers(self) -> bool:
         """Whether there is a worker, so that somebody would notice if the pool ends."""

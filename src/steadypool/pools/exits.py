@@ -31,14 +31,17 @@ def _mine() -> list[Core]:
     return [core for core in list(_cores) if core.pid == os.getpid()]
 
 
-@atexit.register
-def _drain_all() -> None:
+def drain_all() -> None:
+    """Drain every pool of this process that is not closed. Called again, it finds nothing to do."""
     cores = [core for core in _mine() if core.state is not PoolState.CLOSED]
     # All at once: the exit takes as long as the slowest pool, not as all together.
     for core in cores:
         core.request_drain(core.settings.exit_timeout)
     for core in cores:
         _drain(core)
+
+
+atexit.register(drain_all)
 
 
 def _drain(core: Core) -> None:

@@ -75,7 +75,7 @@ class HandCore(Core):
     def stuck_rows(self) -> tuple[StuckJob, ...]:
         """Every job that is settled and still runs. The lock is held."""
         running = (*self.workers, *self.callers)
-        graceful = {worker: worker.taken for worker in running if worker.taken is not None}
+        graceful = {worker: worker.taken for worker in running if worker.taken is not None and not worker.left}
         return tuple(self._stuck_row(worker, job) for worker, job in {**self.stuck, **graceful}.items())
 
     def _stuck_row(self, worker: Any, job: Job) -> StuckJob:

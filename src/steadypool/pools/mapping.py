@@ -121,6 +121,20 @@ def unordered(
     return _as_they_end(window, flight)
 
 
+class Landing:
+    """Notes that a job has ended."""
+
+    __slots__ = ("_future", "_landed")
+
+    def __init__(self, future: JobFuture[Any], landed: SimpleQueue[JobFuture[Any]]) -> None:
+        self._future = future
+        self._landed = landed
+
+    def release(self) -> None:
+        """Note it."""
+        self._landed.put(self._future)
+
+
 class Flight:
     """Jobs in flight, and those of them that have ended, in the order they did."""
 
@@ -132,7 +146,7 @@ class Flight:
         """Wait for these too."""
         for future in futures:
             self.aloft.add(future)
-            future.add_done_callback(self._landed.put)
+            future._wake_when_done(Landing(future, self._landed))
 
     def next(self, core: Any) -> JobFuture[Any]:
         """The next one to have ended."""

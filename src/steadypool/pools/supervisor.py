@@ -28,6 +28,7 @@ def supervise(core: Core) -> None:
     finally:
         core.supervisors.discard(get_ident())
         core.bell.ring()  # for another that may be at it too
+    core.farewell()
 
 
 def _supervise(core: Core) -> None:
@@ -37,21 +38,21 @@ def _supervise(core: Core) -> None:
         wake = step(core)
         core.next_wake = float("inf") if wake is None else wake
         if not core.is_closed():
-            core.bell.wait(wake)
+            core.rest(wake)
 
 
 def step(core: Core) -> float | None:
     """Do all that is due now. Returns when something will be due next."""
     take_requests(core)
-    _do_due(core)
+    do_due(core)
     deadline = _end_overdue_attempts(core)
-    _walk_ladder(core)
+    walk_ladder(core)
     with core.lock:
         due = core.agenda.next_due()
     return earlier(earlier(due, deadline), wakes_at(core.state, core.deadline, core.grace_ends))
 
 
-def _do_due(core: Core) -> None:
+def do_due(core: Core) -> None:
     while True:
         with core.lock:
             task = core.agenda.take_due(monotonic())
@@ -65,7 +66,7 @@ def _end_overdue_attempts(core: Core) -> float | None:
     """Time out the attempts whose limit has passed; returns when the next one's will."""
     nearest: float | None = None
     for job in core.held_jobs():
-        ends = job._attempt_ends
+        ends = core.attempt_ends(job)
         if ends is None:
             continue
         if ends <= monotonic():
@@ -104,7 +105,7 @@ def begin_drain(core: Core, seconds: float | None) -> None:
             core.emit(events.PoolDraining(core.name, monotonic(), seconds))
 
 
-def _walk_ladder(core: Core) -> None:
+def walk_ladder(core: Core) -> None:
     while True:
         ended = core.state not in (PoolState.OPEN, PoolState.CLOSED) and core.all_ended() and not core.in_grace()
         to = next_state(core.state, monotonic(), core.deadline, core.grace_ends, ended)
@@ -136,6 +137,7 @@ def _cancel_all(core: Core) -> None:
 
 def give_back_waiting(core: Core) -> None:
     """Settle everything that waits: never started is RETURNED, between two attempts is INTERRUPTED."""
+    core.reclaim_waiting()
     for job in core.retrying_jobs():
         if core.take_from_agenda(job):
             hand_back(core, job)

@@ -14,8 +14,8 @@ from steadypool.pools.hands import HandCore
 from steadypool.pools.thread_worker import ThreadWorker, here
 from steadypool.rules.capacity import capacity, lent_limit, workers_allowed
 from steadypool.words import events
-from steadypool.words.errors import PoolBroken, PoolClosed, WouldDeadlock
-from steadypool.words.states import Outcome, PoolState
+from steadypool.words.errors import WouldDeadlock
+from steadypool.words.states import PoolState
 
 
 class ThreadCore(HandCore):
@@ -149,30 +149,6 @@ class ThreadCore(HandCore):
             self.emit(events.WorkerEnded(self.name, monotonic(), worker.name, reason))
         if was_stuck:
             self._capacity_changed()
-
-    def broke(self, worker: ThreadWorker, error: BaseException) -> None:
-        """The initializer raised: the pool takes no more jobs and fails what waits. Once, and clearly."""
-        with self.lock:
-            if self.broken_by is None:
-                self.broken_by = error
-        self.supervise()
-        self.requests.append(None)
-        self.bell.ring()
-        self.refusal = self._broken_error
-        self.queue.open_all_gates()
-        while (job := self.queue.take()) is not None:
-            self.settle(job, Outcome.FAILED, self._broken_error())
-
-    def _broken_error(self) -> PoolBroken:
-        error = PoolBroken(
-            f"cannot schedule new futures: the initializer of pool {self.name!r} raised {self.broken_by!r}"
-        )
-        error.__cause__ = self.broken_by
-        return error
-
-    def closed_error(self) -> PoolClosed:
-        """What a submit to this pool gets once it takes no more jobs."""
-        return self._broken_error() if self.broken_by is not None else super().closed_error()
 
     # -- what the control plane asks
 

@@ -26,6 +26,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures._base import FINISHED, RUNNING
 from time import monotonic
+from typing import Any
 
 from steadypool.machinery.context import JobContext, set_finder
 from steadypool.machinery.stacks import thread_stack
@@ -93,7 +94,7 @@ class ThreadWorker:
         try:
             core.initializer(*core.initargs)
         except BaseException as error:
-            core.broke(self, error)
+            core.broke(error)
             return False
         return True
 

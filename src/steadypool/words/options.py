@@ -161,6 +161,7 @@ class Task(Generic[P, R]):
         self.fn = fn
         self.task_options = options
         self._remade_by: tuple[Callable[..., Any], tuple[Any, ...]] | None = None
+        self._by_name: bool | None = None
         self._merged: tuple[TaskOptions, TaskOptions] | None = None
 
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -187,6 +188,16 @@ class Task(Generic[P, R]):
         if merged is None or merged[0] is not defaults:
             merged = self._merged = (defaults, self.task_options.over(defaults))
         return merged[1]
+
+    def carried(self) -> Callable[..., Any]:
+        """What stands for this task on its way to another process: a task found by its name, or the function."""
+        origin = self
+        while origin._remade_by is not None and origin._remade_by[0] is _derive:
+            origin = origin._remade_by[1][0]
+        if origin._by_name is None and origin._remade_by is None:
+            module = origin.fn.__module__
+            origin._by_name = module != "__main__" and _find(module, origin.fn.__qualname__) is origin
+        return origin if origin._by_name else self.fn
 
     def __get__(self, instance: Any, owner: type | None = None) -> Task[..., R]:
         if instance is None:

@@ -1,0 +1,161 @@
+"""Calls and results as bytes: pickle, `cloudpickle` for what pickle refuses, big buffers beside the stream."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Sequence
+from functools import partial
+from types import BuiltinFunctionType, FunctionType, ModuleType
+from typing import Any
+
+from steadypool.machinery.parcel import Buffer
+from steadypool.words.options import Task
+
+OUT_OF_BAND = 16 * 1024
+"""Bytes from which a buffer travels beside the stream."""
+INLINE_MOST = 48 * 1024
+"""Bytes of stream that fit a packet with its header; more travels as a parcel."""
+
+_BY_REFERENCE = (FunctionType, BuiltinFunctionType, type, Task)
+
+
+class Pickled:
+    """A pickle and the buffers that belong to it."""
+
+    __slots__ = ("buffers", "stream")
+
+    def __init__(self, stream: bytes, buffers: list[pickle.PickleBuffer]) -> None:
+        self.stream = stream
+        self.buffers = buffers
+
+    @property
+    def is_big(self) -> bool:
+        """Whether it has to travel as a parcel."""
+        return bool(self.buffers) or len(self.stream) > INLINE_MOST
+
+    def parts(self) -> list[Buffer]:
+        """What a parcel of it is made of."""
+        return [self.stream, *(buffer.raw() for buffer in self.buffers)]
+
+
+class _Outside:
+    """Stands for big bytes in a pickle, so that they travel beside the stream too. Pickle copies plain ones into it."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: bytes | bytearray) -> None:
+        self.data = data
+
+    def __reduce_ex__(self, protocol: object) -> tuple[Any, ...]:
+        return type(self.data), (pickle.PickleBuffer(self.data),)
+
+
+def dump(value: Any, *, main_by_name: bool = False) -> Pickled:
+    """Pickle a value. With *main_by_name* what belongs to ``__main__`` goes by reference, as pickle has it.
+
+    Raises:
+        Exception: whatever pickling raised; for what pickle refuses, what `cloudpickle` said of it.
+    """
+    buffers: list[pickle.PickleBuffer] = []
+    keep = partial(_keep_big, buffers)
+    value = _outside(value)
+    try:
+        stream = pickle.dumps(value, 5, buffer_callback=keep)
+    except (pickle.PicklingError, AttributeError, TypeError) as refused:
+        return _dump_by_value(value, refused)
+    if b"__main__" in stream and not main_by_name:
+        # By reference it would be looked up in the worker's own __main__, which is another module.
+        return _dump_by_value(value, None)
+    return Pickled(stream, buffers)
+
+
+def _dump_by_value(value: Any, refused: Exception | None) -> Pickled:
+    import cloudpickle
+
+    buffers: list[pickle.PickleBuffer] = []
+    try:
+        return Pickled(cloudpickle.dumps(value, 5, buffer_callback=partial(_keep_big, buffers)), buffers)
+    except Exception as error:
+        if refused is not None and type(error) is type(refused):
+            raise refused from None
+        raise
+
+
+def _keep_big(buffers: list[pickle.PickleBuffer], buffer: pickle.PickleBuffer) -> bool:
+    """Pickle's question whether a buffer goes into the stream."""
+    if buffer.raw().nbytes < OUT_OF_BAND:
+        return True
+    buffers.append(buffer)
+    return False
+
+
+def _outside(value: Any) -> Any:
+    """The value with big bytes at its top marked to travel outside."""
+    if isinstance(value, bytes | bytearray) and type(value) in (bytes, bytearray):
+        return _Outside(value) if len(value) >= OUT_OF_BAND else value
+    if type(value) is tuple:
+        return tuple(_outside(item) if type(item) in (bytes, bytearray) else item for item in value)
+    return value
+
+
+def load(stream: Buffer, buffers: Sequence[Buffer] = ()) -> Any:
+    """The value again. Raises whatever unpickling raises."""
+    return pickle.loads(stream, buffers=buffers)
+
+
+class Functions:
+    """Pickles of functions that travel by reference, which are always the same."""
+
+    MOST = 1000
+
+    def __init__(self, main_by_name: bool) -> None:
+        self.main_by_name = main_by_name
+        """Whether workers can import the program's main module, as `multiprocessing` lets them where it is a file."""
+        self._known: dict[Callable[..., Any], bytes] = {}
+
+    def carry_main_by_value(self) -> None:
+        """A worker did not find something of the main module under its name."""
+        self.main_by_name = False
+        self._known.clear()
+
+    def dump(self, fn: Callable[..., Any]) -> bytes | None:
+        """The pickle of a function that pickles by reference; ``None`` for one that must travel with its call."""
+        try:
+            return self._known[fn]
+        except (KeyError, TypeError):
+            return self._dump(fn)
+
+    def _dump(self, fn: Callable[..., Any]) -> bytes | None:
+        if not isinstance(fn, _BY_REFERENCE):
+            return None
+        if not self.main_by_name and getattr(fn, "__module__", None) == "__main__":
+            return None
+        bound_to = getattr(fn, "__self__", None)
+        if bound_to is not None and not isinstance(bound_to, ModuleType):
+            return None  # a built-in method: what it is bound to may change
+        try:
+            stream = pickle.dumps(fn, 5)
+        except Exception:
+            return None  # tried again with the call, where the error belongs to the job
+        if len(self._known) < self.MOST:
+            self._known[fn] = stream
+        return stream
+
+
+class LoadedFunctions:
+    """The other end of `Functions`: what has been loaded once is not looked up again."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, Callable[..., Any]] = {}
+
+    def load(self, stream: bytes) -> Callable[..., Any]:
+        """The function. Raises whatever unpickling raises."""
+        fn = self._known.get(stream)
+        if fn is None:
+            fn = pickle.loads(stream)
+            if isinstance(fn, Task):
+                fn = fn.fn
+            self._known[stream] = fn
+            if len(self._known) > Functions.MOST:
+                self._known.clear()
+        return fn

@@ -1,0 +1,166 @@
+"""What travels between the parent and a worker process.
+
+Jobs go down one socket, a packet for each (or for a chunk of a map), results come up another as a stream of frames,
+many to a read. A packet is atomic (``SOCK_SEQPACKET``): nobody holds a lock that a killed worker could die with, and
+a packet that the worker has not read yet can be taken back, through a duplicate of the worker's own end.
+
+Each frame's header (job number, status) stands outside the pickle, so a payload that cannot be read fails its own
+job and nothing else. A big payload travels as a parcel, its descriptor beside the packet.
+
+Without ``SOCK_SEQPACKET`` (macOS) jobs go down a stream, each behind its length. What is in it cannot be taken back,
+so a worker is then only ever given one job.
+"""
+
+from __future__ import annotations
+
+import array
+import socket
+import struct
+from typing import Final, NamedTuple
+
+JOB: Final = struct.Struct("<QQBIII")
+"""serial, job number, flags, bytes of function, of extras, of call. A serial stands for one sending of one job."""
+RESULT: Final = struct.Struct("<QBdI")
+"""serial, status, seconds it ran, bytes of payload"""
+LENGTH: Final = struct.Struct("<IB")
+"""The stream fallback: bytes that follow, and whether a descriptor came with them."""
+
+MAX_PACKET = 96 * 1024
+
+# flags of a job
+KEYWORDS = 1
+PARCEL = 2
+WHOLE = 4
+"""Function and arguments are one pickle."""
+
+# statuses of a result
+NOTHING, VALUE, VALUE_PARCEL, ERROR, READY, BROKEN, PROGRESS, RETIRING, NOT_FOUND = range(9)
+
+
+class JobFrame(NamedTuple):
+    """One job, as the worker reads it."""
+
+    serial: int
+    number: int
+    flags: int
+    function: bytes
+    extras: bytes
+    call: bytes
+
+
+def job_frame(serial: int, number: int, flags: int, function: bytes, extras: bytes, call: bytes) -> bytes:
+    """One job as bytes."""
+    return b"".join((JOB.pack(serial, number, flags, len(function), len(extras), len(call)), function, extras, call))
+
+
+def read_jobs(packet: bytes) -> list[JobFrame]:
+    """The jobs in a packet."""
+    frames, at = [], 0
+    while at < len(packet):
+        serial, number, flags, function, extras, call = JOB.unpack_from(packet, at)
+        a = at + JOB.size
+        b = a + function
+        c = b + extras
+        at = c + call
+        frames.append(JobFrame(serial, number, flags, packet[a:b], packet[b:c], packet[c:at]))
+    return frames
+
+
+class Line:
+    """One end of the socket that jobs go down, and that descriptors of big results come up."""
+
+    def __init__(self, end: socket.socket) -> None:
+        # A default timeout of the program's would make the pair non-blocking.
+        end.setblocking(True)
+        self.end = end
+        self.keeps_packets = end.type == getattr(socket, "SOCK_SEQPACKET", None)
+
+    def send(self, packet: bytes, fd: int | None = None, *, wait: bool = False) -> bool:
+        """Send a packet, with a descriptor if there is one; false if there is no room now.
+
+        Raises:
+            OSError: the other end is gone.
+        """
+        if self.keeps_packets:
+            return self._send_packet(packet, fd, wait)
+        header = LENGTH.pack(len(packet), fd is not None)
+        self._send_with(header, fd, 0)
+        self.end.sendall(packet)
+        return True
+
+    def _send_packet(self, packet: bytes, fd: int | None, wait: bool) -> bool:
+        flags = 0 if wait else socket.MSG_DONTWAIT
+        try:
+            if fd is None:
+                self.end.send(packet, flags)
+            else:
+                self._send_with(packet, fd, flags)
+        except BlockingIOError:
+            return False
+        return True
+
+    def _send_with(self, data: bytes, fd: int | None, flags: int) -> None:
+        ancillary = [] if fd is None else [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))]
+        self.end.sendmsg([data], ancillary, flags)
+
+    def receive(self, *, wait: bool = True) -> tuple[bytes, int | None] | None:
+        """The next packet and its descriptor; ``None`` if there is none now, empty bytes at the end.
+
+        Raises:
+            OSError: the other end is gone.
+        """
+        flags = 0 if wait else socket.MSG_DONTWAIT
+        try:
+            if self.keeps_packets:
+                return self._receive_with(MAX_PACKET, flags)
+            head, fd = self._receive_with(LENGTH.size, flags | (socket.MSG_WAITALL if wait else 0))
+        except BlockingIOError:
+            return None
+        if len(head) < LENGTH.size:
+            return b"", fd
+        return _receive_exactly(self.end, LENGTH.unpack(head)[0]), fd
+
+    def _receive_with(self, size: int, flags: int) -> tuple[bytes, int | None]:
+        data, ancillary, _, _ = self.end.recvmsg(size, _ONE_FD, flags | _CLOEXEC)
+        fd = None
+        for level, kind, content in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                fd = array.array("i", content[:4])[0]
+        return data, fd
+
+    def close(self) -> None:
+        """Close this end."""
+        self.end.close()
+
+
+_ONE_FD = socket.CMSG_SPACE(4)
+_CLOEXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+
+
+def _receive_exactly(end: socket.socket, size: int) -> bytes:
+    data = bytearray()
+    while len(data) < size:
+        piece = end.recv(size - len(data))
+        if not piece:
+            return b""
+        data += piece
+    return bytes(data)
+
+
+def make_line(packets: bool) -> tuple[Line, Line]:
+    """The two ends of a line: the parent's and the worker's."""
+    kind = socket.SOCK_SEQPACKET if packets else socket.SOCK_STREAM
+    parent, worker = socket.socketpair(socket.AF_UNIX, kind)
+    return Line(parent), Line(worker)
+
+
+def can_keep_packets() -> bool:
+    """Whether this system has atomic packets between processes."""
+    if not hasattr(socket, "SOCK_SEQPACKET"):
+        return False
+    try:
+        for end in socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET):
+            end.close()
+    except OSError:
+        return False
+    return True

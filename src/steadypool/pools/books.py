@@ -1,0 +1,60 @@
+"""Looking into a pool: what every kind of pool answers about itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from steadypool.pools.accounts import read_stats
+from steadypool.seams.sink import Sink
+from steadypool.words.reports import ErrorGroup, PoolStats
+from steadypool.words.states import PoolState
+
+
+class Books:
+    """Name, state, statistics, errors and events of the pool whose core is ``_core``."""
+
+    _core: Any
+
+    @property
+    def name(self) -> str:
+        """What reports call the pool."""
+        name: str = self._core.name
+        return name
+
+    @property
+    def state(self) -> PoolState:
+        """Where the pool is in its life."""
+        state: PoolState = self._core.state
+        return state
+
+    def stats(self) -> PoolStats:
+        """The books at this moment. They balance."""
+        return read_stats(self._core)
+
+    def errors(self) -> tuple[ErrorGroup, ...]:
+        """The failures so far, grouped by task, exception type and place; the most frequent first."""
+        groups: tuple[ErrorGroup, ...] = self._core.ledger.groups()
+        return groups
+
+    def subscribe(self, sink: Sink) -> Callable[[], None]:
+        """Have *sink* called with every event from now on; returns a function that ends that.
+
+        Raises:
+            TypeError: *sink* cannot be called.
+        """
+        if not callable(sink):
+            raise TypeError(f"a sink is called with each event, as in subscribe(print); got {sink!r}")
+        core = self._core
+        with core.lock:
+            core.sinks = (*core.sinks, sink)
+
+        def unsubscribe() -> None:
+            with core.lock:
+                core.sinks = tuple(other for other in core.sinks if other is not sink)
+
+        return unsubscribe
+
+    def __repr__(self) -> str:
+        stats = self.stats()
+        return f"<{type(self).__name__} {self.name!r} {self.state.value}: {stats.waiting} wait, {stats.running} run>"

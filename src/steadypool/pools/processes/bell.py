@@ -1,0 +1,40 @@
+"""The bell of a pool of processes: it can be heard while waiting for sockets."""
+
+from __future__ import annotations
+
+import os
+
+
+class PipeBell:
+    """As `machinery.bell.Bell`, with a descriptor that is readable while it is rung."""
+
+    def __init__(self) -> None:
+        self.fd, self._rope = os.pipe()
+        os.set_blocking(self.fd, False)
+        os.set_blocking(self._rope, False)
+        self._rung = False
+
+    def ring(self) -> None:
+        """Wake the thread that waits for ``fd``; from anywhere."""
+        if not self._rung:
+            self._rung = True
+            try:
+                os.write(self._rope, b"!")
+            except OSError:
+                return  # full, so it is rung; or closed, so there is nobody left to wake
+
+    def heard(self) -> None:
+        """Stop ringing. Whoever rings after this is heard again."""
+        self._rung = False
+        try:
+            os.read(self.fd, 4096)
+        except BlockingIOError:
+            return
+
+    def close(self) -> None:
+        """No more ringing. The numbers are forgotten first: others may get them again."""
+        fds = (self.fd, self._rope)
+        self.fd = self._rope = -1
+        for fd in fds:
+            if fd >= 0:
+                os.close(fd)

@@ -1,0 +1,93 @@
+"""A job on its way to a worker process: pickled once, by the thread that submits it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import pickle
+import sys
+from typing import Any
+
+from steadypool.machinery import parcel
+from steadypool.machinery.future import JobFuture
+from steadypool.machinery.payload import Functions, Pickled, dump
+from steadypool.machinery.wire import KEYWORDS, PARCEL, WHOLE, job_frame
+
+Job = JobFuture[Any]
+_serials = itertools.count(1)
+
+
+class PackedCall:
+    """What of a job does not change from one sending to the next."""
+
+    __slots__ = ("call", "flags", "function")
+
+    def __init__(self, flags: int, function: bytes, call: Pickled | None) -> None:
+        self.flags = flags
+        self.function = function
+        self.call = call
+
+    @property
+    def is_big(self) -> bool:
+        """Whether it needs a parcel."""
+        return self.call is not None and self.call.is_big
+
+
+def pack_call(functions: Functions, job: Job) -> PackedCall:
+    """Pickle the job's function and arguments. Raises what pickling raises."""
+    function = functions.dump(job._fn)
+    by_name = functions.main_by_name
+    if function is None:
+        return PackedCall(WHOLE, b"", dump((job._fn, job._args, job._kwargs), main_by_name=by_name))
+    if job._kwargs:
+        return PackedCall(KEYWORDS, function, dump((job._args, job._kwargs), main_by_name=by_name))
+    return PackedCall(0, function, dump(job._args, main_by_name=by_name) if job._args else None)
+
+
+def workers_import_main() -> bool:
+    """Whether the main module can be imported by name or path; not in a REPL, a notebook or ``python -c``."""
+    main = sys.modules.get("__main__")
+    return getattr(main, "__spec__", None) is not None or getattr(main, "__file__", None) is not None
+
+
+def next_packet(job: Job) -> tuple[bytes, int | None]:
+    """The packet for one sending of the job, with a new serial, and the parcel's descriptor if there is one.
+
+    Raises:
+        OSError: no memory, or no descriptor, for a parcel.
+    """
+    packed: PackedCall = job._packed
+    job._serial = next(_serials)
+    flags, fd = packed.flags, None
+    if packed.call is None:
+        call = b""
+    elif packed.call.is_big:
+        parts = packed.call.parts()
+        fd = parcel.pack(parts)
+        flags |= PARCEL
+        call = pickle.dumps([memoryview(part).nbytes for part in parts])
+    else:
+        call = packed.call.stream
+    try:
+        frame = job_frame(job._serial, job._number, flags, packed.function, _extras(job), call)
+    except BaseException:
+        if fd is not None:
+            os.close(fd)
+        raise
+    return frame, fd
+
+
+def _extras(job: Job) -> bytes:
+    """What the job's context needs to know, unless that goes without saying."""
+    options = job._options
+    name = options.name
+    if name is None and job._packed.flags & WHOLE:
+        name = job._task_name
+    if options.plain and job.attempts == 1 and name is None and options.id is None and not options.meta:
+        return b""
+    meta: Any = dict(options.meta) if options.meta else None
+    extras = (options.id, name, job.attempts, options.timeout, job._total_ends, meta)
+    try:
+        return pickle.dumps(extras, 5)
+    except Exception:
+        return pickle.dumps((*extras[:5], {key: repr(value) for key, value in (meta or {}).items()}), 5)

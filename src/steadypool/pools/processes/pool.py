@@ -1,0 +1,188 @@
+"""`ProcessPool`: the contract on processes. How it works is told in `pools.processes.core`."""
+
+from __future__ import annotations
+
+import atexit
+import itertools
+import multiprocessing
+import os
+import pickle
+from collections.abc import Callable
+from contextlib import suppress
+from multiprocessing import forkserver
+from multiprocessing.context import BaseContext
+from time import monotonic
+from typing import Any, ParamSpec, TypeVar
+
+from steadypool.machinery.future import JobFuture
+from steadypool.pools import exits
+from steadypool.pools.contract import PoolContract, check_settings
+from steadypool.pools.processes.core import ProcessCore
+from steadypool.pools.processes.kit import ByValue
+from steadypool.pools.threads import check_workers
+from steadypool.words.options import Retry, check_count
+
+P = ParamSpec("P")
+R = TypeVar("R")
+_numbers = itertools.count()
+
+# multiprocessing joins its processes when the interpreter ends, in a handler that it has registered by now. What is
+# registered later runs earlier: the pools are drained, and their processes gone, before it would wait for them.
+atexit.register(exits.drain_all)
+
+
+class ProcessPool(PoolContract):
+    """A bounded pool of processes: a drop-in for `concurrent.futures.ProcessPoolExecutor`.
+
+    A job that dies takes only itself along, and a time limit kills what it limits.
+
+    Args:
+        max_workers: how many jobs run at a time; by default one for each processor.
+        mp_context: how workers are started, from `multiprocessing.get_context`; by default ``forkserver`` where
+            there is one, since a fork of a program with threads can deadlock.
+        initializer: called in each new worker, with *initargs*; if it raises, the pool is broken and says so.
+        max_tasks_per_child: jobs after which a worker is replaced.
+        max_memory_per_child: bytes of resident memory above which a worker is replaced, looked at between jobs.
+        queue_size, on_full, timeout, total_timeout, retry, cancel_grace, exit_timeout, name: as for `ThreadPool`.
+
+    Raises:
+        TypeError, ValueError: at once, for a value that makes no sense.
+    """
+
+    def __init__(
+        self,
+        max_workers: int | None = None,
+        mp_context: BaseContext | None = None,
+        initializer: Callable[..., object] | None = None,
+        initargs: tuple[Any, ...] = (),
+        *,
+        max_tasks_per_child: int | None = None,
+        max_memory_per_child: int | None = None,
+        queue_size: int = 1000,
+        on_full: str = "block",
+        timeout: float | None = None,
+        total_timeout: float | None = None,
+        retry: Retry | None = None,
+        cancel_grace: float = 1.0,
+        exit_timeout: float | None = 30.0,
+        name: str | None = None,
+    ) -> None:
+        settings = check_settings(
+            name=f"ProcessPool-{next(_numbers)}" if name is None else name,
+            queue_size=queue_size,
+            on_full=on_full,
+            timeout=timeout,
+            total_timeout=total_timeout,
+            retry=retry,
+            cancel_grace=cancel_grace,
+            exit_timeout=exit_timeout,
+            initializer=initializer,
+        )
+        workers = os.cpu_count() or 1 if max_workers is None else check_workers(max_workers)
+        kit = {
+            "initializer": _portable(initializer),
+            "initargs": initargs,
+            "max_tasks": None
+            if max_tasks_per_child is None
+            else check_count("max_tasks_per_child", max_tasks_per_child),
+            "max_memory": (
+                None if max_memory_per_child is None else check_count("max_memory_per_child", max_memory_per_child)
+            ),
+        }
+        self._core: ProcessCore = ProcessCore(settings, workers, _context(mp_context), kit)
+        self._open(self._core)
+
+    def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> JobFuture[R]:
+        """Have a worker process run ``fn(*args, **kwargs)`` and return the job's future.
+
+        Function and arguments are pickled here and now, by `cloudpickle` where pickle refuses; what cannot be
+        pickled fails the job, with the pickling error itself. On a full queue it does as ``on_full`` says; on a
+        thread that runs an event loop it never blocks.
+
+        Raises:
+            QueueFull: no room, and ``on_full`` is ``"reject"``, or this thread runs an event loop.
+            PoolClosed: the pool takes no more jobs.
+            TypeError: *fn* is nothing that a process can run.
+        """
+        core = self._core
+        if core.refusal is not None:
+            raise core.refusal()
+        fn, options = core.resolve(fn)
+        try:
+            core.queue.room.pop()
+        except IndexError:
+            return self._submit_when_full(options, fn, args, kwargs)
+        try:
+            job: JobFuture[R] = JobFuture(core, options, fn, args, kwargs, None, monotonic(), next(core.tickets))
+            ready = core.prepare(job)
+        except BaseException:
+            core.queue.give_room()
+            raise
+        if not ready:
+            core.queue.give_room()
+            return job
+        if core.sinks:
+            core.prepare_announcement(job)
+        return core.enter(job)
+
+    def resize(self, max_workers: int) -> None:
+        """Change how many jobs run at a time. No job is lost or interrupted.
+
+        Raises:
+            TypeError, ValueError: unless *max_workers* is a whole number greater than 0.
+            PoolClosed: the pool is closed.
+        """
+        self._core.resize(check_workers(max_workers))
+
+    def worker_pids(self) -> list[int]:
+        """The process ids of the workers that live now."""
+        return self._core.pids()
+
+    # Names of the standard class that third parties look at.
+
+    @property
+    def _max_workers(self) -> int:
+        return self._core.max_workers
+
+    @property
+    def _processes(self) -> dict[int, Any]:
+        return {worker.pid: worker.process for worker in list(self._core.workers) if worker.started}
+
+    @property
+    def _broken(self) -> bool:
+        return self._core.broken_by is not None
+
+
+def _count_or_none(what: str, value: object) -> int | None:
+    return None if value is None else check_count(what, value)
+
+
+def _context(given: BaseContext | None) -> BaseContext:
+    if given is None:
+        methods = multiprocessing.get_all_start_methods()
+        given = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+    if not hasattr(given, "Process") or not hasattr(given, "get_start_method"):
+        raise TypeError(f'mp_context must come from multiprocessing.get_context("spawn") or the like, not {given!r}')
+    if given.get_start_method() == "forkserver":
+        _preload()
+    return given
+
+
+def _preload() -> None:
+    """Have the forkserver import what workers need, once, before it forks the first of them."""
+    server: Any = forkserver._forkserver
+    wanted = "steadypool.pools.processes.child"
+    with suppress(AttributeError):
+        if wanted not in server._preload_modules:
+            server.set_forkserver_preload([*server._preload_modules, wanted])
+
+
+def _portable(initializer: Callable[..., object] | None) -> Callable[..., object] | None:
+    """The initializer, by value if pickle refuses it by reference."""
+    if initializer is None:
+        return None
+    try:
+        pickle.dumps(initializer)
+    except Exception:
+        return ByValue(initializer)
+    return initializer

@@ -1,0 +1,261 @@
+"""One worker process, as its parent sees it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import select
+import signal
+import socket
+from collections import deque
+from collections.abc import Callable
+from multiprocessing.context import BaseContext
+from time import monotonic
+from typing import Any
+
+from steadypool.machinery.faults import read_stack
+from steadypool.machinery.future import JobFuture
+from steadypool.machinery.page import Page, make_page
+from steadypool.machinery.wire import RESULT, Line, make_line
+from steadypool.pools.processes import child
+from steadypool.pools.processes.kit import Descriptor, Kit
+from steadypool.words.reports import WorkerStats
+
+Job = JobFuture[Any]
+STACK_SIGNAL = getattr(signal, "SIGRTMIN", signal.SIGUSR2) + (9 if hasattr(signal, "SIGRTMIN") else 0)
+"""Asks a worker for its stack. A real-time signal, where there are any: nobody else uses it."""
+STACK_SECONDS = 0.1
+"""How long a stack may take to come."""
+READ_SIZE = 256 * 1024
+
+
+class ProcessWorker:
+    """The parent's ends of everything, and the jobs in this worker's ``hand``: the first runs, the others wait.
+
+    Only the core's lock protects ``hand``, ``taken`` and the flags.
+    """
+
+    def __init__(self, name: str, packets: bool) -> None:
+        self.name = name
+        self.hand: deque[Job] = deque()
+        self.taken: Job | None = None
+        """The job it runs though somebody else has settled it."""
+        self.taken_name: str | None = None
+        self.succeeded = 0
+        self.done = 0
+        self.left = False
+        """It was killed: nothing it says counts any more."""
+        self.ready = False
+        self.started = False
+        self.retiring = False
+        self.congested = False
+        """Its socket had no room for another packet."""
+        self.dead = False
+        self.pid = 0
+        self.pidfd: int | None = None
+        self.process: Any = None
+        self.thread_ident = 0
+        self.line, self._worker_line = make_line(packets)
+        self.duplicate = Line(self._worker_line.end.dup())
+        self.results, self._worker_results = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        for end in (self.results, self._worker_results):
+            end.setblocking(True)
+        self.page: Page
+        self.page, self._page_fd = make_page()
+        self._worker_lifeline, self._lifeline = os.pipe()
+        self._worker_control, self._control = os.pipe()
+        os.set_blocking(self._control, False)
+        self._stacks, self._worker_stacks = os.pipe()
+        os.set_blocking(self._stacks, False)
+        self._partial = b""
+        self._closed = False
+        self._ends_closed = False
+
+    # -- its life
+
+    def start(self, context: BaseContext, kit_rest: dict[str, Any]) -> None:
+        """Start the process. Raises what `multiprocessing` raises if it cannot."""
+        kit = Kit(
+            jobs=Descriptor(self._worker_line.end.detach()),
+            jobs_keep_packets=self.line.keeps_packets,
+            results=Descriptor(self._worker_results.detach()),
+            page=Descriptor(self._page_fd),
+            lifeline=Descriptor(self._worker_lifeline),
+            control=Descriptor(self._worker_control),
+            stacks=Descriptor(self._worker_stacks),
+            stack_signal=STACK_SIGNAL,
+            **kit_rest,
+        )
+        try:
+            process = context.Process(target=child.main, args=(kit,), name=self.name)  # type: ignore[attr-defined]
+            process.start()
+        finally:
+            kit.close()
+        self.process = process
+        self.pid = process.pid
+        self.pidfd = _pidfd(self.pid)
+        self.started = True
+
+    def death_watch(self) -> int:
+        """A descriptor that is readable once the process is dead."""
+        return self.pidfd if self.pidfd is not None else int(self.process.sentinel)
+
+    def is_dead(self, seconds: float) -> bool:
+        """Whether the process has died, waiting up to *seconds* for it."""
+        if not self.started:
+            return True
+        poller = select.poll()
+        poller.register(self.death_watch(), select.POLLIN)
+        return bool(poller.poll(max(0.0, seconds) * 1000))
+
+    def kill(self) -> None:
+        """Kill the process and the children it has started."""
+        self.left = True
+        if not self.started or self.is_dead(0):
+            return
+        for kill in (os.killpg, os.kill):
+            try:
+                kill(self.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue  # not the leader of its group yet, or just gone
+            except PermissionError:
+                continue  # macOS says so of a group whose only member is a zombie
+
+    def exitcode(self) -> int | None:
+        """The exit code of a dead process; negative for a signal; ``None`` if it cannot be learnt."""
+        if not self.started:
+            return None
+        self.process.join(0.2)
+        code: int | None = self.process.exitcode
+        if code == 255 and multiprocessing.get_start_method(allow_none=True) != "spawn":
+            return None  # what multiprocessing says when the forkserver could not tell
+        return code
+
+    def end_line(self) -> None:
+        """Tell the worker that no more jobs come: it leaves."""
+        self.line.close()
+
+    def close(self) -> None:
+        """Close everything, once the process is dead."""
+        if self._closed:
+            return
+        self._closed = True
+        self.close_ends()
+        if not self.started:
+            for end in (self._worker_line, self._worker_results):
+                end.close()
+            for fd in (self._page_fd, self._worker_lifeline, self._worker_control, self._worker_stacks):
+                _close(fd)
+        else:
+            self.process.join(1.0)
+            if self.process.exitcode is not None:
+                self.process.close()
+        self.page.close()
+
+    def close_ends(self) -> None:
+        """Close the parent's descriptors."""
+        if self._ends_closed:
+            return
+        self._ends_closed = True
+        self.line.close()
+        self.duplicate.close()
+        self.results.close()
+        for fd in (self._lifeline, self._control, self._stacks, self.pidfd):
+            if fd is not None:
+                _close(fd)
+
+    # -- its jobs
+
+    def running(self) -> tuple[Job, ...]:
+        """The job it runs, as far as is known without asking: the first in its hand."""
+        try:
+            return (self.hand[0],)
+        except IndexError:
+            return ()
+
+    def has_started(self, job: Job) -> bool:
+        """Whether the process has begun this sending of the job."""
+        return self.page.running() == job._serial
+
+    def tell(self, job: Job, cause: str) -> None:
+        """Tell the job to stop: through the page, and through the pipe for one that sleeps."""
+        self.page.tell(job._serial, cause)
+        try:
+            os.write(self._control, b"!")
+        except BlockingIOError:
+            return  # it has not looked at those before yet
+
+    def read_results(self) -> tuple[list[tuple[int, int, float, bytes]], bool]:
+        """The frames that have come, and whether the stream has ended."""
+        try:
+            data = self.results.recv(READ_SIZE, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return [], False
+        except OSError:
+            return [], True
+        if not data:
+            return [], True
+        if self._partial:
+            data = self._partial + data
+        frames, at, size = [], 0, len(data)
+        while size - at >= RESULT.size:
+            serial, status, seconds, length = RESULT.unpack_from(data, at)
+            end = at + RESULT.size + length
+            if end > size:
+                break
+            frames.append((serial, status, seconds, data[at + RESULT.size : end]))
+            at = end
+        self._partial = data[at:]
+        return frames, False
+
+    def stack(self, job: Job) -> tuple[str, str]:
+        """Where the job is now. The process writes it itself, also while C code holds its GIL."""
+        if not self.ready or self.dead or not self.has_started(job):
+            return "", ""
+        self.read_stacks(0.0)
+        try:
+            os.kill(self.pid, STACK_SIGNAL)
+        except ProcessLookupError:
+            return "", ""
+        return self.parse_stack(self.read_stacks(STACK_SECONDS))
+
+    def read_stacks(self, seconds: float) -> str:
+        """What `faulthandler` has written, waiting up to *seconds* for it to begin."""
+        poller, text, until = select.poll(), b"", monotonic() + seconds
+        poller.register(self._stacks, select.POLLIN)
+        while poller.poll(max(0.0, until - monotonic()) * 1000):
+            piece = os.read(self._stacks, 65536)
+            if not piece:
+                break
+            text += piece
+            until = min(until, monotonic() + 0.01)  # the rest comes at once or not at all
+        return text.decode(errors="replace")
+
+    def parse_stack(self, text: str) -> tuple[str, str]:
+        """The job's part of what `faulthandler` wrote."""
+        return read_stack(text, self.thread_ident, child.__file__)
+
+    def row(self) -> WorkerStats:
+        """What `PoolStats` says of this worker."""
+        job = self.hand[0] if self.hand else self.taken
+        if job is None:
+            return WorkerStats(self.name, self.pid or None, None, None, 0.0, self.done)
+        name = self.taken_name or job._task_name
+        return WorkerStats(self.name, self.pid or None, job.job_id, name, monotonic() - job._began, self.done)
+
+
+def _pidfd(pid: int) -> int | None:
+    open_pidfd: Callable[[int], int] | None = getattr(os, "pidfd_open", None)
+    if open_pidfd is None:
+        return None
+    try:
+        return open_pidfd(pid)
+    except OSError:
+        return None  # dead and reaped already, or a kernel without it: the sentinel has to do
+
+
+def _close(fd: int) -> None:
+    try:
+        os.close(fd)
+    except OSError:
+        return
