@@ -342,7 +342,10 @@ class JobFuture(Future[T], Generic[T]):
                 return  # another thread has taken the last one
             try:
                 callback(self)
-            except Exception:
+            except BaseException as error:
+                # Also what is no Exception: it must not end a worker. Ctrl-C stays Ctrl-C.
+                if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+                    raise
                 logging.getLogger("concurrent.futures").exception("exception calling callback for %r", self)
 
     def _look(self) -> None:

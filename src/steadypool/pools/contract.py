@@ -22,7 +22,6 @@ from steadypool.pools.group import Group
 from steadypool.pools.signals import DrainOnSignal, in_signal_handler
 from steadypool.pools.supervisor import give_back_waiting
 from steadypool.seams.sink import Sink
-from steadypool.words.errors import QueueFull
 from steadypool.words.options import Retry, TaskOptions, check_count, check_seconds
 from steadypool.words.reports import DrainReport, ErrorGroup, PoolStats
 from steadypool.words.states import PoolState
@@ -43,17 +42,22 @@ def check_settings(
     cancel_grace: object,
     exit_timeout: object,
     initializer: object,
+    initargs: object,
 ) -> Settings:
     """Check what all pools take, and say at once what is wrong with it."""
     if not isinstance(name, str):
         raise TypeError(f"name must be a str, not {name!r}")
     if initializer is not None and not callable(initializer):
         raise TypeError(f"initializer must be a callable, not {initializer!r}")
+    if not isinstance(initargs, tuple):
+        raise TypeError(f"initargs must be a tuple, not {initargs!r}")
     if on_full not in ON_FULL:
         near = difflib.get_close_matches(str(on_full), ON_FULL, 1)
         hint = f'; did you mean "{near[0]}"?' if near else ""
         raise ValueError(f"on_full must be one of {', '.join(ON_FULL)}, not {on_full!r}{hint}")
     grace = check_seconds("cancel_grace", cancel_grace, zero=True)
+    if grace == float("inf"):
+        raise ValueError("cancel_grace must have an end: a job that does not stop must be given up")
     if grace is None:
         raise TypeError("cancel_grace must be a number of seconds, not None: a job that does not stop must be given up")
     options = TaskOptions(timeout=timeout, total_timeout=total_timeout, retry=retry)
@@ -94,7 +98,7 @@ class PoolContract(Executor):
         if how == "discard_oldest":
             return self._submit_discarding(options, fn, args, kwargs)
         if how == "reject":
-            raise core.reject(fn, f"the queue of pool {core.name!r} is full ({core.queue.size} jobs wait)")
+            raise core.reject(fn, options, f"the queue of pool {core.name!r} is full ({core.queue.size} jobs wait)")
         return self._submit_waiting(None, options, fn, args, kwargs)
 
     def _submit_waiting(
@@ -109,13 +113,14 @@ class PoolContract(Executor):
         if runs_event_loop():
             raise core.reject(
                 fn,
+                options,
                 f"the queue of pool {core.name!r} is full, and this thread runs an event loop that must not block: "
                 "use `await pool.run(fn, ...)`, which waits for room without blocking",
             )
         if not core.queue.wait_for_room(seconds, lambda: core.refusal is not None):
             if core.refusal is not None:
                 raise core.refusal()
-            raise core.reject(fn, f"the queue of pool {core.name!r} had no room within {seconds:g} s")
+            raise core.reject(fn, options, f"the queue of pool {core.name!r} had no room within {seconds:g} s")
         return self._take_on(options, fn, args, kwargs)
 
     def _submit_discarding(
@@ -183,7 +188,7 @@ class PoolContract(Executor):
             raise core.refusal()
         fn, options = core.resolve(fn)
         if not core.queue.take_room():
-            raise core.reject(fn, f"the queue of pool {core.name!r} is full ({core.queue.size} jobs wait)")
+            raise core.reject(fn, options, f"the queue of pool {core.name!r} is full ({core.queue.size} jobs wait)")
         return self._take_on(options, fn, args, kwargs)
 
     def submit_within(self, seconds: float, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> JobFuture[R]:
@@ -211,12 +216,11 @@ class PoolContract(Executor):
         core = self._core
         if core.settings.on_full == "block":
             return self.submit(fn, *args)
-        try:
-            return self.try_submit(fn, *args)
-        except QueueFull:
-            with core.lock:
-                core.rejected -= 1
+        if core.refusal is not None:
+            raise core.refusal()
         fn, options = core.resolve(fn)
+        if core.queue.take_room():
+            return self._take_on(options, fn, args, {})
         if core.is_own_thread():
             return self._take_on(options, fn, args, {}, has_room=False)
         return self._submit_waiting(None, options, fn, args, {})

@@ -197,12 +197,12 @@ class Core(Driver):
         with self.lock:
             self._not_jobs += 1
 
-    def reject(self, fn: Callable[..., Any], message: str) -> QueueFull:
+    def reject(self, fn: Callable[..., Any], options: TaskOptions, message: str) -> QueueFull:
         """Count a refused job and make the error."""
         with self.lock:
             self.rejected += 1
         if self.sinks:
-            self.emit(events.JobRejected(self.name, monotonic(), task_name(fn)))
+            self.emit(events.JobRejected(self.name, monotonic(), task_name(fn, options)))
         return QueueFull(message)
 
     # -- how a job ends
@@ -372,13 +372,13 @@ class Core(Driver):
             told_before = job._told is not None
             if not told_before:
                 self.stop_attempt(job, "timeout")
+                ends = monotonic() + self.settings.cancel_grace
+                self.agenda.add(ends, self._grace_is_over, job, job.attempts)
             taken = self.take_from_worker(job)
         if not taken:
             return
-        if not told_before:
-            with self.lock:
-                ends = monotonic() + self.settings.cancel_grace
-                self.agenda.add(ends, self._grace_is_over, job, job.attempts)
+        if self.sinks and not told_before:
+            self.emit(events.JobToldToStop(self.name, monotonic(), *job_facts(job), "timeout"))
         self.settle(job, Outcome.TIMED_OUT, error)
 
     def _may_retry(self, job: Job, error: BaseException) -> bool:
@@ -433,7 +433,10 @@ class Core(Driver):
         for sink in self.sinks:
             try:
                 sink(event)
-            except Exception:
+            except BaseException as error:
+                # Also what is no Exception: it must not end a worker or the supervisor. Ctrl-C stays Ctrl-C.
+                if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+                    raise
                 with self.lock:
                     self.sink_errors += 1
 
@@ -466,6 +469,10 @@ class Core(Driver):
         self.refusal = self._broken_error
         self.request_drain(None)
         self.queue.open_all_gates()
+        self.fail_waiting()
+
+    def fail_waiting(self) -> None:
+        """The pool is broken: nobody will ever run what waits."""
         while (job := self.queue.take()) is not None:
             self.settle(job, Outcome.FAILED, self._broken_error())
 
@@ -505,8 +512,9 @@ class Core(Driver):
         if not self.closed.wait(None if limit is None else max(0.0, limit + SLACK - monotonic())):
             self.sinks = ()  # one of them may be what holds the supervisor up
             self.supervise_here()
-        self.join(None if limit is None else max(limit, monotonic() + SLACK))
-        self.courier.wait_idle(None if limit is None else max(limit - monotonic(), SLACK))
+        until = None if limit is None else max(limit, monotonic()) + SLACK
+        self.join(until)
+        self.courier.wait_idle(None if until is None else max(0.0, until - monotonic()))
         assert self.report is not None
         return self.report
 
@@ -537,7 +545,7 @@ class Core(Driver):
         return PoolClosed(f"cannot schedule new futures after shutdown: pool {self.name!r} is {self.state.value}")
 
 
-SLACK = 0.2
+SLACK = 0.1
 """Seconds beyond its limit after which a drain stops relying on its supervisor and does the work itself."""
 
 _NEVER_STARTED = frozenset({Outcome.CANCELLED, Outcome.RETURNED})

@@ -11,6 +11,7 @@ import atexit
 import os
 import sys
 import weakref
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from steadypool.words.reports import DrainReport
@@ -18,6 +19,9 @@ from steadypool.words.states import PoolState
 
 if TYPE_CHECKING:
     from steadypool.pools.core import Core
+
+LEAVE_SECONDS = 2.0
+"""How long the workers of a pool that is closed may take to leave."""
 
 _cores: weakref.WeakSet[Core] = weakref.WeakSet()
 
@@ -33,12 +37,16 @@ def _mine() -> list[Core]:
 
 def drain_all() -> None:
     """Drain every pool of this process that is not closed. Called again, it finds nothing to do."""
-    cores = [core for core in _mine() if core.state is not PoolState.CLOSED]
+    cores = _mine()
     # All at once: the exit takes as long as the slowest pool, not as all together.
     for core in cores:
-        core.request_drain(core.settings.exit_timeout)
+        if core.state is not PoolState.CLOSED:
+            core.request_drain(core.settings.exit_timeout)
     for core in cores:
-        _drain(core)
+        if core.state is not PoolState.CLOSED:
+            _drain(core)
+        elif core.has_workers():
+            core.join(monotonic() + LEAVE_SECONDS)  # closed a moment ago, its workers are on their way
 
 
 atexit.register(drain_all)

@@ -79,6 +79,7 @@ class ThreadPool(PoolContract, ThreadPoolExecutor):
             cancel_grace=cancel_grace,
             exit_timeout=exit_timeout,
             initializer=initializer,
+            initargs=initargs,
         )
         workers = _default_workers() if max_workers is None else check_workers(max_workers)
         prefix = thread_name_prefix or settings.name

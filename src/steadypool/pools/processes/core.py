@@ -143,14 +143,19 @@ class ProcessCore(HandCore):
                 return
             try:
                 self.full = True
-                while (worker := self._pick()) is not None:
-                    job = self.queue.take()
-                    if job is None:
-                        self.full = False
-                        break
-                    self._hand_over(worker, job)
+                self._hand_out()
             finally:
                 self._pump_lock.release()
+
+    def _hand_out(self) -> None:
+        while len(self.queue):
+            worker = self._pick()
+            if worker is None:
+                return
+            job = self.queue.take()
+            if job is not None:
+                self._hand_over(worker, job)
+        self.full = False
 
     def _pick(self) -> ProcessWorker | None:
         best: ProcessWorker | None = None
@@ -164,7 +169,7 @@ class ProcessCore(HandCore):
                 best = worker
         if best is not None and not best.hand:
             return best
-        if self.may_grow and len(self.queue):
+        if self.may_grow:
             return self._new_worker()
         return best if best is not None and not self._is_slow(best) else None
 
@@ -179,6 +184,9 @@ class ProcessCore(HandCore):
     def _hand_over(self, worker: ProcessWorker, job: Job) -> None:
         if self.state in (PoolState.CANCELLING, PoolState.CLOSED):
             hand_back(self, job)
+            return
+        if self.broken_by is not None:
+            self.settle(job, Outcome.FAILED, self.closed_error())
             return
         with self.lock:
             if worker.dead or worker.retiring:
@@ -575,6 +583,8 @@ class ProcessCore(HandCore):
             reason = "killed" if worker.left else "retired" if worker.retiring else "died"
             self.emit(events.WorkerEnded(self.name, monotonic(), worker.name, reason))
         self._replace(worker, error)
+        if self.broken_by is not None:
+            self.fail_waiting()
         worker.close()
 
     def _read_last_results(self, worker: ProcessWorker) -> bool:
@@ -732,6 +742,8 @@ class ProcessCore(HandCore):
                     worker.kill()
                     worker.is_dead(LEAVE_SECONDS)
                 worker.close()
+                if self.sinks:
+                    self.emit(events.WorkerEnded(self.name, monotonic(), worker.name, "closed"))
             with self.lock:
                 self.workers.clear()
                 self.recount()

@@ -77,6 +77,7 @@ class ProcessPool(PoolContract):
             cancel_grace=cancel_grace,
             exit_timeout=exit_timeout,
             initializer=initializer,
+            initargs=initargs,
         )
         workers = os.cpu_count() or 1 if max_workers is None else check_workers(max_workers)
         kit = {
