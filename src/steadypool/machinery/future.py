@@ -294,7 +294,7 @@ class JobFuture(Future[T], Generic[T]):
         """
         self._result = result
         self._exception = error
-        if outcome in NEVER_LOOKED_AT and error is not None:
+        if error is not None and outcome in NEVER_LOOKED_AT:
             self._unseen = Unseen(self.job_id, self._task_name, error)
         # As in the standard library, a future that is kept does not keep what the job was made of.
         self._fn = self._args = self._kwargs = self._context = self._pristine_context = None

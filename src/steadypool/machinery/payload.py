@@ -112,6 +112,8 @@ class Functions:
         self.main_by_name = main_by_name
         """Whether workers can import the program's main module, as `multiprocessing` lets them where it is a file."""
         self._known: dict[Callable[..., Any], bytes] = {}
+        self.without_arguments: dict[bytes, Any] = {}
+        """What a call of each without arguments travels as."""
 
     def carry_main_by_value(self) -> None:
         """A worker did not find something of the main module under its name."""

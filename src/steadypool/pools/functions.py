@@ -8,7 +8,7 @@ from typing import Any
 
 from steadypool.words.options import Task, TaskOptions, task_name
 
-_ASYNC_CODE = 0x80 | 0x200  # CO_COROUTINE, CO_ASYNC_GENERATOR of a code object's flags
+ASYNC_CODE = 0x80 | 0x200  # CO_COROUTINE, CO_ASYNC_GENERATOR of a code object's flags
 
 
 def check_function(fn: object) -> None:
@@ -17,7 +17,7 @@ def check_function(fn: object) -> None:
         hint = "submit(fn, x), not submit(fn(x))"
         raise TypeError(f"submit needs a function and its arguments, {hint}; got {fn!r}")
     code = getattr(unwrapped(fn), "__code__", None)
-    if code is not None and code.co_flags & _ASYNC_CODE:
+    if code is not None and code.co_flags & ASYNC_CODE:
         name = task_name(fn)
         raise TypeError(
             f"{name} is a coroutine function: give it to an AsyncPool, "

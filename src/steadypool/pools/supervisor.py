@@ -125,7 +125,9 @@ def _cancel_all(core: Core) -> None:
         if core.state is not PoolState.DRAINING:
             return
         core.move_to(PoolState.CANCELLING)
-        core.grace_ends = monotonic() + core.settings.cancel_grace
+        # From the limit, not from now: the promise is the sum, however late this thread is.
+        began = monotonic() if core.deadline is None else core.deadline
+        core.grace_ends = began + core.settings.cancel_grace
         # Before the sweep: a job that is on its way from the queue to a worker is stopped by the worker.
         core.attention = True
     if core.sinks:

@@ -14,6 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from steadypool.machinery.future import JobFuture
 from steadypool.pools.contract import PoolContract, check_settings
+from steadypool.pools.functions import ASYNC_CODE
 from steadypool.pools.thread_core import ThreadCore
 from steadypool.words.options import Retry, check_count
 
@@ -21,7 +22,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _numbers = itertools.count()
-_ASYNC_CODE = 0x80 | 0x200  # CO_COROUTINE, CO_ASYNC_GENERATOR
 
 
 def _default_workers() -> int:
@@ -99,7 +99,7 @@ class ThreadPool(PoolContract, ThreadPoolExecutor):
         core = self._core
         if core.refusal is not None:
             raise core.refusal()
-        if type(fn) is FunctionType and not fn.__code__.co_flags & _ASYNC_CODE:
+        if type(fn) is FunctionType and not fn.__code__.co_flags & ASYNC_CODE:
             options = core.options
         else:
             fn, options = core.resolve(fn)

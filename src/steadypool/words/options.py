@@ -111,6 +111,8 @@ class TaskOptions:
     meta: Mapping[str, Any] | None = None
     plain: bool = field(default=True, init=False, repr=False, compare=False)
     """Whether a job of these takes the fast path: first in, first out, one attempt, no clock."""
+    bare: bool = field(default=True, init=False, repr=False, compare=False)
+    """Whether there is nothing in these that the job itself would have to be told."""
 
     def __post_init__(self) -> None:
         for what in ("name", "id"):
@@ -126,6 +128,8 @@ class TaskOptions:
             raise TypeError(f"meta must be a mapping such as {{'tenant': 'a'}}, not {self.meta!r}")
         plain = self.timeout is None and self.total_timeout is None and self.retry is None and self.priority == 0
         object.__setattr__(self, "plain", plain)
+        bare = plain and self.name is None and self.id is None and not self.meta
+        object.__setattr__(self, "bare", bare)
 
     def over(self, defaults: TaskOptions) -> TaskOptions:
         """These options, with what is not set taken from *defaults*, and "no limit" spelt ``None``."""

@@ -11,7 +11,7 @@ from typing import Any
 from steadypool.machinery import parcel
 from steadypool.machinery.future import JobFuture
 from steadypool.machinery.payload import Functions, Pickled, dump
-from steadypool.machinery.wire import KEYWORDS, PARCEL, WHOLE, job_frame
+from steadypool.machinery.wire import JOB, KEYWORDS, PARCEL, WHOLE, job_frame
 
 Job = JobFuture[Any]
 _serials = itertools.count(1)
@@ -20,17 +20,18 @@ _serials = itertools.count(1)
 class PackedCall:
     """What of a job does not change from one sending to the next."""
 
-    __slots__ = ("call", "flags", "function")
+    __slots__ = ("call", "flags", "function", "plain", "sizes")
 
     def __init__(self, flags: int, function: bytes, call: Pickled | None) -> None:
         self.flags = flags
         self.function = function
         self.call = call
-
-    @property
-    def is_big(self) -> bool:
-        """Whether it needs a parcel."""
-        return self.call is not None and self.call.is_big
+        self.plain: bytes | None = None
+        """All that follows the header, if no parcel and nothing else is needed."""
+        if call is None or not call.is_big:
+            stream = b"" if call is None else call.stream
+            self.plain = function + stream
+            self.sizes = (len(function), 0, len(stream))
 
 
 def pack_call(functions: Functions, job: Job) -> PackedCall:
@@ -39,9 +40,14 @@ def pack_call(functions: Functions, job: Job) -> PackedCall:
     by_name = functions.main_by_name
     if function is None:
         return PackedCall(WHOLE, b"", dump((job._fn, job._args, job._kwargs), main_by_name=by_name))
+    if not job._args and not job._kwargs:
+        known = functions.without_arguments.get(function)
+        if known is None:
+            known = functions.without_arguments[function] = PackedCall(0, function, None)
+        return known
     if job._kwargs:
         return PackedCall(KEYWORDS, function, dump((job._args, job._kwargs), main_by_name=by_name))
-    return PackedCall(0, function, dump(job._args, main_by_name=by_name) if job._args else None)
+    return PackedCall(0, function, dump(job._args, main_by_name=by_name))
 
 
 def workers_import_main() -> bool:
@@ -57,7 +63,9 @@ def next_packet(job: Job) -> tuple[bytes, int | None]:
         OSError: no memory, or no descriptor, for a parcel.
     """
     packed: PackedCall = job._packed
-    job._serial = next(_serials)
+    job._serial = serial = next(_serials)
+    if packed.plain is not None and job._options.bare and job.attempts == 1 and not packed.flags & WHOLE:
+        return JOB.pack(serial, job._number, packed.flags, *packed.sizes) + packed.plain, None
     flags, fd = packed.flags, None
     if packed.call is None:
         call = b""

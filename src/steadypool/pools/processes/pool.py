@@ -12,11 +12,13 @@ from contextlib import suppress
 from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
 from time import monotonic
+from types import FunctionType
 from typing import Any, ParamSpec, TypeVar
 
 from steadypool.machinery.future import JobFuture
 from steadypool.pools import exits
 from steadypool.pools.contract import PoolContract, check_settings
+from steadypool.pools.functions import ASYNC_CODE
 from steadypool.pools.processes.core import ProcessCore
 from steadypool.pools.processes.kit import ByValue
 from steadypool.pools.threads import check_workers
@@ -108,7 +110,10 @@ class ProcessPool(PoolContract):
         core = self._core
         if core.refusal is not None:
             raise core.refusal()
-        fn, options = core.resolve(fn)
+        if type(fn) is FunctionType and not fn.__code__.co_flags & ASYNC_CODE:
+            options = core.options
+        else:
+            fn, options = core.resolve(fn)
         try:
             core.queue.room.pop()
         except IndexError:
@@ -124,7 +129,14 @@ class ProcessPool(PoolContract):
             return job
         if core.sinks:
             core.prepare_announcement(job)
-        return core.enter(job)
+        if not options.plain or core.sinks:
+            return core.enter(job)
+        core.queue.items.append(job)
+        if not core.full:
+            core.pump()
+        if core.refusal is not None:  # another thread may have closed the pool since the look above
+            core.check_in(job)  # type: ignore[unreachable]
+        return job
 
     def resize(self, max_workers: int) -> None:
         """Change how many jobs run at a time. No job is lost or interrupted.

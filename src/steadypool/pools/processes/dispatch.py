@@ -1,0 +1,272 @@
+"""Which worker gets which job: the pump, and the sharing out of what lies behind a long job."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures._base import PENDING, RUNNING
+from time import monotonic
+from typing import Any
+
+from steadypool.machinery.payload import Functions
+from steadypool.machinery.wire import (
+    read_jobs,
+)
+from steadypool.pools.core import Job, Settings, cancelled_error, job_facts
+from steadypool.pools.functions import check_function
+from steadypool.pools.hands import HandCore
+from steadypool.pools.processes.frames import next_packet, pack_call, workers_import_main
+from steadypool.pools.processes.worker import ProcessWorker
+from steadypool.pools.supervisor import hand_back
+from steadypool.rules import prefetch
+from steadypool.words import events
+from steadypool.words.options import Task, TaskOptions
+from steadypool.words.states import Outcome, PoolState
+
+STEAL_AFTER = 0.002
+"""Seconds that a worker may run one job before what lies behind it goes to an idle worker."""
+
+
+class DispatchCore(HandCore):
+    """Hands jobs to worker processes, and takes back what they have not begun."""
+
+    workers: set[ProcessWorker]
+
+    def __init__(self, settings: Settings, max_workers: int, packets: bool) -> None:
+        super().__init__(settings, max_workers)
+        self.crew: tuple[ProcessWorker, ...] = ()
+        """The workers that may be given jobs."""
+        self.functions = Functions(workers_import_main())
+        self.packets = packets
+        self.full = False
+        """No worker has room: nobody need try before a result comes."""
+        self.may_grow = True
+        self.mean: float | None = None
+        """How long jobs take, in seconds: a moving average."""
+        self.depth = prefetch.depth(None) if packets else 1
+        self._pump_lock = threading.Lock()
+        self._steal_planned = False
+
+    def _new_worker(self) -> ProcessWorker | None:
+        """Begin to start a worker, which can be given jobs at once; ``None`` if there may be no more."""
+        raise NotImplementedError
+
+    # -- submitting
+
+    def resolve(self, fn: Callable[..., Any]) -> tuple[Callable[..., Any], TaskOptions]:
+        """As `Core.resolve`; a task that pickles by reference stays one, since its name leads to the task."""
+        if type(fn) is Task:
+            check_function(fn.fn)
+            return fn.carried(), fn.merged(self.options)
+        return super().resolve(fn)
+
+    def prepare(self, job: Job) -> bool:
+        """Pickle the job. One that cannot be fails with the pickling error itself."""
+        try:
+            job._packed = pack_call(self.functions, job)
+        except Exception as error:
+            self.settle(job, Outcome.FAILED, error)
+            return False
+        return True
+
+    def wake_worker(self) -> None:
+        """A job was put into the queue: hand it to a worker with room."""
+        self.supervise()
+        if not self.full:
+            self.pump()
+
+    def pump(self) -> None:
+        """Hand waiting jobs to workers with room."""
+        # `full` is set before the workers are looked at and cleared after they have changed, so that whoever finds
+        # the lock taken can rely on its holder to look again.
+        while not self.full and len(self.queue):
+            if not self._pump_lock.acquire(blocking=False):
+                return
+            try:
+                self.full = True
+                self._hand_out()
+            finally:
+                self._pump_lock.release()
+
+    def _hand_out(self) -> None:
+        while len(self.queue):
+            worker = self._pick()
+            if worker is None:
+                return
+            # Not all to the first worker that has room, or the others would have nothing to do.
+            share = len(self.queue) // max(1, len(self.crew))
+            for _ in range(max(1, min(self.depth - len(worker.hand), share))):
+                job = self.queue.take()
+                if job is None:
+                    break
+                self._hand_over(worker, job)
+                if worker.congested:
+                    break
+        self.full = False
+
+    def _pick(self) -> ProcessWorker | None:
+        best: ProcessWorker | None = None
+        for worker in self.crew:
+            if worker.congested or worker.taken is not None:
+                continue
+            held = len(worker.hand)
+            if not held and worker.ready:
+                return worker
+            if held < self.depth and (best is None or held < len(best.hand)):
+                best = worker
+        if best is not None and not best.hand:
+            return best
+        if self.may_grow:
+            return self._new_worker()
+        return best if best is not None and not self._is_slow(best) else None
+
+    def _is_slow(self, worker: ProcessWorker) -> bool:
+        """Whether it has run its present job for longer than jobs should wait behind one."""
+        try:
+            job = worker.hand[0]
+        except IndexError:
+            return False
+        return worker.has_started(job) and monotonic() - worker.page.began() > prefetch.WORTH
+
+    def _hand_over(self, worker: ProcessWorker, job: Job) -> None:
+        if (self.attention or self.broken_by is not None or job._told is not None) and not self._may_go(job):
+            return
+        with self.lock:
+            if worker.dead or worker.retiring:
+                self._requeue(job)
+                return
+            job.attempts += 1
+            job._worker = worker
+            worker.hand.append(job)
+            first = len(worker.hand) == 1
+        try:
+            packet, fd = next_packet(job)
+        except (OSError, ValueError) as error:
+            if self._take_out(worker, job):
+                self.settle(job, Outcome.FAILED, error)
+            return
+        if first:
+            self._became_first(job)
+        self._send(worker, job, packet, fd)
+
+    def _may_go(self, job: Job) -> bool:
+        """Settle a job that must not go to a worker any more, and say so."""
+        if self.state in (PoolState.CANCELLING, PoolState.CLOSED):
+            hand_back(self, job)
+        elif self.broken_by is not None:
+            self.settle(job, Outcome.FAILED, self.closed_error())
+        elif job._told is not None:
+            self.settle(job, Outcome.CANCELLED, job._pending_error or cancelled_error(job, "cancelled"))
+        else:
+            return True
+        return False
+
+    def _send(self, worker: ProcessWorker, job: Job, packet: bytes, fd: int | None) -> None:
+        try:
+            sent = worker.line.send(packet, fd)
+        except OSError:
+            sent = False  # it has just died: whoever handles that has the job, or it goes back here
+        finally:
+            if fd is not None:
+                os.close(fd)
+        if not sent:
+            worker.congested = True
+            if self._take_out(worker, job):
+                self._requeue(job)
+        elif job._told is not None:
+            worker.tell(job, job._told)  # whoever told it did not know this sending's serial yet
+
+    def _take_out(self, worker: ProcessWorker, job: Job) -> bool:
+        with self.lock:
+            try:
+                worker.hand.remove(job)
+            except ValueError:
+                return False
+            job.attempts -= 1
+            return True
+
+    def _requeue(self, job: Job) -> None:
+        """Back into the queue, by its age in front; it has not begun."""
+        job._state = PENDING
+        job._attempt_ends = None
+        self.queue.put_ranked(job, has_room=False)
+
+    def _became_first(self, job: Job) -> None:
+        """The job is the first in its worker's hand: it runs now, or will in a moment."""
+        job._began = now = monotonic()
+        job._state = RUNNING
+        timeout = job._options.timeout
+        if timeout is not None:
+            # The earliest moment that can be its limit; when that comes, the page says what is.
+            job._attempt_ends = now + timeout
+            self._wake_before(job._attempt_ends)
+        if self.sinks:
+            self.announce(job)
+            waited = now - job._submitted
+            self.emit(events.JobStarted(self.name, now, *job_facts(job), job._worker.name, waited))
+
+    # -- sharing
+
+    def _share_out(self) -> None:
+        """Give an idle worker what lies unread behind another's long job."""
+        if not any(not worker.hand and worker.taken is None for worker in self.crew):
+            return
+        for worker in self.crew:
+            if len(worker.hand) < 2 and not (worker.hand and worker.taken is not None):
+                continue
+            if worker.taken is not None or self._has_run(worker) >= STEAL_AFTER:
+                if self._take_back(worker, most=1):
+                    self.full = False
+                    self.pump()
+            elif not self._steal_planned:
+                self._steal_planned = True
+                with self.lock:
+                    self.agenda.add(monotonic() + STEAL_AFTER, self._share_again)
+
+    def _share_again(self) -> None:
+        self._steal_planned = False
+        self._share_out()
+
+    def _has_run(self, worker: ProcessWorker) -> float:
+        jobs = worker.running()
+        return monotonic() - worker.page.began() if jobs and worker.has_started(jobs[0]) else 0.0
+
+    def _take_back(self, worker: ProcessWorker, most: int = 1 << 30) -> int:
+        """Take packets out of the worker's socket that it has not read, and put their jobs into the queue."""
+        count = 0
+        while count < most and worker.duplicate.keeps_packets:
+            try:
+                received = worker.duplicate.receive(wait=False)
+            except OSError:
+                return count
+            if received is None or not received[0]:
+                return count
+            packet, fd = received
+            if fd is not None:
+                os.close(fd)
+            serials = {frame.serial for frame in read_jobs(packet)}
+            with self.lock:
+                back = [job for job in worker.hand if job._serial in serials]
+                for job in back:
+                    worker.hand.remove(job)
+                    job.attempts -= 1
+                    self._requeue(job)
+            count += 1
+        return count
+
+    def reclaim(self, job: Job) -> bool:
+        """Take a job back that was sent to a worker and not begun; false if it was, or is not there."""
+        worker = job._worker
+        if not isinstance(worker, ProcessWorker) or job not in worker.hand or worker.has_started(job):
+            return False
+        self._take_back(worker)
+        mine = self.queue.remove(job)
+        self.full = False
+        self.pump()
+        return mine
+
+    def reclaim_waiting(self) -> None:
+        """Put all jobs that were sent and not read back into the queue, before the drain hands it back."""
+        for worker in list(self.workers):
+            self._take_back(worker)

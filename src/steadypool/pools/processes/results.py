@@ -1,0 +1,209 @@
+"""What comes back from worker processes."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from time import monotonic
+from typing import Any
+
+from steadypool.machinery import parcel
+from steadypool.machinery.carried import unpack_error
+from steadypool.machinery.payload import load
+from steadypool.machinery.wire import (
+    BROKEN,
+    ERROR,
+    NOT_FOUND,
+    NOTHING,
+    PROGRESS,
+    READY,
+    RESULT,
+    RETIRING,
+    VALUE,
+    VALUE_PARCEL,
+)
+from steadypool.pools.core import Job, job_facts
+from steadypool.pools.processes.dispatch import DispatchCore
+from steadypool.pools.processes.worker import ProcessWorker
+from steadypool.rules import prefetch
+from steadypool.words import events
+from steadypool.words.states import Outcome, PoolState
+
+
+class ResultsCore(DispatchCore):
+    """Reads the frames that workers send, and settles the jobs they are for."""
+
+    def _worker_is_ready(self, worker: ProcessWorker, thread_ident: int) -> None:
+        """The worker has started and will run what it is given."""
+        raise NotImplementedError
+
+    def _retire(self, worker: ProcessWorker, reason: str) -> None:
+        """The worker takes no more jobs."""
+        raise NotImplementedError
+
+    def _retire_surplus(self) -> None:
+        """There may be more workers than there should be."""
+        raise NotImplementedError
+
+    def _broke(self, error: BaseException) -> None:
+        """The initializer failed."""
+        raise NotImplementedError
+
+    def _unwatch(self, what: Any) -> None:
+        """Wait for this no more."""
+        raise NotImplementedError
+
+    def _results_came(self, worker: ProcessWorker) -> None:
+        frames, ended = worker.read_results()
+        quick: list[tuple[int, Any]] = []
+        for frame in frames:
+            serial, status, seconds, payload = frame
+            if status == NOTHING and not self.sinks:
+                quick.append((serial, None))
+            elif status == VALUE and not self.sinks and (loaded := _try_load(payload)) is not None:
+                quick.append((serial, loaded[0]))
+            else:
+                self._quick_results_came(worker, quick)
+                self._frame_came(worker, *frame)
+                continue
+            self.mean = prefetch.moving_average(self.mean, seconds)
+        self._quick_results_came(worker, quick)
+        if ended:
+            self._unwatch(worker.results)
+        if frames:
+            self.depth = prefetch.depth(self.mean) if self.packets else 1
+            self._has_room(worker)
+
+    def _quick_results_came(self, worker: ProcessWorker, results: list[tuple[int, Any]]) -> None:
+        """Settle successes that are nothing special, many at a time; empties *results*."""
+        if not results:
+            return
+        done: list[tuple[Job, Any]] = []
+        with self.lock:
+            hand = worker.hand
+            for serial, result in results:
+                if hand and hand[0]._serial == serial:
+                    done.append((hand.popleft(), result))
+                elif worker.taken is not None and worker.taken._serial == serial:
+                    worker.taken = worker.taken_name = None
+            worker.done += len(results)
+            self.counts[Outcome.SUCCEEDED] += len(done)
+            first = hand[0] if hand else None
+        results.clear()
+        if first is not None:
+            self._became_first(first)
+        for job, result in done:
+            if job._alarm is not None:
+                self._drop_alarm(job)
+            job._settle(Outcome.SUCCEEDED, result, None)
+            if job._callbacks:
+                self._call_back(job)
+
+    def _has_room(self, worker: ProcessWorker) -> None:
+        worker.congested = False
+        self.full = False
+        if len(self.workers) > self.max_workers and not worker.hand:
+            self._retire_surplus()
+        self.pump()
+        if not self.queue:
+            self._share_out()
+        if self.state is not PoolState.OPEN:
+            self.bell.ring()
+
+    def _frame_came(self, worker: ProcessWorker, serial: int, status: int, seconds: float, payload: bytes) -> None:
+        if status == READY:
+            self._worker_is_ready(worker, int(payload))
+        elif status == RETIRING:
+            self._retire(worker, "worn out")
+        elif status == BROKEN:
+            self._broke(unpack_error(payload))
+        elif status == PROGRESS:
+            self._progress_came(worker, serial, payload)
+        elif status == NOT_FOUND:
+            self._was_not_found(worker, serial)
+        else:
+            self.mean = prefetch.moving_average(self.mean, seconds)
+            self._result_came(worker, serial, status, payload)
+
+    def _result_came(self, worker: ProcessWorker, serial: int, status: int, payload: bytes) -> None:
+        error: BaseException | None = None
+        result: Any = None
+        if status == ERROR:
+            error = unpack_error(payload)
+        elif status != NOTHING:
+            try:
+                result = self._load(worker, serial, status, payload)
+            except Exception as failure:
+                failure.add_note("(the job returned, but its result cannot be loaded in the parent process)")
+                error = failure
+        job = self._came_back(worker, serial, error is None)
+        if job is None:
+            return
+        if error is not None:
+            self.attempt_raised(job, error)
+            return
+        if self.sinks:
+            self.emit_end(job, Outcome.SUCCEEDED, None)
+        if job._alarm is not None:
+            self._drop_alarm(job)
+        job._packed = None
+        job._settle(Outcome.SUCCEEDED, result, None)
+        if job._callbacks:
+            self._call_back(job)
+
+    def _was_not_found(self, worker: ProcessWorker, serial: int) -> None:
+        """A worker looked in vain for something of the main module: send the job again, by value."""
+        self.functions.carry_main_by_value()
+        job = self._came_back(worker, serial, False)
+        if job is not None and self.prepare(job):
+            job.attempts -= 1
+            self._requeue(job)
+
+    def _load(self, worker: ProcessWorker, serial: int, status: int, payload: bytes) -> Any:
+        if status == VALUE:
+            return load(payload)
+        assert status == VALUE_PARCEL
+        while (received := worker.line.receive(wait=False)) is not None:
+            packet, fd = received
+            if fd is None:
+                break
+            if RESULT.unpack(packet)[0] == serial:
+                stream, *buffers = parcel.unpack(fd, pickle.loads(payload))
+                return load(stream, buffers)
+            os.close(fd)  # of a job that was settled meanwhile
+        raise OSError("the result's memory did not come with it")
+
+    def _came_back(self, worker: ProcessWorker, serial: int, succeeded: bool) -> Job | None:
+        """Take the job that a result is for out of the hand; ``None`` if it was settled meanwhile."""
+        with self.lock:
+            worker.done += 1
+            taken = worker.taken
+            if taken is not None and taken._serial == serial:
+                worker.taken = worker.taken_name = None
+                following = worker.hand[0] if worker.hand else None
+                job = None
+            elif worker.hand and worker.hand[0]._serial == serial:
+                job = worker.hand.popleft()
+                following = worker.hand[0] if worker.hand else None
+                if succeeded:
+                    self.counts[Outcome.SUCCEEDED] += 1
+            else:
+                return None
+        if following is not None:
+            self._became_first(following)
+        return job
+
+    def _progress_came(self, worker: ProcessWorker, serial: int, payload: bytes) -> None:
+        for job in worker.running():
+            if job._serial == serial:
+                done, total = job._progress = pickle.loads(payload)
+                if self.sinks:
+                    self.emit(events.JobProgress(self.name, monotonic(), *job_facts(job), done, total))
+
+
+def _try_load(payload: bytes) -> tuple[Any] | None:
+    """What a small result is, in a tuple; ``None`` if loading it failed, which is dealt with elsewhere."""
+    try:
+        return (load(payload),)
+    except Exception:
+        return None
