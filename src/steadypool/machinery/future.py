@@ -278,6 +278,7 @@ class JobFuture(Future[T], Generic[T]):
     def _wait_on_loop(self) -> Generator[Any, None, None]:
         import asyncio
 
+        self._owner.expect_wait()
         waker = LoopWaker(asyncio.get_running_loop())
         self._wake_when_done(waker)
         try:
@@ -357,12 +358,14 @@ class JobFuture(Future[T], Generic[T]):
 
     @property
     def _condition(self) -> threading.Condition:  # type: ignore[override]
+        condition = self._made_condition
+        if condition is not None and condition._is_owned():  # type: ignore[attr-defined]
+            # The standard library asks again to release it. The settler may be waiting for just that.
+            return condition
         if self._state not in DONE:
             self._owner.expect_wait()
-        if self._made_condition is None:
-            self.__dict__.setdefault("_made_condition", threading.Condition())
-        condition = self._made_condition
-        assert condition is not None
+        if condition is None:
+            condition = self.__dict__.setdefault("_made_condition", threading.Condition())
         if self.outcome is not None and self._state not in DONE:
             self._sleep(None)  # the settler is between the two writes: see the top of this file
         return condition

@@ -9,6 +9,7 @@ import traceback
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 
+from steadypool.words.errors import JobTimeout, RemoteError
 from steadypool.words.reports import ErrorGroup
 
 MAX_GROUPS = 200
@@ -40,6 +41,10 @@ class Ledger:
         # Reentrant: formatting runs code of the user's (``__str__``), which may fail a job of its own.
         self._lock = threading.RLock()
 
+    def renew_lock(self) -> None:
+        """In a forked child the lock may be held by a thread that does not exist there."""
+        self._lock = threading.RLock()
+
     def add(self, job_id: str, task: str, error: BaseException) -> None:
         """Count one failed job."""
         key = (task, type_name(error), where_raised(error))
@@ -66,9 +71,8 @@ class Ledger:
 
 def type_name(error: BaseException) -> str:
     """``module.Class``, without the module for built-in ones; the original's for one that stands in for it."""
-    stands_for = getattr(error, "type_name", None)
-    if isinstance(stands_for, str) and stands_for:
-        return stands_for
+    if isinstance(error, RemoteError) and error.type_name:
+        return error.type_name
     cls = type(error)
     return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
 
@@ -90,10 +94,13 @@ def where_raised(error: BaseException) -> str:
 def _carried_where(error: BaseException | None) -> str | None:
     """Where it was raised, if that came with it or with a cause of it from another process."""
     for _ in range(MAX_CAUSES):
-        known = getattr(error, "steadypool_where", None)
+        if error is None:
+            return None
+        # Not getattr: an exception's own ``__getattr__`` may do anything.
+        known = error.__dict__.get("steadypool_where")
         if isinstance(known, str):
             return known
-        if error is None or error.__traceback__ is not None:
+        if error.__traceback__ is not None:
             return None
         error = error.__cause__
     return None
@@ -108,16 +115,16 @@ def place(filename: str, line: int | None, function: str) -> str:
 def first_line(error: BaseException) -> str:
     """The message's first line, shortened. Never raises, though ``__str__`` may."""
     try:
-        text = str(error.args[0]) if isinstance(error, TimeoutError) and error.args else str(error)
-    except Exception as broken:
+        text = str(error.args[0]) if isinstance(error, JobTimeout) and error.args else str(error)
+    except BaseException as broken:
         text = f"<str() of the exception raised {type(broken).__name__}>"
-    return text.split("\n", 1)[0][:300]
+    return str.split(text, "\n", 1)[0][:300]
 
 
 def traceback_text(error: BaseException) -> str:
     """The whole traceback as text, bounded. Never raises, though the exception's own methods may."""
     try:
         text = "".join(traceback.format_exception(error))
-    except Exception as broken:
+    except BaseException as broken:
         text = f"{type_name(error)}: <formatting the exception raised {type(broken).__name__}>"
     return text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT // 2]}\n...\n{text[-MAX_TEXT // 2 :]}"

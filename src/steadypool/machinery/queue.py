@@ -60,10 +60,6 @@ class JobQueue:
         self._lock = threading.RLock()
         self._order = itertools.count()
 
-    def renew_lock(self) -> None:
-        """In a forked child the lock may be held by a thread that does not exist there."""
-        self._lock = threading.RLock()
-
     def __len__(self) -> int:
         return len(self.items) + len(self.heap)
 

@@ -22,7 +22,7 @@ def arguments_text(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         parts = [_short.repr(arg) for arg in args[:10]]
         parts += ["..."] if len(args) > 10 else []
         parts += [f"{name}={_short.repr(value)}" for name, value in list(kwargs.items())[:10]]
-    except Exception as broken:
+    except BaseException as broken:
         return f"(<repr() of an argument raised {type(broken).__name__}>)"
     return f"({', '.join(parts)})"
 
@@ -44,7 +44,8 @@ def read_stats(core: Core) -> PoolStats:
         retrying = core.retrying
         running = len(core.held_jobs())
         workers = core.worker_facts()
-        accepted = core.accepted()
+        # Once closed, every job has its outcome: a ticket without one is about to be withdrawn.
+        accepted = sum(outcomes.values()) if core.is_closed() else core.accepted()
         waiting = accepted - sum(outcomes.values()) - running - retrying
         return PoolStats(
             name=core.name,

@@ -16,7 +16,6 @@ from typing import Any, ParamSpec, Self, TypeVar
 from steadypool.machinery.future import JobFuture
 from steadypool.pools import exits, mapping
 from steadypool.pools.accounts import read_stats
-from steadypool.pools.awaiting import run_awaited
 from steadypool.pools.core import Core, Settings, forked_error
 from steadypool.pools.group import Group
 from steadypool.pools.signals import DrainOnSignal, in_signal_handler
@@ -235,6 +234,9 @@ class PoolContract(Executor):
             PoolClosed: the pool takes no more jobs.
             Exception: what the job raised, and what `JobFuture.result` says.
         """
+        # Not above: who does not use asyncio does not pay for it.
+        from steadypool.pools.awaiting import run_awaited
+
         return await run_awaited(self, fn, args, kwargs)
 
     # -- many at once

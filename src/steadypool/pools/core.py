@@ -28,7 +28,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures._base import PENDING
 from contextlib import suppress
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 from steadypool.machinery.agenda import Agenda
@@ -46,7 +46,7 @@ from steadypool.words import events
 from steadypool.words.errors import JobCancelled, JobExit, JobTimeout, PoolBroken, PoolClosed, QueueFull
 from steadypool.words.options import Retry, Task, TaskOptions, task_name
 from steadypool.words.reports import DrainReport, InterruptedJob, UnfinishedJob
-from steadypool.words.states import Outcome, PoolState, move
+from steadypool.words.states import NEVER_LOOKED_AT, Outcome, PoolState, move
 
 Job = JobFuture[Any]
 _ASYNC_CODE = 0x80 | 0x200  # CO_COROUTINE, CO_ASYNC_GENERATOR of a code object's flags
@@ -105,6 +105,8 @@ class Core(Driver):
         self.sink_errors = 0
         self._not_jobs = 0
         """Tickets that were taken to read the counter, or given back."""
+        self._missing_since: float | None = None
+        """Since when a ticket had no job anywhere."""
         self.next_wake = float("inf")
         """When the supervisor wakes by itself; a worker with an earlier deadline rings."""
         self.requests: deque[float | None] = deque()
@@ -117,6 +119,8 @@ class Core(Driver):
         self.returned: list[UnfinishedJob] = []
         self.interrupted: list[InterruptedJob] = []
         self.pid = os.getpid()
+        self.may_grow = True
+        """Whether another worker may be started."""
         self.supervised = False
         self.supervisors: set[int] = set()
         """Threads that run the supervisor's loop now: usually one."""
@@ -186,11 +190,17 @@ class Core(Driver):
             PoolClosed: the job was not accepted.
         """
         refusal = self.refusal
-        if refusal is not None and self.queue.remove(job):
-            self._drop_alarm(job)
-            self.withdraw_ticket()
-            self.bell.ring()
-            raise refusal()
+        if refusal is None:
+            return
+        while not self.queue.remove(job):
+            with self.lock:
+                if self.state is not PoolState.CLOSED or job.outcome is not None:
+                    return
+            sleep(0)  # a worker has it between two fingers, and will put it back since the pool is closed
+        self._drop_alarm(job)
+        self.withdraw_ticket()
+        self.bell.ring()
+        raise refusal()
 
     def withdraw_ticket(self) -> None:
         """A ticket was taken for a job that did not come to be."""
@@ -213,7 +223,7 @@ class Core(Driver):
         with self.lock:
             self.counts[outcome] += 1
             self._drop_alarm(job)
-        if error is not None and outcome in (Outcome.FAILED, Outcome.TIMED_OUT, Outcome.CRASHED):
+        if error is not None and outcome in NEVER_LOOKED_AT:
             self.ledger.add(job.job_id, job._task_name, error)
         if self.sinks:
             self.emit_end(job, outcome, error)
@@ -246,20 +256,28 @@ class Core(Driver):
         self.supervise()
         self.bell.ring()
         if self.sinks:
-            self.emit(events.JobRetrying(self.name, monotonic(), *job_facts(job), error, delay))
+            self.announce(job)
 
     def _put_on_agenda(self, job: Job, error: BaseException) -> float | None:
         """Have the job run again, if its `Retry` says so; returns in how many seconds. The lock is held."""
         if job._options.retry is None or self.state in (PoolState.CANCELLING, PoolState.CLOSED):
             return None
         now = monotonic()
-        delay = next_delay(job._options.retry, error, job.attempts, now, job._total_ends, random.random())
+        try:
+            delay = next_delay(job._options.retry, error, job.attempts, now, job._total_ends, random.random())
+        except Exception as broken:
+            # ``on`` names a class whose own ``__instancecheck__`` raises: no reason to run again, or to lose the job.
+            error.add_note(f"(Retry.on could not be asked: it raised {type(broken).__name__})")
+            delay = None
         if delay is not None:
             job._told = job._pending_error = job._stop_event = job._attempt_ends = None
             job._last_error = error
             job._state = PENDING
             self.retrying += 1
             self.retries += 1
+            if self.sinks:
+                facts = job_facts(job)
+                job._announcement = Announcement(events.JobRetrying(self.name, now, *facts, error, delay))
             job._entry = self.agenda.add(now + delay, self._retry_is_due, job)
         return delay
 
@@ -295,12 +313,16 @@ class Core(Driver):
 
     def cancel(self, job: Job, running: bool) -> bool:
         """See `JobFuture.cancel`."""
-        if self.queue.remove(job) or self.take_from_agenda(job) or self.reclaim(job):
+        told: bool | float = False
+        with self.lock:
+            # In one piece: a failed attempt goes from its worker to the agenda under the same lock.
+            taken = self.queue.remove(job) or self.take_from_agenda(job) or self.reclaim(job)
+            if running and not taken:
+                told = self._note_told(job, "cancelled", cancelled_error(job, "cancelled"))
+        if taken:
             self.settle(job, Outcome.CANCELLED, cancelled_error(job, "cancelled"))
             return True
-        if not running:
-            return job.cancelled()
-        return self.tell(job, "cancelled", cancelled_error(job, "cancelled"))
+        return self._told(job, "cancelled", told) if running else job.cancelled()
 
     def tell(self, job: Job, cause: str, error: BaseException) -> bool:
         """Tell a started attempt to stop; *error* is what it counts as unless it returns within the grace.
@@ -308,14 +330,24 @@ class Core(Driver):
         A job between the queue and its worker's hand is told as well: the worker looks before it starts.
         """
         with self.lock:
-            if job.outcome is not None:
-                return False
-            if job._told is not None:
-                return True
-            job._pending_error = error
-            self.stop_attempt(job, cause)
-            ends = monotonic() + self.settings.cancel_grace
-            self.agenda.add(ends, self._grace_is_over, job, job.attempts)
+            told = self._note_told(job, cause, error)
+        return self._told(job, cause, told)
+
+    def _note_told(self, job: Job, cause: str, error: BaseException) -> bool | float:
+        """Tell it, and return when its grace ends; false if it has ended, true if it was told before. Locked."""
+        if job.outcome is not None:
+            return False
+        if job._told is not None:
+            return True
+        job._pending_error = error
+        self.stop_attempt(job, cause)
+        ends = monotonic() + self.settings.cancel_grace
+        self.agenda.add(ends, self._grace_is_over, job, job.attempts)
+        return ends
+
+    def _told(self, job: Job, cause: str, ends: bool | float) -> bool:
+        if isinstance(ends, bool):
+            return ends
         self.supervise()
         self._wake_before(ends)
         if self.sinks:
@@ -365,10 +397,16 @@ class Core(Driver):
         error = self.timeout_error(job, limit, stack)
         error.steadypool_where = where  # type: ignore[attr-defined]
         if limit == "timeout" and self._may_retry(job, error):
-            job._attempt_ends = None
-            self.tell(job, "timeout", error)
+            with self.lock:
+                if not self.holds(job):
+                    return  # it has just ended by itself: what follows is not this attempt
+                job._attempt_ends = None
+                told = self._note_told(job, "timeout", error)
+            self._told(job, "timeout", told)
             return
         with self.lock:
+            if not self.holds(job):
+                return
             told_before = job._told is not None
             if not told_before:
                 self.stop_attempt(job, "timeout")
@@ -415,16 +453,24 @@ class Core(Driver):
     def all_ended(self) -> bool:
         """Whether every accepted job has its outcome. Only asked when no new job can come."""
         with self.lock:
-            ended = sum(self.outcomes().values())
-            accepted = self.accepted()
-            if ended == accepted:
+            # First: what ends between the two looks would be missing from both.
+            idle = not self.retrying and not len(self.queue) and self.all_idle()
+            if sum(self.outcomes().values()) == self.accepted():
                 return True
-            # A submit that was interrupted (Ctrl-C) between its ticket and the queue left a ticket without a job.
-            # Nothing anywhere and everybody idle says so.
-            if self.retrying or len(self.queue) or not self.all_idle():
+            if not idle:
+                self._missing_since = None
                 return False
-            self._not_jobs += accepted - ended
+            # A ticket without a job anywhere: on its way to the queue, or out of it in the hands of a cancel; that is a
+            # matter of microseconds. Or its submit was interrupted (Ctrl-C), and there is no job.
+            now = monotonic()
+            self._missing_since = self._missing_since or now
+            if now < self._missing_since + PATIENCE:
+                self.agenda.add(now + 0.001, self._look_again)
+                return False
             return True
+
+    def _look_again(self) -> None:
+        """On the agenda: has woken the supervisor."""
 
     # -- events
 
@@ -449,17 +495,13 @@ class Core(Driver):
 
     def prepare_announcement(self, job: Job) -> None:
         """Leave the submitted event with the job, for whoever comes first: the submitter, or the worker."""
-        job._announcement = [events.JobSubmitted(self.name, job._submitted, *job_facts(job))]
+        job._announcement = Announcement(events.JobSubmitted(self.name, job._submitted, *job_facts(job)))
 
     def announce(self, job: Job) -> None:
         """Say that the job was submitted, unless that was said. One job's events arrive in order."""
         announcement = job._announcement
-        if announcement:
-            try:
-                event = announcement.pop()
-            except IndexError:
-                return
-            self.emit(event)
+        if announcement is not None:
+            announcement.make(self.emit)
 
     def broke(self, error: BaseException) -> None:
         """The initializer failed: the pool takes no more jobs and fails what waits. Once, and clearly."""
@@ -486,6 +528,8 @@ class Core(Driver):
 
     def request_drain(self, seconds: float | None) -> None:
         """Have a drain begin. Takes no lock, so that a signal handler or a finalizer may call it."""
+        if self.pid != os.getpid():
+            return
         self.requests.append(seconds)
         if self.supervised:
             self.bell.ring()
@@ -521,7 +565,13 @@ class Core(Driver):
     def disown(self) -> None:
         """In a forked child: no lock can be trusted, no worker exists; refuse everything from now on."""
         self.lock = threading.RLock()
-        self.queue.renew_lock()
+        self.ledger.renew_lock()
+        # The jobs are the parent's: here they must neither run nor be settled.
+        self.queue = JobQueue(1)
+        self.agenda = Agenda()
+        self.retrying = 0
+        self.sinks = ()
+        self.may_grow = False
         self.refusal = lambda: forked_error(self)
 
     # -- states
@@ -547,6 +597,27 @@ class Core(Driver):
 
 SLACK = 0.1
 """Seconds beyond its limit after which a drain stops relying on its supervisor and does the work itself."""
+
+PATIENCE = 0.1
+"""Seconds that a drain waits for a job that is between two places in some other thread."""
+
+
+class Announcement:
+    """An event that must be out before the job's next one. Whoever comes second waits for whoever makes it."""
+
+    __slots__ = ("_event", "_lock")
+
+    def __init__(self, event: events.JobEvent) -> None:
+        self._event: events.JobEvent | None = event
+        self._lock = threading.RLock()
+
+    def make(self, emit: Callable[[events.Event], None]) -> None:
+        """Emit the event, unless that was done."""
+        with self._lock:
+            event, self._event = self._event, None
+            if event is not None:
+                emit(event)
+
 
 _NEVER_STARTED = frozenset({Outcome.CANCELLED, Outcome.RETURNED})
 _STOPPED = frozenset({Outcome.CANCELLED, Outcome.INTERRUPTED})
@@ -585,6 +656,7 @@ def _presentable(error: BaseException, job: Job) -> BaseException:
     if not isinstance(error, SystemExit | KeyboardInterrupt):
         return error
     code = error.code if isinstance(error, SystemExit) else 130
-    exit_error = JobExit(f"job {job.job_id} ({job._task_name}) raised {error!r}", code=code)
+    shown = code if code is None or isinstance(code, int) else f"a {type(code).__name__}"
+    exit_error = JobExit(f"job {job.job_id} ({job._task_name}) raised {type(error).__name__}({shown})", code=code)
     exit_error.__cause__ = error
     return exit_error.with_traceback(error.__traceback__)

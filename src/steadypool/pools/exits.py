@@ -38,12 +38,12 @@ def _mine() -> list[Core]:
 def drain_all() -> None:
     """Drain every pool of this process that is not closed. Called again, it finds nothing to do."""
     cores = _mine()
+    still_open = [core for core in cores if core.state is not PoolState.CLOSED]
     # All at once: the exit takes as long as the slowest pool, not as all together.
+    for core in still_open:
+        core.request_drain(core.settings.exit_timeout)
     for core in cores:
-        if core.state is not PoolState.CLOSED:
-            core.request_drain(core.settings.exit_timeout)
-    for core in cores:
-        if core.state is not PoolState.CLOSED:
+        if core in still_open:
             _drain(core)
         elif core.has_workers():
             core.join(monotonic() + LEAVE_SECONDS)  # closed a moment ago, its workers are on their way

@@ -112,7 +112,7 @@ class Group:
             errors.insert(0, error)
         try:
             if errors:
-                raise BaseExceptionGroup(f"{len(errors)} error(s) in a group of jobs", errors) from None
+                raise BaseExceptionGroup(f"{len(errors)} error(s) in a group of jobs", tuple(errors)) from None
         finally:
             errors.clear()
             self._errors.clear()

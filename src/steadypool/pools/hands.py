@@ -39,12 +39,16 @@ class HandCore(Core):
         if worker is None:
             return False
         with self.lock:
+            if job not in worker.hand:
+                return False
+            # Before it leaves the hand: the job finds itself there or here, and looks without the lock.
+            worker.taken_name = job._task_name
+            worker.taken = job
             try:
                 worker.hand.remove(job)
             except ValueError:
+                worker.taken = worker.taken_name = None
                 return False
-            worker.taken_name = job._task_name
-            worker.taken = job
             return True
 
     def still_runs(self, worker: Any, job: Job) -> bool:
@@ -98,10 +102,14 @@ class HandCore(Core):
         """Run a job on the calling thread, with time limits, books and all, as ``on_full="caller_runs"`` has it."""
         worker = ThreadWorker(self, f"{threading.current_thread().name} (caller)")
         worker.thread = threading.current_thread()
+        with self.lock:
+            if self.state is PoolState.CLOSED:
+                self._drop_alarm(job)
+                self.withdraw_ticket()
+                raise self.closed_error()
+            self.callers.add(worker)
         before, find_before = getattr(here, "worker", None), set_finder(worker.context)
         here.worker = worker
-        with self.lock:
-            self.callers.add(worker)
         try:
             worker.run(job)
         finally:

@@ -82,11 +82,15 @@ def ordered(
     deadline = None if timeout is None else monotonic() + timeout
     window = open_window(pool, fn, zip(*iterables, strict=False), chunksize, buffersize)
     futures = deque(window.submit_up_to(0))
-    return _in_order(window, futures, deadline)
+    results = _in_order(window, futures, deadline)
+    next(results)
+    return results
 
 
 def _in_order(window: Window, futures: deque[JobFuture[R]], deadline: float | None) -> Generator[R, None, None]:
     try:
+        # `ordered` goes up to here, so that closing a map from which nothing was taken comes by the "finally" too.
+        yield  # type: ignore[misc]
         while futures:
             yield _result(futures.popleft(), deadline)
             futures.extend(window.submit_up_to(len(futures)))
@@ -118,7 +122,9 @@ def unordered(
     window = open_window(pool, fn, zip(iterable, strict=False), chunksize, buffersize)
     flight = Flight()
     flight.add(window.submit_up_to(0))
-    return _as_they_end(window, flight)
+    results = _as_they_end(window, flight)
+    next(results)
+    return results
 
 
 class Landing:
@@ -162,6 +168,7 @@ class Flight:
 def _as_they_end(window: Window, flight: Flight) -> Generator[Any, None, None]:
     returned: JobCancelled | None = None
     try:
+        yield None  # see _in_order
         while flight.aloft:
             future = flight.next(window.core)
             error = future._exception

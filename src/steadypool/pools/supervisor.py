@@ -10,14 +10,18 @@ interpreter exit no thread can be started. The draining thread then runs the sam
 
 from __future__ import annotations
 
+import logging
 from threading import get_ident
-from time import monotonic
+from time import monotonic, sleep
 
 from steadypool.pools.accounts import close_books, interrupted_row, unfinished_row
 from steadypool.pools.core import Core, Job, cancelled_error
 from steadypool.rules.draining import earlier, next_state, wakes_at
 from steadypool.words import events
 from steadypool.words.states import Outcome, PoolState
+
+AFTER_FAULT = 0.05
+"""Seconds before the supervisor goes on after an internal error, so that a lasting one does not spin."""
 
 
 def supervise(core: Core) -> None:
@@ -35,10 +39,15 @@ def _supervise(core: Core) -> None:
     while not core.is_closed():
         core.next_wake = float("inf")
         # From here on whoever has something earlier rings: what this pass does not see, the next one will.
-        wake = step(core)
-        core.next_wake = float("inf") if wake is None else wake
-        if not core.is_closed():
-            core.rest(wake)
+        try:
+            wake = step(core)
+            core.next_wake = float("inf") if wake is None else wake
+            if not core.is_closed():
+                core.rest(wake)
+        except Exception:
+            # Impossible, and said aloud; but nobody else keeps time limits and ends drains, so it goes on.
+            logging.getLogger("steadypool").exception("internal error in pool %r: please report it", core.name)
+            sleep(AFTER_FAULT)
 
 
 def step(core: Core) -> float | None:

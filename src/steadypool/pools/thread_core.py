@@ -6,6 +6,7 @@ import itertools
 import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic
 from typing import Any
 
@@ -38,7 +39,6 @@ class ThreadCore(HandCore):
         self.parked: list[ThreadWorker] = []
         self.threads: set[threading.Thread] = set()
         self.lent = 0
-        self.may_grow = True
         self.leaving = False
         """Workers look at this before they take a job; true when one of them may have to leave."""
         self._worker_numbers = itertools.count()
@@ -110,6 +110,8 @@ class ThreadCore(HandCore):
     def resize(self, max_workers: int) -> None:
         """See `ThreadPool.resize`."""
         with self.lock:
+            if self.pid != os.getpid():
+                raise forked_error(self)
             if self.state is PoolState.CLOSED:
                 raise self.closed_error()
             self.max_workers = max_workers
@@ -128,13 +130,20 @@ class ThreadCore(HandCore):
         """Whether this worker, which holds no job, is to end; if so it is taken off the books."""
         with self.lock:
             if worker.lent_until_end:
-                worker.lent_until_end = False
                 self._take_back_lent(worker)
             leave = self.state is PoolState.CLOSED or len(self.workers) > self.allowed()
             if leave:
                 self.take_off(worker)
             self.recount()
             return leave
+
+    def pass_on(self) -> None:
+        """A worker leaves that may have been woken for a job: have another look for it."""
+        if len(self.queue):
+            with suppress(RuntimeError):
+                self.wake_worker()
+        if self.state is not PoolState.OPEN:
+            self.bell.ring()
 
     def ended(self, worker: ThreadWorker) -> None:
         """The worker's thread is about to end."""
@@ -186,7 +195,7 @@ class ThreadCore(HandCore):
         """Let a job that waits for its own pool lend its place to a spare worker while it waits."""
         if self.pid != os.getpid():
             raise forked_error(self)
-        worker: ThreadWorker | None = getattr(here, "worker", None)
+        worker: ThreadWorker | None = getattr(here, "lender", None)
         if worker is None or worker not in self.workers or worker.lending:
             return None
         with self.lock:
@@ -210,10 +219,16 @@ class ThreadCore(HandCore):
             )
 
     def _take_back_lent(self, worker: ThreadWorker) -> None:
-        worker.lending = False
-        worker.waiting_for = None
-        self.lent -= 1
-        self.recount()
+        if worker.lending:
+            worker.lending = worker.lent_until_end = False
+            worker.waiting_for = None
+            self.lent -= 1
+            self.recount()
+
+    def take_off(self, worker: ThreadWorker) -> None:
+        """Also, a worker that leaves the pool has no place in it to lend."""
+        self._take_back_lent(worker)
+        super().take_off(worker)
 
     def end_wait(self, waiting: object) -> None:
         """The wait is over: there may be a worker too many now; one leaves when it has no job."""
@@ -225,12 +240,13 @@ class ThreadCore(HandCore):
 
     def expect_wait(self) -> None:
         """A job uses the standard library's ``wait`` or ``as_completed`` on its own pool: lend until it ends."""
-        worker: ThreadWorker | None = getattr(here, "worker", None)
+        worker: ThreadWorker | None = getattr(here, "lender", None)
         if worker is None or worker not in self.workers or worker.lending:
             return
         with self.lock:
-            worker.lent_until_end = True
             self._lend(worker)
+            worker.lent_until_end = True
+            self.recount()
 
     # -- the end
 
@@ -246,7 +262,7 @@ class ThreadCore(HandCore):
         if self._supervisor is not None:
             threads.append(self._supervisor)
         for thread in threads:
-            if thread is not threading.current_thread() and thread.ident is not None:
+            if thread is not threading.current_thread() and thread.is_alive():
                 thread.join(None if until is None else max(0.0, until - monotonic()))
 
 

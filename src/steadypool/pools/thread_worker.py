@@ -37,7 +37,8 @@ from steadypool.words.reports import WorkerStats
 from steadypool.words.states import Outcome, PoolState
 
 here = threading.local()
-"""What the calling thread is: ``worker``, if it runs a job; ``courier_of``, if it runs callbacks of a core."""
+"""What the calling thread is: ``worker``, if it runs a job; ``lender``, if it is a worker's own thread;
+``courier_of``, if it runs callbacks of a core."""
 
 
 class ThreadWorker:
@@ -76,7 +77,7 @@ class ThreadWorker:
 
     def _run_thread(self) -> None:
         core = self.core
-        here.worker = self
+        here.worker = here.lender = self
         set_finder(self.context)
         try:
             if not self._initialize():
@@ -106,6 +107,7 @@ class ThreadWorker:
         job: Job | None
         while True:
             if core.leaving and core.must_leave(self):
+                core.pass_on()
                 return
             if heap:
                 job = queue.take()
@@ -151,9 +153,10 @@ class ThreadWorker:
         hand.append(job)
         peaceful = job._options.plain and not core.attention and job._told is None and not core.sinks
         if not peaceful and not self._may_start(job):
-            return True
+            return not self.left
         context = job._context
-        assert context is not None
+        if context is None:
+            return self._was_taken()  # settled since the looks above
         try:
             if job._kwargs:
                 result = context.run(job._fn, *job._args, **job._kwargs)
@@ -162,11 +165,21 @@ class ThreadWorker:
         except BaseException as error:
             # The first entry is this frame: without it the traceback is the user's own, and free of our locals.
             trace = error.__traceback__
-            return self._raised(job, error.with_traceback(trace.tb_next if trace is not None else None))
+            BaseException.with_traceback(error, trace.tb_next if trace is not None else None)
+            try:
+                return self._raised(job, error)
+            finally:
+                del job, trace, context  # the failed frame refers to this one: a circle through the job's exception
         try:
             hand.pop()
         except IndexError:
             return self._was_taken()
+        self._succeeded(job, result)
+        return True
+
+    def _succeeded(self, job: Job, result: Any) -> None:
+        """Settle a success: the lines of `Core.settle` and `JobFuture._settle` that it needs, on the hot path."""
+        core = self.core
         self.succeeded += 1
         if core.sinks:
             core.emit_end(job, Outcome.SUCCEEDED, None)
@@ -175,7 +188,6 @@ class ThreadWorker:
         job._fn = job._args = job._kwargs = job._context = None
         job._result = result
         job.outcome = Outcome.SUCCEEDED
-        # The lines of JobFuture._publish, written out: this is the hot path.
         if job._made_condition is None:
             job._state = FINISHED
         else:
@@ -184,7 +196,6 @@ class ThreadWorker:
             job._wake_sleepers()
         if job._callbacks is not None:
             job._run_callbacks()
-        return True
 
     def _may_start(self, job: Job) -> bool:
         """What a job needs that is not plain, or a pool that is not at peace. False: it does not run."""
@@ -202,23 +213,30 @@ class ThreadWorker:
             return False
         if options.retry is not None:
             # Each attempt sees the submitter's context, not what the one before made of it.
-            if job._pristine_context is None:
-                job._pristine_context = job._context
-            job._context = job._pristine_context.copy()
-        if options.timeout is not None:
-            job._attempt_ends = ends = job._began + options.timeout
-            if ends < core.next_wake:
-                core.bell.ring()
+            # Not "or": an empty context is false.
+            context = job._context if job._pristine_context is None else job._pristine_context
+            if context is None:
+                self._was_taken()
+                return False
+            job._pristine_context, job._context = context, context.copy()
         if core.sinks:
             core.announce(job)
             waited = job._began - job._submitted
             core.emit(events.JobStarted(core.name, job._began, *job_facts(job), self.name, waited))
+        if options.timeout is not None:
+            # After the event: once this is written, the supervisor may end the job.
+            job._attempt_ends = ends = job._began + options.timeout
+            if ends < core.next_wake:
+                core.bell.ring()
         return True
 
     def _refusal(self, job: Job) -> Callable[[], None] | None:
         """Why the job must not start, as what is to be done with it; ``None`` if it may."""
         core = self.core
-        if core.state is PoolState.CANCELLING or core.state is PoolState.CLOSED:
+        if core.state is PoolState.CLOSED:
+            # The books are closed: its submitter, who is still about to check in, takes it back.
+            return lambda: core.queue.put_ranked(job, has_room=False)
+        if core.state is PoolState.CANCELLING:
             return lambda: hand_back(core, job)
         if job._told is not None:
             outcome = Outcome.CANCELLED if job._told == "cancelled" else Outcome.INTERRUPTED
@@ -255,7 +273,7 @@ class ThreadWorker:
 
     def row(self) -> WorkerStats:
         """What `PoolStats` says of this worker."""
-        job = self.hand[0] if self.hand else self.taken
+        job = next(iter(tuple(self.hand)), self.taken)
         if job is None:
             return WorkerStats(self.name, None, None, None, 0.0, self.succeeded)
         ran = monotonic() - job._began

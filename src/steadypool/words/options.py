@@ -6,6 +6,7 @@ plain function when called; a pool reads the options from it.
 
 from __future__ import annotations
 
+import difflib
 import functools
 import math
 import sys
@@ -82,6 +83,8 @@ class Retry:
         for name in ("backoff", "max_backoff"):
             if check_seconds(f"Retry({name})", getattr(self, name), zero=True) is None:
                 raise TypeError(f"Retry({name}) must be a number of seconds, not None")
+        if not isinstance(self.jitter, bool):
+            raise TypeError(f"Retry(jitter) must be True or False, not {self.jitter!r}")
         if isinstance(self.factor, bool) or not isinstance(self.factor, (int, float)):
             raise TypeError(f"Retry(factor) must be a number, not {self.factor!r}")
         if not self.factor >= 1:
@@ -179,9 +182,7 @@ class Task(Generic[P, R]):
         """
         unknown = set(changes) - _OPTION_NAMES
         if unknown:
-            raise TypeError(
-                f"no such option: {', '.join(sorted(unknown))}; there are {', '.join(sorted(_OPTION_NAMES))}"
-            )
+            raise TypeError("; ".join(_no_such_option(name) for name in sorted(unknown)))
         derived = Task(self.fn, replace(self.task_options, **changes))
         derived._remade_by = (_derive, (self, changes))
         return derived
@@ -219,6 +220,12 @@ class Task(Generic[P, R]):
 
     def __repr__(self) -> str:
         return f"<task {task_name(self)}>"
+
+
+def _no_such_option(name: str) -> str:
+    near = difflib.get_close_matches(name, _OPTION_NAMES, 1)
+    hint = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(sorted(_OPTION_NAMES))}"
+    return f'there is no option "{name}": {hint}'
 
 
 def _derive(origin: Task[P, R], changes: dict[str, Any]) -> Task[P, R]:

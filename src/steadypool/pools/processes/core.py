@@ -168,6 +168,8 @@ class ProcessCore(ResultsCore):
     def resize(self, max_workers: int) -> None:
         """See `ProcessPool.resize`."""
         with self.lock:
+            if self.pid != os.getpid():
+                raise forked_error(self)
             if self.state is PoolState.CLOSED:
                 raise self.closed_error()
             self.max_workers = max_workers

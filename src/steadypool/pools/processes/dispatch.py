@@ -41,7 +41,6 @@ class DispatchCore(HandCore):
         self.packets = packets
         self.full = False
         """No worker has room: nobody need try before a result comes."""
-        self.may_grow = True
         self.mean: float | None = None
         """How long jobs take, in seconds: a moving average."""
         self.depth = prefetch.depth(None) if packets else 1
@@ -132,6 +131,8 @@ class DispatchCore(HandCore):
     def _hand_over(self, worker: ProcessWorker, job: Job) -> None:
         if (self.attention or self.broken_by is not None or job._told is not None) and not self._may_go(job):
             return
+        if job._packed is None and not self.prepare(job):
+            return  # it was first run in its caller's thread
         with self.lock:
             if worker.dead or worker.retiring:
                 self._requeue(job)

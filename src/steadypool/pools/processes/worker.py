@@ -182,8 +182,8 @@ class ProcessWorker:
         self.page.tell(job._serial, cause)
         try:
             os.write(self._control, b"!")
-        except BlockingIOError:
-            return  # it has not looked at those before yet
+        except OSError:
+            return  # full: it has not looked at those before yet; or the process is dead, and need not be told
 
     def read_results(self) -> tuple[list[tuple[int, int, float, bytes]], bool]:
         """The frames that have come, and whether the stream has ended."""

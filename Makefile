@@ -1,0 +1,66 @@
+# Everything a developer runs. `make` alone lists it.
+#
+#   make test PYTHON=python3.13 VENV=.venv313     on another interpreter, in a venv of its own
+
+PYTHON ?= python3
+VENV   ?= .venv
+
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install --disable-pip-version-check -qq
+BASE   := $(VENV)/.ready-base
+TEST   := $(VENV)/.ready-test
+BENCH  := $(VENV)/.ready-bench
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test check format bench compare clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "Variables: PYTHON=$(PYTHON) VENV=$(VENV)"
+
+venv: $(TEST)  ## set up $(VENV) with everything the tests need (the other targets do it by themselves)
+
+demo: $(BASE)  ## see the pool at work on real input, 10 to 20 seconds
+	@$(BIN)/steadypool demo
+
+test: check  ## the checks, then all tests (ARGS="-k name" to choose)
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(TEST)  ## lint, format, types, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(TEST)  ## rewrite the files as `make check` wants them
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(BENCH)  ## measure against the peers, side by side
+	$(BIN)/python -m bench $(ARGS)
+
+compare: $(BENCH)  ## the crash and signal matrix against the peers, into docs/comparison.md
+	$(BIN)/python -m bench.compare $(ARGS)
+
+clean:  ## remove the venv and every cache
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+# Set-up happens when a requirements file changed, and never otherwise; with the pins already
+# installed it needs no network.
+
+$(BASE): pyproject.toml requirements/build.txt requirements/runtime.txt
+	@echo "Setting up $(VENV) with $(PYTHON)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) -r requirements/build.txt -r requirements/runtime.txt
+	@$(PIP) --no-build-isolation --no-deps -e .
+	@touch $@
+
+$(TEST): $(BASE) requirements/test.txt
+	@echo "Adding what the tests need"
+	@$(PIP) -r requirements/test.txt
+	@touch $@
+
+$(BENCH): $(BASE) requirements/bench.txt
+	@echo "Adding the peers to measure against"
+	@$(PIP) -r requirements/bench.txt
+	@touch $@

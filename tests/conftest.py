@@ -1,0 +1,43 @@
+"""What the tests of every pool share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.contract.kinds import Kind
+from tests.contract.stage import Stage
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    """Where the jobs of `jobs.act` wait for the test."""
+    stage = Stage()
+    yield stage
+    stage.close()
+
+
+@pytest.fixture
+def make_pool(kind: Kind, stage: Stage) -> Iterator[Callable[..., Any]]:
+    """Makes pools. At the end of the test they are drained, and the books must balance."""
+    pools: list[Any] = []
+
+    def make(max_workers: int | None = 2, **options: Any) -> Any:
+        pools.append(kind.make(max_workers, **options))
+        return pools[-1]
+
+    yield make
+    stage.close()
+    for pool in pools:
+        report = pool.drain(timeout=10)
+        stats = report.stats
+        assert stats.balanced and pool.stats().balanced, stats
+        assert stats.waiting == stats.running == stats.retrying == 0, stats
+
+
+@pytest.fixture
+def pool(make_pool: Callable[..., Any]) -> Any:
+    """A pool of two workers."""
+    return make_pool(2)

@@ -1,0 +1,242 @@
+"""Errors are that job's alone, come out whole, and are never lost."""
+
+from __future__ import annotations
+
+import ast
+import gc
+import logging
+import sys
+import traceback
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor
+from typing import Any
+
+import pytest
+
+from steadypool import JobExit, Outcome, PoolClosed, PoolState, task
+from tests.contract import jobs
+from tests.contract.stage import WAIT, Stage
+
+
+def test_the_traceback_is_whole(pool: Any) -> None:
+    error = pool.submit(jobs.fail_deep, 3).exception(WAIT)
+    assert isinstance(error, ZeroDivisionError)
+    text = "".join(traceback.format_exception(error))
+    assert text.count("in fail_deep") >= 4 or "Previous line repeated" in text
+    assert "1 / 0" in text
+
+
+def test_cause_and_notes_stay(pool: Any) -> None:
+    error = pool.submit(jobs.fail_because).exception(WAIT)
+    assert isinstance(error, LookupError) and error.args == ("the effect",)
+    assert error.__notes__ == ["a note"]
+    assert isinstance(error.__cause__, ValueError) and error.__cause__.args == ("the cause",)
+
+
+def test_an_exception_with_an_init_of_its_own(pool: Any) -> None:
+    error = pool.submit(jobs.fail_with_two_arguments).exception(WAIT)
+    assert isinstance(error, jobs.TwoArguments)
+    assert (error.code, str(error)) == (404, "404: not found")
+
+
+@pytest.mark.parametrize(
+    ("fn", "args", "code"),
+    [(jobs.leave, (3,), 3), (jobs.leave, ("bye",), "bye"), (jobs.leave, (), None),
+     (jobs.fail_with, (KeyboardInterrupt(),), 130)],
+)  # fmt: skip
+def test_an_exit_is_the_job_s_failure_and_nothing_else(pool: Any, fn: Any, args: Any, code: object) -> None:
+    future = pool.submit(fn, *args)
+    with pytest.raises(JobExit) as caught:
+        future.result(WAIT)
+    assert caught.value.code == code
+    assert isinstance(caught.value.__cause__, SystemExit | KeyboardInterrupt)
+    assert future.outcome is Outcome.FAILED
+    assert pool.submit(jobs.same, 1).result(WAIT) == 1
+
+
+def test_any_base_exception_is_the_job_s_failure(make_pool: Callable[..., Any]) -> None:
+    pool = make_pool(1)
+    for error in (GeneratorExit(), jobs.Odd("odd"), StopIteration(3), MemoryError(), RecursionError("deep")):
+        future = pool.submit(jobs.fail_with, error)
+        assert type(future.exception(WAIT)) is type(error)
+        assert future.outcome is Outcome.FAILED
+    assert pool.submit(jobs.same, 1).result(WAIT) == 1
+    assert pool.stats().failed == 5
+
+
+def test_a_wrong_call_is_the_job_s_failure(pool: Any) -> None:
+    assert isinstance(pool.submit(jobs.add, 1).exception(WAIT), TypeError)
+
+
+def test_failures_do_not_cost_workers(make_pool: Callable[..., Any]) -> None:
+    pool = make_pool(2)
+    for future in [pool.submit(jobs.leave, 1) for _ in range(100)]:
+        future.exception(WAIT)
+    assert pool.stats().workers <= 2
+    assert [future.result(WAIT) for future in [pool.submit(jobs.same, n) for n in range(20)]] == list(range(20))
+
+
+# -- the initializer
+
+
+def test_an_initializer_that_raises_fails_the_pool_clearly_and_once(make_pool: Callable[..., Any]) -> None:
+    pool = make_pool(2, initializer=jobs.fail, initargs=("no database",))
+    try:
+        batch = [pool.submit(jobs.nothing) for _ in range(5)]
+    except PoolClosed:
+        batch = []
+    for future in batch:
+        error = future.exception(WAIT)
+        assert isinstance(error, PoolClosed) and isinstance(error, BrokenExecutor)
+        assert "no database" in str(error)
+        assert isinstance(error.__cause__, ValueError)
+        assert future.outcome is Outcome.FAILED
+    report = pool.drain(WAIT)
+    assert report.state is PoolState.CLOSED and report.stats.balanced
+    with pytest.raises(PoolClosed, match="no database"):
+        pool.submit(jobs.nothing)
+
+
+def test_a_producer_that_is_blocked_hears_of_a_failing_initializer(make_pool: Callable[..., Any]) -> None:
+    pool = make_pool(1, queue_size=1, initializer=jobs.leave, initargs=(7,))
+    with pytest.raises(PoolClosed, match="SystemExit"):
+        for _ in range(100_000):
+            pool.submit(jobs.nothing)
+
+
+# -- the ledger
+
+
+def test_the_ledger_groups_by_task_type_and_place(pool: Any) -> None:
+    for number in range(5):
+        pool.submit(jobs.fail, f"number {number}").exception(WAIT)
+    for _ in range(2):
+        pool.submit(jobs.fail_deep, 0).exception(WAIT)
+    last = pool.submit(task(jobs.fail, name="mine", id="job-9"))
+    last.exception(WAIT)
+    groups = pool.errors()
+    assert [(g.task, g.type_name, g.count) for g in groups] == [
+        ("tests.contract.jobs.fail", "ValueError", 5),
+        ("tests.contract.jobs.fail_deep", "ZeroDivisionError", 2),
+        ("mine", "ValueError", 1),
+    ]
+    first = groups[0]
+    assert "jobs.py" in first.where and first.where.endswith("in fail")
+    assert first.message == "number 0" and "ValueError: number 0" in first.traceback
+    assert 0 < first.first_seen <= first.last_seen
+    assert len(first.job_ids) == 5
+    assert groups[2].job_ids == ("job-9",)
+
+
+def test_the_ledger_is_bounded(make_pool: Callable[..., Any]) -> None:
+    pool = make_pool(2)
+    names = [f"task-{number}" for number in range(500)]
+    for future in [pool.submit(task(jobs.fail, name=name), "x" * 100_000) for name in names]:
+        future.exception(WAIT)
+    for future in [pool.submit(task(jobs.fail, name="often")) for _ in range(200)]:
+        future.exception(WAIT)
+    groups = pool.errors()
+    assert len(groups) <= 250
+    assert groups[0].task == "often" and groups[0].count == 200
+    assert len(groups[0].job_ids) <= 20
+    assert sum(len(group.traceback) + len(group.message) for group in groups) < 250 * 30_000
+
+
+def test_a_failure_is_in_the_ledger_before_anybody_waiting_wakes(pool: Any) -> None:
+    for number in range(50):
+        future = pool.submit(jobs.fail)
+        future.exception(WAIT)
+        assert pool.errors()[0].count == number + 1
+        assert pool.stats().failed == number + 1
+
+
+def test_a_time_limit_is_in_the_ledger_with_its_place(make_pool: Callable[..., Any], stage: Stage) -> None:
+    pool = make_pool(1, cancel_grace=30)
+    future, actor = stage.start(pool, fn=task(jobs.act, timeout=0.05))
+    future.exception(WAIT)
+    [group] = pool.errors()
+    assert group.type_name.endswith("JobTimeout") and ":" in group.where
+    assert "in act" in group.traceback
+    actor.tell("return")
+
+
+def test_cancelled_and_returned_jobs_are_no_errors(make_pool: Callable[..., Any], stage: Stage) -> None:
+    pool = make_pool(1, cancel_grace=30)
+    future, actor = stage.start(pool)
+    pool.submit(jobs.nothing).cancel()
+    future.cancel(running=True)
+    actor.tell("obey")
+    future.exception(WAIT)
+    assert pool.errors() == ()
+
+
+# -- failures that nobody looked at
+
+
+def unseen(caplog: pytest.LogCaptureFixture, pool: Any) -> list[logging.LogRecord]:
+    """What was reported of this pool's jobs, all garbage collected."""
+    gc.collect()
+    mine = (f"job {pool.name}-", "job lost-1")
+    return [r for r in caplog.records if r.name == "steadypool" and r.getMessage().startswith(mine)]
+
+
+def test_a_failure_nobody_looked_at_is_logged_once(pool: Any, caplog: pytest.LogCaptureFixture) -> None:
+    pool.submit(task(jobs.fail, id="lost-1"), "nobody cares")
+    pool.shutdown()
+    [record] = unseen(caplog, pool)
+    assert record.levelno == logging.ERROR
+    assert "lost-1" in record.getMessage() and "tests.contract.jobs.fail" in record.getMessage()
+    assert "nobody cares" in caplog.text
+    assert len(unseen(caplog, pool)) == 1
+
+
+@pytest.mark.parametrize("look", ["result", "exception", "group", "map", "await"])
+def test_a_failure_somebody_looked_at_is_not_logged(pool: Any, caplog: pytest.LogCaptureFixture, look: str) -> None:
+    import asyncio
+
+    with pytest.raises((ValueError, ExceptionGroup)):
+        if look == "result":
+            pool.submit(jobs.fail).result(WAIT)
+        elif look == "exception":
+            raise pool.submit(jobs.fail).exception(WAIT)
+        elif look == "group":
+            with pool.group() as group:
+                group.submit(jobs.fail)
+        elif look == "map":
+            list(pool.map(jobs.fail, ["x"]))
+        else:
+            asyncio.run(pool.run(jobs.fail))
+    pool.shutdown()
+    assert unseen(caplog, pool) == []
+
+
+def test_successes_and_cancels_are_not_logged(pool: Any, caplog: pytest.LogCaptureFixture, stage: Stage) -> None:
+    pool.submit(jobs.nothing)
+    stage.occupy(pool, 2)
+    pool.submit(jobs.nothing).cancel()
+    pool.submit(jobs.nothing)
+    pool.request_drain(0)
+    stage.close()
+    pool.drain(0)
+    assert unseen(caplog, pool) == []
+
+
+@pytest.mark.skipif(
+    sys.version_info < (3, 11, 8) or (3, 12) <= sys.version_info < (3, 12, 2),
+    reason="a fault of these CPythons: any Python code that runs within ast.parse() may break it",
+)
+def test_the_report_disturbs_no_code_that_the_garbage_collector_interrupts(pool: Any) -> None:
+    # A finalizer may run in the middle of anything; in CPython before 3.11.8, formatting a traceback within
+    # ast.parse() breaks that ast.parse().
+    source = "x = [" + "(1 + 2) * f(3, *a, **b)," * 2000 + "]"
+    threshold = gc.get_threshold()
+    gc.set_threshold(1)
+    try:
+        for _ in range(3):
+            future = pool.submit(jobs.fail, "seen by nobody")
+            pool.submit(jobs.nothing).result(WAIT)
+            future.itself = future  # only the collector frees it
+            del future
+            ast.parse(source)
+    finally:
+        gc.set_threshold(*threshold)

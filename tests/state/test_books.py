@@ -1,0 +1,211 @@
+"""Whatever is done to a pool, in whatever order: the books balance after every step and agree with every future."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import wait
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
+
+from steadypool import JobFuture, Outcome, PoolClosed, QueueFull, Retry, ThreadPool, current_job, task
+from tests.races.books import check_final
+
+PATIENCE = 20.0
+"""Seconds after which something that must happen is given up. Only a failing test waits that long."""
+
+
+@dataclass(eq=False)
+class Record:
+    """One accepted job, and how it may end."""
+
+    may_end: set[Outcome]
+    future: JobFuture[Any] | None = None
+    attempts: int = 1
+    started: threading.Event = field(default_factory=threading.Event)
+    released: threading.Event = field(default_factory=threading.Event)
+
+    def hang(self) -> str:
+        """Run until released; then see whether that was because it was told to stop."""
+        self.started.set()
+        assert self.released.wait(PATIENCE)
+        current_job().raise_if_cancelled()
+        return "released"
+
+
+def succeed() -> str:
+    return "done"
+
+
+def fail() -> None:
+    raise LookupError("as told")
+
+
+@task(retry=Retry(3, on=OSError, backoff=0.0))
+def recover() -> str:
+    if current_job().attempt < 3:
+        raise OSError("not yet")
+    return "done"
+
+
+def wait_until_told() -> None:
+    current_job().sleep(PATIENCE)
+    current_job().raise_if_cancelled()
+
+
+SUCCEEDED, FAILED, TIMED_OUT = {Outcome.SUCCEEDED}, {Outcome.FAILED}, {Outcome.TIMED_OUT}
+priorities = st.sampled_from([0, 0, 1, -1])
+
+
+class Books(RuleBasedStateMachine):
+    """A small pool, so that everything is soon full."""
+
+    jobs = Bundle("jobs")
+    hanging = Bundle("hanging")
+
+    @initialize(workers=st.integers(1, 3), room=st.integers(1, 4))
+    def open(self, workers: int, room: int) -> None:
+        self.pool = ThreadPool(workers, queue_size=room, on_full="reject", cancel_grace=PATIENCE)
+        self.records: list[Record] = []
+        self.rejected = 0
+        self.closed = False
+
+    def submit(self, record: Record, fn: Any) -> Record:
+        """The record comes back either way: what Hypothesis chooses from must not depend on how fast workers are."""
+        try:
+            record.future = self.pool.submit(fn)
+        except QueueFull:
+            assert not self.closed
+            self.rejected += 1
+        except PoolClosed:
+            assert self.closed
+        else:
+            assert not self.closed
+            self.records.append(record)
+        return record
+
+    @rule(target=jobs, priority=priorities)
+    def submit_success(self, priority: int) -> Record:
+        return self.submit(Record(set(SUCCEEDED)), task(succeed, priority=priority))
+
+    @rule(target=jobs, priority=priorities)
+    def submit_failure(self, priority: int) -> Record:
+        return self.submit(Record(set(FAILED)), task(fail, priority=priority))
+
+    @rule(target=jobs, priority=priorities)
+    def submit_retry(self, priority: int) -> Record:
+        return self.submit(Record(set(SUCCEEDED), attempts=3), recover.options(priority=priority))
+
+    @rule(target=hanging, priority=priorities)
+    def submit_hanging(self, priority: int) -> Record:
+        record = Record(set(SUCCEEDED))
+        return self.submit(record, task(record.hang, priority=priority))
+
+    @rule(target=jobs)
+    def submit_that_times_out(self) -> Record:
+        """It does as soon as there is a worker for it."""
+        return self.submit(Record(set(TIMED_OUT)), task(wait_until_told, timeout=0.001))
+
+    @rule()
+    def expire(self) -> None:
+        """Its time is up whether there is a worker for it or not."""
+        record = Record(set(TIMED_OUT))
+        self.submit(record, task(wait_until_told, total_timeout=0.001))
+        if record.future is not None:
+            assert not wait([record.future], PATIENCE).not_done
+
+    @rule(record=consumes(hanging))
+    def release(self, record: Record) -> None:
+        record.released.set()
+
+    @rule(record=consumes(hanging))
+    def release_and_wait(self, record: Record) -> None:
+        """If it has started, it is over now."""
+        started = record.started.is_set()
+        record.released.set()
+        if started and record.future is not None:
+            assert not wait([record.future], PATIENCE).not_done
+
+    @rule(record=jobs)
+    def cancel(self, record: Record) -> None:
+        if record.future is not None and record.future.cancel():
+            record.may_end = {Outcome.CANCELLED} if not self.closed else record.may_end
+            assert record.future.done() and record.future.outcome in record.may_end
+
+    @rule(record=hanging)
+    def cancel_hanging_in_queue(self, record: Record) -> None:
+        if record.future is None:
+            return
+        started = record.started.is_set()
+        if record.future.cancel() and record.future.outcome is Outcome.CANCELLED:
+            assert not started and record.future.cancelled()
+            record.may_end = {Outcome.CANCELLED}
+
+    @rule(record=consumes(hanging))
+    def cancel_hanging_while_it_runs(self, record: Record) -> None:
+        if record.future is not None and record.future.cancel(running=True) and not self.closed:
+            record.may_end = {Outcome.CANCELLED}
+        record.released.set()
+
+    @rule(workers=st.integers(1, 4))
+    def resize(self, workers: int) -> None:
+        if self.closed:
+            return
+        self.pool.resize(workers)
+        assert self.pool.stats().max_workers == workers
+
+    @rule()
+    def drain_at_once(self) -> None:
+        """No time for anybody: what waits goes back, what runs is told to stop."""
+        self.pool.request_drain(0)
+        for record in self.records:
+            record.may_end |= {Outcome.RETURNED, Outcome.INTERRUPTED}
+            record.released.set()
+        report = self.pool.drain()
+        self.closed = True
+        assert not report.stuck
+        check_final(report.stats, self.futures())
+
+    @invariant()
+    def books_balance(self) -> None:
+        if not hasattr(self, "pool"):
+            return
+        done = sum(future.done() for future in self.futures())
+        stats = self.pool.stats()
+        assert stats.balanced and stats.waiting >= 0, stats
+        assert stats.accepted == len(self.records), stats
+        assert stats.rejected == self.rejected, stats
+        assert stats.ended >= done, "a job is counted before its future is done"
+        assert stats.stuck == 0, stats
+
+    def teardown(self) -> None:
+        if not hasattr(self, "pool"):
+            return
+        for record in self.records:
+            record.released.set()
+        report = self.pool.drain(timeout=PATIENCE)
+        assert report is self.pool.drain()
+        for record in self.records:
+            assert record.future is not None and record.future.outcome in record.may_end, record
+            if record.future.outcome is Outcome.SUCCEEDED:
+                assert record.future.attempts == record.attempts
+            elif not record.future.cancelled():
+                assert record.future.exception() is not None
+        check_final(report.stats, self.futures())
+        check_final(self.pool.stats(), self.futures())
+        assert sum(group.count for group in report.errors) == report.stats.failed + report.stats.timed_out
+        with pytest.raises(PoolClosed):
+            self.pool.submit(succeed)
+
+    def futures(self) -> list[JobFuture[Any]]:
+        return [record.future for record in self.records if record.future is not None]
+
+
+TestBooks = Books.TestCase
+TestBooks.settings = settings(
+    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
+)
