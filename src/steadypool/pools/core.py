@@ -409,6 +409,8 @@ class Core(Driver):
                 return
             told_before = job._told is not None
             if not told_before:
+                # Should the job end between these lines by raising, it counts as this, not as its own failure.
+                job._pending_error = error
                 self.stop_attempt(job, "timeout")
                 ends = monotonic() + self.settings.cancel_grace
                 self.agenda.add(ends, self._grace_is_over, job, job.attempts)

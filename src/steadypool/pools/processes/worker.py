@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import select
 import signal
@@ -68,6 +67,7 @@ class ProcessWorker:
         self._stacks, self._worker_stacks = os.pipe()
         os.set_blocking(self._stacks, False)
         self._partial = b""
+        self._by_forkserver = False
         self._closed = False
         self._ends_closed = False
 
@@ -92,6 +92,7 @@ class ProcessWorker:
         finally:
             kit.close()
         self.process = process
+        self._by_forkserver = context.get_start_method() == "forkserver"
         self.pid = process.pid
         self.pidfd = _pidfd(self.pid)
         self.started = True
@@ -127,7 +128,7 @@ class ProcessWorker:
             return None
         self.process.join(0.2)
         code: int | None = self.process.exitcode
-        if code == 255 and multiprocessing.get_start_method(allow_none=True) != "spawn":
+        if code == 255 and self._by_forkserver:
             return None  # what multiprocessing says when the forkserver could not tell
         return code
 
