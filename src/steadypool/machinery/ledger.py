@@ -121,10 +121,20 @@ def first_line(error: BaseException) -> str:
     return str.split(text, "\n", 1)[0][:300]
 
 
-def traceback_text(error: BaseException) -> str:
-    """The whole traceback as text, bounded. Never raises, though the exception's own methods may."""
+def traceback_text(error: BaseException, *, markers: bool = True) -> str:
+    """The whole traceback as text, bounded. Never raises, though the exception's own methods may.
+
+    Without *markers*, nothing below the lines says which part of them raised, and causes are left out.
+    """
     try:
-        text = "".join(traceback.format_exception(error))
+        text = "".join(traceback.format_exception(error) if markers else _plain_lines(error))
     except BaseException as broken:
         text = f"{type_name(error)}: <formatting the exception raised {type(broken).__name__}>"
     return text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT // 2]}\n...\n{text[-MAX_TEXT // 2 :]}"
+
+
+def _plain_lines(error: BaseException) -> list[str]:
+    rows = [(f.f_code.co_filename, line, f.f_code.co_name) for f, line in traceback.walk_tb(error.__traceback__)]
+    frames = [traceback.FrameSummary(file, line or 0, name) for file, line, name in rows]
+    head = "Traceback (most recent call last):\n"
+    return [head, *traceback.format_list(frames), *traceback.format_exception_only(error)]

@@ -7,6 +7,8 @@ import gc
 import logging
 import sys
 
+from steadypool.machinery.ledger import traceback_text
+
 _collecting = False
 
 
@@ -37,16 +39,28 @@ class Unseen:
     def __del__(self) -> None:
         if self.seen or sys.is_finalizing():
             return
-        facts = (self.job_id, self.task, self.error)
         if not _collecting:
-            _report(*facts)
+            _report(self.job_id, self.task, self.error)
             return
         try:
-            _thread.start_new_thread(_report, facts)
+            _thread.start_new_thread(_report_plainly, (self.job_id, self.task, self.error))
         except RuntimeError:
             return  # at interpreter exit, from 3.12 on: the pool's own report names the failure
 
 
 def _report(job_id: str, task: str, error: BaseException) -> None:
-    logger = logging.getLogger("steadypool")
-    logger.error("job %s (%s) failed and nobody looked at its future", job_id, task, exc_info=error)
+    _logger().error(_MESSAGE, job_id, task, exc_info=error)
+
+
+def _report_plainly(job_id: str, task: str, error: BaseException) -> None:
+    # Without exc_info: the handler would format it with markers below the lines, for which `traceback` parses them,
+    # and CPython before 3.11.8 and 3.12.2 breaks a parse that the collector has interrupted when another begins.
+    text = traceback_text(error, markers=False)
+    _logger().error(f"{_MESSAGE}\n%s", job_id, task, text)
+
+
+def _logger() -> logging.Logger:
+    return logging.getLogger("steadypool")
+
+
+_MESSAGE = "job %s (%s) failed and nobody looked at its future"
