@@ -1,0 +1,5 @@
+"""``python -m steadypool.cli``."""
+
+from steadypool.cli.app import main
+
+main()

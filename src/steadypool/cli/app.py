@@ -1,0 +1,43 @@
+"""The ``steadypool`` program: its commands, and how errors become exit codes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+from steadypool import __version__
+from steadypool.cli.demo import demo_command
+from steadypool.cli.endings import CLOSED_PIPE, INTERRUPTED
+from steadypool.cli.map import map_command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, "-V", "--version", prog_name="steadypool")
+def program() -> None:
+    """A worker pool for programs that run in production: bounded, with time limits that work and a
+    shutdown that ends."""
+
+
+program.add_command(map_command)
+program.add_command(demo_command)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the program and leave with its exit code."""
+    sys.exit(_run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    try:
+        code = program.main(arguments, prog_name="steadypool", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except BrokenPipeError:
+        return CLOSED_PIPE
+    return code if isinstance(code, int) else 0

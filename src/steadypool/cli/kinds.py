@@ -1,0 +1,63 @@
+"""The kinds of pool that the command line can run a job on: one row each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import steadypool
+from steadypool import DrainReport, JobFuture, PoolStats, Task, ThreadPool
+
+
+class LinePool(Protocol):
+    """What the command line needs of a pool. Threads and processes have it as they are.
+
+    asyncio comes with an adapter that runs an `AsyncPool` on a loop in a thread of its own and hands out
+    ``concurrent.futures`` futures (``submit_threadsafe``); nothing but its row in `KINDS` knows of it.
+    """
+
+    def submit_within(self, seconds: float, fn: Task[[str], str], /, line: str) -> JobFuture[str]:
+        """Submit, waiting at most *seconds* for room; ``QueueFull`` after that."""
+        ...
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """With ``wait=False, cancel_futures=True``: hand back what waits, let run what runs."""
+        ...
+
+    def request_drain(self, timeout: float | None) -> None:
+        """Begin to drain, or make a drain that is under way shorter, without waiting."""
+        ...
+
+    def drain(self, timeout: float | None = None) -> DrainReport:
+        """Close the pool and account for every job."""
+        ...
+
+    def stats(self) -> PoolStats:
+        """The books at this moment."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of pool."""
+
+    name: str
+    open: Callable[..., Any]
+    """Makes the pool, from ``max_workers`` and the keyword arguments that all pools share."""
+    takes_coroutines: bool
+    """Whether its functions are coroutine functions, or plain ones."""
+    survives_crashes: bool
+    """Whether a job that kills its worker leaves the program alive."""
+
+
+def _kinds() -> tuple[Kind, ...]:
+    rows = [Kind("thread", ThreadPool, takes_coroutines=False, survives_crashes=False)]
+    process_pool = getattr(steadypool, "ProcessPool", None)
+    if process_pool is not None:
+        rows.append(Kind("process", process_pool, takes_coroutines=False, survives_crashes=True))
+    # asyncio: Kind("async", <the adapter>, takes_coroutines=True, survives_crashes=False)
+    return tuple(rows)
+
+
+KINDS: dict[str, Kind] = {kind.name: kind for kind in _kinds()}

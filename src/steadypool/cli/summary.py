@@ -1,0 +1,93 @@
+"""What is said at the end: the drain report, the table of errors, and what was not done."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import replace
+from datetime import datetime
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from steadypool import DrainReport, ErrorGroup
+from steadypool.cli.tally import Tally
+
+LOG_WIDTH = 160
+"""Columns where there is no terminal to ask."""
+GROUPS_SHOWN = 20
+
+
+def console_on(*, stderr: bool) -> Console:
+    """A console on standard error or standard output, wide where there is no terminal."""
+    console = Console(stderr=stderr)
+    return console if console.is_terminal else Console(stderr=stderr, width=LOG_WIDTH)
+
+
+def print_report(console: Console, report: DrainReport) -> None:
+    """The report as it is, without its errors: they get a table."""
+    console.print(Text(str(replace(report, errors=()))), soft_wrap=True)
+
+
+def print_errors(console: Console, groups: tuple[ErrorGroup, ...]) -> None:
+    """The groups of errors, the most frequent first."""
+    if not groups:
+        return
+    console.print(_table(sorted(groups, key=lambda group: -group.count)))
+
+
+def print_stop(console: Console, tally: Tally, number: int) -> None:
+    """What a signal left undone, and where to go on."""
+    name = signal.Signals(number).name
+    handed_back = f", {tally.not_done:,} read but not done" if tally.not_done else ""
+    console.print(
+        f"stopped by {name} after line {tally.taken:,}: {tally.succeeded:,} succeeded, "
+        f"{tally.failed:,} failed{handed_back}; nothing after line {tally.taken:,} was started",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def print_fail_fast(console: Console, tally: Tally) -> None:
+    """What ``--fail-fast`` left undone."""
+    console.print(
+        f"stopped at the first failure, after line {tally.taken:,}: {tally.not_done:,} read but not done",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _table(groups: list[ErrorGroup]) -> Table:
+    total = sum(group.count for group in groups)
+    title = f"{_count(total, 'error')} in {_count(len(groups), 'group')}"
+    table = Table(title=title, title_justify="left")
+    table.add_column("count", justify="right")
+    for heading in ("error", "first message", "where", "first", "last"):
+        table.add_column(heading, overflow="fold")
+    for group in groups[:GROUPS_SHOWN]:
+        table.add_row(
+            f"{group.count:,}",
+            Text(group.type_name.removeprefix("steadypool.words.errors.")),
+            Text(_first_line(group.message)),
+            Text(group.where),
+            _time(group.first_seen),
+            _time(group.last_seen),
+        )
+    if len(groups) > GROUPS_SHOWN:
+        table.caption = f"and {len(groups) - GROUPS_SHOWN:,} more groups"
+    return table
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _first_line(message: str) -> str:
+    first = message.partition("\n")[0]
+    return first if len(first) <= 120 else f"{first[:117]}..."
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds).strftime("%H:%M:%S")

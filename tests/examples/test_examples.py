@@ -1,0 +1,97 @@
+"""The examples do what they say."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import signal
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def test_five_jobs() -> None:
+    ended = subprocess.run(
+        [sys.executable, EXAMPLES / "five_jobs.py"], capture_output=True, text=True, timeout=30, check=True
+    )
+    lines = ended.stdout.splitlines()
+    for what in ("started", "finished"):
+        numbers = [re.fullmatch(rf"worker_[0-2] {what} job (\d)", line) for line in lines]
+        assert sorted(int(number[1]) for number in numbers if number) == [1, 2, 3, 4, 5]
+    assert "5 accepted: 5 succeeded" in ended.stdout
+    assert lines[-1] == "shutdown complete"
+    assert ended.stderr == ""
+
+
+@pytest.fixture
+def service() -> Iterator[subprocess.Popen[str]]:
+    """The service on a free port, with two workers."""
+    command = [sys.executable, EXAMPLES / "service.py", "--port", "0", "--workers", "2", "--rounds", "400000"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        yield process
+        process.kill()
+
+
+class Client(threading.Thread):
+    """Asks for one hash, and keeps the answer."""
+
+    def __init__(self, address: str, password: str) -> None:
+        super().__init__()
+        self.address = address
+        self.password = password
+        self.status = 0
+        self.text = ""
+
+    def run(self) -> None:
+        self.status, self.text = ask(self.address, self.password.encode())
+
+
+def ask(address: str, body: bytes | None = None) -> tuple[int, str]:
+    """The answer's status and text."""
+    try:
+        with urllib.request.urlopen(address, data=body, timeout=20) as answer:
+            return answer.status, answer.read().decode().strip()
+    except urllib.error.HTTPError as refused:
+        with refused:
+            return refused.code, refused.read().decode().strip()
+
+
+def read_line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_service_finishes_refuses_and_reports(service: subprocess.Popen[str], number: signal.Signals) -> None:
+    address = re.fullmatch(r"listening on (\S+)\n", read_line(service)).group(1)  # type: ignore[union-attr]
+    assert ask(f"{address}health") == (200, "open")
+    clients = [Client(address, f"password {n}") for n in range(4)]
+    for client in clients:
+        client.start()
+    clients[0].join()  # the others run or wait: each takes as long as this one did
+    service.send_signal(number)
+    assert read_line(service) == "draining\n"
+    while ask(f"{address}health") == (200, "open"):
+        pass
+    assert ask(f"{address}health") == (503, "draining")
+    status, text = ask(address, b"too late")
+    assert (status, "draining" in text) == (503, True)
+    out, err = service.communicate(timeout=20)
+    for client in clients:
+        client.join()
+        assert (client.status, client.text) == (200, expected_hash(client.password))
+    assert service.returncode == 0
+    assert "4 accepted: 4 succeeded" in out
+    assert err == ""
+
+
+def expected_hash(password: str) -> str:
+    return hashlib.pbkdf2_hmac("sha256", password.encode(), b"a salt", 400_000).hex()
