@@ -47,15 +47,15 @@ def pack_error(error: BaseException) -> bytes:
         text = f"{text[: MAX_TEXT // 2]}\n...\n{text[-MAX_TEXT // 2 :]}"
     try:
         chain = _pack_chain(error)
-    except Exception:
-        chain = [_stand_in(error, text)]
+    except BaseException:
+        chain = [_description(error)]
     return pickle.dumps((chain, text, where_raised(error)), 5)
 
 
 def unpack_error(packed: bytes) -> BaseException:
-    """The exception again, its remote traceback below its causes."""
+    """The exception again, its remote traceback below its causes. Never raises."""
     chain, text, where = pickle.loads(packed)
-    errors = [_rebuild(row, text) for row in chain]
+    errors = [_rebuild_somehow(row, text) for row in chain]
     for (error, row), cause in zip(zip(errors, chain, strict=True), errors[1:], strict=False):
         if row["caused"]:
             error.__cause__ = cause
@@ -87,12 +87,12 @@ def _pack_one(error: BaseException) -> Packed:
     for pack in (_pack_whole, _pack_without_init):
         try:
             row = pack(error)
-            again = _rebuild(row, "")
-        except Exception:
+            again = _rebuild(row)
+        except BaseException:
             continue
         if type_name(again) == type_name(error) and not isinstance(again, RemoteError):
-            return row
-    return _stand_in(error, "")
+            return {**_description(error), **row}
+    return _description(error)
 
 
 def _pack_whole(error: BaseException) -> Packed:
@@ -118,7 +118,8 @@ def _flat(value: Any) -> bytes:
     return pickle.dumps(value, 5)
 
 
-def _stand_in(error: BaseException, text: str) -> Packed:
+def _description(error: BaseException) -> Packed:
+    """What a `RemoteError` says, should the exception itself turn out to be impossible to rebuild."""
     return {"type_name": type_name(error), "text": first_line(error), "notes": _notes(error)}
 
 
@@ -126,21 +127,29 @@ def _notes(error: BaseException) -> list[str]:
     return [str(note) for note in getattr(error, "__notes__", ())]
 
 
-def _rebuild(row: Packed, text: str) -> BaseException:
+def _rebuild_somehow(row: Packed, text: str) -> BaseException:
+    """The exception, or a stand-in: what could be rebuilt in the worker need not be possible here."""
+    error: BaseException
+    try:
+        error = _rebuild(row)
+    except BaseException:
+        name, message = row["type_name"], row["text"]
+        error = RemoteError(f"{name}: {message}", type_name=name, text=message, traceback=text)
+        for note in row["notes"]:
+            error.add_note(note)
+    error.__suppress_context__ = row.get("suppressed", False)
+    return error
+
+
+def _rebuild(row: Packed) -> BaseException:
     if "whole" in row:
         error = pickle.loads(row["whole"])
-    elif "type" in row:
+    else:
         cls, args = pickle.loads(row["type"]), pickle.loads(row["args"])
         error = cls.__new__(cls, *args)
         error.args = args
         for name, value in row["attributes"].items():
             error.__dict__[name] = pickle.loads(value)
-    else:
-        name, message = row["type_name"], row["text"]
-        error = RemoteError(f"{name}: {message}", type_name=name, text=message, traceback=text)
-        for note in row["notes"]:
-            error.add_note(note)
     if not isinstance(error, BaseException):
         raise TypeError(f"an exception came back as {error!r}")
-    error.__suppress_context__ = row.get("suppressed", False)
     return error

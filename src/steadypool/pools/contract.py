@@ -224,6 +224,11 @@ class PoolContract(Executor):
             return self._take_on(options, fn, args, {}, has_room=False)
         return self._submit_waiting(None, options, fn, args, {})
 
+    def _submit_many(self, fn: Callable[..., R], batch: Iterable[tuple[Any, ...]]) -> Iterator[JobFuture[R]]:
+        """Submit for a map, a chunk at a time; yields each future when it is there."""
+        for args in batch:
+            yield self._submit_patiently(fn, args)
+
     async def run(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Submit from asyncio and await the result. It never blocks the loop: it waits for room as a task does.
 

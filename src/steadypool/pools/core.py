@@ -42,7 +42,7 @@ from steadypool.pools.driver import Driver
 from steadypool.pools.functions import check_function, options_within
 from steadypool.rules.retrying import next_delay
 from steadypool.seams.sink import Sink
-from steadypool.words import events
+from steadypool.seams.telling import events
 from steadypool.words.errors import JobCancelled, JobExit, JobTimeout, PoolBroken, PoolClosed, QueueFull
 from steadypool.words.options import Retry, Task, TaskOptions, task_name
 from steadypool.words.reports import DrainReport, InterruptedJob, UnfinishedJob

@@ -27,30 +27,39 @@ class Window:
     """
 
     def __init__(
-        self, pool: PoolContract, fn: Callable[..., Any], inputs: Iterator[tuple[Any, ...]], size: int
+        self, pool: PoolContract, fn: Callable[..., Any], inputs: Iterator[tuple[Any, ...]], size: int, chunk: int
     ) -> None:
         self._pool: PoolContract | None = pool
         self._fn = fn
         self._inputs: Iterator[tuple[Any, ...]] = inputs
         self._size = size
+        self._chunk = min(chunk, size)
         self.core = pool._core
         self.failure: Exception | None = None
 
     def submit_up_to(self, in_flight: int) -> Iterator[JobFuture[Any]]:
         """Submit while there is room in the window; yields each new future."""
-        while self._pool is not None and in_flight < self._size:
+        while self._pool is not None and in_flight + self._chunk <= self._size:
+            pool, args = self._pool, self._next_chunk()
             try:
-                args = next(self._inputs, None)
-                if args is None:
-                    self._pool = None
-                    return
-                future = self._pool._submit_patiently(self._fn, args)
+                for future in pool._submit_many(self._fn, args):
+                    in_flight += 1
+                    yield future
             except Exception as error:
                 self._pool = None
                 self.failure = error
-                return
-            in_flight += 1
-            yield future
+
+    def _next_chunk(self) -> list[tuple[Any, ...]]:
+        chunk: list[tuple[Any, ...]] = []
+        try:
+            for args in self._inputs:
+                chunk.append(args)
+                if len(chunk) == self._chunk:
+                    return chunk
+        except Exception as error:
+            self.failure = error
+        self._pool = None  # the input has ended
+        return chunk
 
 
 def open_window(
@@ -66,7 +75,7 @@ def open_window(
     if pool._core.refusal is not None:
         raise pool._core.refusal()
     size = pool._core.queue.size if buffersize is None else check_count("buffersize", buffersize)
-    return Window(pool, fn, inputs, size)
+    return Window(pool, fn, inputs, size, chunksize)
 
 
 def ordered(

@@ -17,7 +17,7 @@ from time import monotonic, sleep
 from steadypool.pools.accounts import close_books, interrupted_row, unfinished_row
 from steadypool.pools.core import Core, Job, cancelled_error
 from steadypool.rules.draining import earlier, next_state, wakes_at
-from steadypool.words import events
+from steadypool.seams.telling import events
 from steadypool.words.states import Outcome, PoolState
 
 AFTER_FAULT = 0.05

@@ -14,7 +14,7 @@ from steadypool.pools.core import Job, Settings, forked_error, job_facts
 from steadypool.pools.hands import HandCore
 from steadypool.pools.thread_worker import ThreadWorker, here
 from steadypool.rules.capacity import capacity, lent_limit, workers_allowed
-from steadypool.words import events
+from steadypool.seams.telling import events
 from steadypool.words.errors import WouldDeadlock
 from steadypool.words.states import PoolState
 

@@ -32,7 +32,7 @@ from steadypool.machinery.context import JobContext, set_finder
 from steadypool.machinery.stacks import thread_stack
 from steadypool.pools.core import Core, Job, cancelled_error, job_facts
 from steadypool.pools.supervisor import hand_back
-from steadypool.words import events
+from steadypool.seams.telling import events
 from steadypool.words.reports import WorkerStats
 from steadypool.words.states import Outcome, PoolState
 

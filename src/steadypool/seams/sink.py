@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from steadypool.words.events import Event
+if TYPE_CHECKING:
+    from steadypool.words.events import Event
 
 
 class Sink(Protocol):

@@ -200,8 +200,8 @@ class Task(Generic[P, R]):
         while origin._remade_by is not None and origin._remade_by[0] is _derive:
             origin = origin._remade_by[1][0]
         if origin._by_name is None and origin._remade_by is None:
-            module = origin.fn.__module__
-            origin._by_name = module != "__main__" and _find(module, origin.fn.__qualname__) is origin
+            module = getattr(origin.fn, "__module__", None)
+            origin._by_name = module != "__main__" and _find(module, getattr(origin.fn, "__qualname__", None)) is origin
         return origin if origin._by_name else self.fn
 
     def __get__(self, instance: Any, owner: type | None = None) -> Task[..., R]:
@@ -214,8 +214,9 @@ class Task(Generic[P, R]):
     def __reduce__(self) -> str | tuple[Any, ...]:
         if self._remade_by is not None:
             return self._remade_by
-        if _find(self.fn.__module__, self.fn.__qualname__) is self:
-            return self.fn.__qualname__
+        name: str | None = getattr(self.fn, "__qualname__", None)
+        if name is not None and _find(getattr(self.fn, "__module__", None), name) is self:
+            return name
         return (Task, (self.fn, self.task_options))
 
     def __repr__(self) -> str:
@@ -232,7 +233,9 @@ def _derive(origin: Task[P, R], changes: dict[str, Any]) -> Task[P, R]:
     return origin.options(**changes)
 
 
-def _find(module: str, qualname: str) -> object:
+def _find(module: str | None, qualname: str | None) -> object:
+    if module is None or qualname is None:
+        return None  # a partial, an object with __call__, a method of a built-in type: nothing that has a place
     found: object = sys.modules.get(module)
     for part in qualname.split("."):
         found = getattr(found, part, None)

@@ -169,6 +169,10 @@ class Worker:
         self.page.begin(frame.serial, began)
         try:
             fn, args, kwargs = self._read_call(frame, fd)
+            if frame.extras:
+                # The attempt's clock: what its function's module takes to be imported is not the job's time.
+                began = monotonic()
+                self.page.begin(frame.serial, began)
             # A context of its own for each job: what it sets is gone with it.
             result = contextvars.Context().run(fn, *args, **kwargs)
             del fn, args, kwargs

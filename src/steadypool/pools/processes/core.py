@@ -45,7 +45,7 @@ from steadypool.pools.processes.results import ResultsCore
 from steadypool.pools.processes.worker import ProcessWorker
 from steadypool.pools.thread_worker import ThreadWorker
 from steadypool.rules.respawn import restart_delay
-from steadypool.words import events
+from steadypool.seams.telling import events
 from steadypool.words.errors import WorkerCrashed
 from steadypool.words.states import Outcome, PoolState
 

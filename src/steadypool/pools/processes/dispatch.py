@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures._base import PENDING, RUNNING
 from time import monotonic
 from typing import Any
 
 from steadypool.machinery.payload import Functions
-from steadypool.machinery.wire import (
-    read_jobs,
-)
+from steadypool.machinery.wire import JOB, read_jobs
 from steadypool.pools.core import Job, Settings, cancelled_error, job_facts
 from steadypool.pools.functions import check_function
 from steadypool.pools.hands import HandCore
@@ -20,10 +18,14 @@ from steadypool.pools.processes.frames import next_packet, pack_call, workers_im
 from steadypool.pools.processes.worker import ProcessWorker
 from steadypool.pools.supervisor import hand_back
 from steadypool.rules import prefetch
-from steadypool.words import events
+from steadypool.seams.telling import events
 from steadypool.words.options import Task, TaskOptions
 from steadypool.words.states import Outcome, PoolState
 
+CHUNK_MOST = 256
+"""Jobs in one packet."""
+CHUNK_BYTES = 40 * 1024
+"""Bytes of a packet after which no further job is added."""
 STEAL_AFTER = 0.002
 """Seconds that a worker may run one job before what lies behind it goes to an idle worker."""
 
@@ -74,6 +76,19 @@ class DispatchCore(HandCore):
         self.supervise()
         if not self.full:
             self.pump()
+
+    def enter_chunk(self, jobs: Sequence[Job]) -> None:
+        """Take on plain jobs that travel together.
+
+        Raises:
+            PoolClosed: the pool has closed; some of them may have been accepted before.
+        """
+        self.queue.items.extend(jobs)
+        if jobs and not self.full:
+            self.pump()
+        if self.refusal is not None:
+            for job in jobs:
+                self.check_in(job)
 
     def pump(self) -> None:
         """Hand waiting jobs to workers with room."""
@@ -133,6 +148,8 @@ class DispatchCore(HandCore):
             return
         if job._packed is None and not self.prepare(job):
             return  # it was first run in its caller's thread
+        if job._chunk is not None and self._hand_over_chunk(worker, job):
+            return
         with self.lock:
             if worker.dead or worker.retiring:
                 self._requeue(job)
@@ -149,7 +166,40 @@ class DispatchCore(HandCore):
             return
         if first:
             self._became_first(job)
-        self._send(worker, job, packet, fd)
+        self._send(worker, [job], packet, fd)
+
+    def _hand_over_chunk(self, worker: ProcessWorker, job: Job) -> bool:
+        """Hand over a job and what follows it of its chunk, in one packet; false if it has to go alone."""
+        items, chunk, jobs, size = self.queue.items, job._chunk, [job], 0
+        while len(jobs) < CHUNK_MOST and size < CHUNK_BYTES:
+            plain = jobs[-1]._packed.plain
+            if plain is None or jobs[-1]._told is not None:
+                break
+            size += len(plain) + JOB.size
+            if not items or items[0]._chunk is not chunk or (following := self.queue.take()) is None:
+                break
+            jobs.append(following)
+        if len(jobs) == 1:
+            return False
+        sent: list[Job] = []
+        with self.lock:
+            for one in jobs:
+                one._chunk = None  # should it have to travel again, it does so alone
+                if worker.dead or worker.retiring or one._packed.plain is None or one._told is not None:
+                    self._requeue(one)
+                    continue
+                one.attempts += 1
+                one._worker = worker
+                worker.hand.append(one)
+                sent.append(one)
+            first = bool(sent) and worker.hand[0] is sent[0]
+        if not sent:
+            return True
+        packet = b"".join(next_packet(one)[0] for one in sent)
+        if first:
+            self._became_first(sent[0])
+        self._send(worker, sent, packet, None)
+        return True
 
     def _may_go(self, job: Job) -> bool:
         """Settle a job that must not go to a worker any more, and say so."""
@@ -163,7 +213,7 @@ class DispatchCore(HandCore):
             return True
         return False
 
-    def _send(self, worker: ProcessWorker, job: Job, packet: bytes, fd: int | None) -> None:
+    def _send(self, worker: ProcessWorker, jobs: list[Job], packet: bytes, fd: int | None) -> None:
         try:
             sent = worker.line.send(packet, fd)
         except OSError:
@@ -171,12 +221,12 @@ class DispatchCore(HandCore):
         finally:
             if fd is not None:
                 os.close(fd)
-        if not sent:
-            worker.congested = True
-            if self._take_out(worker, job):
+        worker.congested = not sent
+        for job in jobs:
+            if not sent and self._take_out(worker, job):
                 self._requeue(job)
-        elif job._told is not None:
-            worker.tell(job, job._told)  # whoever told it did not know this sending's serial yet
+            elif job._told is not None:
+                worker.tell(job, job._told)  # whoever told it did not know this sending's serial yet
 
     def _take_out(self, worker: ProcessWorker, job: Job) -> bool:
         with self.lock:

@@ -7,7 +7,7 @@ import itertools
 import multiprocessing
 import os
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
@@ -137,6 +137,30 @@ class ProcessPool(PoolContract):
         if core.refusal is not None:  # another thread may have closed the pool since the look above
             core.check_in(job)  # type: ignore[unreachable]
         return job
+
+    def _submit_many(self, fn: Callable[..., R], batch: Iterable[tuple[Any, ...]]) -> Iterator[JobFuture[R]]:
+        """Submit a chunk of a map: what is plain travels in one packet."""
+        core = self._core
+        carried, options = core.resolve(fn)
+        if not options.plain or core.sinks:
+            yield from super()._submit_many(fn, batch)
+            return
+        chunk: list[JobFuture[R]] = []
+        mark = object()
+        for args in batch:
+            if core.refusal is not None or not core.queue.take_room():
+                core.enter_chunk(chunk)
+                chunk = []
+                yield self._submit_patiently(fn, args)
+                continue
+            job: JobFuture[R] = JobFuture(core, options, carried, args, {}, None, monotonic(), next(core.tickets))
+            job._chunk = mark
+            if core.prepare(job):
+                chunk.append(job)
+            else:
+                core.queue.give_room()
+            yield job
+        core.enter_chunk(chunk)
 
     def resize(self, max_workers: int) -> None:
         """Change how many jobs run at a time. No job is lost or interrupted.

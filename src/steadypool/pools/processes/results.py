@@ -26,7 +26,7 @@ from steadypool.pools.core import Job, job_facts
 from steadypool.pools.processes.dispatch import DispatchCore
 from steadypool.pools.processes.worker import ProcessWorker
 from steadypool.rules import prefetch
-from steadypool.words import events
+from steadypool.seams.telling import events
 from steadypool.words.states import Outcome, PoolState
 
 
@@ -133,7 +133,7 @@ class ResultsCore(DispatchCore):
         elif status != NOTHING:
             try:
                 result = self._load(worker, serial, status, payload)
-            except Exception as failure:
+            except BaseException as failure:  # a result that exits must not end the supervisor
                 failure.add_note("(the job returned, but its result cannot be loaded in the parent process)")
                 error = failure
         job = self._came_back(worker, serial, error is None)
@@ -205,5 +205,5 @@ def _try_load(payload: bytes) -> tuple[Any] | None:
     """What a small result is, in a tuple; ``None`` if loading it failed, which is dealt with elsewhere."""
     try:
         return (load(payload),)
-    except Exception:
+    except BaseException:
         return None
