@@ -13,11 +13,13 @@ from steadypool.words.errors import (
     JobCancelled,
     JobExit,
     JobTimeout,
+    PoolBroken,
     PoolClosed,
     QueueFull,
     RemoteError,
     SteadypoolError,
     WorkerCrashed,
+    WouldDeadlock,
 )
 from steadypool.words.options import Retry, Task, task
 from steadypool.words.reports import DrainReport, ErrorGroup, PoolStats
@@ -38,6 +40,7 @@ __all__ = [
     "JobFuture",
     "JobTimeout",
     "Outcome",
+    "PoolBroken",
     "PoolClosed",
     "PoolState",
     "PoolStats",
@@ -49,6 +52,7 @@ __all__ = [
     "Task",
     "ThreadPool",
     "WorkerCrashed",
+    "WouldDeadlock",
     "current_job",
     "task",
 ]

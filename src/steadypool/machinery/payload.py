@@ -16,6 +16,7 @@ OUT_OF_BAND = 16 * 1024
 INLINE_MOST = 48 * 1024
 """Bytes of stream that fit a packet with its header; more travels as a parcel."""
 
+_SIMPLE = frozenset({int, float, complex, bool, str, type(None)})
 _BY_REFERENCE = (FunctionType, BuiltinFunctionType, type, Task)
 
 
@@ -56,6 +57,8 @@ def dump(value: Any, *, main_by_name: bool = False) -> Pickled:
     Raises:
         Exception: whatever pickling raised; for what pickle refuses, what `cloudpickle` said of it.
     """
+    if type(value) is tuple and _SIMPLE.issuperset(map(type, value)):
+        return Pickled(pickle.dumps(value, 5), [])  # the short way for what most small jobs take
     buffers: list[pickle.PickleBuffer] = []
     keep = partial(_keep_big, buffers)
     value = _outside(value)

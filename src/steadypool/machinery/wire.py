@@ -122,6 +122,8 @@ class Line:
 
     def _receive_with(self, size: int, flags: int) -> tuple[bytes, int | None]:
         data, ancillary, _, _ = self.end.recvmsg(size, _ONE_FD, flags | _CLOEXEC)
+        if not ancillary:
+            return data, None
         fd = None
         for level, kind, content in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:

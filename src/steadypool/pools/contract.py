@@ -15,7 +15,7 @@ from typing import Any, ParamSpec, Self, TypeVar
 
 from steadypool.machinery.future import JobFuture
 from steadypool.pools import exits, mapping
-from steadypool.pools.accounts import read_stats
+from steadypool.pools.accounts import dump_text, read_stats
 from steadypool.pools.core import Core, Settings, forked_error
 from steadypool.pools.group import Group
 from steadypool.pools.signals import DrainOnSignal, in_signal_handler
@@ -373,6 +373,10 @@ class PoolContract(Executor):
     def stats(self) -> PoolStats:
         """The books at this moment. They balance."""
         return read_stats(self._core)
+
+    def dump(self) -> str:
+        """Where every running job is now, as text: its stack, for a process also while C code runs."""
+        return dump_text(self._core)
 
     def errors(self) -> tuple[ErrorGroup, ...]:
         """The failures so far, grouped by task, exception type and place; the most frequent first."""

@@ -43,7 +43,7 @@ from steadypool.pools.functions import check_function, options_within
 from steadypool.rules.retrying import next_delay
 from steadypool.seams.sink import Sink
 from steadypool.seams.telling import events
-from steadypool.words.errors import JobCancelled, JobExit, JobTimeout, PoolBroken, PoolClosed, QueueFull
+from steadypool.words.errors import JobCancelled, JobExit, JobTimeout, PoolBroken, PoolClosed, QueueFull, WorkerCrashed
 from steadypool.words.options import Retry, Task, TaskOptions, task_name
 from steadypool.words.reports import DrainReport, InterruptedJob, UnfinishedJob
 from steadypool.words.states import NEVER_LOOKED_AT, Outcome, PoolState, move
@@ -276,8 +276,7 @@ class Core(Driver):
             self.retrying += 1
             self.retries += 1
             if self.sinks:
-                facts = job_facts(job)
-                job._announcement = Announcement(events.JobRetrying(self.name, now, *facts, error, delay))
+                self.plan_to_announce(job, events.JobRetrying(self.name, now, *job_facts(job), error, delay))
             job._entry = self.agenda.add(now + delay, self._retry_is_due, job)
         return delay
 
@@ -341,8 +340,11 @@ class Core(Driver):
             return True
         job._pending_error = error
         self.stop_attempt(job, cause)
-        ends = monotonic() + self.settings.cancel_grace
+        now = monotonic()
+        ends = now + self.settings.cancel_grace
         self.agenda.add(ends, self._grace_is_over, job, job.attempts)
+        if self.sinks:
+            self.plan_to_announce(job, events.JobToldToStop(self.name, now, *job_facts(job), cause))
         return ends
 
     def _told(self, job: Job, cause: str, ends: bool | float) -> bool:
@@ -351,7 +353,7 @@ class Core(Driver):
         self.supervise()
         self._wake_before(ends)
         if self.sinks:
-            self.emit(events.JobToldToStop(self.name, monotonic(), *job_facts(job), cause))
+            self.announce(job)
         return True
 
     def _grace_is_over(self, job: Job, attempt: int) -> None:
@@ -412,13 +414,13 @@ class Core(Driver):
                 # Should the job end between these lines by raising, it counts as this, not as its own failure.
                 job._pending_error = error
                 self.stop_attempt(job, "timeout")
-                ends = monotonic() + self.settings.cancel_grace
-                self.agenda.add(ends, self._grace_is_over, job, job.attempts)
+                now = monotonic()
+                self.agenda.add(now + self.settings.cancel_grace, self._grace_is_over, job, job.attempts)
+                if self.sinks:
+                    self.plan_to_announce(job, events.JobToldToStop(self.name, now, *job_facts(job), "timeout"))
             taken = self.take_from_worker(job)
         if not taken:
             return
-        if self.sinks and not told_before:
-            self.emit(events.JobToldToStop(self.name, monotonic(), *job_facts(job), "timeout"))
         self.settle(job, Outcome.TIMED_OUT, error)
 
     def _may_retry(self, job: Job, error: BaseException) -> bool:
@@ -499,8 +501,14 @@ class Core(Driver):
         """Leave the submitted event with the job, for whoever comes first: the submitter, or the worker."""
         job._announcement = Announcement(events.JobSubmitted(self.name, job._submitted, *job_facts(job)))
 
+    def plan_to_announce(self, job: Job, event: events.JobEvent) -> None:
+        """Have an event made before the job's next one. The lock is held."""
+        if job._announcement is None:
+            job._announcement = Announcement()
+        job._announcement.add(event)
+
     def announce(self, job: Job) -> None:
-        """Say that the job was submitted, unless that was said. One job's events arrive in order."""
+        """Say what is still to be said of the job. One job's events arrive in order."""
         announcement = job._announcement
         if announcement is not None:
             announcement.make(self.emit)
@@ -521,8 +529,8 @@ class Core(Driver):
             self.settle(job, Outcome.FAILED, self._broken_error())
 
     def _broken_error(self) -> PoolBroken:
-        message = f"cannot schedule new futures: the initializer of pool {self.name!r} failed: {self.broken_by!r}"
-        error = PoolBroken(message)
+        what = "no worker could be started" if isinstance(self.broken_by, WorkerCrashed) else "the initializer failed"
+        error = PoolBroken(f"cannot schedule new futures: pool {self.name!r} is broken, {what}: {self.broken_by!r}")
         error.__cause__ = self.broken_by
         return error
 
@@ -605,20 +613,23 @@ PATIENCE = 0.1
 
 
 class Announcement:
-    """An event that must be out before the job's next one. Whoever comes second waits for whoever makes it."""
+    """Events that must be out before the job's next one. Whoever comes second waits for whoever makes it."""
 
-    __slots__ = ("_event", "_lock")
+    __slots__ = ("_lock", "_waiting")
 
-    def __init__(self, event: events.JobEvent) -> None:
-        self._event: events.JobEvent | None = event
+    def __init__(self, *waiting: events.JobEvent) -> None:
+        self._waiting = deque(waiting)
         self._lock = threading.RLock()
 
+    def add(self, event: events.JobEvent) -> None:
+        """Have one more event made, after those that wait."""
+        self._waiting.append(event)
+
     def make(self, emit: Callable[[events.Event], None]) -> None:
-        """Emit the event, unless that was done."""
+        """Emit the events, unless that was done."""
         with self._lock:
-            event, self._event = self._event, None
-            if event is not None:
-                emit(event)
+            while self._waiting:
+                emit(self._waiting.popleft())
 
 
 _NEVER_STARTED = frozenset({Outcome.CANCELLED, Outcome.RETURNED})

@@ -65,6 +65,10 @@ class Driver:
         """Every job that is settled and still runs. The lock is held."""
         raise NotImplementedError
 
+    def running_row(self, job: Job) -> StuckJob:
+        """A row for a running job, with its stack."""
+        raise NotImplementedError
+
     def all_idle(self) -> bool:
         """Whether no worker is on the way with a job. Only asked when queue and agenda are empty."""
         raise NotImplementedError

@@ -87,6 +87,11 @@ class HandCore(Core):
         name = worker.taken_name or "?"
         return StuckJob(job.job_id, name, monotonic() - job._began, stack, job._told or "")
 
+    def running_row(self, job: Job) -> StuckJob:
+        """The same for a job that runs and may: it is not stuck, but somebody wants to see where it is."""
+        stack, _ = self.stack_of(job._worker, job)
+        return StuckJob(job.job_id, job._task_name, monotonic() - job._began, stack, job._told or "")
+
     # -- threads of this process
 
     def is_own_thread(self) -> bool:

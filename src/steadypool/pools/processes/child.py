@@ -104,12 +104,18 @@ class Worker:
         self.page = Page(kit.page.fd)
         self.control = kit.control.fd
         self._line = kit.job_line()
-        self._out = Outbox(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, kit.results.fd))
+        self._out: Outbox | ForkedOutbox = Outbox(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, kit.results.fd))
         self._functions = LoadedFunctions()
         self._done = 0
         self._context: ProcessJobContext | None = None
         self._frame: JobFrame | None = None
+        self._wears_out = kit.max_tasks is not None or kit.max_memory is not None
         self._rss = _memory_reader() if kit.max_memory is not None else None
+        os.register_at_fork(after_in_child=self._forked)
+
+    def _forked(self) -> None:
+        """In a child that a job forks. It may do as it likes, but it is no second worker on the same line."""
+        self._out = ForkedOutbox()
 
     def work(self) -> None:
         """Run jobs until the line ends."""
@@ -117,7 +123,7 @@ class Worker:
             return
         set_finder(self._current)
         self._out.send(READY, NONE, 0.0, str(threading.get_ident()).encode())
-        while not self._is_worn_out():
+        while not (self._wears_out and self._is_worn_out()):
             received = self._line.receive(wait=False)
             if received is None:
                 _flush_output()
@@ -196,6 +202,8 @@ class Worker:
 
     def _load_call(self, frame: JobFrame, fd: int | None) -> tuple[Callable[..., Any], Any, dict[str, Any]]:
         call: Any = frame.call
+        if not frame.flags and not call:
+            return self._functions.load(frame.function), (), {}
         if frame.flags & PARCEL:
             assert fd is not None
             stream, *buffers = parcel.unpack(fd, pickle.loads(frame.call))
@@ -332,6 +340,20 @@ class Outbox:
             self._some.clear()
             pause.wait(FLUSH_AFTER)
             self.flush()
+
+
+class ForkedOutbox:
+    """Where a forked child's results would go: one that returns from the job, as its parent does, ends here."""
+
+    gathers = False
+
+    def send(self, status: int, serial: int, seconds: float, payload: bytes = b"") -> None:
+        """Leave, but for a mere report of progress."""
+        if status != PROGRESS:
+            os._exit(0)
+
+    def flush(self) -> None:
+        """Nothing is ever gathered."""
 
 
 def _flush_output() -> None:

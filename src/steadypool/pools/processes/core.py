@@ -51,6 +51,7 @@ from steadypool.words.states import Outcome, PoolState
 
 LEAVE_SECONDS = 1.0
 """How long an idle worker may take to leave before it is killed."""
+_MAY_RETRY = (PoolState.OPEN, PoolState.DRAINING)
 
 
 class ProcessCore(ResultsCore):
@@ -188,16 +189,31 @@ class ProcessCore(ResultsCore):
         self.full = False
         self.pump()
 
+    def give_up_job(self, job: Job) -> None:
+        """As `Core.give_up_job`; a job that has a retry left gets it once its worker is dead."""
+        worker, error = job._worker, job._pending_error
+        if isinstance(worker, ProcessWorker) and job._told == "timeout" and self.state in _MAY_RETRY:
+            with self.lock:
+                again = worker.running() == (job,) and error is not None and self._may_retry(job, error)
+            if again:
+                self._kill(worker)  # the job stays in its hand, and is blamed for the death
+                return
+        super().give_up_job(job)
+
     def give_up_on(self, worker: Any, job: Job) -> None:
         """Kill a worker that did not stop in its grace; another takes its place."""
         with self.lock:
             if worker.taken is not job or worker.left:
                 return
-            worker.left = True
             if isinstance(worker, ThreadWorker):
+                worker.left = True
                 self.stuck[worker] = job  # a caller's own thread: nobody can kill that
                 return
-            worker.retiring = True
+        self._kill(worker)
+
+    def _kill(self, worker: ProcessWorker) -> None:
+        with self.lock:
+            worker.left = worker.retiring = True
             self.recount()
         self._take_back(worker)
         worker.kill()
@@ -245,13 +261,8 @@ class ProcessCore(ResultsCore):
 
     def _blamed(self, worker: ProcessWorker, hand: list[Job]) -> list[Job]:
         """The jobs that died with the worker: the one it ran, and those before it whose results had not left."""
-        if worker.left:
-            return []
         began = worker.page.running()
-        for index, job in enumerate(hand):
-            if job._serial == began:
-                return hand[: index + 1]
-        return []
+        return [job for job in hand if job._serial <= began]  # serials grow, so these are the first ones
 
     def _crash_error(self, worker: ProcessWorker) -> WorkerCrashed:
         code = worker.exitcode()
@@ -290,6 +301,8 @@ class ProcessCore(ResultsCore):
         if delay is None:
             assert error is not None
             self._broke(error)
+        if delay == 0.0 and self.state is PoolState.OPEN and (worker.left or error is not None):
+            self._new_worker()  # now, not when it is needed. (Not for one that died idle: that could go on for ever.)
         self.full = False
         self.pump()
         if self.state is not PoolState.OPEN:
