@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from steadypool import current_job, task
-from tests.contract.jobs import act, count_lines, note
+from tests.contract.jobs import act, count_lines, lines, note
 
 # -- ways to die
 
@@ -163,7 +163,27 @@ def arrive(address: str, name: str = "arrived", *, wait: bool = False) -> None:
             connection.recv(1)
 
 
+def note_pid_and_hang(log: str) -> str:
+    """Hang for two attempts; in the third see whether those before it are gone."""
+    note(log, str(os.getpid()))
+    pids = [int(line) for line in lines(log)]
+    if len(pids) < 3:
+        count_for_ever()
+    for pid in pids[:-1]:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            continue
+        return f"{pid} lives"
+    return "the others are dead"
+
+
 # -- the worker
+
+
+def run(*command: str) -> int:
+    """A program's exit code."""
+    return subprocess.run(command, check=False).returncode
 
 
 def pid() -> int:

@@ -32,8 +32,7 @@ class Poison:
     outcome: Outcome = Outcome.FAILED
 
 
-POISONS = [
-    # the rows of the matrix, as they were tried on others
+MATRIX = [
     Poison("SIGKILL of its worker", deeds.kill, WorkerCrashed, outcome=Outcome.CRASHED),
     Poison("os._exit in job", deeds.leave, WorkerCrashed, lambda: (1,), outcome=Outcome.CRASHED),
     Poison("sys.exit in job", jobs.leave, JobExit, lambda: (3,)),
@@ -55,7 +54,10 @@ POISONS = [
         lambda: (deeds.HostileState(),),
         says="no state for anybody",
     ),
-    # and more of the kind
+]
+"""The rows of the matrix, as they were tried on others."""
+
+MORE = [
     Poison("segfault", deeds.segfault, WorkerCrashed, outcome=Outcome.CRASHED),
     Poison("all descriptors closed", deeds.close_everything, WorkerCrashed, outcome=Outcome.CRASHED),
     Poison("recursion without end", deeds.recurse, RecursionError),
@@ -89,11 +91,23 @@ POISONS = [
     Poison("exception holds a lock", deeds.fail_holding, deeds.Holding, says="with a lock"),
     Poison("exception has a lock in its arguments", deeds.fail_holding_in_args, RemoteError, says="HoldingInArgs"),
 ]
+"""Of the same kind."""
 
 
 @on_fork_too
-@pytest.mark.parametrize("poison", POISONS, ids=lambda poison: poison.name)
+@pytest.mark.parametrize("poison", MATRIX, ids=lambda poison: poison.name)
 def test_only_the_poisoned_job_fails(make_pool: Any, stage: Stage, poison: Poison) -> None:
+    check_poison(make_pool, stage, poison)
+
+
+@pytest.mark.parametrize("method", ["forkserver"])  # on the others all at once, below
+@pytest.mark.parametrize("poison", MORE, ids=lambda poison: poison.name)
+def test_only_the_poisoned_job_fails_of_more(make_pool: Any, stage: Stage, poison: Poison) -> None:
+    check_poison(make_pool, stage, poison)
+
+
+def check_poison(make_pool: Any, stage: Stage, poison: Poison) -> None:
+    """Have a job run, then the poison, then another job."""
     pool = warm(make_pool(2, cancel_grace=0.5))
     began = pool.stats().accepted
     sibling, actor = stage.start(pool)
@@ -121,9 +135,10 @@ def test_only_the_poisoned_job_fails(make_pool: Any, stage: Stage, poison: Poiso
     assert sum(group.count for group in report.errors) == 1
 
 
+@on_fork_too
 def test_as_many_poisons_as_workers_and_more(warm_pool: Any) -> None:
     """Some pools lose a worker to each."""
-    futures = [(poison, warm_pool.submit(poison.fn, *poison.args())) for poison in POISONS]
+    futures = [(poison, warm_pool.submit(poison.fn, *poison.args())) for poison in MATRIX + MORE]
     for poison, future in futures:
         assert isinstance(future.exception(WAIT), poison.error), poison.name
         assert future.outcome is poison.outcome, poison.name

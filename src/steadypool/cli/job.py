@@ -8,11 +8,12 @@ text crosses the wire.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from steadypool import Retry, Task, task
+from steadypool.cli.target import is_coroutine_function
 
 JSON_HINT = "a result must be made of dict, list, str, int, float, bool and None"
 
@@ -35,6 +36,18 @@ class LineJob:
 
 
 @dataclass(frozen=True)
+class AsyncLineJob:
+    """The same for a coroutine function."""
+
+    function: Callable[..., Awaitable[Any]]
+    json_lines: bool
+
+    async def __call__(self, line: str) -> str:
+        argument = parse(line) if self.json_lines else line
+        return render(await self.function(argument))
+
+
+@dataclass(frozen=True)
 class JobLimits:
     """What the command line says about a job; ``None`` leaves it to the function's own options."""
 
@@ -45,7 +58,8 @@ class JobLimits:
 
 def line_task(spec: str, function: Callable[..., Any], json_lines: bool, limits: JobLimits) -> Task[[str], str]:
     """The task to submit for each line. Limits on the command line win over the function's own."""
-    made = task(LineJob(function, json_lines), name=spec)
+    job = AsyncLineJob if is_coroutine_function(function) else LineJob
+    made: Task[[str], str] = task(job(function, json_lines), name=spec)
     own = function.task_options if isinstance(function, Task) else made.task_options
     retry = own.retry if limits.attempts is None else Retry(limits.attempts)
     return made.options(

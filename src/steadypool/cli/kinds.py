@@ -13,8 +13,8 @@ from steadypool import DrainReport, JobFuture, PoolStats, Task, ThreadPool
 class LinePool(Protocol):
     """What the command line needs of a pool. Threads and processes have it as they are.
 
-    asyncio comes with an adapter that runs an `AsyncPool` on a loop in a thread of its own and hands out
-    ``concurrent.futures`` futures (``submit_threadsafe``); nothing but its row in `KINDS` knows of it.
+    asyncio comes with an adapter (`cli.loop_pool`) that runs an `AsyncPool` on a loop in a thread of its own and hands
+    out ``concurrent.futures`` futures; nothing but its row in `KINDS` knows of it.
     """
 
     def submit_within(self, seconds: float, fn: Task[[str], str], /, line: str) -> JobFuture[str]:
@@ -56,8 +56,14 @@ def _kinds() -> tuple[Kind, ...]:
     process_pool = getattr(steadypool, "ProcessPool", None)
     if process_pool is not None:
         rows.append(Kind("process", process_pool, takes_coroutines=False, survives_crashes=True))
-    # asyncio: Kind("async", <the adapter>, takes_coroutines=True, survives_crashes=False)
+    rows.append(Kind("async", _open_on_a_loop, takes_coroutines=True, survives_crashes=False))
     return tuple(rows)
+
+
+def _open_on_a_loop(*args: Any, **options: Any) -> Any:
+    from steadypool.cli.loop_pool import LoopPool  # asyncio, for those who ask for it
+
+    return LoopPool(*args, **options)
 
 
 KINDS: dict[str, Kind] = {kind.name: kind for kind in _kinds()}

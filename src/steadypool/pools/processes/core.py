@@ -72,7 +72,8 @@ class ProcessCore(ResultsCore):
         self._numbers = iter(range(1 << 62))
         self._reading = threading.Lock()
         self._selector = selectors.DefaultSelector()
-        self._selector.register(self.bell.fd, selectors.EVENT_READ, self.bell.heard)
+        self._rung = False
+        self._selector.register(self.bell.fd, selectors.EVENT_READ, self._was_rung)
         self._oom_kills = oom_kills()
         self._gone = threading.Event()
 
@@ -85,11 +86,24 @@ class ProcessCore(ResultsCore):
             self.closed.wait(0.02)
             return
         try:
-            seconds = None if until is None else max(0.0, until - monotonic())
-            for key, _ in self._selector.select(seconds):
-                key.data()
+            self._rung = False
+            # Results alone give the control plane nothing to do: whatever makes something due rings.
+            while self._wait_once(until) and not self._rung and self.state is PoolState.OPEN:
+                if until is not None and until <= monotonic():
+                    return
         finally:
             self._reading.release()
+
+    def _wait_once(self, until: float | None) -> bool:
+        """Deal with what comes next; false if nothing came until *until*."""
+        came = self._selector.select(None if until is None else max(0.0, until - monotonic()))
+        for key, _ in came:
+            key.data()
+        return bool(came)
+
+    def _was_rung(self) -> None:
+        self._rung = True
+        self.bell.heard()
 
     # -- workers come and go
 
@@ -295,6 +309,7 @@ class ProcessCore(ResultsCore):
                 if delay is not None:
                     self._holding = True
                     self.agenda.add(monotonic() + delay, self._stop_holding)
+                    self.bell.ring()
             else:
                 delay = 0.0
             self.recount()

@@ -274,6 +274,7 @@ class DispatchCore(HandCore):
                 self._steal_planned = True
                 with self.lock:
                     self.agenda.add(monotonic() + STEAL_AFTER, self._share_again)
+                self.bell.ring()
 
     def _share_again(self) -> None:
         self._steal_planned = False

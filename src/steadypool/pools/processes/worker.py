@@ -25,7 +25,7 @@ STACK_SIGNAL = getattr(signal, "SIGRTMIN", signal.SIGUSR2) + (9 if hasattr(signa
 """Asks a worker for its stack. A real-time signal, where there are any: nobody else uses it."""
 STACK_SECONDS = 0.1
 """How long a stack may take to come."""
-READ_SIZE = 256 * 1024
+READ_SIZE = 64 * 1024
 
 
 class ProcessWorker:
