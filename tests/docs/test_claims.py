@@ -76,7 +76,7 @@ def test_without_the_main_guard_the_pool_says_that_it_is_broken(tmp_path: Path) 
     )
     assert ended.returncode == 1
     assert "__name__ == '__main__'" in ended.stderr.replace("\\", "")
-    assert ended.stderr.splitlines()[-1].startswith("steadypool.words.errors.PoolBroken")
+    assert ended.stderr.splitlines()[-1].startswith("steadypool.PoolBroken")
 
 
 @pytest.mark.skipif(not HAS_FORKSERVER, reason="needs a forkserver")

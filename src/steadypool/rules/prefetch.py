@@ -14,7 +14,7 @@ def depth(mean_seconds: float | None) -> int:
     """Jobs to hand to a worker, if jobs take *mean_seconds* on average (``None``: not known yet)."""
     if mean_seconds is None:
         return 2
-    if mean_seconds <= 0:
+    if mean_seconds * MOST <= WORTH:
         return MOST
     return max(1, min(MOST, 1 + int(WORTH / mean_seconds)))
 

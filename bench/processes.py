@@ -1,0 +1,135 @@
+"""Processes: ours against the standard library's two pools, pebble, loky and deadpool."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from bench import arrays, failures, idle, real_work, shares
+from bench.peers import ALL, LOKY, MP_POOL, OURS, PEBBLE, STANDARD, Peer, all_opened
+from bench.rounds import Contender, Effort, Samples, measure, ratio, timed
+from bench.tables import Table, at_least, at_most, compared
+from bench.work import nothing, spin
+
+WORKERS = 2
+LENGTHS = (0.0, 10e-6, 100e-6, 1e-3, 10e-3, 100e-3)
+CURVE_ROUNDS = 3
+
+
+def tables(effort: Effort) -> Iterator[Table]:
+    """Everything about processes."""
+    with all_opened(ALL, WORKERS) as peers:
+        yield _each_its_future(measure([Contender(p.name, _many_at_once(p)) for p in peers], effort))
+        yield _round_trip(measure([Contender(p.name, _one_at_a_time(p)) for p in peers], effort))
+        yield shares.cpu_of_a_job(peers[:3], effort)
+        yield _chunks(measure([Contender(p.name, _in_chunks(p)) for p in peers[:3]], effort))
+    with all_opened((OURS, STANDARD, MP_POOL, PEBBLE, LOKY), WORKERS) as peers:
+        yield _curve(peers, effort)
+    yield from real_work.tables(effort)
+    yield arrays.table(effort)
+    yield from failures.tables(effort)
+    yield idle.table(effort)
+
+
+def _many_at_once(peer: Peer) -> Callable[[int], float]:
+    submit, result = peer.submit, peer.result
+
+    def work(n: int) -> None:
+        futures = [submit(nothing) for _ in range(n)]
+        for future in futures:
+            result(future)
+
+    return lambda n: timed(lambda: work(n))
+
+
+def _one_at_a_time(peer: Peer) -> Callable[[int], float]:
+    submit, result = peer.submit, peer.result
+
+    def work(n: int) -> None:
+        for _ in range(n):
+            result(submit(nothing))
+
+    return lambda n: timed(lambda: work(n))
+
+
+def _in_chunks(peer: Peer) -> Callable[[int], float]:
+    start: dict[str, Callable[[int], Any]] = {
+        OURS: lambda n: peer.pool.map_unordered(nothing, range(n), chunksize=100),
+        MP_POOL: lambda n: peer.pool.imap_unordered(nothing, range(n), chunksize=100),
+        STANDARD: lambda n: peer.pool.map(nothing, range(n), chunksize=100),
+    }
+    begin = start[peer.name]
+    return lambda n: timed(lambda: all(result is None for result in begin(n)))
+
+
+def _each_its_future(samples: Samples) -> Table:
+    return compared(
+        "futures",
+        "Processes: submit to result, no-op jobs, each with its own future",
+        samples,
+        base=OURS,
+        note=f"{WORKERS} workers, default options. All jobs of a turn are submitted, then all results taken; of "
+        "`mp.Pool` it is `apply_async`.",
+        targets=[
+            at_least("at least 10 times as fast as ProcessPoolExecutor", ratio(samples, STANDARD, OURS), 10),
+            at_least("at least 3 times as fast as the fastest of the others", _fastest_other(samples), 3),
+        ],
+    )
+
+
+def _fastest_other(samples: Samples) -> float:
+    return min(ratio(samples, name, OURS) for name in samples if name != OURS)
+
+
+def _round_trip(samples: Samples) -> Table:
+    share = 1 / ratio(samples, STANDARD, OURS)
+    return compared(
+        "round-trip",
+        "Processes: round trip, one job at a time",
+        samples,
+        base=OURS,
+        targets=[at_most("at most 1/4 of ProcessPoolExecutor's time", share, 0.25)],
+    )
+
+
+def _chunks(samples: Samples) -> Table:
+    return compared(
+        "chunks",
+        "Processes: maps over no-op jobs, `chunksize=100`",
+        samples,
+        base=OURS,
+        note="`map_unordered` of ours, `imap_unordered` of `mp.Pool`, `map` of ProcessPoolExecutor.",
+        targets=[at_least("at least level with mp.Pool", ratio(samples, MP_POOL, OURS), 1)],
+    )
+
+
+def _curve(peers: list[Peer], effort: Effort) -> Table:
+    data: dict[str, Any] = {}
+    rows = []
+    for seconds in LENGTHS[::2] if effort.quick else LENGTHS:
+        jobs = WORKERS * max(1, round(effort.seconds / seconds)) if seconds >= 1e-3 else None
+        contenders = [Contender(p.name, _spinning(p, seconds), jobs) for p in peers]
+        samples = measure(contenders, effort, rounds=2 if effort.quick else CURVE_ROUNDS)
+        rates = {name: 1 / statistics.median(values) for name, values in samples.items()}
+        data[f"{seconds:g}"] = rates
+        ideal = f"{WORKERS / seconds:,.0f}" if seconds else "–"
+        rows.append((_length(seconds), *(f"{rate:,.0f}" for rate in rates.values()), ideal))
+    columns = ("job length", *(peer.name for peer in peers), f"{WORKERS} workers at most")
+    note = "Jobs in a second, each with its own future. A job uses the processor for that long."
+    return Table("curve", "Processes: throughput over job length", columns, rows, data, note, [])
+
+
+def _spinning(peer: Peer, seconds: float) -> Callable[[int], float]:
+    submit, result = peer.submit, peer.result
+
+    def work(n: int) -> None:
+        futures = [submit(spin, seconds) for _ in range(n)]
+        for future in futures:
+            result(future)
+
+    return lambda n: timed(lambda: work(n))
+
+
+def _length(seconds: float) -> str:
+    return f"{seconds * 1e6:.0f} µs" if seconds < 1e-3 else f"{seconds * 1e3:.0f} ms"

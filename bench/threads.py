@@ -1,0 +1,137 @@
+"""Threads: ours against `ThreadPoolExecutor` and pebble."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import partial
+from typing import Any
+
+import pebble
+
+from bench.memory import endless_map, waiting_jobs
+from bench.rounds import Contender, Effort, Samples, measure, ratio, timed
+from bench.tables import Table, at_least, at_most, compared
+from bench.work import nothing
+from steadypool import Retry, ThreadPool, task
+
+OURS = "steadypool"
+STANDARD = "ThreadPoolExecutor"
+PEBBLE = "pebble.ThreadPool"
+WORKERS = 4
+
+Submit = Callable[..., Any]
+
+
+def tables(effort: Effort) -> Iterator[Table]:
+    """Everything about threads."""
+    with ExitStack() as stack:
+        ours = stack.enter_context(ThreadPool(WORKERS))
+        standard = stack.enter_context(ThreadPoolExecutor(WORKERS))
+        pebbles = stack.enter_context(pebble.ThreadPool(WORKERS))
+        submits: dict[str, Submit] = {OURS: ours.submit, STANDARD: standard.submit, PEBBLE: pebbles.submit}
+        yield _each_its_future(measure(_contenders(submits, many_at_once), effort))
+        yield _round_trip(measure(_contenders(submits, one_at_a_time), effort))
+        yield _map(measure([_mapping(OURS, ours), _mapping(STANDARD, standard)], effort))
+        yield _options(ours, effort)
+    yield waiting_jobs(effort)
+    yield endless_map(effort)
+
+
+def _contenders(submits: dict[str, Submit], run: Callable[..., float]) -> list[Contender]:
+    # pebble's takes a time limit as its second argument
+    return [
+        Contender(name, partial(run, submit, (nothing, None) if name == PEBBLE else (nothing,)))
+        for name, submit in submits.items()
+    ]
+
+
+def many_at_once(submit: Submit, arguments: tuple[Any, ...], n: int) -> float:
+    """Submit n jobs, then take their results."""
+
+    def work() -> None:
+        futures = [submit(*arguments) for _ in range(n)]
+        for future in futures:
+            future.result()
+
+    return timed(work)
+
+
+def one_at_a_time(submit: Submit, arguments: tuple[Any, ...], n: int) -> float:
+    """Wait for each job before the next."""
+
+    def work() -> None:
+        for _ in range(n):
+            submit(*arguments).result()
+
+    return timed(work)
+
+
+def _each_its_future(samples: Samples) -> Table:
+    times = ratio(samples, STANDARD, OURS)
+    return compared(
+        "futures",
+        "Threads: submit to result, no-op jobs, each with its own future",
+        samples,
+        base=OURS,
+        note=f"{WORKERS} workers, default options. All jobs of a turn are submitted, then all results taken.",
+        targets=[at_least("at least 5 times as fast as ThreadPoolExecutor", times, 5.0)],
+    )
+
+
+def _round_trip(samples: Samples) -> Table:
+    return compared(
+        "round-trip",
+        "Threads: round trip, one job at a time",
+        samples,
+        base=OURS,
+        note="Most of it is the switch to another thread and back.",
+        targets=[at_most("not slower than ThreadPoolExecutor", 1 / ratio(samples, STANDARD, OURS), 1.05)],
+    )
+
+
+def _mapping(name: str, pool: Any) -> Contender:
+    return Contender(name, lambda n: timed(lambda: all(r is None for r in pool.map(nothing, range(n)))))
+
+
+def _map(samples: Samples) -> Table:
+    return compared(
+        "map",
+        "Threads: `map` over no-op jobs",
+        samples,
+        base=OURS,
+        note="Ours is lazy and keeps at most 1000 jobs in flight; the standard one submits the whole input first.",
+    )
+
+
+def _options(ours: ThreadPool, effort: Effort) -> Table:
+    with ThreadPool(WORKERS) as watched:
+        watched.subscribe(_Sink())
+        contenders = [_with("no option", ours, nothing)]
+        contenders += [
+            _with("timeout=30", ours, task(nothing, timeout=30)),
+            _with("total_timeout=30", ours, task(nothing, total_timeout=30)),
+            _with("retry=Retry(3)", ours, task(nothing, retry=Retry(3))),
+            _with("priority=1", ours, task(nothing, priority=1)),
+            _with("a sink", watched, nothing),
+        ]
+        samples = measure(contenders, effort)
+    return compared(
+        "options",
+        "Threads: the price of each option",
+        samples,
+        base="no option",
+        note="Submit to result as in the first table. The sink takes three events for each job and drops them.",
+    )
+
+
+def _with(name: str, pool: ThreadPool, fn: Callable[..., Any]) -> Contender:
+    return Contender(name, partial(many_at_once, pool.submit, (fn,)))
+
+
+class _Sink:
+    """Takes events and drops them."""
+
+    def __call__(self, event: object) -> None:
+        pass

@@ -1,0 +1,60 @@
+"""How many jobs a worker process holds."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from steadypool.rules.prefetch import MOST, WORTH, depth, moving_average
+
+lengths = st.floats(0, 1e5)
+
+
+@pytest.mark.parametrize(
+    ("mean", "expected"),
+    [(None, 2), (0.0, MOST), (-1.0, MOST), (1e-9, MOST), (1e-4, 11), (4e-4, 3), (9e-4, 2), (2e-3, 1), (60.0, 1)],
+)
+def test_how_deep(mean: float | None, expected: int) -> None:
+    assert depth(mean) == expected
+
+
+@given(lengths)
+def test_what_waits_behind_the_running_job_is_never_worth_more_than_a_moment(mean: float) -> None:
+    held = depth(mean)
+    assert 1 <= held <= MOST
+    assert (held - 1) * mean <= WORTH * 1.0001
+
+
+@given(lengths, lengths)
+def test_longer_jobs_never_make_it_deeper(one: float, other: float) -> None:
+    short, long = sorted((one, other))
+    assert depth(long) <= depth(short)
+
+
+def test_the_first_run_is_the_average() -> None:
+    assert moving_average(None, 0.25) == 0.25
+
+
+def test_a_long_run_counts_at_once() -> None:
+    assert moving_average(1e-5, 2.0) == 2.0
+
+
+def test_a_short_one_counts_a_little() -> None:
+    assert moving_average(1.0, 0.0) == pytest.approx(0.9)
+
+
+@given(lengths, lengths)
+def test_the_average_lies_between(mean: float, seconds: float) -> None:
+    low, high = sorted((mean, seconds))
+    assert low <= moving_average(mean, seconds) * (1 + 1e-9) and moving_average(mean, seconds) <= high * (1 + 1e-9)
+
+
+@given(st.lists(lengths, max_size=20), st.floats(1e-6, 1.0))
+def test_a_worker_whose_jobs_have_become_short_is_trusted_again(past: list[float], short: float) -> None:
+    mean = None
+    for seconds in past:
+        mean = moving_average(mean, seconds)
+    for _ in range(400):
+        mean = moving_average(mean, short)
+    assert mean == pytest.approx(short, rel=0.01)

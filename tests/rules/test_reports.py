@@ -1,0 +1,101 @@
+"""The books as records: whether they balance, and how they read."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from steadypool import DrainReport, ErrorGroup, Outcome, PoolState, PoolStats
+from steadypool.words.reports import InterruptedJob, StuckJob, UnfinishedJob, WorkerStats
+
+STATS = PoolStats(
+    name="p",
+    state=PoolState.CLOSED,
+    accepted=28,
+    waiting=0,
+    running=0,
+    retrying=0,
+    succeeded=1,
+    failed=2,
+    timed_out=3,
+    cancelled=4,
+    crashed=5,
+    returned=6,
+    interrupted=7,
+    rejected=8,
+    retries=9,
+    stuck=0,
+    workers=2,
+    max_workers=2,
+    capacity=2,
+    queue_size=10,
+    worker_rows=(WorkerStats("w-1", 42, "p-1", "m.f", 0.5, 3),),
+)
+REPORT = DrainReport("p", PoolState.CLOSED, 1.25, True, STATS)
+
+
+def test_every_outcome_counts_once() -> None:
+    assert STATS.ended == 28 and STATS.balanced
+
+
+@pytest.mark.parametrize("place", ["accepted", "waiting", "running", "retrying", *(o.value for o in Outcome)])
+def test_one_job_too_many_anywhere_does_not_balance(place: str) -> None:
+    assert not replace(STATS, **{place: getattr(STATS, place) + 1}).balanced
+
+
+@pytest.mark.parametrize("place", ["rejected", "retries", "stuck", "restarts", "sink_errors"])
+def test_what_is_no_accepted_job_does_not_count(place: str) -> None:
+    assert replace(STATS, **{place: 99}).balanced
+
+
+UNFINISHED = UnfinishedJob("p-1", "m.f", "(1, 2)", 0.5)
+INTERRUPTED = InterruptedJob("p-2", "m.g", 2, 1.5)
+STUCK = StuckJob("p-3", "m.h", 9.5, '  File "h.py", line 3, in h\n    spin()\n', "shutdown")
+ERRORS = ErrorGroup("m.f", "ValueError", "f.py:3 in f", 12, 0.0, 1.0, "Traceback ...", ("p-4",), "bad")
+
+
+def test_a_drain_is_ok_when_everything_ended_by_itself() -> None:
+    assert REPORT.ok
+    assert replace(REPORT, errors=(ERRORS,)).ok
+    assert not replace(REPORT, on_time=False).ok
+    assert not replace(REPORT, unfinished=(UNFINISHED,)).ok
+    assert not replace(REPORT, interrupted=(INTERRUPTED,)).ok
+    assert not replace(REPORT, stuck=(STUCK,)).ok
+
+
+def full_report() -> DrainReport:
+    return replace(
+        REPORT,
+        on_time=False,
+        unfinished=(UNFINISHED,) * 12,
+        interrupted=(INTERRUPTED,),
+        stuck=(STUCK,),
+        errors=(ERRORS,),
+        notes=("a callback has not ended",),
+    )
+
+
+def test_a_report_is_plain_data() -> None:
+    data = json.loads(json.dumps(full_report().to_dict()))
+    assert data["ok"] is False and data["state"] == "closed"
+    assert data["stuck"][0]["stack"] == STUCK.stack
+    assert data["stats"]["succeeded"] == 1 and data["stats"]["worker_rows"][0]["pid"] == 42
+
+
+def test_a_report_reads_well() -> None:
+    text = str(full_report())
+    assert text.splitlines()[0] == "pool 'p' closed after 1.25 s: not everything ended in time"
+    assert "28 accepted: 1 succeeded, 2 failed, 3 timed out" in text
+    assert "never started: 12" in text and "... and 2 more" in text
+    assert "p-1 m.f(1, 2) waited 0.5 s" in text
+    assert "p-2 m.g in attempt 2, ran 1.5 s" in text
+    assert "p-3 m.h running for 9.5 s, told to stop (shutdown)" in text and "spin()" in text
+    assert "12 x m.f: ValueError: bad at f.py:3 in f" in text
+    assert "note: a callback has not ended" in text
+
+
+def test_a_report_of_nothing_says_so() -> None:
+    empty = replace(STATS, accepted=0, **{outcome.value: 0 for outcome in Outcome})
+    assert str(replace(REPORT, stats=empty)) == "pool 'p' closed after 1.25 s: on time\n  0 accepted: none ended"

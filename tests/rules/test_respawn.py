@@ -1,0 +1,16 @@
+"""When a worker process that died is replaced."""
+
+from __future__ import annotations
+
+from steadypool.rules.respawn import FIRST_DELAY, MOST_DEATHS, restart_delay
+
+
+def test_a_worker_that_was_ready_is_replaced_at_once() -> None:
+    assert restart_delay(0) == 0.0
+
+
+def test_early_deaths_are_answered_ever_later_and_then_no_more() -> None:
+    delays = [restart_delay(deaths) for deaths in range(1, MOST_DEATHS)]
+    assert delays == [FIRST_DELAY * 2**n for n in range(MOST_DEATHS - 1)]
+    assert restart_delay(MOST_DEATHS) is None
+    assert restart_delay(MOST_DEATHS + 100) is None
