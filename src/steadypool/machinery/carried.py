@@ -90,7 +90,7 @@ def _pack_one(error: BaseException) -> Packed:
             again = _rebuild(row)
         except BaseException:
             continue
-        if type_name(again) == type_name(error) and not isinstance(again, RemoteError):
+        if type_name(again) == type_name(error):
             return {**_description(error), **row}
     return _description(error)
 
@@ -112,7 +112,7 @@ def _pack_without_init(error: BaseException) -> Packed:
 
 
 def _flat(value: Any) -> bytes:
-    pickled = dump(value)
+    pickled = dump(value, main_by_name=True)
     if not pickled.buffers:
         return pickled.stream
     return pickle.dumps(value, 5)

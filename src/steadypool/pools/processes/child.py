@@ -146,7 +146,7 @@ class Worker:
         if kit.initializer is None:
             return True
         try:
-            kit.initializer(*kit.initargs)
+            kit.initializer()
         except BaseException as error:
             self._out.send(BROKEN, NONE, 0.0, pack_error(error))
             return False
@@ -223,7 +223,7 @@ class Worker:
             self._out.send(NOTHING, serial, seconds)
             return
         try:
-            pickled = dump(result)
+            pickled = dump(result, main_by_name=True)  # what has a name here has it in the parent too
             if pickled.is_big:
                 self._send_parcel(serial, pickled.parts(), seconds)
                 return

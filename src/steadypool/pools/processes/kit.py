@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import pickle
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.reduction import DupFd
 from typing import Any
 
+import cloudpickle
+
 from steadypool.machinery.wire import Line
+from steadypool.pools.processes.frames import workers_import_main
 
 
 class Descriptor:
@@ -46,8 +51,7 @@ class Kit:
     stacks: Descriptor
     """Where `faulthandler` writes."""
     stack_signal: int
-    initializer: Callable[..., object] | None
-    initargs: tuple[Any, ...]
+    initializer: Callable[[], object] | None
     max_tasks: int | None
     max_memory: int | None
 
@@ -62,22 +66,48 @@ class Kit:
             end.close()
 
 
-class ByValue:
-    """A callable that pickle refuses by reference, such as a lambda for an initializer."""
+class Initializer:
+    """An initializer, with its arguments, of the main module or by no name at all.
 
-    def __init__(self, fn: Callable[..., object]) -> None:
+    A worker gets it by its name if it can, since then what it sets is what jobs see, and by value if it cannot.
+    """
+
+    def __init__(self, fn: Callable[..., object], args: tuple[Any, ...]) -> None:
         self.fn = fn
+        self.args = args
 
-    def __call__(self, *args: Any) -> object:
-        return self.fn(*args)
+    def __call__(self) -> object:
+        return self.fn(*self.args)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        import cloudpickle
+        by_name = _try_pickle(pickle.dumps, self) if workers_import_main() else None
+        if by_name is not None:
+            return _initializer, (by_name, _try_pickle(cloudpickle.dumps, self))
+        return _initializer, (None, cloudpickle.dumps((self.fn, self.args)))
 
-        return _by_value, (cloudpickle.dumps(self.fn),)
+
+def portable(fn: Callable[..., object] | None, args: tuple[Any, ...]) -> Callable[[], object] | None:
+    """The initializer so that each worker can have it, whatever it is."""
+    if fn is None:
+        return None
+    initializer = Initializer(fn, args)
+    stream = _try_pickle(pickle.dumps, initializer)
+    return partial(fn, *args) if stream is not None and b"__main__" not in stream else initializer
 
 
-def _by_value(stream: bytes) -> ByValue:
-    import pickle
+def _try_pickle(dumps: Callable[[Any], bytes], initializer: Initializer) -> bytes | None:
+    try:
+        return dumps((initializer.fn, initializer.args))
+    except Exception:
+        return None
 
-    return ByValue(pickle.loads(stream))
+
+def _initializer(by_name: bytes | None, by_value: bytes | None) -> Initializer:
+    if by_name is not None:
+        try:
+            return Initializer(*pickle.loads(by_name))
+        except (AttributeError, ImportError):
+            if by_value is None:
+                raise
+    assert by_value is not None
+    return Initializer(*pickle.loads(by_value))

@@ -6,7 +6,6 @@ import atexit
 import itertools
 import multiprocessing
 import os
-import pickle
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from multiprocessing import forkserver
@@ -20,7 +19,7 @@ from steadypool.pools import exits
 from steadypool.pools.contract import PoolContract, check_settings
 from steadypool.pools.functions import ASYNC_CODE
 from steadypool.pools.processes.core import ProcessCore
-from steadypool.pools.processes.kit import ByValue
+from steadypool.pools.processes.kit import portable
 from steadypool.pools.threads import check_workers
 from steadypool.words.options import Retry, check_count
 
@@ -83,8 +82,7 @@ class ProcessPool(PoolContract):
         )
         workers = os.cpu_count() or 1 if max_workers is None else check_workers(max_workers)
         kit = {
-            "initializer": _portable(initializer),
-            "initargs": initargs,
+            "initializer": portable(initializer, initargs),
             "max_tasks": None
             if max_tasks_per_child is None
             else check_count("max_tasks_per_child", max_tasks_per_child),
@@ -212,14 +210,3 @@ def _preload() -> None:
     with suppress(AttributeError):
         if wanted not in server._preload_modules:
             server.set_forkserver_preload([*server._preload_modules, wanted])
-
-
-def _portable(initializer: Callable[..., object] | None) -> Callable[..., object] | None:
-    """The initializer, by value if pickle refuses it by reference."""
-    if initializer is None:
-        return None
-    try:
-        pickle.dumps(initializer)
-    except Exception:
-        return ByValue(initializer)
-    return initializer
