@@ -1,0 +1,114 @@
+"""An `AsyncPool` on a loop in a thread of its own, for callers that do not run on a loop: the command line.
+
+It takes coroutine functions and hands out ``concurrent.futures`` futures with the outcome on them. Submitting does
+not wait for the loop: the caller bounds what is under way by its own window.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+from collections.abc import Callable, Coroutine
+from time import monotonic
+from typing import Any, TypeVar
+
+from steadypool import AsyncPool, DrainReport, JobCancelled, Outcome, PoolClosed, PoolStats
+from steadypool.machinery.stacks import thread_stack
+
+R = TypeVar("R")
+PATIENCE = 1.0
+"""Seconds beyond its limit after which a drain stops relying on the loop: a job may hold the loop itself."""
+
+
+class LoopFuture(concurrent.futures.Future[Any]):
+    """The future of one job, in the caller's world."""
+
+    outcome: Outcome | None = None
+    attempts = 0
+
+
+class LoopPool:
+    """What `kinds.LinePool` asks for. The arguments are those of `AsyncPool`."""
+
+    def __init__(self, max_workers: int | None = None, **options: Any) -> None:
+        self._pool = AsyncPool(**options) if max_workers is None else AsyncPool(max_workers, **options)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._serve, name="steadypool-loop", daemon=True)
+        self._thread.start()
+        self._wait(self._open(), None)
+
+    def submit_within(self, seconds: float, fn: Callable[..., Any], /, *args: Any) -> LoopFuture:
+        """Submit. The caller's window is the bound, so it never waits."""
+        if self._pool._core.refusal is not None:
+            raise self._pool._core.refusal()
+        self._pool._core.resolve(fn)
+        future = LoopFuture()
+        self._loop.call_soon_threadsafe(self._start, future, fn, args)
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """As `ThreadPool.shutdown`."""
+        ended = asyncio.run_coroutine_threadsafe(self._pool.shutdown(wait, cancel_futures=cancel_futures), self._loop)
+        if wait:
+            ended.result()
+
+    def request_drain(self, timeout: float | None) -> None:
+        """As `ThreadPool.request_drain`."""
+        self._pool.request_drain(timeout)
+
+    def drain(self, timeout: float | None = None) -> DrainReport:
+        """As `ThreadPool.drain`; it also ends when a job holds the loop and never lets go."""
+        began = monotonic()
+        limit = None if timeout is None else timeout + self._pool._core.settings.cancel_grace + PATIENCE
+        try:
+            report = self._wait(self._pool.drain(timeout), limit)
+        except concurrent.futures.TimeoutError:
+            return self._without_the_loop(monotonic() - began)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        return report
+
+    def stats(self) -> PoolStats:
+        """The books at this moment."""
+        return self._pool.stats()
+
+    def _serve(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_forever()
+        finally:
+            self._loop.close()
+
+    def _wait(self, coroutine: Coroutine[Any, Any, R], seconds: float | None) -> R:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(seconds)
+
+    async def _open(self) -> None:
+        await self._pool.__aenter__()
+
+    def _start(self, future: LoopFuture, fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        """On the loop: submit, and have the future follow the job."""
+        asyncio.Task(self._follow(future, fn, args), loop=self._loop)
+
+    async def _follow(self, future: LoopFuture, fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        try:
+            job = await self._pool.submit(fn, *args)
+        except PoolClosed as error:
+            future.outcome = Outcome.RETURNED
+            future.set_exception(JobCancelled(f"the pool closed: {error}", cause="shutdown"))
+            return
+        await asyncio.wait((job,))
+        future.outcome, future.attempts = job.outcome, job.attempts
+        try:
+            result = job.result()
+        except BaseException as error:
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+
+    def _without_the_loop(self, elapsed: float) -> DrainReport:
+        """What can be said when a job blocks the loop."""
+        stack, _ = thread_stack(self._thread.ident, __file__)
+        note = f"the event loop has been blocked by a job that does not await, here:\n{stack.rstrip()}"
+        stats = self._pool.stats()
+        return DrainReport(stats.name, stats.state, elapsed, False, stats, errors=self._pool.errors(), notes=(note,))

@@ -1,0 +1,209 @@
+"""One attempt of a job, in a task of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import Future
+from collections.abc import Generator
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from steadypool.machinery.context import JobContext, running_task
+from steadypool.pools.aio.future import AsyncJobFuture
+from steadypool.pools.core import job_facts
+from steadypool.pools.supervisor import hand_back
+from steadypool.seams.telling import events
+from steadypool.words.reports import WorkerStats
+from steadypool.words.states import Outcome, PoolState
+
+if TYPE_CHECKING:
+    from steadypool.pools.aio.core import AsyncCore
+
+_set_result = Future.set_result
+
+
+class Turn:
+    """Awaited, it lets the loop go round once."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield
+
+
+TURN = Turn()
+
+
+class Attempt:
+    """What runs one attempt of a job: the pool's worker, for as long as that takes."""
+
+    task: asyncio.Task[None] | None = None
+    """``None`` during the first step of an eager one."""
+    context: AsyncJobContext | None = None
+    is_simple = True
+    """Nothing needs to be put back in order at its end."""
+    name: str | None = None
+    """What reports call the task, kept when the job is settled while it still runs."""
+    limit: float | None = None
+    """The time limit that is watched, in seconds."""
+    in_caller = False
+    """It runs beyond the bound, and its submitter waits for it."""
+    waits = 0
+    """How many waits for jobs of the same pool are under way in it."""
+    waiting_for: AsyncJobFuture[Any] | None = None
+
+    def __init__(self, core: AsyncCore, job: AsyncJobFuture[Any]) -> None:
+        self.core = core
+        self.job: AsyncJobFuture[Any] | None = job
+
+    async def run(self, began: float | None) -> None:
+        """Run the attempt, and settle the job if it is still there afterwards. Never raises.
+
+        *began* is the moment for an eager task, whose first step this is; ``None`` for one that waits for its turn.
+        """
+        core, job = self.core, self.job
+        assert job is not None
+        try:
+            seconds = job._options.timeout
+            if began is not None:
+                if seconds is not None:
+                    job._attempt_ends = began + seconds
+            else:
+                # `AsyncCore.start` has brought the coroutine to this line, so that it cannot be cancelled unseen: a
+                # task that is cancelled before its first step never runs a line of its coroutine.
+                await TURN
+                began = monotonic()
+                if seconds is not None:
+                    job._attempt_ends = began + seconds
+                    core.watch(self, job, seconds)
+            job._began = began
+            running_task.set(self)
+            if (core.sinks or core.attention or job._told or job._total_ends) and not self._may_start(job):
+                return
+            job.attempts += 1
+            if job._kwargs:
+                result = await job._fn(*job._args, **job._kwargs)
+            else:
+                result = await job._fn(*job._args)
+        except BaseException as error:
+            # The first entry is this frame: without it the traceback is the user's own, and free of our locals.
+            trace = error.__traceback__
+            error = error.with_traceback(trace.tb_next if trace is not None else None)
+            core.attempt_failed(self, job, error, began is not None)
+            del core, job  # or the error's traceback, which reaches this frame, would keep them
+            return
+        if core.running.pop(job, None) is None:
+            core.came_back(self)
+        else:
+            self._succeeded(core, job, result)
+
+    def _succeeded(self, core: AsyncCore, job: AsyncJobFuture[Any], result: object) -> None:
+        """Settle the job, which the caller has taken, with its result."""
+        core.succeeded += 1
+        if core.sinks:
+            core.emit_end(job, Outcome.SUCCEEDED, None)  # type: ignore[arg-type]
+        if job._alarm is not None:
+            core._drop_alarm(job)  # type: ignore[arg-type]
+        # The lines of AsyncJobFuture._settle, written out: this is the hot path.
+        job._fn = job._args = job._kwargs = job._context = job._worker = None
+        job.outcome = Outcome.SUCCEEDED
+        _set_result(job, result)
+        if job._waiters is not None:
+            job._wake_waiters()
+        if not self.is_simple or core.state is not PoolState.OPEN:
+            core.attempt_ended(self)
+            return
+        self.job = self.task = None
+        queue = core.queue
+        if queue.items or queue.heap:
+            core.fill()
+
+    def _may_start(self, job: Any) -> bool:
+        """Whether the job is still to run; if not, it is settled. Says so to whoever listens."""
+        core: Any = self.core
+        late = job._total_ends is not None and job._total_ends <= job._began
+        if core.attention or job._told is not None or late:
+            self.put_aside(job)
+            return False
+        if core.sinks:
+            core.announce(job)
+            job_id, task, attempts, meta = job_facts(job)
+            facts = job_id, task, attempts + 1, meta, self.worker_name, job._began - job._submitted
+            core.emit(events.JobStarted(core.name, job._began, *facts))
+        return True
+
+    def put_aside(self, job: Any) -> None:
+        """Settle the job, which is not to run (again)."""
+        core: Any = self.core
+        if core.running.pop(job, None) is None:
+            core.came_back(self)
+            return
+        if job._told == "cancelled":
+            core.settle(job, Outcome.CANCELLED, job._pending_error)
+        elif core.attention or job._told is not None:
+            hand_back(core, job)
+        else:
+            core.settle(job, Outcome.TIMED_OUT, core.timeout_error(job, "total_timeout", ""))
+        core.attempt_ended(self)
+
+    @property
+    def worker_name(self) -> str:
+        """What events and statistics call this worker."""
+        job = self.job
+        return f"{self.core.name}-task-{job._number + 1}" if job is not None else f"{self.core.name}-task"
+
+    def row(self) -> WorkerStats:
+        """What `PoolStats` says of it."""
+        job = self.job
+        if job is None:
+            return WorkerStats(self.worker_name, None, None, None, 0.0, 0)
+        name = self.name or job._task_name
+        return WorkerStats(self.worker_name, None, job.job_id, name, monotonic() - job._began, 0)
+
+    def context_on(self, loop: object) -> JobContext | None:
+        """See `machinery.context.RunningTask`. Tasks that the job leaves behind have it until the job ends."""
+        if loop is not self.core.loop:
+            return None
+        if self.context is None and self.job is not None:
+            self.context = AsyncJobContext(self, self.job)
+            self.is_simple = False
+        return self.context
+
+
+class AsyncJobContext(JobContext):
+    """The context of a job that runs on an event loop.
+
+    Being told to stop is asyncio's ``CancelledError``, raised where the job awaits; ``cause`` says why.
+    """
+
+    def __init__(self, attempt: Attempt, job: AsyncJobFuture[Any]) -> None:
+        deadlines = [moment for moment in (job._attempt_ends, job._total_ends) if moment is not None]
+        deadline = min(deadlines, default=None)
+        super().__init__(job.job_id, job._task_name, job.attempts, deadline, job._options.meta)
+        self._core = attempt.core
+        self._job: AsyncJobFuture[Any] | None = job
+        self._cause: str | None = None
+
+    @property
+    def cause(self) -> str | None:
+        """See `JobContext`."""
+        return self._cause if self._job is None else self._job._told
+
+    def end(self) -> None:
+        """The attempt has ended; the context goes on to say what it said last."""
+        self._cause, self._job = self.cause, None
+
+    def sleep(self, seconds: float) -> Any:
+        """Sleep: ``await current_job().sleep(1)``. Told to stop, the job gets ``CancelledError`` here as anywhere.
+
+        Returns:
+            An awaitable of ``True``.
+        """
+        return asyncio.sleep(seconds, True)
+
+    def progress(self, done: float, total: float | None = None) -> None:
+        """See `JobContext`."""
+        job, core = self._job, self._core
+        if job is None:
+            return
+        job._progress = (done, total)
+        if core.sinks:
+            core.emit(events.JobProgress(core.name, monotonic(), *job_facts(job), done, total))  # type: ignore[arg-type]

@@ -1,0 +1,500 @@
+"""The core of an `AsyncPool`: the common core, driven by an event loop instead of threads.
+
+Theory of operation
+-------------------
+`pools.core` and `pools.supervisor` decide here what they decide for threads and processes: retries, time limits, the
+drain ladder, the books. What differs is how it is waited for, and that everything happens on one thread: nothing here
+is atomic in any other way than by not awaiting. (The common core takes its lock, on the control plane only;
+nobody else ever has it.)
+
+* **A worker** is an `Attempt`: one task, for one attempt of one job. ``running`` are those whose job has no outcome
+  yet, ``lingering`` those whose job is settled and who have their grace, ``stuck`` those who went on after it. The
+  first two take up room under ``limit``; a stuck one gives its room to another.
+* **submit** starts the job at once if there is room for it. On Python 3.12 and later the task is *eager*: its first
+  step runs inside ``submit``, and a job that never waits has ended before ``submit`` returns, without ever going
+  through the loop. Two bounds keep that harmless. ``nested``: jobs that submit jobs start them eagerly only so deep,
+  and beyond that on the loop's next round, so that the stack cannot grow. ``turn``: after so many jobs, or so much
+  time, the submitter has to let the loop go round first, so that nothing else starves.
+* **The end of an attempt** settles the job, and starts the next one that waits (``fill``).
+* **The control plane** is ``step``, called by the loop when something was asked for (``bell``) or is due
+  (``alarm``: one timer for the whole pool, moved only when something is due earlier than it rings). Time limits of
+  attempts stand in `machinery.deadlines`, everything else that is due on the agenda.
+* **The keeper** is a task that waits for the pool to close. When somebody cancels it, the loop is about to end with
+  the pool open (`asyncio.run` cancels all tasks): it drains the pool without patience and says what was lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from asyncio.events import _get_running_loop
+from collections.abc import Callable
+from contextvars import Context
+from time import monotonic
+from typing import Any
+
+from steadypool.machinery.context import running_task
+from steadypool.machinery.coroutine_stacks import task_stack
+from steadypool.machinery.deadlines import Deadlines
+from steadypool.pools.aio import lending
+from steadypool.pools.aio.alarm import Alarm, Closed, LoopBell
+from steadypool.pools.aio.attempt import Attempt
+from steadypool.pools.aio.functions import check_coroutine_function
+from steadypool.pools.aio.future import AsyncJobFuture
+from steadypool.pools.aio.keeper import keep
+from steadypool.pools.core import Core, Settings, cancelled_error, job_facts
+from steadypool.pools.functions import options_within
+from steadypool.pools.supervisor import do_due, take_requests, walk_ladder
+from steadypool.rules.capacity import capacity, workers_allowed
+from steadypool.rules.draining import earlier, wakes_at
+from steadypool.seams.telling import events
+from steadypool.words.options import Task, TaskOptions
+from steadypool.words.reports import StuckJob
+from steadypool.words.states import Outcome, PoolState
+
+_Task: Any = asyncio.Task  # ``eager_start`` is not known to Python 3.11
+EAGER = sys.version_info >= (3, 12)
+MAX_NESTED = 8
+"""So many eager starts may stand on the stack at a time."""
+TURN_JOBS = 100
+"""So many jobs start eagerly before the loop must go round."""
+TURN_SECONDS = 0.005
+"""So long may jobs that start eagerly take together before the loop must go round."""
+
+Job = Any  # the common core is written for `JobFuture`; what it uses of one, `AsyncJobFuture` has as well
+
+
+class AsyncCore(Core):
+    """Books, control plane and workers of one `AsyncPool`."""
+
+    loop: asyncio.AbstractEventLoop
+
+    def __init__(self, settings: Settings, max_workers: int) -> None:
+        super().__init__(settings, max_workers)
+        self.is_bound = False
+        self.running: dict[AsyncJobFuture[Any], Attempt] = {}
+        self.lingering: dict[Attempt, AsyncJobFuture[Any]] = {}
+        self.stuck: dict[Attempt, AsyncJobFuture[Any]] = {}
+        self.succeeded = 0
+        self.lent = 0
+        self.callers = 0
+        """Attempts that run beyond the bound because the queue was full, while their submitters wait for them."""
+        self.limit = max_workers
+        self.nested = 0
+        self.turn = 0
+        self.turn_began = 0.0
+        self.filling = False
+        self.deadlines = Deadlines(self.agenda, self.attempt_time_is_up)
+        self.bell: LoopBell = LoopBell(self.step)  # type: ignore[assignment]
+        self.alarm = Alarm(self.step)
+        self.closed: Closed = Closed()  # type: ignore[assignment]
+        self.context = Context()
+        """For callbacks of the pool's own, which must not hold anybody's context variables."""
+        self.keeper: asyncio.Task[None] | None = None
+        self.custom_tasks = False
+
+    # -- the loop
+
+    def check_loop(self) -> None:
+        """Open the pool on the running loop, or see that it is the one where it was opened.
+
+        Raises:
+            RuntimeError: it is not.
+        """
+        loop = _get_running_loop()
+        if self.is_bound and loop is self.loop:
+            return
+        if loop is None:
+            raise RuntimeError(
+                f"pool {self.name!r} is used on its event loop, and none runs in this thread: "
+                "from another thread call pool.submit_threadsafe(fn, ...), which returns a concurrent.futures.Future"
+            )
+        if self.is_bound:
+            raise RuntimeError(
+                f"pool {self.name!r} belongs to another event loop than the one that runs here: "
+                "call pool.submit_threadsafe(fn, ...), and await asyncio.wrap_future(...) of what it returns"
+            )
+        self._bind(loop)
+
+    def _bind(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = self.bell.loop = self.alarm.loop = loop
+        self.is_bound = True
+        self.custom_tasks = loop.get_task_factory() is not None
+        if self.state is PoolState.OPEN:
+            self.keeper = asyncio.Task(keep(self), loop=loop, name=f"{self.name}-keeper", context=Context())
+
+    def request_drain(self, seconds: float | None) -> None:
+        """See `Core`. From any thread; also from a signal handler or a finalizer."""
+        self.requests.append(seconds)
+        if not self.is_bound:
+            self.step()  # nothing was ever submitted
+            return
+        try:
+            self.loop.call_soon_threadsafe(self.step, context=self.context)
+        except RuntimeError:
+            if not self.loop.is_closed():
+                raise
+
+    def step(self) -> None:
+        """Do all that is due now, and have the loop come back when something will be."""
+        self.bell.rung = False
+        take_requests(self)
+        do_due(self)
+        self.deadlines.do_due(monotonic())
+        walk_ladder(self)
+        if self.state is PoolState.CLOSED:
+            self.alarm.stop()
+            return
+        self.fill()
+        due = earlier(self.agenda.next_due(), self.deadlines.next_due())
+        due = earlier(due, wakes_at(self.state, self.deadline, self.grace_ends))
+        self.next_wake = float("inf") if due is None else due
+        self.alarm.set(due)
+
+    def begin_drain(self, seconds: float | None) -> None:
+        """Begin a drain now, on the pool's own loop; on any loop, if it was never opened on one."""
+        if self.is_bound:
+            self.check_loop()
+        self.requests.append(seconds)
+        self.step()
+
+    # -- taking a job on, and starting it
+
+    def announce_new(self, job: Job) -> None:
+        """What a new job needs that has a total time limit, or of which somebody wants to hear."""
+        if self.sinks:
+            self.prepare_announcement(job)
+            self.announce(job)
+        if job._options.total_timeout is not None:
+            self.set_limits(job)
+
+    def enqueue(self, job: Job, *, has_room: bool) -> None:
+        """Put a new job into the queue, and start it if it can."""
+        if self.sinks or job._options.total_timeout is not None:
+            self.announce_new(job)
+        if has_room and job._options.priority == 0:
+            self.queue.items.append(job)
+        else:
+            self.queue.put_ranked(job, has_room=has_room)
+        if len(self.running) + len(self.lingering) < self.limit:
+            self.fill()
+
+    async def run_beyond_the_bound(self, job: AsyncJobFuture[Any]) -> None:
+        """Run a job of a full pool at once, and return when it has ended, as ``on_full="caller_runs"`` has it.
+
+        It has a task of its own as any job, so that its time limit and its cancellation are not the caller's. A
+        caller that is cancelled cancels the job.
+        """
+        self.announce_new(job)
+        self.callers += 1
+        self.recount()
+        self.start(job, monotonic(), in_caller=True)
+        if not job.done():
+            await job.wait_for_end()
+
+    def resolve(self, fn: Callable[..., Any]) -> tuple[Callable[..., Any], TaskOptions]:
+        """See `Core`; here it must be a coroutine function."""
+        check_coroutine_function(fn)
+        if type(fn) is Task:
+            return fn.fn, fn.merged(self.options)
+        carried = options_within(fn)
+        return fn, self.options if carried is None else carried.over(self.options)
+
+    def must_turn(self) -> bool:
+        """Whether enough has been started eagerly that the loop is to go round first."""
+        if self.turn == 0:
+            return False
+        return self.turn >= TURN_JOBS or monotonic() - self.turn_began > TURN_SECONDS
+
+    def has_vacancy(self) -> bool:
+        """Whether one more job can run now."""
+        return len(self.running) + len(self.lingering) < self.limit
+
+    def fill(self) -> None:
+        """Start waiting jobs while there is room."""
+        if self.filling:
+            return  # the frame that is at it goes on
+        self.filling = True
+        try:
+            queue, running, lingering = self.queue, self.running, self.lingering
+            while queue.items or queue.heap:
+                if len(running) + len(lingering) >= self.limit or (self.turn and self.must_turn()):
+                    return
+                job: Job = queue.take()
+                if job is not None:
+                    self.start(job, monotonic())
+        finally:
+            self.filling = False
+
+    def start(self, job: AsyncJobFuture[Any], now: float, *, in_caller: bool = False) -> None:
+        """Start an attempt of a job that the caller has taken out of its place."""
+        options = job._options
+        if options.retry is not None:
+            # Each attempt sees the submitter's context, not what the one before made of it.
+            if job._pristine_context is None:
+                job._pristine_context = job._context
+            job._context = job._pristine_context.copy()
+        attempt = job._worker = Attempt(self, job)
+        if in_caller:
+            attempt.in_caller, attempt.is_simple = True, False
+        self.running[job] = attempt
+        if not EAGER or self.nested >= MAX_NESTED or self.custom_tasks:
+            self._start_later(attempt, job)
+            return
+        if self.turn == 0:
+            self.turn_began = now
+            self.loop.call_soon(self._new_turn, context=self.context)
+        self.turn += 1
+        self.nested += 1
+        try:
+            task = _Task(attempt.run(now), loop=self.loop, name=self.name, context=job._context, eager_start=True)
+        finally:
+            self.nested -= 1
+        if attempt.job is not None:
+            self._goes_on(attempt, job, task)
+
+    def _goes_on(self, attempt: Attempt, job: AsyncJobFuture[Any], task: asyncio.Task[None]) -> None:
+        """An eager attempt has not ended in its first step."""
+        attempt.task = task
+        if job._options.timeout is not None:
+            self.watch(attempt, job, job._options.timeout)
+        if job._told is not None:
+            task.cancel()  # it was told in that step, when its task was not known yet
+
+    def _start_later(self, attempt: Attempt, job: AsyncJobFuture[Any]) -> None:
+        coroutine = attempt.run(None)
+        coroutine.send(None)  # to its first line: see there
+        if self.custom_tasks:
+            attempt.task = self.loop.create_task(coroutine, name=self.name, context=job._context)
+        else:
+            attempt.task = _Task(coroutine, loop=self.loop, name=self.name, context=job._context)
+
+    def _new_turn(self) -> None:
+        self.turn = 0
+        if self.queue.items or self.queue.heap:
+            self.fill()
+
+    def watch(self, attempt: Attempt, job: AsyncJobFuture[Any], seconds: float) -> None:
+        """Have the attempt ended when its time is up."""
+        attempt.limit, attempt.is_simple = seconds, False
+        ends: float = job._attempt_ends  # type: ignore[assignment]
+        self.deadlines.add(job, seconds, ends)
+        if ends < self.next_wake:
+            self.next_wake = ends
+            self.alarm.set(ends)
+
+    # -- ending
+
+    def attempt_failed(self, attempt: Attempt, job: Job, error: BaseException, began: bool) -> None:
+        """The attempt ended with *error*, if it *began* at all."""
+        if not began and job._told is not None:
+            attempt.put_aside(job)
+            return
+        if not self._take_running(job):
+            self.came_back(attempt)
+            return
+        if self.loop.is_closed():
+            self._lost(job)
+        elif isinstance(error, asyncio.CancelledError | GeneratorExit) and job._told is None:
+            # Somebody else cancelled the task, or it cancelled itself: the job's end, and nobody else's.
+            cancelled = cancelled_error(job, "cancelled")
+            cancelled.__cause__ = error
+            self.settle(job, Outcome.CANCELLED, cancelled)
+        else:
+            self.attempt_raised(job, error)
+        self.attempt_ended(attempt)
+
+    def attempt_ended(self, attempt: Attempt) -> None:
+        """An attempt has come to its end, and its job to the place where it belongs now."""
+        if attempt.limit is not None:
+            self.deadlines.remove(attempt.job, attempt.limit)
+        if attempt.waits:
+            lending.take_back(self, attempt)
+        self._leave_caller(attempt)
+        if attempt.context is not None:
+            attempt.context.end()
+            attempt.context = None
+        # Contexts that were copied while it ran may live much longer: they must not keep the job.
+        attempt.job = attempt.task = None
+        if self.state is not PoolState.OPEN:
+            self.bell.ring()
+        if self.queue.items or self.queue.heap:
+            self.fill()
+
+    def _leave_caller(self, attempt: Attempt) -> None:
+        if attempt.in_caller:
+            attempt.in_caller = False
+            self.callers -= 1
+            self.recount()
+
+    def came_back(self, attempt: Attempt) -> None:
+        """An attempt has ended whose job was settled before."""
+        self.lingering.pop(attempt, None)
+        was_stuck = self.stuck.pop(attempt, None) is not None
+        name = attempt.worker_name
+        if was_stuck:
+            self.recount()
+        self.attempt_ended(attempt)
+        if was_stuck and self.sinks:
+            self.emit(events.WorkerEnded(self.name, monotonic(), name, "its job ended at last"))
+            self._say_capacity()
+
+    def _take_running(self, job: AsyncJobFuture[Any]) -> bool:
+        return self.running.pop(job, None) is not None
+
+    def _lost(self, job: Job) -> None:
+        """The loop was closed under a running job: nothing can be told to anybody any more."""
+        self.counts[Outcome.INTERRUPTED] += 1
+        job.outcome = Outcome.INTERRUPTED
+
+    def _call_back(self, job: Job) -> None:
+        """Nothing to do: asyncio's futures call back by themselves."""
+
+    # -- what the common core asks (see `Driver`)
+
+    def supervise(self) -> None:
+        """The loop does it."""
+
+    def wake_worker(self) -> None:
+        """A job was put into the queue."""
+        self.fill()
+
+    def wake_all_workers(self) -> None:
+        """The pool has closed: nobody is idle here."""
+
+    def holds(self, job: Job) -> bool:
+        """Whether an attempt of the job runs."""
+        return job in self.running
+
+    def take_from_worker(self, job: Job) -> bool:
+        """The job is to be settled while its attempt still runs."""
+        attempt = self.running.pop(job, None)
+        if attempt is None:
+            return False
+        attempt.name = job._task_name
+        self.lingering[attempt] = job
+        return True
+
+    def stop_attempt(self, job: Job, cause: str) -> None:
+        """Cancel the attempt's task."""
+        job._tell(cause)
+        attempt = self.running.get(job)
+        if attempt is not None and attempt.task is not None:
+            attempt.task.cancel()
+
+    def still_runs(self, worker: Any, job: Job) -> bool:
+        """Whether the attempt has not ended yet."""
+        return worker in self.lingering or self.running.get(job) is worker
+
+    def give_up_on(self, worker: Attempt, job: Job) -> None:
+        """The grace is over: give the room to another."""
+        if self.lingering.pop(worker, None) is None:
+            return
+        self.stuck[worker] = job
+        self._leave_caller(worker)
+        self.recount()
+        if self.sinks:
+            stack, _ = self.stack_of(worker, job)
+            self.emit(events.JobStuck(self.name, monotonic(), *job_facts(job), stack))
+            self.emit(events.WorkerLeftBehind(self.name, monotonic(), worker.worker_name))
+            self._say_capacity()
+        self.fill()
+
+    def stack_of(self, worker: Attempt, job: Job) -> tuple[str, str]:
+        """The chain of awaits that the attempt is in."""
+        stack, where = task_stack(worker.task, _ATTEMPT_FILE)
+        return stack or f"  in {worker.name or job._task_name}, which has no Python frame of its own\n", where
+
+    def held_jobs(self) -> list[Job]:
+        """The jobs that run."""
+        return list(self.running)
+
+    def succeeded_in_workers(self) -> int:
+        """Successes are counted where they happen."""
+        return self.succeeded
+
+    def in_grace(self) -> bool:
+        """Whether an attempt goes on whose job is settled, and has not been given up."""
+        return bool(self.lingering)
+
+    def all_idle(self) -> bool:
+        """Whether nothing runs."""
+        return not self.running
+
+    def worker_facts(self) -> dict[str, Any]:
+        """What `PoolStats` says of the workers."""
+        attempts = (*self.running.values(), *self.lingering)
+        return {
+            "stuck": len(self.stuck),
+            "workers": len(attempts),
+            "capacity": capacity(self.max_workers, len(self.stuck)),
+            "worker_rows": tuple(attempt.row() for attempt in attempts),
+        }
+
+    def stuck_rows(self) -> tuple[StuckJob, ...]:
+        """Every job that is settled and still runs."""
+        now = monotonic()
+        return tuple(
+            StuckJob(job.job_id, attempt.name or "?", now - job._began, self.stack_of(attempt, job)[0], job._told or "")
+            for attempt, job in {**self.stuck, **self.lingering}.items()
+        )
+
+    # -- room
+
+    def recount(self) -> None:
+        """Something changed that the number of running jobs depends on."""
+        self.limit = workers_allowed(self.max_workers, len(self.stuck), self.lent) + self.callers
+
+    def resize(self, max_workers: int) -> None:
+        """See `AsyncPool.resize`."""
+        if self.state is PoolState.CLOSED:
+            raise self.closed_error()
+        self.max_workers = max_workers
+        self.recount()
+        if self.sinks:
+            self._say_capacity()
+        if self.is_bound:
+            self.fill()
+
+    def _say_capacity(self) -> None:
+        now_possible = capacity(self.max_workers, len(self.stuck))
+        self.emit(events.CapacityChanged(self.name, monotonic(), now_possible, self.max_workers))
+
+    # -- jobs that wait for their own pool
+
+    def own_attempt(self) -> Attempt | None:
+        """The attempt of this pool in whose task, or a task of whose, the calling code runs."""
+        attempt = running_task.get()
+        if isinstance(attempt, Attempt) and attempt.core is self and attempt.job is not None:
+            return attempt
+        return None
+
+    def is_own_thread(self) -> bool:
+        """Whether the calling code runs in a job of this pool."""
+        return self.own_attempt() is not None
+
+    def begin_wait(self, job: Any) -> Attempt | None:
+        """See `machinery.future.Owner`."""
+        attempt = self.own_attempt()
+        return None if attempt is None else lending.begin(self, attempt, job)
+
+    def end_wait(self, waiting: object) -> None:
+        """See `machinery.future.Owner`."""
+        if isinstance(waiting, Attempt):
+            lending.end(self, waiting)
+
+    def expect_wait(self) -> None:
+        """See `machinery.future.Owner`."""
+        attempt = self.own_attempt()
+        if attempt is not None and not attempt.waits:
+            lending.begin(self, attempt, None)
+
+    # -- the end
+
+    def has_workers(self) -> bool:
+        """Whether there is a loop that would notice if the pool ended."""
+        return self.is_bound and not self.loop.is_closed() and self.pid == os.getpid()
+
+
+_ATTEMPT_FILE = Attempt.run.__code__.co_filename

@@ -1,0 +1,222 @@
+"""``map`` and ``map_unordered`` on asyncio: a sliding window of futures over an input that may be endless."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from time import monotonic
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from steadypool.pools.aio.future import AsyncJobFuture, was_handed_back
+from steadypool.words.errors import PoolClosed
+from steadypool.words.options import check_count, check_seconds
+from steadypool.words.states import Outcome
+
+if TYPE_CHECKING:
+    from steadypool.pools.aio.pool import AsyncPool
+
+R = TypeVar("R")
+
+
+class AsyncWindow:
+    """Submits from an input until *size* jobs are in flight.
+
+    What ends the input early, a closed pool or an input that raises, is kept in ``failure`` until the results of what
+    was submitted are out.
+    """
+
+    def __init__(self, pool: AsyncPool, fn: Callable[..., Any], rows: Any, size: int) -> None:
+        self._submit: Any = pool.submit if pool._core.settings.on_full == "block" else pool._submit_patiently
+        self._fn = fn
+        self._rows = rows
+        self._is_async = hasattr(rows, "__anext__")
+        self._size = size
+        self.core = pool._core
+        self.failure: Exception | None = None
+
+    async def fill(self, in_flight: Any, add: Callable[[AsyncJobFuture[Any]], object]) -> None:
+        """Submit while there is input, and less in flight than the window is wide; *add* gets each new future."""
+        rows, fn = self._rows, self._fn
+        try:
+            while rows is not None and len(in_flight) < self._size:
+                row = await anext(rows, None) if self._is_async else next(rows, None)
+                if row is None:
+                    self._rows = self._submit = None
+                    return
+                add(await self._submit(fn, *row))
+        except Exception as error:
+            self._rows = self._submit = None
+            self.failure = error
+
+    async def close(self) -> None:
+        """Close the input, if that is a generator of our own."""
+        rows, self._rows, self._submit = self._rows, None, None
+        if isinstance(rows, AsyncGenerator):
+            await rows.aclose()
+
+
+def open_window(
+    pool: AsyncPool, fn: Callable[..., Any], iterables: tuple[Any, ...], chunksize: int, buffersize: int | None
+) -> AsyncWindow:
+    """Check the arguments and make the window."""
+    check_count("chunksize", chunksize)
+    core = pool._core
+    core.resolve(fn)
+    if core.refusal is not None:
+        raise core.refusal()
+    size = core.queue.size if buffersize is None else check_count("buffersize", buffersize)
+    return AsyncWindow(pool, fn, _rows(iterables), size)
+
+
+def _rows(iterables: tuple[Any, ...]) -> Any:
+    """What ``zip`` gives, over plain and asynchronous iterables alike."""
+    for iterable in iterables:
+        if (
+            not hasattr(iterable, "__aiter__")
+            and not hasattr(iterable, "__iter__")
+            and not hasattr(iterable, "__getitem__")
+        ):
+            raise TypeError(f"map needs iterables or asynchronous iterables, not {iterable!r}")
+    if any(hasattr(iterable, "__aiter__") for iterable in iterables):
+        return _zip_any([aiter(i) if hasattr(i, "__aiter__") else iter(i) for i in iterables])
+    return zip(*iterables, strict=False)
+
+
+async def _zip_any(iterators: list[Any]) -> AsyncGenerator[tuple[Any, ...], None]:
+    end = object()
+    while True:
+        row = []
+        for iterator in iterators:
+            item = await anext(iterator, end) if hasattr(iterator, "__anext__") else next(iterator, end)
+            if item is end:
+                return
+            row.append(item)
+        yield tuple(row)
+
+
+def ordered(
+    pool: AsyncPool,
+    fn: Callable[..., Awaitable[R]],
+    iterables: tuple[Any, ...],
+    timeout: float | None,
+    chunksize: int,
+    buffersize: int | None,
+) -> AsyncGenerator[R, None]:
+    """See `AsyncPool.map`."""
+    check_seconds("map(timeout)", timeout, zero=True)
+    deadline = None if timeout is None else monotonic() + timeout
+    return _in_order(open_window(pool, fn, iterables, chunksize, buffersize), deadline)
+
+
+async def _in_order(window: AsyncWindow, deadline: float | None) -> AsyncGenerator[Any, None]:
+    futures: deque[AsyncJobFuture[Any]] = deque()
+    try:
+        await window.fill(futures, futures.append)
+        while futures:
+            future = futures.popleft()
+            if future.outcome is not Outcome.SUCCEEDED:
+                await _ready(future, deadline)
+            result = future.result()
+            # Nothing here keeps the future or the result while it is used.
+            del future
+            yield result
+            del result
+            await window.fill(futures, futures.append)
+        if window.failure is not None:
+            raise window.failure
+    finally:
+        await _give_up(window, futures)
+
+
+async def _give_up(window: AsyncWindow, futures: Iterable[AsyncJobFuture[Any]]) -> None:
+    for future in futures:
+        future.cancel()
+    await window.close()
+
+
+async def _ready(future: AsyncJobFuture[Any], deadline: float | None) -> None:
+    """Wait for a future of a map. Being cancelled meanwhile cancels the job.
+
+    Raises:
+        TimeoutError: it had not ended at *deadline*.
+        PoolClosed: it was handed back.
+    """
+    if deadline is None:
+        await future.wait_for_end()
+    else:
+        await asyncio.wait((future,), timeout=max(0.0, deadline - monotonic()))
+    if not future.done():
+        future.cancel()
+        raise TimeoutError(f"job {future.job_id} of a map had not ended within the map's timeout")
+    if was_handed_back(future._error):
+        raise PoolClosed(f"the pool closed under a map: {future._error}") from future._error
+
+
+def unordered(
+    pool: AsyncPool,
+    fn: Callable[[Any], Awaitable[R]],
+    iterable: Any,
+    chunksize: int,
+    buffersize: int | None,
+) -> AsyncGenerator[R, None]:
+    """See `AsyncPool.map_unordered`."""
+    return _as_they_end(open_window(pool, fn, (iterable,), chunksize, buffersize))
+
+
+class AsyncFlight:
+    """Jobs in flight, and those of them that have ended, in the order they did."""
+
+    def __init__(self) -> None:
+        self._landed: deque[AsyncJobFuture[Any]] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self.aloft: set[AsyncJobFuture[Any]] = set()
+
+    def add(self, future: AsyncJobFuture[Any]) -> None:
+        """Wait for this one too."""
+        self.aloft.add(future)
+        if future.done():
+            self._landed.append(future)
+        else:
+            asyncio.Future.add_done_callback(future, self._land)
+
+    def _land(self, future: Any) -> None:
+        self._landed.append(future)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def next(self, core: Any) -> AsyncJobFuture[Any]:
+        """The next one to have ended."""
+        while not self._landed:
+            self._waiter = core.loop.create_future()
+            waiting = core.begin_wait(None)
+            try:
+                await self._waiter
+            finally:
+                core.end_wait(waiting)
+        future = self._landed.popleft()
+        self.aloft.discard(future)
+        return future
+
+
+async def _as_they_end(window: AsyncWindow) -> AsyncGenerator[Any, None]:
+    flight = AsyncFlight()
+    returned: BaseException | None = None
+    try:
+        await window.fill(flight.aloft, flight.add)
+        while flight.aloft:
+            future = await flight.next(window.core)
+            if was_handed_back(future._error):
+                returned = future._error
+            else:
+                result = future.result()
+                del future
+                yield result
+                del result
+            await window.fill(flight.aloft, flight.add)
+        if returned is not None:
+            raise PoolClosed(f"the pool closed under a map: {returned}") from returned
+        if window.failure is not None:
+            raise window.failure
+    finally:
+        await _give_up(window, flight.aloft)

@@ -1,0 +1,427 @@
+"""`AsyncPool`: the contract on asyncio. How it works is told in `pools.aio.core`."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import itertools
+import signal
+import weakref
+from asyncio.events import _get_running_loop
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from contextvars import copy_context
+from inspect import CO_COROUTINE
+from time import monotonic
+from types import FunctionType, TracebackType
+from typing import Any, ParamSpec, Self, TypeVar
+
+from steadypool.pools.aio import mapping
+from steadypool.pools.aio.attempt import TURN
+from steadypool.pools.aio.core import TURN_JOBS, TURN_SECONDS, AsyncCore
+from steadypool.pools.aio.future import AsyncJobFuture
+from steadypool.pools.aio.group import AsyncGroup
+from steadypool.pools.aio.keeper import wait_closed
+from steadypool.pools.aio.room import wait_for_room
+from steadypool.pools.aio.signals import DrainOnLoopSignal
+from steadypool.pools.aio.stuck import end_stuck
+from steadypool.pools.books import Books
+from steadypool.pools.contract import check_settings
+from steadypool.pools.supervisor import give_back_waiting
+from steadypool.pools.threads import check_workers
+from steadypool.words.errors import QueueFull, WouldDeadlock
+from steadypool.words.options import Retry, TaskOptions, check_seconds
+from steadypool.words.reports import DrainReport
+from steadypool.words.states import PoolState
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Items = Iterable[Any] | AsyncIterable[Any]
+
+_numbers = itertools.count()
+
+
+class AsyncPool(Books):
+    """A bounded pool of coroutines, on the event loop where it is opened.
+
+    Args:
+        max_workers: how many jobs run at a time.
+        queue_size: how many more may wait.
+        on_full: what a submit does when that many wait: ``"block"`` (the submitting task waits, the loop goes on),
+            ``"reject"`` (`QueueFull`), ``"caller_runs"`` (the job starts at once, beyond *max_workers*, and the
+            submitting task waits until it has ended), or ``"discard_oldest"``.
+        timeout: seconds one attempt of a job may run, for tasks that do not say otherwise.
+        total_timeout: seconds from submit to the end of a job's last attempt, likewise.
+        retry: when a failed attempt is followed by another, likewise.
+        cancel_grace: seconds that a job has to end after it was cancelled.
+        exit_timeout: without meaning here, since the pool lives no longer than its loop; taken so that all pools
+            take the same.
+        name: what reports call the pool.
+
+    Raises:
+        TypeError, ValueError: at once, for a value that makes no sense.
+
+    It belongs to the loop on which it is first used, as a rule by ``async with``. From other threads and loops there
+    are `submit_threadsafe`, `request_drain`, and the books (`stats`, `errors`, `state`).
+    """
+
+    def __init__(
+        self,
+        max_workers: int = 100,
+        *,
+        queue_size: int = 1000,
+        on_full: str = "block",
+        timeout: float | None = None,
+        total_timeout: float | None = None,
+        retry: Retry | None = None,
+        cancel_grace: float = 1.0,
+        exit_timeout: float | None = 30.0,
+        name: str | None = None,
+    ) -> None:
+        number = next(_numbers)
+        settings = check_settings(
+            name=name or f"AsyncPool-{number}",
+            queue_size=queue_size,
+            on_full=on_full,
+            timeout=timeout,
+            total_timeout=total_timeout,
+            retry=retry,
+            cancel_grace=cancel_grace,
+            exit_timeout=exit_timeout,
+            initializer=None,
+            initargs=(),
+        )
+        self._core: AsyncCore = AsyncCore(settings, check_workers(max_workers))
+        # A pool nobody refers to any more ends: its attempts know the core alone.
+        weakref.finalize(self, self._core.abandon).atexit = False
+
+    # -- submitting
+
+    async def submit(self, fn: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs) -> AsyncJobFuture[R]:
+        """Have ``fn(*args, **kwargs)`` run in a task of its own; returns the job's future, to be awaited.
+
+        When all places are taken and the queue is full, it does as ``on_full`` says.
+
+        Raises:
+            QueueFull: no room, and ``on_full`` is ``"reject"``.
+            PoolClosed: the pool takes no more jobs, or closed while this waited for room.
+            TypeError: *fn* is no coroutine function.
+            RuntimeError: called on another loop than the pool's.
+        """
+        core = self._core
+        if not core.is_bound or core.loop is not _get_running_loop():
+            core.check_loop()
+        now = monotonic()
+        if core.turn and (core.turn >= TURN_JOBS or now - core.turn_began > TURN_SECONDS):
+            await TURN
+            now = monotonic()
+        if core.refusal is not None:
+            raise core.refusal()
+        if type(fn) is FunctionType and fn.__code__.co_flags & CO_COROUTINE:
+            options = core.options
+        else:
+            fn, options = core.resolve(fn)
+        queue = core.queue
+        is_busy = queue.items or queue.heap or len(core.running) + len(core.lingering) >= core.limit
+        if is_busy and (queue.blocked or not queue.take_room()):
+            return await self._submit_when_full(options, fn, args, kwargs)
+        job: AsyncJobFuture[R] = AsyncJobFuture(
+            core, options, fn, args, kwargs, copy_context(), now, next(core.tickets)
+        )
+        if core.sinks or options.total_timeout is not None:
+            core.announce_new(job)
+        if not is_busy:
+            core.start(job, now)
+        elif options.priority:
+            queue.put_ranked(job, has_room=True)  # type: ignore[arg-type]
+        else:
+            queue.items.append(job)  # type: ignore[arg-type]
+        return job
+
+    def _enqueue(
+        self,
+        options: TaskOptions,
+        fn: Callable[..., Awaitable[R]],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        has_room: bool = True,
+    ) -> AsyncJobFuture[R]:
+        """Make the job and put it into the queue; room, if it needs any, was taken."""
+        core = self._core
+        if core.refusal is not None:
+            if has_room:
+                core.queue.give_room()
+            raise core.refusal()
+        job: AsyncJobFuture[R] = AsyncJobFuture(
+            core, options, fn, args, kwargs, copy_context(), monotonic(), next(core.tickets)
+        )
+        core.enqueue(job, has_room=has_room)
+        return job
+
+    async def _submit_when_full(
+        self, options: TaskOptions, fn: Callable[..., Awaitable[R]], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> AsyncJobFuture[R]:
+        """Do as ``on_full`` says."""
+        core = self._core
+        how = core.settings.on_full
+        if how == "block":
+            if core.is_own_thread():
+                # A job that waited for room in its own pool might wait for itself.
+                return self._enqueue(options, fn, args, kwargs, has_room=False)
+            return await self._submit_waiting(None, options, fn, args, kwargs)
+        if how == "caller_runs":
+            return await self._run_beyond_the_bound(options, fn, args, kwargs)
+        if how == "discard_oldest":
+            while not core.queue.take_room():
+                oldest = core.queue.take_last_in_rank()
+                if oldest is None:
+                    return await self._submit_waiting(None, options, fn, args, kwargs)
+                core.discard(oldest)
+            return self._enqueue(options, fn, args, kwargs)
+        raise self._rejection(fn, options)
+
+    async def _submit_waiting(
+        self,
+        seconds: float | None,
+        options: TaskOptions,
+        fn: Callable[..., Awaitable[R]],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> AsyncJobFuture[R]:
+        core = self._core
+        if not await wait_for_room(core, seconds):
+            if core.refusal is not None:
+                raise core.refusal()
+            raise core.reject(fn, options, f"the queue of pool {core.name!r} had no room within {seconds:g} s")
+        return self._enqueue(options, fn, args, kwargs)
+
+    async def _run_beyond_the_bound(
+        self, options: TaskOptions, fn: Callable[..., Awaitable[R]], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> AsyncJobFuture[R]:
+        core = self._core
+        job: AsyncJobFuture[R] = AsyncJobFuture(
+            core, options, fn, args, kwargs, copy_context(), monotonic(), next(core.tickets)
+        )
+        await core.run_beyond_the_bound(job)
+        return job
+
+    def _rejection(self, fn: Callable[..., Any], options: TaskOptions) -> QueueFull:
+        core = self._core
+        return core.reject(fn, options, f"the queue of pool {core.name!r} is full ({core.queue.size} jobs wait)")
+
+    async def try_submit(
+        self, fn: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> AsyncJobFuture[R]:
+        """Submit if there is room now, whatever ``on_full`` says. It does not wait, but for the loop to go round.
+
+        Raises:
+            QueueFull: there is none.
+            PoolClosed: the pool takes no more jobs.
+            TypeError: *fn* is no coroutine function.
+        """
+        return await self._submit_within(0.0, fn, args, kwargs)
+
+    async def submit_within(
+        self, seconds: float, fn: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> AsyncJobFuture[R]:
+        """Submit, waiting up to *seconds* for room, whatever ``on_full`` says.
+
+        Raises:
+            QueueFull: there was none in that time.
+            PoolClosed: the pool takes no more jobs, or closed meanwhile.
+            TypeError, ValueError: for a value that makes no sense.
+        """
+        if check_seconds("submit_within(seconds)", seconds, zero=True) is None:
+            raise TypeError("submit_within(seconds) must be a number of seconds, not None; use submit to wait for ever")
+        return await self._submit_within(seconds, fn, args, kwargs)
+
+    async def _submit_within(
+        self, seconds: float | None, fn: Callable[..., Awaitable[R]], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> AsyncJobFuture[R]:
+        core = self._core
+        core.check_loop()
+        if core.must_turn():
+            await TURN
+        if core.refusal is not None:
+            raise core.refusal()
+        fn, options = core.resolve(fn)
+        if not core.queue.blocked and core.queue.take_room():
+            return self._enqueue(options, fn, args, kwargs)
+        if seconds == 0:
+            raise self._rejection(fn, options)
+        if core.is_own_thread():
+            return self._enqueue(options, fn, args, kwargs, has_room=False)
+        return await self._submit_waiting(seconds, options, fn, args, kwargs)
+
+    async def _submit_patiently(self, fn: Callable[..., Awaitable[R]], *args: Any) -> AsyncJobFuture[R]:
+        """Submit for a map, which waits for room whatever ``on_full`` says."""
+        return await self._submit_within(None, fn, args, {})
+
+    async def run(self, fn: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Submit and await the result. Cancelling the awaiting task cancels the job, a running one included.
+
+        Raises:
+            QueueFull: no room, and ``on_full`` is ``"reject"``.
+            PoolClosed: the pool takes no more jobs.
+            Exception: what the job raised, and what `AsyncJobFuture.result` says.
+        """
+        job = await self.submit(fn, *args, **kwargs)
+        try:
+            return await job
+        except WouldDeadlock:
+            job.cancel(running=True)
+            raise
+
+    def submit_threadsafe(
+        self, fn: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> concurrent.futures.Future[R]:
+        """Submit from another thread, or another loop; the context variables of the caller go along.
+
+        It returns at once; waiting for room is part of what the future waits for. Cancelling the future cancels the
+        job, a running one included.
+
+        Raises:
+            PoolClosed: the pool takes no more jobs. (From the future, if it closes before the job gets in.)
+            TypeError: *fn* is no coroutine function.
+            RuntimeError: the pool has not been opened on a loop yet, or that loop is closed.
+        """
+        core = self._core
+        if core.refusal is not None:
+            raise core.refusal()
+        core.resolve(fn)
+        if not core.is_bound:
+            raise RuntimeError(f"pool {core.name!r} is not open on an event loop yet: open it with `async with pool`")
+        coroutine = self.run(fn, *args, **kwargs)
+        try:
+            return asyncio.run_coroutine_threadsafe(coroutine, core.loop)
+        except RuntimeError:
+            coroutine.close()
+            raise
+
+    # -- many at once
+
+    def map(
+        self,
+        fn: Callable[..., Awaitable[R]],
+        *iterables: Items,
+        timeout: float | None = None,
+        chunksize: int = 1,
+        buffersize: int | None = None,
+    ) -> AsyncIterator[R]:
+        """``async for result in pool.map(fn, items)``: results in order, lazily, at most *buffersize* in flight.
+
+        Args:
+            fn: the coroutine function or task.
+            iterables: where its arguments come from, plain or asynchronous iterables; they may be endless.
+            timeout: seconds from this call within which every result must be there.
+            chunksize: without meaning here; taken so that all pools take the same.
+            buffersize: how many jobs may be in flight; by default ``queue_size``.
+
+        Returns:
+            An asynchronous generator. Closing it cancels what has not started.
+
+        Raises:
+            TimeoutError: from the generator, when *timeout* has passed.
+            PoolClosed: from the generator, when the pool closes under it, after the results that were finished.
+        """
+        return mapping.ordered(self, fn, iterables, timeout, chunksize, buffersize)
+
+    def map_unordered(
+        self, fn: Callable[[Any], Awaitable[R]], iterable: Items, *, buffersize: int | None = None, chunksize: int = 1
+    ) -> AsyncIterator[R]:
+        """Results as they end, lazily, with at most *buffersize* jobs in flight; otherwise as `map`."""
+        return mapping.unordered(self, fn, iterable, chunksize, buffersize)
+
+    def group(self) -> AsyncGroup:
+        """An ``async with`` scope for jobs that belong together: nothing in it outlives it; see `AsyncGroup`."""
+        return AsyncGroup(self)
+
+    # -- the end
+
+    async def drain(self, timeout: float | None = None) -> DrainReport:
+        """Stop taking jobs, let those there are end, and say what became of each.
+
+        Cancelling the awaiting task ends the wait, not the drain.
+
+        Args:
+            timeout: seconds until what waits is given back and what runs is cancelled; the call then returns
+                within ``cancel_grace``, whatever the jobs do, as long as they await. ``None``: no limit.
+
+        Raises:
+            RuntimeError: called from a job of this pool, which would wait for itself: use `request_drain` there.
+        """
+        check_seconds("drain(timeout)", timeout, zero=True)
+        self._refuse_to_wait_here("drain(timeout)", "request_drain(timeout)")
+        core = self._core
+        core.begin_drain(timeout)
+        await core.closed.wait()
+        return await self._report()
+
+    async def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more jobs; with *wait*, return when those there are have ended.
+
+        With *cancel_futures*, what has not started is settled as ``RETURNED`` at once.
+        """
+        core = self._core
+        if wait and core.state is not PoolState.CLOSED:
+            self._refuse_to_wait_here("shutdown()", "shutdown(wait=False)")
+        core.begin_drain(None)
+        if cancel_futures:
+            give_back_waiting(core)
+        if wait:
+            await core.closed.wait()
+            await self._report()
+
+    def request_drain(self, timeout: float | None = None) -> None:
+        """Begin a drain without waiting for it: for jobs, done-callbacks, signal handlers and other threads."""
+        check_seconds("request_drain(timeout)", timeout, zero=True)
+        self._core.request_drain(timeout)
+
+    def drain_on_signal(
+        self, timeout: float | None = 30.0, signals: Iterable[int] = (signal.SIGTERM, signal.SIGINT)
+    ) -> DrainOnLoopSignal:
+        """A ``with`` block in which the first of *signals* drains the pool, the second cancels.
+
+        It goes through ``loop.add_signal_handler``. See `DrainOnLoopSignal`.
+        """
+        check_seconds("drain_on_signal(timeout)", timeout, zero=True)
+        return DrainOnLoopSignal(self._core, timeout, signals)
+
+    async def __aenter__(self) -> Self:
+        self._core.check_loop()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Drain without limit; if the block is left because its task was cancelled, without patience."""
+        core = self._core
+        core.begin_drain(0.0 if isinstance(error, asyncio.CancelledError) else None)
+        if await wait_closed(core) and error is None:
+            await end_stuck(core)
+            raise asyncio.CancelledError
+        await end_stuck(core)
+
+    async def _report(self) -> DrainReport:
+        report = self._core.report
+        assert report is not None
+        await end_stuck(self._core)
+        return report
+
+    def _refuse_to_wait_here(self, what: str, instead: str) -> None:
+        if self._core.is_own_thread():
+            raise RuntimeError(
+                f"{what} was called from a job of pool {self._core.name!r}, for which it would have to wait itself: "
+                f"call {instead} there"
+            )
+
+    # -- looking in: see `Books`
+
+    def resize(self, max_workers: int) -> None:
+        """Change how many jobs run at a time. No job is lost or interrupted.
+
+        Raises:
+            TypeError, ValueError: unless *max_workers* is a whole number greater than 0.
+            PoolClosed: the pool is closed.
+        """
+        self._core.resize(check_workers(max_workers))

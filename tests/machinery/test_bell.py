@@ -1,0 +1,75 @@
+"""The bell: rung once, heard once, and never lost."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from time import monotonic
+
+from steadypool.machinery.bell import Bell
+from tests.races.arena import switching_every
+
+PATIENCE = 10.0
+
+
+def test_a_bell_stays_rung_until_it_is_heard() -> None:
+    bell = Bell()
+    bell.ring()
+    bell.ring()
+    bell.wait(None)
+    bell.wait(monotonic())  # heard already: this one returns for its time
+    bell.ring()
+    bell.wait(None)
+
+
+def test_a_moment_that_has_passed_is_no_wait() -> None:
+    Bell().wait(monotonic() - 5)
+
+
+def test_it_wakes_a_thread_that_waits_without_limit() -> None:
+    bell, heard = Bell(), threading.Event()
+    thread = threading.Thread(target=lambda: (bell.wait(None), heard.set()), daemon=True)
+    thread.start()
+    bell.ring()
+    assert heard.wait(PATIENCE)
+
+
+def test_a_far_moment_is_no_error() -> None:
+    bell = Bell()
+    bell.ring()
+    bell.wait(monotonic() + 1e12)
+
+
+def test_a_signal_handler_may_ring_at_any_time() -> None:
+    bell, rung = Bell(), []
+
+    def handler(*_: object) -> None:
+        rung.append(None)
+        bell.ring()
+
+    before = signal.signal(signal.SIGUSR1, handler)
+    try:
+        for _ in range(200):
+            bell.ring()
+            signal.raise_signal(signal.SIGUSR1)
+            bell.wait(None)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert len(rung) == 200
+
+
+def test_no_ring_is_lost_between_two_waits() -> None:
+    bell, noted, seen, end = Bell(), [0], [0], threading.Event()
+
+    def listen() -> None:
+        while seen[0] < 2000:
+            bell.wait(None)
+            seen[0] = noted[0]
+        end.set()
+
+    threading.Thread(target=listen, daemon=True).start()
+    with switching_every(1e-6):
+        for _ in range(2000):
+            noted[0] += 1
+            bell.ring()
+        assert end.wait(PATIENCE)

@@ -1,0 +1,85 @@
+"""The page that a worker shares with its parent."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import pytest
+
+from steadypool.machinery.page import CAUSES, NONE, Page, make_page
+
+
+def two_ends() -> tuple[Page, Page]:
+    """The parent's and the worker's, over the same memory."""
+    parent, fd = make_page()
+    try:
+        return parent, Page(fd)
+    finally:
+        os.close(fd)
+
+
+def test_a_new_page_says_nothing() -> None:
+    parent, worker = two_ends()
+    assert parent.running() == NONE and worker.told(1) is None
+
+
+def test_the_worker_says_what_it_runs_and_since_when() -> None:
+    parent, worker = two_ends()
+    worker.begin(7, 12.5)
+    assert (parent.running(), parent.began()) == (7, 12.5)
+    worker.begin(NONE, 13.0)
+    assert (parent.running(), parent.began()) == (NONE, 13.0)
+
+
+@pytest.mark.parametrize("cause", CAUSES[1:])
+def test_the_parent_says_which_job_is_to_stop(cause: str) -> None:
+    parent, worker = two_ends()
+    parent.tell(7, cause)
+    assert worker.told(7) == cause
+    assert worker.told(8) is None  # the next one, or a retry of the same job, is not meant
+
+
+def test_a_cause_that_does_not_exist_changes_nothing() -> None:
+    parent, worker = two_ends()
+    with pytest.raises(ValueError):
+        parent.tell(7, "weather")
+    assert worker.told(7) is None
+
+
+def test_the_largest_serial() -> None:
+    parent, worker = two_ends()
+    worker.begin(2**64 - 1, 1.0)
+    parent.tell(2**64 - 1, "timeout")
+    assert parent.running() == 2**64 - 1 and worker.told(2**64 - 1) == "timeout"
+
+
+def test_the_memory_is_shared_with_another_process() -> None:
+    parent, fd = make_page()
+    child = os.fork()
+    if child == 0:
+        Page(fd).begin(42, 1.5)
+        os._exit(0)
+    os.close(fd)
+    assert os.waitpid(child, 0)[1] == 0
+    assert (parent.running(), parent.began()) == (42, 1.5)
+
+
+def test_whoever_reads_meanwhile_never_sees_a_serial_that_was_not_written() -> None:
+    parent, worker = two_ends()
+    seen: set[int] = set()
+    end = threading.Event()
+
+    def read() -> None:
+        while not end.is_set():
+            seen.add(parent.running())
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    written = [(n << 32) | n for n in range(1, 20_000)]
+    for serial in written:
+        worker.begin(serial, 0.0)
+    end.set()
+    thread.join(10)
+    assert seen <= {NONE, *written}
+    worker.close(), parent.close()
