@@ -84,7 +84,7 @@ def _pack_chain(error: BaseException) -> list[Packed]:
 
 
 def _pack_one(error: BaseException) -> Packed:
-    for pack in (_pack_whole, _pack_without_init):
+    for pack in (_pack_group, _pack_whole, _pack_without_init):
         try:
             row = pack(error)
             again = _rebuild(row)
@@ -100,15 +100,28 @@ def _pack_whole(error: BaseException) -> Packed:
     return {"whole": _flat(error)}
 
 
+def _pack_group(error: BaseException) -> Packed:
+    """Each member by itself: one that cannot travel is stood in for alone."""
+    if not isinstance(error, BaseExceptionGroup):
+        raise TypeError(f"{type_name(error)} is no group")
+    members = [_pack_one(member) for member in error.exceptions]
+    return {"type": _flat(type(error)), "message": error.message, "members": members, "attributes": _attributes(error)}
+
+
 def _pack_without_init(error: BaseException) -> Packed:
-    """Piece by piece: made by ``__new__`` alone; attributes that cannot travel are left out."""
+    """Piece by piece: made by ``__new__`` alone."""
+    return {"type": _flat(type(error)), "args": _flat(error.args), "attributes": _attributes(error)}
+
+
+def _attributes(error: BaseException) -> dict[str, bytes]:
+    """Those that can travel."""
     attributes = {}
     for name, value in error.__dict__.items():
         try:
             attributes[name] = _flat(value)
         except Exception:
             continue
-    return {"type": _flat(type(error)), "args": _flat(error.args), "attributes": attributes}
+    return attributes
 
 
 def _flat(value: Any) -> bytes:
@@ -145,9 +158,13 @@ def _rebuild(row: Packed) -> BaseException:
     if "whole" in row:
         error = pickle.loads(row["whole"])
     else:
-        cls, args = pickle.loads(row["type"]), pickle.loads(row["args"])
-        error = cls.__new__(cls, *args)
-        error.args = args
+        cls = pickle.loads(row["type"])
+        if "members" in row:
+            error = cls.__new__(cls, row["message"], [_rebuild_somehow(member, "") for member in row["members"]])
+        else:
+            args = pickle.loads(row["args"])
+            error = cls.__new__(cls, *args)
+            error.args = args
         for name, value in row["attributes"].items():
             error.__dict__[name] = pickle.loads(value)
     if not isinstance(error, BaseException):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 
 class PipeBell:
@@ -24,12 +25,12 @@ class PipeBell:
                 return  # full, so it is rung; or closed, so there is nobody left to wake
 
     def heard(self) -> None:
-        """Stop ringing. Whoever rings after this is heard again."""
-        self._rung = False
-        try:
+        """Stop ringing. Whoever rings after this is heard again; who rings during it is looked after at once."""
+        # In this order: a ring between the two lines writes nothing, but what it rang for is there by now. The other
+        # way round its byte would be read away and `_rung` stay set, and no ring would ever write again.
+        with suppress(BlockingIOError):
             os.read(self.fd, 4096)
-        except BlockingIOError:
-            return
+        self._rung = False
 
     def close(self) -> None:
         """No more ringing. The numbers are forgotten first: others may get them again."""

@@ -41,6 +41,7 @@ from steadypool.machinery.wire import (
 )
 from steadypool.pools.core import Job, Settings, forked_error
 from steadypool.pools.processes.bell import PipeBell
+from steadypool.pools.processes.forked import forget_process
 from steadypool.pools.processes.results import ResultsCore
 from steadypool.pools.processes.worker import ProcessWorker
 from steadypool.pools.thread_worker import ThreadWorker
@@ -49,6 +50,8 @@ from steadypool.seams.telling import events
 from steadypool.words.errors import WorkerCrashed
 from steadypool.words.states import Outcome, PoolState
 
+RESIZE_AFTER = 0.02
+"""Seconds until workers too many leave: starting one is dear, and the next resize may want it again."""
 LEAVE_SECONDS = 1.0
 """How long an idle worker may take to leave before it is killed."""
 _MAY_RETRY = (PoolState.OPEN, PoolState.DRAINING)
@@ -69,6 +72,7 @@ class ProcessCore(ResultsCore):
         self._spawning = threading.RLock()
         self._early_deaths = 0
         self._holding = False
+        self._resize_planned = False
         self._numbers = iter(range(1 << 62))
         self._reading = threading.Lock()
         self._selector = selectors.DefaultSelector()
@@ -175,11 +179,6 @@ class ProcessCore(ResultsCore):
             self._new_worker()  # now, not when it is needed: starting takes a while
         self.pump()
 
-    def _retire_surplus(self) -> None:
-        for worker in self.crew[self.max_workers :]:
-            if not worker.hand and worker.taken is None:
-                self._retire(worker, "resized")
-
     def resize(self, max_workers: int) -> None:
         """See `ProcessPool.resize`."""
         with self.lock:
@@ -192,16 +191,24 @@ class ProcessCore(ResultsCore):
         if self.sinks:
             self.emit(events.CapacityChanged(self.name, monotonic(), max_workers, max_workers))
         with self.lock:
-            self.agenda.add(monotonic(), self._resized)
+            if not self._resize_planned:
+                self._resize_planned = True
+                self.agenda.add(monotonic() + RESIZE_AFTER, self._resized)
+        self.full = False
         self.supervise()
+        self.pump()
         self.bell.ring()
 
     def _resized(self) -> None:
-        for worker in sorted(self.crew, key=lambda w: len(w.hand))[: max(0, len(self.crew) - self.max_workers)]:
-            if not worker.hand and worker.taken is None:
-                self._retire(worker, "resized")
+        self._resize_planned = False
+        for worker in self.crew:
+            # Only what lies behind a job that has begun: or resizes in a row could keep any job from ever beginning.
+            if len(self.crew) > self.max_workers and worker.hand and worker.has_started(worker.hand[0]):
+                self._take_back(worker)
+            self._leave_if_surplus(worker)
         self.full = False
         self.pump()
+        self._share_out()
 
     def give_up_job(self, job: Job) -> None:
         """As `Core.give_up_job`; a job that has a retry left gets it once its worker is dead."""
@@ -443,6 +450,8 @@ class ProcessCore(ResultsCore):
             return
         for worker in self.workers:
             worker.close_ends()
+            if worker.process is not None:
+                forget_process(worker.process)
         self.bell.close()
 
     def pids(self) -> list[int]:

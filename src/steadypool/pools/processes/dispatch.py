@@ -121,6 +121,8 @@ class DispatchCore(HandCore):
 
     def _pick(self) -> ProcessWorker | None:
         best: ProcessWorker | None = None
+        if len(self.crew) > self.max_workers and self._busy() >= self.max_workers:
+            return None  # after a resize, until the workers too many have left
         for worker in self.crew:
             if worker.congested or worker.taken is not None:
                 continue
@@ -134,6 +136,9 @@ class DispatchCore(HandCore):
         if self.may_grow:
             return self._new_worker()
         return best if best is not None and not self._is_slow(best) else None
+
+    def _busy(self) -> int:
+        return sum(1 for worker in self.crew if worker.hand or worker.taken is not None)
 
     def _is_slow(self, worker: ProcessWorker) -> bool:
         """Whether it has run its present job for longer than jobs should wait behind one."""
@@ -261,7 +266,7 @@ class DispatchCore(HandCore):
 
     def _share_out(self) -> None:
         """Give an idle worker what lies unread behind another's long job."""
-        if not any(not worker.hand and worker.taken is None for worker in self.crew):
+        if not self.may_grow and not any(not worker.hand and worker.taken is None for worker in self.crew):
             return
         for worker in self.crew:
             if len(worker.hand) < 2 and not (worker.hand and worker.taken is not None):

@@ -53,7 +53,10 @@ def pack_call(functions: Functions, job: Job) -> PackedCall:
 def workers_import_main() -> bool:
     """Whether the main module can be imported by name or path; not in a REPL, a notebook or ``python -c``."""
     main = sys.modules.get("__main__")
-    return getattr(main, "__spec__", None) is not None or getattr(main, "__file__", None) is not None
+    if getattr(main, "__spec__", None) is not None:
+        return True
+    file = getattr(main, "__file__", None)  # "<stdin>" if the program comes from there
+    return file is not None and os.path.exists(file)
 
 
 def next_packet(job: Job) -> tuple[bytes, int | None]:

@@ -41,10 +41,6 @@ class ResultsCore(DispatchCore):
         """The worker takes no more jobs."""
         raise NotImplementedError
 
-    def _retire_surplus(self) -> None:
-        """There may be more workers than there should be."""
-        raise NotImplementedError
-
     def _broke(self, error: BaseException) -> None:
         """The initializer failed."""
         raise NotImplementedError
@@ -102,13 +98,17 @@ class ResultsCore(DispatchCore):
     def _has_room(self, worker: ProcessWorker) -> None:
         worker.congested = False
         self.full = False
-        if len(self.workers) > self.max_workers and not worker.hand:
-            self._retire_surplus()
+        self._leave_if_surplus(worker)
         self.pump()
         if not self.queue:
             self._share_out()
         if self.state is not PoolState.OPEN:
             self.bell.ring()
+
+    def _leave_if_surplus(self, worker: ProcessWorker) -> None:
+        """After a resize there may be workers too many: those leave that are idle first. Till then nobody gets jobs."""
+        if len(self.crew) > self.max_workers and not worker.hand and worker.taken is None:
+            self._retire(worker, "resized")
 
     def _frame_came(self, worker: ProcessWorker, serial: int, status: int, seconds: float, payload: bytes) -> None:
         if status == READY:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import multiprocessing.process
 import os
 import select
 import signal
 import socket
+import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing.context import BaseContext
 from time import monotonic
 from typing import Any
@@ -17,6 +20,7 @@ from steadypool.machinery.future import JobFuture
 from steadypool.machinery.page import Page, make_page
 from steadypool.machinery.wire import RESULT, Line, make_line
 from steadypool.pools.processes import child
+from steadypool.pools.processes.frames import workers_import_main
 from steadypool.pools.processes.kit import Descriptor, Kit
 from steadypool.words.reports import WorkerStats
 
@@ -88,9 +92,12 @@ class ProcessWorker:
         )
         try:
             process = context.Process(target=child.main, args=(kit,), name=self.name)  # type: ignore[attr-defined]
-            process.start()
+            with _main_as_it_can_be_imported():
+                process.start()
         finally:
             kit.close()
+        # Or else whoever starts a process, on any thread, may reap this one, and its exit code is lost between two.
+        multiprocessing.process._children.discard(process)  # type: ignore[attr-defined]
         self.process = process
         self._by_forkserver = context.get_start_method() == "forkserver"
         self.pid = process.pid
@@ -133,8 +140,11 @@ class ProcessWorker:
         return code
 
     def end_line(self) -> None:
-        """Tell the worker that no more jobs come: it leaves."""
-        self.line.close()
+        """Tell the worker that no more jobs come: it leaves when it has none. What it sends can still be read."""
+        try:
+            self.line.end.shutdown(socket.SHUT_WR)
+        except OSError:
+            return  # closed already, or the process is dead
 
     def close(self) -> None:
         """Close everything, once the process is dead."""
@@ -243,6 +253,19 @@ class ProcessWorker:
             return WorkerStats(self.name, self.pid or None, None, None, 0.0, self.done)
         name = self.taken_name or job._task_name
         return WorkerStats(self.name, self.pid or None, job.job_id, name, monotonic() - job._began, self.done)
+
+
+@contextmanager
+def _main_as_it_can_be_imported() -> Iterator[None]:
+    """`multiprocessing` has workers run the file of the main module, also if that is none, such as ``<stdin>``."""
+    main, file = sys.modules.get("__main__"), None
+    if not workers_import_main():
+        file = main.__dict__.pop("__file__", None)
+    try:
+        yield
+    finally:
+        if file is not None:
+            main.__dict__["__file__"] = file
 
 
 def _pidfd(pid: int) -> int | None:
