@@ -1,4 +1,10 @@
-"""Draining on SIGTERM and SIGINT. The handlers do nothing but note the signal and wake the supervisor."""
+"""Draining on SIGTERM and SIGINT. The handlers do nothing but note the signal and wake the supervisor.
+
+Python runs handlers on the main thread alone, but the kernel may deliver a signal to another thread: a second one
+that comes before the main thread got round to the first. If the main thread waits for a lock by then, its handler
+runs when that wait ends, which may be never. So a watcher reads the signals from Python's wake-up descriptor too,
+and asks for the drain as the handler would. To ask twice does no harm.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +37,7 @@ class DrainOnSignal:
         self._timeout = timeout
         self._signals = [signal.Signals(number) for number in signals]
         self._old: dict[int, Any] = {}
+        self._rope: int | None = None
         self.received = 0
         """How many signals have come."""
 
@@ -42,9 +49,37 @@ class DrainOnSignal:
             )
         # Now, since a handler must not start a thread.
         self._core.supervise()
+        self._watch()
         for number in self._signals:
             self._old[number] = signal.signal(number, self._handle)
         return self
+
+    def _watch(self) -> None:
+        seen, rope = os.pipe()
+        os.set_blocking(rope, False)
+        others = signal.set_wakeup_fd(rope, warn_on_full_buffer=False)
+        if others != -1:
+            # An event loop has it, whose thread does not wait for locks.
+            signal.set_wakeup_fd(others)
+            os.close(rope)
+            os.close(seen)
+            return
+        self._rope = rope
+        threading.Thread(target=self._read_signals, args=(seen,), name="steadypool-signals", daemon=True).start()
+
+    def _read_signals(self, seen: int) -> None:
+        count = 0
+        while received := os.read(seen, 1024):
+            for number in received:
+                if number in self._signals:
+                    count += 1
+                    self._ask(count)
+        os.close(seen)
+
+    def _ask(self, count: int) -> None:
+        if count <= 2:
+            self._core.requests.append(self._timeout if count == 1 else 0.0)
+            self._core.bell.ring()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -57,8 +92,7 @@ class DrainOnSignal:
         if self.received > 2 or self._core.pid != os.getpid():  # or a forked child has inherited this handler
             self._mean_what_it_meant(number, frame)
         else:
-            self._core.requests.append(self._timeout if self.received == 1 else 0.0)
-            self._core.bell.ring()
+            self._ask(self.received)
 
     def _mean_what_it_meant(self, number: int, frame: FrameType | None) -> None:
         old = self._old.get(number)
@@ -69,6 +103,11 @@ class DrainOnSignal:
             os.kill(os.getpid(), number)
 
     def _restore(self) -> None:
+        if self._rope is not None:
+            rope, self._rope = self._rope, None
+            if (now := signal.set_wakeup_fd(-1)) not in (rope, -1):
+                signal.set_wakeup_fd(now)  # somebody else's, set in the block
+            os.close(rope)
         while self._old:
             number, old = self._old.popitem()
             if old is not None:  # None: it was not set from Python, and cannot be set again
