@@ -42,12 +42,12 @@ def _repeat(work: Callable[[], Any]) -> Callable[[int], float]:
 
 
 def _table(sent: Samples, fetched: Samples) -> Table:
-    rows = []
-    for name in sent:
-        cells = [name]
-        for samples in (sent, fetched):
-            cells += [in_unit(statistics.median(samples[name]), "ms"), f"{ratio(samples, name, MEMCPY):.1f}"]
-        rows.append(tuple(cells))
+    memcpy = statistics.median(sent[MEMCPY] + fetched[MEMCPY])
+    rows = [(MEMCPY, in_unit(memcpy, "ms"), "1.0", in_unit(memcpy, "ms"), "1.0")]
+    for name in PEERS:
+        taken = [statistics.median(samples[name]) for samples in (sent, fetched)]
+        cells = [cell for seconds in taken for cell in (in_unit(seconds, "ms"), f"{seconds / memcpy:.1f}")]
+        rows.append((name, *cells))
     columns = ("", "argument, ms", "memcpys", "result, ms", "memcpys")
     note = (
         "A NumPy array of 64 MB goes to a worker, or comes from one, and each of its pages is looked at where it "

@@ -27,7 +27,7 @@ BESIDE = 2
 def tables(effort: Effort) -> Iterator[Table]:
     """Crashes, then time limits."""
     yield _replacements(effort)
-    yield _overshoots(3 if effort.quick else 20)
+    yield _overshoots(3 if effort.quick else 15)
 
 
 def _replacements(effort: Effort) -> Table:

@@ -28,7 +28,7 @@ class _Used(NamedTuple):
 
 def table(effort: Effort) -> Table:
     """Processor time and wake-ups of the whole program: the parent and everything it has started."""
-    seconds = 1.0 if effort.quick else 5.0
+    seconds = 1.0 if effort.quick else 3.0
     names = NAMES[:1] if effort.quick else NAMES
     data = {name: _watch(name, seconds) for name in names}
     rows = [(name, f"{f['cpu'] * 1e6:.0f}", f"{f['wakeups']:.1f}") for name, f in data.items()]

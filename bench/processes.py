@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from bench import arrays, failures, idle, real_work, shares
+from bench import arrays, failures, idle, profiles, real_work, shares
 from bench.peers import ALL, LOKY, MP_POOL, OURS, PEBBLE, STANDARD, Peer, all_opened
 from bench.rounds import Contender, Effort, Samples, measure, ratio, timed
 from bench.tables import Table, at_least, at_most, compared
@@ -14,7 +14,8 @@ from bench.work import nothing, spin
 
 WORKERS = 2
 LENGTHS = (0.0, 10e-6, 100e-6, 1e-3, 10e-3, 100e-3)
-CURVE_ROUNDS = 3
+CURVE = Effort(rounds=3, seconds=0.15, quick=False)
+"""There are many turns in it, so each of them is short."""
 
 
 def tables(effort: Effort) -> Iterator[Table]:
@@ -24,6 +25,7 @@ def tables(effort: Effort) -> Iterator[Table]:
         yield _round_trip(measure([Contender(p.name, _one_at_a_time(p)) for p in peers], effort))
         yield shares.cpu_of_a_job(peers[:3], effort)
         yield _chunks(measure([Contender(p.name, _in_chunks(p)) for p in peers[:3]], effort))
+    yield profiles.table(effort)
     with all_opened((OURS, STANDARD, MP_POOL, PEBBLE, LOKY), WORKERS) as peers:
         yield _curve(peers, effort)
     yield from real_work.tables(effort)
@@ -107,10 +109,11 @@ def _chunks(samples: Samples) -> Table:
 def _curve(peers: list[Peer], effort: Effort) -> Table:
     data: dict[str, Any] = {}
     rows = []
+    effort = effort if effort.quick else CURVE
     for seconds in LENGTHS[::2] if effort.quick else LENGTHS:
         jobs = WORKERS * max(1, round(effort.seconds / seconds)) if seconds >= 1e-3 else None
         contenders = [Contender(p.name, _spinning(p, seconds), jobs) for p in peers]
-        samples = measure(contenders, effort, rounds=2 if effort.quick else CURVE_ROUNDS)
+        samples = measure(contenders, effort)
         rates = {name: 1 / statistics.median(values) for name, values in samples.items()}
         data[f"{seconds:g}"] = rates
         ideal = f"{WORKERS / seconds:,.0f}" if seconds else "–"

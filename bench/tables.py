@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import statistics
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -123,7 +124,15 @@ def rewrite_between_markers(path: Path, sections: dict[str, str]) -> list[str]:
 
 def _between(section: str) -> Callable[[re.Match[str]], str]:
     # A function, so that backslashes in the section mean themselves.
-    return lambda match: f"{match[1]}\n{section.strip()}\n\n{match[2]}"
+    return lambda match: f"{match[1]}\n{_wrapped(section.strip())}\n\n{match[2]}"
+
+
+def _wrapped(section: str) -> str:
+    """Paragraphs in lines of a length that the other pages have, too."""
+    lines = section.splitlines()
+    return "\n".join(
+        line if line.startswith(("|", "#")) else textwrap.fill(line, 118, break_on_hyphens=False) for line in lines
+    )
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -54,14 +56,15 @@ def test_the_largest_serial() -> None:
     assert parent.running() == 2**64 - 1 and worker.told(2**64 - 1) == "timeout"
 
 
+CHILD = "import sys; from steadypool.machinery.page import Page; Page(int(sys.argv[1])).begin(42, 1.5)"
+
+
 def test_the_memory_is_shared_with_another_process() -> None:
     parent, fd = make_page()
-    child = os.fork()
-    if child == 0:
-        Page(fd).begin(42, 1.5)
-        os._exit(0)
-    os.close(fd)
-    assert os.waitpid(child, 0)[1] == 0
+    try:
+        subprocess.run([sys.executable, "-c", CHILD, str(fd)], pass_fds=[fd], check=True, timeout=30)
+    finally:
+        os.close(fd)
     assert (parent.running(), parent.began()) == (42, 1.5)
 
 

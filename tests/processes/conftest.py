@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from steadypool import ProcessPool
-from tests.contract import jobs
 from tests.contract.kinds import Kind
+from tests.contract.stage import WAIT
+from tests.processes.methods import METHODS
 from tests.processes.remains import Remains
 from tests.processes.warming import warm
 
@@ -31,15 +32,16 @@ def kind(method: str) -> Kind:
 
 
 @pytest.fixture(scope="session")
-def _multiprocessing_is_warm() -> None:
-    """`multiprocessing` keeps its forkserver and its resource tracker, with their descriptors, for ever."""
-    for method in ("forkserver", "spawn"):
-        with ProcessPool(1, multiprocessing.get_context(method)) as pool:
-            pool.submit(jobs.nothing).result()
+def _shared_pools() -> Iterator[dict[str, Any]]:
+    """They also warm `multiprocessing`, which keeps its forkserver and resource tracker for ever."""
+    pools = {method: warm(ProcessPool(2, multiprocessing.get_context(method))) for method in METHODS}
+    yield pools
+    for pool in pools.values():
+        assert pool.drain(WAIT).ok
 
 
 @pytest.fixture(scope="session")
-def _own_temporary_folder(_multiprocessing_is_warm: None) -> Iterator[None]:
+def _own_temporary_folder(_shared_pools: dict[str, Any]) -> Iterator[None]:
     """So that nobody else's temporary files are counted. A short name: Unix sockets live there."""
     with tempfile.TemporaryDirectory(prefix="p-") as folder, pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", folder)
@@ -56,6 +58,12 @@ def nothing_is_left(_own_temporary_folder: None, request: pytest.FixtureRequest)
     yield
     gc.collect()
     Remains.now().assert_same_as(before)
+
+
+@pytest.fixture
+def shared_pool(method: str, _shared_pools: dict[str, Any]) -> Any:
+    """A pool of two workers that serves many tests: for those that hurt no worker."""
+    return _shared_pools[method]
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import multiprocessing
 import os
 import re
 import resource
@@ -13,6 +14,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextvars import ContextVar
+from pathlib import Path
 from typing import Any, NoReturn
 
 from steadypool import current_job, task
@@ -194,13 +197,6 @@ def pid() -> int:
 def parent_pid() -> int:
     """The process that started the worker, which need not be the program."""
     return os.getppid()
-
-
-def start_method_seen() -> str:
-    """The name of this process, as `multiprocessing` has it."""
-    import multiprocessing
-
-    return multiprocessing.current_process().name
 
 
 def fill_memory(megabytes: int) -> int:
@@ -419,3 +415,64 @@ def fail_with_local_type() -> NoReturn:
 def fail_with_a_group() -> NoReturn:
     """Raise several."""
     raise ExceptionGroup("several", [ValueError("one"), TwoWords("one", "other")])
+
+
+def fail_with_a_hopeless_group() -> NoReturn:
+    """Raise several, one of which cannot travel."""
+    raise ExceptionGroup("several", [Homesick("away"), KeyError("key")])
+
+
+def process_name() -> str:
+    """The name of the worker's process."""
+    return multiprocessing.current_process().name
+
+
+def print_to(path: str) -> None:
+    """An initializer that sends what jobs print elsewhere."""
+    sys.stdout = Path(path).open("w")  # noqa: SIM115 - it is for the life of the worker
+
+
+def note_pid(path: str) -> None:
+    """An initializer that leaves the worker's process id."""
+    note(path, str(os.getpid()))
+
+
+_variable: ContextVar[int] = ContextVar("variable", default=0)
+
+
+def set_variable(value: int) -> tuple[int, int]:
+    """Set a context variable: what it was, and what it is."""
+    before = _variable.get()
+    _variable.set(value)
+    return before, _variable.get()
+
+
+def note_and_die_at(path: str, number: int, fatal: int) -> int:
+    """Leave the number in a file; at one of them, die."""
+    note(path, str(number))
+    if number == fatal:
+        kill()
+    return number
+
+
+def note_and_hang_at(path: str, number: int, fatal: int) -> int:
+    """Leave the number in a file; at one of them, hang in C code."""
+    note(path, str(number))
+    return count_for_ever() if number == fatal else number
+
+
+def same_or_act(value: Any) -> Any:
+    """Return a number; go to the stage with an address."""
+    return act(value) if isinstance(value, str) else value
+
+
+def sleep_and_return(value: Any) -> Any:
+    """Take a moment."""
+    time.sleep(0.0005)
+    return value
+
+
+def note_slowly(path: str, number: int) -> int:
+    """Leave the number in a file, and take a moment."""
+    note(path, str(number))
+    return int(sleep_and_return(number))

@@ -4,5 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-on_fork_too = pytest.mark.parametrize("method", ["forkserver", "spawn", "fork"])
+METHODS = ("forkserver", "spawn", "fork")
+
+on_fork_too = pytest.mark.parametrize("method", METHODS)
 """For the main tests. It takes the place of the fixture ``method``, which leaves fork out."""

@@ -23,13 +23,14 @@ from tests.processes import deeds
 from tests.processes.warming import warm
 
 ROOT = Path(__file__).resolve().parents[2]
+COMMAND = [sys.executable, "-m", "tests.processes.program"]
 METHODS = ("fork", "forkserver", "spawn")
 kept: list[Any] = []
 
 
 def start(program: Callable[..., None], *arguments: str) -> subprocess.Popen[str]:
     """Start one of the programs below, as the leader of a process group."""
-    command = [sys.executable, "-m", "tests.processes.program", program.__name__, *arguments]
+    command = [*COMMAND, program.__name__, *arguments]
     return subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )

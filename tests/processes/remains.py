@@ -36,8 +36,9 @@ class Remains:
     def assert_same_as(self, before: Remains) -> None:
         """Nothing has come to stay."""
         left = [psutil.Process(pid).as_dict(["pid", "status", "cmdline"]) for pid in self.processes - before.processes]
-        assert not left
-        assert not self.descriptors - before.descriptors
+        assert not left, left
+        more = self.descriptors - before.descriptors
+        assert not more, more
         assert not {name for name in self.shared_memory - before.shared_memory if "steadypool" in name}
         assert not {name for name in self.temporary_files - before.temporary_files if not _is_others(name)}
 
@@ -68,7 +69,7 @@ def open_watch(pid: int) -> int | None:
 
 def wait_gone(*pids: int) -> list[int]:
     """Wait until the processes are dead; returns those that will not die."""
-    watches = {pid: open_watch(pid) for pid in pids}
+    watches = {pid: open_watch(pid) for pid in set(pids)}
     left = []
     for pid, watch in watches.items():
         if watch is not None:

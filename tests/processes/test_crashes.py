@@ -162,15 +162,16 @@ def test_killed_while_a_result_is_pickled(warm_pool: Any, stage: Stage) -> None:
 
 
 @on_fork_too
-def test_thirty_in_a_row(warm_pool: Any) -> None:
-    futures = [warm_pool.submit(*call) for _ in range(30) for call in ((deeds.kill,), (jobs.same, 1))]
+def test_thirty_in_a_row(warm_pool: Any, method: str) -> None:
+    count = 30 if method != "spawn" else 8  # there a worker takes a while to start
+    futures = [warm_pool.submit(*call) for _ in range(count) for call in ((deeds.kill,), (jobs.same, 1))]
     for future in futures[::2]:
         assert crash(future).signal_name == "SIGKILL"
-    assert [future.result(WAIT) for future in futures[1::2]] == [1] * 30
+    assert [future.result(WAIT) for future in futures[1::2]] == [1] * count
     assert {future.attempts for future in futures} == {1}
     stats = warm_pool.stats()
-    assert stats.crashed == 30
-    assert stats.restarts == 30
+    assert stats.crashed == count
+    assert stats.restarts == count
 
 
 @on_fork_too

@@ -115,5 +115,3 @@ def test_a_crash_during_the_drain_leaves_no_job_behind(make_pool: MakePool, stag
     assert first.result() == "busy-0"
     assert [future.outcome for future in behind] == [Outcome.CRASHED, Outcome.SUCCEEDED] * 2
     assert report.stats.crashed == 2
-
-

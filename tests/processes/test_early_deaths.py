@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,7 @@ def test_restarts_come_ever_later(make_pool: MakePool, tmp_path: Path) -> None:
     deaths = [event.at for event in watch.of(events.WorkerEnded)]
     assert len(deaths) == 5
     # Each waits for at least its backoff, whatever the machine does.
-    gaps = [later - earlier for earlier, later in zip(deaths, deaths[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(deaths)]
     assert all(gap >= wait for gap, wait in zip(gaps, (0.05, 0.1, 0.2, 0.4), strict=True)), (deaths, began)
 
 

@@ -39,10 +39,10 @@ def printed(error: BaseException) -> str:
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_type_arguments_and_attributes(warm_pool: Any, error: BaseException) -> None:
+def test_type_arguments_and_attributes(shared_pool: Any, error: BaseException) -> None:
     error.add_note("a note")
     error.extra = [1, 2]  # type: ignore[attr-defined]
-    raised = warm_pool.submit(jobs.fail_with, error).exception(WAIT)
+    raised = shared_pool.submit(jobs.fail_with, error).exception(WAIT)
     assert type(raised) is type(error)
     assert raised.args == error.args
     assert str(raised) == str(error)
@@ -59,8 +59,8 @@ def test_type_arguments_and_attributes(warm_pool: Any, error: BaseException) -> 
         (deeds.fail_holding, {"code": 42}),
     ],
 )
-def test_an_init_that_cannot_be_called_again(warm_pool: Any, make: Any, attributes: dict[str, Any]) -> None:
-    future = warm_pool.submit(make)
+def test_an_init_that_cannot_be_called_again(shared_pool: Any, make: Any, attributes: dict[str, Any]) -> None:
+    future = shared_pool.submit(make)
     error = future.exception(WAIT)
     assert future.outcome is Outcome.FAILED
     assert not isinstance(error, RemoteError)
@@ -68,11 +68,11 @@ def test_an_init_that_cannot_be_called_again(warm_pool: Any, make: Any, attribut
     assert f"in {make.__name__}" in printed(error)
 
 
-def test_those_of_the_standard_library(warm_pool: Any) -> None:
-    error = warm_pool.submit(run_failing).exception(WAIT)
+def test_those_of_the_standard_library(shared_pool: Any) -> None:
+    error = shared_pool.submit(run_failing).exception(WAIT)
     assert isinstance(error, subprocess.CalledProcessError)
     assert (error.returncode, error.cmd[-1], error.output) == (3, "import sys; print(1); sys.exit(3)", b"1\n")
-    error = warm_pool.submit(json.loads, "{").exception(WAIT)
+    error = shared_pool.submit(json.loads, "{").exception(WAIT)
     assert isinstance(error, json.JSONDecodeError)
     assert (error.pos, error.doc) == (1, "{")
 
@@ -82,8 +82,8 @@ def run_failing() -> None:
     subprocess.run([sys.executable, "-c", "import sys; print(1); sys.exit(3)"], check=True, stdout=subprocess.PIPE)
 
 
-def test_the_remote_traceback_is_shown_when_printed(warm_pool: Any) -> None:
-    error = warm_pool.submit(jobs.fail_deep, 2).exception(WAIT)
+def test_the_remote_traceback_is_shown_when_printed(shared_pool: Any) -> None:
+    error = shared_pool.submit(jobs.fail_deep, 2).exception(WAIT)
     text = printed(error)
     assert text.count("in fail_deep") == 3
     assert "1 / 0" in text
@@ -91,14 +91,14 @@ def test_the_remote_traceback_is_shown_when_printed(warm_pool: Any) -> None:
     assert "direct cause" in text, "as concurrent.futures has it"
 
 
-def test_cause_context_and_notes(warm_pool: Any) -> None:
-    error = warm_pool.submit(jobs.fail_because).exception(WAIT)
+def test_cause_context_and_notes(shared_pool: Any) -> None:
+    error = shared_pool.submit(jobs.fail_because).exception(WAIT)
     assert (type(error), error.args, error.__notes__) == (LookupError, ("the effect",), ["a note"])
     assert (type(error.__cause__), error.__cause__.args) == (ValueError, ("the cause",))
-    error = warm_pool.submit(fail_while_failing).exception(WAIT)
+    error = shared_pool.submit(fail_while_failing).exception(WAIT)
     assert type(error) is KeyError
     assert type(error.__context__) is deeds.TwoWords
-    error = warm_pool.submit(fail_from_none).exception(WAIT)
+    error = shared_pool.submit(fail_from_none).exception(WAIT)
     assert type(error) is KeyError
     assert error.__suppress_context__ or error.__context__ is None
     assert "TwoWords" not in printed(error)
@@ -120,17 +120,19 @@ def fail_from_none() -> None:
         raise KeyError("later") from None
 
 
-def test_a_group(warm_pool: Any) -> None:
-    error = warm_pool.submit(deeds.fail_with_a_group).exception(WAIT)
+def test_a_group(shared_pool: Any) -> None:
+    error = shared_pool.submit(deeds.fail_with_a_group).exception(WAIT)
     assert isinstance(error, ExceptionGroup)
     assert error.message == "several"
     assert "ValueError: one" in printed(error)
-    if not isinstance(error, RemoteError):
-        assert [type(each) for each in error.exceptions] == [ValueError, deeds.TwoWords]
+    assert [type(each) for each in error.exceptions] == [ValueError, deeds.TwoWords]
+    error = shared_pool.submit(deeds.fail_with_a_hopeless_group).exception(WAIT)
+    assert isinstance(error, ExceptionGroup)
+    assert [type(each) for each in error.exceptions] == [RemoteError, KeyError]
 
 
-def test_a_local_type(warm_pool: Any) -> None:
-    error = warm_pool.submit(deeds.fail_with_local_type).exception(WAIT)
+def test_a_local_type(shared_pool: Any) -> None:
+    error = shared_pool.submit(deeds.fail_with_local_type).exception(WAIT)
     assert "Local" in (error.type_name if isinstance(error, RemoteError) else type(error).__qualname__)
     assert "from here" in str(error)
 
@@ -166,15 +168,15 @@ def test_the_ledger_groups_by_the_line_in_the_worker(warm_pool: Any) -> None:
     assert "raise ValueError(message)" in group.traceback
 
 
-def test_a_huge_message_is_carried(warm_pool: Any) -> None:
-    error = warm_pool.submit(jobs.fail, "x" * 3_000_000).exception(WAIT)
+def test_a_huge_message_is_carried(shared_pool: Any) -> None:
+    error = shared_pool.submit(jobs.fail, "x" * 3_000_000).exception(WAIT)
     assert isinstance(error, ValueError)
     assert len(str(error)) == 3_000_000
 
 
-def test_an_error_that_holds_an_array(warm_pool: Any) -> None:
+def test_an_error_that_holds_an_array(shared_pool: Any) -> None:
     import numpy as np
 
-    error = warm_pool.submit(jobs.fail_with, LookupError(np.arange(100_000))).exception(WAIT)
+    error = shared_pool.submit(jobs.fail_with, LookupError(np.arange(100_000))).exception(WAIT)
     assert isinstance(error, LookupError)
     assert error.args[0].sum() == sum(range(100_000))

@@ -10,7 +10,7 @@ import pytest
 
 from tests.contract.stage import WAIT
 
-PROGRAM = '''
+PROGRAM = """
 import sys
 from multiprocessing import get_context
 from steadypool import ProcessPool, task
@@ -74,7 +74,7 @@ if __name__ == "__main__":
                 print(error.code, end=" ")
         with ProcessPool(1, get_context(method), initializer=set_up) as pool:
             print(pool.submit(triple, 2).result())
-'''
+"""
 LINE = "6 8 7 [0, 3, 6, 9] [1, 4, 7, 10] 2 True 6 True 9 True True 7"
 
 

@@ -22,21 +22,21 @@ BIG = 64 << 20
 
 
 @on_fork_too
-def test_lambdas_and_closures(warm_pool: Any) -> None:
+def test_lambdas_and_closures(shared_pool: Any) -> None:
     factor = 3
 
     def times(number: int) -> int:
         return number * factor
 
-    assert warm_pool.submit(lambda: 42).result(WAIT) == 42
-    assert warm_pool.submit(times, 2).result(WAIT) == 6
-    assert warm_pool.submit(lambda fn, *args: fn(*args), times, 3).result(WAIT) == 9
-    assert warm_pool.submit(lambda: times).result(WAIT)(4) == 12
-    assert list(warm_pool.map(lambda number: number * factor, range(5), chunksize=2)) == [0, 3, 6, 9, 12]
+    assert shared_pool.submit(lambda: 42).result(WAIT) == 42
+    assert shared_pool.submit(times, 2).result(WAIT) == 6
+    assert shared_pool.submit(lambda fn, *args: fn(*args), times, 3).result(WAIT) == 9
+    assert shared_pool.submit(lambda: times).result(WAIT)(4) == 12
+    assert list(shared_pool.map(lambda number: number * factor, range(5), chunksize=2)) == [0, 3, 6, 9, 12]
 
 
 @on_fork_too
-def test_local_classes(warm_pool: Any) -> None:
+def test_local_classes(shared_pool: Any) -> None:
     class Local:
         def __init__(self, number: int) -> None:
             self.number = number
@@ -44,24 +44,24 @@ def test_local_classes(warm_pool: Any) -> None:
         def plus(self, number: int) -> Local:
             return Local(self.number + number)
 
-    result = warm_pool.submit(Local(1).plus, 2).result(WAIT)
+    result = shared_pool.submit(Local(1).plus, 2).result(WAIT)
     assert type(result) is Local
     assert result.number == 3
 
 
 @on_fork_too
 @pytest.mark.parametrize("kind_of_bytes", [bytes, bytearray])
-def test_64_mb_of_bytes_both_ways(warm_pool: Any, kind_of_bytes: type[bytes] | type[bytearray]) -> None:
+def test_64_mb_of_bytes_both_ways(shared_pool: Any, kind_of_bytes: type[bytes] | type[bytearray]) -> None:
     sent = kind_of_bytes(os.urandom(1 << 20) * 64)
-    result = warm_pool.submit(jobs.same, sent).result(WAIT)
+    result = shared_pool.submit(jobs.same, sent).result(WAIT)
     assert type(result) is kind_of_bytes
     assert result == sent
 
 
 @on_fork_too
-def test_a_64_mb_array_both_ways(warm_pool: Any) -> None:
+def test_a_64_mb_array_both_ways(shared_pool: Any) -> None:
     sent = np.arange(BIG // 8, dtype=np.int64)
-    result = warm_pool.submit(jobs.same, sent).result(WAIT)
+    result = shared_pool.submit(jobs.same, sent).result(WAIT)
     assert np.array_equal(result, sent)
     result[0] = -1  # writable, as from anybody else
     assert sent[0] == 0
@@ -82,27 +82,38 @@ def test_a_64_mb_array_both_ways(warm_pool: Any) -> None:
         lambda: np.array([{"a": 1}, None, "x"] * 10, dtype=object),
         lambda: np.array([f"text {number}" for number in range(20_000)]),
     ],
-    ids=["contiguous", "transposed", "fortran", "strided", "backwards", "window", "empty", "scalar", "records"]
-    + ["objects", "text"],
+    ids=[
+        "plain",
+        "transposed",
+        "fortran",
+        "strided",
+        "backwards",
+        "window",
+        "empty",
+        "0-d",
+        "records",
+        "objects",
+        "text",
+    ],
 )
-def test_arrays_of_every_layout(warm_pool: Any, make: Callable[[], Any]) -> None:
+def test_arrays_of_every_layout(shared_pool: Any, make: Callable[[], Any]) -> None:
     sent = make()
-    result = warm_pool.submit(jobs.same, sent).result(WAIT)
+    result = shared_pool.submit(jobs.same, sent).result(WAIT)
     assert result.dtype == sent.dtype
     assert result.shape == sent.shape
     assert np.array_equal(result, sent)
 
 
-def test_a_read_only_array_stays_read_only(warm_pool: Any) -> None:
+def test_a_read_only_array_stays_read_only(shared_pool: Any) -> None:
     sent = np.arange(100_000)
     sent.flags.writeable = False
-    assert np.array_equal(warm_pool.submit(jobs.same, sent).result(WAIT), sent)
+    assert np.array_equal(shared_pool.submit(jobs.same, sent).result(WAIT), sent)
 
 
-def test_big_things_inside_others(warm_pool: Any) -> None:
+def test_big_things_inside_others(shared_pool: Any) -> None:
     array = np.arange(100_000)
     sent = {"bytes": b"x" * 200_000, "bytearray": bytearray(b"y" * 200_000), "arrays": [array, array], "text": "z" * 99}
-    (result,), keywords = warm_pool.submit(jobs.everything, sent, key=b"k" * 300_000).result(WAIT)
+    (result,), keywords = shared_pool.submit(jobs.everything, sent, key=b"k" * 300_000).result(WAIT)
     assert keywords == {"key": b"k" * 300_000}
     assert np.array_equal(result["arrays"][1], array)
     assert {name: result[name] for name in ("bytes", "bytearray", "text")} == {
@@ -111,20 +122,20 @@ def test_big_things_inside_others(warm_pool: Any) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 16_383, 16_384, 16_385, 49_000, 49_152, 49_153, 65_536, 98_304, 200_000])
-def test_sizes_around_every_limit(warm_pool: Any, size: int) -> None:
+def test_sizes_around_every_limit(shared_pool: Any, size: int) -> None:
     for value in (b"x" * size, bytearray(size), "x" * size, [1] * (size // 100)):
-        assert warm_pool.submit(jobs.same, value).result(WAIT) == value
-        assert warm_pool.submit(jobs.same, value=[value]).result(WAIT) == [value]
+        assert shared_pool.submit(jobs.same, value).result(WAIT) == value
+        assert shared_pool.submit(jobs.same, value=[value]).result(WAIT) == [value]
 
 
-def test_a_big_function(warm_pool: Any) -> None:
+def test_a_big_function(shared_pool: Any) -> None:
     table = os.urandom(300_000)
-    assert warm_pool.submit(lambda: len(table)).result(WAIT) == 300_000
+    assert shared_pool.submit(lambda: len(table)).result(WAIT) == 300_000
 
 
-def test_many_big_jobs_at_once(warm_pool: Any) -> None:
+def test_many_big_jobs_at_once(shared_pool: Any) -> None:
     """More than sockets hold; each result is its own."""
-    futures = [warm_pool.submit(jobs.same, bytes([number]) * 100_000) for number in range(200)]
+    futures = [shared_pool.submit(jobs.same, bytes([number]) * 100_000) for number in range(200)]
     for number, future in enumerate(futures):
         assert future.result(WAIT) == bytes([number]) * 100_000
 
@@ -176,9 +187,9 @@ def test_a_big_argument_is_carried_again_for_a_retry(make_pool: MakePool, stage:
     assert [future.result(WAIT)[:2] for future in behind] == [bytes([number]) * 2 for number in range(3)]
 
 
-def test_what_a_job_sees_is_a_copy(warm_pool: Any) -> None:
+def test_what_a_job_sees_is_a_copy(shared_pool: Any) -> None:
     sent = bytearray(100_000)
-    assert warm_pool.submit(scribble, sent).result(WAIT) == b"!"
+    assert shared_pool.submit(scribble, sent).result(WAIT) == b"!"
     assert sent == bytearray(100_000)
 
 

@@ -58,11 +58,10 @@ def unpack_error(packed: bytes) -> BaseException:
     errors = [_rebuild_somehow(row, text) for row in chain]
     for (error, row), cause in zip(zip(errors, chain, strict=True), errors[1:], strict=False):
         if row["caused"]:
-            error.__cause__ = cause
+            _set(error, "__cause__", cause)
         else:
-            error.__context__ = cause
-    last = errors[-1]
-    last.__cause__ = RemoteTraceback(text, where)
+            _set(error, "__context__", cause)
+    _set(errors[-1], "__cause__", RemoteTraceback(text, where))
     return errors[0]
 
 
@@ -137,7 +136,14 @@ def _description(error: BaseException) -> Packed:
 
 
 def _notes(error: BaseException) -> list[str]:
-    return [str(note) for note in getattr(error, "__notes__", ())]
+    # Not getattr, and nothing taken for granted: the exception is the user's, and this must not fail.
+    notes = error.__dict__.get("__notes__")
+    return [note for note in notes if type(note) is str] if type(notes) is list else []
+
+
+def _set(error: BaseException, name: str, value: object) -> None:
+    """Past the exception's own ``__setattr__``, which may refuse."""
+    BaseException.__setattr__(error, name, value)
 
 
 def _rebuild_somehow(row: Packed, text: str) -> BaseException:
@@ -150,7 +156,7 @@ def _rebuild_somehow(row: Packed, text: str) -> BaseException:
         error = RemoteError(f"{name}: {message}", type_name=name, text=message, traceback=text)
         for note in row["notes"]:
             error.add_note(note)
-    error.__suppress_context__ = row.get("suppressed", False)
+    _set(error, "__suppress_context__", row.get("suppressed", False))
     return error
 
 
@@ -164,7 +170,7 @@ def _rebuild(row: Packed) -> BaseException:
         else:
             args = pickle.loads(row["args"])
             error = cls.__new__(cls, *args)
-            error.args = args
+            _set(error, "args", args)
         for name, value in row["attributes"].items():
             error.__dict__[name] = pickle.loads(value)
     if not isinstance(error, BaseException):

@@ -186,7 +186,7 @@ class Worker:
             self._out.send(NOT_FOUND, frame.serial, 0.0)
         except BaseException as error:
             trace = error.__traceback__
-            error.__traceback__ = trace.tb_next if trace is not None else None
+            BaseException.with_traceback(error, trace.tb_next if trace is not None else None)
             self._out.send(ERROR, frame.serial, monotonic() - began, pack_error(error))
         else:
             self._send_result(frame.serial, result, monotonic() - began)

@@ -103,6 +103,8 @@ class ProcessWorker:
         self.pid = process.pid
         self.pidfd = _pidfd(self.pid)
         self.started = True
+        if self.left:
+            self.kill()  # asked for while there was nothing to kill yet
 
     def death_watch(self) -> int:
         """A descriptor that is readable once the process is dead."""
@@ -221,7 +223,7 @@ class ProcessWorker:
 
     def stack(self, job: Job) -> tuple[str, str]:
         """Where the job is now. The process writes it itself, also while C code holds its GIL."""
-        if not self.ready or self.dead or not self.has_started(job):
+        if not self.ready or not self.started or self.dead or not self.has_started(job):
             return "", ""
         self.read_stacks(0.0)
         try:

@@ -1,0 +1,183 @@
+"""Nobody waits behind a long job while another worker is free; items of a chunk have their own outcomes."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from steadypool import Outcome, WorkerCrashed, task
+from steadypool.words import events
+from tests.contract import jobs
+from tests.contract.stage import WAIT, Stage
+from tests.contract.watch import Watch
+from tests.processes import deeds
+from tests.processes.methods import on_fork_too
+from tests.processes.warming import warm
+
+MakePool = Callable[..., Any]
+
+
+@on_fork_too
+@pytest.mark.parametrize("used_to", ["nothing", "short jobs", "jobs of no length"])
+def test_a_long_job_holds_nobody_up(make_pool: MakePool, stage: Stage, used_to: str) -> None:
+    """One long job among two hundred of a millisecond: they all end while it runs."""
+    pool = warm(make_pool(2))
+    if used_to != "nothing":
+        seconds = 0.001 if used_to == "short jobs" else 0.0
+        assert len([future.result(WAIT) for future in [pool.submit(jobs.sleep, seconds) for _ in range(100)]]) == 100
+    short = [pool.submit(jobs.sleep, 0.001) for _ in range(100)]
+    long = pool.submit(jobs.act, stage.address)
+    short += [pool.submit(jobs.sleep, 0.001) for _ in range(100)]
+    actor = stage.enter()
+    assert [future.result(WAIT) for future in short] == [0.001] * 200
+    assert not long.done()
+    assert {future.attempts for future in short} == {1}
+    actor.tell("return")
+    assert long.result(WAIT) == "actor"
+
+
+def test_what_lies_behind_a_long_job_is_fetched_when_a_worker_gets_free(make_pool: MakePool, stage: Stage) -> None:
+    """Both workers are busy when it is sent, and the other one gets free first."""
+    pool = warm(make_pool(2))
+    [(one, first), (other, second)] = stage.occupy(pool, 2)
+    behind = [pool.submit(jobs.same, number) for number in range(20)]
+    second.tell("return")
+    assert other.result(WAIT) == "busy-1"
+    assert [future.result(WAIT) for future in behind] == list(range(20))
+    assert not one.done()
+    first.tell("return")
+    assert one.result(WAIT) == "busy-0"
+
+
+def test_a_job_behind_another_can_be_cancelled(make_pool: MakePool, stage: Stage, tmp_path: Path) -> None:
+    pool = make_pool(1)
+    [(first, actor)] = stage.occupy(pool)
+    log = str(tmp_path / "log")
+    behind = [pool.submit(jobs.note, log, str(number)) for number in range(6)]
+    assert [future.cancel() for future in behind[::2]] == [True] * 3
+    assert {future.outcome for future in behind[::2]} == {Outcome.CANCELLED}
+    actor.tell("return")
+    assert [future.result(WAIT) for future in behind[1::2]] == list("135")
+    assert first.result(WAIT) == "busy-0"
+    assert jobs.lines(log) == list("135")
+
+
+# -- chunks
+
+
+def outcomes(watch: Watch, count: int) -> Counter[Outcome]:
+    """How that many jobs have ended, once they have."""
+    return Counter(event.outcome for event in watch.wait_for(events.JobEnded, count))
+
+
+@on_fork_too
+def test_a_bad_item_fails_alone(make_pool: MakePool) -> None:
+    pool = make_pool(2)
+    watch = Watch(pool)
+    results = pool.map(fail_at_9, range(30), chunksize=10)
+    assert outcomes(watch, 30) == {Outcome.SUCCEEDED: 29, Outcome.FAILED: 1}
+    assert [next(results) for _ in range(9)] == list(range(9))
+    with pytest.raises(ValueError, match="nine"):
+        next(results)
+
+
+def fail_at_9(number: int) -> int:
+    """Raise for one item."""
+    if number == 9:
+        raise ValueError("nine")
+    return number
+
+
+@pytest.mark.parametrize("chunksize", [1, 3, 10, 1000])
+def test_chunks_of_every_size(make_pool: MakePool, chunksize: int) -> None:
+    pool = make_pool(2)
+    doubled = [2 * number for number in range(300)]
+    assert list(pool.map(jobs.add, range(300), range(300), chunksize=chunksize)) == doubled
+    assert sorted(pool.map_unordered(jobs.double, range(300), chunksize=chunksize)) == doubled
+    assert pool.stats().accepted == 600
+
+
+def test_big_items_in_chunks(make_pool: MakePool) -> None:
+    pool = make_pool(2)
+    items = [bytes([number]) * 50_000 for number in range(20)]
+    assert list(pool.map(jobs.same, items, chunksize=5)) == items
+    assert list(pool.map(bytes, [200_000] * 10, chunksize=5)) == [bytes(200_000)] * 10
+
+
+def test_an_item_that_cannot_be_pickled_fails_alone(make_pool: MakePool) -> None:
+    pool = make_pool(2)
+    watch = Watch(pool)
+    items = [*range(5), deeds.make_lock(), *range(5)]
+    results = pool.map(jobs.same, items, chunksize=4)
+    assert outcomes(watch, 11) == {Outcome.SUCCEEDED: 10, Outcome.FAILED: 1}
+    results.close()
+
+
+@on_fork_too
+def test_an_item_that_kills_its_worker(make_pool: MakePool, tmp_path: Path) -> None:
+    """It is crashed, with those before it whose results had not left; the others run, each once."""
+    pool = make_pool(2)
+    watch = Watch(pool)
+    log = str(tmp_path / "log")
+    results = pool.map(deeds.note_and_die_at, [log] * 40, range(40), [15] * 40, chunksize=10)
+    ended = outcomes(watch, 40)
+    assert set(ended) <= {Outcome.SUCCEEDED, Outcome.CRASHED}
+    assert 1 <= ended[Outcome.CRASHED] <= 6, "of the items 10 to 15"
+    assert sorted(int(line) for line in jobs.lines(log)) == list(range(40)), "each once, crashed or not"
+    assert all(isinstance(event.error, WorkerCrashed) for event in watch.of(events.JobCrashed))
+    results.close()
+
+
+def test_an_item_that_is_killed_for_its_time_limit(make_pool: MakePool, tmp_path: Path) -> None:
+    """C code that holds the GIL keeps the results before it from leaving: nobody is run twice for it."""
+    pool = warm(make_pool(2, cancel_grace=0.1))
+    watch = Watch(pool)
+    log = str(tmp_path / "log")
+    hang = task(deeds.note_and_hang_at, timeout=0.3)
+    results = pool.map(hang, [log] * 40, range(40), [15] * 40, chunksize=10)
+    ended = outcomes(watch, 40)
+    assert ended[Outcome.TIMED_OUT] == 1
+    assert set(ended) <= {Outcome.SUCCEEDED, Outcome.TIMED_OUT, Outcome.CRASHED}
+    assert ended[Outcome.CRASHED] <= 5
+    assert sorted(int(line) for line in jobs.lines(log)) == list(range(40)), "each once"
+    results.close()
+
+
+@on_fork_too
+def test_results_leave_while_a_long_item_runs(make_pool: MakePool, stage: Stage) -> None:
+    pool = make_pool(1)
+    results = pool.map_unordered(deeds.same_or_act, [1, 2, stage.address, 4], chunksize=4)
+    assert [next(results), next(results)] == [1, 2]
+    actor = stage.enter()
+    actor.tell("return")
+    assert [next(results), next(results)] == ["actor", 4]
+
+
+def test_results_leave_though_the_worker_is_killed_later(make_pool: MakePool, stage: Stage) -> None:
+    pool = make_pool(1)
+    results = pool.map_unordered(deeds.same_or_act, [1, 2, stage.address, 4], chunksize=4)
+    assert [next(results), next(results)] == [1, 2]
+    stage.enter()
+    [pid] = pool.worker_pids()
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(WorkerCrashed):
+        next(results)
+    stats = pool.drain(WAIT).stats
+    assert (stats.crashed, stats.succeeded + stats.cancelled) == (1, 3)
+
+
+def test_a_long_chunk_is_no_hostage_of_another(make_pool: MakePool, stage: Stage) -> None:
+    """A chunk that lies unread behind a long item is fetched by a worker that is free."""
+    pool = warm(make_pool(2))
+    items = [stage.address, *range(60)]
+    results = pool.map_unordered(deeds.same_or_act, items, chunksize=5)
+    actor = stage.enter()
+    assert sorted(next(results) for _ in range(56)) == list(range(4, 60))
+    actor.tell("return")
+    assert sorted(map(str, results)) == ["0", "1", "2", "3", "actor"]
