@@ -30,7 +30,7 @@ from steadypool.cli.survey import (
 from steadypool.cli.tally import Tally
 from steadypool.words.events import Event, JobCrashed, JobTimedOut, WorkerLeftBehind
 
-DEFAULT_KIND = "process" if "process" in KINDS else "thread"
+PLAIN_KINDS = [kind.name for kind in KINDS.values() if not kind.takes_coroutines]
 HANG_SECONDS = 2.0
 QUEUE_SIZE = 100
 DRAIN_SECONDS = 60.0
@@ -73,8 +73,8 @@ TROUBLES = (
 @click.command("demo")
 @click.option(
     "--kind",
-    type=click.Choice(list(KINDS)),
-    default=list(KINDS)[-1],
+    type=click.Choice(PLAIN_KINDS),
+    default=PLAIN_KINDS[-1],
     show_default=True,
     help="What runs the jobs.",
 )

@@ -58,7 +58,7 @@ class JobLimits:
 
 def line_task(spec: str, function: Callable[..., Any], json_lines: bool, limits: JobLimits) -> Task[[str], str]:
     """The task to submit for each line. Limits on the command line win over the function's own."""
-    job = AsyncLineJob if is_coroutine_function(function) else LineJob
+    job: Any = AsyncLineJob if is_coroutine_function(function) else LineJob
     made: Task[[str], str] = task(job(function, json_lines), name=spec)
     own = function.task_options if isinstance(function, Task) else made.task_options
     retry = own.retry if limits.attempts is None else Retry(limits.attempts)

@@ -10,10 +10,11 @@ import asyncio
 import concurrent.futures
 import threading
 from collections.abc import Callable, Coroutine
+from concurrent.futures._base import PENDING, RUNNING
 from time import monotonic
 from typing import Any, TypeVar
 
-from steadypool import AsyncPool, DrainReport, JobCancelled, Outcome, PoolClosed, PoolStats
+from steadypool import AsyncPool, DrainReport, JobCancelled, Outcome, PoolClosed, PoolState, PoolStats
 from steadypool.machinery.stacks import thread_stack
 
 R = TypeVar("R")
@@ -22,10 +23,26 @@ PATIENCE = 1.0
 
 
 class LoopFuture(concurrent.futures.Future[Any]):
-    """The future of one job, in the caller's world."""
+    """The future of one job, in the caller's world. Settled once, by the loop or by who has given the loop up."""
 
     outcome: Outcome | None = None
     attempts = 0
+
+    def settle(self, outcome: Outcome, attempts: int, error: BaseException | None, result: Any = None) -> None:
+        """Record the end, if nobody has."""
+        if not self._is_first():
+            return
+        self.outcome, self.attempts = outcome, attempts
+        if error is None:
+            self.set_result(result)
+        else:
+            self.set_exception(error)
+
+    def _is_first(self) -> bool:
+        """Whether the caller is the first to settle it."""
+        with self._condition:
+            first, self._state = self._state == PENDING, RUNNING if self._state == PENDING else self._state
+            return first
 
 
 class LoopPool:
@@ -35,6 +52,7 @@ class LoopPool:
         self._pool = AsyncPool(**options) if max_workers is None else AsyncPool(max_workers, **options)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, name="steadypool-loop", daemon=True)
+        self._under_way: set[LoopFuture] = set()
         self._thread.start()
         self._wait(self._open(), None)
 
@@ -44,6 +62,8 @@ class LoopPool:
             raise self._pool._core.refusal()
         self._pool._core.resolve(fn)
         future = LoopFuture()
+        self._under_way.add(future)
+        future.add_done_callback(self._under_way.discard)
         self._loop.call_soon_threadsafe(self._start, future, fn, args)
         return future
 
@@ -54,13 +74,17 @@ class LoopPool:
             ended.result()
 
     def request_drain(self, timeout: float | None) -> None:
-        """As `ThreadPool.request_drain`."""
+        """As `ThreadPool.request_drain`; what is under way ends by then, though the loop may be held by a job."""
         self._pool.request_drain(timeout)
+        if timeout is not None:
+            watch = threading.Timer(self._limit(timeout), self._give_up_the_loop)
+            watch.daemon = True
+            watch.start()
 
     def drain(self, timeout: float | None = None) -> DrainReport:
         """As `ThreadPool.drain`; it also ends when a job holds the loop and never lets go."""
         began = monotonic()
-        limit = None if timeout is None else timeout + self._pool._core.settings.cancel_grace + PATIENCE
+        limit = None if timeout is None else self._limit(timeout)
         try:
             report = self._wait(self._pool.drain(timeout), limit)
         except concurrent.futures.TimeoutError:
@@ -94,17 +118,26 @@ class LoopPool:
         try:
             job = await self._pool.submit(fn, *args)
         except PoolClosed as error:
-            future.outcome = Outcome.RETURNED
-            future.set_exception(JobCancelled(f"the pool closed: {error}", cause="shutdown"))
+            future.settle(Outcome.RETURNED, 0, JobCancelled(f"the pool closed: {error}", cause="shutdown"))
             return
         await asyncio.wait((job,))
-        future.outcome, future.attempts = job.outcome, job.attempts
+        assert job.outcome is not None
         try:
             result = job.result()
         except BaseException as error:
-            future.set_exception(error)
+            future.settle(job.outcome, job.attempts, error)
         else:
-            future.set_result(result)
+            future.settle(job.outcome, job.attempts, None, result)
+
+    def _limit(self, timeout: float) -> float:
+        return timeout + self._pool._core.settings.cancel_grace + PATIENCE
+
+    def _give_up_the_loop(self) -> None:
+        """The drain's time has passed. If the pool is not closed, a job holds the loop: settle what is under way."""
+        if self._pool.state is not PoolState.CLOSED:
+            for future in tuple(self._under_way):
+                error = JobCancelled("the event loop is blocked by a job that does not await", cause="shutdown")
+                future.settle(Outcome.INTERRUPTED, 1, error)
 
     def _without_the_loop(self, elapsed: float) -> DrainReport:
         """What can be said when a job blocks the loop."""

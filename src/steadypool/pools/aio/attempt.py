@@ -54,29 +54,26 @@ class Attempt:
         self.core = core
         self.job: AsyncJobFuture[Any] | None = job
 
-    async def run(self, began: float | None) -> None:
+    async def run(self, fresh: bool | None) -> None:
         """Run the attempt, and settle the job if it is still there afterwards. Never raises.
 
-        *began* is the moment for an eager task, whose first step this is; ``None`` for one that waits for its turn.
+        *fresh* is true for a job that is started as it is submitted, false for one that has waited. ``None``: the task
+        is not eager.
         """
         core, job = self.core, self.job
         assert job is not None
+        has_begun = fresh is not None
         try:
-            seconds = job._options.timeout
-            if began is not None:
-                if seconds is not None:
-                    job._attempt_ends = began + seconds
-            else:
+            if fresh is None:
                 # `AsyncCore.start` has brought the coroutine to this line, so that it cannot be cancelled unseen: a
                 # task that is cancelled before its first step never runs a line of its coroutine.
                 await TURN
-                began = monotonic()
-                if seconds is not None:
-                    job._attempt_ends = began + seconds
-                    core.watch(self, job, seconds)
-            job._began = began
+                has_begun = True
+                job._began = monotonic()
+                if job._options.timeout is not None:
+                    core.watch(self, job, job._options.timeout)
             running_task.set(self)
-            if (core.sinks or core.attention or job._told or job._total_ends) and not self._may_start(job):
+            if (core.sinks or not fresh) and not self._may_start(job):
                 return
             job.attempts += 1
             if job._kwargs:
@@ -87,7 +84,7 @@ class Attempt:
             # The first entry is this frame: without it the traceback is the user's own, and free of our locals.
             trace = error.__traceback__
             error = error.with_traceback(trace.tb_next if trace is not None else None)
-            core.attempt_failed(self, job, error, began is not None)
+            core.attempt_failed(self, job, error, has_begun)
             del core, job  # or the error's traceback, which reaches this frame, would keep them
             return
         if core.running.pop(job, None) is None:
@@ -103,7 +100,7 @@ class Attempt:
         if job._alarm is not None:
             core._drop_alarm(job)  # type: ignore[arg-type]
         # The lines of AsyncJobFuture._settle, written out: this is the hot path.
-        job._fn = job._args = job._kwargs = job._context = job._worker = None
+        job._fn = job._args = job._kwargs = job._context = None
         job.outcome = Outcome.SUCCEEDED
         _set_result(job, result)
         if job._waiters is not None:

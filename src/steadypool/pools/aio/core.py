@@ -13,8 +13,8 @@ nobody else ever has it.)
 * **submit** starts the job at once if there is room for it. On Python 3.12 and later the task is *eager*: its first
   step runs inside ``submit``, and a job that never waits has ended before ``submit`` returns, without ever going
   through the loop. Two bounds keep that harmless. ``nested``: jobs that submit jobs start them eagerly only so deep,
-  and beyond that on the loop's next round, so that the stack cannot grow. ``turn``: after so many jobs, or so much
-  time, the submitter has to let the loop go round first, so that nothing else starves.
+  and beyond that on the loop's next round, so that the stack cannot grow. ``turn_ends``: when they have taken a
+  millisecond together, the submitter has to let the loop go round first, so that nothing else starves.
 * **The end of an attempt** settles the job, and starts the next one that waits (``fill``).
 * **The control plane** is ``step``, called by the loop when something was asked for (``bell``) or is due
   (``alarm``: one timer for the whole pool, moved only when something is due earlier than it rings). Time limits of
@@ -30,60 +30,46 @@ import os
 import sys
 from asyncio.events import _get_running_loop
 from collections.abc import Callable
-from contextvars import Context
+from contextvars import Context, copy_context
 from time import monotonic
 from typing import Any
 
 from steadypool.machinery.context import running_task
-from steadypool.machinery.coroutine_stacks import task_stack
 from steadypool.machinery.deadlines import Deadlines
 from steadypool.pools.aio import lending
 from steadypool.pools.aio.alarm import Alarm, Closed, LoopBell
 from steadypool.pools.aio.attempt import Attempt
+from steadypool.pools.aio.attempts import AttemptsCore, Job
 from steadypool.pools.aio.functions import check_coroutine_function
 from steadypool.pools.aio.future import AsyncJobFuture
 from steadypool.pools.aio.keeper import keep
-from steadypool.pools.core import Core, Settings, cancelled_error, job_facts
+from steadypool.pools.core import Settings, cancelled_error
 from steadypool.pools.functions import options_within
 from steadypool.pools.supervisor import do_due, take_requests, walk_ladder
-from steadypool.rules.capacity import capacity, workers_allowed
 from steadypool.rules.draining import earlier, wakes_at
 from steadypool.seams.telling import events
 from steadypool.words.options import Task, TaskOptions
-from steadypool.words.reports import StuckJob
 from steadypool.words.states import Outcome, PoolState
 
 _Task: Any = asyncio.Task  # ``eager_start`` is not known to Python 3.11
 EAGER = sys.version_info >= (3, 12)
 MAX_NESTED = 8
 """So many eager starts may stand on the stack at a time."""
-TURN_JOBS = 100
-"""So many jobs start eagerly before the loop must go round."""
-TURN_SECONDS = 0.005
+TURN_SECONDS = 0.001
 """So long may jobs that start eagerly take together before the loop must go round."""
+NEVER = float("inf")
 
-Job = Any  # the common core is written for `JobFuture`; what it uses of one, `AsyncJobFuture` has as well
 
-
-class AsyncCore(Core):
+class AsyncCore(AttemptsCore):
     """Books, control plane and workers of one `AsyncPool`."""
 
-    loop: asyncio.AbstractEventLoop
+    loop: asyncio.AbstractEventLoop = None  # type: ignore[assignment] # until `check_loop` was called
 
     def __init__(self, settings: Settings, max_workers: int) -> None:
         super().__init__(settings, max_workers)
         self.is_bound = False
-        self.running: dict[AsyncJobFuture[Any], Attempt] = {}
-        self.lingering: dict[Attempt, AsyncJobFuture[Any]] = {}
-        self.stuck: dict[Attempt, AsyncJobFuture[Any]] = {}
-        self.succeeded = 0
-        self.lent = 0
-        self.callers = 0
-        """Attempts that run beyond the bound because the queue was full, while their submitters wait for them."""
-        self.limit = max_workers
         self.nested = 0
-        self.turn = 0
-        self.turn_began = 0.0
+        self.turn_ends = NEVER
         self.filling = False
         self.deadlines = Deadlines(self.agenda, self.attempt_time_is_up)
         self.bell: LoopBell = LoopBell(self.step)  # type: ignore[assignment]
@@ -202,14 +188,8 @@ class AsyncCore(Core):
         return fn, self.options if carried is None else carried.over(self.options)
 
     def must_turn(self) -> bool:
-        """Whether enough has been started eagerly that the loop is to go round first."""
-        if self.turn == 0:
-            return False
-        return self.turn >= TURN_JOBS or monotonic() - self.turn_began > TURN_SECONDS
-
-    def has_vacancy(self) -> bool:
-        """Whether one more job can run now."""
-        return len(self.running) + len(self.lingering) < self.limit
+        """Whether what has been started eagerly has taken so long that the loop is to go round first."""
+        return self.turn_ends is not NEVER and monotonic() > self.turn_ends
 
     def fill(self) -> None:
         """Start waiting jobs while there is room."""
@@ -219,7 +199,7 @@ class AsyncCore(Core):
         try:
             queue, running, lingering = self.queue, self.running, self.lingering
             while queue.items or queue.heap:
-                if len(running) + len(lingering) >= self.limit or (self.turn and self.must_turn()):
+                if len(running) + len(lingering) >= self.limit or self.must_turn():
                     return
                 job: Job = queue.take()
                 if job is not None:
@@ -227,28 +207,50 @@ class AsyncCore(Core):
         finally:
             self.filling = False
 
-    def start(self, job: AsyncJobFuture[Any], now: float, *, in_caller: bool = False) -> None:
-        """Start an attempt of a job that the caller has taken out of its place."""
+    def take_on(
+        self, options: TaskOptions, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> AsyncJobFuture[Any] | None:
+        """Make a job, and start it or put it into the queue; ``None`` if something else is to be seen to first."""
+        now = monotonic()
+        if now > self.turn_ends or self.refusal is not None or self.loop is not _get_running_loop():
+            return None
+        queue = self.queue
+        is_busy = queue.items or queue.heap or len(self.running) + len(self.lingering) >= self.limit
+        if is_busy and (queue.blocked or not queue.take_room()):
+            return None
+        job: Job = AsyncJobFuture(self, options, fn, args, kwargs, copy_context(), now, next(self.tickets))
+        if self.sinks or options.total_timeout is not None:
+            self.announce_new(job)
+        if not is_busy:
+            self.start(job, now, fresh=True)
+        elif options.priority:
+            queue.put_ranked(job, has_room=True)
+        else:
+            queue.items.append(job)
+        return job  # type: ignore[no-any-return]
+
+    def start(self, job: AsyncJobFuture[Any], now: float, *, fresh: bool = False, in_caller: bool = False) -> None:
+        """Start an attempt of a job that the caller has taken out of its place, or has just made (*fresh*)."""
         options = job._options
         if options.retry is not None:
             # Each attempt sees the submitter's context, not what the one before made of it.
             if job._pristine_context is None:
                 job._pristine_context = job._context
             job._context = job._pristine_context.copy()
-        attempt = job._worker = Attempt(self, job)
+        self.running[job] = attempt = Attempt(self, job)
         if in_caller:
             attempt.in_caller, attempt.is_simple = True, False
-        self.running[job] = attempt
         if not EAGER or self.nested >= MAX_NESTED or self.custom_tasks:
             self._start_later(attempt, job)
             return
-        if self.turn == 0:
-            self.turn_began = now
+        if not fresh:
+            job._began = now
+        if self.turn_ends is NEVER:
+            self.turn_ends = now + TURN_SECONDS
             self.loop.call_soon(self._new_turn, context=self.context)
-        self.turn += 1
         self.nested += 1
         try:
-            task = _Task(attempt.run(now), loop=self.loop, name=self.name, context=job._context, eager_start=True)
+            task = _Task(attempt.run(fresh), loop=self.loop, name=self.name, context=job._context, eager_start=True)
         finally:
             self.nested -= 1
         if attempt.job is not None:
@@ -271,14 +273,14 @@ class AsyncCore(Core):
             attempt.task = _Task(coroutine, loop=self.loop, name=self.name, context=job._context)
 
     def _new_turn(self) -> None:
-        self.turn = 0
+        self.turn_ends = NEVER
         if self.queue.items or self.queue.heap:
             self.fill()
 
     def watch(self, attempt: Attempt, job: AsyncJobFuture[Any], seconds: float) -> None:
         """Have the attempt ended when its time is up."""
         attempt.limit, attempt.is_simple = seconds, False
-        ends: float = job._attempt_ends  # type: ignore[assignment]
+        ends = job._began + seconds
         self.deadlines.add(job, seconds, ends)
         if ends < self.next_wake:
             self.next_wake = ends
@@ -311,7 +313,7 @@ class AsyncCore(Core):
             self.deadlines.remove(attempt.job, attempt.limit)
         if attempt.waits:
             lending.take_back(self, attempt)
-        self._leave_caller(attempt)
+        self.leave_caller(attempt)
         if attempt.context is not None:
             attempt.context.end()
             attempt.context = None
@@ -321,12 +323,6 @@ class AsyncCore(Core):
             self.bell.ring()
         if self.queue.items or self.queue.heap:
             self.fill()
-
-    def _leave_caller(self, attempt: Attempt) -> None:
-        if attempt.in_caller:
-            attempt.in_caller = False
-            self.callers -= 1
-            self.recount()
 
     def came_back(self, attempt: Attempt) -> None:
         """An attempt has ended whose job was settled before."""
@@ -338,7 +334,7 @@ class AsyncCore(Core):
         self.attempt_ended(attempt)
         if was_stuck and self.sinks:
             self.emit(events.WorkerEnded(self.name, monotonic(), name, "its job ended at last"))
-            self._say_capacity()
+            self.say_capacity()
 
     def _take_running(self, job: AsyncJobFuture[Any]) -> bool:
         return self.running.pop(job, None) is not None
@@ -351,100 +347,7 @@ class AsyncCore(Core):
     def _call_back(self, job: Job) -> None:
         """Nothing to do: asyncio's futures call back by themselves."""
 
-    # -- what the common core asks (see `Driver`)
-
-    def supervise(self) -> None:
-        """The loop does it."""
-
-    def wake_worker(self) -> None:
-        """A job was put into the queue."""
-        self.fill()
-
-    def wake_all_workers(self) -> None:
-        """The pool has closed: nobody is idle here."""
-
-    def holds(self, job: Job) -> bool:
-        """Whether an attempt of the job runs."""
-        return job in self.running
-
-    def take_from_worker(self, job: Job) -> bool:
-        """The job is to be settled while its attempt still runs."""
-        attempt = self.running.pop(job, None)
-        if attempt is None:
-            return False
-        attempt.name = job._task_name
-        self.lingering[attempt] = job
-        return True
-
-    def stop_attempt(self, job: Job, cause: str) -> None:
-        """Cancel the attempt's task."""
-        job._tell(cause)
-        attempt = self.running.get(job)
-        if attempt is not None and attempt.task is not None:
-            attempt.task.cancel()
-
-    def still_runs(self, worker: Any, job: Job) -> bool:
-        """Whether the attempt has not ended yet."""
-        return worker in self.lingering or self.running.get(job) is worker
-
-    def give_up_on(self, worker: Attempt, job: Job) -> None:
-        """The grace is over: give the room to another."""
-        if self.lingering.pop(worker, None) is None:
-            return
-        self.stuck[worker] = job
-        self._leave_caller(worker)
-        self.recount()
-        if self.sinks:
-            stack, _ = self.stack_of(worker, job)
-            self.emit(events.JobStuck(self.name, monotonic(), *job_facts(job), stack))
-            self.emit(events.WorkerLeftBehind(self.name, monotonic(), worker.worker_name))
-            self._say_capacity()
-        self.fill()
-
-    def stack_of(self, worker: Attempt, job: Job) -> tuple[str, str]:
-        """The chain of awaits that the attempt is in."""
-        stack, where = task_stack(worker.task, _ATTEMPT_FILE)
-        return stack or f"  in {worker.name or job._task_name}, which has no Python frame of its own\n", where
-
-    def held_jobs(self) -> list[Job]:
-        """The jobs that run."""
-        return list(self.running)
-
-    def succeeded_in_workers(self) -> int:
-        """Successes are counted where they happen."""
-        return self.succeeded
-
-    def in_grace(self) -> bool:
-        """Whether an attempt goes on whose job is settled, and has not been given up."""
-        return bool(self.lingering)
-
-    def all_idle(self) -> bool:
-        """Whether nothing runs."""
-        return not self.running
-
-    def worker_facts(self) -> dict[str, Any]:
-        """What `PoolStats` says of the workers."""
-        attempts = (*self.running.values(), *self.lingering)
-        return {
-            "stuck": len(self.stuck),
-            "workers": len(attempts),
-            "capacity": capacity(self.max_workers, len(self.stuck)),
-            "worker_rows": tuple(attempt.row() for attempt in attempts),
-        }
-
-    def stuck_rows(self) -> tuple[StuckJob, ...]:
-        """Every job that is settled and still runs."""
-        now = monotonic()
-        return tuple(
-            StuckJob(job.job_id, attempt.name or "?", now - job._began, self.stack_of(attempt, job)[0], job._told or "")
-            for attempt, job in {**self.stuck, **self.lingering}.items()
-        )
-
     # -- room
-
-    def recount(self) -> None:
-        """Something changed that the number of running jobs depends on."""
-        self.limit = workers_allowed(self.max_workers, len(self.stuck), self.lent) + self.callers
 
     def resize(self, max_workers: int) -> None:
         """See `AsyncPool.resize`."""
@@ -453,13 +356,9 @@ class AsyncCore(Core):
         self.max_workers = max_workers
         self.recount()
         if self.sinks:
-            self._say_capacity()
+            self.say_capacity()
         if self.is_bound:
             self.fill()
-
-    def _say_capacity(self) -> None:
-        now_possible = capacity(self.max_workers, len(self.stuck))
-        self.emit(events.CapacityChanged(self.name, monotonic(), now_possible, self.max_workers))
 
     # -- jobs that wait for their own pool
 
@@ -495,6 +394,3 @@ class AsyncCore(Core):
     def has_workers(self) -> bool:
         """Whether there is a loop that would notice if the pool ended."""
         return self.is_bound and not self.loop.is_closed() and self.pid == os.getpid()
-
-
-_ATTEMPT_FILE = Attempt.run.__code__.co_filename

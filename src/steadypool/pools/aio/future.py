@@ -62,7 +62,6 @@ class AsyncJobFuture(Future[T]):
     # class: most jobs never need a ``__dict__``, which costs as much as the future itself.
     __slots__ = (
         "_args",
-        "_attempt_ends",
         "_began",
         "_context",
         "_fn",
@@ -71,7 +70,6 @@ class AsyncJobFuture(Future[T]):
         "_options",
         "_owner",
         "_submitted",
-        "_worker",
         "attempts",
         "outcome",
     )
@@ -91,6 +89,9 @@ class AsyncJobFuture(Future[T]):
     _announcement: Any = None
     _pristine_context: Any = None
     _progress: tuple[float, float | None] | None = None
+    # What follows from something else is not stored, and what the common core writes there has no effect.
+    _worker = property(lambda self: self._owner.attempt_of(self))
+    _attempt_ends = property(lambda self: _attempt_ends_of(self), lambda self, ends: None)
     # The common core writes the standard future's ``_state`` when it puts a job back; asyncio's future keeps its own.
     _state = property(lambda self: _state_of(self), lambda self, state: None)
 
@@ -114,9 +115,7 @@ class AsyncJobFuture(Future[T]):
         self._context: Any = context
         self._submitted = submitted
         self._number = number
-        self._worker: Any = None
-        self._began = 0.0
-        self._attempt_ends: float | None = None
+        self._began = submitted
         self.attempts = 0
         self.outcome: Outcome | None = None
 
@@ -297,6 +296,11 @@ class AsyncJobFuture(Future[T]):
         """Note why the running attempt is to stop. The first cause stays."""
         if self._told is None:
             self._told = cause
+
+
+def _attempt_ends_of(job: AsyncJobFuture[Any]) -> float | None:
+    seconds = job._options.timeout
+    return None if seconds is None or not job.running() else job._began + seconds
 
 
 def was_handed_back(error: BaseException | None) -> bool:

@@ -27,33 +27,34 @@ class AsyncWindow:
     """
 
     def __init__(self, pool: AsyncPool, fn: Callable[..., Any], rows: Any, size: int) -> None:
-        self._submit: Any = pool.submit if pool._core.settings.on_full == "block" else pool._submit_patiently
-        self._fn = fn
+        self.core = pool._core
+        self._pool: AsyncPool | None = pool
+        self._fn, self._options = self.core.resolve(fn)
         self._rows = rows
         self._is_async = hasattr(rows, "__anext__")
         self._size = size
-        self.core = pool._core
         self.failure: Exception | None = None
 
     async def fill(self, in_flight: Any, add: Callable[[AsyncJobFuture[Any]], object]) -> None:
         """Submit while there is input, and less in flight than the window is wide; *add* gets each new future."""
-        rows, fn = self._rows, self._fn
+        core, rows, fn, options = self.core, self._rows, self._fn, self._options
         try:
-            while rows is not None and len(in_flight) < self._size:
+            while self._pool is not None and len(in_flight) < self._size:
                 row = await anext(rows, None) if self._is_async else next(rows, None)
                 if row is None:
-                    self._rows = self._submit = None
+                    self._pool = None
                     return
-                add(await self._submit(fn, *row))
+                job = core.take_on(options, fn, row, {})
+                add(job if job is not None else await self._pool._submit_patiently(options, fn, row))
         except Exception as error:
-            self._rows = self._submit = None
+            self._pool = None
             self.failure = error
 
     async def close(self) -> None:
         """Close the input, if that is a generator of our own."""
-        rows, self._rows, self._submit = self._rows, None, None
-        if isinstance(rows, AsyncGenerator):
-            await rows.aclose()
+        self._pool = None
+        if isinstance(self._rows, AsyncGenerator):
+            await self._rows.aclose()
 
 
 def open_window(
@@ -62,7 +63,6 @@ def open_window(
     """Check the arguments and make the window."""
     check_count("chunksize", chunksize)
     core = pool._core
-    core.resolve(fn)
     if core.refusal is not None:
         raise core.refusal()
     size = core.queue.size if buffersize is None else check_count("buffersize", buffersize)

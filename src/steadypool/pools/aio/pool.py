@@ -7,7 +7,6 @@ import concurrent.futures
 import itertools
 import signal
 import weakref
-from asyncio.events import _get_running_loop
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from contextvars import copy_context
 from inspect import CO_COROUTINE
@@ -17,7 +16,7 @@ from typing import Any, ParamSpec, Self, TypeVar
 
 from steadypool.pools.aio import mapping
 from steadypool.pools.aio.attempt import TURN
-from steadypool.pools.aio.core import TURN_JOBS, TURN_SECONDS, AsyncCore
+from steadypool.pools.aio.core import AsyncCore
 from steadypool.pools.aio.future import AsyncJobFuture
 from steadypool.pools.aio.group import AsyncGroup
 from steadypool.pools.aio.keeper import wait_closed
@@ -108,34 +107,25 @@ class AsyncPool(Books):
             RuntimeError: called on another loop than the pool's.
         """
         core = self._core
-        if not core.is_bound or core.loop is not _get_running_loop():
-            core.check_loop()
-        now = monotonic()
-        if core.turn and (core.turn >= TURN_JOBS or now - core.turn_began > TURN_SECONDS):
-            await TURN
-            now = monotonic()
-        if core.refusal is not None:
-            raise core.refusal()
         if type(fn) is FunctionType and fn.__code__.co_flags & CO_COROUTINE:
             options = core.options
         else:
             fn, options = core.resolve(fn)
-        queue = core.queue
-        is_busy = queue.items or queue.heap or len(core.running) + len(core.lingering) >= core.limit
-        if is_busy and (queue.blocked or not queue.take_room()):
-            return await self._submit_when_full(options, fn, args, kwargs)
-        job: AsyncJobFuture[R] = AsyncJobFuture(
-            core, options, fn, args, kwargs, copy_context(), now, next(core.tickets)
-        )
-        if core.sinks or options.total_timeout is not None:
-            core.announce_new(job)
-        if not is_busy:
-            core.start(job, now)
-        elif options.priority:
-            queue.put_ranked(job, has_room=True)  # type: ignore[arg-type]
-        else:
-            queue.items.append(job)  # type: ignore[arg-type]
-        return job
+        job = core.take_on(options, fn, args, kwargs)
+        return job if job is not None else await self._submit_in_turn(options, fn, args, kwargs)
+
+    async def _submit_in_turn(
+        self, options: TaskOptions, fn: Callable[..., Awaitable[R]], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> AsyncJobFuture[R]:
+        """Submit a job that was not taken on at once: let the loop go round, or do what a full queue asks for."""
+        core = self._core
+        core.check_loop()
+        if core.must_turn():
+            await TURN
+        if core.refusal is not None:
+            raise core.refusal()
+        job = core.take_on(options, fn, args, kwargs)
+        return job if job is not None else await self._submit_when_full(options, fn, args, kwargs)
 
     def _enqueue(
         self,
@@ -219,7 +209,8 @@ class AsyncPool(Books):
             PoolClosed: the pool takes no more jobs.
             TypeError: *fn* is no coroutine function.
         """
-        return await self._submit_within(0.0, fn, args, kwargs)
+        function, options = self._core.resolve(fn)
+        return await self._submit_within(0.0, options, function, args, kwargs)
 
     async def submit_within(
         self, seconds: float, fn: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
@@ -233,10 +224,16 @@ class AsyncPool(Books):
         """
         if check_seconds("submit_within(seconds)", seconds, zero=True) is None:
             raise TypeError("submit_within(seconds) must be a number of seconds, not None; use submit to wait for ever")
-        return await self._submit_within(seconds, fn, args, kwargs)
+        function, options = self._core.resolve(fn)
+        return await self._submit_within(seconds, options, function, args, kwargs)
 
     async def _submit_within(
-        self, seconds: float | None, fn: Callable[..., Awaitable[R]], args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        seconds: float | None,
+        options: TaskOptions,
+        fn: Callable[..., Awaitable[R]],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
     ) -> AsyncJobFuture[R]:
         core = self._core
         core.check_loop()
@@ -244,7 +241,6 @@ class AsyncPool(Books):
             await TURN
         if core.refusal is not None:
             raise core.refusal()
-        fn, options = core.resolve(fn)
         if not core.queue.blocked and core.queue.take_room():
             return self._enqueue(options, fn, args, kwargs)
         if seconds == 0:
@@ -253,9 +249,13 @@ class AsyncPool(Books):
             return self._enqueue(options, fn, args, kwargs, has_room=False)
         return await self._submit_waiting(seconds, options, fn, args, kwargs)
 
-    async def _submit_patiently(self, fn: Callable[..., Awaitable[R]], *args: Any) -> AsyncJobFuture[R]:
+    async def _submit_patiently(
+        self, options: TaskOptions, fn: Callable[..., Awaitable[R]], args: tuple[Any, ...]
+    ) -> AsyncJobFuture[R]:
         """Submit for a map, which waits for room whatever ``on_full`` says."""
-        return await self._submit_within(None, fn, args, {})
+        if self._core.settings.on_full == "block":
+            return await self._submit_in_turn(options, fn, args, {})
+        return await self._submit_within(None, options, fn, args, {})
 
     async def run(self, fn: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Submit and await the result. Cancelling the awaiting task cancels the job, a running one included.

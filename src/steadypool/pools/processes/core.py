@@ -147,9 +147,9 @@ class ProcessCore(ResultsCore):
         self.bell.ring()
 
     def _could_not_start(self, worker: ProcessWorker, error: Exception) -> None:
-        if isinstance(error, OSError):
-            with self.lock:
-                self.agenda.add(monotonic(), self._worker_died, worker)  # too many processes, say: try again later
+        if isinstance(error, OSError | EOFError):
+            with self.lock:  # too many processes, say, or the forkserver was killed: try again later
+                self.agenda.add(monotonic(), self._worker_died, worker)
         else:
             self._broke(error)  # an initializer that cannot be pickled, say: no worker will ever start
             with self.lock:

@@ -72,6 +72,8 @@ class ProcessWorker:
         os.set_blocking(self._stacks, False)
         self._partial = b""
         self._by_forkserver = False
+        self._handed_over = False
+        """The worker's ends are the kit's to close: their numbers may be other people's by now."""
         self._closed = False
         self._ends_closed = False
 
@@ -90,6 +92,7 @@ class ProcessWorker:
             stack_signal=STACK_SIGNAL,
             **kit_rest,
         )
+        self._handed_over = True
         try:
             process = context.Process(target=child.main, args=(kit,), name=self.name)  # type: ignore[attr-defined]
             with _main_as_it_can_be_imported():
@@ -154,12 +157,12 @@ class ProcessWorker:
             return
         self._closed = True
         self.close_ends()
-        if not self.started:
+        if not self._handed_over:
             for end in (self._worker_line, self._worker_results):
                 end.close()
             for fd in (self._page_fd, self._worker_lifeline, self._worker_control, self._worker_stacks):
                 _close(fd)
-        else:
+        if self.started:
             self.process.join(1.0)
             if self.process.exitcode is not None:
                 self.process.close()

@@ -1,0 +1,1 @@
+"""Floor 6, doors to frameworks: each file imports one, and nothing else of Steadypool imports them."""

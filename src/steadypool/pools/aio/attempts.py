@@ -1,0 +1,155 @@
+"""What runs in an `AsyncPool`, and the questions that the common core asks about it (see `Driver`)."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import Any
+
+from steadypool.machinery.coroutine_stacks import task_stack
+from steadypool.pools.aio.attempt import Attempt
+from steadypool.pools.aio.future import AsyncJobFuture
+from steadypool.pools.core import Core, Settings, job_facts
+from steadypool.rules.capacity import capacity, workers_allowed
+from steadypool.words import events
+from steadypool.words.reports import StuckJob
+
+Job = Any  # the common core is written for `JobFuture`; what it uses of one, `AsyncJobFuture` has as well
+
+
+class AttemptsCore(Core):
+    """A core whose workers are attempts.
+
+    ``running`` are those whose job has no outcome yet, ``lingering`` those whose job is settled and who have their
+    grace, ``stuck`` those who went on after it.
+    """
+
+    def __init__(self, settings: Settings, max_workers: int) -> None:
+        super().__init__(settings, max_workers)
+        self.running: dict[AsyncJobFuture[Any], Attempt] = {}
+        self.lingering: dict[Attempt, AsyncJobFuture[Any]] = {}
+        self.stuck: dict[Attempt, AsyncJobFuture[Any]] = {}
+        self.succeeded = 0
+        self.lent = 0
+        self.callers = 0
+        """Attempts that run beyond the bound because the queue was full, while their submitters wait for them."""
+        self.limit = max_workers
+        """How many may be running and lingering now."""
+
+    def fill(self) -> None:
+        """Start waiting jobs while there is room."""
+        raise NotImplementedError
+
+    def has_vacancy(self) -> bool:
+        """Whether one more job can run now."""
+        return len(self.running) + len(self.lingering) < self.limit
+
+    def recount(self) -> None:
+        """Something changed that the number of running jobs depends on."""
+        self.limit = workers_allowed(self.max_workers, len(self.stuck), self.lent) + self.callers
+
+    def leave_caller(self, attempt: Attempt) -> None:
+        """The attempt's submitter does not wait for it any more."""
+        if attempt.in_caller:
+            attempt.in_caller = False
+            self.callers -= 1
+            self.recount()
+
+    def say_capacity(self) -> None:
+        """Say how many jobs can run at a time."""
+        now_possible = capacity(self.max_workers, len(self.stuck))
+        self.emit(events.CapacityChanged(self.name, monotonic(), now_possible, self.max_workers))
+
+    def supervise(self) -> None:
+        """The loop does it."""
+
+    def wake_worker(self) -> None:
+        """A job was put into the queue."""
+        self.fill()
+
+    def wake_all_workers(self) -> None:
+        """The pool has closed: nobody is idle here."""
+
+    def holds(self, job: Job) -> bool:
+        """Whether an attempt of the job runs."""
+        return job in self.running
+
+    def take_from_worker(self, job: Job) -> bool:
+        """The job is to be settled while its attempt still runs."""
+        attempt = self.running.pop(job, None)
+        if attempt is None:
+            return False
+        attempt.name = job._task_name
+        self.lingering[attempt] = job
+        return True
+
+    def stop_attempt(self, job: Job, cause: str) -> None:
+        """Cancel the attempt's task."""
+        job._tell(cause)
+        attempt = self.running.get(job)
+        if attempt is not None and attempt.task is not None:
+            attempt.task.cancel()
+
+    def still_runs(self, worker: Any, job: Job) -> bool:
+        """Whether the attempt has not ended yet."""
+        return worker in self.lingering or self.running.get(job) is worker
+
+    def give_up_on(self, worker: Attempt, job: Job) -> None:
+        """The grace is over: give the room to another."""
+        if self.lingering.pop(worker, None) is None:
+            return
+        self.stuck[worker] = job
+        self.leave_caller(worker)
+        self.recount()
+        if self.sinks:
+            stack, _ = self.stack_of(worker, job)
+            self.emit(events.JobStuck(self.name, monotonic(), *job_facts(job), stack))
+            self.emit(events.WorkerLeftBehind(self.name, monotonic(), worker.worker_name))
+            self.say_capacity()
+        self.fill()
+
+    def stack_of(self, worker: Attempt, job: Job) -> tuple[str, str]:
+        """The chain of awaits that the attempt is in."""
+        stack, where = task_stack(worker.task, _ATTEMPT_FILE)
+        return stack or f"  in {worker.name or job._task_name}, which has no Python frame of its own\n", where
+
+    def attempt_of(self, job: AsyncJobFuture[Any]) -> Attempt | None:
+        """The attempt that runs for the job, settled or not, until it is given up."""
+        found = self.running.get(job)
+        return found or next((attempt for attempt, lingers in self.lingering.items() if lingers is job), None)
+
+    def held_jobs(self) -> list[Job]:
+        """The jobs that run."""
+        return list(self.running)
+
+    def succeeded_in_workers(self) -> int:
+        """Successes are counted where they happen."""
+        return self.succeeded
+
+    def in_grace(self) -> bool:
+        """Whether an attempt goes on whose job is settled, and has not been given up."""
+        return bool(self.lingering)
+
+    def all_idle(self) -> bool:
+        """Whether nothing runs."""
+        return not self.running
+
+    def worker_facts(self) -> dict[str, Any]:
+        """What `PoolStats` says of the workers."""
+        attempts = (*self.running.values(), *self.lingering)
+        return {
+            "stuck": len(self.stuck),
+            "workers": len(attempts),
+            "capacity": capacity(self.max_workers, len(self.stuck)),
+            "worker_rows": tuple(attempt.row() for attempt in attempts),
+        }
+
+    def stuck_rows(self) -> tuple[StuckJob, ...]:
+        """Every job that is settled and still runs."""
+        now = monotonic()
+        return tuple(
+            StuckJob(job.job_id, attempt.name or "?", now - job._began, self.stack_of(attempt, job)[0], job._told or "")
+            for attempt, job in {**self.stuck, **self.lingering}.items()
+        )
+
+
+_ATTEMPT_FILE = Attempt.run.__code__.co_filename

@@ -1,0 +1,1 @@
+from tests.contract.test_books import *  # noqa: F403

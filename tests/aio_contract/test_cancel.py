@@ -1,0 +1,1 @@
+from tests.contract.test_cancel import *  # noqa: F403

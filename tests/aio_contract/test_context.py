@@ -1,0 +1,1 @@
+from tests.contract.test_context import *  # noqa: F403

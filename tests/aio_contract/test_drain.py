@@ -1,0 +1,1 @@
+from tests.contract.test_drain import *  # noqa: F403

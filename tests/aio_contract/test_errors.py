@@ -1,0 +1,1 @@
+from tests.contract.test_errors import *  # noqa: F403

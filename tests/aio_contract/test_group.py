@@ -1,0 +1,1 @@
+from tests.contract.test_group import *  # noqa: F403

@@ -1,0 +1,1 @@
+from tests.contract.test_map import *  # noqa: F403

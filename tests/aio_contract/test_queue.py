@@ -1,0 +1,1 @@
+from tests.contract.test_queue import *  # noqa: F403

@@ -1,0 +1,1 @@
+from tests.contract.test_report import *  # noqa: F403

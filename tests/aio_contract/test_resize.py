@@ -1,0 +1,1 @@
+from tests.contract.test_resize import *  # noqa: F403

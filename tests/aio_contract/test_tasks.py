@@ -1,0 +1,1 @@
+from tests.contract.test_tasks import *  # noqa: F403

@@ -1,0 +1,1 @@
+from tests.contract.test_time_limits import *  # noqa: F403
