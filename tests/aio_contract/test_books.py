@@ -1,1 +1,0 @@
-from tests.contract.test_books import *  # noqa: F403

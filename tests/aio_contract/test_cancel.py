@@ -1,1 +1,0 @@
-from tests.contract.test_cancel import *  # noqa: F403

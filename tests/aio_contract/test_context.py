@@ -1,1 +1,0 @@
-from tests.contract.test_context import *  # noqa: F403

@@ -1,1 +1,0 @@
-from tests.contract.test_drain import *  # noqa: F403

@@ -1,1 +1,0 @@
-from tests.contract.test_errors import *  # noqa: F403

@@ -1,1 +1,0 @@
-from tests.contract.test_events import *  # noqa: F403

@@ -1,1 +1,0 @@
-from tests.contract.test_group import *  # noqa: F403

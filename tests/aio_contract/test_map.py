@@ -1,1 +1,0 @@
-from tests.contract.test_map import *  # noqa: F403

@@ -1,1 +1,0 @@
-from tests.contract.test_queue import *  # noqa: F403

@@ -1,1 +1,0 @@
-from tests.contract.test_report import *  # noqa: F403

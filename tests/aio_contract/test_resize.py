@@ -1,1 +1,0 @@
-from tests.contract.test_resize import *  # noqa: F403

@@ -1,1 +1,0 @@
-from tests.contract.test_tasks import *  # noqa: F403

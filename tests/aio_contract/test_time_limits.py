@@ -1,1 +1,0 @@
-from tests.contract.test_time_limits import *  # noqa: F403
