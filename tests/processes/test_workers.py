@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from steadypool import ProcessPool
@@ -18,7 +19,7 @@ from tests.contract import jobs
 from tests.contract.stage import WAIT, Stage
 from tests.contract.watch import Watch
 from tests.processes import deeds, program
-from tests.processes.methods import on_fork_too
+from tests.processes.methods import on_every_method
 from tests.processes.remains import wait_gone
 from tests.processes.warming import warm
 
@@ -46,7 +47,7 @@ def test_as_many_workers_as_jobs_at_a_time_and_no_more(make_pool: MakePool, stag
     assert len({actor.ask("worker")[0] for _, actor in busy}) == 3
 
 
-@on_fork_too
+@on_every_method
 def test_max_tasks_per_child(make_pool: MakePool) -> None:
     pool = make_pool(1, max_tasks_per_child=3)
     watch = Watch(pool)
@@ -74,11 +75,12 @@ def test_max_tasks_per_child_counts_items_of_chunks(make_pool: MakePool) -> None
     assert pool.stats().crashed == 0
 
 
-@on_fork_too
+@on_every_method
 def test_max_memory_per_child(make_pool: MakePool) -> None:
-    pool = make_pool(1, max_memory_per_child=300 << 20)
+    own = psutil.Process().memory_info().rss >> 20  # a forked worker begins with as much
+    pool = make_pool(1, max_memory_per_child=(own + 300) << 20)
     first = pool.submit(deeds.fill_memory, 1).result(WAIT)
-    assert pool.submit(deeds.fill_memory, 400).result(WAIT) == first
+    assert pool.submit(deeds.fill_memory, own + 400).result(WAIT) == first
     second = pool.submit(deeds.pid).result(WAIT)
     assert second != first
     assert pool.submit(deeds.pid).result(WAIT) == second
@@ -93,7 +95,7 @@ def test_memory_is_looked_at_between_jobs_only(make_pool: MakePool, stage: Stage
     assert pool.stats().succeeded == 3
 
 
-@on_fork_too
+@on_every_method
 def test_resize(make_pool: MakePool, stage: Stage) -> None:
     pool = make_pool(1)
     watch = Watch(pool)
@@ -122,7 +124,7 @@ def test_resize_of_idle_workers(make_pool: MakePool) -> None:
     assert wait_gone(*(pid for pid in pids if pid != left)) == []
 
 
-@pytest.mark.parametrize("method", ["forkserver", "spawn", "fork"])
+@on_every_method
 def test_mp_context(method: str) -> None:
     context = multiprocessing.get_context(method)
     with ProcessPool(1, context) as pool:
@@ -179,7 +181,7 @@ def test_the_worker_bears_the_name_of_its_row(make_pool: MakePool) -> None:
     assert "painters" in name
 
 
-@on_fork_too
+@on_every_method
 def test_progress_reaches_the_parent(make_pool: MakePool, stage: Stage) -> None:
     pool = make_pool(1)
     watch = Watch(pool)
