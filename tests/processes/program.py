@@ -42,9 +42,9 @@ def say(text: object) -> None:
 
 
 def open_pools(**options: Any) -> list[ProcessPool]:
-    """A pool for each way of starting processes, with two workers that are there."""
+    """A pool for each way of starting processes, with a worker that is there."""
     for method in METHODS:
-        kept.append(warm(ProcessPool(2, multiprocessing.get_context(method), **options)))
+        kept.append(warm(ProcessPool(1, multiprocessing.get_context(method), **options)))
     return kept
 
 
@@ -58,8 +58,7 @@ def hold_idle() -> None:
 def hold_busy(address: str) -> None:
     """Have workers in C code that holds the GIL, until a signal comes."""
     for pool in open_pools(exit_timeout=0.2, cancel_grace=0.1):
-        for _ in range(2):
-            pool.submit(deeds.count_on_stage, address)
+        pool.submit(deeds.count_on_stage, address)
     say("ready")
     signal.pause()
 

@@ -27,11 +27,15 @@ class Remains:
     def now(cls) -> Remains:
         """What there is at this moment."""
         return cls(
-            frozenset(child.pid for child in psutil.Process().children(recursive=True)),
+            frozenset(family(os.getpid())),
             descriptors(),
             frozenset(os.listdir("/dev/shm")),
             frozenset(os.listdir(tempfile.gettempdir())),
         )
+
+    def has_more_than(self, before: Remains) -> bool:
+        """Whether there are processes or descriptors that were not there."""
+        return bool(self.processes - before.processes or self.descriptors - before.descriptors)
 
     def assert_same_as(self, before: Remains) -> None:
         """Nothing has come to stay."""
@@ -87,8 +91,15 @@ def is_dead(watch: int, seconds: float) -> bool:
 
 
 def family(pid: int) -> list[int]:
-    """The process and all that descend from it."""
-    return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
+    """The process and all that descend from it, zombies too."""
+    pids = [pid]
+    for one in pids:
+        for path in Path(f"/proc/{one}/task").glob("*/children"):
+            try:
+                pids += map(int, path.read_text().split())
+            except (FileNotFoundError, ProcessLookupError):
+                continue  # it has just ended
+    return pids
 
 
 def memory_files(pid: int | str = "self") -> list[str]:

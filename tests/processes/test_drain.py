@@ -11,7 +11,7 @@ from steadypool import Outcome, PoolState
 from tests.contract import jobs
 from tests.contract.stage import WAIT, Stage
 from tests.processes import deeds
-from tests.processes.methods import on_fork_too
+from tests.processes.methods import on_every_method
 from tests.processes.remains import is_dead, open_watch
 from tests.processes.warming import warm
 
@@ -23,7 +23,7 @@ def alive(pids: list[int]) -> list[int]:
     return [pid for pid in pids if (watch := open_watch(pid)) is not None and not is_dead(watch, 0)]
 
 
-@on_fork_too
+@on_every_method
 @pytest.mark.parametrize("deed", [deeds.ignore_all, deeds.count_on_stage, deeds.stop_process])
 def test_with_workers_that_ignore_everything(make_pool: MakePool, stage: Stage, deed: Any) -> None:
     pool = make_pool(2, cancel_grace=0.1)
@@ -45,7 +45,7 @@ def test_with_workers_that_ignore_everything(make_pool: MakePool, stage: Stage, 
     assert pool.worker_pids() == []
 
 
-@on_fork_too
+@on_every_method
 def test_with_idle_workers(make_pool: MakePool) -> None:
     pool = warm(make_pool(2))
     pids = pool.worker_pids()
@@ -80,7 +80,7 @@ def test_at_once_with_a_worker_that_is_just_starting(make_pool: MakePool) -> Non
     assert pool.worker_pids() == []
 
 
-@on_fork_too
+@on_every_method
 def test_what_runs_may_finish(make_pool: MakePool, stage: Stage) -> None:
     pool = make_pool(2)
     running = [future for future, _ in stage.occupy(pool, 2)]

@@ -18,12 +18,12 @@ from tests.contract import jobs
 from tests.contract.stage import WAIT, Stage
 from tests.contract.watch import Watch
 from tests.processes import deeds
-from tests.processes.methods import on_fork_too
+from tests.processes.methods import on_every_method
 
 MakePool = Callable[..., Any]
 
 
-@on_fork_too
+@on_every_method
 def test_an_initializer_that_dies_breaks_the_pool(make_pool: MakePool, tmp_path: Path) -> None:
     log = str(tmp_path / "log")
     pool = make_pool(2, initializer=deeds.set_up, initargs=(log, 1000))
@@ -45,7 +45,7 @@ def test_an_initializer_that_dies_breaks_the_pool(make_pool: MakePool, tmp_path:
     assert {event.reason for event in watch.of(events.WorkerEnded)} <= {"died", "closed", "killed"}
 
 
-@on_fork_too
+@on_every_method
 def test_an_initializer_that_raises_breaks_the_pool_at_once(make_pool: MakePool) -> None:
     pool = make_pool(2, initializer=deeds.fail_to_set_up, initargs=("no database",))
     future = pool.submit(jobs.nothing)
@@ -76,7 +76,7 @@ def test_an_initializer_that_leaves_breaks_the_pool(make_pool: MakePool, error: 
     assert type(broken.__cause__) is type(error)
 
 
-@on_fork_too
+@on_every_method
 def test_two_early_deaths_are_survived(make_pool: MakePool, tmp_path: Path) -> None:
     log = str(tmp_path / "log")
     pool = make_pool(1, initializer=deeds.set_up, initargs=(log, 3))
@@ -111,7 +111,6 @@ def test_an_initializer_that_hangs_does_not_hold_up_the_drain(make_pool: MakePoo
     assert pool.worker_pids() == []
 
 
-@pytest.mark.parametrize("method", ["forkserver", "spawn"])
 def test_an_initializer_that_cannot_be_carried_breaks_the_pool(make_pool: MakePool) -> None:
     pool = make_pool(1, initializer=jobs.everything, initargs=(deeds.make_lock(),))
     error = pool.submit(jobs.nothing).exception(WAIT)

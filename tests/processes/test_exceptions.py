@@ -14,6 +14,13 @@ from steadypool import Outcome, RemoteError
 from tests.contract import jobs
 from tests.contract.stage import WAIT
 from tests.processes import deeds
+from tests.processes.methods import METHODS
+
+
+@pytest.fixture(params=METHODS)
+def method(request: pytest.FixtureRequest) -> Any:
+    """How workers are started. These tests share theirs."""
+    return request.param
 
 
 def printed(error: BaseException) -> str:

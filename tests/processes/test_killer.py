@@ -17,7 +17,7 @@ from steadypool import Outcome, Retry, WorkerCrashed, task
 from tests.contract import jobs
 from tests.contract.stage import WAIT
 from tests.processes import deeds
-from tests.processes.methods import on_fork_too
+from tests.processes.methods import on_every_method
 from tests.processes.warming import warm
 from tests.races.books import check_final, check_sample
 
@@ -62,7 +62,7 @@ class Killer:
                     continue
 
 
-@on_fork_too
+@on_every_method
 @pytest.mark.parametrize("seed", [1, 2])
 def test_small_and_big_jobs(make_pool: MakePool, method: str, seed: int) -> None:
     pool = make_pool(3, queue_size=100)

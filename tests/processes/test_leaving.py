@@ -51,15 +51,23 @@ ENDS = {
 
 
 @pytest.mark.parametrize("end", list(ENDS.values()), ids=list(ENDS))
-@pytest.mark.parametrize("busy", [False, True], ids=["idle", "busy"])
-def test_no_process_outlives_a_signal(start: Start, stage: Stage, busy: bool, end: Callable[[int], None]) -> None:
-    """Six workers, two of each start method, at rest or in C code."""
-    process = start(program.hold_busy, stage.address) if busy else start(program.hold_idle)
-    if busy:
-        stage.enter_many(6)
+def test_no_busy_process_outlives_a_signal(start: Start, stage: Stage, end: Callable[[int], None]) -> None:
+    """A worker of each start method, all in C code that holds the GIL."""
+    process = start(program.hold_busy, stage.address)
+    stage.enter_many(3)
+    check_gone(process, end)
+
+
+@pytest.mark.parametrize("name", ["ctrl-c to the group", "SIGTERM", "SIGKILL"])
+def test_no_idle_process_outlives_a_signal(start: Start, name: str) -> None:
+    check_gone(start(program.hold_idle), ENDS[name])
+
+
+def check_gone(process: subprocess.Popen[str], end: Callable[[int], None]) -> None:
+    """End the program: all it has started ends with it."""
     assert say_line(process) == "ready"
     pids = family(process.pid)
-    assert len(pids) >= 1 + 6
+    assert len(pids) >= 1 + 3
     end(process.pid)
     process.wait(WAIT)
     assert wait_gone(*pids) == []
@@ -91,7 +99,7 @@ def test_a_forked_child_of_the_program_does_not_keep_workers_alive(start: Start,
     pids = set(family(process.pid)) - {process.pid, child}
     # Those live as long as the child does: they wait for the end of a pipe that it has a copy of.
     helpers = {pid for pid in pids if is_helper(pid)}
-    assert len(pids - helpers) == 6
+    assert len(pids - helpers) == 3
     process.kill()
     process.wait(WAIT)
     assert wait_gone(*pids - helpers) == []
@@ -114,7 +122,7 @@ def test_workers_leave_when_nobody_refers_to_the_pool(start: Start) -> None:
     assert say_line(process) == "ready"
     pids = set(family(process.pid)) - {process.pid}
     workers = {pid for pid in pids if not is_helper(pid)}
-    assert len(workers) == 6
+    assert len(workers) == 3
     process.send_signal(signal.SIGUSR1)
     assert say_line(process) == "dropped"
     assert wait_gone(*workers) == []

@@ -13,7 +13,7 @@ from steadypool import WorkerCrashed
 from tests.contract import jobs
 from tests.contract.stage import WAIT, Stage
 from tests.processes import deeds
-from tests.processes.methods import on_fork_too
+from tests.processes.methods import METHODS
 from tests.processes.remains import memory_files
 from tests.processes.warming import warm
 
@@ -21,7 +21,12 @@ MakePool = Callable[..., Any]
 BIG = 64 << 20
 
 
-@on_fork_too
+@pytest.fixture(params=METHODS)
+def method(request: pytest.FixtureRequest) -> Any:
+    """How workers are started. Most of these tests share theirs."""
+    return request.param
+
+
 def test_lambdas_and_closures(shared_pool: Any) -> None:
     factor = 3
 
@@ -35,7 +40,6 @@ def test_lambdas_and_closures(shared_pool: Any) -> None:
     assert list(shared_pool.map(lambda number: number * factor, range(5), chunksize=2)) == [0, 3, 6, 9, 12]
 
 
-@on_fork_too
 def test_local_classes(shared_pool: Any) -> None:
     class Local:
         def __init__(self, number: int) -> None:
@@ -49,7 +53,6 @@ def test_local_classes(shared_pool: Any) -> None:
     assert result.number == 3
 
 
-@on_fork_too
 @pytest.mark.parametrize("kind_of_bytes", [bytes, bytearray])
 def test_64_mb_of_bytes_both_ways(shared_pool: Any, kind_of_bytes: type[bytes] | type[bytearray]) -> None:
     sent = kind_of_bytes(os.urandom(1 << 20) * 64)
@@ -58,7 +61,6 @@ def test_64_mb_of_bytes_both_ways(shared_pool: Any, kind_of_bytes: type[bytes] |
     assert result == sent
 
 
-@on_fork_too
 def test_a_64_mb_array_both_ways(shared_pool: Any) -> None:
     sent = np.arange(BIG // 8, dtype=np.int64)
     result = shared_pool.submit(jobs.same, sent).result(WAIT)
@@ -140,7 +142,6 @@ def test_many_big_jobs_at_once(shared_pool: Any) -> None:
         assert future.result(WAIT) == bytes([number]) * 100_000
 
 
-@on_fork_too
 def test_memory_is_given_back(make_pool: MakePool) -> None:
     pool = warm(make_pool(1))
     [pid] = pool.worker_pids()

@@ -13,7 +13,7 @@ from steadypool import JobExit, Outcome, PoolState, RemoteError, WorkerCrashed
 from tests.contract import jobs
 from tests.contract.stage import WAIT, Stage
 from tests.processes import deeds
-from tests.processes.methods import on_fork_too
+from tests.processes.methods import on_every_method
 from tests.processes.warming import warm
 
 CANNOT_PICKLE = (TypeError, pickle.PicklingError, AttributeError)
@@ -94,13 +94,12 @@ MORE = [
 """Of the same kind."""
 
 
-@on_fork_too
+@on_every_method
 @pytest.mark.parametrize("poison", MATRIX, ids=lambda poison: poison.name)
 def test_only_the_poisoned_job_fails(make_pool: Any, stage: Stage, poison: Poison) -> None:
     check_poison(make_pool, stage, poison)
 
 
-@pytest.mark.parametrize("method", ["forkserver"])  # on the others all at once, below
 @pytest.mark.parametrize("poison", MORE, ids=lambda poison: poison.name)
 def test_only_the_poisoned_job_fails_of_more(make_pool: Any, stage: Stage, poison: Poison) -> None:
     check_poison(make_pool, stage, poison)
@@ -135,7 +134,7 @@ def check_poison(make_pool: Any, stage: Stage, poison: Poison) -> None:
     assert sum(group.count for group in report.errors) == 1
 
 
-@on_fork_too
+@on_every_method
 def test_as_many_poisons_as_workers_and_more(warm_pool: Any) -> None:
     """Some pools lose a worker to each."""
     futures = [(poison, warm_pool.submit(poison.fn, *poison.args())) for poison in MATRIX + MORE]

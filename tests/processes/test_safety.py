@@ -16,7 +16,7 @@ from steadypool import JobTimeout, Outcome, WorkerCrashed, task
 from tests.contract import jobs
 from tests.contract.stage import WAIT, Stage
 from tests.processes import deeds, program
-from tests.processes.methods import on_fork_too
+from tests.processes.methods import on_every_method
 from tests.processes.remains import family, is_dead, open_watch, wait_gone
 from tests.processes.warming import warm
 
@@ -37,11 +37,12 @@ def run(name: str, *arguments: str) -> list[str]:
     return done.stdout.splitlines()
 
 
+@on_every_method
 def test_pools_on_many_threads(method: str) -> None:
     assert run("many_threads", method) == ["True"]
 
 
-@on_fork_too
+@on_every_method
 def test_with_a_default_socket_timeout(make_pool: MakePool) -> None:
     """It makes new sockets non-blocking, in the parent and, by fork, in the worker."""
     socket.setdefaulttimeout(0.02)
@@ -63,7 +64,7 @@ def test_a_job_may_set_one(make_pool: MakePool) -> None:
     assert pool.submit(jobs.same, b"x" * 3_000_000).result(WAIT) == b"x" * 3_000_000
 
 
-@on_fork_too
+@on_every_method
 def test_a_child_that_a_job_forks_may_outlive_it(make_pool: MakePool, stage: Stage) -> None:
     """It has copies of every descriptor of its worker, whose death is noticed all the same."""
     pool = make_pool(1)
@@ -99,7 +100,7 @@ def test_a_child_that_a_job_forks_may_outlive_the_drain(make_pool: MakePool, sta
     assert wait_gone(orphan) == []
 
 
-@on_fork_too
+@on_every_method
 def test_workers_do_not_mind_sigterm_and_sigint(make_pool: MakePool, stage: Stage) -> None:
     pool = warm(make_pool(2))
     future, actor = stage.start(pool)
@@ -115,7 +116,7 @@ def test_workers_do_not_mind_sigterm_and_sigint(make_pool: MakePool, stage: Stag
     assert sorted(pool.worker_pids()) == sorted(pids)
 
 
-@on_fork_too
+@on_every_method
 def test_sigterm_to_every_process_drains(stage: Stage, method: str) -> None:
     """As systemd stops a service. New workers can be had even so: these last for two jobs each."""
     process = program.start(program.drain_on_sigterm, method, stage.address)
@@ -169,7 +170,7 @@ def like_macos(monkeypatch: pytest.MonkeyPatch, without_packets: None) -> None:
         monkeypatch.delattr(module, name)
 
 
-@on_fork_too
+@on_every_method
 def test_over_a_stream(without_packets: None, make_pool: MakePool, stage: Stage) -> None:
     check_everything(make_pool, stage)
 

@@ -17,13 +17,13 @@ from tests.contract import jobs
 from tests.contract.stage import WAIT, Stage
 from tests.contract.watch import Watch
 from tests.processes import deeds
-from tests.processes.methods import on_fork_too
+from tests.processes.methods import on_every_method
 from tests.processes.warming import warm
 
 MakePool = Callable[..., Any]
 
 
-@on_fork_too
+@on_every_method
 @pytest.mark.parametrize("used_to", ["nothing", "short jobs", "jobs of no length"])
 def test_a_long_job_holds_nobody_up(make_pool: MakePool, stage: Stage, used_to: str) -> None:
     """One long job among two hundred of a millisecond: they all end while it runs."""
@@ -76,7 +76,7 @@ def outcomes(watch: Watch, count: int) -> Counter[Outcome]:
     return Counter(event.outcome for event in watch.wait_for(events.JobEnded, count))
 
 
-@on_fork_too
+@on_every_method
 def test_a_bad_item_fails_alone(make_pool: MakePool) -> None:
     pool = make_pool(2)
     watch = Watch(pool)
@@ -119,7 +119,7 @@ def test_an_item_that_cannot_be_pickled_fails_alone(make_pool: MakePool) -> None
     results.close()
 
 
-@on_fork_too
+@on_every_method
 def test_an_item_that_kills_its_worker(make_pool: MakePool, tmp_path: Path) -> None:
     """It is crashed, with those before it whose results had not left; the others run, each once."""
     pool = make_pool(2)
@@ -149,7 +149,7 @@ def test_an_item_that_is_killed_for_its_time_limit(make_pool: MakePool, tmp_path
     results.close()
 
 
-@on_fork_too
+@on_every_method
 def test_results_leave_while_a_long_item_runs(make_pool: MakePool, stage: Stage) -> None:
     pool = make_pool(1)
     results = pool.map_unordered(deeds.same_or_act, [1, 2, stage.address, 4], chunksize=4)

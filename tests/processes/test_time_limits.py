@@ -16,14 +16,14 @@ from tests.contract import jobs
 from tests.contract.stage import WAIT, Stage
 from tests.contract.watch import Watch
 from tests.processes import deeds
-from tests.processes.methods import on_fork_too
+from tests.processes.methods import on_every_method
 from tests.processes.remains import is_dead, open_watch, wait_gone
 from tests.processes.warming import warm
 
 MakePool = Callable[..., Any]
 
 
-@on_fork_too
+@on_every_method
 @pytest.mark.parametrize("hog", [deeds.count_for_ever, deeds.match_for_ever], ids=["sum", "re"])
 def test_c_code_that_holds_the_gil_is_killed(make_pool: MakePool, stage: Stage, hog: Any) -> None:
     pool = warm(make_pool(2, cancel_grace=0.1))
@@ -51,7 +51,7 @@ def test_c_code_that_holds_the_gil_is_killed(make_pool: MakePool, stage: Stage, 
     assert hog.__name__ in group.where or "re" in group.where
 
 
-@on_fork_too
+@on_every_method
 def test_cancel_of_a_running_job_is_as_hard(make_pool: MakePool, stage: Stage) -> None:
     pool = make_pool(1, cancel_grace=0.1)
     future = pool.submit(deeds.count_on_stage, stage.address)
@@ -76,7 +76,7 @@ def test_a_stopped_process_is_killed(make_pool: MakePool, stage: Stage) -> None:
     assert pool.submit(jobs.same, 1).result(WAIT) == 1
 
 
-@on_fork_too
+@on_every_method
 @pytest.mark.parametrize("told", ["cancel", "limit"])
 @pytest.mark.parametrize("waits", [deeds.spin_until_told, deeds.sleep_until_told])
 def test_the_worker_sees_that_it_is_told(make_pool: MakePool, stage: Stage, told: str, waits: Any) -> None:
@@ -108,14 +108,15 @@ def test_being_told_is_for_one_job_only(make_pool: MakePool, stage: Stage) -> No
         assert following.result(WAIT) == "actor"
 
 
-@on_fork_too
+@on_every_method
 def test_a_killed_jobs_children_are_killed_too(make_pool: MakePool, stage: Stage) -> None:
     pool = make_pool(1, cancel_grace=0.1)
-    future = pool.submit(task(deeds.with_child, timeout=1.0), stage.address)
+    future = pool.submit(deeds.with_child, stage.address)
     child = int(stage.enter().name)
     watch = open_watch(child)
     assert watch is not None
-    assert isinstance(future.exception(WAIT), JobTimeout)
+    assert future.cancel(running=True)
+    assert isinstance(future.exception(WAIT), JobCancelled)
     assert is_dead(watch, WAIT)
     os.close(watch)
 
