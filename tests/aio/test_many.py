@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
@@ -57,7 +58,7 @@ async def test_map_is_lazy_and_bounded(make_pool: Make) -> None:
             yield number
 
     results = pool.map(later, endless(), buffersize=4)
-    assert taken == []
+    assert 1 <= len(taken) <= 4  # the first window is submitted at once, as far as there is room and time
     assert await anext(results) == 0 and len(taken) <= 4
     assert await anext(results) == 1 and len(taken) <= 5
     await results.aclose()  # type: ignore[attr-defined]
@@ -193,6 +194,23 @@ async def test_cancelled_in_a_map(make_pool: Make) -> None:
     await cue.wait_cancelled()
     await turns()
     assert pool.stats().cancelled == 10
+
+
+@pytest.mark.parametrize("unordered", [False, True])
+async def test_results_that_were_taken_are_not_kept(pool: AsyncPool, unordered: bool) -> None:
+    class Big:
+        pass
+
+    async def make(number: int) -> Big:
+        await asyncio.sleep(0)
+        return Big()
+
+    results = pool.map_unordered(make, range(5)) if unordered else pool.map(make, range(5))
+    gone = [weakref.ref(await anext(results))]
+    gone.append(weakref.ref(await anext(results)))
+    await turns()
+    assert [ref() for ref in gone] == [None, None]
+    await results.aclose()  # type: ignore[attr-defined]
 
 
 async def test_bad_maps(pool: AsyncPool) -> None:

@@ -44,8 +44,8 @@ class Attempt:
     """What reports call the task, kept when the job is settled while it still runs."""
     limit: float | None = None
     """The time limit that is watched, in seconds."""
-    in_caller = False
-    """It runs beyond the bound, and its submitter waits for it."""
+    caller: asyncio.Future[None] | None = None
+    """It runs beyond the bound, and its submitter waits for this."""
     waits = 0
     """How many waits for jobs of the same pool are under way in it."""
     waiting_for: AsyncJobFuture[Any] | None = None

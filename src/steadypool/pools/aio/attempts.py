@@ -48,11 +48,13 @@ class AttemptsCore(Core):
         self.limit = workers_allowed(self.max_workers, len(self.stuck), self.lent) + self.callers
 
     def leave_caller(self, attempt: Attempt) -> None:
-        """The attempt's submitter does not wait for it any more."""
-        if attempt.in_caller:
-            attempt.in_caller = False
+        """The attempt is over, or given up: its submitter, if that waits for it, may go on."""
+        caller, attempt.caller = attempt.caller, None
+        if caller is not None:
             self.callers -= 1
             self.recount()
+            if not caller.done():
+                caller.set_result(None)
 
     def say_capacity(self) -> None:
         """Say how many jobs can run at a time."""

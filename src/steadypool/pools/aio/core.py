@@ -167,7 +167,7 @@ class AsyncCore(AttemptsCore):
             self.fill()
 
     async def run_beyond_the_bound(self, job: AsyncJobFuture[Any]) -> None:
-        """Run a job of a full pool at once, and return when it has ended, as ``on_full="caller_runs"`` has it.
+        """Run a job of a full pool at once, and return when the attempt is over, as ``on_full="caller_runs"`` has it.
 
         It has a task of its own as any job, so that its time limit and its cancellation are not the caller's. A
         caller that is cancelled cancels the job.
@@ -175,9 +175,13 @@ class AsyncCore(AttemptsCore):
         self.announce_new(job)
         self.callers += 1
         self.recount()
-        self.start(job, monotonic(), in_caller=True)
-        if not job.done():
-            await job.wait_for_end()
+        over = self.loop.create_future()
+        self.start(job, monotonic(), caller=over)
+        try:
+            await over
+        except asyncio.CancelledError:
+            self.cancel(job, True)  # type: ignore[arg-type]
+            raise
 
     def resolve(self, fn: Callable[..., Any]) -> tuple[Callable[..., Any], TaskOptions]:
         """See `Core`; here it must be a coroutine function."""
@@ -229,7 +233,9 @@ class AsyncCore(AttemptsCore):
             queue.items.append(job)
         return job  # type: ignore[no-any-return]
 
-    def start(self, job: AsyncJobFuture[Any], now: float, *, fresh: bool = False, in_caller: bool = False) -> None:
+    def start(
+        self, job: AsyncJobFuture[Any], now: float, *, fresh: bool = False, caller: asyncio.Future[None] | None = None
+    ) -> None:
         """Start an attempt of a job that the caller has taken out of its place, or has just made (*fresh*)."""
         options = job._options
         if options.retry is not None:
@@ -238,8 +244,8 @@ class AsyncCore(AttemptsCore):
                 job._pristine_context = job._context
             job._context = job._pristine_context.copy()
         self.running[job] = attempt = Attempt(self, job)
-        if in_caller:
-            attempt.in_caller, attempt.is_simple = True, False
+        if caller is not None:
+            attempt.caller, attempt.is_simple = caller, False
         if not EAGER or self.nested >= MAX_NESTED or self.custom_tasks:
             self._start_later(attempt, job)
             return
@@ -298,7 +304,7 @@ class AsyncCore(AttemptsCore):
             return
         if self.loop.is_closed():
             self._lost(job)
-        elif isinstance(error, asyncio.CancelledError | GeneratorExit) and job._told is None:
+        elif isinstance(error, asyncio.CancelledError) and job._told is None:
             # Somebody else cancelled the task, or it cancelled itself: the job's end, and nobody else's.
             cancelled = cancelled_error(job, "cancelled")
             cancelled.__cause__ = error

@@ -34,21 +34,45 @@ class AsyncWindow:
         self._is_async = hasattr(rows, "__anext__")
         self._size = size
         self.failure: Exception | None = None
+        self._row: tuple[Any, ...] | None = None
+        """Input that was taken and is not submitted yet."""
+
+    def fill_at_once(self, in_flight: Any, add: Callable[[AsyncJobFuture[Any]], object]) -> None:
+        """Submit as far as that is possible without waiting, for input or for room."""
+        while self._pool is not None and not self._is_async and len(in_flight) < self._size:
+            try:
+                row = self._row = next(self._rows, None)
+            except Exception as error:
+                self._end(error)
+                return
+            if row is None:
+                return  # `fill` will see it, too
+            job = self.core.take_on(self._options, self._fn, row, {})
+            if job is None:
+                return
+            self._row = None
+            add(job)
 
     async def fill(self, in_flight: Any, add: Callable[[AsyncJobFuture[Any]], object]) -> None:
         """Submit while there is input, and less in flight than the window is wide; *add* gets each new future."""
         core, rows, fn, options = self.core, self._rows, self._fn, self._options
         try:
             while self._pool is not None and len(in_flight) < self._size:
-                row = await anext(rows, None) if self._is_async else next(rows, None)
+                row = self._row
+                if row is None:
+                    row = await anext(rows, None) if self._is_async else next(rows, None)
+                self._row = None
                 if row is None:
                     self._pool = None
                     return
                 job = core.take_on(options, fn, row, {})
                 add(job if job is not None else await self._pool._submit_patiently(options, fn, row))
         except Exception as error:
-            self._pool = None
-            self.failure = error
+            self._end(error)
+
+    def _end(self, failure: Exception) -> None:
+        self._pool = None
+        self.failure = failure
 
     async def close(self) -> None:
         """Close the input, if that is a generator of our own."""
@@ -106,22 +130,35 @@ def ordered(
     """See `AsyncPool.map`."""
     check_seconds("map(timeout)", timeout, zero=True)
     deadline = None if timeout is None else monotonic() + timeout
-    return _in_order(open_window(pool, fn, iterables, chunksize, buffersize), deadline)
-
-
-async def _in_order(window: AsyncWindow, deadline: float | None) -> AsyncGenerator[Any, None]:
+    window = open_window(pool, fn, iterables, chunksize, buffersize)
     futures: deque[AsyncJobFuture[Any]] = deque()
+    window.fill_at_once(futures, futures.append)
+    return _begun(_in_order(window, futures, deadline))
+
+
+def _begun(results: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
+    """Bring a generator to its first ``yield``: closing one that has not begun would not run its ``finally``."""
     try:
+        results.asend(None).send(None)
+    except StopIteration:
+        return results
+    raise AssertionError("it has no await before its first yield")
+
+
+async def _in_order(
+    window: AsyncWindow, futures: deque[AsyncJobFuture[Any]], deadline: float | None
+) -> AsyncGenerator[Any, None]:
+    try:
+        yield None  # see `_begun`
         await window.fill(futures, futures.append)
         while futures:
             future = futures.popleft()
             if future.outcome is not Outcome.SUCCEEDED:
                 await _ready(future, deadline)
-            result = future.result()
-            # Nothing here keeps the future or the result while it is used.
+            # Popped as it is given, so that nothing here keeps the future or the result while it is used.
+            result = [future.result()]
             del future
-            yield result
-            del result
+            yield result.pop()
             await window.fill(futures, futures.append)
         if window.failure is not None:
             raise window.failure
@@ -161,7 +198,10 @@ def unordered(
     buffersize: int | None,
 ) -> AsyncGenerator[R, None]:
     """See `AsyncPool.map_unordered`."""
-    return _as_they_end(open_window(pool, fn, (iterable,), chunksize, buffersize))
+    window = open_window(pool, fn, (iterable,), chunksize, buffersize)
+    flight = AsyncFlight()
+    window.fill_at_once(flight.aloft, flight.add)
+    return _begun(_as_they_end(window, flight))
 
 
 class AsyncFlight:
@@ -199,20 +239,19 @@ class AsyncFlight:
         return future
 
 
-async def _as_they_end(window: AsyncWindow) -> AsyncGenerator[Any, None]:
-    flight = AsyncFlight()
+async def _as_they_end(window: AsyncWindow, flight: AsyncFlight) -> AsyncGenerator[Any, None]:
     returned: BaseException | None = None
     try:
+        yield None  # see `_begun`
         await window.fill(flight.aloft, flight.add)
         while flight.aloft:
             future = await flight.next(window.core)
             if was_handed_back(future._error):
                 returned = future._error
             else:
-                result = future.result()
+                result = [future.result()]
                 del future
-                yield result
-                del result
+                yield result.pop()
             await window.fill(flight.aloft, flight.add)
         if returned is not None:
             raise PoolClosed(f"the pool closed under a map: {returned}") from returned

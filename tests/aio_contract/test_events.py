@@ -1,0 +1,3 @@
+"""`tests.contract.test_events` on an `AsyncPool`."""
+
+from tests.contract.test_events import *  # noqa: F403
