@@ -12,7 +12,7 @@ TEST   := $(VENV)/.ready-test
 BENCH  := $(VENV)/.ready-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check format bench clean
+.PHONY: help venv demo test check format bench compare clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ format: $(TEST)  ## rewrite the files as `make check` wants them
 
 bench: $(BENCH)  ## measure against the peers, side by side
 	$(BIN)/python -m bench $(ARGS)
+
+compare: $(BENCH)  ## the crash and signal matrix against the peers, into docs/comparison.md
+	$(BIN)/python -m bench.compare $(ARGS)
 
 clean:  ## remove the venv and every cache
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
