@@ -137,12 +137,12 @@ def many_threads(method: str) -> None:
         with ProcessPool(1, multiprocessing.get_context(method)) as pool:
             results.append(list(pool.map(jobs.double, range(20))))
 
-    threads = [threading.Thread(target=use) for _ in range(8)]
+    threads = [threading.Thread(target=use) for _ in range(5)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    say(results == [[2 * number for number in range(20)]] * 8)
+    say(results == [[2 * number for number in range(20)]] * 5)
 
 
 def printing() -> None:

@@ -26,7 +26,7 @@ def alive(pids: list[int]) -> list[int]:
 @on_every_method
 @pytest.mark.parametrize("deed", [deeds.ignore_all, deeds.count_on_stage, deeds.stop_process])
 def test_with_workers_that_ignore_everything(make_pool: MakePool, stage: Stage, deed: Any) -> None:
-    pool = make_pool(2, cancel_grace=0.1)
+    pool = warm(make_pool(2, cancel_grace=0.1))
     stuck = [pool.submit(deed, stage.address) for _ in range(2)]
     stage.enter_many(2)
     waiting = [pool.submit(jobs.nothing) for _ in range(5)]

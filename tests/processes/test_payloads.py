@@ -155,6 +155,7 @@ def test_memory_is_given_back(make_pool: MakePool) -> None:
     assert len(memory_files(pid)) == in_worker
 
 
+@pytest.mark.parametrize("method", ["forkserver", "fork"])
 def test_memory_is_given_back_when_the_worker_dies(make_pool: MakePool) -> None:
     pool = warm(make_pool(1))
     before = len(memory_files())

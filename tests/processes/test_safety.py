@@ -170,7 +170,7 @@ def like_macos(monkeypatch: pytest.MonkeyPatch, without_packets: None) -> None:
         monkeypatch.delattr(module, name)
 
 
-@on_every_method
+@pytest.mark.parametrize("method", ["forkserver", "fork"])
 def test_over_a_stream(without_packets: None, make_pool: MakePool, stage: Stage) -> None:
     check_everything(make_pool, stage)
 

@@ -17,6 +17,7 @@ from steadypool.pools.hands import HandCore
 from steadypool.pools.processes.frames import next_packet, pack_call, workers_import_main
 from steadypool.pools.processes.worker import ProcessWorker
 from steadypool.pools.supervisor import hand_back
+from steadypool.pools.thread_worker import ThreadWorker
 from steadypool.rules import prefetch
 from steadypool.seams.telling import events
 from steadypool.words.options import Task, TaskOptions
@@ -26,6 +27,8 @@ CHUNK_MOST = 256
 """Jobs in one packet."""
 CHUNK_BYTES = 40 * 1024
 """Bytes of a packet after which no further job is added."""
+MOST_LOOKS = 100
+"""How often a cancel looks for a job that other threads move on meanwhile."""
 STEAL_AFTER = 0.002
 """Seconds that a worker may run one job before what lies behind it goes to an idle worker."""
 
@@ -314,11 +317,17 @@ class DispatchCore(HandCore):
 
     def reclaim(self, job: Job) -> bool:
         """Take a job back that was sent to a worker and not begun; false if it was, or is not there."""
-        worker = job._worker
-        if not isinstance(worker, ProcessWorker) or job not in worker.hand or worker.has_started(job):
-            return False
-        self._take_back(worker)
-        mine = self.queue.remove(job)
+        mine = False
+        for _ in range(MOST_LOOKS):
+            worker = job._worker
+            if isinstance(worker, ThreadWorker) or job.outcome is not None:
+                break
+            if worker is not None and job in worker.hand and (worker.has_started(job) or not self._take_back(worker)):
+                break
+            mine = self.queue.remove(job)
+            if mine:
+                break
+            # Another thread has moved it on, from its worker to the queue or the other way: look again.
         self.full = False
         self.pump()
         return mine
