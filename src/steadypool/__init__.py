@@ -21,6 +21,7 @@ from steadypool.words.errors import (
     WorkerCrashed,
     WouldDeadlock,
 )
+from steadypool.words.health import Health
 from steadypool.words.options import Retry, Task, task
 from steadypool.words.reports import DrainReport, ErrorGroup, PoolStats
 from steadypool.words.states import Outcome, PoolState
@@ -34,6 +35,7 @@ __all__ = [
     "AsyncPool",
     "DrainReport",
     "ErrorGroup",
+    "Health",
     "JobCancelled",
     "JobContext",
     "JobExit",

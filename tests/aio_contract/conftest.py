@@ -19,6 +19,7 @@ DIFFERENT = {
     "test_any_base_exception_is_the_job_s_failure": "Python makes a RuntimeError of a coroutine's StopIteration",
     "test_in_a_signal_handler": "the loop calls its handlers itself: see tests/aio/test_endings.py",
     "test_an_initializer_that_raises_fails_the_pool_clearly_and_once": "there is no initializer",
+    "test_a_broken_pool_is_not_alive": "there is no initializer",
     "test_a_producer_that_is_blocked_hears_of_a_failing_initializer": "there is no initializer",
     "test_a_failure_nobody_looked_at_is_logged_once": "eager tasks' failures are freed by the collector, and logged "
     "by a thread a little later: see tests/aio/test_context.py",

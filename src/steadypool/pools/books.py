@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from steadypool.pools.accounts import read_stats
+from steadypool.pools.wellbeing import read_health
 from steadypool.seams.sink import Sink
+from steadypool.words.health import Health
 from steadypool.words.reports import ErrorGroup, PoolStats
 from steadypool.words.states import PoolState
 
@@ -31,6 +33,14 @@ class Books:
     def stats(self) -> PoolStats:
         """The books at this moment. They balance."""
         return read_stats(self._core)
+
+    def health(self) -> Health:
+        """Whether the pool is alive and ready, and if not, why.
+
+        From another thread than the loop's own it asks the loop for a sign of life, and waits for that for a second at
+        most.
+        """
+        return read_health(self._core)
 
     def errors(self) -> tuple[ErrorGroup, ...]:
         """The failures so far, grouped by task, exception type and place; the most frequent first."""

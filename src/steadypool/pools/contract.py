@@ -20,7 +20,9 @@ from steadypool.pools.core import Core, Settings, forked_error
 from steadypool.pools.group import Group
 from steadypool.pools.signals import DrainOnSignal, in_signal_handler
 from steadypool.pools.supervisor import give_back_waiting
+from steadypool.pools.wellbeing import read_health
 from steadypool.seams.sink import Sink
+from steadypool.words.health import Health
 from steadypool.words.options import Retry, TaskOptions, check_count, check_seconds
 from steadypool.words.reports import DrainReport, ErrorGroup, PoolStats
 from steadypool.words.states import PoolState
@@ -373,6 +375,10 @@ class PoolContract(Executor):
     def stats(self) -> PoolStats:
         """The books at this moment. They balance."""
         return read_stats(self._core)
+
+    def health(self) -> Health:
+        """Whether the pool is alive and ready, and if not, why."""
+        return read_health(self._core)
 
     def dump(self) -> str:
         """Where every running job is now, as text: its stack, for a process also while C code runs."""

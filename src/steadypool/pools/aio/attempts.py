@@ -58,8 +58,7 @@ class AttemptsCore(Core):
 
     def say_capacity(self) -> None:
         """Say how many jobs can run at a time."""
-        now_possible = capacity(self.max_workers, len(self.stuck))
-        self.emit(events.CapacityChanged(self.name, monotonic(), now_possible, self.max_workers))
+        self.emit(events.CapacityChanged(self.name, monotonic(), self.places(), self.max_workers))
 
     def supervise(self) -> None:
         """The loop does it."""
@@ -135,13 +134,17 @@ class AttemptsCore(Core):
         """Whether nothing runs."""
         return not self.running
 
+    def places(self) -> int:
+        """How many jobs can run at a time, the stuck ones left out."""
+        return capacity(self.max_workers, len(self.stuck))
+
     def worker_facts(self) -> dict[str, Any]:
         """What `PoolStats` says of the workers."""
         attempts = (*self.running.values(), *self.lingering)
         return {
             "stuck": len(self.stuck),
             "workers": len(attempts),
-            "capacity": capacity(self.max_workers, len(self.stuck)),
+            "capacity": self.places(),
             "worker_rows": tuple(attempt.row() for attempt in attempts),
         }
 

@@ -43,6 +43,7 @@ from steadypool.pools.aio.attempts import AttemptsCore, Job
 from steadypool.pools.aio.functions import check_coroutine_function
 from steadypool.pools.aio.future import AsyncJobFuture
 from steadypool.pools.aio.keeper import keep
+from steadypool.pools.aio.pulse import Pulse
 from steadypool.pools.core import Settings, cancelled_error
 from steadypool.pools.functions import options_within
 from steadypool.pools.supervisor import do_due, take_requests, walk_ladder
@@ -79,6 +80,7 @@ class AsyncCore(AttemptsCore):
         """For callbacks of the pool's own, which must not hold anybody's context variables."""
         self.keeper: asyncio.Task[None] | None = None
         self.custom_tasks = False
+        self.pulse = Pulse()
 
     # -- the loop
 
@@ -365,6 +367,12 @@ class AsyncCore(AttemptsCore):
             self.say_capacity()
         if self.is_bound:
             self.fill()
+
+    def loop_lag(self, patience: float) -> float | None:
+        """See `Driver`. On the loop itself the answer is known."""
+        if not self.is_bound or _get_running_loop() is self.loop:
+            return 0.0
+        return self.pulse.lag(self.loop, patience)
 
     # -- jobs that wait for their own pool
 

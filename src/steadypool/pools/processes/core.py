@@ -384,6 +384,10 @@ class ProcessCore(ResultsCore):
         """Whether no worker holds a job. The lock is held."""
         return not self.callers and not any(worker.hand for worker in self.workers)
 
+    def places(self) -> int:
+        """How many jobs can run at a time: a worker that does not stop is killed and replaced."""
+        return self.max_workers
+
     def worker_facts(self) -> dict[str, Any]:
         """What `PoolStats` says of the workers. The lock is held."""
         return {
