@@ -119,6 +119,7 @@ class Core(Driver):
         self.returned: list[UnfinishedJob] = []
         self.interrupted: list[InterruptedJob] = []
         self.pid = os.getpid()
+        self.opened = monotonic()
         self.may_grow = True
         """Whether another worker may be started."""
         self.supervised = False

@@ -13,6 +13,8 @@ Job = JobFuture[Any]
 class Driver:
     """The questions that `pools.core` and `pools.supervisor` ask of a kind of worker."""
 
+    kind: str
+    """What the workers are: ``"threads"``, ``"processes"`` or ``"asyncio"``."""
     stuck: dict[Any, Any]
     """The workers left behind, each with the job that did not stop."""
 

@@ -22,6 +22,8 @@ from steadypool.words.states import PoolState
 class ThreadCore(HandCore):
     """The core of a `ThreadPool`: what a worker is here, and how one is told, left behind and replaced."""
 
+    kind = "threads"
+
     def __init__(
         self,
         settings: Settings,

@@ -64,6 +64,8 @@ NEVER = float("inf")
 class AsyncCore(AttemptsCore):
     """Books, control plane and workers of one `AsyncPool`."""
 
+    kind = "asyncio"
+
     loop: asyncio.AbstractEventLoop = None  # type: ignore[assignment] # until `check_loop` was called
 
     def __init__(self, settings: Settings, max_workers: int) -> None:

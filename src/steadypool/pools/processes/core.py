@@ -60,6 +60,8 @@ _MAY_RETRY = (PoolState.OPEN, PoolState.DRAINING)
 class ProcessCore(ResultsCore):
     """The books and the control plane of a pool of processes."""
 
+    kind = "processes"
+
     def __init__(self, settings: Settings, max_workers: int, context: BaseContext, kit: dict[str, Any]) -> None:
         super().__init__(settings, max_workers, can_keep_packets() and not kit.pop("without_packets", False))
         self.bell: Any = PipeBell()
