@@ -22,7 +22,7 @@ from steadypool.words.errors import (
     WouldDeadlock,
 )
 from steadypool.words.options import Retry, Task, task
-from steadypool.words.reports import DrainReport, ErrorGroup, PoolStats
+from steadypool.words.reports import DrainReport, ErrorGroup, JobFailure, PoolStats
 from steadypool.words.states import Outcome, PoolState
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ __all__ = [
     "JobCancelled",
     "JobContext",
     "JobExit",
+    "JobFailure",
     "JobFuture",
     "JobTimeout",
     "Outcome",
