@@ -23,7 +23,7 @@ from steadypool.words.errors import (
 )
 from steadypool.words.health import Health
 from steadypool.words.options import Retry, Task, task
-from steadypool.words.reports import DrainReport, ErrorGroup, PoolStats
+from steadypool.words.reports import DrainReport, ErrorGroup, JobFailure, PoolStats
 from steadypool.words.states import Outcome, PoolState
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ __all__ = [
     "JobCancelled",
     "JobContext",
     "JobExit",
+    "JobFailure",
     "JobFuture",
     "JobTimeout",
     "Outcome",

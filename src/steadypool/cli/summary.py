@@ -64,7 +64,7 @@ def _table(groups: list[ErrorGroup]) -> Table:
     title = f"{_count(total, 'error')} in {_count(len(groups), 'group')}"
     table = Table(title=title, title_justify="left")
     table.add_column("count", justify="right")
-    for heading in ("error", "first message", "where", "first", "last"):
+    for heading in ("error", "first message", "where", "latest job", "first", "last"):
         table.add_column(heading, overflow="fold")
     for group in groups[:GROUPS_SHOWN]:
         table.add_row(
@@ -72,6 +72,7 @@ def _table(groups: list[ErrorGroup]) -> Table:
             Text(group.type_name.removeprefix("steadypool.words.errors.")),
             Text(_first_line(group.message)),
             Text(group.where),
+            Text(_shortened(group.sample)),
             _time(group.first_seen),
             _time(group.last_seen),
         )
@@ -85,8 +86,11 @@ def _count(number: int, noun: str) -> str:
 
 
 def _first_line(message: str) -> str:
-    first = message.partition("\n")[0]
-    return first if len(first) <= 120 else f"{first[:117]}..."
+    return _shortened(message.partition("\n")[0])
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 120 else f"{text[:117]}..."
 
 
 def _time(seconds: float) -> str:

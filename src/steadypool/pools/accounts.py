@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import reprlib
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -12,24 +11,10 @@ from steadypool.words.reports import DrainReport, InterruptedJob, PoolStats, Unf
 if TYPE_CHECKING:
     from steadypool.pools.core import Core
 
-_short = reprlib.Repr()
-_short.maxstring = _short.maxother = 80
 
-
-def arguments_text(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-    """The arguments as they would stand in a call, shortened. Never raises, though a ``__repr__`` may."""
-    try:
-        parts = [_short.repr(arg) for arg in args[:10]]
-        parts += ["..."] if len(args) > 10 else []
-        parts += [f"{name}={_short.repr(value)}" for name, value in list(kwargs.items())[:10]]
-    except BaseException as broken:
-        return f"(<repr() of an argument raised {type(broken).__name__}>)"
-    return f"({', '.join(parts)})"
-
-
-def unfinished_row(job: JobFuture[Any]) -> UnfinishedJob:
+def unfinished_row(core: Core, job: JobFuture[Any]) -> UnfinishedJob:
     """The report's row of a job that never started."""
-    return UnfinishedJob(job.job_id, job._task_name, arguments_text(job._args, job._kwargs), job._waited())
+    return UnfinishedJob(job.job_id, job._task_name, core.arguments_of(job), job._waited())
 
 
 def interrupted_row(job: JobFuture[Any], ran: float) -> InterruptedJob:

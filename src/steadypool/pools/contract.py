@@ -17,6 +17,7 @@ from steadypool.machinery.future import JobFuture
 from steadypool.pools import exits, mapping
 from steadypool.pools.accounts import dump_text, read_stats
 from steadypool.pools.core import Core, Settings, forked_error
+from steadypool.pools.functions import ASYNC_CODE, unwrapped
 from steadypool.pools.group import Group
 from steadypool.pools.signals import DrainOnSignal, in_signal_handler
 from steadypool.pools.supervisor import give_back_waiting
@@ -42,6 +43,8 @@ def check_settings(
     retry: Retry | None,
     cancel_grace: object,
     exit_timeout: object,
+    on_error: object,
+    show_arguments: object,
     initializer: object,
     initargs: object,
 ) -> Settings:
@@ -61,6 +64,12 @@ def check_settings(
         raise ValueError("cancel_grace must have an end: a job that does not stop must be given up")
     if grace is None:
         raise TypeError("cancel_grace must be a number of seconds, not None: a job that does not stop must be given up")
+    _check_on_error(on_error)
+    if not (isinstance(show_arguments, bool) or callable(show_arguments)):
+        raise TypeError(
+            "show_arguments must be True, False, or a function of (task, args, kwargs) that returns the text to show; "
+            f"got {show_arguments!r}"
+        )
     options = TaskOptions(timeout=timeout, total_timeout=total_timeout, retry=retry)
     return Settings(
         name=name,
@@ -69,7 +78,17 @@ def check_settings(
         options=options.over(TaskOptions()),
         cancel_grace=grace,
         exit_timeout=check_seconds("exit_timeout", exit_timeout, zero=True),
+        on_error=on_error,  # type: ignore[arg-type]
+        show_arguments=show_arguments,
     )
+
+
+def _check_on_error(on_error: object) -> None:
+    if on_error is not None and not callable(on_error):
+        raise TypeError(f"on_error is called with each JobFailure, as in on_error=print; got {on_error!r}")
+    code = getattr(unwrapped(on_error), "__code__", None)
+    if code is not None and code.co_flags & ASYNC_CODE:
+        raise TypeError(f"on_error must be a plain function, since the pool just calls it; {on_error!r} is not")
 
 
 class PoolContract(Executor):

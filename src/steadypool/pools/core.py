@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import _thread
 import itertools
+import logging
 import os
 import random
 import threading
@@ -28,10 +29,12 @@ from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures._base import PENDING
 from contextlib import suppress
+from functools import partial
 from time import monotonic, sleep
 from typing import Any
 
 from steadypool.machinery.agenda import Agenda
+from steadypool.machinery.arguments import Show, arguments_text
 from steadypool.machinery.bell import Bell
 from steadypool.machinery.courier import Courier
 from steadypool.machinery.future import JobFuture
@@ -45,7 +48,7 @@ from steadypool.seams.sink import Sink
 from steadypool.seams.telling import events
 from steadypool.words.errors import JobCancelled, JobExit, JobTimeout, PoolBroken, PoolClosed, QueueFull, WorkerCrashed
 from steadypool.words.options import Retry, Task, TaskOptions, task_name
-from steadypool.words.reports import DrainReport, InterruptedJob, UnfinishedJob
+from steadypool.words.reports import DrainReport, InterruptedJob, JobFailure, UnfinishedJob
 from steadypool.words.states import NEVER_LOOKED_AT, Outcome, PoolState, move
 
 Job = JobFuture[Any]
@@ -64,6 +67,8 @@ class Settings:
         options: TaskOptions,
         cancel_grace: float,
         exit_timeout: float | None,
+        on_error: Callable[[JobFailure], object] | None = None,
+        show_arguments: Show = True,
     ) -> None:
         self.name = name
         self.queue_size = queue_size
@@ -71,6 +76,8 @@ class Settings:
         self.options = options
         self.cancel_grace = cancel_grace
         self.exit_timeout = exit_timeout
+        self.on_error = on_error
+        self.show_arguments = show_arguments
 
 
 class Core(Driver):
@@ -224,21 +231,53 @@ class Core(Driver):
         with self.lock:
             self.counts[outcome] += 1
             self._drop_alarm(job)
+        failure = None
         if error is not None and outcome in NEVER_LOOKED_AT:
-            self.ledger.add(job.job_id, job._task_name, error)
+            failure = self._note_failure(job, outcome, error)
         if self.sinks:
             self.emit_end(job, outcome, error)
         job._settle(outcome, result, error, started=started or outcome not in _NEVER_STARTED)
+        if failure is not None:
+            self._deliver(partial(self._say_failure, failure))
         if job._callbacks:
             self._call_back(job)
         if self.state is not PoolState.OPEN:
             self.bell.ring()
 
+    def _note_failure(self, job: Job, outcome: Outcome, error: BaseException) -> JobFailure | None:
+        """Enter it into the ledger; returns it if somebody wants to hear of it."""
+        name, arguments = job._task_name, self.arguments_of(job)
+        key = self.ledger.add(job.job_id, name, error, arguments, job.attempts)
+        if self.settings.on_error is None or (group := self.ledger.group(key)) is None:
+            return None
+        facts = outcome, error, job.attempts, arguments, job._options.meta, group
+        return JobFailure(self.name, job.job_id, name, *facts)
+
+    def _say_failure(self, failure: JobFailure) -> None:
+        """Call ``on_error``. As with a callback, what it raises is logged, and ends nobody."""
+        on_error = self.settings.on_error
+        assert on_error is not None
+        try:
+            on_error(failure)
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+                raise
+            logger = logging.getLogger("steadypool")
+            logger.exception("on_error of pool %r raised for job %s", self.name, failure.job_id)
+
+    def arguments_of(self, job: Job) -> str:
+        """What reports say of the job's arguments."""
+        return arguments_text(self.settings.show_arguments, job._task_name, job._args, job._kwargs)
+
     def _call_back(self, job: Job) -> None:
+        self._deliver(job._run_callbacks)
+
+    def _deliver(self, errand: Callable[[], None]) -> None:
+        """Run code of the user's that must not hold up the supervisor. It must not raise."""
         if threading.get_ident() in self.supervisors:
-            self.courier.carry(job._run_callbacks)
+            self.courier.carry(errand)
         else:
-            job._run_callbacks()
+            errand()
 
     def attempt_raised(self, job: Job, error: BaseException, outcome: Outcome = Outcome.FAILED) -> None:
         """An attempt ended with *error*; the caller has taken the job out of the worker's hand."""

@@ -163,7 +163,7 @@ def hand_back(core: Core, job: Job) -> None:
         core.interrupted.append(interrupted_row(job, 0.0))
         core.settle(job, Outcome.INTERRUPTED, error)
     else:
-        core.returned.append(unfinished_row(job))
+        core.returned.append(unfinished_row(core, job))
         core.settle(job, Outcome.RETURNED, error)
 
 

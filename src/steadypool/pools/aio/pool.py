@@ -14,6 +14,7 @@ from time import monotonic
 from types import FunctionType, TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
+from steadypool.machinery.arguments import Show
 from steadypool.pools.aio import mapping
 from steadypool.pools.aio.attempt import TURN
 from steadypool.pools.aio.core import AsyncCore
@@ -29,7 +30,7 @@ from steadypool.pools.supervisor import give_back_waiting
 from steadypool.pools.threads import check_workers
 from steadypool.words.errors import QueueFull, WouldDeadlock
 from steadypool.words.options import Retry, TaskOptions, check_seconds
-from steadypool.words.reports import DrainReport
+from steadypool.words.reports import DrainReport, JobFailure
 from steadypool.words.states import PoolState
 
 P = ParamSpec("P")
@@ -55,6 +56,10 @@ class AsyncPool(Books):
         exit_timeout: without meaning here, since the pool lives no longer than its loop; taken so that all pools
             take the same.
         name: what reports call the pool.
+        on_error: called with a `JobFailure` for each job that fails, times out or crashes, after its future has
+            settled; on the thread that ends the job, or one of its own. What it raises is logged.
+        show_arguments: whether reports show what a job was called with; or a function of the task's name, ``args`` and
+            ``kwargs`` that returns the text to show instead, such as one that leaves secrets out.
 
     Raises:
         TypeError, ValueError: at once, for a value that makes no sense.
@@ -75,6 +80,8 @@ class AsyncPool(Books):
         cancel_grace: float = 1.0,
         exit_timeout: float | None = 30.0,
         name: str | None = None,
+        on_error: Callable[[JobFailure], object] | None = None,
+        show_arguments: Show = True,
     ) -> None:
         number = next(_numbers)
         settings = check_settings(
@@ -86,6 +93,8 @@ class AsyncPool(Books):
             retry=retry,
             cancel_grace=cancel_grace,
             exit_timeout=exit_timeout,
+            on_error=on_error,
+            show_arguments=show_arguments,
             initializer=None,
             initargs=(),
         )

@@ -14,6 +14,7 @@ from time import monotonic
 from types import FunctionType
 from typing import Any, ParamSpec, TypeVar
 
+from steadypool.machinery.arguments import Show
 from steadypool.machinery.future import JobFuture
 from steadypool.pools import exits
 from steadypool.pools.contract import PoolContract, check_settings
@@ -22,6 +23,7 @@ from steadypool.pools.processes.core import ProcessCore
 from steadypool.pools.processes.kit import portable
 from steadypool.pools.threads import check_workers
 from steadypool.words.options import Retry, check_count
+from steadypool.words.reports import JobFailure
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -44,7 +46,8 @@ class ProcessPool(PoolContract):
         initializer: called in each new worker, with *initargs*; if it raises, the pool is broken and says so.
         max_tasks_per_child: jobs after which a worker is replaced.
         max_memory_per_child: bytes of resident memory above which a worker is replaced, looked at between jobs.
-        queue_size, on_full, timeout, total_timeout, retry, cancel_grace, exit_timeout, name: as for `ThreadPool`.
+        queue_size, on_full, timeout, total_timeout, retry, cancel_grace, exit_timeout, name, on_error,
+            show_arguments: as for `ThreadPool`.
 
     Raises:
         TypeError, ValueError: at once, for a value that makes no sense.
@@ -67,6 +70,8 @@ class ProcessPool(PoolContract):
         cancel_grace: float = 1.0,
         exit_timeout: float | None = 30.0,
         name: str | None = None,
+        on_error: Callable[[JobFailure], object] | None = None,
+        show_arguments: Show = True,
     ) -> None:
         settings = check_settings(
             name=f"ProcessPool-{next(_numbers)}" if name is None else name,
@@ -77,6 +82,8 @@ class ProcessPool(PoolContract):
             retry=retry,
             cancel_grace=cancel_grace,
             exit_timeout=exit_timeout,
+            on_error=on_error,
+            show_arguments=show_arguments,
             initializer=initializer,
             initargs=initargs,
         )
