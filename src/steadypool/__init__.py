@@ -27,6 +27,7 @@ from steadypool.words.reports import DrainReport, ErrorGroup, JobFailure, PoolSt
 from steadypool.words.states import Outcome, PoolState
 
 if TYPE_CHECKING:
+    from steadypool.contrib.status import serve_status
     from steadypool.pools.aio import AsyncJobFuture, AsyncPool
     from steadypool.pools.processes import ProcessPool
 
@@ -57,6 +58,7 @@ __all__ = [
     "WorkerCrashed",
     "WouldDeadlock",
     "current_job",
+    "serve_status",
     "task",
 ]
 
@@ -64,6 +66,7 @@ _LAZY = {
     "AsyncJobFuture": "steadypool.pools.aio",
     "AsyncPool": "steadypool.pools.aio",
     "ProcessPool": "steadypool.pools.processes",
+    "serve_status": "steadypool.contrib.status",
 }
 """What is loaded when it is first asked for: not everybody needs `multiprocessing`, or `asyncio`."""
 
