@@ -6,6 +6,7 @@ import difflib
 import os
 import signal
 import sys
+import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
@@ -45,6 +46,7 @@ def check_settings(
     exit_timeout: object,
     on_error: object,
     show_arguments: object,
+    monitor: object,
     initializer: object,
     initargs: object,
 ) -> Settings:
@@ -70,6 +72,8 @@ def check_settings(
             "show_arguments must be True, False, or a function of (task, args, kwargs) that returns the text to show; "
             f"got {show_arguments!r}"
         )
+    if not isinstance(monitor, bool):
+        raise TypeError(f"monitor must be True, to let `steadypool top` look at the pool, or False; not {monitor!r}")
     options = TaskOptions(timeout=timeout, total_timeout=total_timeout, retry=retry)
     return Settings(
         name=name,
@@ -80,7 +84,22 @@ def check_settings(
         exit_timeout=check_seconds("exit_timeout", exit_timeout, zero=True),
         on_error=on_error,  # type: ignore[arg-type]
         show_arguments=show_arguments,
+        monitor=monitor,
     )
+
+
+def let_watch(core: Core) -> None:
+    """Let the pool be watched, if its settings say so. If that is impossible, say so too: it works all the same."""
+    if not core.settings.monitor:
+        return
+    # Not above: who is not watched does not pay for it.
+    from steadypool.pools.monitor import watch
+
+    try:
+        watch(core)
+    except (OSError, RuntimeError) as error:
+        message = f"pool {core.name!r} works, but `steadypool top` cannot look at it: {error}"
+        warnings.warn(message, RuntimeWarning, stacklevel=4)
 
 
 def _check_on_error(on_error: object) -> None:
@@ -98,6 +117,7 @@ class PoolContract(Executor):
 
     def _open(self, core: Core) -> None:
         exits.register(core)
+        let_watch(core)
         # A pool nobody refers to any more ends: its workers know the core alone. Abandoning takes no lock, so
         # the garbage collector may call this anywhere.
         weakref.finalize(self, core.abandon).atexit = False

@@ -69,6 +69,7 @@ class Settings:
         exit_timeout: float | None,
         on_error: Callable[[JobFailure], object] | None = None,
         show_arguments: Show = True,
+        monitor: bool = False,
     ) -> None:
         self.name = name
         self.queue_size = queue_size
@@ -78,6 +79,7 @@ class Settings:
         self.exit_timeout = exit_timeout
         self.on_error = on_error
         self.show_arguments = show_arguments
+        self.monitor = monitor
 
 
 class Core(Driver):
@@ -121,6 +123,8 @@ class Core(Driver):
         self.deadline: float | None = None
         self.grace_ends: float | None = None
         self.drain_began = 0.0
+        self.at_close: Callable[[], None] = _nothing
+        """Called once the report is written, before whoever waits for it wakes. It must neither raise nor wait."""
         self.closed = threading.Event()
         self.report: DrainReport | None = None
         self.returned: list[UnfinishedJob] = []
@@ -680,6 +684,10 @@ _OUTCOME_WHEN_TOLD = {
     "shutdown": Outcome.INTERRUPTED,
 }
 """How an attempt ends that was told to stop and did not return, by the cause it was told."""
+
+
+def _nothing() -> None:
+    """Nobody has to be told."""
 
 
 def cancelled_error(job: Job, cause: str) -> JobCancelled:

@@ -191,5 +191,6 @@ def close(core: Core) -> None:
     core.wake_all_workers()
     if core.sinks:
         core.emit(events.PoolClosing(core.name, monotonic(), by_themselves))
+    core.at_close()
     core.closed.set()
     core.bell.ring()

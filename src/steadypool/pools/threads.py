@@ -75,6 +75,7 @@ class ThreadPool(PoolContract, ThreadPoolExecutor):
         name: str | None = None,
         on_error: Callable[[JobFailure], object] | None = None,
         show_arguments: Show = True,
+        monitor: bool = False,
     ) -> None:
         number = next(_numbers)
         settings = check_settings(
@@ -88,6 +89,7 @@ class ThreadPool(PoolContract, ThreadPoolExecutor):
             exit_timeout=exit_timeout,
             on_error=on_error,
             show_arguments=show_arguments,
+            monitor=monitor,
             initializer=initializer,
             initargs=initargs,
         )

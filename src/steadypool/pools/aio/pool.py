@@ -25,7 +25,7 @@ from steadypool.pools.aio.room import wait_for_room
 from steadypool.pools.aio.signals import DrainOnLoopSignal
 from steadypool.pools.aio.stuck import end_stuck
 from steadypool.pools.books import Books
-from steadypool.pools.contract import check_settings
+from steadypool.pools.contract import check_settings, let_watch
 from steadypool.pools.supervisor import give_back_waiting
 from steadypool.pools.threads import check_workers
 from steadypool.words.errors import QueueFull, WouldDeadlock
@@ -82,6 +82,7 @@ class AsyncPool(Books):
         name: str | None = None,
         on_error: Callable[[JobFailure], object] | None = None,
         show_arguments: Show = True,
+        monitor: bool = False,
     ) -> None:
         number = next(_numbers)
         settings = check_settings(
@@ -95,10 +96,12 @@ class AsyncPool(Books):
             exit_timeout=exit_timeout,
             on_error=on_error,
             show_arguments=show_arguments,
+            monitor=monitor,
             initializer=None,
             initargs=(),
         )
         self._core: AsyncCore = AsyncCore(settings, check_workers(max_workers))
+        let_watch(self._core)
         # A pool nobody refers to any more ends: its attempts know the core alone.
         weakref.finalize(self, self._core.abandon).atexit = False
 

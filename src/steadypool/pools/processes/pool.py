@@ -72,6 +72,7 @@ class ProcessPool(PoolContract):
         name: str | None = None,
         on_error: Callable[[JobFailure], object] | None = None,
         show_arguments: Show = True,
+        monitor: bool = False,
     ) -> None:
         settings = check_settings(
             name=f"ProcessPool-{next(_numbers)}" if name is None else name,
@@ -84,6 +85,7 @@ class ProcessPool(PoolContract):
             exit_timeout=exit_timeout,
             on_error=on_error,
             show_arguments=show_arguments,
+            monitor=monitor,
             initializer=initializer,
             initargs=initargs,
         )
