@@ -76,6 +76,9 @@ class LineRun:
         self._refused: Line | None = None
         self._heeded = 0
         self.stopped_early = False
+        self.was_drained = False
+        """Somebody else has closed the pool before the input was used up."""
+        self._failed_fast = False
         self.stops = StopSignals(self._waker)
 
     def run(self, progress: Progress, watch: StuckWatch) -> None:
@@ -135,7 +138,10 @@ class LineRun:
                 self._refused = line
                 return
             except PoolClosed:
-                self._stop_early()  # a job has failed meanwhile; the line is as good as not read
+                # A job has failed meanwhile; or somebody who looks on has drained the pool. The line is as good as
+                # not read.
+                self.was_drained = not (self.stopped_early or self._failed_fast)
+                self._stop_early()
                 return
             self._refused = None
             self._take(line, future)
@@ -161,6 +167,7 @@ class LineRun:
         """Called by whichever thread settled the job, before it takes another."""
         self._ended.append((ticket, future))
         if self._rules.fail_fast and _failed(future):
+            self._failed_fast = True
             self._pool.shutdown(wait=False, cancel_futures=True)
         if self._waker.asleep:
             self._waker.wake()

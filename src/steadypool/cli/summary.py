@@ -59,6 +59,17 @@ def print_fail_fast(console: Console, tally: Tally) -> None:
     )
 
 
+def print_drained(console: Console, tally: Tally) -> None:
+    """What somebody else left undone who drained the pool: `steadypool top` can."""
+    console.print(
+        f"the pool was drained from outside after line {tally.taken:,}: {tally.succeeded:,} succeeded, "
+        f"{tally.failed:,} failed, {tally.not_done:,} read but not done; nothing after that line was started",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
 def _table(groups: list[ErrorGroup]) -> Table:
     total = sum(group.count for group in groups)
     title = f"{_count(total, 'error')} in {_count(len(groups), 'group')}"

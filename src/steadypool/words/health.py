@@ -1,7 +1,5 @@
 """How a pool is: `Health`, for those who decide whether to send it work, or to start its program anew."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import StrEnum
 

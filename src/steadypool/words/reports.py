@@ -1,7 +1,7 @@
 """The books, as frozen records: `PoolStats`, `ErrorGroup`, `DrainReport` and their rows."""
 
-from __future__ import annotations
-
+# Annotations are real here, not texts: who decodes these records looks them up, and the public ones say another
+# module than this one.
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any

@@ -1,6 +1,7 @@
-"""What somebody outside sees of a program's pools: `Snapshot` and its parts, plain enough for JSON."""
+"""What somebody outside sees of a program's pools: `Snapshot` and its parts, plain enough for JSON.
 
-from __future__ import annotations
+(Annotations are real here, not texts, for those who decode.)
+"""
 
 from dataclasses import dataclass
 

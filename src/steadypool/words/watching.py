@@ -1,7 +1,5 @@
 """What is said between a program that can be watched and who watches it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 
