@@ -49,19 +49,6 @@ def read_stats(core: Core) -> PoolStats:
         )
 
 
-def dump_text(core: Core) -> str:
-    """Where every running job is now, for people: stuck ones, and those that were told to stop, included."""
-    rows = [*core.stuck_rows(), *(core.running_row(job) for job in core.held_jobs())]
-    if not rows:
-        return f"pool {core.name!r} runs nothing\n"
-    lines = [f"pool {core.name!r} runs {len(rows)}:"]
-    for row in rows:
-        told = f", told to stop ({row.cause})" if row.cause else ""
-        lines.append(f"  {row.id} {row.task} for {row.running_for:.1f} s{told}")
-        lines += [f"    {line}" for line in row.stack.rstrip().splitlines()]
-    return "\n".join(lines) + "\n"
-
-
 def close_books(core: Core, *, on_time: bool) -> DrainReport:
     """The report of a pool that has just been closed. The lock is held."""
     return DrainReport(

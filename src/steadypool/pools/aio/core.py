@@ -28,6 +28,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import threading
 from asyncio.events import _get_running_loop
 from collections.abc import Callable
 from contextvars import Context, copy_context
@@ -62,8 +63,6 @@ NEVER = float("inf")
 
 class AsyncCore(AttemptsCore):
     """Books, control plane and workers of one `AsyncPool`."""
-
-    loop: asyncio.AbstractEventLoop = None  # type: ignore[assignment] # until `check_loop` was called
 
     def __init__(self, settings: Settings, max_workers: int) -> None:
         super().__init__(settings, max_workers)
@@ -105,6 +104,7 @@ class AsyncCore(AttemptsCore):
 
     def _bind(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = self.bell.loop = self.alarm.loop = loop
+        self.thread_ident = threading.get_ident()
         self.is_bound = True
         self.custom_tasks = loop.get_task_factory() is not None
         if self.state is PoolState.OPEN:

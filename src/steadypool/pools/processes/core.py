@@ -291,7 +291,7 @@ class ProcessCore(ResultsCore):
         if code is not None and code < 0:
             with suppress(ValueError):
                 name = signal.Signals(-code).name
-        stack, where = worker.parse_stack(worker.read_stacks(0.0)) if worker.started else ("", "")
+        stack, where = worker.last_stack()
         oom = self._oom_moved() if name == "SIGKILL" else None
         how = f"was killed by {name}" if name else f"ended with exit code {code}" if code is not None else "died"
         why = " (the kernel's out-of-memory counter moved)" if oom else ""
@@ -449,7 +449,7 @@ class ProcessCore(ResultsCore):
         if self._gone.is_set():
             return
         for worker in self.workers:
-            worker.close_ends()
+            worker.disown()
             if worker.process is not None:
                 forget_process(worker.process)
         self.bell.close()
