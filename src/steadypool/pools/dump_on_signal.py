@@ -51,6 +51,8 @@ class DumpOnSignal:
         self._to = to
         self._old: Any = None
         self._bell = Bell()
+        self._handled = self._noted = 0
+        """Signals that the handler has left to the pipe; those that the pipe has told of, which may be more."""
         self._is_asked = False
         self._is_over = False
         self._thread = threading.Thread(target=self._write_dumps, name=f"{core.name}-dumps", daemon=True)
@@ -75,6 +77,8 @@ class DumpOnSignal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._restore()
+        if self._handled > self._noted:
+            self._ask()  # the pipe had not come round to it, and now never will
         self._is_over = True
         self._bell.ring()
         self._thread.join(LAST_DUMP_SECONDS)
@@ -82,12 +86,15 @@ class DumpOnSignal:
     def _note(self, number: int) -> None:
         """On the pipe's thread."""
         if number == self._number:
+            self._noted += 1
             self._ask()
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self._core.pid != os.getpid():  # a forked child has inherited this handler
             self._mean_what_it_meant(number, frame)
-        elif not pipe.is_heard():
+        elif pipe.is_heard():
+            self._handled += 1
+        else:
             self._ask()
 
     def _ask(self) -> None:
