@@ -107,6 +107,7 @@ class PoolContract(Books, Executor):
         """Do as ``on_full`` says."""
         core = self._core
         how = core.settings.on_full
+        core.forecast.look()
         if core.is_own_thread() and how == "block":
             # A worker that waited for room would wait for itself.
             return self._take_on(options, fn, args, kwargs, has_room=False)

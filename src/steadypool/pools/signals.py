@@ -36,6 +36,7 @@ class DrainOnSignal:
         self._timeout = timeout
         self._signals = [signal.Signals(number) for number in signals]
         self._old: dict[int, Any] = {}
+        self._limit_before: float | None = None
         self._seen = 0
         """How many signals the pipe has told of."""
         self.received = 0
@@ -52,6 +53,7 @@ class DrainOnSignal:
         pipe.listen(self._note)
         for number in self._signals:
             self._old[number] = signal.signal(number, self._handle)
+        self._limit_before = self._core.forecast.set_limit(self._timeout)
         return self
 
     def _note(self, number: int) -> None:
@@ -69,6 +71,7 @@ class DrainOnSignal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         self._restore()
+        self._core.forecast.set_limit(self._limit_before)
         return self.received > 0 and isinstance(error, PoolClosed)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:

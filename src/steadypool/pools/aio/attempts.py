@@ -7,6 +7,7 @@ from time import monotonic
 from typing import Any
 
 from steadypool.machinery.coroutine_stacks import task_stack
+from steadypool.machinery.run_times import SAMPLE, WORTH_MEASURING
 from steadypool.machinery.stacks import thread_stack
 from steadypool.pools.aio.attempt import Attempt
 from steadypool.pools.aio.future import AsyncJobFuture
@@ -35,6 +36,8 @@ class AttemptsCore(Core):
         self.lingering: dict[Attempt, AsyncJobFuture[Any]] = {}
         self.stuck: dict[Attempt, AsyncJobFuture[Any]] = {}
         self.succeeded = 0
+        self.unmeasured = 0
+        """As many runs in a row need not be measured; one less than a power of two."""
         self.lent = 0
         self.callers = 0
         """Attempts that run beyond the bound because the queue was full, while their submitters wait for them."""
@@ -44,6 +47,14 @@ class AttemptsCore(Core):
     def fill(self) -> None:
         """Start waiting jobs while there is room."""
         raise NotImplementedError
+
+    def measure(self, job: AsyncJobFuture[Any], runs: int = 1) -> None:
+        """A run is over that stands for *runs*."""
+        seconds = monotonic() - job._began
+        self.run_times.add(seconds * runs, runs)
+        self.unmeasured = 0 if seconds > WORTH_MEASURING else SAMPLE - 1
+        if self.forecast.limit is not None:
+            self.forecast.look()
 
     def has_vacancy(self) -> bool:
         """Whether one more job can run now."""

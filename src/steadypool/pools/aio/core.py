@@ -129,6 +129,7 @@ class AsyncCore(AttemptsCore):
         do_due(self)
         self.deadlines.do_due(monotonic())
         walk_ladder(self)
+        self.forecast.look()
         if self.state is PoolState.CLOSED:
             self.alarm.stop()
             return
@@ -302,6 +303,8 @@ class AsyncCore(AttemptsCore):
         if not self._take_running(job):
             self.came_back(attempt)
             return
+        if began:
+            self.measure(job)
         if self.loop.is_closed():
             self._lost(job)
         elif isinstance(error, asyncio.CancelledError) and job._told is None:
