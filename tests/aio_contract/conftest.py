@@ -29,6 +29,9 @@ DIFFERENT = {
     "test_results_that_were_taken_are_not_kept": "the caller's thread holds them: see tests/aio/test_many.py",
     "test_sleep_ends_early_when_told": "it ends with CancelledError: see tests/aio/test_context.py",
     "test_the_caller_is_told_at_the_limit_whatever_the_job_does": "it looks for the name of a file in the stack",
+    "test_a_warning_when_the_block_is_entered": "the loop is not the main thread's: see tests/aio/test_forecast.py",
+    "test_a_warning_when_the_estimate_outgrows_the_limit": "the same",
+    "test_a_warning_when_the_queue_is_full": "the same",
     "test_the_story_of_the_pool": "a worker is a task for one job, and not announced",
 }
 """Scenarios that cannot be the same on asyncio, and why."""

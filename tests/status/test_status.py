@@ -43,7 +43,7 @@ def test_a_pool_s_life_as_it_is_served(make_pool: Callable[..., Any], stage: Sta
             assert (answer.status_code, answer.text) == (200, "ok\npool 'served' is ready\n")
         pool.submit(jobs.nothing)
         [shown] = get(f"{server.url}/status.json").json()["pools"]
-        assert shown["stats"]["running"] == shown["stats"]["waiting"] == 1 and shown["oldest_waiting"] > 0
+        assert shown["stats"]["running"] == shown["stats"]["waiting"] == 1 and shown["stats"]["oldest_waiting"] > 0
         [row] = [row for row in shown["stats"]["worker_rows"] if row["job_id"]]
         assert row["task"] == "tests.contract.jobs.act" and shown["health"]["ready"]
         pool.request_drain(WAIT)

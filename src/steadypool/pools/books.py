@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from typing import Any
 
 from steadypool.pools.accounts import read_stats
+from steadypool.pools.dump import dump_text
+from steadypool.pools.dump_on_signal import DumpOnSignal, Target
 from steadypool.pools.wellbeing import read_health
 from steadypool.seams.sink import Sink
 from steadypool.words.health import Health
@@ -46,6 +49,24 @@ class Books:
         """The failures so far, grouped by task, exception type and place; the most frequent first."""
         groups: tuple[ErrorGroup, ...] = self._core.ledger.groups()
         return groups
+
+    def dump(self) -> str:
+        """Where every running job is now, as text: its stack, for a process also while C code runs. From any thread."""
+        return dump_text(self._core)
+
+    def dump_on_signal(self, number: int = signal.SIGUSR1, *, to: Target = None) -> DumpOnSignal:
+        """A ``with`` block in which each such signal writes a `dump`; see `DumpOnSignal`.
+
+        Args:
+            number: the signal.
+            to: where the text goes: a text file, or a function that is called with it, on a thread of its own; by
+                default standard error.
+
+        Raises:
+            TypeError, ValueError: for a value that makes no sense.
+            RuntimeError: on entering it in another thread than the main one.
+        """
+        return DumpOnSignal(self._core, number, to)
 
     def subscribe(self, sink: Sink) -> Callable[[], None]:
         """Have *sink* called with every event from now on; returns a function that ends that.

@@ -16,17 +16,14 @@ from typing import Any, ParamSpec, Self, TypeVar
 
 from steadypool.machinery.future import JobFuture
 from steadypool.pools import exits, mapping
-from steadypool.pools.accounts import dump_text, read_stats
+from steadypool.pools.books import Books
 from steadypool.pools.core import Core, Settings, forked_error
 from steadypool.pools.functions import ASYNC_CODE, unwrapped
 from steadypool.pools.group import Group
 from steadypool.pools.signals import DrainOnSignal, in_signal_handler
 from steadypool.pools.supervisor import give_back_waiting
-from steadypool.pools.wellbeing import read_health
-from steadypool.seams.sink import Sink
-from steadypool.words.health import Health
 from steadypool.words.options import Retry, TaskOptions, check_count, check_seconds
-from steadypool.words.reports import DrainReport, ErrorGroup, PoolStats
+from steadypool.words.reports import DrainReport
 from steadypool.words.states import PoolState
 
 P = ParamSpec("P")
@@ -110,7 +107,7 @@ def _check_on_error(on_error: object) -> None:
         raise TypeError(f"on_error must be a plain function, since the pool just calls it; {on_error!r} is not")
 
 
-class PoolContract(Executor):
+class PoolContract(Books, Executor):
     """What every pool of workers does. A driver adds ``submit``, ``resize`` and the core behind ``_core``."""
 
     _core: Any
@@ -130,6 +127,7 @@ class PoolContract(Executor):
         """Do as ``on_full`` says."""
         core = self._core
         how = core.settings.on_full
+        core.forecast.look()
         if core.is_own_thread() and how == "block":
             # A worker that waited for room would wait for itself.
             return self._take_on(options, fn, args, kwargs, has_room=False)
@@ -393,68 +391,15 @@ class PoolContract(Executor):
                 f"call {instead} there, or use drain_on_signal()"
             )
 
-    # -- looking in
-
     def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> JobFuture[R]:
         """Have a worker run ``fn(*args, **kwargs)``; each kind of pool says how."""
         raise NotImplementedError
-
-    @property
-    def name(self) -> str:
-        """What reports call the pool."""
-        name: str = self._core.name
-        return name
-
-    @property
-    def state(self) -> PoolState:
-        """Where the pool is in its life."""
-        state: PoolState = self._core.state
-        return state
-
-    def stats(self) -> PoolStats:
-        """The books at this moment. They balance."""
-        return read_stats(self._core)
-
-    def health(self) -> Health:
-        """Whether the pool is alive and ready, and if not, why."""
-        return read_health(self._core)
-
-    def dump(self) -> str:
-        """Where every running job is now, as text: its stack, for a process also while C code runs."""
-        return dump_text(self._core)
-
-    def errors(self) -> tuple[ErrorGroup, ...]:
-        """The failures so far, grouped by task, exception type and place; the most frequent first."""
-        groups: tuple[ErrorGroup, ...] = self._core.ledger.groups()
-        return groups
-
-    def subscribe(self, sink: Sink) -> Callable[[], None]:
-        """Have *sink* called with every event from now on; returns a function that ends that.
-
-        Raises:
-            TypeError: *sink* cannot be called.
-        """
-        if not callable(sink):
-            raise TypeError(f"a sink is called with each event, as in subscribe(print); got {sink!r}")
-        core = self._core
-        with core.lock:
-            core.sinks = (*core.sinks, sink)
-
-        def unsubscribe() -> None:
-            with core.lock:
-                core.sinks = tuple(other for other in core.sinks if other is not sink)
-
-        return unsubscribe
 
     def __reduce__(self) -> Any:
         raise TypeError(
             f"pool {self.name!r} cannot be pickled: it stays in its process. Have the job return what is to be done, "
             "and submit that from here."
         )
-
-    def __repr__(self) -> str:
-        stats = self.stats()
-        return f"<{type(self).__name__} {self.name!r} {self.state.value}: {stats.waiting} wait, {stats.running} run>"
 
 
 def runs_event_loop() -> bool:

@@ -40,8 +40,10 @@ from steadypool.machinery.courier import Courier
 from steadypool.machinery.future import JobFuture
 from steadypool.machinery.ledger import Ledger
 from steadypool.machinery.queue import JobQueue
+from steadypool.machinery.run_times import RunTimes
 from steadypool.pools.accounts import interrupted_row
 from steadypool.pools.driver import Driver
+from steadypool.pools.forecast import Forecast
 from steadypool.pools.functions import check_function, options_within
 from steadypool.rules.retrying import next_delay
 from steadypool.seams.sink import Sink
@@ -105,6 +107,8 @@ class Core(Driver):
         self.sinks: tuple[Sink, ...] = ()
         self.bell = Bell()
         self.ledger = Ledger()
+        self.run_times = RunTimes()
+        self.forecast = Forecast(self)
         self.agenda = Agenda()
         self.courier = Courier(self.name, self.mark_own_thread)
         self.counts: Counter[Outcome] = Counter()
@@ -223,6 +227,7 @@ class Core(Driver):
         """Count a refused job and make the error."""
         with self.lock:
             self.rejected += 1
+        self.forecast.look()
         if self.sinks:
             self.emit(events.JobRejected(self.name, monotonic(), task_name(fn, options)))
         return QueueFull(message)
@@ -320,7 +325,9 @@ class Core(Driver):
             self.retrying += 1
             self.retries += 1
             if self.sinks:
-                self.plan_to_announce(job, events.JobRetrying(self.name, now, *job_facts(job), error, delay))
+                self.plan_to_announce(
+                    job, events.JobRetrying(self.name, now, *job_facts(job), error, delay, now - job._began)
+                )
             job._entry = self.agenda.add(now + delay, self._retry_is_due, job)
         return delay
 
@@ -465,6 +472,7 @@ class Core(Driver):
             taken = self.take_from_worker(job)
         if not taken:
             return
+        self.run_times.add(monotonic() - job._began)
         self.settle(job, Outcome.TIMED_OUT, error)
 
     def _may_retry(self, job: Job, error: BaseException) -> bool:
@@ -519,6 +527,10 @@ class Core(Driver):
 
     def _look_again(self) -> None:
         """On the agenda: has woken the supervisor."""
+
+    def oldest_submits(self) -> list[float]:
+        """When some of the jobs that wait were submitted, the oldest among them."""
+        return self.queue.oldest_submits()
 
     # -- events
 

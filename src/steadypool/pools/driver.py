@@ -70,8 +70,8 @@ class Driver:
         """Every job that is settled and still runs. The lock is held."""
         raise NotImplementedError
 
-    def running_row(self, job: Job) -> StuckJob:
-        """A row for a running job, with its stack."""
+    def running_rows(self) -> tuple[StuckJob, ...]:
+        """A row, with its stack, for every job that runs, whether it may or not. The lock is not held."""
         raise NotImplementedError
 
     def all_idle(self) -> bool:

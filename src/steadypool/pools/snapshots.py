@@ -33,7 +33,6 @@ def take_snapshot(core: Core, number: int, tasks: tuple[TaskTimes, ...] = (), *,
         health=health,
         stats=replace(stats, worker_rows=_longest(stats.worker_rows)),
         stuck_rows=_longest(tuple(stuck)),
-        oldest_waiting=_oldest_waiting(core),
         tasks=tasks[:MAX_TASKS],
         errors=tuple(
             ErrorLine(g.task, g.type_name, g.message, g.where, g.count, g.first_seen, g.last_seen)
@@ -47,10 +46,3 @@ def _longest(rows: tuple[WorkerStats, ...]) -> tuple[WorkerStats, ...]:
     if len(rows) <= MAX_ROWS:
         return rows
     return tuple(sorted(rows, key=lambda row: -row.running_for)[:MAX_ROWS])
-
-
-def _oldest_waiting(core: Core) -> float:
-    try:
-        return monotonic() - core.queue.items[0]._submitted
-    except IndexError:
-        return 0.0

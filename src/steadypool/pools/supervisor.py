@@ -56,6 +56,7 @@ def step(core: Core) -> float | None:
     do_due(core)
     deadline = _end_overdue_attempts(core)
     walk_ladder(core)
+    core.forecast.look()
     with core.lock:
         due = core.agenda.next_due()
     return earlier(earlier(due, deadline), wakes_at(core.state, core.deadline, core.grace_ends))

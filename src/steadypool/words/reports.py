@@ -59,6 +59,11 @@ class PoolStats:
     """Workers started in the place of one that died or was killed (processes)."""
     sink_errors: int = 0
     """Exceptions that sinks raised; they are muted."""
+    oldest_waiting: float = 0.0
+    """Seconds since the submit of the job that has waited longest; 0.0 if none waits."""
+    drain_estimate: float | None = None
+    """Seconds that a drain would take from now, going by measured run times and what there is to run; ``None`` if no
+    run was measured."""
     worker_rows: tuple[WorkerStats, ...] = ()
 
     @property

@@ -58,8 +58,6 @@ class PoolSnapshot:
     """The books. Of very many workers, the rows of those that run longest."""
     stuck_rows: tuple[WorkerStats, ...] = ()
     """The workers left behind, with the jobs that did not stop."""
-    oldest_waiting: float = 0.0
-    """Seconds that the first of the queue has waited; 0.0 if nothing waits."""
     tasks: tuple[TaskTimes, ...] = ()
     """Run times by task, the slowest on average first; empty while nobody watches."""
     errors: tuple[ErrorLine, ...] = ()

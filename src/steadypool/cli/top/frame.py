@@ -116,8 +116,8 @@ def _queue_line(pool: PoolSnapshot) -> Text:
     filled = round(share * BAR)
     line = _labelled("queue", Text("█" * filled, "red" if share > 0.9 else "yellow" if share > 0.5 else "green"))
     line.append("░" * (BAR - filled), "dim").append(f" {stats.waiting:,} of {stats.queue_size:,}")
-    if pool.oldest_waiting:
-        line.append(f", the oldest for {_seconds(pool.oldest_waiting)}")
+    if stats.oldest_waiting:
+        line.append(f", the oldest for {_seconds(stats.oldest_waiting)}")
     for count, noun in ((stats.retrying, "retrying"), (stats.rejected, "rejected")):
         if count:
             line.append(f"   {count:,} {noun}", "yellow")
@@ -132,6 +132,8 @@ def _rates_line(view: View, pool: PoolSnapshot) -> Text:
     for rate, noun in ((rates.failed, "not well"), (rates.retries, "retries")):
         if rate:
             line.append(f"   {rate:,.1f}/s {noun}", "red")
+    if pool.stats.drain_estimate is not None and pool.health.ready:
+        line.append(f"   a drain takes about {_seconds(pool.stats.drain_estimate)}", "dim")
     return line
 
 

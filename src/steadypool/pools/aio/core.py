@@ -28,6 +28,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import threading
 from asyncio.events import _get_running_loop
 from collections.abc import Callable
 from contextvars import Context, copy_context
@@ -65,8 +66,6 @@ class AsyncCore(AttemptsCore):
     """Books, control plane and workers of one `AsyncPool`."""
 
     kind = "asyncio"
-
-    loop: asyncio.AbstractEventLoop = None  # type: ignore[assignment] # until `check_loop` was called
 
     def __init__(self, settings: Settings, max_workers: int) -> None:
         super().__init__(settings, max_workers)
@@ -109,6 +108,7 @@ class AsyncCore(AttemptsCore):
 
     def _bind(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = self.bell.loop = self.alarm.loop = loop
+        self.thread_ident = threading.get_ident()
         self.is_bound = True
         self.custom_tasks = loop.get_task_factory() is not None
         if self.state is PoolState.OPEN:
@@ -133,6 +133,7 @@ class AsyncCore(AttemptsCore):
         do_due(self)
         self.deadlines.do_due(monotonic())
         walk_ladder(self)
+        self.forecast.look()
         if self.state is PoolState.CLOSED:
             self.alarm.stop()
             return
@@ -306,6 +307,8 @@ class AsyncCore(AttemptsCore):
         if not self._take_running(job):
             self.came_back(attempt)
             return
+        if began:
+            self.measure(job)
         if self.loop.is_closed():
             self._lost(job)
         elif isinstance(error, asyncio.CancelledError) and job._told is None:

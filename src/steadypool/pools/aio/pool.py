@@ -166,6 +166,7 @@ class AsyncPool(Books):
         """Do as ``on_full`` says."""
         core = self._core
         how = core.settings.on_full
+        core.forecast.look()
         if how == "block":
             if core.is_own_thread():
                 # A job that waited for room in its own pool might wait for itself.

@@ -267,6 +267,7 @@ class ProcessCore(ResultsCore):
         error = self._crash_error(worker) if blamed or not worker.ready else None
         for job in blamed:
             assert error is not None
+            self.run_times.add(monotonic() - job._began)
             self.attempt_raised(job, error if len(blamed) == 1 else self._crash_error(worker), Outcome.CRASHED)
         if self.sinks:
             reason = "killed" if worker.left else "retired" if worker.retiring else "died"
@@ -293,7 +294,7 @@ class ProcessCore(ResultsCore):
         if code is not None and code < 0:
             with suppress(ValueError):
                 name = signal.Signals(-code).name
-        stack, where = worker.parse_stack(worker.read_stacks(0.0)) if worker.started else ("", "")
+        stack, where = worker.last_stack()
         oom = self._oom_moved() if name == "SIGKILL" else None
         how = f"was killed by {name}" if name else f"ended with exit code {code}" if code is not None else "died"
         why = " (the kernel's out-of-memory counter moved)" if oom else ""
@@ -455,7 +456,7 @@ class ProcessCore(ResultsCore):
         if self._gone.is_set():
             return
         for worker in self.workers:
-            worker.close_ends()
+            worker.disown()
             if worker.process is not None:
                 forget_process(worker.process)
         self.bell.close()

@@ -265,6 +265,13 @@ class DispatchCore(HandCore):
             waited = now - job._submitted
             self.emit(events.JobStarted(self.name, now, *job_facts(job), job._worker.name, waited))
 
+    def oldest_submits(self) -> list[float]:
+        """Also of what lies behind other jobs in workers' sockets. The lock is held."""
+        return [
+            *super().oldest_submits(),
+            *(job._submitted for worker in self.workers for job in list(worker.hand)[1:]),
+        ]
+
     # -- sharing
 
     def _share_out(self) -> None:

@@ -52,6 +52,7 @@ class ResultsCore(DispatchCore):
     def _results_came(self, worker: ProcessWorker) -> None:
         frames, ended = worker.read_results()
         quick: list[tuple[int, Any]] = []
+        together, runs = 0.0, 0
         for frame in frames:
             serial, status, seconds, payload = frame
             if status == NOTHING and not self.sinks:
@@ -63,10 +64,16 @@ class ResultsCore(DispatchCore):
                 self._frame_came(worker, *frame)
                 continue
             self.mean = prefetch.moving_average(self.mean, seconds)
+            together += seconds
+            runs += 1
+        if runs:
+            self.run_times.add(together, runs)
         self._quick_results_came(worker, quick)
         if ended:
             self._unwatch(worker.results)
         if frames:
+            if self.forecast.limit is not None:
+                self.forecast.look()
             self.depth = prefetch.depth(self.mean) if self.packets else 1
             self._has_room(worker)
 
@@ -123,6 +130,7 @@ class ResultsCore(DispatchCore):
             self._was_not_found(worker, serial)
         else:
             self.mean = prefetch.moving_average(self.mean, seconds)
+            self.run_times.add(seconds)
             self._result_came(worker, serial, status, payload)
 
     def _result_came(self, worker: ProcessWorker, serial: int, status: int, payload: bytes) -> None:
