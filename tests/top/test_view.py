@@ -87,10 +87,10 @@ def test_the_stuck_stand_first_then_those_that_run_longest() -> None:
         ("w-0", False),
     ]
     view.press("down")
-    assert view.job_id == "job-x"
+    assert view.worker == "lost"
     view.press("down")
     view.press("page down")
-    assert view.job_id == "job-0"
+    assert view.worker == "w-0"
 
 
 def test_a_stack_is_asked_for_and_scrolled() -> None:

@@ -114,7 +114,7 @@ def _queue_line(pool: PoolSnapshot) -> Text:
     stats = pool.stats
     share = min(1.0, stats.waiting / stats.queue_size)
     filled = round(share * BAR)
-    line = _labelled("queue", Text("█" * filled, "red" if share > 0.9 else "yellow" if share > 0.5 else "green"))
+    line = _labelled("queue", Text("█" * filled, "yellow" if share > 0.9 else "green"))
     line.append("░" * (BAR - filled), "dim").append(f" {stats.waiting:,} of {stats.queue_size:,}")
     if stats.oldest_waiting:
         line.append(f", the oldest for {_seconds(stats.oldest_waiting)}")
@@ -185,8 +185,8 @@ def _workers(view: View, rows: list[tuple[WorkerStats, bool]], width: int, count
     if len(rows) > count > 1:
         count -= 1
         more = [Text(f"  … {len(rows) - count} more", "dim")]
-    ids = [row.job_id for row, _ in rows]
-    at = ids.index(view.job_id) if view.job_id in ids else 0
+    names = [row.name for row, _ in rows]
+    at = names.index(view.worker) if view.worker in names else 0
     top = max(0, min(at - count // 2, len(rows) - count))
     pids = any(row.pid for row, _ in rows)
     columns = [
@@ -210,7 +210,7 @@ def _worker_cells(row: WorkerStats, stuck: bool, pids: bool) -> list[str]:
 
 
 def _worker_style(view: View, row: WorkerStats, stuck: bool) -> str:
-    chosen = " reverse" if row.job_id and row.job_id == view.job_id else ""
+    chosen = " reverse" if row.name == view.worker else ""
     return ("bold red" if stuck else "" if row.job_id else "dim") + chosen
 
 
@@ -234,9 +234,9 @@ def _errors(pool: PoolSnapshot, width: int, count: int) -> list[Text]:
     tasks = width >= WIDE
     columns = [
         Column("errors", width=7, right=True),
-        *([Column("task", share=2)] if tasks else []),
+        *([Column("task", share=1)] if tasks else []),
         Column(f"what{f' ({hidden} more)' if hidden > 0 else ''}", share=3),
-        Column("where", share=2),
+        Column("where", share=3 if tasks else 2),
         Column("last", width=8, right=True),
     ]
     cells = [_error_cells(row, tasks) for row in pool.errors[:count]]

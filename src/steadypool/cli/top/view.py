@@ -23,6 +23,8 @@ class Page:
 
     title: str
     text: str
+    job_id: str = ""
+    """The job whose stack it is, if it is one."""
     top: int = 0
     """The first line shown."""
 
@@ -39,8 +41,8 @@ class View:
     endings: dict[int, Ending] = field(default_factory=dict)
     number: int = 0
     """The pool that is looked at."""
-    job_id: str = ""
-    """The job that is chosen."""
+    worker: str = ""
+    """The worker that is chosen."""
     page: Page | None = None
     asks_to_drain: bool = False
     has_ended: bool = False
@@ -171,8 +173,8 @@ class View:
         if key in steps:
             last = max(0, len(page.text.splitlines()) - 1)
             page.top = min(max(0, page.top + steps[key]), last)
-        elif key in ("s", "r", "enter") and self.job_id and self.ending is None and not self.has_ended:
-            self._ask_for_stack()
+        elif key in ("s", "r", "enter") and page.job_id and self.ending is None and not self.has_ended:
+            self.questions.append(Question("stack", self.number, page.job_id))
         elif key == "escape":
             self.page = None
 
@@ -181,28 +183,28 @@ class View:
         if key in steps:
             self._choose(steps[key])
         elif key in ("s", "enter"):
-            if not self.chosen_row():
+            if self.chosen_row() is None:
                 self._choose(0)
             self._ask_for_stack()
 
     def _choose(self, step: int) -> None:
-        """Choose another row that runs a job."""
-        ids = [row.job_id for row, _ in self.rows if row.job_id]
-        if not ids:
-            self.job_id = ""
+        """Choose another worker that runs a job."""
+        names = [row.name for row, _ in self.rows if row.job_id]
+        if not names:
+            self.worker = ""
             return
-        before = ids.index(self.job_id) if self.job_id in ids else -1 if step > 0 else 0
-        self.job_id = ids[min(max(0, before + step), len(ids) - 1)]
+        before = names.index(self.worker) if self.worker in names else -1 if step > 0 else 0
+        self.worker = names[min(max(0, before + step), len(names) - 1)]
 
     def chosen_row(self) -> WorkerStats | None:
-        """The row that is chosen, while its job runs."""
-        return next((row for row, _ in self.rows if row.job_id and row.job_id == self.job_id), None)
+        """The row that is chosen, while it runs a job."""
+        return next((row for row, _ in self.rows if row.job_id and row.name == self.worker), None)
 
     def _ask_for_stack(self) -> None:
         row = self.chosen_row()
-        if row is None and self.page is None:
+        if row is None or row.job_id is None:
             self.say("no job runs now")
             return
-        if row is not None:
-            self.page = Page(f"{row.job_id} {row.task}, after {row.running_for:.1f} s, is here", "…\n")
-        self.questions.append(Question("stack", self.number, self.job_id))
+        title = f"{row.job_id} {row.task}, after {row.running_for:.1f} s, is here"
+        self.page = Page(title, "…\n", row.job_id)
+        self.questions.append(Question("stack", self.number, row.job_id))
