@@ -32,6 +32,8 @@ KEYWORDS = 1
 PARCEL = 2
 WHOLE = 4
 """Function and arguments are one pickle."""
+CARRIED = 8
+"""The extras hold something that is to be done before the job."""
 
 # statuses of a result
 NOTHING, VALUE, VALUE_PARCEL, ERROR, READY, BROKEN, PROGRESS, RETIRING, NOT_FOUND = range(9)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from steadypool.pools.accounts import read_stats
@@ -77,14 +78,8 @@ class Books:
         if not callable(sink):
             raise TypeError(f"a sink is called with each event, as in subscribe(print); got {sink!r}")
         core = self._core
-        with core.lock:
-            core.sinks = (*core.sinks, sink)
-
-        def unsubscribe() -> None:
-            with core.lock:
-                core.sinks = tuple(other for other in core.sinks if other is not sink)
-
-        return unsubscribe
+        core.add_sink(sink)
+        return partial(core.remove_sink, sink)
 
     def __repr__(self) -> str:
         stats = self.stats()

@@ -41,16 +41,16 @@ from steadypool.machinery.future import JobFuture
 from steadypool.machinery.ledger import Ledger
 from steadypool.machinery.queue import JobQueue
 from steadypool.machinery.run_times import RunTimes
-from steadypool.pools.accounts import interrupted_row
+from steadypool.pools.accounts import interrupted_row, read_stats
 from steadypool.pools.driver import Driver
 from steadypool.pools.forecast import Forecast
 from steadypool.pools.functions import check_function, options_within
 from steadypool.rules.retrying import next_delay
-from steadypool.seams.sink import Sink
+from steadypool.seams.sink import Carrier, Sink, Watcher
 from steadypool.seams.telling import events
 from steadypool.words.errors import JobCancelled, JobExit, JobTimeout, PoolBroken, PoolClosed, QueueFull, WorkerCrashed
 from steadypool.words.options import Retry, Task, TaskOptions, task_name
-from steadypool.words.reports import DrainReport, InterruptedJob, JobFailure, UnfinishedJob
+from steadypool.words.reports import DrainReport, InterruptedJob, JobFailure, PoolStats, UnfinishedJob
 from steadypool.words.states import NEVER_LOOKED_AT, Outcome, PoolState, move
 
 Job = JobFuture[Any]
@@ -105,6 +105,7 @@ class Core(Driver):
         """Workers look at this between two jobs; true when the pool wants something of them."""
         self.tickets = itertools.count()
         self.sinks: tuple[Sink, ...] = ()
+        self.carriers: tuple[Carrier, ...] = ()
         self.bell = Bell()
         self.ledger = Ledger()
         self.run_times = RunTimes()
@@ -534,17 +535,42 @@ class Core(Driver):
 
     # -- events
 
+    def add_sink(self, sink: Sink) -> None:
+        """Have it called with every event from now on."""
+        if isinstance(sink, Watcher):
+            sink.watch(self)
+        with self.lock:
+            self.sinks = (*self.sinks, sink)
+            self.carriers = tuple(sink for sink in self.sinks if isinstance(sink, Carrier))
+
+    def remove_sink(self, sink: Sink) -> None:
+        """Do not call it any more."""
+        with self.lock:
+            was_there = any(other is sink for other in self.sinks)
+            self.sinks = tuple(other for other in self.sinks if other is not sink)
+            self.carriers = tuple(sink for sink in self.sinks if isinstance(sink, Carrier))
+        if was_there and isinstance(sink, Watcher):
+            sink.unwatch(self)
+
+    def stats(self) -> PoolStats:
+        """The books at this moment, for sinks that look at them."""
+        return read_stats(self)
+
     def emit(self, event: events.Event) -> None:
         """Give an event to every sink. One that raises is muted and counted."""
         for sink in self.sinks:
             try:
                 sink(event)
             except BaseException as error:
-                # Also what is no Exception: it must not end a worker or the supervisor. Ctrl-C stays Ctrl-C.
-                if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
-                    raise
-                with self.lock:
-                    self.sink_errors += 1
+                self.mute(error)
+
+    def mute(self, error: BaseException) -> None:
+        """A sink has raised *error*: count it. Raise it if it is Ctrl-C, which stays Ctrl-C."""
+        # Also what is no Exception: it must not end a worker or the supervisor.
+        if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+            raise error
+        with self.lock:
+            self.sink_errors += 1
 
     def emit_end(self, job: Job, outcome: Outcome, error: BaseException | None) -> None:
         """Say that the job ended."""
@@ -620,7 +646,7 @@ class Core(Driver):
         if not self.supervised:
             self.supervise_here()
         if not self.closed.wait(None if limit is None else max(0.0, limit + SLACK - monotonic())):
-            self.sinks = ()  # one of them may be what holds the supervisor up
+            self.sinks = self.carriers = ()  # one of them may be what holds the supervisor up
             self.supervise_here()
         until = None if limit is None else max(limit, monotonic()) + SLACK
         self.join(until)
@@ -636,7 +662,7 @@ class Core(Driver):
         self.queue = JobQueue(1)
         self.agenda = Agenda()
         self.retrying = 0
-        self.sinks = ()
+        self.sinks = self.carriers = ()
         self.may_grow = False
         self.refusal = lambda: forked_error(self)
 

@@ -134,14 +134,13 @@ class Monitor:
 
     def _listen(self, number: int, core: Core) -> None:
         timer = self._timers[number] = TaskTimer()
-        with core.lock:
-            core.sinks = (*core.sinks, timer)
+        core.add_sink(timer)
 
     def _listen_no_more(self) -> None:
-        timers, self._timers = set(self._timers.values()), {}
-        for _, core in self._cores() if timers else ():
-            with core.lock:
-                core.sinks = tuple(sink for sink in core.sinks if sink not in timers)
+        timers, self._timers = self._timers, {}
+        for number, core in self._cores() if timers else ():
+            if number in timers:
+                core.remove_sink(timers[number])
 
     def _times(self, number: int) -> Any:
         timer = self._timers.get(number)

@@ -237,7 +237,12 @@ class ThreadWorker:
         if core.sinks:
             core.announce(job)
             waited = job._began - job._submitted
-            core.emit(events.JobStarted(core.name, job._began, *job_facts(job), self.name, waited))
+            started = events.JobStarted(core.name, job._began, *job_facts(job), self.name, waited)
+            context = job._context
+            if context is None:
+                self._was_taken()
+                return False
+            context.run(core.emit, started)
         if options.timeout is not None:
             # After the event: once this is written, the supervisor may end the job.
             job._attempt_ends = ends = job._began + options.timeout

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from contextvars import copy_context
 from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
 from time import monotonic
@@ -126,7 +127,9 @@ class ProcessPool(PoolContract):
         except IndexError:
             return self._submit_when_full(options, fn, args, kwargs)
         try:
-            job: JobFuture[R] = JobFuture(core, options, fn, args, kwargs, None, monotonic(), next(core.tickets))
+            # Only sinks can have a use for the context: it does not travel.
+            context = copy_context() if core.sinks else None
+            job: JobFuture[R] = JobFuture(core, options, fn, args, kwargs, context, monotonic(), next(core.tickets))
             ready = core.prepare(job)
         except BaseException:
             core.queue.give_room()
