@@ -25,6 +25,7 @@ def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Where the sockets are. (Not pytest's own folder: the name of a Unix socket must be short.)"""
     folder = Path(tempfile.mkdtemp(prefix="runtime-"))
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
+    monkeypatch.setattr(rendezvous, "own_folders", lambda: [folder / "steadypool"])
     monkeypatch.setattr(rendezvous, "folders", lambda uid: [folder / "steadypool"])
     yield folder / "steadypool"
     shutil.rmtree(folder)

@@ -60,6 +60,13 @@ def test_a_look_at_a_pool_that_works(make_pool: Callable[..., Any], stage: Stage
         assert ended == {"act": (1, 0), "fail_if_odd": (1, 1)}
 
 
+def test_texts_that_are_no_proper_unicode() -> None:
+    with ThreadPool(1, name="caf\udce9", monitor=True) as pool, Looker() as looker:
+        pool.submit(os.stat, "/no such file \udcff").exception(WAIT)
+        [seen] = looker.look().values()
+        assert seen["stats"]["name"] == "caf\\udce9" and seen["errors"][0]["count"] == 1
+
+
 def test_how_a_pool_ended_is_said_before_anybody_else_knows(
     make_pool: Callable[..., Any], stage: Stage, runtime: Path
 ) -> None:
@@ -214,6 +221,18 @@ def test_nonsense_is_refused_and_a_line_without_end_is_shown_out() -> None:
                 looker.ask(do="look")
 
 
+def test_an_answer_that_fails_costs_that_visitor_alone(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with ThreadPool(1, monitor=True) as pool, Looker() as one, Looker() as other:
+        with monkeypatch.context() as patch:
+            patch.setattr(pool._core, "places", lambda: 1 // 0)
+            one.send(do="look")
+            assert one.hear() is None
+        assert other.look()
+    assert "please report it" in caplog.text
+
+
 def test_more_visitors_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reception, "MAX_VISITORS", 3)
     with ThreadPool(1, monitor=True):
@@ -225,6 +244,21 @@ def test_more_visitors_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -
         assert all(looker.look() for looker in lookers[1:])
         for looker in lookers[1:]:
             looker.close()
+
+
+def test_pools_that_come_and_go_from_many_threads(runtime: Path) -> None:
+    def come_and_go(number: int) -> None:
+        for count in range(20):
+            with ThreadPool(1, name=f"{number}-{count}", monitor=True) as pool:
+                with Looker() as looker:
+                    assert pool.name in looker.look()
+
+    threads = [threading.Thread(target=come_and_go, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(WAIT)
+    wait_until(lambda: gone(runtime))
 
 
 def run(runtime: Path, text: str) -> subprocess.CompletedProcess[str]:

@@ -31,6 +31,7 @@ from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from steadypool.machinery.as_json import as_json
 from steadypool.pools.snapshots import take_snapshot
 from steadypool.rules.health import LOOP_PATIENCE
 from steadypool.words.health import Health
@@ -229,18 +230,18 @@ class StatusPages:
 
     def _index(self, environ: Environ) -> Answer:
         lines = [str(pool.health()) for pool in self._pools]
-        return Answer("200 OK", "\n".join([*lines, "", *list(self._pages)[1:], ""]).encode())
+        return Answer("200 OK", _encoded([*lines, "", *list(self._pages)[1:], ""]))
 
     def _verdict(self, word: str, is_good: Callable[[Health], bool]) -> Answer:
         """200 if it is so for every pool, else 503; a line for each pool either way."""
         healths = [pool.health() for pool in self._pools]
         good = all(is_good(health) for health in healths)
         lines = [f"{'ok' if good else f'not {word}'}", *(str(health) for health in healths), ""]
-        return Answer("200 OK" if good else "503 Service Unavailable", "\n".join(lines).encode())
+        return Answer("200 OK" if good else "503 Service Unavailable", _encoded(lines))
 
     def _status(self, environ: Environ) -> Answer:
         pools = [take_snapshot(pool._core, number, patience=LOOP_PATIENCE) for number, pool in enumerate(self._pools)]
-        return Answer("200 OK", import_module("msgspec.json").encode({"pools": pools}), "application/json")
+        return Answer("200 OK", as_json({"pools": pools}), "application/json")
 
     # -- metrics
 
@@ -261,6 +262,10 @@ class StatusPages:
                 sink = import_module("steadypool.observe.prometheus").PrometheusSink(self._registry)
                 self._unsubscribe = [pool.subscribe(sink) for pool in self._pools]
             return self._registry
+
+
+def _encoded(lines: list[str]) -> bytes:
+    return "\n".join(lines).encode(errors="backslashreplace")
 
 
 def _host_of(environ: Environ) -> str:

@@ -112,9 +112,9 @@ class Reception:
         for visitor in list(self.visitors):
             visitor.connection.close()
         self.visitors.clear()
-        self._selector.close()
         self._heard.close()
         self._bell.close()
+        self._selector.close()
 
     def _run(self) -> None:
         try:
@@ -169,8 +169,16 @@ class Reception:
             line = bytes(heard[:end])
             del heard[: end + 1]
             visitor.asked = True
-            visitor.say(self._answer(visitor, line))
+            self._reply(visitor, line)
         if len(heard) > MAX_LINE:
+            visitor.leaves = True
+
+    def _reply(self, visitor: Visitor, line: bytes) -> None:
+        try:
+            visitor.say(self._answer(visitor, line))
+        except Exception:
+            # It must not end the thread, and with it everybody else's visit.
+            logging.getLogger("steadypool").exception("internal error in the monitor: please report it")
             visitor.leaves = True
 
     def _see_off(self) -> None:

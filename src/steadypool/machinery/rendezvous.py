@@ -67,7 +67,7 @@ def open_listener() -> Listener:
         OSError: there is no place for it; the message names all that were tried.
     """
     failures = []
-    for folder in folders(os.geteuid()):
+    for folder in own_folders():
         try:
             return Listener(folder)
         except OSError as error:
@@ -75,16 +75,20 @@ def open_listener() -> Listener:
     raise OSError(f"no private folder for its socket ({'; '.join(failures)})")
 
 
+def own_folders() -> list[Path]:
+    """Where this program's socket may be, in the order in which the places are tried."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    return [*([Path(runtime) / "steadypool"] if runtime else []), *_temporary(os.geteuid())]
+
+
 def folders(uid: int) -> list[Path]:
-    """Where the sockets of that user's programs may be, in the order in which the places are tried."""
-    places = []
-    own = os.environ.get("XDG_RUNTIME_DIR")
-    if own and uid == os.geteuid():
-        places.append(Path(own) / "steadypool")
-    # A place that systemd makes and removes: looked into, but not made use of by who was not told of it.
-    places.append(Path("/run/user") / str(uid) / "steadypool")
-    places += [Path(folder) / f"steadypool-{uid}" for folder in (tempfile.gettempdir(), "/tmp")]
-    return list(dict.fromkeys(places))
+    """Where the sockets of that user's programs may be: they need not have this program's environment."""
+    own = own_folders() if uid == os.geteuid() else []
+    return list(dict.fromkeys([*own, Path("/run/user") / str(uid) / "steadypool", *_temporary(uid)]))
+
+
+def _temporary(uid: int) -> list[Path]:
+    return [Path(folder) / f"steadypool-{uid}" for folder in dict.fromkeys((tempfile.gettempdir(), "/tmp"))]
 
 
 def make_private(folder: Path) -> None:

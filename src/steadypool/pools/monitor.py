@@ -26,11 +26,13 @@ import shlex
 import sys
 import threading
 import weakref
+from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from steadypool.machinery.as_json import as_json
 from steadypool.machinery.reception import Reception, Visitor
 from steadypool.machinery.rendezvous import Listener, open_listener
 from steadypool.machinery.task_times import TaskTimer
@@ -184,7 +186,8 @@ class Monitor:
     def disown(self) -> None:
         """In a forked child: what is open here is the parent's, and goes on there."""
         if self._reception is not None and self._listener is not None:
-            self._reception.close()
+            with suppress(OSError):  # on some systems the child has no copy of the selector
+                self._reception.close()
             self._listener.socket.close()
 
 
@@ -200,8 +203,7 @@ def _stack(core: Core, job_id: str) -> str:
 
 
 def _line(kind: str, body: object) -> bytes:
-    encoded: bytes = import_module("msgspec.json").encode({"kind": kind, "body": body})
-    return encoded + b"\n"
+    return as_json({"kind": kind, "body": body}) + b"\n"
 
 
 _monitor = Monitor()

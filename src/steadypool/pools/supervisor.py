@@ -192,6 +192,8 @@ def close(core: Core) -> None:
     core.wake_all_workers()
     if core.sinks:
         core.emit(events.PoolClosing(core.name, monotonic(), by_themselves))
-    core.at_close()
-    core.closed.set()
-    core.bell.ring()
+    try:
+        core.at_close()
+    finally:
+        core.closed.set()
+        core.bell.ring()
