@@ -107,8 +107,7 @@ class Monitor:
         """On the reception's thread: whether there is anything left to watch. If not, the socket goes."""
         with self._lock:
             for number, reference in list(self._pools.items()):
-                core = reference()
-                if core is None or core.is_closed():
+                if reference() is None:
                     del self._pools[number]
             if not self._pools:
                 # Under the lock: a pool that comes now opens anew.
@@ -123,14 +122,16 @@ class Monitor:
         return True
 
     def _closed(self, number: int) -> None:
-        """The pool has closed: tell everybody how, and let the thread see."""
+        """The pool has closed: tell everybody how, and let the thread see. It stays on the books until they know."""
         reception, core = self._reception, dict(self._cores()).get(number)
-        if reception is None:
-            return
-        if core is not None and any(visitor.asked for visitor in list(reception.visitors)):
-            ending = Ending(take_snapshot(core, number, self._times(number)), str(core.report))
-            reception.say_to_all(_line("ended", ending))
-        reception.ring()
+        try:
+            if reception is not None and core is not None and any(v.asked for v in list(reception.visitors)):
+                ending = Ending(take_snapshot(core, number, self._times(number)), str(core.report))
+                reception.say_to_all(_line("ended", ending))
+        finally:
+            with self._lock:
+                self._pools.pop(number, None)
+            self.ring()
 
     # -- run times
 
@@ -159,7 +160,7 @@ class Monitor:
         if question.do == "look":
             return _line("snapshot", self._look())
         core = dict(self._cores()).get(question.pool)
-        if core is None:
+        if core is None or core.is_closed():
             return _line("refused", f"there is no pool {question.pool} any more")
         if question.do == "stack":
             return _line("stack", _stack(core, question.job))
@@ -169,7 +170,7 @@ class Monitor:
         return _line("draining", core.name)
 
     def _look(self) -> Snapshot:
-        cores = self._cores()
+        cores = [(number, core) for number, core in self._cores() if not core.is_closed()]
         for number, core in cores:
             if number not in self._timers:
                 self._listen(number, core)
