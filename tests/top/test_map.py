@@ -12,6 +12,7 @@ import pytest
 from tests.cli.conftest import folder, program, stage
 from tests.cli.program import Program, finish, type_lines
 from tests.cli.stage import Stage
+from tests.contract.stage import WAIT
 from tests.monitor.visitor import Looker
 
 __all__ = ["folder", "program", "stage"]
@@ -55,7 +56,21 @@ def test_a_run_that_is_drained_from_outside_says_that_it_is_not_done(
         stage.enter().tell("second")
         heard = looker.hear()
         assert heard is not None and heard[0] == "ended"
-    type_lines(running, "c")
+    assert running.wait(WAIT) == 1  # though its input is open
     ended = finish(running)
     assert (ended.code, ended.results) == (1, ["first", "second"])
     assert "drained from outside after line 2" in ended.err and "nothing after that line was started" in ended.err
+
+
+def test_a_run_that_is_drained_when_all_is_read_is_done(program: Program, stage: Stage, runtime: Path) -> None:
+    (program.folder / "in.txt").write_text("a\nb\n")
+    environment = {"XDG_RUNTIME_DIR": str(runtime.parent)}
+    running = program.start("map", "jobs:on_stage", "in.txt", "--workers", "2", env=environment)
+    actors = stage.enter_many(2)
+    with Looker(running.pid) as looker:
+        looker.ask(do="drain", pool=looker.look()["map"]["number"])
+        for actor in actors.values():
+            actor.tell("done")
+        ended = finish(running)
+    assert (ended.code, ended.results) == (0, ["done", "done"])
+    assert "from outside" not in ended.err

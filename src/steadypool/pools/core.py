@@ -128,8 +128,8 @@ class Core(Driver):
         self.deadline: float | None = None
         self.grace_ends: float | None = None
         self.drain_began = 0.0
-        self.at_close: Callable[[], None] = _nothing
-        """Called once the report is written, before whoever waits for it wakes. It must neither raise nor wait."""
+        self.at_close: list[Callable[[], None]] = []
+        """Called once the report is written, before whoever waits for it wakes. They must neither raise nor wait."""
         self.closed = threading.Event()
         self.report: DrainReport | None = None
         self.returned: list[UnfinishedJob] = []
@@ -722,10 +722,6 @@ _OUTCOME_WHEN_TOLD = {
     "shutdown": Outcome.INTERRUPTED,
 }
 """How an attempt ends that was told to stop and did not return, by the cause it was told."""
-
-
-def _nothing() -> None:
-    """Nobody has to be told."""
 
 
 def cancelled_error(job: Job, cause: str) -> JobCancelled:

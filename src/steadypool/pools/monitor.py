@@ -74,7 +74,7 @@ class Monitor:
             self._last_number += 1
             number = self._last_number
             self._pools[number] = weakref.ref(core, lambda _: self.ring())
-        core.at_close = partial(self._closed, number)
+        core.at_close.append(partial(self._closed, number))
 
     def _open(self) -> None:
         self._listener = listener = open_listener()

@@ -193,7 +193,8 @@ def close(core: Core) -> None:
     if core.sinks:
         core.emit(events.PoolClosing(core.name, monotonic(), by_themselves))
     try:
-        core.at_close()
+        for call in core.at_close:
+            call()
     finally:
         core.closed.set()
         core.bell.ring()
