@@ -31,16 +31,22 @@ from steadypool.cli.app import program
 from steadypool.cli.kinds import KINDS
 from steadypool.contrib import asgi
 from steadypool.contrib.status import StatusPages
+from steadypool.observe import logging, opentelemetry, prometheus
 from steadypool.words import errors, events, health, options, reports
 from steadypool.words.states import MOVES
 from tests.docs.pages import OTHERS, PAGES, README, ROOT, Page, names_in, page
 
 EVERY = [pytest.param(p, id=p.name) for p in [*PAGES, *OTHERS]]
-WORDS = (steadypool, asgi, errors, events, health, options, reports, builtins, concurrent.futures)
+WORDS = (
+    steadypool, asgi, errors, events, health, options, reports, logging, opentelemetry, prometheus, builtins,
+    concurrent.futures,
+)  # fmt: skip
 ELSEWHERE = frozenset(
     {
         # the standard library's
         "Condition", "ExceptionGroup", "KillMode", "ProcessPoolExecutor", "ThreadPoolExecutor",
+        # other libraries'
+        "ProcessorFormatter", "ExtraAdder",
         # our own, behind the doors
         "AsyncGroup", "Bell", "Courier", "DrainOnSignal", "Group", "JobQueue",
     }
