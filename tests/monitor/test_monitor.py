@@ -139,12 +139,37 @@ def test_only_this_user_can_find_it(runtime: Path) -> None:
     wait_until(lambda: gone(runtime))
 
 
-def test_a_visitor_of_another_user_is_not_received(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can be somebody else")
+@pytest.mark.parametrize("lets_in", [False, True])
+def test_another_user_gets_nothing(runtime: Path, lets_in: bool) -> None:
+    """The folder keeps others out; and if somebody has opened it, the kernel's word on who is there does."""
     with ThreadPool(1, monitor=True):
-        monkeypatch.setattr(reception, "peer_uid", lambda connection: os.geteuid() + 1)
-        with Looker() as looker:
-            with pytest.raises((AssertionError, OSError)):
-                looker.ask(do="look")
+        path = runtime / str(os.getpid())
+        runtime.parent.chmod(0o755)
+        if lets_in:
+            runtime.chmod(0o755)
+            path.chmod(0o666)
+        child = os.fork()
+        if child == 0:
+            os._exit(_what_a_stranger_gets(path))
+        _, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) == (4 if lets_in else 3)
+
+
+def _what_a_stranger_gets(path: Path) -> int:
+    os.setuid(65534)
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(WAIT)
+            connection.connect(str(path))
+            connection.sendall(b'{"do": "look"}\n')
+            return 4 if not connection.recv(100) else 1
+    except PermissionError:
+        return 3
+    except (BrokenPipeError, ConnectionResetError):
+        return 4
+    except BaseException:
+        return 2
 
 
 def test_the_kernel_s_word_on_who_is_there() -> None:
@@ -167,8 +192,12 @@ def test_sockets_of_dead_programs_are_removed_by_the_next_who_looks(runtime: Pat
 def test_a_folder_that_is_not_private_is_not_used(runtime: Path) -> None:
     runtime.mkdir(mode=0o755)
     runtime.chmod(0o755)
-    with pytest.warns(RuntimeWarning, match="works, but .* cannot look at it: .*not a folder that is private"):
+    with pytest.warns(RuntimeWarning, match="works, but .* cannot look at it: .*not a folder that is private") as told:
         pool = ThreadPool(1, name="unseen", monitor=True)
+    assert [one.filename for one in told] == [__file__]
+    with pytest.warns(RuntimeWarning, match="cannot look at it") as told:
+        AsyncPool(1, monitor=True)
+    assert [one.filename for one in told] == [__file__]
     assert pool.submit(jobs.same, 1).result(WAIT) == 1
     pool.drain()
     assert rendezvous.find(os.geteuid()) == {}

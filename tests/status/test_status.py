@@ -194,6 +194,29 @@ def test_it_answers_while_everything_is_busy_and_never_holds_the_end(tmp_path: P
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "200\n", "")
 
 
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="needs /proc")
+def test_it_sleeps_while_nobody_asks(tmp_path: Path) -> None:
+    ended = run(
+        tmp_path,
+        """
+        import os, re, threading, urllib.request
+        from steadypool import ThreadPool, serve_status
+
+        def wake_ups():
+            tasks = [t.native_id for t in threading.enumerate() if t.name.startswith(("waitress", "steadypool"))]
+            return {t: re.findall(r"ctxt_switches:.(.+)", open(f"/proc/self/task/{t}/status").read()) for t in tasks}
+
+        with ThreadPool(1) as pool, serve_status(pool) as server:
+            urllib.request.urlopen(server.url + "/livez", timeout=20).read()
+            threading.Event().wait(0.3)
+            before = wake_ups()
+            threading.Event().wait(0.3)
+            print(len(before) > 1 and wake_ups() == before)
+        """,
+    )
+    assert ended.stdout == "True\n", ended.stderr
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 def test_a_forked_child_lets_go_of_the_port(tmp_path: Path) -> None:
     ended = run(

@@ -98,7 +98,8 @@ def test_what_cannot_be_looked_at_is_told_in_a_line(
     assert "needs a terminal" in one_line(top(str(os.getpid())))
     monkeypatch.setattr(os, "geteuid", lambda: 12345)
     owner = psutil.Process().uids().effective
-    assert f"only {programs._name_of(owner)} and root can watch it" in one_line(top(str(os.getpid()), "--once"))
+    said = one_line(top(str(os.getpid()), "--once"))
+    assert f"is {programs._name_of(owner)}'s: only " in said and "root can watch it" in said
 
 
 def test_several_programs_are_listed(top: Callable[..., Ended], runtime: Path) -> None:

@@ -85,8 +85,11 @@ def check_settings(
     )
 
 
-def let_watch(core: Core) -> None:
-    """Let the pool be watched, if its settings say so. If that is impossible, say so too: it works all the same."""
+def let_watch(core: Core, depth: int) -> None:
+    """Let the pool be watched, if its settings say so. If that is impossible, say so too: it works all the same.
+
+    *depth* is how far away on the stack whoever makes the pool is.
+    """
     if not core.settings.monitor:
         return
     # Not above: who is not watched does not pay for it.
@@ -96,7 +99,7 @@ def let_watch(core: Core) -> None:
         watch(core)
     except (OSError, RuntimeError) as error:
         message = f"pool {core.name!r} works, but `steadypool top` cannot look at it: {error}"
-        warnings.warn(message, RuntimeWarning, stacklevel=4)
+        warnings.warn(message, RuntimeWarning, stacklevel=depth)
 
 
 def _check_on_error(on_error: object) -> None:
@@ -114,7 +117,7 @@ class PoolContract(Books, Executor):
 
     def _open(self, core: Core) -> None:
         exits.register(core)
-        let_watch(core)
+        let_watch(core, 4)
         # A pool nobody refers to any more ends: its workers know the core alone. Abandoning takes no lock, so
         # the garbage collector may call this anywhere.
         weakref.finalize(self, core.abandon).atexit = False

@@ -82,7 +82,8 @@ def _program_with(pid: int) -> Program:
     except psutil.NoSuchProcess as error:
         raise UsageMistake(f"there is no process {pid}") from error
     if os.geteuid() not in (0, owner):
-        raise UsageMistake(f"process {pid} is {_name_of(owner)}'s: only {_name_of(owner)} and root can watch it")
+        others = "root" if owner == 0 else f"{_name_of(owner)} and root"
+        raise UsageMistake(f"process {pid} is {_name_of(owner)}'s: only {others} can watch it")
     path = rendezvous.find(owner).get(pid)
     if path is None:
         raise UsageMistake(f"process {pid} cannot be watched: {HINT}")

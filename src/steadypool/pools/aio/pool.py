@@ -101,7 +101,7 @@ class AsyncPool(Books):
             initargs=(),
         )
         self._core: AsyncCore = AsyncCore(settings, check_workers(max_workers))
-        let_watch(self._core)
+        let_watch(self._core, 3)
         # A pool nobody refers to any more ends: its attempts know the core alone.
         weakref.finalize(self, self._core.abandon).atexit = False
 
