@@ -15,7 +15,6 @@ The races:
 from __future__ import annotations
 
 import os
-import secrets
 import socket
 import stat
 import tempfile
@@ -33,7 +32,7 @@ class Listener:
     def __init__(self, folder: Path) -> None:
         make_private(folder)
         self.path = folder / str(os.getpid())
-        before = folder / f".{os.getpid()}-{secrets.token_hex(4)}"
+        before = folder / f".{os.getpid()}-{os.urandom(4).hex()}"
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self.socket.bind(str(before))
