@@ -1,4 +1,4 @@
-"""``python -m bench [threads|processes|aio ...] [--quick] [--json FILE] [--markdown] [--markdown-into FILE]``."""
+"""``python -m bench [threads|processes|aio|sinks ...] [--quick] [--json FILE] [--markdown] [--markdown-into FILE]``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bench.machine import busy_share, describe, sentence
 from bench.rounds import FULL, QUICK, Effort
 from bench.tables import Table, rewrite_between_markers
 
-FAMILIES = ("threads", "processes", "aio")
+FAMILIES = ("threads", "processes", "aio", "sinks")
 LINE = 120
 """Columns of a line where there is no terminal to ask."""
 MOST_SECONDS = 900

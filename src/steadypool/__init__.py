@@ -21,11 +21,13 @@ from steadypool.words.errors import (
     WorkerCrashed,
     WouldDeadlock,
 )
+from steadypool.words.health import Health
 from steadypool.words.options import Retry, Task, task
-from steadypool.words.reports import DrainReport, ErrorGroup, PoolStats
+from steadypool.words.reports import DrainReport, ErrorGroup, JobFailure, PoolStats
 from steadypool.words.states import Outcome, PoolState
 
 if TYPE_CHECKING:
+    from steadypool.contrib.status import serve_status
     from steadypool.pools.aio import AsyncJobFuture, AsyncPool
     from steadypool.pools.processes import ProcessPool
 
@@ -34,9 +36,11 @@ __all__ = [
     "AsyncPool",
     "DrainReport",
     "ErrorGroup",
+    "Health",
     "JobCancelled",
     "JobContext",
     "JobExit",
+    "JobFailure",
     "JobFuture",
     "JobTimeout",
     "Outcome",
@@ -54,6 +58,7 @@ __all__ = [
     "WorkerCrashed",
     "WouldDeadlock",
     "current_job",
+    "serve_status",
     "task",
 ]
 
@@ -61,6 +66,7 @@ _LAZY = {
     "AsyncJobFuture": "steadypool.pools.aio",
     "AsyncPool": "steadypool.pools.aio",
     "ProcessPool": "steadypool.pools.processes",
+    "serve_status": "steadypool.contrib.status",
 }
 """What is loaded when it is first asked for: not everybody needs `multiprocessing`, or `asyncio`."""
 

@@ -12,6 +12,7 @@ from steadypool import __version__
 from steadypool.cli.demo import demo_command
 from steadypool.cli.endings import CLOSED_PIPE, INTERRUPTED
 from steadypool.cli.map import map_command
+from steadypool.cli.top.command import top_command
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -23,6 +24,7 @@ def program() -> None:
 
 program.add_command(map_command)
 program.add_command(demo_command)
+program.add_command(top_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
