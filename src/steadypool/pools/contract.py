@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from contextvars import copy_context
+from queue import SimpleQueue
 from time import monotonic
 from typing import Any, ParamSpec, Self, TypeVar
 
@@ -243,8 +244,10 @@ class PoolContract(Books, Executor):
             return self._take_on(options, fn, args, {}, has_room=False)
         return self._submit_waiting(None, options, fn, args, {})
 
-    def _submit_many(self, fn: Callable[..., R], batch: Iterable[tuple[Any, ...]]) -> Iterator[JobFuture[R]]:
-        """Submit for a map, a chunk at a time; yields each future when it is there."""
+    def _submit_many(
+        self, fn: Callable[..., R], batch: list[tuple[Any, ...]], landed: SimpleQueue[Any] | None = None
+    ) -> Iterator[mapping.Leg]:
+        """Submit items of a map; yields each leg when it is there."""
         for args in batch:
             yield self._submit_patiently(fn, args)
 

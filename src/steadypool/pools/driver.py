@@ -49,6 +49,10 @@ class Driver:
         """The jobs in workers' hands."""
         raise NotImplementedError
 
+    def jobs_with_limits(self) -> list[Job]:
+        """The jobs in workers' hands whose attempts have a time limit."""
+        return [job for job in self.held_jobs() if job._attempt_ends is not None]
+
     def succeeded_in_workers(self) -> int:
         """Successes that workers have counted themselves. The lock is held."""
         raise NotImplementedError
