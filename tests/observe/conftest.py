@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from tests.aio_contract.on_a_loop import OnALoop
@@ -14,3 +16,10 @@ ALL = {**KINDS, "asyncio": Kind("asyncio", OnALoop, kills=False)}
 def kind(request: pytest.FixtureRequest) -> Kind:
     """The kind of pool that is tested."""
     return request.param
+
+
+@pytest.fixture(autouse=True)
+def loops_end() -> Iterator[None]:
+    """No loop outlives its test."""
+    yield
+    OnALoop.end_loops()

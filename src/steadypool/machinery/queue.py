@@ -49,6 +49,7 @@ class Entry(Protocol):
     _number: int
     """Its place by age."""
     _submitted: float
+    """When it was submitted; seconds of `time.monotonic`."""
     _has_room: bool
     """Whether it holds a token while it waits."""
 

@@ -36,13 +36,13 @@ CHUNK = 8
 """The call is a list of argument tuples; the items' serials and numbers follow the frame's own."""
 SINGLE = 16
 """Of a chunk: it is a list of single arguments."""
+CARRIED = 32
+"""The extras hold something that is to be done before the job."""
 
 ITEMS_MOST = 1 << 16
 """Serials of sendings are this far apart, so that each item of a chunk has one."""
 LOADING = ITEMS_MOST - 1
 """Added to a chunk's serial: the worker reads it, and has begun no item yet."""
-CARRIED = 32
-"""The extras hold something that is to be done before the job."""
 
 # statuses of a result
 NOTHING, VALUE, VALUE_PARCEL, ERROR, READY, BROKEN, PROGRESS, RETIRING, NOT_FOUND, VALUES, UNREADABLE = range(11)

@@ -605,6 +605,10 @@ class Core(Driver):
         self.queue.open_all_gates()
         self.fail_waiting()
 
+    def take_waiting(self) -> Job | None:
+        """Take the job that is next in the queue, to settle it without running it; ``None`` if there is none."""
+        return self.queue.take()
+
     def fail_waiting(self) -> None:
         """The pool is broken: nobody will ever run what waits."""
         while (job := self.take_waiting()) is not None:

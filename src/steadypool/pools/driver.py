@@ -86,10 +86,6 @@ class Driver:
         """Make a new job ready for its worker; false if that failed, and the job is settled."""
         return True
 
-    def take_waiting(self) -> Job | None:
-        """Take the job that is next in the queue, to settle it without running it; ``None`` if there is none."""
-        raise NotImplementedError
-
     def reclaim(self, job: Job) -> bool:
         """Take back a job that was sent to a worker but has not begun; false if it cannot be."""
         return False

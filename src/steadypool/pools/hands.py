@@ -26,10 +26,6 @@ class HandCore(Core):
         """Threads of other people that run a job themselves, since the queue was full."""
         self._supervisor: threading.Thread | None = None
 
-    def take_waiting(self) -> Job | None:
-        """Take the job that is next in the queue, to settle it without running it; ``None`` if there is none."""
-        return self.queue.take()
-
     # -- hands
 
     def holds(self, job: Job) -> bool:
@@ -89,6 +85,7 @@ class HandCore(Core):
     def running_rows(self) -> tuple[StuckJob, ...]:
         """The same for every job that runs, most of which may. Not under the lock: stacks of processes take a while."""
         with self.lock:
+            self.held_jobs()  # makes jobs of what is one only when somebody asks
             busy = {worker: worker.taken or next(iter(worker.running()), None) for worker in self._all_workers()}
             runs = {**self.stuck, **{worker: job for worker, job in busy.items() if job is not None}}
         return tuple(self._row(worker, job) for worker, job in runs.items())

@@ -357,7 +357,7 @@ class DispatchCore(HandCore):
                 job.cancel()
 
     def take_waiting(self) -> Job | None:
-        """See `Driver.take_waiting`: a chunk that waits is unfolded."""
+        """See `Core.take_waiting`: a chunk that waits is unfolded."""
         while isinstance(entry := self.queue.take(), Chunk):
             self._free_rooms(entry)
             with self.lock:

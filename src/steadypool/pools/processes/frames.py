@@ -61,7 +61,7 @@ def pack_chunk(functions: Functions, fn: Any, calls: list[tuple[Any, ...]]) -> t
         flags, items = CHUNK | SINGLE, list(chain.from_iterable(calls))
     if function is None:
         call = dump((fn, items), main_by_name=functions.main_by_name)
-        extras = pickle.dumps((None, task_name(fn), 1, None, None, None), 5)
+        extras = pickle.dumps((None, task_name(fn), 1, None, None, None, None), 5)
         return (flags | WHOLE, b"", extras, call.stream), call.size
     call = dump(items, main_by_name=functions.main_by_name)
     return (flags, function, b"", call.stream), call.size

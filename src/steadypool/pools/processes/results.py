@@ -118,6 +118,7 @@ class ResultsCore(DispatchCore):
                 self._take_values(worker, chunk, values, seconds)
             following = worker.hand[0] if worker.hand else None
         if not whole:
+            self.run_times.add(seconds, len(values))
             for index, value in enumerate(values):
                 self._succeeded(worker, serial + index, value)
         elif following is not None and following is not chunk:
