@@ -23,7 +23,7 @@ def kind(request: pytest.FixtureRequest) -> Kind:
 @pytest.fixture(autouse=True)
 def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Where the sockets are. (Not pytest's own folder: the name of a Unix socket must be short.)"""
-    folder = Path(tempfile.mkdtemp(prefix="runtime-"))
+    folder = Path(tempfile.mkdtemp(prefix="runtime-", dir="/tmp"))  # others may go through that one
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
     monkeypatch.setattr(rendezvous, "own_folders", lambda: [folder / "steadypool"])
     monkeypatch.setattr(rendezvous, "folders", lambda uid: [folder / "steadypool"])
