@@ -103,6 +103,8 @@ class TaskOptions:
         retry: when a failed attempt is followed by another.
         priority: higher runs first; jobs of one priority run in the order of their submits.
         meta: a small mapping that shows up in events and reports.
+        earlier_attempts: attempts that were made elsewhere before, for `JobContext.attempt`: a durable queue knows of
+        them.
     """
 
     name: str | None = None
@@ -112,6 +114,7 @@ class TaskOptions:
     retry: Retry | None = None
     priority: int = 0
     meta: Mapping[str, Any] | None = None
+    earlier_attempts: int = 0
     plain: bool = field(default=True, init=False, repr=False, compare=False)
     """Whether a job of these takes the fast path: first in, first out, one attempt, no clock."""
     bare: bool = field(default=True, init=False, repr=False, compare=False)
@@ -127,12 +130,19 @@ class TaskOptions:
         if self.retry is not None and not isinstance(self.retry, Retry):
             raise TypeError(f"retry must be a Retry such as Retry(attempts=3), not {self.retry!r}")
         check_count("priority", self.priority, least=-sys.maxsize)
+        check_count("earlier_attempts", self.earlier_attempts, least=0)
         if self.meta is not None and not isinstance(self.meta, Mapping):
             raise TypeError(f"meta must be a mapping such as {{'tenant': 'a'}}, not {self.meta!r}")
         plain = self.timeout is None and self.total_timeout is None and self.retry is None and self.priority == 0
         object.__setattr__(self, "plain", plain)
-        bare = plain and self.name is None and self.id is None and not self.meta
+        bare = plain and self.name is None and self.id is None and not self.meta and not self.earlier_attempts
         object.__setattr__(self, "bare", bare)
+
+    def for_job(self, id: str, meta: Mapping[str, Any], earlier_attempts: int) -> TaskOptions:
+        """These options for one job that somebody else keeps account of. What was checked is not checked again."""
+        own = object.__new__(TaskOptions)
+        own.__dict__.update(self.__dict__, id=id, meta=meta, earlier_attempts=earlier_attempts, bare=False)
+        return own
 
     def over(self, defaults: TaskOptions) -> TaskOptions:
         """These options, with what is not set taken from *defaults*, and "no limit" spelt ``None``."""
