@@ -78,7 +78,13 @@ class JobHandle(Generic[R]):
             JobCancelled: it was cancelled.
             UnknownJob: its record was pruned.
         """
-        return self._value_of(self._wait(timeout))
+        return self._decoded(self.record_at_end(timeout))
+
+    def record_at_end(self, timeout: float | None = None) -> JobRecord:
+        """The same, but the whole record, the result as JSON."""
+        found = self._wait(timeout)
+        self._raise_unless_completed(found)
+        return found
 
     def cancel(self) -> bool:
         """Cancel it: at once if it waits, within two seconds if it runs; false if it has ended."""
@@ -103,9 +109,9 @@ class JobHandle(Generic[R]):
         finally:
             listener.close()
 
-    def _value_of(self, found: JobRecord) -> R:
+    def _raise_unless_completed(self, found: JobRecord) -> None:
         if found.state is JobState.COMPLETED:
-            return self._decoded(found)
+            return
         if found.state is JobState.CANCELLED:
             raise JobCancelled(f"job {self.job_id} ({found.task}) was cancelled", job_id=self.job_id)
         last = found.errors[-1] if found.errors else None

@@ -142,17 +142,13 @@ class Helper:
                 pass  # it has ended; that is seen soon
 
     def stop(self) -> None:
-        """End it: it leaves when its input ends."""
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.close()
-        except OSError:
-            pass
-        try:
-            self._process.wait(1.0)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        """End it. It may be in the middle of a transaction, which the engine undoes."""
+        self._process.kill()
+        self._process.wait()
+        self._reader.join()
+        for end in (self._process.stdin, self._process.stdout):
+            if end is not None:
+                end.close()
 
     def _read(self) -> None:
         assert self._process.stdout is not None

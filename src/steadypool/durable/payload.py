@@ -65,6 +65,27 @@ class Payload:
                 raise self._untyped_refusal(name, arguments[name], getattr(read, name))
         return encoded
 
+    def from_json(self, text: str | bytes) -> bytes:
+        """The payload of a call that is given as JSON: an array of arguments, or an object of them by name.
+
+        Raises:
+            PayloadRefused: it is neither, or does not fit the signature.
+        """
+        try:
+            given = msgspec.json.decode(text)
+        except msgspec.DecodeError as error:
+            raise PayloadRefused(f"the arguments of {self._name} are not JSON: {error}") from None
+        if isinstance(given, list) and self._plain and len(given) <= len(self._names):
+            given = dict(zip(self._names, given, strict=False))
+        if not isinstance(given, dict):
+            raise PayloadRefused(
+                f"the arguments of {self._name}{self._signature} are an array of at most {len(self._names)}, "
+                f"or an object of them by name; got {_shortened(given)}"
+            )
+        payload = self._encoder.encode(given)
+        self.decode(payload)
+        return payload
+
     def decode(self, payload: bytes | str) -> Arguments:
         """The call that *payload* stands for.
 
@@ -75,7 +96,7 @@ class Payload:
             read = self._decoder.decode(payload)
         except msgspec.MsgspecError as error:
             raise PayloadRefused(
-                f"the stored arguments do not fit {self._name}{self._signature}: {error}", argument=_path_in(error)
+                f"the arguments do not fit {self._name}{self._signature}: {error}", argument=_path_in(error)
             ) from None
         if self._plain:
             given = {name: getattr(read, name) for name in self._names}

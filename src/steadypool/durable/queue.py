@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from steadypool.durable import enqueueing
 from steadypool.durable.address import check_url, open_engine
@@ -18,6 +18,9 @@ from steadypool.durable.states import WAITING, JobState
 from steadypool.durable.task import DurableTask
 from steadypool.durable.writer import Writer
 from steadypool.words.options import Task, TaskOptions
+
+if TYPE_CHECKING:
+    from steadypool.durable.workreport import WorkReport
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -199,6 +202,19 @@ class Queue:
         """Have jobs claimed from it again."""
         self.engine.pause(name, False)
 
+    def work(
+        self, *, until_empty: bool = False, drain_timeout: float = 30.0, on_signals: bool = False, **settings: Any
+    ) -> WorkReport:
+        """Work on this queue, here and now, until told to stop; see `Worker.run` and `WorkerSettings`.
+
+        Raises:
+            TypeError, ValueError: for a setting that does not exist or a value that makes no sense.
+        """
+        from steadypool.durable.worker import Worker, WorkerSettings
+
+        worker = Worker(self, WorkerSettings(**settings))
+        return worker.run(until_empty=until_empty, drain_timeout=drain_timeout, on_signals=on_signals)
+
     def close(self) -> None:
         """Write what waits and close the connections. The next use opens them again."""
         if self._pid == os.getpid():
@@ -222,6 +238,18 @@ class Queue:
             raise ValueError(f"this queue has no address: Queue('sqlite:///jobs.db'), or the variable {URL_VARIABLE}")
         check_url(url)
         return url
+
+    def use_address(self, url: str | None) -> None:
+        """Have *url* as the address, if none was given when the queue was made.
+
+        Raises:
+            ValueError: there is none, here or there.
+        """
+        if self._url is None and url:
+            check_url(url)
+            self._url = url
+        if not self.url:
+            raise ValueError("this queue has no address")
 
     @property
     def engine(self) -> Engine:
@@ -250,7 +278,7 @@ class Queue:
         return f"<Queue {self._url or URL_VARIABLE}>"
 
     def __reduce__(self) -> Any:
-        raise TypeError("a queue cannot be pickled: make it at the top of a module, where every process finds it")
+        return (Queue, (self._url,))  # a task that travels by value takes its queue along; not what is connected
 
 
 def _check_function(fn: object) -> None:

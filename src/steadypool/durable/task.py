@@ -76,12 +76,18 @@ class DurableTask(Task[P, R]):
         """
         connection = self._connection_among(kwargs)
         job = self.new_job(args, kwargs)
-        if connection is not None:
-            [placed] = self.queue.engine.put_on(connection, [job])
-        else:
-            _refuse_on_loop(self)
-            [placed] = self.queue.writer.put([job])
+        if connection is None:
+            return self._put(job)
+        [placed] = self.queue.engine.put_on(connection, [job])
         return JobHandle(self.queue, placed, self)
+
+    def enqueue_json(self, text: str | bytes) -> JobHandle[R]:
+        """Enqueue a call that is given as JSON: an array of arguments, or an object of them by name.
+
+        Raises:
+            PayloadRefused, EngineError: as `enqueue` does.
+        """
+        return self._put(self._record(self.payload.from_json(text)))
 
     async def enqueue_async(self, /, *args: Any, **kwargs: Any) -> JobHandle[R]:
         """The same from asyncio: the loop goes on while the job is written.
@@ -120,7 +126,14 @@ class DurableTask(Task[P, R]):
         Raises:
             PayloadRefused: it cannot be stored.
         """
-        payload = self.payload.encode(args, kwargs)
+        return self._record(self.payload.encode(args, kwargs))
+
+    def _put(self, job: NewJob) -> JobHandle[R]:
+        _refuse_on_loop(self)
+        [placed] = self.queue.writer.put([job])
+        return JobHandle(self.queue, placed, self)
+
+    def _record(self, payload: bytes) -> NewJob:
         return enqueueing.new_job(self.durable_name, payload, self.enqueue_options, self.task_options, self._per_call)
 
     def _connection_among(self, kwargs: dict[str, Any]) -> Any:

@@ -307,9 +307,10 @@ class Worker:
             self._desk.settle(held, _given_back(held.claim))
             self.request_drain(0.0)
             return
-        held.future.add_done_callback(lambda _: self._has_ended(held))
+        # Not a callback: a pool hands those to a thread of their own, since they may take their time.
+        held.future._wake_when_done(Ending(self, held))
 
-    def _has_ended(self, held: Held) -> None:
+    def has_ended(self, held: Held) -> None:
         """A job has ended. On a thread of the pool."""
         self._desk.finish(held)
         if len(self._desk.ended) >= self._ring_at:
@@ -403,7 +404,7 @@ class Worker:
     def _listen(self, next_due: float | None) -> None:
         """Wait for news. Ends of jobs are news, too: `_ring` wakes the listener."""
         self._ring_at = 1
-        if not self._desk.ended:
+        if not self._desk.ended and not self._is_empty():
             self._listener.wait(LOOK_AGAIN if next_due is None else min(LOOK_AGAIN, next_due))
 
     def _gather(self, free: int) -> None:
@@ -557,6 +558,20 @@ class Worker:
                 self._engine.leave(self._number)
             except (EngineError, SchemaMismatch):
                 pass  # the row's lease runs out by itself
+
+
+class Ending:
+    """What the pool wakes when a job has ended; see `machinery.future.Waker`."""
+
+    __slots__ = ("_held", "_worker")
+
+    def __init__(self, worker: Worker, held: Held) -> None:
+        self._worker = worker
+        self._held = held
+
+    def release(self) -> None:
+        """The job has ended."""
+        self._worker.has_ended(self._held)
 
 
 def _given_back(claim: Claim) -> Settlement:

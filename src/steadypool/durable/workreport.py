@@ -35,8 +35,8 @@ class WorkReport:
 
     @property
     def ok(self) -> bool:
-        """Everything claimed was settled and written down, and nothing was interrupted."""
-        return not (self.unwritten or self.left) and self.pool is not None and self.pool.on_time
+        """Everything claimed was settled and written down, and nothing was interrupted or came too late."""
+        return not (self.unwritten or self.left or self.refused) and self.pool is not None and self.pool.on_time
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain data that ``json.dumps`` takes."""

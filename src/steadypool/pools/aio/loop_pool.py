@@ -15,6 +15,7 @@ from concurrent.futures._base import PENDING, RUNNING
 from time import monotonic
 from typing import Any, TypeVar
 
+from steadypool.machinery.future import Waker
 from steadypool.machinery.stacks import thread_stack
 from steadypool.pools.aio.future import AsyncJobFuture
 from steadypool.pools.aio.pool import AsyncPool
@@ -49,6 +50,10 @@ class LoopFuture(concurrent.futures.Future[Any]):
             return False
         self._loop.call_soon_threadsafe(self._cancel_on_loop, running, cause)
         return True
+
+    def _wake_when_done(self, waker: Waker) -> None:
+        """As `JobFuture` does it."""
+        self.add_done_callback(lambda _: waker.release())
 
     def _cancel_on_loop(self, running: bool, cause: str) -> None:
         if self.job is None:
