@@ -23,7 +23,7 @@ ROOM = 100_000
 class Pool(Protocol):
     """What a worker asks of a pool. Its futures are those of `ThreadPool`, or look like them."""
 
-    def submit_prepared(self, options: TaskOptions, fn: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    def _submit_prepared(self, options: TaskOptions, fn: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         """Submit."""
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -90,7 +90,7 @@ class Feed:
         if claim.options is not None or claim.expires_in is not None:
             options, meta = self._own_options(claim, meta)
         options = options.for_job(claim.id, meta, claim.attempt - 1)
-        return pool.submit_prepared(options, self._fn, (*self._args, claim.payload.decode()))
+        return pool._submit_prepared(options, self._fn, (*self._args, claim.payload.decode()))
 
     def _own_options(self, claim: Claim, meta: dict[str, Any]) -> tuple[TaskOptions, dict[str, Any]]:
         given = msgspec.json.decode(claim.options) if claim.options is not None else {}

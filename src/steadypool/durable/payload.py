@@ -75,11 +75,14 @@ class Payload:
             given = msgspec.json.decode(text)
         except msgspec.DecodeError as error:
             raise PayloadRefused(f"the arguments of {self._name} are not JSON: {error}") from None
-        if isinstance(given, list) and self._plain and len(given) <= len(self._names):
-            given = dict(zip(self._names, given, strict=False))
+        by_place = [
+            p.name for p in self._parameters if p.kind in (_KINDS.POSITIONAL_ONLY, _KINDS.POSITIONAL_OR_KEYWORD)
+        ]
+        if isinstance(given, list) and len(given) <= len(by_place):
+            given = dict(zip(by_place, given, strict=False))
         if not isinstance(given, dict):
             raise PayloadRefused(
-                f"the arguments of {self._name}{self._signature} are an array of at most {len(self._names)}, "
+                f"the arguments of {self._name}{self._signature} are an array of at most {len(by_place)}, "
                 f"or an object of them by name; got {_shortened(given)}"
             )
         payload = self._encoder.encode(given)

@@ -286,10 +286,6 @@ def _check_function(fn: object) -> None:
         raise TypeError(f"{fn!r} is a durable task already")
     if not hasattr(fn, "__code__") or not hasattr(fn, "__qualname__"):
         raise TypeError(f"a durable task needs a function, which a worker can find by its name, not {fn!r}")
-    if "<locals>" in fn.__qualname__ or "<lambda>" in fn.__qualname__:
-        raise TypeError(
-            f"{fn.__qualname__} is defined inside a function: put it at the top of a module, where workers find it"
-        )
 
 
 def _job_of_row(task: DurableTask[Any, Any], number: int, row: object) -> Any:

@@ -229,7 +229,7 @@ class PoolContract(Executor):
         for args in batch:
             yield self._submit_patiently(fn, args)
 
-    def submit_prepared(self, options: TaskOptions, fn: Callable[..., R], args: tuple[Any, ...]) -> JobFuture[R]:
+    def _submit_prepared(self, options: TaskOptions, fn: Callable[..., R], args: tuple[Any, ...]) -> JobFuture[R]:
         """Submit what a floor above has prepared: *options* are complete and checked, *fn* is a plain function.
 
         Raises:

@@ -103,8 +103,6 @@ class TaskOptions:
         retry: when a failed attempt is followed by another.
         priority: higher runs first; jobs of one priority run in the order of their submits.
         meta: a small mapping that shows up in events and reports.
-        earlier_attempts: attempts that were made elsewhere before, for `JobContext.attempt`: a durable queue knows of
-        them.
     """
 
     name: str | None = None
@@ -114,7 +112,8 @@ class TaskOptions:
     retry: Retry | None = None
     priority: int = 0
     meta: Mapping[str, Any] | None = None
-    earlier_attempts: int = 0
+    earlier_attempts: int = field(default=0, init=False, repr=False, compare=False)
+    """Attempts that were made elsewhere before, for `JobContext.attempt`: a durable queue knows of them."""
     plain: bool = field(default=True, init=False, repr=False, compare=False)
     """Whether a job of these takes the fast path: first in, first out, one attempt, no clock."""
     bare: bool = field(default=True, init=False, repr=False, compare=False)
@@ -130,7 +129,6 @@ class TaskOptions:
         if self.retry is not None and not isinstance(self.retry, Retry):
             raise TypeError(f"retry must be a Retry such as Retry(attempts=3), not {self.retry!r}")
         check_count("priority", self.priority, least=-sys.maxsize)
-        check_count("earlier_attempts", self.earlier_attempts, least=0)
         if self.meta is not None and not isinstance(self.meta, Mapping):
             raise TypeError(f"meta must be a mapping such as {{'tenant': 'a'}}, not {self.meta!r}")
         plain = self.timeout is None and self.total_timeout is None and self.retry is None and self.priority == 0

@@ -100,8 +100,8 @@ class LoopPool:
         self._loop.call_soon_threadsafe(self._start, future, fn, args)
         return future
 
-    def submit_prepared(self, options: TaskOptions, fn: Callable[..., Any], args: tuple[Any, ...]) -> LoopFuture:
-        """As `PoolContract.submit_prepared`. The caller keeps account of room."""
+    def _submit_prepared(self, options: TaskOptions, fn: Callable[..., Any], args: tuple[Any, ...]) -> LoopFuture:
+        """As `PoolContract._submit_prepared`. The caller keeps account of room."""
         return self.submit_within(0.0, Task(fn, options), *args)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
