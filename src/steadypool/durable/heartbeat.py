@@ -56,8 +56,8 @@ class Heartbeat:
         """When a lease was last known to be renewed."""
 
     def start(self, worker: int) -> None:
-        """Look after this worker, just registered. A helper has renewed its lease once when this returns: a job that stops
-        every thread of ours may begin from now on."""
+        """Look after this worker, just registered. A helper has renewed its lease once when this returns: a job that
+        stops every thread of ours may begin from now on."""
         self._worker = worker
         self._thread.start()
         if self._apart:
