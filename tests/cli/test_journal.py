@@ -37,7 +37,8 @@ def test_a_killed_run_does_only_what_was_not_done(program: Program) -> None:
     results = [json.loads(line) for line in (program.folder / "out").read_text().splitlines()]
     assert results == [number * 2 for number in range(400)]  # each line once, in order
     after = ran.read_text().splitlines()[len(before) :]
-    assert len(after) < 400 and set(before) | set(after) == set(map(str, range(400)))
+    assert len(after) < 120  # what had ended before the last few of the window was written down
+    assert set(before) | set(after) == set(map(str, range(400)))
     assert program.run(*ARGUMENTS).results == results  # nothing is left to do
     assert len(ran.read_text().splitlines()) == len(before) + len(after)
 

@@ -90,7 +90,7 @@ class DurableDemo:
             f"completed         {_count(records, JobState.COMPLETED)}\n"
             f"failed            {_count(records, JobState.DISCARDED)}  (files that are no Python)\n"
             f"lost              {lost}\n"
-            f"run twice         {sum(record.losses > 0 for record in records)}  (those that the dead worker held)\n",
+            f"run again         {sum(record.losses > 0 for record in records)}  (what the dead worker held)\n",
             highlight=False,
         )
         return DONE if lost == 0 else SOME_FAILED

@@ -1,6 +1,6 @@
 """A checkpoint of a long run: which lines are done, and what came of them. On the embedded engine's own store.
 
-What is noted is written in one transaction now and then (`flush`), which survives the death of the process. A run
+What has gathered is written in one transaction (`flush`), which survives the death of the process. A run
 that was killed reads the results of what it had done instead of doing it again.
 """
 
@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from time import monotonic
 
 from steadypool.durable.address import SqliteAddress
 from steadypool.durable.errors import OtherRun
 from steadypool.durable.sqlite.store import Store
 
-EVERY = 0.05
-"""Seconds of work that may be done again after a kill."""
 PATIENCE = 10.0
 _TABLES = (
     "CREATE TABLE IF NOT EXISTS journal_run (name TEXT NOT NULL)",
@@ -34,7 +31,6 @@ class Journal:
     def __init__(self, path: str, run: str) -> None:
         self._store = Store(SqliteAddress(path, "NORMAL"), PATIENCE)
         self._noted: list[tuple[int, bytes, str]] = []
-        self._since = 0.0
         with self._store.write(make_tables=False) as connection:
             for statement in _TABLES:
                 connection.execute(statement)
@@ -64,19 +60,17 @@ class Journal:
 
     def note(self, line: int, text: str, result: str) -> None:
         """A line is done."""
-        if not self._noted:
-            self._since = monotonic()
         self._noted.append((line, _digest(text), result))
 
-    def flush(self, *, at_once: bool = False) -> None:
-        """Write down what was noted, if it is time to."""
-        if self._noted and (at_once or monotonic() - self._since >= EVERY):
+    def flush(self) -> None:
+        """Write down what was noted."""
+        if self._noted:
             self._write(self._noted)
             self._noted = []
 
     def close(self) -> None:
         """Write down everything and close the file."""
-        self.flush(at_once=True)
+        self.flush()
         self._store.close()
 
     def _write(self, rows: Sequence[tuple[int, bytes, str]]) -> None:
