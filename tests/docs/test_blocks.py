@@ -111,6 +111,8 @@ def check_steadypool(arguments: list[str]) -> None:
     if arguments and not arguments[0].startswith("-"):
         assert arguments[0] in program.commands, arguments[0]
         command, arguments = program.commands[arguments[0]], arguments[1:]
+    if isinstance(command, click.Group) and arguments and arguments[0] in command.commands:
+        command, arguments = command.commands[arguments[0]], arguments[1:]
     known = {option for parameter in command.params for option in parameter.opts} | {"-h", "--help"}
     for word in arguments:
         if word.startswith("-") and word != "-":

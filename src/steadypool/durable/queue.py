@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import os
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
@@ -52,6 +54,7 @@ class Queue:
         self._engine: Engine | None = None
         self._writer: Writer | None = None
         self._left_behind: list[object] = []
+        _queues.add(self)
 
     # -- tasks
 
@@ -279,6 +282,15 @@ class Queue:
 
     def __reduce__(self) -> Any:
         return (Queue, (self._url,))  # a task that travels by value takes its queue along; not what is connected
+
+
+_queues: weakref.WeakSet[Queue] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    for queue in list(_queues):
+        queue.close()
 
 
 def _check_function(fn: object) -> None:
