@@ -92,3 +92,17 @@ def hold_gil(address: str, milliseconds: int) -> str:
     jobs.act(address, "holds")
     ctypes.PyDLL(None).usleep(milliseconds * 1000)
     return "held"
+
+
+@queue.task
+def odd(number: int) -> int:
+    if number % 2 == 0:
+        raise ValueError("even")
+    return number
+
+
+@queue.task
+def perhaps_die(code: int) -> int:
+    if code:
+        os._exit(code)
+    return code
