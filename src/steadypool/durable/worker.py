@@ -198,6 +198,11 @@ class Worker:
             self._may_bundle = False
 
     @property
+    def completed(self) -> int:
+        """How many jobs it has completed, and written down, so far."""
+        return self._counts[Verdict.COMPLETE]
+
+    @property
     def held(self) -> int:
         """How many claims it holds now."""
         return len(self._desk.held)
