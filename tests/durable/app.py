@@ -106,3 +106,9 @@ def perhaps_die(code: int) -> int:
     if code:
         os._exit(code)
     return code
+
+
+@queue.task
+def enqueue_more(count: int) -> list[str]:
+    """A job that enqueues others."""
+    return [add.enqueue(number).job_id for number in range(count)]

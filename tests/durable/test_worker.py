@@ -203,3 +203,10 @@ def test_a_bundle_that_dies_costs_the_others_a_run_and_no_attempt(queue: Queue) 
         assert {handle.attempts for handle in handles[:50] + handles[51:]} == {1}
         assert handles[50].record().crashes > 0 or handles[50].state is JobState.RUNNING
         handles[50].cancel()
+
+
+@pytest.mark.parametrize("kind", PLAIN)
+def test_a_job_may_enqueue_others(queue: Queue, kind: str) -> None:
+    with Working(queue, kind):
+        ids = app.enqueue_more.enqueue(3).result(WAIT)
+        assert [queue.get(job_id).result(WAIT) for job_id in ids] == [0, 1, 2]

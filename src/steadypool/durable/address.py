@@ -10,6 +10,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 if TYPE_CHECKING:
     from steadypool.durable.engine import Engine
 
+URL_VARIABLE = "STEADYPOOL_URL"
+"""Of the environment: where a queue is that was given no address."""
 SCHEMES = ("sqlite", "postgresql", "postgres")
 SYNCHRONOUS = ("FULL", "NORMAL")
 DRIVERS = ("sqlite3", "apsw")

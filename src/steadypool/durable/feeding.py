@@ -53,14 +53,17 @@ class Pool(Protocol):
         """Have *sink* called with the pool's events."""
 
 
-def open_pool(kind: str, workers: int | None, cancel_grace: float, name: str, more: Mapping[str, Any]) -> Pool:
-    """A pool of that kind."""
+def open_pool(
+    kind: str, workers: int | None, cancel_grace: float, name: str, more: Mapping[str, Any], url: str
+) -> Pool:
+    """A pool of that kind. Its processes find the queue at *url* if a job of theirs enqueues another."""
     common: dict[str, Any] = {"queue_size": ROOM, "cancel_grace": cancel_grace, "name": name, **more}
     pool: Pool
     if kind == "process":
         from steadypool.pools.processes import ProcessPool
 
-        pool = ProcessPool(workers, **common)
+        own = (url, common.pop("initializer", None), common.pop("initargs", ()))
+        pool = ProcessPool(workers, initializer=performing.prepare_process, initargs=own, **common)
     elif kind == "async":
         from steadypool.pools.aio.loop_pool import LoopPool
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import sys
 from collections.abc import Callable
 from contextvars import Context
@@ -16,6 +17,7 @@ from importlib import import_module
 from time import monotonic
 from typing import Any
 
+from steadypool.durable.address import URL_VARIABLE
 from steadypool.durable.payload import Payload
 from steadypool.durable.task import DurableTask
 from steadypool.machinery.carried import pack_error
@@ -109,6 +111,17 @@ async def perform_async(task: DurableTask[Any, Any], payload: str) -> Performed:
     began = monotonic()
     args, kwargs = task.payload.decode(payload)
     return task.payload.encode_result(await task.fn(*args, **kwargs)), monotonic() - began
+
+
+def prepare_process(url: str, initializer: Callable[..., object] | None, initargs: tuple[Any, ...]) -> None:
+    """What each process of a pool begins with: a `Queue` without an address of its own finds the worker's."""
+    os.environ[URL_VARIABLE] = url
+    if initializer is not None:
+        initializer(*initargs)
+
+
+def nothing() -> None:
+    """What a process runs to show that it is there."""
 
 
 def is_async(task: DurableTask[Any, Any]) -> bool:

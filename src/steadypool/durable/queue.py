@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from steadypool.durable import enqueueing
-from steadypool.durable.address import check_url, open_engine
+from steadypool.durable.address import URL_VARIABLE, check_url, open_engine
 from steadypool.durable.engine import Engine
 from steadypool.durable.enqueueing import EnqueueOptions
 from steadypool.durable.errors import PayloadRefused, WrongState
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
-URL_VARIABLE = "STEADYPOOL_URL"
 ROWS_AT_ONCE = 1000
 """Jobs of `Queue.enqueue_many` in one transaction."""
 

@@ -34,6 +34,7 @@ import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import wait
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -45,6 +46,7 @@ from steadypool.durable.desk import Bundle, Desk, Held, end_of
 from steadypool.durable.errors import EngineError, SchemaMismatch
 from steadypool.durable.feeding import KINDS, MOST_BUNDLED, Feed, open_pool
 from steadypool.durable.heartbeat import Heartbeat
+from steadypool.durable.performing import nothing
 from steadypool.durable.records import DEFAULT_QUEUE, Claim, Claimed, Settlement, Verdict
 from steadypool.durable.signals import StopOnSignals
 from steadypool.durable.telling import events
@@ -55,7 +57,7 @@ from steadypool.machinery.bell import Bell
 from steadypool.machinery.ledger import Ledger
 from steadypool.pools.contract import Prepared
 from steadypool.seams.sink import Sink
-from steadypool.words.options import check_count, check_seconds
+from steadypool.words.options import TaskOptions, check_count, check_seconds
 from steadypool.words.reports import DrainReport
 from steadypool.words.states import NEVER_LOOKED_AT, Outcome
 
@@ -68,6 +70,9 @@ UNKNOWN_DELAY = 30.0
 """Seconds for which a job goes back whose task is not known here: in a deploy, a newer worker comes soon."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 """Seconds between two tries at an engine in trouble."""
+WARM_UP = TaskOptions(name="steadypool.warm_up", meta={})
+WARM_UP_LIMIT = 20.0
+"""Seconds that a worker waits for its processes before it begins to claim."""
 FLUSH_SHARE = 0.25
 LONGEST_FLUSH = 2.0
 """Of a drain's time, so much is kept for writing down what is left."""
@@ -261,15 +266,33 @@ class Worker:
         self._number = self._engine.register(settings.name, settings.lease)
         self._heart = Heartbeat(self._url, settings.lease, apart, self._lease_was_lost)
         self._heart.start(self._number)
-        self._pool = open_pool(settings.kind, settings.workers, settings.cancel_grace, settings.name, settings.pool)
+        self._pool = open_pool(
+            settings.kind, settings.workers, settings.cancel_grace, settings.name, settings.pool, self._url
+        )
         self._slots = self._pool.stats().max_workers
         for sink in self._pool_sinks:
             self._pool.subscribe(sink)
         self._feeds = {name: Feed(task, settings.kind) for name, task in self._queue.tasks.items()}
+        if settings.kind == "process":
+            self._warm_up()
         self._upkeep = Upkeep(self._engine, settings.caps.losses, LOOK_AGAIN)
         self._listener = self._engine.listener("work")
         self._queues = list(settings.queues)
         self._tell(lambda: events.WorkerRegistered(settings.name, monotonic(), self._number))
+
+    def _warm_up(self) -> None:
+        """Have every process of the pool there before the first job is claimed, which would wait for them.
+
+        Raises:
+            PoolBroken: none can be started.
+        """
+        until = monotonic() + WARM_UP_LIMIT
+        futures = self._pool._submit_prepared([(WARM_UP, nothing, ())] * self._slots)
+        while not self._requests and monotonic() < until and wait(futures, 0.5).not_done:
+            pass
+        for future in futures:
+            if future.done():
+                future.result()
 
     # -- one round
 

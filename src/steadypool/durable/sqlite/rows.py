@@ -11,7 +11,7 @@ from steadypool.durable.states import JobState
 
 
 class Row(NamedTuple):
-    """A row of ``jobs``, in the order of its columns."""
+    """What a settlement needs of a row of ``jobs``. The rest is copied inside the database."""
 
     number: int
     id: str | None
@@ -22,13 +22,9 @@ class Row(NamedTuple):
     crashes: int
     losses: int
     returns: int
-    enqueued_at: float
-    expires_at: float | None
     keep: float
     unique_key: str | None
     unique_held: int
-    options: bytes | None
-    payload: bytes
 
 
 COLUMNS = ", ".join(Row._fields)
