@@ -112,3 +112,8 @@ def perhaps_die(code: int) -> int:
 def enqueue_more(count: int) -> list[str]:
     """A job that enqueues others."""
     return [add.enqueue(number).job_id for number in range(count)]
+
+
+@queue.task
+async def block_loop(address: str) -> Any:
+    return jobs.act(address)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import itertools
 import os
+import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
@@ -50,6 +51,7 @@ class Queue:
         self.tasks: dict[str, DurableTask[Any, Any]] = {}
         """Every task of this queue by the name that it has in the database."""
         self._pid: int | None = None
+        self._opening = threading.Lock()
         self._engine: Engine | None = None
         self._writer: Writer | None = None
         self._left_behind: list[object] = []
@@ -257,23 +259,26 @@ class Queue:
     def engine(self) -> Engine:
         """The engine of this process, for looking and for changing single jobs."""
         self._renew_after_fork()
-        if self._engine is None:
-            self._engine = open_engine(self.url)
-        return self._engine
+        with self._opening:
+            if self._engine is None:
+                self._engine = open_engine(self.url)
+            return self._engine
 
     @property
     def writer(self) -> Writer:
         """The writer of this process. It has an engine of its own, so that looking does not wait for writing."""
         self._renew_after_fork()
-        if self._writer is None:
-            self._writer = Writer(open_engine(self.url))
-        return self._writer
+        with self._opening:
+            if self._writer is None:
+                self._writer = Writer(open_engine(self.url))
+            return self._writer
 
     def _renew_after_fork(self) -> None:
         if self._pid != os.getpid():
             # Kept, not freed: closing a connection that the parent has open would drop the parent's locks.
             self._left_behind += [self._engine, self._writer]
             self._engine = self._writer = None
+            self._opening = threading.Lock()  # another thread of the parent may have held it at the fork
             self._pid = os.getpid()
 
     def __repr__(self) -> str:

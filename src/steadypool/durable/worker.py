@@ -143,12 +143,15 @@ class Worker:
         """When the engine is asked again though there is nothing to write and no room."""
         self._bell = Bell()
         self._listener: Any = None
+        self._heart: Any = None
+        self._pool: Any = None
         self._number = 0
         self._lost = False
         self._trouble_since: float | None = None
         self._pause = FIRST_PAUSE
         self._until_empty = False
         self._drain_until: float | None = None
+        self._flush_seconds = 0.0
         self._requests: list[float | None] = []
         self._ring_at = 1
         """How many jobs must have ended before the loop is rung."""
@@ -255,8 +258,16 @@ class Worker:
             self._wind_up()
         except BaseException as error:
             self._failure = error
+            self._abandon()
         finally:
             self._done.set()
+
+    def _abandon(self) -> None:
+        """It cannot go on: what it holds is to be had by others as soon as the lease is over."""
+        if self._heart is not None:
+            self._heart.stop(1.0)
+        if self._pool is not None:
+            self._pool.request_drain(0.0)
 
     def _set_up(self) -> None:
         if self._engine.schema().found == 0:
@@ -602,7 +613,7 @@ class Worker:
         self._hurry_pool()
         waiter.start()
         heeded = len(self._requests)
-        while waiter.is_alive():
+        while waiter.is_alive() and not self._must_flush():
             if len(self._requests) != heeded:
                 heeded = len(self._requests)
                 self._hurry_pool()
@@ -612,13 +623,18 @@ class Worker:
             if self._desk.pending:
                 self._exchange(0)
 
+    def _must_flush(self) -> bool:
+        """Whether there is just the time left to write down what there is; the pool has had its own and more."""
+        return self._drain_until is not None and monotonic() >= self._drain_until - self._flush_seconds / 2
+
     def _hurry_pool(self) -> None:
         until = self._drain_until
         if until is None:
             self._pool.request_drain(None)
             return
         left = max(0.0, until - monotonic())
-        self._pool.request_drain(max(0.0, left - self.settings.cancel_grace - min(LONGEST_FLUSH, left * FLUSH_SHARE)))
+        self._flush_seconds = min(LONGEST_FLUSH, left * FLUSH_SHARE)
+        self._pool.request_drain(max(0.0, left - self.settings.cancel_grace - self._flush_seconds))
 
     def _wait_for_pool(self) -> None:
         self._pool_report = self._pool.drain(None)
@@ -637,7 +653,7 @@ class Worker:
         stuck = {row.id for row in self._pool_report.stuck} if self._pool_report is not None else set()
         for _ in range(len(self._desk.ended)):
             held = self._desk.ended.popleft()
-            if held.claim.id in stuck:
+            if held.claim.id in stuck or (self._pool_report is None and held.future.outcome is Outcome.INTERRUPTED):
                 # Its code still runs in this process: nobody else is to run it before that has gone.
                 continue
             self._settle(held)

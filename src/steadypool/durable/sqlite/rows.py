@@ -35,10 +35,16 @@ def public_id(number: int, chosen: str | None) -> str:
     return chosen if chosen is not None else f"job-{number}"
 
 
+MOST_DIGITS = 18
+"""Of a number that the database has room for."""
+
+
 def number_in(job_id: str) -> int | None:
     """The number in an id that was not chosen by the user; ``None`` if it was."""
     digits = job_id.removeprefix("job-")
-    return int(digits) if digits is not job_id and digits.isascii() and digits.isdigit() else None
+    if digits == job_id or not (digits.isascii() and digits.isdigit()) or len(digits) > MOST_DIGITS:
+        return None
+    return int(digits)
 
 
 def as_json(numbers: Iterable[int]) -> str:
