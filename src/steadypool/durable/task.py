@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -98,6 +97,8 @@ class DurableTask(Task[P, R]):
         Raises:
             PayloadRefused, EngineError: as `enqueue` does.
         """
+        import asyncio  # for those who use it
+
         job = self.new_job(args, kwargs)
         [placed] = await asyncio.shield(asyncio.wrap_future(self.queue.writer.put_soon([job])))
         return JobHandle(self.queue, placed, self)
