@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from steadypool import JobState, PoolBroken, Queue
+from steadypool import EngineFull, JobState, PoolBroken, Queue
 from steadypool.durable import worker
 from tests.contract.stage import WAIT, Stage
 from tests.durable import app
@@ -135,3 +135,24 @@ def test_a_worker_that_cannot_start_says_so_and_leaves_nothing_behind(queue: Que
     engine = queue.engine
     [row] = engine.stats().workers
     assert row.running == 0
+
+
+def test_a_full_disk_is_waited_for_and_loses_no_result(queue: Queue, url: str) -> None:
+    if not url.startswith("sqlite:"):
+        pytest.skip("a disk is made full for one connection by SQLite's own limit")
+    with Working(queue) as working:
+        assert app.add.enqueue(1).result(WAIT) == 1
+        limit_pages(working, 5)
+        handle = app.big.enqueue(300_000)
+        assert isinstance(working.wait_for("EngineTrouble").error, EngineFull)
+        assert handle.state is JobState.RUNNING
+        limit_pages(working, 1_000_000)
+        assert handle.result(WAIT) == "x" * 300_000
+    assert working.report is not None and working.report.ok and handle.attempts == 1
+
+
+def limit_pages(working: Working, more: int) -> None:
+    """Have the worker's own connection find the disk full when the file has grown by so many pages."""
+    with working.worker._engine._store.write() as connection:  # type: ignore[attr-defined]
+        [[pages]] = connection.execute("PRAGMA page_count").fetchall()
+        connection.execute(f"PRAGMA max_page_count = {pages + more}").fetchall()
