@@ -12,7 +12,7 @@ import os
 SIZE = mmap.PAGESIZE
 # Where the fields are, counted in cells of eight bytes; the parent's have a cache line of their own.
 _BEGAN, RUNNING, _CAUSE, _TOLD = 0, 1, 8, 9
-CAUSES = ("", "timeout", "cancelled", "shutdown")
+CAUSES = ("", "timeout", "cancelled", "shutdown", "lease_lost")
 NONE = 0
 """No job. A job is written as the serial of its sending, so that a retry is another one."""
 

@@ -8,7 +8,7 @@ import signal
 import sys
 import warnings
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextvars import copy_context
 from queue import SimpleQueue
@@ -23,12 +23,15 @@ from steadypool.pools.functions import ASYNC_CODE, unwrapped
 from steadypool.pools.group import Group
 from steadypool.pools.signals import DrainOnSignal, in_signal_handler
 from steadypool.pools.supervisor import give_back_waiting
+from steadypool.words.errors import PoolClosed
 from steadypool.words.options import Retry, TaskOptions, check_count, check_seconds
 from steadypool.words.reports import DrainReport
 from steadypool.words.states import PoolState
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Prepared = tuple[TaskOptions, Callable[..., Any], tuple[Any, ...]]
+"""Options that are complete and checked, a plain function, and its arguments."""
 ON_FULL = ("block", "reject", "caller_runs", "discard_oldest")
 
 
@@ -273,6 +276,23 @@ class PoolContract(Books, Executor):
         """Submit items of a map; yields each leg when it is there."""
         for args in batch:
             yield self._submit_patiently(fn, args)
+
+    def _submit_prepared(self, calls: Sequence[Prepared]) -> list[JobFuture[Any]]:
+        """Submit what a floor above has prepared, all at once.
+
+        Returns:
+            The futures, in order; fewer than *calls* if there is no more room, or the pool has closed.
+        """
+        core = self._core
+        futures: list[JobFuture[Any]] = []
+        for options, fn, args in calls:
+            if core.refusal is not None or not core.queue.take_room():
+                break
+            try:
+                futures.append(self._take_on(options, fn, args, {}))
+            except PoolClosed:
+                break
+        return futures
 
     async def run(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Submit from asyncio and await the result. It never blocks the loop: it waits for room as a task does.

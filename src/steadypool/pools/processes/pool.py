@@ -6,7 +6,7 @@ import atexit
 import itertools
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from contextvars import copy_context
 from multiprocessing import forkserver
@@ -18,7 +18,7 @@ from typing import Any, ParamSpec, TypeVar
 from steadypool.machinery.arguments import Show
 from steadypool.machinery.future import JobFuture
 from steadypool.pools import exits
-from steadypool.pools.contract import PoolContract, check_settings
+from steadypool.pools.contract import PoolContract, Prepared, check_settings
 from steadypool.pools.functions import ASYNC_CODE
 from steadypool.pools.processes.chunk import Chunk, Landed
 from steadypool.pools.processes.core import ProcessCore
@@ -168,6 +168,26 @@ class ProcessPool(PoolContract):
             for args in batch:
                 yield self._submit_patiently(fn, args)
             return
+
+    def _submit_prepared(self, calls: Sequence[Prepared]) -> list[JobFuture[Any]]:
+        """As `PoolContract._submit_prepared`. Workers are looked for once all are in the queue: a worker that is woken
+        for the first finds the others there."""
+        core = self._core
+        jobs: list[JobFuture[Any]] = []
+        entering: list[JobFuture[Any]] = []
+        for options, fn, args in calls:
+            if core.refusal is not None or not core.queue.take_room():
+                break
+            job: JobFuture[Any] = JobFuture(core, options, fn, args, {}, None, monotonic(), next(core.tickets))
+            jobs.append(job)
+            if not core.prepare(job):
+                core.queue.give_room()
+                continue
+            if core.sinks:
+                core.prepare_announcement(job)
+            core.set_limits(job)
+            entering.append(job)
+        return jobs[: len(jobs) - core.enter_all(entering)]
 
     def resize(self, max_workers: int) -> None:
         """Change how many jobs run at a time. No job is lost or interrupted.

@@ -1,0 +1,149 @@
+"""What a worker holds: claims at work, settlements not yet written, leases not yet done.
+
+The worker's loop alone changes it; `finish` is called by whichever thread ends a job, and only appends.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+from steadypool.durable.performing import Ended, Performed
+from steadypool.durable.records import Claim, Settlement
+from steadypool.machinery.carried import unpack_error
+from steadypool.words.states import Outcome
+
+End = tuple[Outcome, BaseException | None, Performed | None]
+
+
+@dataclass(slots=True, eq=False)
+class Held:
+    """One claim at work."""
+
+    claim: Claim
+    worker: int
+    """Under which registration it was claimed."""
+    future: Any = None
+    bundle: Bundle | None = None
+    """Those that it travels with."""
+    wanted_cancelled: bool = False
+    lost: bool = False
+    """Its lease was lost: nothing that it does counts any more."""
+
+
+class Bundle:
+    """Short jobs of one task that are one job for the pool."""
+
+    def __init__(self, members: list[Held], future: Any) -> None:
+        self._future = future
+        self._places = {held.claim.number: place for place, held in enumerate(members)}
+        self._ended: list[Ended] | None = None
+
+    def end_of(self, held: Held) -> End | None:
+        """How one of them has ended; ``None`` if that cannot be told, and it has to run alone."""
+        outcome = self._future.outcome
+        if outcome in (Outcome.RETURNED, Outcome.INTERRUPTED):
+            return outcome, None, None
+        if outcome is not Outcome.SUCCEEDED:
+            return None
+        if self._ended is None:
+            self._ended = self._future.result()
+        place = self._places[held.claim.number]
+        if place >= len(self._ended):
+            return None
+        encoded, seconds = self._ended[place]
+        if seconds is None:
+            return Outcome.FAILED, unpack_error(encoded), None
+        return Outcome.SUCCEEDED, None, (encoded, seconds)
+
+
+def end_of(held: Held) -> End | None:
+    """How a job has ended, as the pool says; ``None`` if that cannot be told."""
+    if held.bundle is not None:
+        return held.bundle.end_of(held)
+    future = held.future
+    if future.outcome is Outcome.SUCCEEDED:
+        return Outcome.SUCCEEDED, None, future.result()
+    try:
+        return future.outcome, future.exception(), None
+    except BaseException as cancelled:
+        return future.outcome, cancelled, None
+
+
+class Desk:
+    """See the module's text."""
+
+    def __init__(self) -> None:
+        self.held: dict[int, Held] = {}
+        """By the job's number. A job that was lost and is claimed again here is held twice: the older in `lost`."""
+        self.lost: set[Held] = set()
+        self.ended: deque[Held] = deque()
+        """Jobs that have ended and have not been looked at."""
+        self.pending: list[Settlement] = []
+        """What is to be written."""
+        self.since: float | None = None
+        """When the first of what is pending or ended did."""
+        self._open: Counter[int] = Counter()
+        """Jobs of each lease that are not settled."""
+        self.done: list[int] = []
+        """Leases with no job left."""
+
+    def take(self, claim: Claim, worker: int) -> Held:
+        """A claim has come."""
+        held = self.held[claim.number] = Held(claim, worker)
+        self._open[claim.lease] += 1
+        return held
+
+    def finish(self, group: Iterable[Held]) -> None:
+        """Jobs have ended. From any thread."""
+        self.since = self.since or monotonic()
+        self.ended.extend(group)
+
+    def let_go(self, held: Held) -> None:
+        """It is at work no more."""
+        if self.held.get(held.claim.number) is held:
+            del self.held[held.claim.number]
+        self.lost.discard(held)
+
+    def settle(self, held: Held, settlement: Settlement) -> None:
+        """It is to be written down."""
+        self.let_go(held)
+        self.pending.append(settlement)
+        lease = held.claim.lease
+        self._open[lease] -= 1
+        if not self._open[lease]:
+            del self._open[lease]
+            self.done.append(lease)
+
+    def lose_all(self) -> list[Held]:
+        """The lease is lost, and with it all that is held; returns that."""
+        lost = list(self.held.values())
+        for held in lost:
+            held.lost = True
+        self.lost.update(lost)
+        self.held.clear()
+        self._open.clear()
+        self.done.clear()
+        return lost
+
+    def leases(self) -> list[int]:
+        """The leases that are known and not written off."""
+        return [*self._open, *self.done]
+
+    def written(self, count: int, leases: int) -> None:
+        """The first so many settlements and leases have been written down."""
+        del self.pending[:count]
+        del self.done[:leases]
+        if not self.pending and not self.ended:
+            self.since = None
+
+    def oldest(self) -> float:
+        """Seconds that the first of what is not written has waited."""
+        return 0.0 if self.since is None else monotonic() - self.since
+
+    def not_settled(self) -> Iterable[Held]:
+        """Everything at work, lost or not."""
+        return (*self.held.values(), *self.lost)

@@ -1,0 +1,227 @@
+"""The seam: what a durable queue asks of the store it is kept on. `tests/durable/conformance` is the same in code.
+
+The model
+---------
+A job's row is written once and deleted once. What is **available** is a narrow entry of its own, which the claim
+deletes; what waits for a moment is a **delayed** entry. A claim of many jobs is one **lease** row that lists them, and
+belongs to a **worker** row; renewing touches the worker row alone, however many jobs it holds. Finished jobs leave the
+hot tables for a **history** that is pruned.
+
+So the state of a job that has not ended follows from where it stands: in *available*, in *delayed*, or in neither,
+which is *running*. A claim writes nothing to the job's row.
+
+Fencing
+-------
+The row counts how often the job came back from a claim (``returns``). A claim's token is that number plus one. A
+settlement holds if and only if the job's row exists and ``returns == token - 1``; whatever brings the job back (retry,
+return, sweep) adds one in the same transaction. That is the whole fence: one condition on one row. A worker that was
+paused, cut off or swept, and a settlement that is sent twice since the answer to the first was lost, are refused by it.
+The lease lists ``(number, token)`` pairs, so that a sweep takes back just what is still out under that very claim.
+
+What every engine owes
+----------------------
+* **Atomic**: each call is one transaction. It happens as a whole, durably, before the call returns, or not at all.
+  (`put_many` and `claim` with thousands of rows too: the caller cuts batches.)
+* **Errors**: `EngineBusy`, `EngineGone`, `EngineFull`, `EngineError` (see `durable.errors`), and nothing of the
+  driver's own. After an error of a writing call it may or may not have happened: all of them can be repeated, since
+  settling is fenced and everything else finds its work done. Only `put_many` without ids puts the jobs again.
+* **Ends**: no call waits longer than the engine's ``patience`` (seconds) for a lock or an answer: then `EngineBusy` or
+  `EngineGone`. After `EngineGone` the next call connects anew, by itself.
+* **Time** is the engine's: no argument is a moment of the caller's clock, but `NewJob.at`. A lease must not run out
+  because the wall clock was set: an engine that can, keeps leases by a clock that only runs forward.
+* **Threads**: any thread may call; calls on one engine object are serialised. Who must not wait for another's call
+  opens an engine object of its own. None is used across a fork.
+* **Events**: none. The engine tells what it did; who called it says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from steadypool.durable.records import (
+    Claimed,
+    EngineStats,
+    JobFilter,
+    JobRecord,
+    NewJob,
+    Placed,
+    Schema,
+    Settlement,
+    Swept,
+)
+
+
+class Listener(Protocol):
+    """Waits for news from other processes. One thread waits at a time; any thread may wake it."""
+
+    def wait(self, seconds: float) -> None:
+        """Return when there may be news, when woken, or after *seconds*.
+
+        It may return for no reason. News may come late or be lost (a connection pooler, a file system without sockets),
+        so a caller looks for itself every second or so. What came since the last `wait` ends this one at once.
+        """
+
+    def wake(self) -> None:
+        """End the present wait, or the next one. From any thread; quick; never raises."""
+
+    def close(self) -> None:
+        """Give everything back. Twice does no harm."""
+
+
+class Engine(Protocol):
+    """One store. Made from its address by `durable.address.open_engine`; connects when it is first used."""
+
+    url: str
+    """The address it was made from, without a password."""
+    patience: float
+    """Seconds that a call waits at most for a lock or an answer; may be changed at any time (a drain does)."""
+
+    # -- tables
+
+    def schema(self) -> Schema:
+        """Which version the tables have, and what `migrate` would do. Changes nothing, and makes no file."""
+
+    def migrate(self) -> Schema:
+        """Bring the tables up to date, and say what was done: ``pending`` is what ran. Safe to call by many at once.
+
+        An embedded engine also makes its tables by itself, when it first writes to an empty store.
+
+        Raises:
+            SchemaMismatch: the tables are of a later version than this Steadypool knows.
+
+        Every other call raises `SchemaMismatch` as long as ``found`` is below the oldest version it can work with.
+        """
+
+    # -- putting
+
+    def put_many(self, jobs: Sequence[NewJob]) -> list[Placed]:
+        """Put jobs, durable when it returns; one `Placed` for each, in order.
+
+        An id or unique key that is taken, in the store or by an earlier job of the same call, is told by
+        ``enqueued=False``. Listeners for work are told, once for the call.
+
+        Raises:
+            EngineError: it may or may not have happened.
+        """
+
+    def put_on(self, connection: Any, jobs: Sequence[NewJob]) -> list[Placed]:
+        """The same on the caller's own connection, in the caller's transaction: the jobs are there if that commits.
+
+        Nothing is committed here, unless the connection is in no transaction and commits each statement by itself.
+
+        Raises:
+            TypeError: *connection* is nothing that this engine can use, or belongs to another database.
+            Exception: what the driver raises, as for any statement of the caller's.
+        """
+
+    # -- working
+
+    def register(self, name: str, seconds: float) -> int:
+        """Add a worker whose leases hold for *seconds*, and return its number, which was never given before."""
+
+    def renew(self, worker: int, seconds: float) -> bool:
+        """Have the worker's leases hold for *seconds* from now; touches its one row.
+
+        Returns:
+            False if the worker is not registered (any more): it was swept, and all it held is lost.
+        """
+
+    def claim(
+        self,
+        worker: int,
+        queues: Sequence[str],
+        limit: int,
+        settlements: Sequence[Settlement] = (),
+        done: Sequence[int] = (),
+    ) -> Claimed:
+        """Settle, then claim, in one transaction and one round trip.
+
+        Args:
+            worker: who claims. If it is not registered any more nothing is claimed; the settlements hold as ever.
+            queues: claimed from in this order: the first is emptied before the second is looked at. Paused ones are
+                left out. Delayed jobs whose time has come count as available.
+            limit: how many jobs at most; 0 to settle alone.
+            settlements: see `settle_many`.
+            done: leases that the worker holds no job of any more, once these settlements are through. To leave one
+                out does no harm: what is settled is not taken back by a sweep.
+
+        Within a queue the highest priority goes first, and of one priority the earliest put. The claimed jobs are spent
+        an attempt and are the worker's until it settles them or its lease runs out. A call that finds nothing to do
+        must not write, so that an idle worker costs (nearly) nothing.
+        """
+
+    def disown(self, worker: int, known: Sequence[int]) -> int:
+        """Put back, attempts included, what the worker holds under leases that are not among *known*.
+
+        For a worker whose call of `claim` has failed: it may have happened, and nobody would ever run what it gave.
+        Returns how many jobs came back.
+        """
+
+    def settle_many(self, settlements: Sequence[Settlement]) -> frozenset[tuple[int, int]]:
+        """Record what became of claims; returns the ``(number, token)`` of those that were refused by the fence.
+
+        A job that ends leaves its history for `NewJob.keep` seconds (discarded and cancelled: a week at least), gives
+        its unique key back unless that holds for a period, and listeners for ends are told. Errors are recorded.
+        """
+
+    def leave(self, worker: int) -> None:
+        """The worker has stopped. If it holds nothing any more its row goes; else its lease runs out as it may."""
+
+    def sweep(self, max_losses: int) -> Swept:
+        """Take back what workers hold whose leases have run out, and forget those workers.
+
+        Each such job comes back available with ``losses`` and ``returns`` one higher and an error ``"lost"``; one that
+        has *max_losses* by then is discarded. A call that finds nothing must not write. Any number of sweepers may run.
+        A lease must not be taken for run out when its owner tried to renew it and could not because the store was
+        locked for everybody: an engine where that can be leaves such a sweep at that, and gives the owner its turn.
+        """
+
+    # -- one job
+
+    def get(self, job_id: str) -> JobRecord | None:
+        """The job of that id, ended ones included, with the errors of its attempts; ``None`` if there is none."""
+
+    def cancel(self, number: int) -> JobRecord | None:
+        """Cancel: one that waits at once; for one that runs, leave word for its worker (`Claimed.cancels`).
+
+        Returns:
+            The job as it was found; ``None`` if there is none. One that has ended is left alone. Listeners for work
+            are told when it ran.
+        """
+
+    def discard(self, number: int, reason: str) -> JobRecord | None:
+        """Discard one that waits; returns the job as it was found. One that runs or has ended is left alone."""
+
+    def retry(self, number: int) -> JobRecord | None:
+        """Make a job available now that was discarded or cancelled (with its attempts forgotten), or that is delayed.
+
+        Returns:
+            The job as it was found; ``None`` if there is none. Others are left alone, as is one whose unique key
+            another job has taken meanwhile.
+        """
+
+    # -- many jobs
+
+    def list(self, which: JobFilter) -> list[JobRecord]:
+        """Jobs, the latest put first. A short look: no snapshot is held between two pages."""
+
+    def stats(self) -> EngineStats:
+        """Queues and workers, by counting. Not for a hot path."""
+
+    def pause(self, queue: str, paused: bool) -> None:
+        """Stop or resume claims from a queue; what runs goes on. Resuming tells listeners for work."""
+
+    def prune(self, limit: int) -> int:
+        """Delete up to *limit* records whose keep time is over, and unique keys whose period is; returns how many."""
+
+    # -- news, and the end
+
+    def listener(self, topic: str) -> Listener:
+        """A listener for ``"work"`` (something may be claimed or cancelled) or ``"ends"`` (jobs have ended)."""
+
+    def now(self) -> float:
+        """The engine's clock, in seconds since the epoch."""
+
+    def close(self) -> None:
+        """Close connections. A later call opens them again; twice does no harm."""

@@ -1,0 +1,89 @@
+"""What can go wrong with a durable queue.
+
+SteadypoolError
+├── EngineError                 the store said no
+│   ├── EngineBusy              ... somebody else held it for too long; trying again may work
+│   ├── EngineGone              ... it cannot be reached; it may come back
+│   └── EngineFull              ... there is no room left to write to
+├── SchemaMismatch              the tables are missing, or of another version
+├── PayloadRefused (TypeError)  the arguments do not fit the task's signature, or JSON
+├── UnknownJob     (LookupError)
+├── WrongState     (RuntimeError)  the job is not in a state from which that can be done
+└── JobDiscarded                what `JobHandle.result` raises for a job that failed for good
+"""
+
+from __future__ import annotations
+
+from steadypool.words.errors import SteadypoolError
+
+
+class EngineError(SteadypoolError):
+    """What the queue is stored on could not do what it was asked. The driver's own error is ``__cause__``."""
+
+
+class EngineBusy(EngineError):
+    """The store was locked by somebody else for as long as we were willing to wait."""
+
+
+class EngineGone(EngineError):
+    """The store cannot be reached, or is not there any more."""
+
+
+class EngineFull(EngineError):
+    """The store has no room left."""
+
+
+class SchemaMismatch(SteadypoolError):
+    """The tables are missing, or not of the version that this Steadypool works with."""
+
+
+class PayloadRefused(SteadypoolError, TypeError):
+    """An argument cannot be encoded, or does not fit the task's signature.
+
+    Attributes:
+        argument: which one, as the signature names it.
+    """
+
+    def __init__(self, message: str = "", *, argument: str = "") -> None:
+        super().__init__(message)
+        self.argument = argument
+
+
+class UnknownJob(SteadypoolError, LookupError):
+    """There is no job of that id, or its record was pruned."""
+
+
+class WrongState(SteadypoolError, RuntimeError):
+    """The job is not in a state from which that can be done.
+
+    Attributes:
+        state: where it is.
+    """
+
+    def __init__(self, message: str = "", *, state: str = "") -> None:
+        super().__init__(message)
+        self.state = state
+
+
+class OtherRun(SteadypoolError):
+    """A journal is of another run, or the input is not what it was."""
+
+
+class JobDiscarded(SteadypoolError):
+    """The job failed for good.
+
+    Attributes:
+        job_id: the job's id.
+        reason: why it will not run again.
+        type_name: the qualified name of the last attempt's exception, if one was raised.
+        traceback: that exception's traceback, as text.
+    """
+
+    def __init__(
+        self, message: str = "", *, job_id: str = "", reason: str = "", type_name: str = "", traceback: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.job_id = job_id
+        self.reason = reason
+        self.type_name = type_name
+        self.traceback = traceback

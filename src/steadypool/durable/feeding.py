@@ -1,0 +1,153 @@
+"""The pools that a worker can feed, made to look alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+import msgspec
+
+from steadypool.durable import performing
+from steadypool.durable.records import Claim
+from steadypool.durable.task import DurableTask
+from steadypool.pools.contract import Prepared
+from steadypool.seams.sink import Sink
+from steadypool.words.options import TaskOptions
+from steadypool.words.reports import DrainReport, ErrorGroup, PoolStats
+
+SHORT, LONG = 0.0001, 0.001
+"""Seconds: jobs of a task that take less than the first on average travel in bundles; one beyond the second ends that
+for a while."""
+KNOWN_AFTER = 20
+"""Jobs of a task that must have ended before its run time is believed."""
+MOST_BUNDLED = 32
+WEIGHT = 0.1
+KINDS = ("thread", "process", "async")
+ROOM = 100_000
+"""The pool's own queue is never what bounds: the worker claims no more than it has use for."""
+
+
+class Pool(Protocol):
+    """What a worker asks of a pool. Its futures are those of `ThreadPool`, or look like them."""
+
+    def _submit_prepared(self, calls: Sequence[Prepared]) -> Sequence[Any]:
+        """Submit them all; returns their futures, fewer if the pool has closed."""
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more jobs; hand back what has not started."""
+
+    def request_drain(self, timeout: float | None) -> None:
+        """Begin to drain."""
+
+    def drain(self, timeout: float | None = None) -> DrainReport:
+        """Drain, and wait."""
+
+    def stats(self) -> PoolStats:
+        """The books."""
+
+    def errors(self) -> tuple[ErrorGroup, ...]:
+        """The failures, grouped."""
+
+    def subscribe(self, sink: Sink) -> Callable[[], None]:
+        """Have *sink* called with the pool's events."""
+
+
+def open_pool(
+    kind: str, workers: int | None, cancel_grace: float, name: str, more: Mapping[str, Any], url: str
+) -> Pool:
+    """A pool of that kind. Its processes find the queue at *url* if a job of theirs enqueues another."""
+    common: dict[str, Any] = {"queue_size": ROOM, "cancel_grace": cancel_grace, "name": name, **more}
+    pool: Pool
+    if kind == "process":
+        from steadypool.pools.processes import ProcessPool
+
+        own = (url, common.pop("initializer", None), common.pop("initargs", ()))
+        pool = ProcessPool(workers, initializer=performing.prepare_process, initargs=own, **common)
+    elif kind == "async":
+        from steadypool.pools.aio.loop_pool import LoopPool
+
+        pool = LoopPool(workers, **common)
+    else:
+        from steadypool.pools.threads import ThreadPool
+
+        pool = ThreadPool(workers, **common)
+    return pool
+
+
+class RunTime:
+    """How long the jobs of one task take: by that, how many may travel together."""
+
+    def __init__(self) -> None:
+        self._mean = 0.0
+        self._count = 0
+
+    def add(self, seconds: float) -> None:
+        """One more has ended. A long one counts at once: it is what others would have to wait for."""
+        self._count += 1
+        self._mean = seconds if seconds > LONG else self._mean + WEIGHT * (seconds - self._mean)
+
+    @property
+    def is_short(self) -> bool:
+        """Whether they are so short that some may wait for each other."""
+        return self._count >= KNOWN_AFTER and self._mean <= SHORT
+
+
+class Feed:
+    """How one task's claims become the pool's jobs."""
+
+    def __init__(self, task: DurableTask[Any, Any], kind: str) -> None:
+        self.retry = task.task_options.retry
+        self.runs_here = kind != "async" or performing.is_async(task)
+        """Whether this kind of pool can run the task: an event loop runs coroutine functions only."""
+        # Retries are the queue's: each attempt is a job of its own for the pool. Order is the queue's, too.
+        own: dict[str, Any] = {
+            "name": task.durable_name,
+            "id": None,
+            "retry": None,
+            "total_timeout": None,
+            "priority": 0,
+        }
+        self._options = replace(task.task_options, **own).over(TaskOptions())
+        self._meta = dict(task.task_options.meta or {})
+        self._fn, self._args = _call_of(task, kind)
+        self._place = performing.place_of(task) if kind == "process" else None
+        self.pace = RunTime()
+
+    def prepare(self, claim: Claim) -> Prepared:
+        """What the pool is given for the claim."""
+        options = self._options
+        meta = {**self._meta, "fencing_token": f"{claim.number}:{claim.token}"}
+        if claim.options is not None or claim.expires_in is not None:
+            options, meta = self._own_options(claim, meta)
+        options = options.for_job(claim.id, meta, claim.attempt - 1)
+        return options, self._fn, (*self._args, claim.payload.decode())
+
+    def may_bundle(self, claim: Claim) -> bool:
+        """Whether the claim may travel with others of its task. One that has failed or crashed before goes alone."""
+        plain = claim.attempt == 1 and claim.options is None and claim.expires_in is None
+        return plain and self._place is not None and self.pace.is_short
+
+    def prepare_bundle(self, claims: Sequence[Claim]) -> Prepared:
+        """What the pool is given for several claims at once."""
+        assert self._place is not None
+        items = [(claim.id, f"{claim.number}:{claim.token}", claim.attempt, claim.payload.decode()) for claim in claims]
+        options = self._options.for_job(claims[0].id, self._meta, 0)
+        return options, performing.perform_bundle, (*self._place, items)
+
+    def _own_options(self, claim: Claim, meta: dict[str, Any]) -> tuple[TaskOptions, dict[str, Any]]:
+        given = msgspec.json.decode(claim.options) if claim.options is not None else {}
+        timeout = given.get("timeout", self._options.timeout)
+        changed = replace(self._options, timeout=None if timeout == "none" else timeout, total_timeout=claim.expires_in)
+        return changed, {**(given.get("meta") or {}), **meta}
+
+
+def _call_of(task: DurableTask[Any, Any], kind: str) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    if kind == "async":
+        return performing.perform_async, (task,)
+    if kind == "thread":
+        return performing.perform, (task,)
+    place = performing.place_of(task)
+    if place is not None:
+        return performing.perform_at, place
+    return performing.perform_function, (task.fn, task.durable_name)

@@ -1,0 +1,146 @@
+"""Statements by which workers come, claim and go. Each works in the transaction that its connection is in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from steadypool.durable.records import Claim
+from steadypool.durable.sqlite.clock import Moment
+from steadypool.durable.sqlite.putting import take_numbers
+from steadypool.durable.sqlite.rows import as_json, public_id
+
+PROMOTED_AT_ONCE = 1000
+"""Delayed jobs that one claim makes available at most, so that a flood of them does not make one long transaction."""
+CANCELS_AT_ONCE = 1000
+_CLAIM = """SELECT r.rank, j.number, j.id, j.returns, j.attempt, j.crashes, j.losses, j.task, j.payload, j.options,
+    j.expires_at FROM ready r JOIN jobs j ON j.number = r.number WHERE r.queue = ? ORDER BY r.rank, r.number LIMIT ?"""
+_TAKEN = "DELETE FROM ready WHERE queue = ? AND (rank, number) >= (?, ?) AND (rank, number) <= (?, ?)"
+
+
+def register(connection: Any, name: str, seconds: float, now: Moment) -> int:
+    """Add a worker."""
+    number = take_numbers(connection, "worker", 1)
+    ends = (now.boot, now.steady + seconds, now.wall + seconds)
+    connection.execute("INSERT INTO workers VALUES (?, ?, ?, ?, ?, ?)", (number, name, now.wall, *ends))
+    return number
+
+
+def renew(connection: Any, worker: int, seconds: float, now: Moment) -> bool:
+    """Have its leases hold for longer; whether it is still registered."""
+    if not is_registered(connection, worker):
+        return False
+    connection.execute(
+        "UPDATE workers SET boot = ?, steady_until = ?, wall_until = ? WHERE number = ?",
+        (now.boot, now.steady + seconds, now.wall + seconds, worker),
+    )
+    return True
+
+
+def is_registered(connection: Any, worker: int) -> bool:
+    """Whether the worker was not swept."""
+    return bool(connection.execute("SELECT 1 FROM workers WHERE number = ?", (worker,)).fetchall())
+
+
+def expired(connection: Any, now: Moment) -> list[tuple[int, str]]:
+    """Number and name of the workers whose leases have run out.
+
+    By the clock that only runs forward; by the wall clock if the machine was started anew since.
+    """
+    found = connection.execute(
+        "SELECT number, name FROM workers WHERE (boot = ? AND steady_until < ?) OR (boot <> ? AND wall_until < ?)",
+        (now.boot, now.steady, now.boot, now.wall),
+    )
+    return [(number, name) for number, name in found.fetchall()]
+
+
+def something_to_do(connection: Any, queues: Sequence[str], now: float) -> bool:
+    """Whether a claim would find anything: asked without writing, so that an idle worker does not."""
+    for queue in queues:
+        if connection.execute("SELECT 1 FROM ready WHERE queue = ? LIMIT 1", (queue,)).fetchall():
+            return True
+    return bool(connection.execute("SELECT 1 FROM delayed WHERE due <= ? LIMIT 1", (now,)).fetchall())
+
+
+def promote(connection: Any, now: float) -> None:
+    """Make delayed jobs available whose time has come."""
+    due = connection.execute(
+        "SELECT due, number FROM delayed WHERE due <= ? ORDER BY due, number LIMIT ?", (now, PROMOTED_AT_ONCE)
+    ).fetchall()
+    if due:
+        connection.execute(
+            "INSERT INTO ready SELECT queue, rank, number FROM jobs WHERE number IN (SELECT value FROM json_each(?))",
+            (as_json(number for _, number in due),),
+        )
+        connection.executemany("DELETE FROM delayed WHERE due = ? AND number = ?", due)
+
+
+def next_due(connection: Any, now: float) -> float | None:
+    """Seconds until the next delayed job may run."""
+    [[due]] = connection.execute("SELECT min(due) FROM delayed").fetchall()
+    return None if due is None else max(0.0, due - now)
+
+
+def wanted_cancels(connection: Any) -> tuple[int, ...]:
+    """Running jobs that somebody wants cancelled."""
+    return tuple(n for [n] in connection.execute("SELECT job FROM cancels LIMIT ?", (CANCELS_AT_ONCE,)).fetchall())
+
+
+def claim(connection: Any, worker: int, queues: Sequence[str], limit: int, now: float) -> list[Claim]:
+    """Claim up to *limit* jobs under one new lease."""
+    paused = {name for [name] in connection.execute("SELECT name FROM queues WHERE paused").fetchall()}
+    claims: list[Claim] = []
+    lease = take_numbers(connection, "lease", 1)
+    for queue in queues:
+        if queue not in paused and len(claims) < limit:
+            claims += _claim_from(connection, queue, limit - len(claims), lease, now)
+    if claims:
+        held = json.dumps([(claim.number, claim.token) for claim in claims])
+        connection.execute("INSERT INTO leases VALUES (?, ?, ?)", (lease, worker, held))
+    return claims
+
+
+def _claim_from(connection: Any, queue: str, limit: int, lease: int, now: float) -> list[Claim]:
+    rows = connection.execute(_CLAIM, (queue, limit)).fetchall()
+    if not rows:
+        return []
+    connection.execute(_TAKEN, (queue, *rows[0][:2], *rows[-1][:2]))
+    return [
+        Claim(
+            number,
+            public_id(number, chosen),
+            returns + 1,
+            lease,
+            attempt + 1,
+            crashes,
+            losses,
+            task,
+            queue,
+            payload,
+            options,
+            None if expires is None else expires - now,
+        )
+        for _, number, chosen, returns, attempt, crashes, losses, task, payload, options, expires in rows
+    ]
+
+
+def drop_leases(connection: Any, worker: int, leases: Sequence[int]) -> None:
+    """The worker holds nothing of them any more."""
+    if leases:
+        connection.executemany("DELETE FROM leases WHERE number = ? AND worker = ?", [(n, worker) for n in leases])
+
+
+def unknown_leases(connection: Any, worker: int, known: Sequence[int]) -> list[int]:
+    """The worker's leases that it does not know of."""
+    found = connection.execute(
+        "SELECT number FROM leases WHERE worker = ? AND number NOT IN (SELECT value FROM json_each(?))",
+        (worker, as_json(known)),
+    )
+    return [number for [number] in found.fetchall()]
+
+
+def leave(connection: Any, worker: int) -> None:
+    """Forget the worker if it holds nothing."""
+    if not connection.execute("SELECT 1 FROM leases WHERE worker = ?", (worker,)).fetchall():
+        connection.execute("DELETE FROM workers WHERE number = ?", (worker,))

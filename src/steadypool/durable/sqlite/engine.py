@@ -1,0 +1,265 @@
+"""`SqliteEngine`: the seam of `durable.engine` on one SQLite file.
+
+Each method is one transaction of `sqlite.store`; what it does is written in the module of its kind (`putting`,
+`claiming`, `settling`, `looking`). News go out after the commit (`sqlite.wake`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import time
+from typing import Any
+
+from steadypool.durable.address import SqliteAddress
+from steadypool.durable.engine import Listener
+from steadypool.durable.errors import SchemaMismatch
+from steadypool.durable.records import (
+    Claimed,
+    EngineStats,
+    JobFilter,
+    JobRecord,
+    NewJob,
+    Placed,
+    Schema,
+    Settlement,
+    Swept,
+    Verdict,
+)
+from steadypool.durable.sqlite import borrowed, changing, claiming, looking, putting, schema, settling
+from steadypool.durable.sqlite.clock import read_clock
+from steadypool.durable.sqlite.rows import errors_of_job
+from steadypool.durable.sqlite.store import Store
+from steadypool.durable.sqlite.wake import Bells
+from steadypool.durable.states import JobState
+
+PATIENCE = 10.0
+HELD_UP = 0.25
+"""Seconds of waiting for its turn after which a sweep leaves it at that: somebody has kept everybody from writing,
+those included who wanted to renew their leases. They get their turn before the next sweep."""
+MOST_HELD_UP = 10
+"""So many times in a row: then it is the load, and not somebody who was stuck."""
+_STAYS = frozenset({Verdict.RETRY, Verdict.RETURN})
+
+
+class SqliteEngine:
+    """See `durable.engine.Engine`. Makes its tables by itself when it first writes to an empty file."""
+
+    def __init__(self, address: SqliteAddress) -> None:
+        self.url = address.url
+        self._store = Store(address, PATIENCE)
+        self._bells = Bells(self._store.path)
+        self._held_up = 0
+        """Sweeps in a row that came to nothing since they had waited too long."""
+
+    @property
+    def patience(self) -> float:
+        """See `Engine.patience`."""
+        return self._store.patience
+
+    @patience.setter
+    def patience(self, seconds: float) -> None:
+        self._store.patience = seconds
+
+    # -- tables
+
+    def schema(self) -> Schema:
+        """See `Engine.schema`."""
+        try:
+            with self._store.look() as connection:
+                found = schema.found_version(connection)
+        except SchemaMismatch:
+            found = 0  # there is no file yet
+        return Schema(found, schema.VERSION, schema.pending_statements(found))
+
+    def migrate(self) -> Schema:
+        """See `Engine.migrate`."""
+        with self._store.write(make_tables=False) as connection:
+            found = schema.found_version(connection)
+            if found > schema.VERSION:
+                raise SchemaMismatch(
+                    f"the tables in {self._store.path} have version {found}, later than the {schema.VERSION} that this "
+                    "Steadypool knows: use a later Steadypool"
+                )
+            return Schema(found, schema.VERSION, schema.apply_pending(connection, found))
+
+    # -- putting
+
+    def put_many(self, jobs: Sequence[NewJob]) -> list[Placed]:
+        """See `Engine.put_many`."""
+        if not jobs:
+            return []
+        with self._store.write() as connection:
+            placed = putting.put(connection, jobs, time())
+        self._bells.ring("work")
+        return placed
+
+    def put_on(self, connection: Any, jobs: Sequence[NewJob]) -> list[Placed]:
+        """See `Engine.put_on`."""
+        borrowed.check_connection(connection, self._store.address.driver, self._store.path)
+        with borrowed.transaction(connection):
+            return putting.put(connection, jobs, time())
+
+    # -- working
+
+    def register(self, name: str, seconds: float) -> int:
+        """See `Engine.register`."""
+        with self._store.write() as connection:
+            return claiming.register(connection, name, seconds, read_clock())
+
+    def renew(self, worker: int, seconds: float) -> bool:
+        """See `Engine.renew`."""
+        with self._store.write() as connection:
+            return claiming.renew(connection, worker, seconds, read_clock())
+
+    def claim(
+        self,
+        worker: int,
+        queues: Sequence[str],
+        limit: int,
+        settlements: Sequence[Settlement] = (),
+        done: Sequence[int] = (),
+    ) -> Claimed:
+        """See `Engine.claim`."""
+        now = time()
+        if not settlements and not done:
+            with self._store.look() as connection:
+                if limit <= 0 or not claiming.something_to_do(connection, queues, now):
+                    return Claimed(
+                        cancels=claiming.wanted_cancels(connection), next_due=claiming.next_due(connection, now)
+                    )
+        with self._store.write() as connection:
+            refused = settling.settle(connection, settlements, now)
+            claiming.drop_leases(connection, worker, done)
+            claiming.promote(connection, now)
+            claims = []
+            if limit > 0 and claiming.is_registered(connection, worker):
+                claims = claiming.claim(connection, worker, queues, limit, now)
+            answer = Claimed(
+                tuple(claims),
+                refused,
+                claiming.wanted_cancels(connection),
+                claiming.next_due(connection, now),
+                limit > 0 and len(claims) == limit,
+            )
+        self._tell_of(settlements)
+        return answer
+
+    def disown(self, worker: int, known: Sequence[int]) -> int:
+        """See `Engine.disown`."""
+        with self._store.write() as connection:
+            unknown = claiming.unknown_leases(connection, worker, known)
+            return sum(settling.disown(connection, lease, time()) for lease in unknown)
+
+    def settle_many(self, settlements: Sequence[Settlement]) -> frozenset[tuple[int, int]]:
+        """See `Engine.settle_many`."""
+        with self._store.write() as connection:
+            refused = settling.settle(connection, settlements, time())
+        self._tell_of(settlements)
+        return refused
+
+    def leave(self, worker: int) -> None:
+        """See `Engine.leave`."""
+        with self._store.write() as connection:
+            claiming.leave(connection, worker)
+
+    def sweep(self, max_losses: int) -> Swept:
+        """See `Engine.sweep`."""
+        with self._store.look() as connection:
+            if not claiming.expired(connection, read_clock()):
+                return Swept()
+        with self._store.write() as connection:
+            if self._store.waited > HELD_UP and self._held_up < MOST_HELD_UP:
+                self._held_up += 1
+                return Swept()
+            self._held_up = 0
+            gone = claiming.expired(connection, read_clock())
+            taken = [settling.take_back(connection, number, max_losses, time()) for number, _ in gone]
+        self._bells.ring("work")
+        self._bells.ring("ends")
+        return Swept(tuple(name for _, name in gone), sum(back for back, _ in taken), sum(lost for _, lost in taken))
+
+    # -- one job
+
+    def get(self, job_id: str) -> JobRecord | None:
+        """See `Engine.get`."""
+        with self._store.look() as connection:
+            number = looking.number_of(connection, job_id)
+            record = None if number is None else looking.record_of(connection, number, time())
+            return (
+                None
+                if record is None
+                else looking.complete(connection, record, errors_of_job(connection, record.number))
+            )
+
+    def cancel(self, number: int) -> JobRecord | None:
+        """See `Engine.cancel`."""
+        with self._store.write() as connection:
+            found = changing.cancel(connection, number, time())
+        if found is not None:
+            self._bells.ring("work" if found.state is JobState.RUNNING else "ends")
+        return found
+
+    def discard(self, number: int, reason: str) -> JobRecord | None:
+        """See `Engine.discard`."""
+        with self._store.write() as connection:
+            found = changing.discard(connection, number, reason, time())
+        self._bells.ring("ends")
+        return found
+
+    def retry(self, number: int) -> JobRecord | None:
+        """See `Engine.retry`."""
+        with self._store.write() as connection:
+            found = changing.retry(connection, number, time())
+        self._bells.ring("work")
+        return found
+
+    # -- many jobs
+
+    def list(self, which: JobFilter) -> list[JobRecord]:
+        """See `Engine.list`."""
+        with self._store.look() as connection:
+            return looking.list_jobs(connection, which, time())
+
+    def stats(self) -> EngineStats:
+        """See `Engine.stats`."""
+        with self._store.look() as connection:
+            return looking.stats(connection, read_clock())
+
+    def pause(self, queue: str, paused: bool) -> None:
+        """See `Engine.pause`."""
+        with self._store.write() as connection:
+            connection.execute(
+                "INSERT INTO queues VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET paused = excluded.paused",
+                (queue, int(paused)),
+            )
+        if not paused:
+            self._bells.ring("work")
+
+    def prune(self, limit: int) -> int:
+        """See `Engine.prune`."""
+        with self._store.look() as connection:
+            if not looking.has_something_to_prune(connection, time()):
+                return 0
+        with self._store.write() as connection:
+            return looking.prune(connection, limit, time())
+
+    # -- news, and the end
+
+    def listener(self, topic: str) -> Listener:
+        """See `Engine.listener`."""
+        return self._bells.listen(topic)
+
+    def now(self) -> float:
+        """See `Engine.now`."""
+        return time()
+
+    def close(self) -> None:
+        """See `Engine.close`."""
+        self._store.close()
+        self._bells.close()
+
+    def _tell_of(self, settlements: Sequence[Settlement]) -> None:
+        if any(settlement.verdict not in _STAYS for settlement in settlements):
+            self._bells.ring("ends")
+        if any(settlement.verdict in _STAYS for settlement in settlements):
+            self._bells.ring("work")

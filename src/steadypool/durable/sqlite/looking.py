@@ -1,0 +1,192 @@
+"""Statements that only look, and those that tidy up."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from typing import Any
+
+from steadypool.durable.records import AttemptError, EngineStats, JobFilter, JobRecord, QueueStats, WorkerRow
+from steadypool.durable.sqlite.clock import Moment
+from steadypool.durable.sqlite.putting import IDS
+from steadypool.durable.sqlite.rows import (
+    HISTORY,
+    LIVE,
+    LIVE_FROM,
+    as_json,
+    ended_record,
+    live_record,
+    number_in,
+)
+from steadypool.durable.states import ENDED, JobState
+
+
+def number_of(connection: Any, job_id: str) -> int | None:
+    """The number of the job that has this id."""
+    number = number_in(job_id)
+    if number is not None:
+        return number
+    found = connection.execute("SELECT job FROM keys WHERE scope = ? AND key = ?", (IDS, job_id)).fetchall()
+    return int(found[0][0]) if found else None
+
+
+def record_of(connection: Any, number: int, now: float) -> JobRecord | None:
+    """The job of that number, without its errors."""
+    found = connection.execute(f"SELECT {LIVE} FROM {LIVE_FROM} WHERE j.number = ?", (number,)).fetchall()
+    if found:
+        return live_record(found[0], now)
+    found = connection.execute(f"SELECT {HISTORY} FROM history WHERE number = ?", (number,)).fetchall()
+    return ended_record(found[0]) if found else None
+
+
+def complete(connection: Any, record: JobRecord, errors: tuple[AttemptError, ...]) -> JobRecord:
+    """The record with its errors, and who runs it."""
+    worker = worker_of(connection, record.number) if record.state is JobState.RUNNING else None
+    return replace(record, errors=errors, worker=worker)
+
+
+def worker_of(connection: Any, number: int) -> str | None:
+    """The name of the worker that runs the job."""
+    found = connection.execute(
+        "SELECT w.name FROM leases l JOIN workers w ON w.number = l.worker, json_each(l.jobs) j "
+        "WHERE json_extract(j.value, '$[0]') = ? ORDER BY l.number DESC LIMIT 1",
+        (number,),
+    ).fetchall()
+    return found[0][0] if found else None
+
+
+def list_jobs(connection: Any, which: JobFilter, now: float) -> list[JobRecord]:
+    """Jobs, the latest put first."""
+    found: list[JobRecord] = []
+    if which.states - ENDED:
+        found += _list_live(connection, which, now)
+    if which.states & ENDED:
+        found += _list_ended(connection, which)
+    found.sort(key=lambda record: -record.number)
+    return found[: which.limit]
+
+
+_PAGE = 500
+
+
+def _list_live(connection: Any, which: JobFilter, now: float) -> list[JobRecord]:
+    where, values = _where(which, "j.")
+    below = which.below
+    found: list[JobRecord] = []
+    while len(found) < which.limit:
+        cut = f"{where} AND j.number < ?" if below is not None else where
+        rows = connection.execute(
+            f"SELECT {LIVE} FROM {LIVE_FROM} WHERE {cut} ORDER BY j.number DESC LIMIT {_PAGE}",
+            (*values, below) if below is not None else values,
+        ).fetchall()
+        records = [live_record(row, now) for row in rows]
+        found += [record for record in records if record.state in which.states]
+        if len(rows) < _PAGE:
+            break
+        below = records[-1].number
+    return found[: which.limit]
+
+
+def _list_ended(connection: Any, which: JobFilter) -> list[JobRecord]:
+    where, values = _where(which, "")
+    if which.below is not None:
+        where, values = f"{where} AND number < ?", [*values, which.below]
+    states = sorted(state.value for state in which.states & ENDED)
+    marks = ", ".join("?" for _ in states)
+    rows = connection.execute(
+        f"SELECT {HISTORY} FROM history WHERE {where} AND state IN ({marks}) ORDER BY number DESC LIMIT ?",
+        (*values, *states, which.limit),
+    ).fetchall()
+    return [ended_record(row) for row in rows]
+
+
+def _where(which: JobFilter, table: str) -> tuple[str, list[Any]]:
+    terms, values = ["1"], []
+    if which.queue is not None:
+        terms.append(f"{table}queue = ?")
+        values.append(which.queue)
+    if which.task is not None:
+        terms.append(f"{table}task = ?")
+        values.append(which.task)
+    return " AND ".join(terms), values
+
+
+def stats(connection: Any, now: Moment) -> EngineStats:
+    """Queues and workers."""
+    counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for queue, count in connection.execute("SELECT queue, count(*) FROM jobs GROUP BY queue").fetchall():
+        counts[queue]["running"] = count  # what is neither ready nor delayed, in the end
+    for queue, count in connection.execute("SELECT queue, count(*) FROM ready GROUP BY queue").fetchall():
+        counts[queue]["available"] = count
+        counts[queue]["running"] -= count
+    delayed = connection.execute(
+        "SELECT j.queue, d.due <= ?, d.retry, count(*) FROM delayed d JOIN jobs j ON j.number = d.number "
+        "GROUP BY 1, 2, 3",
+        (now.wall,),
+    )
+    for queue, is_due, retry, count in delayed.fetchall():
+        state = JobState.AVAILABLE if is_due else JobState.RETRYABLE if retry else JobState.SCHEDULED
+        counts[queue][state.value] += count
+        counts[queue]["running"] -= count
+    for queue, state, count in connection.execute(
+        "SELECT queue, state, count(*) FROM history GROUP BY queue, state"
+    ).fetchall():
+        counts[queue][state] = count
+    paused = {name for [name] in connection.execute("SELECT name FROM queues WHERE paused").fetchall()}
+    names = sorted(counts.keys() | paused)
+    return EngineStats(
+        tuple(
+            QueueStats(name, name in paused, **counts[name], oldest_available=_oldest(connection, name, now.wall))
+            for name in names
+        ),
+        _worker_rows(connection, now),
+    )
+
+
+def _oldest(connection: Any, queue: str, now: float) -> float | None:
+    [[oldest]] = connection.execute(
+        "SELECT min(j.enqueued_at) FROM (SELECT rank, min(number) AS number FROM ready WHERE queue = ? GROUP "
+        "BY rank) r "
+        "JOIN jobs j ON j.number = r.number",
+        (queue,),
+    ).fetchall()
+    return None if oldest is None else max(0.0, now - oldest)
+
+
+def _worker_rows(connection: Any, now: Moment) -> tuple[WorkerRow, ...]:
+    rows = connection.execute(
+        "SELECT w.name, CASE WHEN w.boot = ? THEN w.steady_until >= ? ELSE w.wall_until >= ? END, "
+        "(SELECT count(*) FROM leases l, json_each(l.jobs) h JOIN jobs j ON j.number = json_extract(h.value, '$[0]') "
+        "AND j.returns = json_extract(h.value, '$[1]') - 1 WHERE l.worker = w.number), w.since "
+        "FROM workers w ORDER BY w.number",
+        (now.boot, now.steady, now.wall),
+    )
+    return tuple(WorkerRow(name, bool(alive), running, since) for name, alive, running, since in rows.fetchall())
+
+
+def prune(connection: Any, limit: int, now: float) -> int:
+    """Delete records and keys whose time is over."""
+    rows = connection.execute(
+        "SELECT number, id FROM history WHERE keep_until <= ? ORDER BY keep_until LIMIT ?", (now, limit)
+    ).fetchall()
+    numbers = as_json(number for number, _ in rows)
+    if rows:
+        connection.execute("DELETE FROM errors WHERE job IN (SELECT value FROM json_each(?))", (numbers,))
+        connection.execute("DELETE FROM history WHERE number IN (SELECT value FROM json_each(?))", (numbers,))
+        chosen = [(IDS, job_id, number) for number, job_id in rows if job_id is not None]
+        connection.executemany("DELETE FROM keys WHERE scope = ? AND key = ? AND job = ?", chosen)
+    keys = connection.execute(
+        "SELECT scope, key FROM keys WHERE until IS NOT NULL AND until <= ? LIMIT ?", (now, max(0, limit - len(rows)))
+    ).fetchall()
+    connection.executemany("DELETE FROM keys WHERE scope = ? AND key = ?", keys)
+    return len(rows) + len(keys)
+
+
+def has_something_to_prune(connection: Any, now: float) -> bool:
+    """Whether `prune` would find anything."""
+    found = connection.execute(
+        "SELECT EXISTS (SELECT 1 FROM history WHERE keep_until <= ?) OR "
+        "EXISTS (SELECT 1 FROM keys WHERE until IS NOT NULL AND until <= ?)",
+        (now, now),
+    )
+    return bool(found.fetchall()[0][0])

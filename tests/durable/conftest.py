@@ -1,0 +1,67 @@
+"""What the tests of the durable queue share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from steadypool import Queue
+from steadypool.durable.engine import Engine
+from tests.contract.stage import Stage
+from tests.durable import app
+from tests.durable.engines import ENGINES, EngineKind
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The conformance suite runs on each kind of engine; the rest on one of each family."""
+    if "engine_kind" in metafunc.fixturenames:
+        every = "conformance" in metafunc.module.__name__
+        kinds = [kind for kind in ENGINES if every or kind.runs_workers]
+        metafunc.parametrize("engine_kind", kinds, ids=lambda kind: kind.name)
+
+
+@pytest.fixture
+def url(engine_kind: EngineKind, tmp_path: Path) -> Iterator[str]:
+    """The address of an empty store."""
+    with engine_kind.empty_store(tmp_path) as url:
+        yield url
+
+
+@pytest.fixture
+def open_engine(engine_kind: EngineKind, url: str) -> Iterator[object]:
+    """Opens engine objects on the store; they are closed at the end."""
+    opened: list[Engine] = []
+
+    def make() -> Engine:
+        opened.append(engine_kind.open(url))
+        return opened[-1]
+
+    yield make
+    for engine in opened:
+        engine.close()
+
+
+@pytest.fixture
+def engine(open_engine: object) -> Engine:
+    """An engine on an empty store with tables."""
+    made: Engine = open_engine()  # type: ignore[operator]
+    made.migrate()
+    return made
+
+
+@pytest.fixture
+def queue(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Queue]:
+    """The queue of `app`, on an empty store."""
+    monkeypatch.setenv("STEADYPOOL_URL", url)
+    yield app.queue
+    app.queue.close()
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    """Where the jobs of `app.act` wait for the test."""
+    stage = Stage()
+    yield stage
+    stage.close()
