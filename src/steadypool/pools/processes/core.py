@@ -260,6 +260,8 @@ class ProcessCore(ResultsCore):
         self._take_back(worker)
         with self.lock:
             worker.dead = True
+            # At once: a pump would go on offering it jobs, for ever if its thread holds this lock.
+            self.crew = tuple(other for other in self.crew if other is not worker)
             if worker.hand and isinstance(worker.hand[0], Chunk):
                 self.unfold(worker.hand[0])
             hand: list[Any] = list(worker.hand)
