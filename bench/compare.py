@@ -22,7 +22,7 @@ from typing import Any
 import psutil
 
 from bench.compare_case import DRAINING
-from bench.compare_jobs import POISONS
+from bench.compare_jobs import PLAIN_FAILURE, POISONS
 from bench.compare_peers import PEERS
 from bench.machine import busy_share, describe
 from steadypool import ThreadPool
@@ -230,7 +230,20 @@ def text(machine: dict[str, Any], names: list[str], poisoned: Table, signalled: 
         limit=f"{LIMIT:.0f}",
         slow=f"{SLOW:.0f}",
         poisoned=poisoned.to_markdown(),
+        joblib=textwrap.fill(about_joblib(poisoned), 120),
         signalled=signalled.to_markdown(),
+    )
+
+
+def about_joblib(poisoned: Table) -> str:
+    """What its column needs to be understood."""
+    how = (
+        "joblib has calls, not jobs: here each job is a call of its own from a thread, all on joblib's shared workers."
+    )
+    if poisoned.found.get(("joblib", PLAIN_FAILURE)) != "**pool**":
+        return how
+    return (
+        f'{how} A call that fails ends those workers, and with them the other calls: hence its row "{PLAIN_FAILURE}".'
     )
 
 
@@ -255,7 +268,7 @@ Two workers. A job of 1.5 s runs, then comes the poison, then a later job, then 
 
 {poisoned}
 
-joblib has calls, not jobs: here each job is a call of its own from a thread, all on joblib's shared workers.
+{joblib}
 
 ## Signals, and a parent that dies
 

@@ -66,6 +66,8 @@ class Chunk:
         """How long those ran."""
         self.jobs: list[Job] | None = None
         """What it was unfolded into."""
+        self.unwanted = False
+        """It was cancelled while it was between two places: it must not start."""
         self._landed: Landed = SimpleQueue() if landed is None else landed
 
     @property
