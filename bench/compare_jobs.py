@@ -104,10 +104,13 @@ def fail_plainly() -> NoReturn:
     raise ValueError("as jobs do")
 
 
+PLAIN_SUCCESS = "no poison: job returns"
 PLAIN_FAILURE = "no poison: ValueError in job"
+CONTROLS = (PLAIN_SUCCESS, PLAIN_FAILURE)
+"""The rows where nothing is wrong."""
 
 POISONS: dict[str, Callable[[], tuple[Any, ...]]] = {
-    "no poison: job returns": lambda: (later,),
+    PLAIN_SUCCESS: lambda: (later,),
     PLAIN_FAILURE: lambda: (fail_plainly,),
     "SIGKILL of its worker": lambda: (be_killed,),
     "segfault in job": lambda: (segfault,),

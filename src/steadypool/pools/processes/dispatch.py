@@ -363,7 +363,7 @@ class DispatchCore(HandCore):
         """Make jobs of what has not come back of a chunk, where it is; none if it is between two places."""
         with self.lock:
             if chunk.jobs is not None:
-                return chunk.jobs
+                return chunk.jobs[:]
             worker = chunk._worker
             if worker is not None and chunk in worker.hand:
                 jobs = chunk.unfold()
@@ -394,7 +394,7 @@ class DispatchCore(HandCore):
             jobs = self.unfold(chunk)
             # With no jobs it is between the queue and a worker, in the hands of a thread that waits for the lock.
             chunk.unwanted = not jobs
-        for job in list(jobs):
+        for job in jobs:
             job.cancel()
 
     def _cancel_items(self, chunk: Chunk) -> None:
