@@ -13,7 +13,18 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from steadypool import AsyncJobFuture, AsyncPool, JobCancelled, Outcome, PoolClosed, QueueFull, Retry, current_job, task
+from steadypool import (
+    AsyncJobFuture,
+    AsyncPool,
+    JobCancelled,
+    Outcome,
+    PoolClosed,
+    PoolState,
+    QueueFull,
+    Retry,
+    current_job,
+    task,
+)
 from tests.races.books import check_final
 
 PATIENCE = 3.0
@@ -253,10 +264,12 @@ class AsyncBooks(RuleBasedStateMachine):
         self.draining = self.loop.create_task(self.pool.drain(PATIENCE))
         self.do()
 
-    @precondition(lambda self: hasattr(self, "pool") and self.pool._core.settings.cancel_grace == 0)
+    @precondition(lambda self: self.pool._core.settings.cancel_grace == 0)
     @rule()
     def drain_at_once(self) -> None:
         """No time for anybody: what waits goes back, what runs is told to stop; what does not is stuck."""
+        if self.pool.state is PoolState.CLOSED:
+            return
         for record in self.records:
             record.may_end |= {Outcome.RETURNED, Outcome.INTERRUPTED}
         unfinished, report = self.do(self.drain_now())
@@ -301,8 +314,8 @@ class AsyncBooks(RuleBasedStateMachine):
         if not hasattr(self, "pool"):
             return
         for record in self.records:
-            if record.can_change and Outcome.TIMED_OUT in record.may_end:
-                record.may_end.add(Outcome.SUCCEEDED)
+            if Outcome.TIMED_OUT in record.may_end and (record.future is None or not record.future.done()):
+                record.may_end.add(Outcome.SUCCEEDED)  # now that it is released
             record.released.set()
         self.do()
         for record in self.records:
