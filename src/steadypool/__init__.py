@@ -26,6 +26,22 @@ from steadypool.words.reports import DrainReport, ErrorGroup, PoolStats
 from steadypool.words.states import Outcome, PoolState
 
 if TYPE_CHECKING:
+    from steadypool.durable.errors import (
+        EngineBusy,
+        EngineError,
+        EngineFull,
+        EngineGone,
+        JobDiscarded,
+        PayloadRefused,
+        SchemaMismatch,
+        UnknownJob,
+        WrongState,
+    )
+    from steadypool.durable.handle import JobHandle
+    from steadypool.durable.queue import Queue
+    from steadypool.durable.states import JobState
+    from steadypool.durable.worker import Worker, WorkerSettings
+    from steadypool.durable.workreport import WorkReport
     from steadypool.pools.aio import AsyncJobFuture, AsyncPool
     from steadypool.pools.processes import ProcessPool
 
@@ -33,26 +49,41 @@ __all__ = [
     "AsyncJobFuture",
     "AsyncPool",
     "DrainReport",
+    "EngineBusy",
+    "EngineError",
+    "EngineFull",
+    "EngineGone",
     "ErrorGroup",
     "JobCancelled",
     "JobContext",
+    "JobDiscarded",
     "JobExit",
     "JobFuture",
+    "JobHandle",
+    "JobState",
     "JobTimeout",
     "Outcome",
+    "PayloadRefused",
     "PoolBroken",
     "PoolClosed",
     "PoolState",
     "PoolStats",
     "ProcessPool",
+    "Queue",
     "QueueFull",
     "RemoteError",
     "Retry",
+    "SchemaMismatch",
     "SteadypoolError",
     "Task",
     "ThreadPool",
+    "UnknownJob",
+    "WorkReport",
+    "Worker",
     "WorkerCrashed",
+    "WorkerSettings",
     "WouldDeadlock",
+    "WrongState",
     "current_job",
     "task",
 ]
@@ -60,9 +91,24 @@ __all__ = [
 _LAZY = {
     "AsyncJobFuture": "steadypool.pools.aio",
     "AsyncPool": "steadypool.pools.aio",
+    "EngineBusy": "steadypool.durable.errors",
+    "EngineError": "steadypool.durable.errors",
+    "EngineFull": "steadypool.durable.errors",
+    "EngineGone": "steadypool.durable.errors",
+    "JobDiscarded": "steadypool.durable.errors",
+    "JobHandle": "steadypool.durable.handle",
+    "JobState": "steadypool.durable.states",
+    "PayloadRefused": "steadypool.durable.errors",
     "ProcessPool": "steadypool.pools.processes",
+    "Queue": "steadypool.durable.queue",
+    "SchemaMismatch": "steadypool.durable.errors",
+    "UnknownJob": "steadypool.durable.errors",
+    "WorkReport": "steadypool.durable.workreport",
+    "Worker": "steadypool.durable.worker",
+    "WorkerSettings": "steadypool.durable.worker",
+    "WrongState": "steadypool.durable.errors",
 }
-"""What is loaded when it is first asked for: not everybody needs `multiprocessing`, or `asyncio`."""
+"""What is loaded when it is first asked for: not everybody needs `multiprocessing`, `asyncio` or a durable queue."""
 
 
 def __getattr__(name: str) -> object:

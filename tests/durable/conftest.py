@@ -7,15 +7,19 @@ from pathlib import Path
 
 import pytest
 
+from steadypool import Queue
 from steadypool.durable.engine import Engine
+from tests.contract.stage import Stage
+from tests.durable import app
 from tests.durable.engines import ENGINES, EngineKind
 
 
-@pytest.fixture(params=ENGINES, ids=lambda kind: kind.name)
-def engine_kind(request: pytest.FixtureRequest) -> EngineKind:
-    """Each kind of engine in turn."""
-    kind: EngineKind = request.param
-    return kind
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The conformance suite runs on each kind of engine; the rest on one of each family."""
+    if "engine_kind" in metafunc.fixturenames:
+        every = "conformance" in metafunc.module.__name__
+        kinds = [kind for kind in ENGINES if every or kind.runs_workers]
+        metafunc.parametrize("engine_kind", kinds, ids=lambda kind: kind.name)
 
 
 @pytest.fixture
@@ -45,3 +49,19 @@ def engine(open_engine: object) -> Engine:
     made: Engine = open_engine()  # type: ignore[operator]
     made.migrate()
     return made
+
+
+@pytest.fixture
+def queue(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Queue]:
+    """The queue of `app`, on an empty store."""
+    monkeypatch.setenv("STEADYPOOL_URL", url)
+    yield app.queue
+    app.queue.close()
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    """Where the jobs of `app.act` wait for the test."""
+    stage = Stage()
+    yield stage
+    stage.close()

@@ -18,6 +18,8 @@ class EngineKind:
     name: str
     empty_store: Callable[[Path], AbstractContextManager[str]]
     """A ``with`` block that gives the address of a store without tables. Its folder is the test's own."""
+    runs_workers: bool = True
+    """Whether the tests of queues and workers run on it, too; the conformance suite does on each."""
 
     def open(self, url: str) -> Engine:
         """An engine object on that store, with little patience: nothing in a test is to take long."""
@@ -36,4 +38,4 @@ def sqlite_file_by_apsw(folder: Path) -> Iterator[str]:
     yield f"sqlite:///{folder}/jobs.db?synchronous=NORMAL&driver=apsw"
 
 
-ENGINES = [EngineKind("sqlite", sqlite_file), EngineKind("sqlite-apsw", sqlite_file_by_apsw)]
+ENGINES = [EngineKind("sqlite", sqlite_file), EngineKind("sqlite-apsw", sqlite_file_by_apsw, runs_workers=False)]

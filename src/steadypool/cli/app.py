@@ -11,7 +11,11 @@ import click
 from steadypool import __version__
 from steadypool.cli.demo import demo_command
 from steadypool.cli.endings import CLOSED_PIPE, INTERRUPTED
+from steadypool.cli.enqueue import enqueue_command
+from steadypool.cli.jobs import jobs_group
 from steadypool.cli.map import map_command
+from steadypool.cli.migrate import migrate_command
+from steadypool.cli.work import work_command
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -23,6 +27,10 @@ def program() -> None:
 
 program.add_command(map_command)
 program.add_command(demo_command)
+program.add_command(work_command)
+program.add_command(enqueue_command)
+program.add_command(jobs_group)
+program.add_command(migrate_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -13,8 +13,8 @@ from steadypool import DrainReport, JobFuture, PoolStats, Task, ThreadPool
 class LinePool(Protocol):
     """What the command line needs of a pool. Threads and processes have it as they are.
 
-    asyncio comes with an adapter (`cli.loop_pool`) that runs an `AsyncPool` on a loop in a thread of its own and hands
-    out ``concurrent.futures`` futures; nothing but its row in `KINDS` knows of it.
+    asyncio comes with an adapter (`pools.aio.loop_pool`) that runs an `AsyncPool` on a loop in a thread of its own
+    and hands out ``concurrent.futures`` futures; nothing but its row in `KINDS` knows of it.
     """
 
     def submit_within(self, seconds: float, fn: Task[[str], str], /, line: str) -> JobFuture[str]:
@@ -61,7 +61,7 @@ def _kinds() -> tuple[Kind, ...]:
 
 
 def _open_on_a_loop(*args: Any, **options: Any) -> Any:
-    from steadypool.cli.loop_pool import LoopPool  # asyncio, for those who ask for it
+    from steadypool.pools.aio.loop_pool import LoopPool  # asyncio, for those who ask for it
 
     return LoopPool(*args, **options)
 

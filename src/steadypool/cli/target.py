@@ -26,13 +26,23 @@ def load_target(spec: str) -> Function:
     Raises:
         UsageMistake: if there is no such module or function, or importing it fails.
     """
+    found = load_object(spec)
+    if not callable(found):
+        raise UsageMistake(f"{spec} is {_described(found)}, not a function")
+    return found  # type: ignore[no-any-return]
+
+
+def load_object(spec: str) -> Any:
+    """The same, whatever it is.
+
+    Raises:
+        UsageMistake: if there is no such module or name in it, or importing it fails.
+    """
     module_name, attributes = _split(spec)
     found: Any = _import(module_name)
     for name in attributes:
         found = _attribute(found, name, module_name)
-    if not callable(found):
-        raise UsageMistake(f"{spec} is {_described(found)}, not a function")
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def is_coroutine_function(function: Function) -> bool:

@@ -48,7 +48,11 @@ class JobContext:
 
     @property
     def cause(self) -> str | None:
-        """Why the job was told to stop: ``"timeout"``, ``"cancelled"``, ``"shutdown"``; ``None`` if it was not."""
+        """Why the job was told to stop; ``None`` if it was not.
+
+        ``"timeout"``, ``"cancelled"``, ``"shutdown"``; ``"lease_lost"`` for a job of a durable queue that another
+        worker may run by now, so that nothing this one does will count.
+        """
         return None
 
     @property

@@ -52,7 +52,7 @@ class Owner(Protocol):
 
     name: str
 
-    def cancel(self, job: JobFuture[Any], running: bool) -> bool:
+    def cancel(self, job: JobFuture[Any], running: bool, cause: str = "cancelled") -> bool:
         """Cancel the job; see `JobFuture.cancel`."""
 
     def begin_wait(self, job: JobFuture[Any]) -> object:
@@ -181,18 +181,19 @@ class JobFuture(Future[T], Generic[T]):
                 self = None  # type: ignore[assignment]
         return self._exception
 
-    def cancel(self, *, running: bool = False) -> bool:
+    def cancel(self, *, running: bool = False, cause: str = "cancelled") -> bool:
         """Cancel the job if it has not started; with *running*, also tell one that has started to stop.
 
         A running job learns of it from `current_job`, and has the pool's ``cancel_grace`` to end. What it
-        returns in that time still counts; after it the future gives `JobCancelled`.
+        returns in that time still counts; after it the future gives `JobCancelled`. *cause* is what the job is told
+        (`JobContext.cause`).
 
         Returns:
             Whether the job was cancelled (or, with *running*, told to stop).
         """
         if self._state in DONE:
             return self.cancelled()
-        return self._owner.cancel(self, running)
+        return self._owner.cancel(self, running, cause)
 
     def cancelled(self) -> bool:
         """Whether the job ended without having started."""

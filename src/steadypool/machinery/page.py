@@ -16,7 +16,7 @@ _RUNNING: Final = struct.Struct("<Q")
 _BEGAN: Final = struct.Struct("<d")
 _TOLD: Final = struct.Struct("<Q")
 _AT_BEGAN, _AT_RUNNING, _AT_CAUSE, _AT_TOLD = 0, 8, 64, 72
-CAUSES = ("", "timeout", "cancelled", "shutdown")
+CAUSES = ("", "timeout", "cancelled", "shutdown", "lease_lost")
 NONE = 0
 """No job. A job is written as the serial of its sending, so that a retry is another one."""
 

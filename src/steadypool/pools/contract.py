@@ -229,6 +229,20 @@ class PoolContract(Executor):
         for args in batch:
             yield self._submit_patiently(fn, args)
 
+    def _submit_prepared(self, options: TaskOptions, fn: Callable[..., R], args: tuple[Any, ...]) -> JobFuture[R]:
+        """Submit what a floor above has prepared: *options* are complete and checked, *fn* is a plain function.
+
+        Raises:
+            QueueFull: there is no room; the caller keeps account of that.
+            PoolClosed: the pool takes no more jobs.
+        """
+        core = self._core
+        if core.refusal is not None:
+            raise core.refusal()
+        if not core.queue.take_room():
+            raise core.reject(fn, options, f"the queue of pool {core.name!r} is full ({core.queue.size} jobs wait)")
+        return self._take_on(options, fn, args, {})
+
     async def run(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Submit from asyncio and await the result. It never blocks the loop: it waits for room as a task does.
 

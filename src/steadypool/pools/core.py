@@ -310,18 +310,18 @@ class Core(Driver):
 
     # -- cancelling
 
-    def cancel(self, job: Job, running: bool) -> bool:
+    def cancel(self, job: Job, running: bool, cause: str = "cancelled") -> bool:
         """See `JobFuture.cancel`."""
         told: bool | float = False
         with self.lock:
             # In one piece: a failed attempt goes from its worker to the agenda under the same lock.
             taken = self.queue.remove(job) or self.take_from_agenda(job) or self.reclaim(job)
             if running and not taken:
-                told = self._note_told(job, "cancelled", cancelled_error(job, "cancelled"))
+                told = self._note_told(job, cause, cancelled_error(job, cause))
         if taken:
-            self.settle(job, Outcome.CANCELLED, cancelled_error(job, "cancelled"))
+            self.settle(job, Outcome.CANCELLED, cancelled_error(job, cause))
             return True
-        return self._told(job, "cancelled", told) if running else job.cancelled()
+        return self._told(job, cause, told) if running else job.cancelled()
 
     def tell(self, job: Job, cause: str, error: BaseException) -> bool:
         """Tell a started attempt to stop; *error* is what it counts as unless it returns within the grace.
@@ -638,13 +638,21 @@ _OUTCOME_WHEN_TOLD = {
     "timeout": Outcome.TIMED_OUT,
     "cancelled": Outcome.CANCELLED,
     "shutdown": Outcome.INTERRUPTED,
+    "lease_lost": Outcome.CANCELLED,
 }
 """How an attempt ends that was told to stop and did not return, by the cause it was told."""
 
 
+_HOW_CANCELLED = {
+    "cancelled": "was cancelled",
+    "shutdown": "was stopped by the pool's shutdown",
+    "lease_lost": "was stopped, since its lease was lost",
+}
+
+
 def cancelled_error(job: Job, cause: str) -> JobCancelled:
     """The error of a job that was cancelled, returned or interrupted."""
-    how = "was cancelled" if cause == "cancelled" else "was stopped by the pool's shutdown"
+    how = _HOW_CANCELLED[cause]
     never = "" if job.attempts else " before it started"
     error = JobCancelled(f"job {job.job_id} ({job._task_name}) {how}{never}", job_id=job.job_id, cause=cause)
     error.__cause__ = job._last_error

@@ -296,14 +296,16 @@ class ThreadJobContext(JobContext):
     def __init__(self, job: Job) -> None:
         deadlines = [moment for moment in (job._attempt_ends, job._total_ends) if moment is not None]
         deadline = min(deadlines, default=None)
-        super().__init__(job.job_id, job._task_name, job.attempts, deadline, job._options.meta)
+        attempt = job.attempts + job._options.earlier_attempts
+        super().__init__(job.job_id, job._task_name, attempt, deadline, job._options.meta)
         self._job = job
+        self._own_attempt = job.attempts
 
     @classmethod
     def of(cls, job: Job) -> ThreadJobContext:
         """The context of the job's present attempt, always the same one."""
         known: ThreadJobContext | None = job._job_context
-        if known is None or known.attempt != job.attempts:
+        if known is None or known._own_attempt != job.attempts:
             known = job._job_context = cls(job)
         return known
 

@@ -84,7 +84,8 @@ class JobCancelled(SteadypoolError, CancelledError):
 
     Attributes:
         job_id: the job's id.
-        cause: ``"cancelled"`` (by somebody) or ``"shutdown"`` (returned or interrupted by a drain).
+        cause: ``"cancelled"`` (by somebody), ``"shutdown"`` (returned or interrupted by a drain) or ``"lease_lost"``
+            (a durable job that its worker may not settle any more).
     """
 
     def __init__(self, message: str = "", *, job_id: str = "", cause: str = "cancelled") -> None:

@@ -60,7 +60,7 @@ class JobRetrying(JobEvent):
 
 @dataclass(frozen=True, slots=True)
 class JobToldToStop(JobEvent):
-    """A running attempt was told to stop; *cause* is ``"timeout"``, ``"cancelled"`` or ``"shutdown"``."""
+    """A running attempt was told to stop; *cause* is as in `JobContext.cause`."""
 
     cause: str
 

@@ -112,6 +112,8 @@ class TaskOptions:
     retry: Retry | None = None
     priority: int = 0
     meta: Mapping[str, Any] | None = None
+    earlier_attempts: int = field(default=0, init=False, repr=False, compare=False)
+    """Attempts that were made elsewhere before, for `JobContext.attempt`: a durable queue knows of them."""
     plain: bool = field(default=True, init=False, repr=False, compare=False)
     """Whether a job of these takes the fast path: first in, first out, one attempt, no clock."""
     bare: bool = field(default=True, init=False, repr=False, compare=False)
@@ -131,8 +133,14 @@ class TaskOptions:
             raise TypeError(f"meta must be a mapping such as {{'tenant': 'a'}}, not {self.meta!r}")
         plain = self.timeout is None and self.total_timeout is None and self.retry is None and self.priority == 0
         object.__setattr__(self, "plain", plain)
-        bare = plain and self.name is None and self.id is None and not self.meta
+        bare = plain and self.name is None and self.id is None and not self.meta and not self.earlier_attempts
         object.__setattr__(self, "bare", bare)
+
+    def for_job(self, id: str, meta: Mapping[str, Any], earlier_attempts: int) -> TaskOptions:
+        """These options for one job that somebody else keeps account of. What was checked is not checked again."""
+        own = object.__new__(TaskOptions)
+        own.__dict__.update(self.__dict__, id=id, meta=meta, earlier_attempts=earlier_attempts, bare=False)
+        return own
 
     def over(self, defaults: TaskOptions) -> TaskOptions:
         """These options, with what is not set taken from *defaults*, and "no limit" spelt ``None``."""

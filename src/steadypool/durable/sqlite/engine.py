@@ -33,6 +33,11 @@ from steadypool.durable.sqlite.wake import Bells
 from steadypool.durable.states import JobState
 
 PATIENCE = 10.0
+HELD_UP = 0.25
+"""Seconds of waiting for its turn after which a sweep leaves it at that: somebody has kept everybody from writing,
+those included who wanted to renew their leases. They get their turn before the next sweep."""
+MOST_HELD_UP = 10
+"""So many times in a row: then it is the load, and not somebody who was stuck."""
 _STAYS = frozenset({Verdict.RETRY, Verdict.RETURN})
 
 
@@ -43,6 +48,8 @@ class SqliteEngine:
         self.url = address.url
         self._store = Store(address, PATIENCE)
         self._bells = Bells(self._store.path)
+        self._held_up = 0
+        """Sweeps in a row that came to nothing since they had waited too long."""
 
     @property
     def patience(self) -> float:
@@ -161,6 +168,10 @@ class SqliteEngine:
             if not claiming.expired(connection, read_clock()):
                 return Swept()
         with self._store.write() as connection:
+            if self._store.waited > HELD_UP and self._held_up < MOST_HELD_UP:
+                self._held_up += 1
+                return Swept()
+            self._held_up = 0
             gone = claiming.expired(connection, read_clock())
             taken = [settling.take_back(connection, number, max_losses, time()) for number, _ in gone]
         self._bells.ring("work")

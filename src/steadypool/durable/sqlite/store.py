@@ -47,6 +47,8 @@ class Store:
         self._fair: FileLock | None = None
         self._identity: tuple[int, int] | None = None
         self._timeout = -1.0
+        self.waited = 0.0
+        """Seconds that the latest transaction of `write` waited for its turn. Read it inside that block."""
         if sqlite_version(address.driver) < LEAST:
             found = ".".join(map(str, sqlite_version(address.driver)))
             raise RuntimeError(f"SQLite {found} is too old: a queue needs {'.'.join(map(str, LEAST))} or later")
@@ -61,11 +63,13 @@ class Store:
             EngineBusy: somebody else writes, for longer than we are patient.
             EngineGone, EngineFull, EngineError, SchemaMismatch: as they say.
         """
-        until = monotonic() + self.patience
+        asked = monotonic()
+        until = asked + self.patience
         with self._exclusive(self._writing), self._translated():
             self._connect_writer(until)
             with self._fair_turn(until):
                 connection = self._begin(until)
+                self.waited = monotonic() - asked
                 try:
                     if make_tables and self._identity is None:
                         self._check_tables(connection)

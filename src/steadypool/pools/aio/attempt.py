@@ -174,7 +174,8 @@ class AsyncJobContext(JobContext):
     def __init__(self, attempt: Attempt, job: AsyncJobFuture[Any]) -> None:
         deadlines = [moment for moment in (job._attempt_ends, job._total_ends) if moment is not None]
         deadline = min(deadlines, default=None)
-        super().__init__(job.job_id, job._task_name, job.attempts, deadline, job._options.meta)
+        number = job.attempts + job._options.earlier_attempts
+        super().__init__(job.job_id, job._task_name, number, deadline, job._options.meta)
         self._core = attempt.core
         self._job: AsyncJobFuture[Any] | None = job
         self._cause: str | None = None

@@ -163,12 +163,12 @@ class AsyncJobFuture(Future[T]):
             raise error
         return error
 
-    def cancel(self, msg: Any = _NOT_GIVEN, *, running: bool = False) -> bool:
+    def cancel(self, msg: Any = _NOT_GIVEN, *, running: bool = False, cause: str = "cancelled") -> bool:
         """Cancel the job if it has not started; with *running*, also tell one that has started to stop.
 
         A running job gets asyncio's ``CancelledError`` and has the pool's ``cancel_grace`` to end. What it returns in
         that time still counts; otherwise the future gives `JobCancelled`. *msg* is for asyncio, which passes it
-        when it cancels what a cancelled task awaits: that means a running job too.
+        when it cancels what a cancelled task awaits: that means a running job too. *cause* is what the job is told.
 
         Returns:
             Whether the job was cancelled (or, with *running*, told to stop).
@@ -177,7 +177,7 @@ class AsyncJobFuture(Future[T]):
             return False
         if not running and (msg is not _NOT_GIVEN or _called_by_asyncio()):
             self._cancelled_by_asyncio = running = True
-        return bool(self._owner.cancel(self, running))
+        return bool(self._owner.cancel(self, running, cause))
 
     def running(self) -> bool:
         """Whether an attempt is running now."""

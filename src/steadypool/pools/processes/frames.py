@@ -94,10 +94,11 @@ def _extras(job: Job) -> bytes:
     name = options.name
     if name is None and job._packed.flags & WHOLE:
         name = job._task_name
-    if options.plain and job.attempts == 1 and name is None and options.id is None and not options.meta:
+    attempt = job.attempts + options.earlier_attempts
+    if options.plain and attempt == 1 and name is None and options.id is None and not options.meta:
         return b""
     meta: Any = dict(options.meta) if options.meta else None
-    extras = (options.id, name, job.attempts, options.timeout, job._total_ends, meta)
+    extras = (options.id, name, attempt, options.timeout, job._total_ends, meta)
     try:
         return pickle.dumps(extras, 5)
     except Exception:

@@ -1,4 +1,5 @@
-"""An `AsyncPool` on a loop in a thread of its own, for callers that do not run on a loop: the command line.
+"""An `AsyncPool` on a loop in a thread of its own, for callers that do not run on a loop: the command line, a durable
+worker.
 
 It takes coroutine functions and hands out ``concurrent.futures`` futures with the outcome on them. Submitting does
 not wait for the loop: the caller bounds what is under way by its own window.
@@ -14,8 +15,15 @@ from concurrent.futures._base import PENDING, RUNNING
 from time import monotonic
 from typing import Any, TypeVar
 
-from steadypool import AsyncPool, DrainReport, JobCancelled, Outcome, PoolClosed, PoolState, PoolStats
+from steadypool.machinery.future import Waker
 from steadypool.machinery.stacks import thread_stack
+from steadypool.pools.aio.future import AsyncJobFuture
+from steadypool.pools.aio.pool import AsyncPool
+from steadypool.seams.sink import Sink
+from steadypool.words.errors import JobCancelled, PoolClosed
+from steadypool.words.options import Task, TaskOptions
+from steadypool.words.reports import DrainReport, ErrorGroup, PoolStats
+from steadypool.words.states import Outcome, PoolState
 
 R = TypeVar("R")
 PATIENCE = 1.0
@@ -27,6 +35,31 @@ class LoopFuture(concurrent.futures.Future[Any]):
 
     outcome: Outcome | None = None
     attempts = 0
+    job: AsyncJobFuture[Any] | None = None
+    """The job itself, once it was submitted. Only for the loop's thread."""
+    told: str | None = None
+    """Why it was to be cancelled before it was submitted."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self._loop = loop
+
+    def cancel(self, *, running: bool = False, cause: str = "cancelled") -> bool:
+        """Have the job cancelled, as `JobFuture.cancel` does; whether it was is seen when it ends."""
+        if self.done():
+            return False
+        self._loop.call_soon_threadsafe(self._cancel_on_loop, running, cause)
+        return True
+
+    def _wake_when_done(self, waker: Waker) -> None:
+        """As `JobFuture` does it."""
+        self.add_done_callback(lambda _: waker.release())
+
+    def _cancel_on_loop(self, running: bool, cause: str) -> None:
+        if self.job is None:
+            self.told = cause
+        else:
+            self.job.cancel(running=running, cause=cause)
 
     def settle(self, outcome: Outcome, attempts: int, error: BaseException | None, result: Any = None) -> None:
         """Record the end, if nobody has."""
@@ -61,11 +94,15 @@ class LoopPool:
         if self._pool._core.refusal is not None:
             raise self._pool._core.refusal()
         self._pool._core.resolve(fn)
-        future = LoopFuture()
+        future = LoopFuture(self._loop)
         self._under_way.add(future)
         future.add_done_callback(self._under_way.discard)
         self._loop.call_soon_threadsafe(self._start, future, fn, args)
         return future
+
+    def _submit_prepared(self, options: TaskOptions, fn: Callable[..., Any], args: tuple[Any, ...]) -> LoopFuture:
+        """As `PoolContract._submit_prepared`. The caller keeps account of room."""
+        return self.submit_within(0.0, Task(fn, options), *args)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """As `ThreadPool.shutdown`."""
@@ -97,6 +134,14 @@ class LoopPool:
         """The books at this moment."""
         return self._pool.stats()
 
+    def subscribe(self, sink: Sink) -> Callable[[], None]:
+        """Have *sink* called with every event from now on, on the loop's thread."""
+        return self._pool.subscribe(sink)
+
+    def errors(self) -> tuple[ErrorGroup, ...]:
+        """The failures so far."""
+        return self._pool.errors()
+
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
         try:
@@ -120,6 +165,9 @@ class LoopPool:
         except PoolClosed as error:
             future.settle(Outcome.RETURNED, 0, JobCancelled(f"the pool closed: {error}", cause="shutdown"))
             return
+        future.job = job
+        if future.told is not None:
+            job.cancel(running=True, cause=future.told)
         await asyncio.wait((job,))
         assert job.outcome is not None
         try:

@@ -1,0 +1,59 @@
+"""``steadypool enqueue``: one job, from the shell."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from steadypool.cli.durable_target import load_durable_task, said_plainly
+from steadypool.cli.endings import DONE, SOME_FAILED, UsageMistake
+from steadypool.cli.map import SECONDS
+from steadypool.durable.errors import JobDiscarded
+from steadypool.words.errors import JobCancelled
+
+
+@click.command("enqueue")
+@click.argument("target", metavar="MODULE:TASK")
+@click.argument("arguments", default="[]", metavar="[JSON]")
+@click.option("--url", "-u", envvar="STEADYPOOL_URL", help="Where the jobs are, if the queue does not say.")
+@click.option("--delay", type=click.FloatRange(min=0), help="Seconds from now until it may run.")
+@click.option("--priority", type=int, help="Higher runs first (default: the task's).")
+@click.option("--unique", metavar="KEY", help="Enqueue nothing while a job of this task with this key waits or runs.")
+@click.option("--id", "job_id", metavar="ID", help="The job's id, instead of one that is made up.")
+@click.option("--queue", metavar="NAME", help="The named queue (default: the task's).")
+@click.option("--wait", type=SECONDS, metavar="SECONDS", help="Wait so long for the result, and print it.")
+def enqueue_command(target: str, arguments: str, url: str | None, wait: float | None, **given: Any) -> int:
+    """Enqueue a job of TASK, a durable task in MODULE, and print its id.
+
+    \b
+        steadypool enqueue app:send_email '["a@b.c", "2026-01-01T00:00:00Z"]'
+        steadypool enqueue app:send_email '{"to": "a@b.c", "when": "2026-01-01T00:00:00Z"}'
+
+    JSON is an array of the arguments, or an object of them by name. They are checked against the task's signature.
+
+    \b
+    Exit codes: 0   enqueued, or the id or key was taken by a job that is named instead
+                1   --wait: the job failed, was cancelled, or has not ended
+                2   the command line is wrong, or the arguments do not fit
+    """
+    task = load_durable_task(target, url)
+    given["id"] = given.pop("job_id")
+    changes = {name: value for name, value in given.items() if value is not None}
+    with said_plainly():
+        try:
+            handle = task.options(**changes).enqueue_json(arguments)
+        except TypeError as error:
+            raise UsageMistake(str(error)) from error
+    note = "" if handle.enqueued else "  (it was there already)"
+    click.echo(f"{handle.job_id}{note}")
+    if wait is None:
+        return DONE
+    try:
+        with said_plainly():
+            result = handle.record_at_end(wait).result
+    except (TimeoutError, JobDiscarded, JobCancelled) as error:
+        click.echo(f"Error: {error}", err=True)
+        return SOME_FAILED
+    click.echo((result or b"null").decode())
+    return DONE

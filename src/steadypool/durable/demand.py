@@ -1,0 +1,49 @@
+"""How much a worker claims, and when it writes down what has ended: pure decisions.
+
+To claim is to take jobs away from other workers, and to write costs a wait for the disk. So a worker holds as many
+jobs as it has slots, and beyond that as many as it will get through in a moment (`AHEAD`), by what it has measured.
+Jobs of a second each are claimed one for one; jobs of microseconds by the hundred.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+AHEAD = 0.05
+"""Seconds of work that may be claimed beyond what runs."""
+MOST_AHEAD = 1000
+GATHER = 0.005
+"""Seconds that results may wait for company before they are written."""
+MOST_GATHERED = 100
+SMOOTHING = 0.3
+"""How much the latest round counts in the measured rate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Jobs that end per second, as measured."""
+
+    rate: float = 0.0
+
+    def after(self, ended: int, seconds: float) -> Pace:
+        """The pace once *ended* jobs have ended in *seconds* during which there were some."""
+        if seconds <= 0:
+            return self
+        return Pace(self.rate + SMOOTHING * (ended / seconds - self.rate))
+
+
+def window(slots: int, pace: Pace) -> int:
+    """How many jobs a worker holds at most."""
+    return slots + min(MOST_AHEAD, int(pace.rate * AHEAD))
+
+
+def writes_now(gathered: int, oldest: float, held: int, slots: int) -> bool:
+    """Whether what has ended is written down now.
+
+    Args:
+        gathered: how many have ended and are not written down.
+        oldest: seconds since the first of them ended.
+        held: jobs that have not ended.
+        slots: how many can run at a time. With fewer than that at work, more work is wanted at once.
+    """
+    return gathered > 0 and (gathered >= MOST_GATHERED or oldest >= GATHER or held < slots)

@@ -1,0 +1,110 @@
+"""The pools that a worker can feed, made to look alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, Protocol
+
+import msgspec
+
+from steadypool.durable import performing
+from steadypool.durable.records import Claim
+from steadypool.durable.task import DurableTask
+from steadypool.seams.sink import Sink
+from steadypool.words.options import TaskOptions
+from steadypool.words.reports import DrainReport, ErrorGroup, PoolStats
+
+KINDS = ("thread", "process", "async")
+ROOM = 100_000
+"""The pool's own queue is never what bounds: the worker claims no more than it has use for."""
+
+
+class Pool(Protocol):
+    """What a worker asks of a pool. Its futures are those of `ThreadPool`, or look like them."""
+
+    def _submit_prepared(self, options: TaskOptions, fn: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+        """Submit."""
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more jobs; hand back what has not started."""
+
+    def request_drain(self, timeout: float | None) -> None:
+        """Begin to drain."""
+
+    def drain(self, timeout: float | None = None) -> DrainReport:
+        """Drain, and wait."""
+
+    def stats(self) -> PoolStats:
+        """The books."""
+
+    def errors(self) -> tuple[ErrorGroup, ...]:
+        """The failures, grouped."""
+
+    def subscribe(self, sink: Sink) -> Callable[[], None]:
+        """Have *sink* called with the pool's events."""
+
+
+def open_pool(kind: str, workers: int | None, cancel_grace: float, name: str, more: Mapping[str, Any]) -> Pool:
+    """A pool of that kind."""
+    common: dict[str, Any] = {"queue_size": ROOM, "cancel_grace": cancel_grace, "name": name, **more}
+    pool: Pool
+    if kind == "process":
+        from steadypool.pools.processes import ProcessPool
+
+        pool = ProcessPool(workers, **common)
+    elif kind == "async":
+        from steadypool.pools.aio.loop_pool import LoopPool
+
+        pool = LoopPool(workers, **common)
+    else:
+        from steadypool.pools.threads import ThreadPool
+
+        pool = ThreadPool(workers, **common)
+    return pool
+
+
+class Feed:
+    """How one task's claims become the pool's jobs."""
+
+    def __init__(self, task: DurableTask[Any, Any], kind: str) -> None:
+        self.retry = task.task_options.retry
+        self.runs_here = kind != "async" or performing.is_async(task)
+        """Whether this kind of pool can run the task: an event loop runs coroutine functions only."""
+        # Retries are the queue's: each attempt is a job of its own for the pool. Order is the queue's, too.
+        own: dict[str, Any] = {
+            "name": task.durable_name,
+            "id": None,
+            "retry": None,
+            "total_timeout": None,
+            "priority": 0,
+        }
+        self._options = replace(task.task_options, **own).over(TaskOptions())
+        self._meta = dict(task.task_options.meta or {})
+        self._fn, self._args = _call_of(task, kind)
+
+    def submit(self, pool: Pool, claim: Claim) -> Any:
+        """Give the claim to the pool; returns its future."""
+        options = self._options
+        meta = {**self._meta, "fencing_token": f"{claim.number}:{claim.token}"}
+        if claim.options is not None or claim.expires_in is not None:
+            options, meta = self._own_options(claim, meta)
+        options = options.for_job(claim.id, meta, claim.attempt - 1)
+        return pool._submit_prepared(options, self._fn, (*self._args, claim.payload.decode()))
+
+    def _own_options(self, claim: Claim, meta: dict[str, Any]) -> tuple[TaskOptions, dict[str, Any]]:
+        given = msgspec.json.decode(claim.options) if claim.options is not None else {}
+        timeout = given.get("timeout", self._options.timeout)
+        changed = replace(self._options, timeout=None if timeout == "none" else timeout, total_timeout=claim.expires_in)
+        return changed, {**(given.get("meta") or {}), **meta}
+
+
+def _call_of(task: DurableTask[Any, Any], kind: str) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    if kind == "async":
+        return performing.perform_async, (task,)
+    if kind == "thread":
+        return performing.perform, (task,)
+    place = performing.place_of(task)
+    if place is not None:
+        return performing.perform_at, place
+    return performing.perform_function, (task.fn, task.durable_name)

@@ -1,0 +1,147 @@
+"""`JobHandle`: a durable job, seen from outside. Every look is a fresh one at the database."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import msgspec
+
+from steadypool.durable.errors import JobDiscarded, UnknownJob
+from steadypool.durable.records import AttemptError, JobRecord, Placed
+from steadypool.durable.states import ENDED, JobState
+from steadypool.words.errors import JobCancelled
+from steadypool.words.states import Outcome
+
+if TYPE_CHECKING:
+    from steadypool.durable.queue import Queue
+    from steadypool.durable.task import DurableTask
+
+R = TypeVar("R")
+LOOK_AGAIN = 1.0
+"""Seconds after which a waiter looks for itself: news of ends may be lost."""
+_BY_ERROR = {"timed_out": Outcome.TIMED_OUT, "crashed": Outcome.CRASHED, "lost": Outcome.CRASHED}
+
+
+class JobHandle(Generic[R]):
+    """One job. It costs nothing to make and to keep.
+
+    Attributes:
+        job_id: the job's id.
+        enqueued: whether the call that gave this handle has put the job. False: its id or unique key was taken, and
+            this is the job that has it.
+    """
+
+    __slots__ = ("_number", "_queue", "_task", "enqueued", "job_id")
+
+    def __init__(self, queue: Queue, placed: Placed, task: DurableTask[Any, R] | None = None) -> None:
+        self._queue = queue
+        self._task = task
+        self._number = placed.number
+        self.job_id = placed.id
+        self.enqueued = placed.enqueued
+
+    def record(self) -> JobRecord:
+        """Everything that is known of the job now.
+
+        Raises:
+            UnknownJob: its record was pruned, or the transaction that put it has not been committed.
+        """
+        return self._queue.record(self.job_id)
+
+    @property
+    def state(self) -> JobState:
+        """Where the job is now."""
+        return self.record().state
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How it ended; ``None`` while it has not."""
+        return outcome_of(self.record())
+
+    @property
+    def attempts(self) -> int:
+        """How many attempts were begun, the present one included."""
+        return self.record().attempt
+
+    @property
+    def errors(self) -> tuple[AttemptError, ...]:
+        """Why each failed attempt failed, in order."""
+        return self.record().errors
+
+    def result(self, timeout: float | None = None) -> R:
+        """Wait for the end and return the result, *timeout* seconds at most (``None``: without limit).
+
+        Raises:
+            TimeoutError: the job had not ended by then; it goes on.
+            JobDiscarded: it failed for good; the last attempt's error is told.
+            JobCancelled: it was cancelled.
+            UnknownJob: its record was pruned.
+        """
+        return self._decoded(self.record_at_end(timeout))
+
+    def record_at_end(self, timeout: float | None = None) -> JobRecord:
+        """The same, but the whole record, the result as JSON."""
+        found = self._wait(timeout)
+        self._raise_unless_completed(found)
+        return found
+
+    def cancel(self) -> bool:
+        """Cancel it: at once if it waits, within two seconds if it runs; false if it has ended."""
+        return self._queue.cancel(self.job_id)
+
+    def __repr__(self) -> str:
+        return f"<durable job {self.job_id}>"
+
+    def _wait(self, timeout: float | None) -> JobRecord:
+        until = None if timeout is None else monotonic() + timeout
+        listener = self._queue.engine.listener("ends")
+        try:
+            while True:
+                # First the listener, then the look: an end between the two rings it.
+                found = self.record()
+                if found.state in ENDED:
+                    return found
+                left = LOOK_AGAIN if until is None else min(LOOK_AGAIN, until - monotonic())
+                if left <= 0:
+                    raise TimeoutError(f"job {self.job_id} has not ended within {timeout} s ({found.state.value})")
+                listener.wait(left)
+        finally:
+            listener.close()
+
+    def _raise_unless_completed(self, found: JobRecord) -> None:
+        if found.state is JobState.COMPLETED:
+            return
+        if found.state is JobState.CANCELLED:
+            raise JobCancelled(f"job {self.job_id} ({found.task}) was cancelled", job_id=self.job_id)
+        last = found.errors[-1] if found.errors else None
+        told = f": {last.type_name}: {last.message}" if last is not None else ""
+        raise JobDiscarded(
+            f"job {self.job_id} ({found.task}) was discarded, {found.reason}{told}",
+            job_id=self.job_id,
+            reason=found.reason,
+            type_name=last.type_name if last is not None else "",
+            traceback=last.traceback if last is not None else "",
+        )
+
+    def _decoded(self, found: JobRecord) -> R:
+        encoded = found.result or b"null"
+        task = self._task or self._queue.tasks.get(found.task)
+        value: R = task.payload.decode_result(encoded) if task is not None else msgspec.json.decode(encoded)
+        return value
+
+
+def outcome_of(found: JobRecord) -> Outcome | None:
+    """How the job ended, in the words of every pool; ``None`` while it has not."""
+    if found.state is JobState.COMPLETED:
+        return Outcome.SUCCEEDED
+    if found.state is JobState.CANCELLED:
+        return Outcome.CANCELLED
+    if found.state is not JobState.DISCARDED:
+        return None
+    return _BY_ERROR.get(found.errors[-1].outcome, Outcome.FAILED) if found.errors else Outcome.FAILED
+
+
+def unknown(job_id: str) -> UnknownJob:
+    """The error for an id that nobody knows."""
+    return UnknownJob(f"there is no job {job_id!r}: it was never enqueued here, or its record was pruned")

@@ -1,0 +1,156 @@
+"""Keeps a worker's leases alive, from where user code cannot hold it up.
+
+For **processes** that is a thread: jobs run elsewhere, and hold no lock of ours. For **threads and asyncio** jobs
+share our interpreter, and one that holds the GIL inside C for a minute stops every thread. There the renewing is done
+by a small helper process (`durable.pulse`), and the thread here only listens to it. The helper renews while we live:
+it ends when its input ends, which the kernel sees to. It does not renew while we are stopped (SIGSTOP): whoever does
+nothing for longer than a lease has lost it.
+
+It is started first and stopped last: everything a worker holds is held by it.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from time import monotonic
+
+from steadypool.durable.address import open_engine
+from steadypool.durable.errors import EngineError, SchemaMismatch
+from steadypool.durable.pulse import RENEWALS, Order, read_news, write_order
+from steadypool.machinery.bell import Bell
+
+RESTART_AFTER = 1.0
+"""Seconds before a helper that died is replaced. Meanwhile the thread renews."""
+
+
+class Heartbeat:
+    """Renews the lease of one worker at a time until it is stopped.
+
+    Args:
+        url: the store.
+        seconds: how long a lease holds.
+        apart: whether the renewing is done by a helper process.
+        on_lost: called with the worker's number, on the heartbeat's own thread, when its lease is lost.
+    """
+
+    def __init__(self, url: str, seconds: float, apart: bool, on_lost: Callable[[int], None]) -> None:
+        self._url = url
+        self._seconds = seconds
+        self._on_lost = on_lost
+        self._engine = open_engine(url)
+        self._engine.patience = seconds / RENEWALS
+        self._bell = Bell()
+        self._worker: int | None = None
+        self._lost: int | None = None
+        self._stopping = False
+        self._helper: Helper | None = None
+        self._apart = apart
+        self._thread = threading.Thread(target=self._beat, name="steadypool-heartbeat", daemon=True)
+        self.renewed = monotonic()
+        """When a lease was last known to be renewed."""
+
+    def start(self, worker: int) -> None:
+        """Look after this worker, just registered."""
+        self._worker = worker
+        self._thread.start()
+
+    def follow(self, worker: int) -> None:
+        """Look after this one from now on: the one before was lost."""
+        self._worker = worker
+        self._bell.ring()
+
+    def stop(self, seconds: float) -> None:
+        """Stop renewing; waits *seconds* at most for the thread to end."""
+        self._stopping = True
+        self._bell.ring()
+        self._thread.join(seconds)
+
+    def _beat(self) -> None:
+        try:
+            while not self._stopping:
+                if self._apart and self._helper is None:
+                    self._start_helper()
+                if self._helper is None:
+                    self._renew()
+                else:
+                    self._helper.follow(self._worker)
+                self._bell.wait(monotonic() + self._seconds / RENEWALS)
+                if self._helper is not None and self._helper.has_ended:
+                    self._helper = None
+        finally:
+            if self._helper is not None:
+                self._helper.stop()
+            self._engine.close()
+
+    def _start_helper(self) -> None:
+        try:
+            self._helper = Helper(Order(self._url, self._seconds, os.getpid()), self._take_news)
+        except OSError:
+            self._helper = None  # no process to be had: the thread renews, and tries again
+
+    def _renew(self) -> None:
+        worker = self._worker
+        assert worker is not None
+        try:
+            alive = self._engine.renew(worker, self._seconds)
+        except (EngineError, SchemaMismatch):
+            return  # the next beat tries again; the lease holds for some more of them
+        self._take_news(worker, alive)
+
+    def _take_news(self, worker: int, alive: bool) -> None:
+        if alive:
+            self.renewed = monotonic()
+        elif worker == self._worker and worker != self._lost and not self._stopping:
+            self._lost = worker
+            self._on_lost(worker)
+
+
+class Helper:
+    """The helper process, and the thread that reads what it says."""
+
+    def __init__(self, order: Order, on_news: Callable[[int, bool], None]) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "steadypool.durable.pulse"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for us
+        )
+        self._on_news = on_news
+        self._told: int | None = None
+        write_order(self._process.stdin, order)
+        self._reader = threading.Thread(target=self._read, name="steadypool-heartbeat-news", daemon=True)
+        self._reader.start()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the process has gone."""
+        return self._process.poll() is not None
+
+    def follow(self, worker: int | None) -> None:
+        """Have it renew this worker's lease."""
+        if worker is not None and worker != self._told:
+            self._told = worker
+            assert self._process.stdin is not None
+            try:
+                self._process.stdin.write(f"{worker}\n".encode())
+                self._process.stdin.flush()
+            except OSError:
+                pass  # it has ended; that is seen soon
+
+    def stop(self) -> None:
+        """End it. It may be in the middle of a transaction, which the engine undoes."""
+        self._process.kill()
+        self._process.wait()
+        self._reader.join()
+        for end in (self._process.stdin, self._process.stdout):
+            if end is not None:
+                end.close()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for worker, alive in read_news(self._process.stdout):
+            self._on_news(worker, alive)

@@ -1,0 +1,299 @@
+"""`Queue`: jobs that survive their process."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+
+from steadypool.durable import enqueueing
+from steadypool.durable.address import check_url, open_engine
+from steadypool.durable.engine import Engine
+from steadypool.durable.enqueueing import EnqueueOptions
+from steadypool.durable.errors import PayloadRefused, WrongState
+from steadypool.durable.handle import JobHandle, unknown
+from steadypool.durable.records import EngineStats, JobFilter, JobRecord, Placed
+from steadypool.durable.states import WAITING, JobState
+from steadypool.durable.task import DurableTask
+from steadypool.durable.writer import Writer
+from steadypool.words.options import Task, TaskOptions
+
+if TYPE_CHECKING:
+    from steadypool.durable.workreport import WorkReport
+
+P = ParamSpec("P")
+R = TypeVar("R")
+URL_VARIABLE = "STEADYPOOL_URL"
+ROWS_AT_ONCE = 1000
+"""Jobs of `Queue.enqueue_many` in one transaction."""
+
+
+class Queue:
+    """A durable queue.
+
+    Args:
+        url: where jobs are kept: ``sqlite:///jobs.db`` beside the program, ``sqlite:////var/lib/app/jobs.db``.
+            ``None``: the environment variable ``STEADYPOOL_URL``, read when the queue is first used.
+
+    Raises:
+        TypeError, ValueError: at once, for an address that makes no sense.
+
+    Making one opens nothing: the first use does. Any thread may use it; a forked child opens its own connection.
+    """
+
+    def __init__(self, url: str | None = None) -> None:
+        if url is not None:
+            check_url(url)
+        self._url = url
+        self.tasks: dict[str, DurableTask[Any, Any]] = {}
+        """Every task of this queue by the name that it has in the database."""
+        self._pid: int | None = None
+        self._engine: Engine | None = None
+        self._writer: Writer | None = None
+        self._left_behind: list[object] = []
+
+    # -- tasks
+
+    @overload
+    def task(self, fn: Callable[P, R], /) -> DurableTask[P, R]: ...
+    @overload
+    def task(self, fn: None = None, /, **options: Any) -> Callable[[Callable[P, R]], DurableTask[P, R]]: ...
+    def task(self, fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+        """Make a function a `DurableTask`: ``@queue.task`` or ``@queue.task(timeout=60, retry=Retry(5))`` above it.
+
+        The options are those of every task, and of `EnqueueOptions` (``queue``, ``keep``, …), as defaults for each job.
+
+        Raises:
+            TypeError, ValueError: for an option that does not exist, a value that makes no sense, or a name that
+                another task of this queue has.
+        """
+        ours, others = enqueueing.split_options(options)
+        settings = TaskOptions(**others)
+        how = EnqueueOptions(**ours)
+
+        def make(function: Callable[..., Any]) -> DurableTask[Any, Any]:
+            _check_function(function)
+            return self._add(DurableTask(self, function, settings, how))
+
+        return make if fn is None else make(fn)
+
+    def _add(self, task: DurableTask[P, R]) -> DurableTask[P, R]:
+        known = self.tasks.get(task.durable_name)
+        if known is not None and known.fn.__code__.co_filename != task.fn.__code__.co_filename:
+            raise ValueError(
+                f"this queue has a task {task.durable_name!r} already, {known.fn!r}: give one of them a name of its "
+                "own, "
+                "@queue.task(name=...)"
+            )
+        self.tasks[task.durable_name] = task
+        return task
+
+    # -- putting
+
+    def enqueue_many(self, task: Task[P, R], rows: Iterable[tuple[Any, ...] | Mapping[str, Any]]) -> list[JobHandle[R]]:
+        """Enqueue a job for each row, a thousand to a transaction; much faster than one by one.
+
+        Args:
+            task: a task of this queue, with its options.
+            rows: a tuple of arguments, or a mapping of keywords, for each job. Read lazily.
+
+        Returns:
+            A handle for each row, in order.
+
+        Raises:
+            PayloadRefused: a row cannot be stored, naming its number. Earlier thousands are enqueued, its own is not.
+            EngineError: the store could not do it; the thousand at work may or may not have been enqueued.
+        """
+        if not isinstance(task, DurableTask) or task.queue is not self:
+            raise TypeError(f"enqueue_many needs a task of this queue, made by @queue.task, not {task!r}")
+        handles: list[JobHandle[R]] = []
+        numbered = enumerate(rows)
+        while batch := list(itertools.islice(numbered, ROWS_AT_ONCE)):
+            placed = self.writer.put([_job_of_row(task, number, row) for number, row in batch])
+            handles += [JobHandle(self, one, task) for one in placed]
+        return handles
+
+    # -- one job
+
+    def get(self, job_id: str) -> JobHandle[Any]:
+        """The job of that id.
+
+        Raises:
+            UnknownJob: there is none, or its record was pruned.
+        """
+        found = self.record(job_id)
+        return JobHandle(self, Placed(found.number, found.id, False), self.tasks.get(found.task))
+
+    def record(self, job_id: str) -> JobRecord:
+        """Everything that is known of one job.
+
+        Raises:
+            UnknownJob: there is none, or its record was pruned.
+        """
+        if not isinstance(job_id, str):
+            raise TypeError(f"a job's id is a str such as 'job-7', not {job_id!r}")
+        found = self.engine.get(job_id)
+        if found is None:
+            raise unknown(job_id)
+        return found
+
+    def cancel(self, job_id: str) -> bool:
+        """Cancel a job: one that waits at once, one that runs within two seconds.
+
+        Returns:
+            False if it had ended before.
+
+        Raises:
+            UnknownJob: there is none.
+        """
+        found = self.engine.cancel(self.record(job_id).number)
+        if found is None:
+            raise unknown(job_id)
+        return found.state in WAITING or found.state is JobState.RUNNING
+
+    def retry(self, job_id: str) -> None:
+        """Run a job again that was discarded or cancelled, from its first attempt; or at once one that is delayed.
+
+        Raises:
+            UnknownJob: there is none.
+            WrongState: it is none of these, or its unique key was taken by another job meanwhile.
+        """
+        found = self.engine.retry(self.record(job_id).number)
+        if found is None:
+            raise unknown(job_id)
+        if found.state in (JobState.DISCARDED, JobState.CANCELLED):
+            if self.record(job_id).state is found.state:
+                raise WrongState(f"job {job_id!r} has a unique key that another job has now", state=found.state.value)
+        elif found.state not in (JobState.SCHEDULED, JobState.RETRYABLE):
+            raise WrongState(
+                f"job {job_id!r} is {found.state.value}: there is nothing to retry", state=found.state.value
+            )
+
+    def discard(self, job_id: str, reason: str = "discarded by hand") -> None:
+        """Give up a job that waits.
+
+        Raises:
+            UnknownJob: there is none.
+            WrongState: it runs (cancel it instead), or has ended.
+        """
+        found = self.engine.discard(self.record(job_id).number, reason)
+        if found is None:
+            raise unknown(job_id)
+        if found.state not in WAITING:
+            hint = ": cancel it instead" if found.state is JobState.RUNNING else ""
+            raise WrongState(f"job {job_id!r} is {found.state.value}{hint}", state=found.state.value)
+
+    # -- the whole queue
+
+    def list(self, which: JobFilter | None = None) -> list[JobRecord]:
+        """Jobs, the latest first; see `JobFilter`."""
+        return self.engine.list(which or JobFilter())
+
+    def stats(self) -> EngineStats:
+        """How many jobs are where, and who works."""
+        return self.engine.stats()
+
+    def pause(self, name: str = "default") -> None:
+        """Have no more jobs claimed from the named queue; what runs goes on."""
+        self.engine.pause(name, True)
+
+    def resume(self, name: str = "default") -> None:
+        """Have jobs claimed from it again."""
+        self.engine.pause(name, False)
+
+    def work(
+        self, *, until_empty: bool = False, drain_timeout: float = 30.0, on_signals: bool = False, **settings: Any
+    ) -> WorkReport:
+        """Work on this queue, here and now, until told to stop; see `Worker.run` and `WorkerSettings`.
+
+        Raises:
+            TypeError, ValueError: for a setting that does not exist or a value that makes no sense.
+        """
+        from steadypool.durable.worker import Worker, WorkerSettings
+
+        worker = Worker(self, WorkerSettings(**settings))
+        return worker.run(until_empty=until_empty, drain_timeout=drain_timeout, on_signals=on_signals)
+
+    def close(self) -> None:
+        """Write what waits and close the connections. The next use opens them again."""
+        if self._pid == os.getpid():
+            if self._writer is not None:
+                self._writer.close()
+            if self._engine is not None:
+                self._engine.close()
+            self._writer = self._engine = self._pid = None
+
+    # -- what it stands on
+
+    @property
+    def url(self) -> str:
+        """Where the jobs are kept.
+
+        Raises:
+            ValueError: no address was given, and the environment has none.
+        """
+        url = self._url or os.environ.get(URL_VARIABLE)
+        if not url:
+            raise ValueError(f"this queue has no address: Queue('sqlite:///jobs.db'), or the variable {URL_VARIABLE}")
+        check_url(url)
+        return url
+
+    def use_address(self, url: str | None) -> None:
+        """Have *url* as the address, if none was given when the queue was made.
+
+        Raises:
+            ValueError: there is none, here or there.
+        """
+        if self._url is None and url:
+            check_url(url)
+            self._url = url
+        if not self.url:
+            raise ValueError("this queue has no address")
+
+    @property
+    def engine(self) -> Engine:
+        """The engine of this process, for looking and for changing single jobs."""
+        self._renew_after_fork()
+        if self._engine is None:
+            self._engine = open_engine(self.url)
+        return self._engine
+
+    @property
+    def writer(self) -> Writer:
+        """The writer of this process. It has an engine of its own, so that looking does not wait for writing."""
+        self._renew_after_fork()
+        if self._writer is None:
+            self._writer = Writer(open_engine(self.url))
+        return self._writer
+
+    def _renew_after_fork(self) -> None:
+        if self._pid != os.getpid():
+            # Kept, not freed: closing a connection that the parent has open would drop the parent's locks.
+            self._left_behind += [self._engine, self._writer]
+            self._engine = self._writer = None
+            self._pid = os.getpid()
+
+    def __repr__(self) -> str:
+        return f"<Queue {self._url or URL_VARIABLE}>"
+
+    def __reduce__(self) -> Any:
+        return (Queue, (self._url,))  # a task that travels by value takes its queue along; not what is connected
+
+
+def _check_function(fn: object) -> None:
+    if isinstance(fn, DurableTask):
+        raise TypeError(f"{fn!r} is a durable task already")
+    if not hasattr(fn, "__code__") or not hasattr(fn, "__qualname__"):
+        raise TypeError(f"a durable task needs a function, which a worker can find by its name, not {fn!r}")
+
+
+def _job_of_row(task: DurableTask[Any, Any], number: int, row: object) -> Any:
+    try:
+        if isinstance(row, tuple):
+            return task.new_job(row, {})
+        if isinstance(row, Mapping):
+            return task.new_job((), row)
+    except PayloadRefused as error:
+        raise PayloadRefused(f"row {number}: {error}", argument=error.argument) from None
+    raise TypeError(f"row {number} must be a tuple of arguments such as (1,), or a mapping of keywords, not {row!r}")

@@ -1,0 +1,115 @@
+"""What becomes of an attempt: a pure decision. Pools say how it ended; this says what the queue records."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass
+
+from steadypool.durable.errors import PayloadRefused
+from steadypool.durable.records import AttemptError, Claim, Settlement, Verdict
+from steadypool.rules.retrying import backoff, next_delay
+from steadypool.words.errors import RemoteError
+from steadypool.words.options import Retry
+from steadypool.words.states import Outcome
+
+LONGEST_MESSAGE = 2_000
+LONGEST_TRACEBACK = 20_000
+"""Characters that are kept of each attempt's error, the end of the traceback being the best part."""
+AFTER_CRASH = Retry(attempts=2, backoff=0.5, max_backoff=30.0)
+"""How long a job waits that has killed its process, so that a crash loop is slow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """How often a job may take its process, or its worker, with it."""
+
+    crashes: int = 3
+    """Its own process died: it is to blame, and discarded when it has done so this often."""
+    losses: int = 25
+    """It was lost with its whole worker: most likely no fault of its own, so it may be often."""
+
+
+def judge(
+    claim: Claim,
+    outcome: Outcome,
+    error: BaseException | None,
+    result: bytes | None,
+    retry: Retry | None,
+    caps: Caps,
+    chance: float,
+) -> Settlement:
+    """What to record for a claim whose attempt has ended.
+
+    Args:
+        claim: the claim.
+        outcome: how the pool says that the attempt ended.
+        error: what the pool's future raises.
+        result: what it returned, encoded.
+        retry: the task's rule.
+        caps: see `Caps`.
+        chance: in [0, 1), for the spread of waits.
+    """
+    if outcome is Outcome.SUCCEEDED:
+        return Settlement(claim.number, claim.token, Verdict.COMPLETE, result=result)
+    if outcome in (Outcome.RETURNED, Outcome.INTERRUPTED):
+        return Settlement(claim.number, claim.token, Verdict.RETURN)  # an interruption is not a failure
+    if outcome is Outcome.CANCELLED:
+        return Settlement(claim.number, claim.token, Verdict.CANCEL)
+    assert error is not None, "what has failed has an error"
+    if outcome is Outcome.CRASHED:
+        return _after_crash(claim, error, caps, chance)
+    return _after_failure(claim, outcome, error, retry, chance)
+
+
+def expired(claim: Claim) -> Settlement:
+    """For a job whose ``total_timeout`` passed before it could start."""
+    error = AttemptError(claim.attempt, "timed_out", "JobTimeout", "its total_timeout passed before it could start")
+    return Settlement(claim.number, claim.token, Verdict.DISCARD, error=error, reason="its total_timeout passed")
+
+
+def _after_crash(claim: Claim, error: BaseException, caps: Caps, chance: float) -> Settlement:
+    told = describe(claim.attempt, Outcome.CRASHED, error)
+    crashes = claim.crashes + 1
+    if crashes >= caps.crashes:
+        reason = f"its process died {crashes} times"
+        return Settlement(claim.number, claim.token, Verdict.DISCARD, error=told, reason=reason, crashed=True)
+    delay = backoff(AFTER_CRASH, crashes, chance)
+    return Settlement(claim.number, claim.token, Verdict.RETRY, error=told, delay=delay, crashed=True)
+
+
+def _after_failure(
+    claim: Claim, outcome: Outcome, error: BaseException, retry: Retry | None, chance: float
+) -> Settlement:
+    told = describe(claim.attempt, outcome, error)
+    # Attempts that were lost with a process or a worker have caps of their own, and use up none of these.
+    failures = claim.attempt - claim.crashes - claim.losses
+    delay = None
+    if not isinstance(error, PayloadRefused):
+        # Seconds count from now: what is left of the total time is a deadline on that scale.
+        delay = next_delay(retry, error, failures, 0.0, claim.expires_in, chance)
+    if delay is not None:
+        return Settlement(claim.number, claim.token, Verdict.RETRY, error=told, delay=delay)
+    reason = "its arguments or its result do not fit" if isinstance(error, PayloadRefused) else "no retry is left"
+    return Settlement(claim.number, claim.token, Verdict.DISCARD, error=told, reason=reason)
+
+
+def describe(attempt: int, outcome: Outcome, error: BaseException) -> AttemptError:
+    """The error as it is recorded."""
+    if isinstance(error, RemoteError):
+        name, message, trace = error.type_name, error.text, error.traceback
+    else:
+        name, message = _name_of(error), _message_of(error)
+        trace = "".join(traceback.format_exception(error))
+    return AttemptError(attempt, outcome.value, name, message[:LONGEST_MESSAGE], trace[-LONGEST_TRACEBACK:])
+
+
+def _name_of(error: BaseException) -> str:
+    kind = type(error)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _message_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as broken:
+        return f"(its text cannot be had: {type(broken).__name__})"

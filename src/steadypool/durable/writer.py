@@ -1,0 +1,142 @@
+"""One thread for each process and queue that writes for all the others: group commit, by itself as big as it has to be.
+
+A commit waits for the disk, and costs about the same for one job as for a hundred. So whoever enqueues leaves the jobs
+here and sleeps; the writer takes everything that has gathered, commits it in one transaction, and wakes everybody whose
+jobs were in it. While it commits, the next batch gathers. One caller alone waits for one commit; 256 share one.
+
+Order: what one thread enqueues is put in that order. What two threads enqueue is put in either.
+
+Lost wake-ups: a caller appends first and rings second; the writer hears the bell first and takes second.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future
+
+from steadypool.durable.engine import Engine
+from steadypool.durable.errors import EngineBusy, EngineError
+from steadypool.durable.records import NewJob, Placed
+from steadypool.machinery.bell import Bell
+
+LARGEST_BATCH = 1000
+"""Jobs in one transaction: beyond it a commit costs in proportion, and others wait."""
+SLACK = 5.0
+"""Seconds beyond the engine's own patience after which a caller stops waiting for the writer."""
+
+
+class Put:
+    """Jobs to be put, and whoever waits for that."""
+
+    __slots__ = ("done", "jobs")
+
+    def __init__(self, jobs: Sequence[NewJob]) -> None:
+        self.jobs = jobs
+        self.done: Future[list[Placed]] = Future()
+
+
+class Writer:
+    """Puts jobs for all threads of a process. Its thread starts with the first job."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._waiting: deque[Put | None] = deque()
+        self._bell = Bell()
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def put(self, jobs: Sequence[NewJob]) -> list[Placed]:
+        """Put the jobs; durable when it returns.
+
+        Raises:
+            EngineError: it may or may not have happened.
+        """
+        put = self.put_soon(jobs)
+        return self.wait(put)
+
+    def put_soon(self, jobs: Sequence[NewJob]) -> Future[list[Placed]]:
+        """Put the jobs, without waiting: the future has the answer."""
+        put = Put(jobs)
+        self._waiting.append(put)
+        if self._thread is None:
+            self._start()
+        self._bell.ring()
+        return put.done
+
+    def wait(self, put: Future[list[Placed]]) -> list[Placed]:
+        """Wait for the answer.
+
+        Raises:
+            EngineBusy: there was none for longer than the engine is patient.
+        """
+        seconds = self._engine.patience + SLACK
+        try:
+            return put.result(seconds)
+        except TimeoutError:
+            if put.done():
+                raise
+            raise EngineBusy(
+                f"{self._engine.url} has not answered for {seconds:g} s; the job may yet be enqueued"
+            ) from None
+
+    def close(self) -> None:
+        """Write what waits, end the thread, and close the engine."""
+        thread = self._thread
+        if thread is None:
+            self._engine.close()
+            return
+        self._waiting.append(None)
+        self._bell.ring()
+        thread.join(self._engine.patience + SLACK)
+
+    def _start(self) -> None:
+        with self._starting:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._write_all, name="steadypool-writer", daemon=True)
+                self._thread.start()
+
+    def _write_all(self) -> None:
+        while True:
+            self._bell.wait(None)
+            while batch := self._take():
+                self._write(batch)
+            if self._waiting and self._waiting[0] is None:
+                self._waiting.popleft()
+                self._thread = None
+                self._engine.close()
+                return
+
+    def _take(self) -> list[Put]:
+        """What waits, up to a batch; a single put may be larger."""
+        batch: list[Put] = []
+        size = 0
+        while self._waiting and (first := self._waiting[0]) is not None:
+            if batch and size + len(first.jobs) > LARGEST_BATCH:
+                break
+            self._waiting.popleft()
+            batch.append(first)
+            size += len(first.jobs)
+        return batch
+
+    def _write(self, batch: list[Put]) -> None:
+        try:
+            placed = self._engine.put_many([job for put in batch for job in put.jobs])
+        except BaseException as error:
+            # Each caller gets an error of its own to raise: one object raised by many threads mixes up its tracebacks.
+            for put in batch:
+                put.done.set_exception(_copy(error))
+            return
+        start = 0
+        for put in batch:
+            put.done.set_result(placed[start : start + len(put.jobs)])
+            start += len(put.jobs)
+
+
+def _copy(error: BaseException) -> BaseException:
+    if isinstance(error, EngineError):
+        copy = type(error)(f"{error} (the jobs may or may not have been enqueued)")
+        copy.__cause__ = error
+        return copy
+    return error

@@ -1,0 +1,94 @@
+"""A program's durable tasks, as workers import them. The address is in the environment."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from typing import Any
+
+from steadypool import Queue, Retry, current_job
+from tests.contract import jobs
+
+queue = Queue()
+QUICK = Retry(3, backoff=0.01)
+
+
+@queue.task
+def add(one: int, other: int = 0) -> int:
+    return one + other
+
+
+@queue.task
+async def add_async(one: int, other: int = 0) -> int:
+    return one + other
+
+
+@queue.task
+def act(address: str, name: str = "actor") -> Any:
+    return jobs.act(address, name)
+
+
+@queue.task
+async def act_async(address: str, name: str = "actor") -> str:
+    import asyncio
+
+    reader, writer = await asyncio.open_unix_connection(address)
+    try:
+        writer.write(f"{name}\n".encode())
+        order = (await reader.readline()).decode().rstrip()
+        if order == "obey":
+            await asyncio.sleep(60)
+        return name
+    except asyncio.CancelledError:
+        writer.write(f"{current_job().cause}\n".encode())
+        raise
+    finally:
+        writer.close()
+
+
+@queue.task(retry=QUICK)
+def fail(times: int = 100) -> int:
+    """Fail so many times, then say which attempt it is."""
+    attempt = current_job().attempt
+    if attempt <= times:
+        raise ValueError(f"attempt {attempt}")
+    return attempt
+
+
+@queue.task
+def die() -> None:
+    os._exit(3)
+
+
+@queue.task(timeout=0.2)
+def hang(address: str) -> Any:
+    return jobs.act(address)
+
+
+@queue.task
+def token() -> str:
+    return str(current_job().meta["fencing_token"])
+
+
+@queue.task
+def returns_nonsense() -> Any:
+    return object()
+
+
+@queue.task
+def note(path: str, number: int) -> None:
+    """Write a line, in one piece, that says which job ran and by which claim."""
+    line = f"{number} {current_job().meta['fencing_token']}\n".encode()
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    try:
+        os.write(descriptor, line)
+    finally:
+        os.close(descriptor)
+
+
+@queue.task
+def hold_gil(address: str, milliseconds: int) -> str:
+    """Hold the GIL inside C code."""
+    jobs.act(address, "holds")
+    ctypes.PyDLL(None).usleep(milliseconds * 1000)
+    return "held"

@@ -1,0 +1,72 @@
+"""Workers and enqueuers as processes of their own, for tests that kill and stop them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.contract.stage import WAIT
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Program:
+    """One process; what it says on standard error is read line by line."""
+
+    def __init__(self, *command: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", *command], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        self.said: list[str] = []
+
+    def read_until(self, text: str) -> str:
+        """The next line of standard error that has *text* in it."""
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.said.append(line)
+            if text in line:
+                return line
+        raise AssertionError(f"it never said {text!r}, but: {''.join(self.said)}")
+
+    def kill(self) -> None:
+        """SIGKILL, and wait."""
+        self.process.kill()
+        self.end()
+
+    def end(self) -> int:
+        """Wait for the end; returns the exit code."""
+        _, err = self.process.communicate(timeout=WAIT * 2)
+        self.said.append(err)
+        return self.process.returncode
+
+
+def start_worker(*options: str) -> Program:
+    """A worker of `app`, on the queue that the environment names."""
+    return Program("steadypool.cli", "work", "tests.durable.app:queue", *options)
+
+
+def start_enqueuer(path: str, first: int, count: int) -> Program:
+    """A process that enqueues `app.note` for so many numbers, and prints each once that is durable."""
+    return Program("tests.durable.programs", "enqueue", path, str(first), str(count))
+
+
+def enqueue(path: str, first: str, count: str) -> None:
+    """What that process does."""
+    from tests.durable import app
+
+    for number in range(int(first), int(first) + int(count)):
+        app.note.enqueue(path, number)
+        print(number, flush=True)
+
+
+def numbers_in(text: str) -> list[int]:
+    """Whole lines, as numbers."""
+    return [int(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+
+PROGRAMS: dict[str, Any] = {"enqueue": enqueue}
+
+if __name__ == "__main__":
+    PROGRAMS[sys.argv[1]](*sys.argv[2:])

@@ -1,0 +1,195 @@
+"""SQLite done right: fairness, a full disk, a bounded WAL, the wrong file system, files that go away."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+
+from steadypool import EngineBusy, EngineError, EngineFull, EngineGone, SchemaMismatch
+from steadypool.durable.address import open_engine, parse_sqlite
+from steadypool.durable.engine import Engine
+from steadypool.durable.sqlite import mount, schema
+from tests.durable.conformance.steps import complete, job, put, record, take, worker
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "jobs.db"
+
+
+@pytest.fixture
+def engine(path: Path) -> Engine:
+    engine = open_engine(f"sqlite:///{path}?synchronous=NORMAL")
+    engine.patience = 5.0
+    yield engine  # type: ignore[misc]
+    engine.close()
+
+
+def test_one_that_writes_without_a_pause_does_not_starve_another(engine: Engine, path: Path) -> None:
+    other = open_engine(f"sqlite:///{path}?synchronous=NORMAL")
+    put(engine)
+    done = threading.Event()
+
+    def write_without_a_pause() -> None:
+        while not done.is_set():
+            engine.put_many([job(keep=0.0) for _ in range(10)])
+
+    greedy = [threading.Thread(target=write_without_a_pause) for _ in range(2)]
+    for thread in greedy:
+        thread.start()
+    try:
+        other.patience = 5.0  # it must get its turn again and again; SQLite's own waiting gives it none at all
+        for _ in range(50):
+            put(other)
+    finally:
+        done.set()
+        for thread in greedy:
+            thread.join()
+        other.close()
+
+
+def test_a_full_disk_is_said_and_loses_nothing(engine: Engine) -> None:
+    kept = put(engine)
+    writer = engine._store._writer  # type: ignore[attr-defined]
+    [[pages]] = writer.execute("PRAGMA page_count").fetchall()
+    writer.execute(f"PRAGMA max_page_count = {pages + 20}").fetchall()
+    with pytest.raises(EngineFull, match="no room left"):
+        for _ in range(100):
+            engine.put_many([job(payload=b"x" * 4000) for _ in range(10)])
+    assert record(engine, kept).id == kept
+    writer.execute("PRAGMA max_page_count = 1000000").fetchall()
+    before = len(take(engine, worker(engine), 1000))
+    assert before % 10 == 1  # whole transactions, or nothing
+    put(engine)
+
+
+def test_a_database_that_is_locked_by_a_stranger_is_said(engine: Engine, path: Path) -> None:
+    put(engine)
+    stranger = sqlite3.connect(path, isolation_level=None)
+    stranger.execute("BEGIN IMMEDIATE")
+    engine.patience = 0.1
+    with pytest.raises(EngineBusy, match="locked"):
+        put(engine)
+    stranger.execute("ROLLBACK")
+    stranger.close()
+    engine.patience = 5.0
+    put(engine)
+
+
+def test_a_file_that_was_removed_is_not_written_to(engine: Engine, path: Path) -> None:
+    put(engine)
+    path.unlink()
+    with pytest.raises(EngineGone, match="removed or replaced"):
+        put(engine)
+    assert engine.put_many([job()])[0].number == 1  # a new file, from the start
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path}/no/jobs.db")
+    with pytest.raises(EngineGone, match="there is no folder"):
+        engine.put_many([job()])
+
+
+def test_something_that_is_no_database(path: Path) -> None:
+    path.write_bytes(b"this is not a database" * 100)
+    with pytest.raises(EngineError, match="not a database"):
+        open_engine(f"sqlite:///{path}").put_many([job()])
+
+
+def test_tables_of_a_later_version_are_left_alone(engine: Engine, path: Path) -> None:
+    put(engine)
+    stranger = sqlite3.connect(path)
+    stranger.execute("UPDATE steadypool_schema SET version = 999")
+    stranger.commit()
+    stranger.close()
+    other = open_engine(f"sqlite:///{path}")
+    for call in (lambda: other.put_many([job()]), other.migrate):
+        with pytest.raises(SchemaMismatch, match="999"):
+            call()
+    other.close()
+
+
+def test_the_wal_stays_bounded_under_continuous_writing(engine: Engine, path: Path) -> None:
+    listener = engine.listener("work")
+    who = worker(engine)
+    for _ in range(60):
+        engine.put_many([job(payload=b"x" * 500) for _ in range(200)])
+        engine.settle_many([complete(claim) for claim in take(engine, who, 200)])
+        engine.stats()
+    listener.close()
+    assert os.path.getsize(f"{path}-wal") < 64 * 1024 * 1024
+
+
+def test_a_network_file_system_is_refused(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
+    assert mount.file_system_of("/proc/self") in ("proc", "")
+    monkeypatch.setattr(mount, "file_system_of", lambda path: "nfs4")
+    with pytest.raises(EngineError, match=r"network file system \(nfs4\)"):
+        open_engine(f"sqlite:///{path}").put_many([job()])
+
+
+def test_a_commit_waits_for_the_disk_unless_told_otherwise(path: Path, tmp_path: Path) -> None:
+    for url, wanted in ((f"sqlite:///{path}", 2), (f"sqlite:///{tmp_path}/other.db?synchronous=NORMAL", 1)):
+        engine = open_engine(url)
+        put(engine)
+        writer = engine._store._writer  # type: ignore[attr-defined]
+        assert writer.execute("PRAGMA synchronous").fetchall() == [(wanted,)]
+        assert writer.execute("PRAGMA journal_mode").fetchall() == [("wal",)]
+        engine.close()
+
+
+def test_a_forked_child_does_not_use_what_its_parent_has_open(engine: Engine) -> None:
+    put(engine)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            engine.put_many([job()])
+        except EngineError as error:
+            os._exit(0 if "after the fork" in str(error) else 1)
+        os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    put(engine)
+
+
+@pytest.mark.parametrize(
+    ("url", "wrong"),
+    [
+        ("jobs.db", "did you mean sqlite:///jobs.db"),
+        ("sqlite://jobs.db", "three before a relative path"),
+        ("sqlite:///", "names no file"),
+        ("sqlite:///:memory:", "names no file"),
+        ("sqlit:///jobs.db", "did you mean sqlite://"),
+        ("sqlite:///jobs.db?synchronous=OFF", "FULL, NORMAL"),
+        ("sqlite:///jobs.db?mode=ro", "there are synchronous and driver"),
+    ],
+)
+def test_an_address_that_makes_no_sense(url: str, wrong: str) -> None:
+    with pytest.raises(ValueError, match=wrong):
+        open_engine(url)
+
+
+def test_an_address(path: Path) -> None:
+    address = parse_sqlite("sqlite:////var/lib/app%20one/jobs.db?synchronous=normal&driver=apsw")
+    assert (address.path, address.synchronous, address.driver) == ("/var/lib/app one/jobs.db", "NORMAL", "apsw")
+
+
+def test_every_statement_of_the_tables_is_listed(engine: Engine) -> None:
+    assert engine.schema().pending == schema.pending_statements(0)
+
+
+def test_a_sweep_that_was_held_up_leaves_time_to_renew(engine: Engine, path: Path) -> None:
+    put(engine)
+    who = worker(engine, 0.0)
+    take(engine, who)
+    stranger = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    stranger.execute("BEGIN IMMEDIATE")
+    timer = threading.Timer(0.4, lambda: stranger.execute("ROLLBACK"))
+    timer.start()
+    assert engine.sweep(100).workers == ()  # nobody could write, the worker that wanted to renew included
+    timer.join()
+    stranger.close()
+    assert engine.renew(who, 60.0)
+    assert engine.sweep(100).workers == ()

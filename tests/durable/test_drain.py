@@ -1,0 +1,105 @@
+"""The end of a worker."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from steadypool import JobState, Queue
+from tests.contract.stage import WAIT, Stage
+from tests.durable import app
+from tests.durable.working import Working
+
+
+def test_what_runs_is_finished_and_what_has_not_started_goes_back(queue: Queue, stage: Stage) -> None:
+    running = [app.act.enqueue(stage.address, f"{n}") for n in range(2)]
+    with Working(queue) as working:
+        actors = stage.enter_many(2)
+        waiting = app.add.enqueue(1)
+        working.worker.request_drain(30)
+        for actor in actors.values():
+            actor.tell("return")
+        report = working.end(30)
+    assert {handle.state for handle in running} == {JobState.COMPLETED}
+    assert waiting.state is JobState.AVAILABLE and waiting.attempts == 0
+    assert report.ok and report.completed == 2
+
+
+@pytest.mark.parametrize("kind", ["thread", "process"])
+def test_what_is_interrupted_goes_back_without_a_failure(queue: Queue, stage: Stage, kind: str) -> None:
+    handle = app.act.enqueue(stage.address)
+    with Working(queue, kind) as working:
+        stage.enter().tell("obey")
+        report = working.end(0.5)
+    assert handle.state is JobState.AVAILABLE and handle.attempts == 0 and handle.errors == ()
+    assert report.returned == 1 and not report.left and not report.unwritten
+    assert report.pool is not None and len(report.pool.interrupted) == 1
+
+
+def test_a_process_that_ignores_the_end_is_killed_and_its_job_goes_back(queue: Queue, stage: Stage) -> None:
+    handle = app.act.enqueue(stage.address)
+    with Working(queue, "process") as working:
+        stage.enter()
+        report = working.end(0.5)
+    assert handle.state is JobState.AVAILABLE and report.returned == 1 and not report.left
+
+
+def test_a_thread_that_ignores_the_end_keeps_its_job_until_the_lease_is_over(queue: Queue, stage: Stage) -> None:
+    handle = app.act.enqueue(stage.address)
+    with Working(queue) as working:
+        actor = stage.enter()
+        report = working.end(0.5)
+        # Its code still runs here: nobody else may have it before this process has gone.
+        assert report.left == (handle.job_id,) and handle.state is JobState.RUNNING
+        assert report.pool is not None and [row.id for row in report.pool.stuck] == [handle.job_id]
+        actor.tell("return")
+
+
+@pytest.fixture
+def database(url: str) -> Path:
+    return Path(url.removeprefix("sqlite:///").partition("?")[0])
+
+
+def test_the_end_is_in_time_though_the_database_is_locked(queue: Queue, stage: Stage, database: Path) -> None:
+    handle = app.act.enqueue(stage.address)
+    with Working(queue, lease=60.0) as working:
+        actor = stage.enter()
+        lock = os.open(f"{database}-lock", os.O_RDWR)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        actor.tell("return")
+        began = time.monotonic()
+        report = working.end(2.0)
+        assert time.monotonic() - began < 2.0 + WAIT / 2
+        assert report.unwritten == (handle.job_id,) and not report.ok
+        assert str(report).count("not written") == 1
+        os.close(lock)
+
+
+def test_a_locked_database_is_waited_for(queue: Queue, stage: Stage, database: Path) -> None:
+    handle = app.act.enqueue(stage.address)
+    with Working(queue, lease=60.0) as working:
+        actor = stage.enter()
+        lock = os.open(f"{database}-lock", os.O_RDWR)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        actor.tell("return")
+        working.wait_for("EngineTrouble")
+        os.close(lock)
+        assert handle.result(WAIT) == "actor"
+        working.wait_for("EngineBack")
+    assert working.report is not None and working.report.ok
+
+
+def test_the_end_is_in_time_though_the_database_is_gone(queue: Queue, stage: Stage, database: Path) -> None:
+    app.act.enqueue(stage.address)
+    with Working(queue) as working:
+        actor = stage.enter()
+        for name in (database, *database.parent.glob("jobs.db-*")):
+            if name.is_file():
+                name.unlink()
+        actor.tell("return")
+        report = working.end(2.0)
+        assert not report.ok and (report.unwritten or report.refused)

@@ -1,0 +1,133 @@
+"""What is promised whatever dies: nothing lost, and run again only what was in flight."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+from collections import Counter
+from pathlib import Path
+
+import psutil
+import pytest
+
+from steadypool import JobState, Queue
+from steadypool.durable.records import JobFilter
+from tests.contract.stage import WAIT, Stage
+from tests.durable import app
+from tests.durable.programs import numbers_in, start_enqueuer, start_worker
+from tests.durable.working import Working
+
+SHORT = ("--lease", "1", "--quiet")
+
+
+def test_nothing_is_lost_when_workers_and_enqueuers_are_killed(queue: Queue, tmp_path: Path) -> None:
+    path = str(tmp_path / "ran")
+    enqueued: set[int] = set()
+    worker = start_worker(*SHORT, "--kind", "thread", "--workers", "4")
+    for round_number in range(3):
+        enqueuer = start_enqueuer(path, round_number * 1000, 300)
+        assert enqueuer.process.stdout is not None
+        said = [enqueuer.process.stdout.readline() for _ in range(random.randint(20, 120))]
+        worker.process.kill()
+        enqueuer.process.kill()
+        rest, _ = enqueuer.process.communicate(timeout=WAIT)
+        worker.end()
+        enqueued |= set(numbers_in("".join(said) + rest))
+        worker = start_worker(*SHORT, "--kind", "thread", "--workers", "4")
+    worker.kill()
+    assert start_worker(*SHORT, "--kind", "thread", "--until-empty").end() == 0
+    ran = Counter(int(line.split()[0]) for line in Path(path).read_text().splitlines())
+    tokens = [line.split()[1] for line in Path(path).read_text().splitlines()]
+    assert enqueued <= ran.keys(), f"lost: {sorted(enqueued - ran.keys())}"
+    assert len(set(tokens)) == len(tokens), "two runs had the same claim"
+    records = queue.list(JobFilter(limit=10_000))
+    assert {record.state for record in records} == {JobState.COMPLETED}
+    assert len(records) == len(ran)  # what was enqueued is what has run: nothing more, nothing less
+    lost = sum(record.losses for record in records)
+    assert sum(ran.values()) - len(ran) <= lost, "a job ran twice that was in no killed worker's hands"
+
+
+def test_a_killed_worker_s_job_runs_again_within_seconds(queue: Queue, stage: Stage) -> None:
+    handle = app.act.enqueue(stage.address)
+    worker = start_worker("--kind", "thread")
+    stage.enter()
+    with Working(queue) as other:
+        worker.kill()
+        again = stage.enter()  # it waits 20 s at most; a lease is 6 s
+        event = other.wait_for("JobsTakenBack")
+        again.tell("return")
+        assert handle.result(WAIT) == "actor"
+    assert event.returned == 1 and handle.attempts == 2
+    assert [error.outcome for error in handle.errors] == ["lost"]
+
+
+def test_a_worker_that_was_stopped_loses_its_lease_and_goes_on(queue: Queue, stage: Stage) -> None:
+    handle = app.act.enqueue(stage.address, "first")
+    worker = start_worker("--kind", "thread", "--workers", "1", "--lease", "1")
+    first = stage.enter()
+    os.kill(worker.process.pid, signal.SIGSTOP)
+    try:
+        with Working(queue, lease=1.0):
+            second = stage.enter()  # the same job, in another worker
+            os.kill(worker.process.pid, signal.SIGCONT)
+            worker.read_until("the lease was lost")
+            assert first.ask("cause") == "lease_lost"
+            first.tell("return")
+            second.tell("return")
+            assert handle.result(WAIT) == "first" and handle.attempts == 2
+    finally:
+        os.kill(worker.process.pid, signal.SIGCONT)
+    next_one = app.add.enqueue(1)
+    assert next_one.result(WAIT) == 1
+    worker.process.terminate()
+    assert worker.end() == 0
+
+
+@pytest.mark.parametrize("kind", ["thread", "process"])
+def test_a_job_that_holds_the_gil_is_not_taken_away(queue: Queue, stage: Stage, kind: str) -> None:
+    worker = start_worker("--kind", kind, "--workers", "1", "--lease", "1")
+    handle = app.hold_gil.enqueue(stage.address, 2500)
+    actor = stage.enter()
+    with Working(queue, queues=("other",)):  # sweeps, and claims nothing of this
+        actor.tell("return")
+        assert handle.result(WAIT) == "held"
+    assert handle.attempts == 1 and handle.errors == ()
+    worker.process.terminate()
+    assert worker.end() == 0
+
+
+def test_sigterm_gives_back_what_takes_longer_than_it_may(queue: Queue, stage: Stage) -> None:
+    handle = app.act.enqueue(stage.address)
+    waiting = [app.add.enqueue(number) for number in range(3)]
+    worker = start_worker("--kind", "process", "--workers", "1", "--drain-timeout", "1", "--cancel-grace", "0.1")
+    stage.enter()
+    worker.process.terminate()
+    assert worker.end() == 0
+    assert handle.state is JobState.AVAILABLE and handle.attempts == 0
+    assert {job.state for job in waiting} <= {JobState.AVAILABLE}
+    assert queue.stats().workers == ()
+
+
+def test_an_idle_worker_uses_no_cpu(queue: Queue) -> None:
+    worker = start_worker("--kind", "process", "--workers", "1")
+    worker.read_until("is ready")
+    assert app.add.enqueue(1).result(WAIT) == 1
+    process = psutil.Process(worker.process.pid)
+    before = sum(process.cpu_times()[:2])
+    threading.Event().wait(1.5)  # there is nothing to wait for: nothing happens
+    assert sum(process.cpu_times()[:2]) - before < 0.3
+    worker.process.terminate()
+    assert worker.end() == 0
+
+
+def test_a_job_wakes_a_worker_in_another_process(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    from steadypool.durable import worker
+
+    monkeypatch.setattr(worker, "LOOK_AGAIN", 3600.0)
+    with Working(queue):
+        enqueuer = start_enqueuer(os.devnull, 0, 3)
+        assert enqueuer.end() == 0
+        done = [queue.get(f"job-{number}") for number in (1, 2, 3)]
+        assert [handle.result(WAIT) for handle in done] == [None] * 3

@@ -1,0 +1,197 @@
+"""Enqueueing, handles, and changing jobs."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import pickle
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from steadypool import JobState, PayloadRefused, Queue, Retry, ThreadPool, UnknownJob, WrongState
+from steadypool.durable.enqueueing import EnqueueOptions
+from steadypool.durable.records import JobFilter
+from tests.contract.stage import WAIT
+from tests.durable import app
+
+
+def test_a_durable_task_is_the_plain_function_and_a_task_like_any_other(queue: Queue) -> None:
+    assert app.add(1, other=2) == 3
+    assert pickle.loads(pickle.dumps(app.add)) is app.add
+    with ThreadPool(1) as pool:
+        assert pool.submit(app.add, 1, 2).result() == 3
+        assert pool.submit(app.add.options(timeout=5), 1, 2).result() == 3
+
+
+def test_the_handle_tells_where_the_job_is(queue: Queue) -> None:
+    handle = app.add.enqueue(1, other=2)
+    assert handle.enqueued and handle.state is JobState.AVAILABLE and handle.outcome is None
+    assert handle.attempts == 0 and handle.errors == ()
+    assert handle.record().payload == b'{"one":1,"other":2}'
+    assert queue.get(handle.job_id).record() == handle.record()
+    with pytest.raises(TimeoutError, match="available"):
+        handle.result(0.01)
+
+
+def test_options_of_one_job(queue: Queue) -> None:
+    at = datetime.now(UTC) + timedelta(hours=1)
+    handle = app.add.options(at=at, priority=5, queue="mail", id="mine").enqueue(1)
+    found = handle.record()
+    assert (found.id, found.priority, found.queue, found.state) == ("mine", 5, "mail", JobState.SCHEDULED)
+    assert found.due_at == pytest.approx(at.timestamp())
+    assert app.add.enqueue_options == EnqueueOptions()  # a copy was changed, not the task
+
+
+def test_a_conflict_is_returned_not_raised(queue: Queue) -> None:
+    first = app.add.options(unique="k").enqueue(1)
+    again = app.add.options(unique="k", delay=5).enqueue(2)
+    assert first.enqueued and not again.enqueued and again.job_id == first.job_id
+
+
+def test_many_at_once_from_tuples_and_mappings(queue: Queue) -> None:
+    rows: list[Any] = [*((number,) for number in range(1500)), {"one": 1, "other": 2}]
+    handles = queue.enqueue_many(app.add, iter(rows))
+    assert len({handle.job_id for handle in handles}) == 1501
+    assert handles[-1].record().payload == b'{"one":1,"other":2}'
+
+
+def test_many_at_once_says_which_row_does_not_fit(queue: Queue) -> None:
+    with pytest.raises(PayloadRefused, match=r"row 1001: .*argument 'one'"):
+        queue.enqueue_many(app.add, [*((number,) for number in range(1001)), ("x",)])
+    assert queue.stats().queues[0].available == 1000  # the thousand before; nothing of its own
+    with pytest.raises(TypeError, match="row 0 must be a tuple"):
+        queue.enqueue_many(app.add, [5])  # type: ignore[list-item]
+    with pytest.raises(TypeError, match="a task of this queue"):
+        queue.enqueue_many(len, [(1,)])  # type: ignore[arg-type]
+
+
+def test_many_threads_share_commits(queue: Queue) -> None:
+    ids: list[str] = []
+
+    def enqueue() -> None:
+        ids.extend(app.add.enqueue(number).job_id for number in range(25))
+
+    threads = [threading.Thread(target=enqueue) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(WAIT)
+    assert len(set(ids)) == 400 and queue.stats().queues[0].available == 400
+
+
+def test_from_asyncio(queue: Queue) -> None:
+    async def main() -> list[str]:
+        with pytest.raises(RuntimeError, match=r"await add[.]enqueue_async"):
+            app.add.enqueue(1)
+        handles = await asyncio.gather(*(app.add.enqueue_async(number) for number in range(50)))
+        return [handle.job_id for handle in handles]
+
+    assert len(set(asyncio.run(main()))) == 50
+
+
+def test_changing_jobs(queue: Queue) -> None:
+    handle = app.add.enqueue(1)
+    assert handle.cancel() and handle.state is JobState.CANCELLED and not handle.cancel()
+    queue.retry(handle.job_id)
+    assert handle.state is JobState.AVAILABLE
+    with pytest.raises(WrongState, match="nothing to retry"):
+        queue.retry(handle.job_id)
+    queue.discard(handle.job_id, "no use")
+    assert handle.record().reason == "no use"
+    with pytest.raises(WrongState, match="discarded"):
+        queue.discard(handle.job_id)
+    for change in (queue.cancel, queue.retry, queue.discard, queue.get):
+        with pytest.raises(UnknownJob, match="job-999"):
+            change("job-999")
+    with pytest.raises(TypeError, match="'job-7'"):
+        queue.get(7)  # type: ignore[arg-type]
+
+
+def test_a_retry_whose_key_is_taken_is_told(queue: Queue) -> None:
+    handle = app.add.options(unique="k").enqueue(1)
+    handle.cancel()
+    app.add.options(unique="k").enqueue(2)
+    with pytest.raises(WrongState, match="unique key"):
+        queue.retry(handle.job_id)
+
+
+def test_listing(queue: Queue) -> None:
+    handles = [app.add.enqueue(number) for number in range(3)]
+    assert [record.id for record in queue.list()] == [handle.job_id for handle in handles[::-1]]
+    assert queue.list(JobFilter(task="nothing")) == []
+
+
+def test_a_closed_queue_opens_again(queue: Queue) -> None:
+    first = app.add.enqueue(1)
+    queue.close()
+    queue.close()
+    second = app.add.enqueue(2)
+    assert first.state is second.state is JobState.AVAILABLE
+
+
+def test_the_address_may_come_from_the_environment_or_not_at_all(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    queue = Queue()
+    monkeypatch.delenv("STEADYPOOL_URL", raising=False)
+    with pytest.raises(ValueError, match="has no address"):
+        queue.stats()
+    monkeypatch.setenv("STEADYPOOL_URL", f"sqlite:///{tmp_path}/jobs.db")
+    assert queue.task(lambda: 1).enqueue().enqueued
+    queue.close()
+
+
+WRONG_OPTIONS: list[tuple[dict[str, Any], str]] = [
+    ({"dealy": 5}, 'did you mean "delay"'),
+    ({"delay": -1}, "0 or more"),
+    ({"delay": "soon"}, "number of seconds"),
+    ({"delay": 1, "at": 5.0}, "not both"),
+    ({"at": datetime(2026, 1, 1)}, "no time zone"),
+    ({"at": "noon"}, "a datetime"),
+    ({"unique": ""}, "non-empty str"),
+    ({"unique_for": 5}, "give unique, too"),
+    ({"queue": ""}, "non-empty str"),
+    ({"keep": None}, "kept for ever"),
+    ({"retry": Retry(2)}, "@queue.task"),
+    ({"name": "other"}, "the worker finds the task by it"),
+    ({"meta": {"x": object()}}, "JSON can carry"),
+]
+
+
+@pytest.mark.parametrize(("options", "says"), WRONG_OPTIONS)
+def test_options_that_make_no_sense(queue: Queue, options: dict[str, Any], says: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=says):
+        app.add.options(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"), [({"id": "job-7"}, "given by the queue"), ({"priority": 2**40}, "at most")]
+)
+def test_values_that_the_database_has_no_room_for(queue: Queue, options: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        app.add.options(**options).enqueue(1)
+
+
+def test_what_cannot_be_a_task() -> None:
+    queue = Queue("sqlite:///jobs.db")
+    with pytest.raises(TypeError, match="needs a function"):
+        queue.task(5)  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match="durable task already"):
+        queue.task(queue.task(lambda: 1))
+    queue.task(name="taken")(app.add.fn)
+    with pytest.raises(ValueError, match="a name of its own"):
+        queue.task(name="taken")(test_listing)
+
+
+def test_a_queue_that_nobody_refers_to_leaves_nothing_open(tmp_path: Path) -> None:
+    queue = Queue(f"sqlite:///{tmp_path}/jobs.db")
+    task = queue.task(lambda: 1)
+    task.enqueue()
+    queue.close()
+    assert not list(tmp_path.glob("*-wal"))
+    del queue, task
+    gc.collect()

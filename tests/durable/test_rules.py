@@ -1,0 +1,115 @@
+"""Pure decisions: what becomes of an attempt, how much is claimed, which moves are legal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from steadypool import JobTimeout, Outcome, PayloadRefused, RemoteError, Retry, WorkerCrashed
+from steadypool.durable.demand import AHEAD, MOST_AHEAD, Pace, window, writes_now
+from steadypool.durable.records import Claim, Verdict
+from steadypool.durable.states import ENDED, MOVES, WAITING, JobState, check_move
+from steadypool.durable.verdicts import LONGEST_MESSAGE, LONGEST_TRACEBACK, Caps, expired, judge
+from steadypool.words.errors import InternalError
+
+
+def claim(attempt: int = 1, crashes: int = 0, losses: int = 0, **more: Any) -> Claim:
+    return Claim(7, "job-7", 3, 1, attempt, crashes, losses, "app.work", "default", b"{}", **more)
+
+
+def verdict(outcome: Outcome, error: BaseException | None = None, retry: Retry | None = None, **facts: Any) -> Any:
+    return judge(claim(**facts), outcome, error, b"1", retry, Caps(3, 25), 0.5)
+
+
+def test_what_returned_is_complete() -> None:
+    settlement = verdict(Outcome.SUCCEEDED)
+    assert (settlement.verdict, settlement.result, settlement.token) == (Verdict.COMPLETE, b"1", 3)
+
+
+@pytest.mark.parametrize("outcome", [Outcome.RETURNED, Outcome.INTERRUPTED])
+def test_an_interruption_is_not_a_failure(outcome: Outcome) -> None:
+    settlement = verdict(outcome, ValueError())
+    assert (settlement.verdict, settlement.error, settlement.delay) == (Verdict.RETURN, None, 0.0)
+
+
+def test_a_failure_is_tried_again_as_its_rule_says() -> None:
+    retry = Retry(3, on=ValueError, backoff=8, jitter=False)
+    assert verdict(Outcome.FAILED, ValueError(), retry).verdict is Verdict.RETRY
+    assert verdict(Outcome.FAILED, ValueError(), retry, attempt=2).delay == 16
+    assert verdict(Outcome.FAILED, ValueError(), retry, attempt=3).verdict is Verdict.DISCARD
+    assert verdict(Outcome.FAILED, TypeError(), retry).verdict is Verdict.DISCARD
+    assert verdict(Outcome.FAILED, ValueError(), None).verdict is Verdict.DISCARD
+    assert verdict(Outcome.TIMED_OUT, JobTimeout("late"), Retry(3)).verdict is Verdict.DISCARD
+    assert verdict(Outcome.TIMED_OUT, JobTimeout("late"), Retry(3, on=JobTimeout)).verdict is Verdict.RETRY
+
+
+def test_attempts_that_were_lost_or_crashed_use_up_no_retries() -> None:
+    settlement = verdict(Outcome.FAILED, ValueError(), Retry(2), attempt=10, crashes=2, losses=7)
+    assert settlement.verdict is Verdict.RETRY
+
+
+def test_a_retry_that_would_come_too_late_is_none() -> None:
+    retry = Retry(3, backoff=8, jitter=False)
+    assert verdict(Outcome.FAILED, ValueError(), retry, expires_in=5.0).verdict is Verdict.DISCARD
+    assert verdict(Outcome.FAILED, ValueError(), retry, expires_in=50.0).verdict is Verdict.RETRY
+
+
+def test_a_crash_counts_for_itself() -> None:
+    for crashes, wanted in ((0, Verdict.RETRY), (1, Verdict.RETRY), (2, Verdict.DISCARD)):
+        settlement = verdict(Outcome.CRASHED, WorkerCrashed("dead"), crashes=crashes, attempt=crashes + 1)
+        assert settlement.verdict is wanted and settlement.crashed
+    assert settlement.reason == "its process died 3 times"
+
+
+def test_what_does_not_fit_is_never_tried_again() -> None:
+    settlement = verdict(Outcome.FAILED, PayloadRefused("no"), Retry(10))
+    assert settlement.verdict is Verdict.DISCARD and "do not fit" in settlement.reason
+
+
+def test_errors_are_kept_short_and_whole_in_what_matters() -> None:
+    error = verdict(Outcome.FAILED, ValueError("x" * 100_000)).error
+    assert len(error.message) == LONGEST_MESSAGE and len(error.traceback) == LONGEST_TRACEBACK
+    carried = verdict(Outcome.FAILED, RemoteError("m", type_name="a.B", text="why", traceback="Trace")).error
+    assert (carried.type_name, carried.message, carried.traceback) == ("a.B", "why", "Trace")
+
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    assert "cannot be had" in verdict(Outcome.FAILED, Mute()).error.message
+
+
+def test_a_job_that_is_too_late_is_discarded() -> None:
+    settlement = expired(claim())
+    assert settlement.verdict is Verdict.DISCARD and settlement.error is not None
+    assert settlement.error.outcome == "timed_out"
+
+
+def test_a_worker_holds_what_it_gets_through_in_a_moment() -> None:
+    assert window(4, Pace()) == 4
+    assert window(4, Pace(1.0)) == 4
+    assert window(4, Pace(1000.0)) == 4 + int(1000 * AHEAD)
+    assert window(4, Pace(1e9)) == 4 + MOST_AHEAD
+    assert Pace().after(10, 0.0) == Pace()
+    pace = Pace()
+    for _ in range(30):
+        pace = pace.after(100, 0.1)
+    assert pace.rate == pytest.approx(1000, rel=0.01)
+
+
+def test_ends_are_written_when_enough_have_gathered_or_workers_are_idle() -> None:
+    assert not writes_now(0, 0.0, 0, 4)
+    assert not writes_now(5, 0.001, 50, 4)
+    assert writes_now(5, 0.006, 50, 4)
+    assert writes_now(100, 0.0, 50, 4)
+    assert writes_now(1, 0.0, 3, 4)
+
+
+def test_the_states_and_their_moves() -> None:
+    assert MOVES.keys() == set(JobState) and frozenset() == WAITING & ENDED
+    assert MOVES[JobState.COMPLETED] == frozenset()
+    assert all(JobState.RUNNING not in MOVES[state] for state in JobState if state is not JobState.AVAILABLE)
+    assert check_move(JobState.AVAILABLE, JobState.RUNNING) is JobState.RUNNING
+    with pytest.raises(InternalError, match="from completed to running"):
+        check_move(JobState.COMPLETED, JobState.RUNNING)
