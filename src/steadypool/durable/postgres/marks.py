@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 LOWEST, HIGHEST = -(2**63), 2**63 - 1
 FULL_LOOK_EVERY = 1.0
@@ -45,16 +45,22 @@ class Marks:
 
     def stretches(self, queues: Sequence[str]) -> Stretches:
         """What to look at: everything but what lies between the first of a rank and its mark."""
-        parts: list[tuple[str, int, int, int, int]] = []
+        stretches = Stretches([], [], [], [], [])
+
+        def add(*part: Any) -> None:
+            columns: tuple[list[Any], ...] = stretches
+            for column, value in zip(columns, part, strict=True):
+                column.append(value)
+
         with self._lock:
             for queue in queues:
                 after = (LOWEST, LOWEST)
                 for rank, mark in sorted(self._marks.get(queue, {}).items()):
-                    parts.append((queue, *after, rank, LOWEST))
-                    parts.append((queue, rank, mark, rank, HIGHEST))
+                    add(queue, *after, rank, LOWEST)
+                    add(queue, rank, mark, rank, HIGHEST)
                     after = (rank, HIGHEST)
-                parts.append((queue, *after, HIGHEST, HIGHEST))
-        return Stretches(*(list(column) for column in zip(*parts, strict=True)))
+                add(queue, *after, HIGHEST, HIGHEST)
+        return stretches
 
     def claimed(self, entries: Iterable[tuple[str, int, int]]) -> None:
         """These (queue, rank, number) were claimed."""
