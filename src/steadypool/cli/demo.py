@@ -80,14 +80,22 @@ TROUBLES = (
 )
 @click.option("--workers", type=click.IntRange(min=1), default=4, show_default=True, help="How many of them.")
 @click.option("--files", type=click.IntRange(min=1), help="Take only about so many files, from all over the library.")
-def demo_command(kind: str, workers: int, files: int | None) -> int:
+@click.option("--durable", is_flag=True, help="Show the durable queue instead: its worker is killed half-way.")
+def demo_command(kind: str, workers: int, files: int | None, durable: bool) -> int:
     """Show the pool at work: it reads, hashes and parses the whole standard library of this Python, while
     some jobs hang or crash, and accounts for every one of them. Takes 10 to 20 seconds. Ctrl-C drains it
-    early."""
+    early.
+
+    With --durable: jobs of a durable queue in a temporary SQLite file. Its worker is killed with kill -9 half-way;
+    another one takes over. In the end nothing was lost, and it says how many jobs ran twice."""
     library = tuple(standard_library())
     if files is not None:
         library = library[:: max(1, len(library) // files)][:files]
     console = console_on(stderr=False)
+    if durable:
+        from steadypool.cli.demo_durable import DurableDemo  # SQLite and its queue, for those who ask for it
+
+        return DurableDemo(console, workers, library).run()
     return Demo(console, KINDS[kind], workers, library).run()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -21,6 +21,10 @@ from steadypool.cli.stuck import StuckWatch
 from steadypool.cli.summary import console_on, print_errors, print_fail_fast, print_report, print_stop
 from steadypool.cli.target import is_coroutine_function, is_generator_function, load_target
 from steadypool.cli.writer import LineWriter
+from steadypool.durable.errors import EngineError, OtherRun
+
+if TYPE_CHECKING:
+    from steadypool.durable.journal import Journal
 
 SECONDS = click.FloatRange(min=0, min_open=True)
 COUNT = click.IntRange(min=1)
@@ -45,6 +49,7 @@ class MapOptions:
     errors: str | None
     fail_fast: bool
     drain_timeout: float
+    journal: str | None
     quiet: bool
 
 
@@ -82,6 +87,7 @@ class MapOptions:
     show_default=True,
     help="Seconds that running jobs get to finish when the run is stopped.",
 )
+@click.option("--journal", metavar="FILE", help="Keep what is done in FILE: started again, only the rest is done.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress, and no report; errors are still shown.")
 def map_command(**given: Any) -> int:
     """Call FUNCTION of MODULE once for each line of FILE (or of standard input), several at a time.
@@ -97,6 +103,10 @@ def map_command(**given: Any) -> int:
     or the other. A result that JSON cannot carry is a failure. What FUNCTION prints goes to standard error.
 
     Input is read as the workers need it: memory does not grow with its length.
+
+    With --journal, results are also kept in FILE. A run that was killed, started again with the same input and a fresh
+    output, takes them from there: it does only what was not done, and writes each line once. Lines that failed are
+    tried again.
 
     Ctrl-C or SIGTERM: no more lines are read, what runs is finished (for --drain-timeout seconds at most), and
     what was not done is reported. Twice: running jobs are told to stop. Three times: the end, at once.
@@ -130,11 +140,24 @@ class Map:
         console = console_on(stderr=True)
         if os.isatty(source.descriptor) and not options.quiet:
             console.print("steadypool: one job on each line you type; Ctrl-D ends the input", markup=False)
+        journal = self._open_journal()
         errors = LineWriter.create(options.errors) if options.errors else None
         results = LineWriter.create(options.output) if options.output else LineWriter.take_stdout()
         pool: LinePool = self._kind.open(options.workers, queue_size=options.queue_size, name="map")
-        run = LineRun(pool, job, source, (results, errors), self._rules(pool))
+        run = LineRun(pool, job, source, (results, errors), self._rules(pool), journal)
         return self._carry_out(run, pool, console, progress_for(console, options.quiet, source.size))
+
+    def _open_journal(self) -> Journal | None:
+        options = self._options
+        if options.journal is None:
+            return None
+        from steadypool.durable.journal import Journal  # SQLite, for those who ask for it
+
+        how = "as JSON" if options.json_lines else "as text"
+        try:
+            return Journal(options.journal, f"{options.target} over lines {how}")
+        except (EngineError, OtherRun) as error:
+            raise UsageMistake(str(error)) from error
 
     def _rules(self, pool: LinePool) -> RunRules:
         options = self._options

@@ -17,9 +17,10 @@ import select
 from collections import deque
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from steadypool import JobFuture, Outcome, PoolClosed, QueueFull, Task
-from steadypool.cli.endings import OutputClosed
+from steadypool.cli.endings import OutputClosed, UsageMistake
 from steadypool.cli.kinds import LinePool
 from steadypool.cli.lines import Line, LineSource
 from steadypool.cli.progress import Progress
@@ -30,6 +31,10 @@ from steadypool.cli.tally import Tally
 from steadypool.cli.turns import AsTheyEnd, InOrder, Ticket, Turns
 from steadypool.cli.waker import Waker
 from steadypool.cli.writer import LineWriter
+from steadypool.durable.errors import OtherRun
+
+if TYPE_CHECKING:
+    from steadypool.durable.journal import Journal
 
 SUBMITS_PER_ROUND = 64
 """Between two looks at what has ended."""
@@ -63,6 +68,7 @@ class LineRun:
         source: LineSource,
         outputs: tuple[LineWriter, LineWriter | None],
         rules: RunRules,
+        journal: Journal | None = None,
     ) -> None:
         self.tally = Tally()
         self._pool = pool
@@ -70,6 +76,7 @@ class LineRun:
         self._source = source
         self._results, self._errors = outputs
         self._rules = rules
+        self._journal = journal
         self._turns: Turns = InOrder() if rules.ordered else AsTheyEnd()
         self._waker = Waker()
         self._ended: deque[tuple[Ticket, JobFuture[str]]] = deque()
@@ -84,6 +91,13 @@ class LineRun:
         Raises:
             OutputClosed, OutputFailed: see `LineWriter.flush`.
         """
+        try:
+            self._run(progress, watch)
+        finally:
+            if self._journal is not None:
+                self._journal.close()
+
+    def _run(self, progress: Progress, watch: StuckWatch) -> None:
         while not self._is_over():
             self._heed_signals()
             self._submit_some()
@@ -129,6 +143,8 @@ class LineRun:
             line = self._line_to_submit()
             if line is None:
                 return
+            if self._is_done_already(line):
+                continue
             try:
                 future = self._pool.submit_within(ROOM_SECONDS, self._job, line.text)
             except QueueFull:
@@ -139,6 +155,22 @@ class LineRun:
                 return
             self._refused = None
             self._take(line, future)
+
+    def _is_done_already(self, line: Line) -> bool:
+        """Whether the journal has the line's result, which is then as good as one that has just come."""
+        if self._journal is None or line is self._refused:
+            return False
+        try:
+            result = self._journal.result_of(line.number, line.text)
+        except OtherRun as error:
+            raise UsageMistake(str(error)) from error
+        if result is None:
+            return False
+        ticket = Ticket(line)
+        self.tally.taken += 1
+        self._turns.enter(ticket)
+        self._succeeded(ticket, result)
+        return True
 
     def _line_to_submit(self) -> Line | None:
         if len(self._turns) >= self._rules.window:
@@ -168,15 +200,25 @@ class LineRun:
     def _take_ended(self) -> None:
         while self._ended:
             ticket, future = self._ended.popleft()
-            self.tally.bytes_ended += ticket.line.size
             if future.outcome is Outcome.SUCCEEDED:
-                self.tally.succeeded += 1
-                ticket.result = result_row(ticket.line, future.result(), self._rules.with_input)
+                result = future.result()
+                if self._journal is not None:
+                    self._journal.note(ticket.line.number, ticket.line.text, result)
+                self._succeeded(ticket, result)
             else:
                 self._take_failure(ticket, future)
-            for due in self._turns.leave(ticket):
-                if due.result is not None:
-                    self._results.add(due.result)
+                self._leave(ticket)
+
+    def _succeeded(self, ticket: Ticket, result: str) -> None:
+        self.tally.succeeded += 1
+        ticket.result = result_row(ticket.line, result, self._rules.with_input)
+        self._leave(ticket)
+
+    def _leave(self, ticket: Ticket) -> None:
+        self.tally.bytes_ended += ticket.line.size
+        for due in self._turns.leave(ticket):
+            if due.result is not None:
+                self._results.add(due.result)
 
     def _take_failure(self, ticket: Ticket, future: JobFuture[str]) -> None:
         error = _error_of(future)  # looked at, written down or not: it is in the table, and needs no warning
@@ -192,6 +234,8 @@ class LineRun:
             self._stop_early()
 
     def _flush(self) -> None:
+        if self._journal is not None:
+            self._journal.flush()
         self._results.flush()
         if self._errors is not None:
             self._errors.flush()

@@ -65,6 +65,10 @@ class WrongState(SteadypoolError, RuntimeError):
         self.state = state
 
 
+class OtherRun(SteadypoolError):
+    """A journal is of another run, or the input is not what it was."""
+
+
 class JobDiscarded(SteadypoolError):
     """The job failed for good.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -11,10 +11,18 @@ import msgspec
 from steadypool.durable import performing
 from steadypool.durable.records import Claim
 from steadypool.durable.task import DurableTask
+from steadypool.pools.contract import Prepared
 from steadypool.seams.sink import Sink
 from steadypool.words.options import TaskOptions
 from steadypool.words.reports import DrainReport, ErrorGroup, PoolStats
 
+SHORT, LONG = 0.0001, 0.001
+"""Seconds: jobs of a task that take less than the first on average travel in bundles; one beyond the second ends that
+for a while."""
+KNOWN_AFTER = 20
+"""Jobs of a task that must have ended before its run time is believed."""
+MOST_BUNDLED = 32
+WEIGHT = 0.1
 KINDS = ("thread", "process", "async")
 ROOM = 100_000
 """The pool's own queue is never what bounds: the worker claims no more than it has use for."""
@@ -23,8 +31,8 @@ ROOM = 100_000
 class Pool(Protocol):
     """What a worker asks of a pool. Its futures are those of `ThreadPool`, or look like them."""
 
-    def _submit_prepared(self, options: TaskOptions, fn: Callable[..., Any], args: tuple[Any, ...]) -> Any:
-        """Submit."""
+    def _submit_prepared(self, calls: Sequence[Prepared]) -> Sequence[Any]:
+        """Submit them all; returns their futures, fewer if the pool has closed."""
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more jobs; hand back what has not started."""
@@ -64,6 +72,23 @@ def open_pool(kind: str, workers: int | None, cancel_grace: float, name: str, mo
     return pool
 
 
+class RunTime:
+    """How long the jobs of one task take: by that, how many may travel together."""
+
+    def __init__(self) -> None:
+        self._mean = 0.0
+        self._count = 0
+
+    def add(self, seconds: float) -> None:
+        """One more has ended. A long one counts at once: it is what others would have to wait for."""
+        self._count += 1
+        self._mean = seconds if seconds > LONG else self._mean + WEIGHT * (seconds - self._mean)
+
+    def bundle(self) -> int:
+        """How many jobs to send in one packet."""
+        return MOST_BUNDLED if self._count >= KNOWN_AFTER and self._mean <= SHORT else 1
+
+
 class Feed:
     """How one task's claims become the pool's jobs."""
 
@@ -82,15 +107,29 @@ class Feed:
         self._options = replace(task.task_options, **own).over(TaskOptions())
         self._meta = dict(task.task_options.meta or {})
         self._fn, self._args = _call_of(task, kind)
+        self._bundles = kind == "process"
+        self._bundle: object = object()
+        self._left = 0
+        self.pace = RunTime()
 
-    def submit(self, pool: Pool, claim: Claim) -> Any:
-        """Give the claim to the pool; returns its future."""
+    def prepare(self, claim: Claim) -> Prepared:
+        """What the pool is given for the claim."""
         options = self._options
         meta = {**self._meta, "fencing_token": f"{claim.number}:{claim.token}"}
         if claim.options is not None or claim.expires_in is not None:
             options, meta = self._own_options(claim, meta)
         options = options.for_job(claim.id, meta, claim.attempt - 1)
-        return pool._submit_prepared(options, self._fn, (*self._args, claim.payload.decode()))
+        return options, self._fn, (*self._args, claim.payload.decode()), self._mark(claim)
+
+    def _mark(self, claim: Claim) -> object:
+        """What the claim may travel with; ``None``: nothing. A job that has failed or crashed before goes alone."""
+        if not self._bundles or claim.attempt > 1:
+            return None
+        if self._left <= 0:
+            self._left = self.pace.bundle()
+            self._bundle = object()
+        self._left -= 1
+        return self._bundle
 
     def _own_options(self, claim: Claim, meta: dict[str, Any]) -> tuple[TaskOptions, dict[str, Any]]:
         given = msgspec.json.decode(claim.options) if claim.options is not None else {}

@@ -23,8 +23,8 @@ from steadypool.durable.errors import EngineError, SchemaMismatch
 from steadypool.durable.pulse import RENEWALS, Order, read_news, write_order
 from steadypool.machinery.bell import Bell
 
-RESTART_AFTER = 1.0
-"""Seconds before a helper that died is replaced. Meanwhile the thread renews."""
+START_LIMIT = 10.0
+"""Seconds that a worker waits for its helper before it begins without."""
 
 
 class Heartbeat:
@@ -49,14 +49,19 @@ class Heartbeat:
         self._stopping = False
         self._helper: Helper | None = None
         self._apart = apart
+        self._up = threading.Event()
+        """The helper has renewed the lease."""
         self._thread = threading.Thread(target=self._beat, name="steadypool-heartbeat", daemon=True)
         self.renewed = monotonic()
         """When a lease was last known to be renewed."""
 
     def start(self, worker: int) -> None:
-        """Look after this worker, just registered."""
+        """Look after this worker, just registered. A helper has renewed its lease once when this returns: a job that
+        stops every thread of ours may begin from now on."""
         self._worker = worker
         self._thread.start()
+        if self._apart:
+            self._up.wait(START_LIMIT)
 
     def follow(self, worker: int) -> None:
         """Look after this one from now on: the one before was lost."""
@@ -74,13 +79,14 @@ class Heartbeat:
             while not self._stopping:
                 if self._apart and self._helper is None:
                     self._start_helper()
-                if self._helper is None:
-                    self._renew()
-                else:
+                if self._helper is not None:
                     self._helper.follow(self._worker)
+                if not self._up.is_set():
+                    self._renew()
                 self._bell.wait(monotonic() + self._seconds / RENEWALS)
                 if self._helper is not None and self._helper.has_ended:
                     self._helper = None
+                    self._up.clear()
         finally:
             if self._helper is not None:
                 self._helper.stop()
@@ -88,7 +94,7 @@ class Heartbeat:
 
     def _start_helper(self) -> None:
         try:
-            self._helper = Helper(Order(self._url, self._seconds, os.getpid()), self._take_news)
+            self._helper = Helper(Order(self._url, self._seconds, os.getpid()), self._helper_said)
         except OSError:
             self._helper = None  # no process to be had: the thread renews, and tries again
 
@@ -99,6 +105,10 @@ class Heartbeat:
             alive = self._engine.renew(worker, self._seconds)
         except (EngineError, SchemaMismatch):
             return  # the next beat tries again; the lease holds for some more of them
+        self._take_news(worker, alive)
+
+    def _helper_said(self, worker: int, alive: bool) -> None:
+        self._up.set()
         self._take_news(worker, alive)
 
     def _take_news(self, worker: int, alive: bool) -> None:

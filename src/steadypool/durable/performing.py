@@ -12,12 +12,15 @@ import sys
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
+from time import monotonic
 from typing import Any
 
 from steadypool.durable.payload import Payload
 from steadypool.durable.task import DurableTask
 
 Place = tuple[str, str]
+Performed = tuple[bytes, float]
+"""What the task returned, encoded, and how many seconds it took."""
 
 
 def place_of(task: DurableTask[Any, Any]) -> Place | None:
@@ -31,25 +34,26 @@ def place_of(task: DurableTask[Any, Any]) -> Place | None:
     return (module, name) if found is task else None
 
 
-def perform_at(module: str, name: str, payload: str) -> bytes:
+def perform_at(module: str, name: str, payload: str) -> Performed:
     """Run the task that is found there."""
     return perform(_task_at(module, name), payload)
 
 
-def perform_function(fn: Callable[..., Any], name: str, payload: str) -> bytes:
+def perform_function(fn: Callable[..., Any], name: str, payload: str) -> Performed:
     """Run a function that has travelled by value."""
     return _perform(Payload(name, fn), fn, payload)
 
 
-def perform(task: DurableTask[Any, Any], payload: str) -> bytes:
+def perform(task: DurableTask[Any, Any], payload: str) -> Performed:
     """Run a task."""
     return _perform(task.payload, task.fn, payload)
 
 
-async def perform_async(task: DurableTask[Any, Any], payload: str) -> bytes:
+async def perform_async(task: DurableTask[Any, Any], payload: str) -> Performed:
     """Run a coroutine function on the running loop."""
+    began = monotonic()
     args, kwargs = task.payload.decode(payload)
-    return task.payload.encode_result(await task.fn(*args, **kwargs))
+    return task.payload.encode_result(await task.fn(*args, **kwargs)), monotonic() - began
 
 
 def is_async(task: DurableTask[Any, Any]) -> bool:
@@ -57,12 +61,13 @@ def is_async(task: DurableTask[Any, Any]) -> bool:
     return inspect.iscoroutinefunction(task.fn)
 
 
-def _perform(how: Payload, fn: Callable[..., Any], payload: str) -> bytes:
+def _perform(how: Payload, fn: Callable[..., Any], payload: str) -> Performed:
+    began = monotonic()
     args, kwargs = how.decode(payload)
     result = fn(*args, **kwargs)
     if inspect.iscoroutine(result):
         result = asyncio.run(result)  # on a thread or in a process of its own, a loop of its own
-    return how.encode_result(result)
+    return how.encode_result(result), monotonic() - began
 
 
 @cache

@@ -72,7 +72,9 @@ def _renew_until_the_end(order: Order, end: IO[bytes], news: IO[bytes]) -> None:
                 return
             *lines, line = (line + read).split(b"\n")
             worker = int(lines[-1]) if lines else worker
-        elif worker is not None and not _is_stopped(order.parent):
+            due = monotonic()
+            continue
+        if worker is not None and not _is_stopped(order.parent):
             try:
                 alive = engine.renew(worker, order.seconds)
                 news.write(f"{'alive' if alive else 'lost'} {worker}\n".encode())

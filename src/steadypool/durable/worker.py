@@ -45,6 +45,7 @@ from steadypool.durable.desk import Desk, Held
 from steadypool.durable.errors import EngineError, SchemaMismatch
 from steadypool.durable.feeding import KINDS, Feed, open_pool
 from steadypool.durable.heartbeat import Heartbeat
+from steadypool.durable.performing import Performed
 from steadypool.durable.records import DEFAULT_QUEUE, Claim, Claimed, Settlement, Verdict
 from steadypool.durable.signals import StopOnSignals
 from steadypool.durable.telling import events
@@ -52,8 +53,8 @@ from steadypool.durable.upkeep import Upkeep
 from steadypool.durable.verdicts import Caps
 from steadypool.durable.workreport import WorkReport
 from steadypool.machinery.bell import Bell
+from steadypool.pools.contract import Prepared
 from steadypool.seams.sink import Sink
-from steadypool.words.errors import PoolClosed
 from steadypool.words.options import check_count, check_seconds
 from steadypool.words.reports import DrainReport
 from steadypool.words.states import Outcome
@@ -133,6 +134,8 @@ class Worker:
         self._counts: Counter[Verdict] = Counter()
         self._claimed = self._refused = 0
         self._pace = Pace()
+        self._look_at = 0.0
+        """When the engine is asked again though there is nothing to write and no room."""
         self._bell = Bell()
         self._listener: Any = None
         self._number = 0
@@ -259,10 +262,16 @@ class Worker:
         self._recover_if_lost()
         began = monotonic()
         ended = self._look_at_ended()
-        answer = self._exchange(max(0, window(self._slots, self._pace) - len(self._desk.held)))
-        if answer is None:
-            self._rest_in_trouble()
-            return
+        limit = max(0, window(self._slots, self._pace) - len(self._desk.held))
+        if not limit and not self._desk.pending and began < self._look_at:
+            answer = Claimed()  # nothing to write, no room: the engine is only asked for cancels, now and then
+        else:
+            self._look_at = began + LOOK_AGAIN
+            found = self._exchange(limit)
+            if found is None:
+                self._rest_in_trouble()
+                return
+            answer = found
         self._start(answer.claims)
         self._heed_cancels(answer.cancels)
         self._tend()
@@ -289,6 +298,8 @@ class Worker:
 
     def _start(self, claims: Sequence[Claim]) -> None:
         self._claimed += len(claims)
+        starting: list[Held] = []
+        calls: list[Prepared] = []
         for claim in claims:
             held = self._desk.take(claim, self._number)
             feed = self._feeds.get(claim.task)
@@ -297,18 +308,21 @@ class Worker:
             elif claim.expires_in is not None and claim.expires_in <= 0:
                 self._desk.settle(held, verdicts.expired(claim))
             else:
-                self._submit(feed, held)
+                starting.append(held)
+                calls.append(feed.prepare(claim))
+        futures = self._pool._submit_prepared(calls)
+        for held, future in zip(starting, futures, strict=False):
+            held.future = future
+            # Not a callback: a pool hands those to a thread of their own, since they may take their time.
+            future._wake_when_done(Ending(self, held))
+        if len(futures) < len(starting):
+            self._pool_has_closed(starting[len(futures) :])
 
-    def _submit(self, feed: Feed, held: Held) -> None:
-        try:
-            held.future = feed.submit(self._pool, held.claim)
-        except PoolClosed:
-            self._notes.append("the pool closed by itself")
+    def _pool_has_closed(self, refused: Sequence[Held]) -> None:
+        self._notes.append("the pool has closed by itself")
+        for held in refused:
             self._desk.settle(held, _given_back(held.claim))
-            self.request_drain(0.0)
-            return
-        # Not a callback: a pool hands those to a thread of their own, since they may take their time.
-        held.future._wake_when_done(Ending(self, held))
+        self.request_drain(0.0)
 
     def has_ended(self, held: Held) -> None:
         """A job has ended. On a thread of the pool."""
@@ -337,7 +351,13 @@ class Worker:
             # Told that its lease is lost; or cancelled by code that got hold of the future: not for us to decide.
             outcome = Outcome.INTERRUPTED
         feed = self._feeds[held.claim.task]
-        settlement = verdicts.judge(held.claim, outcome, error, result, feed.retry, self.settings.caps, random.random())
+        encoded = None
+        if result is not None:
+            encoded, seconds = result
+            feed.pace.add(seconds)
+        settlement = verdicts.judge(
+            held.claim, outcome, error, encoded, feed.retry, self.settings.caps, random.random()
+        )
         if held.lost:
             self._desk.let_go(held)
             self._desk.pending.append(settlement)  # the fence will refuse it, unless nobody has taken the job
@@ -578,7 +598,7 @@ def _given_back(claim: Claim) -> Settlement:
     return Settlement(claim.number, claim.token, Verdict.RETURN)
 
 
-def _end_of(future: Any) -> tuple[Outcome, BaseException | None, bytes | None]:
+def _end_of(future: Any) -> tuple[Outcome, BaseException | None, Performed | None]:
     """How the pool says that a job has ended."""
     if future.outcome is Outcome.SUCCEEDED:
         return Outcome.SUCCEEDED, None, future.result()

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextvars import copy_context
 from time import monotonic
@@ -21,12 +21,16 @@ from steadypool.pools.group import Group
 from steadypool.pools.signals import DrainOnSignal, in_signal_handler
 from steadypool.pools.supervisor import give_back_waiting
 from steadypool.seams.sink import Sink
+from steadypool.words.errors import PoolClosed
 from steadypool.words.options import Retry, TaskOptions, check_count, check_seconds
 from steadypool.words.reports import DrainReport, ErrorGroup, PoolStats
 from steadypool.words.states import PoolState
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Prepared = tuple[TaskOptions, Callable[..., Any], tuple[Any, ...], object]
+"""Options that are complete and checked, a plain function, its arguments, and a mark: neighbours with the same one,
+that is not ``None``, may travel to a process in one packet, and wait for each other there."""
 ON_FULL = ("block", "reject", "caller_runs", "discard_oldest")
 
 
@@ -229,19 +233,22 @@ class PoolContract(Executor):
         for args in batch:
             yield self._submit_patiently(fn, args)
 
-    def _submit_prepared(self, options: TaskOptions, fn: Callable[..., R], args: tuple[Any, ...]) -> JobFuture[R]:
-        """Submit what a floor above has prepared: *options* are complete and checked, *fn* is a plain function.
+    def _submit_prepared(self, calls: Sequence[Prepared]) -> list[JobFuture[Any]]:
+        """Submit what a floor above has prepared, all at once.
 
-        Raises:
-            QueueFull: there is no room; the caller keeps account of that.
-            PoolClosed: the pool takes no more jobs.
+        Returns:
+            The futures, in order; fewer than *calls* if there is no more room, or the pool has closed.
         """
         core = self._core
-        if core.refusal is not None:
-            raise core.refusal()
-        if not core.queue.take_room():
-            raise core.reject(fn, options, f"the queue of pool {core.name!r} is full ({core.queue.size} jobs wait)")
-        return self._take_on(options, fn, args, {})
+        futures: list[JobFuture[Any]] = []
+        for options, fn, args, _ in calls:
+            if core.refusal is not None or not core.queue.take_room():
+                break
+            try:
+                futures.append(self._take_on(options, fn, args, {}))
+            except PoolClosed:
+                break
+        return futures
 
     async def run(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Submit from asyncio and await the result. It never blocks the loop: it waits for room as a task does.

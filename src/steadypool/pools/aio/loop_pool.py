@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures._base import PENDING, RUNNING
 from time import monotonic
 from typing import Any, TypeVar
@@ -19,9 +19,10 @@ from steadypool.machinery.future import Waker
 from steadypool.machinery.stacks import thread_stack
 from steadypool.pools.aio.future import AsyncJobFuture
 from steadypool.pools.aio.pool import AsyncPool
+from steadypool.pools.contract import Prepared
 from steadypool.seams.sink import Sink
 from steadypool.words.errors import JobCancelled, PoolClosed
-from steadypool.words.options import Task, TaskOptions
+from steadypool.words.options import Task
 from steadypool.words.reports import DrainReport, ErrorGroup, PoolStats
 from steadypool.words.states import Outcome, PoolState
 
@@ -100,9 +101,15 @@ class LoopPool:
         self._loop.call_soon_threadsafe(self._start, future, fn, args)
         return future
 
-    def _submit_prepared(self, options: TaskOptions, fn: Callable[..., Any], args: tuple[Any, ...]) -> LoopFuture:
+    def _submit_prepared(self, calls: Sequence[Prepared]) -> list[LoopFuture]:
         """As `PoolContract._submit_prepared`. The caller keeps account of room."""
-        return self.submit_within(0.0, Task(fn, options), *args)
+        futures: list[LoopFuture] = []
+        for options, fn, args, _ in calls:
+            try:
+                futures.append(self.submit_within(0.0, Task(fn, options), *args))
+            except PoolClosed:
+                break
+        return futures
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """As `ThreadPool.shutdown`."""

@@ -20,6 +20,7 @@ from steadypool.pools.supervisor import hand_back
 from steadypool.pools.thread_worker import ThreadWorker
 from steadypool.rules import prefetch
 from steadypool.seams.telling import events
+from steadypool.words.errors import PoolClosed
 from steadypool.words.options import Task, TaskOptions
 from steadypool.words.states import Outcome, PoolState
 
@@ -92,6 +93,22 @@ class DispatchCore(HandCore):
         if self.refusal is not None:
             for job in jobs:
                 self.check_in(job)
+
+    def enter_all(self, jobs: Sequence[Job]) -> int:
+        """Take on jobs, looking for workers once; returns how many of the last were not accepted (the pool has
+        closed)."""
+        self.queue.items.extend(jobs)
+        if jobs:
+            self.supervise()
+            if not self.full:
+                self.pump()
+        if self.refusal is not None:
+            for count, job in enumerate(jobs):
+                try:
+                    self.check_in(job)
+                except PoolClosed:
+                    return len(jobs) - count
+        return 0
 
     def pump(self) -> None:
         """Hand waiting jobs to workers with room."""

@@ -6,7 +6,7 @@ import atexit
 import itertools
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
@@ -16,7 +16,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from steadypool.machinery.future import JobFuture
 from steadypool.pools import exits
-from steadypool.pools.contract import PoolContract, check_settings
+from steadypool.pools.contract import PoolContract, Prepared, check_settings
 from steadypool.pools.functions import ASYNC_CODE
 from steadypool.pools.processes.core import ProcessCore
 from steadypool.pools.processes.kit import portable
@@ -159,6 +159,27 @@ class ProcessPool(PoolContract):
                 core.queue.give_room()
             yield job
         core.enter_chunk(chunk)
+
+    def _submit_prepared(self, calls: Sequence[Prepared]) -> list[JobFuture[Any]]:
+        """As `PoolContract._submit_prepared`. Workers are looked for once all are in the queue: a worker that is woken
+        for the first finds the others there."""
+        core = self._core
+        jobs: list[JobFuture[Any]] = []
+        entering: list[JobFuture[Any]] = []
+        for options, fn, args, chunk in calls:
+            if core.refusal is not None or not core.queue.take_room():
+                break
+            job: JobFuture[Any] = JobFuture(core, options, fn, args, {}, None, monotonic(), next(core.tickets))
+            jobs.append(job)
+            if not core.prepare(job):
+                core.queue.give_room()
+                continue
+            if core.sinks:
+                core.prepare_announcement(job)
+            core.set_limits(job)
+            job._chunk = chunk
+            entering.append(job)
+        return jobs[: len(jobs) - core.enter_all(entering)]
 
     def resize(self, max_workers: int) -> None:
         """Change how many jobs run at a time. No job is lost or interrupted.
