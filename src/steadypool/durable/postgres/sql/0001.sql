@@ -296,12 +296,17 @@ BEGIN
     END IF;
 END $$;
 
--- The same for a connection of the caller's: jobs as JSON, which every driver can send; a row for each.
-CREATE FUNCTION @schema@.put_json(p_jobs text, OUT number bigint, OUT id text, OUT enqueued boolean)
+-- The same for a connection of the caller's: jobs as JSON, which every driver can send; a row for each. If the database
+-- is not the one that was meant, nothing is put, and one row without a number names the one that it is.
+CREATE FUNCTION @schema@.put_json(p_jobs text, p_database text, OUT number bigint, OUT id text, OUT enqueued boolean)
 RETURNS SETOF record LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = @schema@, pg_temp
 AS $$
 BEGIN
+    IF p_database <> current_database() THEN
+        RETURN QUERY SELECT NULL::bigint, current_database()::text, false;
+        RETURN;
+    END IF;
     RETURN QUERY
     WITH given AS (
         SELECT array_agg(convert_to(payload, 'UTF8') ORDER BY o) AS payloads, array_agg(task ORDER BY o) AS tasks,
