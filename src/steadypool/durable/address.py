@@ -6,7 +6,7 @@ import difflib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 if TYPE_CHECKING:
     from steadypool.durable.engine import Engine
@@ -133,7 +133,9 @@ def parse_postgres(url: str) -> PostgresAddress:
     ours = {name: value for name, value in given if name in ("schema", "pooled")}
     theirs = urlencode([(name, value) for name, value in given if name not in ours])
     try:
-        parameters = conninfo_to_dict(urlunsplit(parts._replace(query=theirs)))
+        # Put together by hand: urlunsplit leaves the slashes out where there is no host between them.
+        plain = f"{parts.scheme}://{parts.netloc}{parts.path}{'?' if theirs else ''}{theirs}"
+        parameters = conninfo_to_dict(plain)
     except psycopg.Error as error:
         raise ValueError(
             f"this is no address of a PostgreSQL database ({str(error).strip()}); one looks like "

@@ -55,11 +55,18 @@ _clean: list[str] = []
 
 
 class Server:
-    """One PostgreSQL of our own; it can be stopped, frozen and started again."""
+    """One PostgreSQL of our own; it can be stopped, frozen and started again.
 
-    def __init__(self, **settings: str) -> None:
+    Args:
+        small_disk: the size of a disk of its own, mounted at ``small`` in its folder; only where that can be done.
+        settings: of the server.
+    """
+
+    def __init__(self, *, small_disk: str | None = None, **settings: str) -> None:
         self._settings = FAST | settings
+        self._small_disk = small_disk
         self.folder = Path(tempfile.mkdtemp(prefix="sp-pg-", dir="/tmp"))
+        self.folder.chmod(0o755)  # a pooler may run as somebody else
         self._data = self.folder / "data"
         self._as = _other_user(self.folder) if os.geteuid() == 0 else _Ourselves()
         self._process: subprocess.Popen[bytes] | None = None
@@ -68,9 +75,9 @@ class Server:
     def start(self) -> Server:
         """Start it, and wait until it answers."""
         settings = [word for name, value in self._settings.items() for word in ("-c", f"{name}={value}")]
+        words = [self._as.binary("postgres"), "-D", str(self._data), "-k", str(self.folder), "-h", "", *settings]
         self._process = subprocess.Popen(
-            self._as.command(self._as.binary("postgres"), "-D", str(self._data), "-k", str(self.folder), "-h", "")
-            + settings,
+            self._on_small_disk(words) if self._small_disk else self._as.command(*words),
             stdout=subprocess.DEVNULL,
             stderr=self._log(),
             preexec_fn=self._as.before,
@@ -115,6 +122,11 @@ class Server:
         if check and done.returncode:
             raise RuntimeError(f"{program} failed:\n{done.stderr.decode()}")
         return done
+
+    def _on_small_disk(self, words: list[str]) -> list[str]:
+        mount = f'mkdir -p "$0" && mount -t tmpfs -o size={self._small_disk},mode=777 none "$0" && exec "$@"'
+        space = _Namespace().command("--mount", "--keep-caps", "sh", "-c", mount)
+        return [*space, str(self.folder / "small"), *words]
 
     def _log(self) -> int:
         return os.open(self.folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)

@@ -148,7 +148,9 @@ class Session:
                 prepare_threshold=2 if self._prepares else None,
             )
         except psycopg.Error as error:
-            raise EngineGone(f"cannot connect to {self.address.url}: {_first_line(error)}") from error
+            why = _first_line(error)
+            hint = "; for a pooler in transaction mode, add pooled=yes to the address" if "parameter" in why else ""
+            raise EngineGone(f"cannot connect to {self.address.url}: {why}{hint}") from error
         self._connection, self._checked = connection, False
         return connection
 
@@ -222,17 +224,15 @@ class _Connection(psycopg.Connection[Any]):
         return super().wait(gen, interval, left if timeout is None else min(left, timeout))
 
     def has_died(self) -> bool:
-        """Whether the server has ended the session while it was idle: then there is something to read."""
+        """Whether the server has said anything while nothing was asked: mostly that it ends the session."""
         if self.closed:
             return True
         poll = select.poll()
         try:
             poll.register(self.pgconn.socket, select.POLLIN)
-            if poll.poll(0):
-                self.pgconn.consume_input()  # a notice or a changed setting does no harm; an end is an error
+            return bool(poll.poll(0))
         except (psycopg.Error, OSError):
             return True
-        return False
 
 
 def connection_string(address: PostgresAddress, **more: Any) -> str:
