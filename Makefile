@@ -12,10 +12,10 @@ TEST   := $(VENV)/.ready-test
 BENCH  := $(VENV)/.ready-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check format bench compare clean
+.PHONY: help venv demo test check format bench bench-durable compare clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "Variables: PYTHON=$(PYTHON) VENV=$(VENV)"
 
 venv: $(TEST)  ## set up $(VENV) with everything the tests need (the other targets do it by themselves)
@@ -38,6 +38,9 @@ format: $(TEST)  ## rewrite the files as `make check` wants them
 
 bench: $(BENCH)  ## measure against the peers, side by side
 	$(BIN)/python -m bench $(ARGS)
+
+bench-durable: $(BENCH)  ## measure the durable queue against the raw engine and the peers
+	$(BIN)/python -m bench durable $(ARGS)
 
 compare: $(BENCH)  ## the crash and signal matrix against the peers, into docs/comparison.md
 	$(BIN)/python -m bench.compare $(ARGS)

@@ -18,7 +18,9 @@ from bench.machine import busy_share, describe, sentence
 from bench.rounds import FULL, QUICK, Effort
 from bench.tables import Table, rewrite_between_markers
 
-FAMILIES = ("threads", "processes", "aio")
+FAMILIES = ("threads", "processes", "aio", "durable")
+BY_ITSELF = frozenset({"durable"})
+"""Measured only when named: it waits for the disk, and needs the machine to itself."""
 LINE = 120
 """Columns of a line where there is no terminal to ask."""
 MOST_SECONDS = 900
@@ -28,7 +30,7 @@ MOST_SECONDS = 900
 def main() -> None:
     """Measure, and write the tables."""
     arguments = _parser().parse_args()
-    families = arguments.family or [name for name in FAMILIES if find_spec(f"bench.{name}")]
+    families = arguments.family or [name for name in FAMILIES if find_spec(f"bench.{name}") and name not in BY_ITSELF]
     effort = QUICK if arguments.quick else FULL
     console = Console(stderr=arguments.markdown)
     if not console.is_terminal:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from tests.aio_contract.on_a_loop import OnALoop
@@ -37,6 +39,13 @@ DIFFERENT = {
 def kind() -> Kind:
     """The kind of pool that is tested."""
     return Kind("asyncio", OnALoop, kills=False)
+
+
+@pytest.fixture(autouse=True)
+def loops_end() -> Iterator[None]:
+    """No loop outlives its test."""
+    yield
+    OnALoop.end_loops()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

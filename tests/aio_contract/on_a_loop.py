@@ -11,7 +11,7 @@ import concurrent.futures
 import functools
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from steadypool import AsyncJobFuture, AsyncPool, Outcome, Task
 from tests.aio_contract.coroutines import TWINS
@@ -38,6 +38,8 @@ def as_coroutine_function(fn: Any) -> Any:
 class OnALoop:
     """The methods of `ThreadPool` that the scenarios use."""
 
+    made: ClassVar[list[OnALoop]] = []
+
     def __init__(self, max_workers: int | None = None, **options: Any) -> None:
         workers = {} if max_workers is None else {"max_workers": max_workers}
         self.real = AsyncPool(**workers, **options)
@@ -45,7 +47,17 @@ class OnALoop:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
+        self.made.append(self)
         self._do(self.real.__aenter__())
+
+    @classmethod
+    def end_loops(cls) -> None:
+        """Have every loop so far end with its thread."""
+        while cls.made:
+            one = cls.made.pop()
+            one._loop.call_soon_threadsafe(one._loop.stop)
+            one._thread.join(WAIT)
+            one._loop.close()
 
     def _do(self, coroutine: Any, seconds: float | None = WAIT) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(seconds)

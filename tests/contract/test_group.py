@@ -74,6 +74,22 @@ def test_an_error_in_the_block_cancels_the_jobs(make_pool: Callable[..., Any], s
     assert future.outcome is Outcome.CANCELLED
 
 
+def test_a_jobs_own_error_raised_by_the_block_is_listed_once(pool: Any) -> None:
+    with pytest.raises(ExceptionGroup) as caught:
+        with pool.group() as group:
+            group.submit(jobs.fail).result(WAIT)
+    assert [type(error) for error in caught.value.exceptions] == [ValueError]
+
+
+def test_each_error_is_listed_once_whoever_sees_it_first(pool: Any) -> None:
+    """The wait at the end of the block and the job's callback race for it."""
+    for _ in range(200):
+        with pytest.raises(ExceptionGroup) as caught:
+            with pool.group() as group:
+                failing = group.submit(jobs.fail)
+        assert list(caught.value.exceptions) == [failing.exception()]
+
+
 def test_an_interrupt_in_the_block_stays_what_it_is(make_pool: Callable[..., Any], stage: Stage) -> None:
     pool = make_pool(2, cancel_grace=LONG)
     with pytest.raises(KeyboardInterrupt):

@@ -96,7 +96,7 @@ def in_pipe(line: str) -> list[list[str]]:
 def check_command(words: list[str]) -> None:
     name, *arguments = words
     if name == "make":
-        targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
         assert not arguments or arguments[0] in targets, words
     elif name == "steadypool":
         check_steadypool(arguments)
@@ -111,6 +111,8 @@ def check_steadypool(arguments: list[str]) -> None:
     if arguments and not arguments[0].startswith("-"):
         assert arguments[0] in program.commands, arguments[0]
         command, arguments = program.commands[arguments[0]], arguments[1:]
+    if isinstance(command, click.Group) and arguments and arguments[0] in command.commands:
+        command, arguments = command.commands[arguments[0]], arguments[1:]
     known = {option for parameter in command.params for option in parameter.opts} | {"-h", "--help"}
     for word in arguments:
         if word.startswith("-") and word != "-":

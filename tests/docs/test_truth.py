@@ -29,16 +29,20 @@ from steadypool import (
 from steadypool.cli import endings
 from steadypool.cli.app import program
 from steadypool.cli.kinds import KINDS
+from steadypool.durable import enqueueing
+from steadypool.durable import events as durable_events
+from steadypool.durable.states import MOVES as JOB_MOVES
 from steadypool.words import errors, events, options, reports
 from steadypool.words.states import MOVES
 from tests.docs.pages import OTHERS, PAGES, README, ROOT, Page, names_in, page
 
 EVERY = [pytest.param(p, id=p.name) for p in [*PAGES, *OTHERS]]
-WORDS = (steadypool, errors, events, options, reports, builtins, concurrent.futures)
+WORDS = (steadypool, errors, events, durable_events, options, reports, builtins, concurrent.futures)
 ELSEWHERE = frozenset(
     {
         # the standard library's
         "Condition", "ExceptionGroup", "KillMode", "ProcessPoolExecutor", "ThreadPoolExecutor",
+        "TimeoutStopSec",
         # our own, behind the doors
         "AsyncGroup", "Bell", "Courier", "DrainOnSignal", "Group", "JobQueue",
     }
@@ -63,6 +67,28 @@ def test_every_event_is_in_the_docs_with_its_fields() -> None:
     named = {names_in(name)[0]: names_in(fields) for name, _, fields in rows}
     assert len(named) == len(rows)
     assert bases | named == {name: own_fields(cls) for name, cls in event_classes().items()}
+
+
+def test_every_durable_event_is_in_the_docs_with_its_fields() -> None:
+    rows = page("events").table("durable-events")
+    known = {n: c for n, c in vars(durable_events).items() if isinstance(c, type) and c is not events.Event}
+    assert {names_in(name)[0]: names_in(fields) for name, _, fields in rows} == {
+        name: own_fields(cls) for name, cls in known.items()
+    }
+
+
+def test_the_states_of_a_durable_job() -> None:
+    rows = page("durable").table("job-states")
+    every = {state.value for state in JOB_MOVES}
+    for name, _, to in rows:
+        said = every - set(names_in(name)) if to == "all others" else set(names_in(to))
+        assert said == {state.value for state in JOB_MOVES[steadypool.JobState(names_in(name)[0])]}, name
+    assert {names_in(name)[0] for name, _, _ in rows} == every
+
+
+def test_the_options_of_enqueueing() -> None:
+    rows = page("durable").table("enqueue-options")
+    assert {names_in(row[0])[0] for row in rows} == enqueueing.ENQUEUE_NAMES
 
 
 def test_job_events_stand_under_jobs() -> None:

@@ -92,3 +92,28 @@ def hold_gil(address: str, milliseconds: int) -> str:
     jobs.act(address, "holds")
     ctypes.PyDLL(None).usleep(milliseconds * 1000)
     return "held"
+
+
+@queue.task
+def odd(number: int) -> int:
+    if number % 2 == 0:
+        raise ValueError("even")
+    return number
+
+
+@queue.task
+def perhaps_die(code: int) -> int:
+    if code:
+        os._exit(code)
+    return code
+
+
+@queue.task
+def enqueue_more(count: int) -> list[str]:
+    """A job that enqueues others."""
+    return [add.enqueue(number).job_id for number in range(count)]
+
+
+@queue.task
+async def block_loop(address: str) -> Any:
+    return jobs.act(address)

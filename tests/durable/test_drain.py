@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from steadypool import JobState, Queue
+from steadypool import JobState, PoolBroken, Queue
 from tests.contract.stage import WAIT, Stage
 from tests.durable import app
 from tests.durable.engines import EngineKind
@@ -94,3 +94,22 @@ def test_the_end_is_in_time_though_the_database_is_gone(
         actor.tell("return")
         report = working.end(2.0)
         assert not report.ok and (report.unwritten or report.refused)
+
+
+def test_a_coroutine_that_blocks_its_loop_does_not_hold_up_the_end(queue: Queue, stage: Stage) -> None:
+    handle = app.block_loop.enqueue(stage.address)
+    with Working(queue, "async") as working:
+        actor = stage.enter()
+        report = working.end(2.0)
+        assert report.left == (handle.job_id,) and not report.ok
+        assert handle.state is JobState.RUNNING
+        actor.tell("return")
+
+
+def test_a_worker_that_cannot_start_says_so_and_leaves_nothing_behind(queue: Queue) -> None:
+    with pytest.raises(PoolBroken, match="initializer failed"):
+        queue.work(kind="process", workers=1, pool={"initializer": app.fail.fn})
+    app.add.enqueue(1)
+    engine = queue.engine
+    [row] = engine.stats().workers
+    assert row.running == 0

@@ -11,6 +11,7 @@ from steadypool.durable.demand import AHEAD, MOST_AHEAD, Pace, window, writes_no
 from steadypool.durable.records import Claim, Verdict
 from steadypool.durable.states import ENDED, MOVES, WAITING, JobState, check_move
 from steadypool.durable.verdicts import LONGEST_MESSAGE, LONGEST_TRACEBACK, Caps, expired, judge
+from steadypool.durable.worker import LOOK_AGAIN, WorkerSettings
 from steadypool.words.errors import InternalError
 
 
@@ -84,6 +85,11 @@ def test_a_job_that_is_too_late_is_discarded() -> None:
     settlement = expired(claim())
     assert settlement.verdict is Verdict.DISCARD and settlement.error is not None
     assert settlement.error.outcome == "timed_out"
+
+
+def test_a_dead_worker_s_jobs_run_again_within_ten_seconds() -> None:
+    # Its lease runs out, and each of the others looks once in one and a half seconds at most.
+    assert WorkerSettings().lease + 1.5 * LOOK_AGAIN < 10
 
 
 def test_a_worker_holds_what_it_gets_through_in_a_moment() -> None:

@@ -169,3 +169,44 @@ def test_settings_that_make_no_sense(queue: Queue) -> None:
             queue.work(**wrong)
     with pytest.raises(TypeError):
         queue.work(wrokers=3)
+
+
+def test_short_jobs_travel_together_and_are_jobs_of_their_own(queue: Queue) -> None:
+    with Working(queue, "process") as working:
+        for handle in queue.enqueue_many(app.add, [(number,) for number in range(300)]):  # now it is known to be short
+            handle.result(WAIT)
+        odd = queue.enqueue_many(app.odd, [(number,) for number in range(300)])
+        tokens = queue.enqueue_many(app.token, [() for _ in range(300)])
+        for handle in tokens:
+            handle.result(WAIT)
+        for handle in odd[1::2]:
+            handle.result(WAIT)
+        for handle in odd[::2]:
+            with pytest.raises(JobDiscarded, match="ValueError: even"):
+                handle.result(WAIT)
+    assert [handle.outcome for handle in odd] == [Outcome.FAILED, Outcome.SUCCEEDED] * 150
+    assert [handle.result() for handle in tokens] == [f"{handle.job_id.removeprefix('job-')}:1" for handle in tokens]
+    assert working.report is not None and working.report.pool is not None
+    assert working.report.pool.stats.accepted < working.report.claimed == 900
+    assert sum(group.count for group in working.report.errors) == 150
+
+
+def test_a_bundle_that_dies_costs_the_others_a_run_and_no_attempt(queue: Queue) -> None:
+    with Working(queue, "process"):
+        queue.enqueue_many(app.perhaps_die, [(0,) for _ in range(200)])[-1].result(WAIT)
+        queue.pause()
+        handles = queue.enqueue_many(app.perhaps_die, [(int(number == 50),) for number in range(200)])
+        queue.resume()
+        for place, handle in enumerate(handles):
+            if place != 50:
+                handle.result(WAIT)
+        assert {handle.attempts for handle in handles[:50] + handles[51:]} == {1}
+        assert handles[50].record().crashes > 0 or handles[50].state is JobState.RUNNING
+        handles[50].cancel()
+
+
+@pytest.mark.parametrize("kind", PLAIN)
+def test_a_job_may_enqueue_others(queue: Queue, kind: str) -> None:
+    with Working(queue, kind):
+        ids = app.enqueue_more.enqueue(3).result(WAIT)
+        assert [queue.get(job_id).result(WAIT) for job_id in ids] == [0, 1, 2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import subprocess
 import sys
 import tempfile
 import threading
@@ -119,3 +120,30 @@ def test_frames_from_the_pools_file_outwards_are_left_out() -> None:
     )
     stack, where = read_stack(text, 10, "/s/pool.py")
     assert where == "j/job.py:1 in inner" and "pool.py" not in stack and "threading" not in stack
+
+
+FINALIZERS_THAT_START_THREADS = """
+import _thread, gc, threading
+from steadypool.machinery.stacks import thread_stack
+
+class Cyclic:
+    def __init__(self):
+        self.itself = self
+
+    def __del__(self):
+        _thread.start_new_thread(threading.get_ident, ())
+
+gc.set_threshold(1)
+for _ in range(2000):
+    Cyclic()
+    thread_stack(threading.get_ident(), "")
+print(gc.isenabled())
+"""
+
+
+def test_the_garbage_collector_may_start_threads_meanwhile() -> None:
+    """Before 3.11.9 `sys._current_frames` hangs the process then."""
+    ended = subprocess.run(
+        [sys.executable, "-c", FINALIZERS_THAT_START_THREADS], capture_output=True, text=True, timeout=PATIENCE * 3
+    )
+    assert (ended.stdout, ended.stderr) == ("True\n", "")

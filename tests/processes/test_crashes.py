@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,8 @@ def test_killed_right_after_submit(warm_pool: Any, method: str) -> None:
         future = warm_pool.submit(deeds.pid)
         killed = warm_pool.worker_pids()
         for pid in killed:
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # one of the last round, that the pool has not seen die yet
+                os.kill(pid, signal.SIGKILL)
         error = future.exception(WAIT)
         if error is not None:
             assert crash(future).pid in killed

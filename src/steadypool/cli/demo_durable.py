@@ -15,7 +15,8 @@ from rich.text import Text
 
 from steadypool.cli import durable_jobs
 from steadypool.cli.endings import DONE, SOME_FAILED
-from steadypool.durable.queue import URL_VARIABLE, Queue
+from steadypool.durable.address import URL_VARIABLE
+from steadypool.durable.queue import Queue
 from steadypool.durable.records import JobFilter, JobRecord, QueueStats
 from steadypool.durable.states import ENDED, JobState
 

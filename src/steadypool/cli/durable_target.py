@@ -8,8 +8,9 @@ from typing import Any
 
 from steadypool.cli.endings import UsageMistake
 from steadypool.cli.target import load_object
+from steadypool.durable.address import URL_VARIABLE
 from steadypool.durable.errors import EngineError, PayloadRefused, SchemaMismatch, UnknownJob, WrongState
-from steadypool.durable.queue import URL_VARIABLE, Queue
+from steadypool.durable.queue import Queue
 from steadypool.durable.task import DurableTask
 
 

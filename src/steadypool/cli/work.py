@@ -126,8 +126,7 @@ class Work:
             Path(self._options.report).write_bytes(json.encode(report.to_dict()))
         if not self._options.quiet or report.unwritten or report.left:
             self._console.print(Text(str(report)), soft_wrap=True)
-        if report.pool is not None:
-            print_errors(self._console, report.pool.errors)
+        print_errors(self._console, report.errors)
 
 
 class Teller:

@@ -11,6 +11,8 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 if TYPE_CHECKING:
     from steadypool.durable.engine import Engine
 
+URL_VARIABLE = "STEADYPOOL_URL"
+"""Of the environment: where a queue is that was given no address."""
 SCHEMES = ("sqlite", "postgresql", "postgres")
 SYNCHRONOUS = ("FULL", "NORMAL")
 DRIVERS = ("sqlite3", "apsw")

@@ -11,7 +11,12 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
+from steadypool.durable.performing import Ended, Performed
 from steadypool.durable.records import Claim, Settlement
+from steadypool.machinery.carried import unpack_error
+from steadypool.words.states import Outcome
+
+End = tuple[Outcome, BaseException | None, Performed | None]
 
 
 @dataclass(slots=True, eq=False)
@@ -22,9 +27,50 @@ class Held:
     worker: int
     """Under which registration it was claimed."""
     future: Any = None
+    bundle: Bundle | None = None
+    """Those that it travels with."""
     wanted_cancelled: bool = False
     lost: bool = False
     """Its lease was lost: nothing that it does counts any more."""
+
+
+class Bundle:
+    """Short jobs of one task that are one job for the pool."""
+
+    def __init__(self, members: list[Held], future: Any) -> None:
+        self._future = future
+        self._places = {held.claim.number: place for place, held in enumerate(members)}
+        self._ended: list[Ended] | None = None
+
+    def end_of(self, held: Held) -> End | None:
+        """How one of them has ended; ``None`` if that cannot be told, and it has to run alone."""
+        outcome = self._future.outcome
+        if outcome in (Outcome.RETURNED, Outcome.INTERRUPTED):
+            return outcome, None, None
+        if outcome is not Outcome.SUCCEEDED:
+            return None
+        if self._ended is None:
+            self._ended = self._future.result()
+        place = self._places[held.claim.number]
+        if place >= len(self._ended):
+            return None
+        encoded, seconds = self._ended[place]
+        if seconds is None:
+            return Outcome.FAILED, unpack_error(encoded), None
+        return Outcome.SUCCEEDED, None, (encoded, seconds)
+
+
+def end_of(held: Held) -> End | None:
+    """How a job has ended, as the pool says; ``None`` if that cannot be told."""
+    if held.bundle is not None:
+        return held.bundle.end_of(held)
+    future = held.future
+    if future.outcome is Outcome.SUCCEEDED:
+        return Outcome.SUCCEEDED, None, future.result()
+    try:
+        return future.outcome, future.exception(), None
+    except BaseException as cancelled:
+        return future.outcome, cancelled, None
 
 
 class Desk:
@@ -51,10 +97,10 @@ class Desk:
         self._open[claim.lease] += 1
         return held
 
-    def finish(self, held: Held) -> None:
-        """A job has ended. From any thread."""
+    def finish(self, group: Iterable[Held]) -> None:
+        """Jobs have ended. From any thread."""
         self.since = self.since or monotonic()
-        self.ended.append(held)
+        self.ended.extend(group)
 
     def let_go(self, held: Held) -> None:
         """It is at work no more."""

@@ -85,6 +85,8 @@ class Engine(Protocol):
     def migrate(self) -> Schema:
         """Bring the tables up to date, and say what was done: ``pending`` is what ran. Safe to call by many at once.
 
+        An embedded engine also makes its tables by itself, when it first writes to an empty store.
+
         Raises:
             SchemaMismatch: the tables are of a later version than this Steadypool knows.
 
@@ -178,6 +180,8 @@ class Engine(Protocol):
 
         Each such job comes back available with ``losses`` and ``returns`` one higher and an error ``"lost"``; one that
         has *max_losses* by then is discarded. A call that finds nothing must not write. Any number of sweepers may run.
+        A lease must not be taken for run out when its owner tried to renew it and could not because the store was
+        locked for everybody: an engine where that can be leaves such a sweep at that, and gives the owner its turn.
         """
 
     # -- one job

@@ -53,14 +53,17 @@ class Pool(Protocol):
         """Have *sink* called with the pool's events."""
 
 
-def open_pool(kind: str, workers: int | None, cancel_grace: float, name: str, more: Mapping[str, Any]) -> Pool:
-    """A pool of that kind."""
+def open_pool(
+    kind: str, workers: int | None, cancel_grace: float, name: str, more: Mapping[str, Any], url: str
+) -> Pool:
+    """A pool of that kind. Its processes find the queue at *url* if a job of theirs enqueues another."""
     common: dict[str, Any] = {"queue_size": ROOM, "cancel_grace": cancel_grace, "name": name, **more}
     pool: Pool
     if kind == "process":
         from steadypool.pools.processes import ProcessPool
 
-        pool = ProcessPool(workers, **common)
+        own = (url, common.pop("initializer", None), common.pop("initargs", ()))
+        pool = ProcessPool(workers, initializer=performing.prepare_process, initargs=own, **common)
     elif kind == "async":
         from steadypool.pools.aio.loop_pool import LoopPool
 
@@ -84,9 +87,10 @@ class RunTime:
         self._count += 1
         self._mean = seconds if seconds > LONG else self._mean + WEIGHT * (seconds - self._mean)
 
-    def bundle(self) -> int:
-        """How many jobs to send in one packet."""
-        return MOST_BUNDLED if self._count >= KNOWN_AFTER and self._mean <= SHORT else 1
+    @property
+    def is_short(self) -> bool:
+        """Whether they are so short that some may wait for each other."""
+        return self._count >= KNOWN_AFTER and self._mean <= SHORT
 
 
 class Feed:
@@ -107,9 +111,7 @@ class Feed:
         self._options = replace(task.task_options, **own).over(TaskOptions())
         self._meta = dict(task.task_options.meta or {})
         self._fn, self._args = _call_of(task, kind)
-        self._bundles = kind == "process"
-        self._bundle: object = object()
-        self._left = 0
+        self._place = performing.place_of(task) if kind == "process" else None
         self.pace = RunTime()
 
     def prepare(self, claim: Claim) -> Prepared:
@@ -119,17 +121,19 @@ class Feed:
         if claim.options is not None or claim.expires_in is not None:
             options, meta = self._own_options(claim, meta)
         options = options.for_job(claim.id, meta, claim.attempt - 1)
-        return options, self._fn, (*self._args, claim.payload.decode()), self._mark(claim)
+        return options, self._fn, (*self._args, claim.payload.decode())
 
-    def _mark(self, claim: Claim) -> object:
-        """What the claim may travel with; ``None``: nothing. A job that has failed or crashed before goes alone."""
-        if not self._bundles or claim.attempt > 1:
-            return None
-        if self._left <= 0:
-            self._left = self.pace.bundle()
-            self._bundle = object()
-        self._left -= 1
-        return self._bundle
+    def may_bundle(self, claim: Claim) -> bool:
+        """Whether the claim may travel with others of its task. One that has failed or crashed before goes alone."""
+        plain = claim.attempt == 1 and claim.options is None and claim.expires_in is None
+        return plain and self._place is not None and self.pace.is_short
+
+    def prepare_bundle(self, claims: Sequence[Claim]) -> Prepared:
+        """What the pool is given for several claims at once."""
+        assert self._place is not None
+        items = [(claim.id, f"{claim.number}:{claim.token}", claim.attempt, claim.payload.decode()) for claim in claims]
+        options = self._options.for_job(claims[0].id, self._meta, 0)
+        return options, performing.perform_bundle, (*self._place, items)
 
     def _own_options(self, claim: Claim, meta: dict[str, Any]) -> tuple[TaskOptions, dict[str, Any]]:
         given = msgspec.json.decode(claim.options) if claim.options is not None else {}

@@ -40,6 +40,10 @@ class Payload:
         self._encoder = msgspec.json.Encoder()
         self._decoder = msgspec.json.Decoder(shape)
         self._plain = all(p.kind in (_KINDS.POSITIONAL_OR_KEYWORD, _KINDS.KEYWORD_ONLY) for p in self._parameters)
+        by_place = [p for p in self._parameters if p.kind is _KINDS.POSITIONAL_OR_KEYWORD]
+        named_only = [p for p in self._parameters if p.kind is _KINDS.KEYWORD_ONLY and p.default is p.empty]
+        self._most = len(by_place)
+        self._least = sum(p.default is p.empty for p in by_place) if not named_only else self._most + 1
         self._names = [parameter.name for parameter in self._parameters]
         self._result = self._result_decoder(hints.get("return", Any))
 
@@ -51,19 +55,29 @@ class Payload:
         Raises:
             PayloadRefused: naming the argument that does not fit.
         """
-        try:
-            arguments = self._signature.bind(*args, **kwargs).arguments
-        except TypeError as error:
-            raise PayloadRefused(f"{self._name}{self._signature} cannot be called like that: {error}") from None
+        if self._plain and not kwargs and self._least <= len(args) <= self._most:
+            arguments = dict(zip(self._names, args, strict=False))  # what nearly every call is
+        else:
+            arguments = self._bind(args, kwargs)
         try:
             encoded = self._encoder.encode(arguments)
             read = self._decoder.decode(encoded)
         except Exception as error:
             raise self._refusal(arguments, error) from None
         for name in self._untyped:
-            if name in arguments and not _is_same(getattr(read, name), arguments[name]):
+            if (
+                name in arguments
+                and type(arguments[name]) is not str
+                and not _is_same(getattr(read, name), arguments[name])
+            ):
                 raise self._untyped_refusal(name, arguments[name], getattr(read, name))
         return encoded
+
+    def _bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            return self._signature.bind(*args, **kwargs).arguments
+        except TypeError as error:
+            raise PayloadRefused(f"{self._name}{self._signature} cannot be called like that: {error}") from None
 
     def from_json(self, text: str | bytes) -> bytes:
         """The payload of a call that is given as JSON: an array of arguments, or an object of them by name.

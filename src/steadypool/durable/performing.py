@@ -8,19 +8,28 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import sys
 from collections.abc import Callable
+from contextvars import Context
 from functools import cache
 from importlib import import_module
 from time import monotonic
 from typing import Any
 
+from steadypool.durable.address import URL_VARIABLE
 from steadypool.durable.payload import Payload
 from steadypool.durable.task import DurableTask
+from steadypool.machinery.carried import pack_error
+from steadypool.machinery.context import JobContext, current_job, set_finder
 
 Place = tuple[str, str]
 Performed = tuple[bytes, float]
 """What the task returned, encoded, and how many seconds it took."""
+Ended = tuple[bytes, float | None]
+"""The same; or an error, packed, and ``None``."""
+Item = tuple[str, str, int, str]
+"""A job of a bundle: its id, its fencing token, its attempt, its payload."""
 
 
 def place_of(task: DurableTask[Any, Any]) -> Place | None:
@@ -49,11 +58,70 @@ def perform(task: DurableTask[Any, Any], payload: str) -> Performed:
     return _perform(task.payload, task.fn, payload)
 
 
+def perform_bundle(module: str, name: str, items: list[Item]) -> list[Ended]:
+    """Run several short jobs of the task that is found there, one after the other, each in a context of its own.
+
+    Stops early when the bundle is told to stop: what has not run has no entry. What is no ``Exception`` ends the
+    bundle, and the jobs are then run one by one.
+    """
+    task, outer = _task_at(module, name), current_job()
+    ended: list[Ended] = []
+    before = set_finder(None)
+    try:
+        for item in items:
+            if outer.cause is not None:
+                break
+            job = ItemContext(outer, *item[:3])
+            set_finder(job.found)
+            ended.append(Context().run(_attempt, task, item[3]))
+    finally:
+        set_finder(before)
+    return ended
+
+
+def _attempt(task: DurableTask[Any, Any], payload: str) -> Ended:
+    try:
+        return perform(task, payload)
+    except Exception as error:
+        return pack_error(error), None
+
+
+class ItemContext(JobContext):
+    """The context of one job of a bundle."""
+
+    def __init__(self, outer: JobContext, id: str, token: str, attempt: int) -> None:
+        super().__init__(id, outer.task, attempt, outer.deadline, {**outer.meta, "fencing_token": token})
+        self._outer = outer
+
+    @property
+    def cause(self) -> str | None:
+        """See `JobContext`: whoever stops one of a bundle stops the bundle."""
+        return self._outer.cause
+
+    def found(self) -> JobContext:
+        """What `current_job` finds while this job runs."""
+        return self
+
+    def _wait(self, seconds: float) -> None:
+        self._outer._wait(seconds)
+
+
 async def perform_async(task: DurableTask[Any, Any], payload: str) -> Performed:
     """Run a coroutine function on the running loop."""
     began = monotonic()
     args, kwargs = task.payload.decode(payload)
     return task.payload.encode_result(await task.fn(*args, **kwargs)), monotonic() - began
+
+
+def prepare_process(url: str, initializer: Callable[..., object] | None, initargs: tuple[Any, ...]) -> None:
+    """What each process of a pool begins with: a `Queue` without an address of its own finds the worker's."""
+    os.environ[URL_VARIABLE] = url
+    if initializer is not None:
+        initializer(*initargs)
+
+
+def nothing() -> None:
+    """What a process runs to show that it is there."""
 
 
 def is_async(task: DurableTask[Any, Any]) -> bool:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import os
+import threading
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from steadypool.durable import enqueueing
-from steadypool.durable.address import check_url, open_engine
+from steadypool.durable.address import URL_VARIABLE, check_url, open_engine
 from steadypool.durable.engine import Engine
 from steadypool.durable.enqueueing import EnqueueOptions
 from steadypool.durable.errors import PayloadRefused, WrongState
@@ -24,7 +27,6 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
-URL_VARIABLE = "STEADYPOOL_URL"
 ROWS_AT_ONCE = 1000
 """Jobs of `Queue.enqueue_many` in one transaction."""
 
@@ -49,9 +51,11 @@ class Queue:
         self.tasks: dict[str, DurableTask[Any, Any]] = {}
         """Every task of this queue by the name that it has in the database."""
         self._pid: int | None = None
+        self._opening = threading.Lock()
         self._engine: Engine | None = None
         self._writer: Writer | None = None
         self._left_behind: list[object] = []
+        _queues.add(self)
 
     # -- tasks
 
@@ -255,23 +259,26 @@ class Queue:
     def engine(self) -> Engine:
         """The engine of this process, for looking and for changing single jobs."""
         self._renew_after_fork()
-        if self._engine is None:
-            self._engine = open_engine(self.url)
-        return self._engine
+        with self._opening:
+            if self._engine is None:
+                self._engine = open_engine(self.url)
+            return self._engine
 
     @property
     def writer(self) -> Writer:
         """The writer of this process. It has an engine of its own, so that looking does not wait for writing."""
         self._renew_after_fork()
-        if self._writer is None:
-            self._writer = Writer(open_engine(self.url))
-        return self._writer
+        with self._opening:
+            if self._writer is None:
+                self._writer = Writer(open_engine(self.url))
+            return self._writer
 
     def _renew_after_fork(self) -> None:
         if self._pid != os.getpid():
             # Kept, not freed: closing a connection that the parent has open would drop the parent's locks.
             self._left_behind += [self._engine, self._writer]
             self._engine = self._writer = None
+            self._opening = threading.Lock()  # another thread of the parent may have held it at the fork
             self._pid = os.getpid()
 
     def __repr__(self) -> str:
@@ -279,6 +286,15 @@ class Queue:
 
     def __reduce__(self) -> Any:
         return (Queue, (self._url,))  # a task that travels by value takes its queue along; not what is connected
+
+
+_queues: weakref.WeakSet[Queue] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    for queue in list(_queues):
+        queue.close()
 
 
 def _check_function(fn: object) -> None:

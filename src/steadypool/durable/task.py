@@ -45,11 +45,14 @@ class DurableTask(Task[P, R]):
         self._origin: DurableTask[P, R] = self
         self._payload: Payload | None = None
         self._per_call: bytes | None = None
+        self._name: str | None = None
 
     @property
     def durable_name(self) -> str:
         """What the task is called in the database, by which a worker finds it."""
-        return durable_name(self.fn, self.task_options)
+        if self._name is None:
+            self._name = durable_name(self.fn, self.task_options)
+        return self._name
 
     @property
     def payload(self) -> Payload:

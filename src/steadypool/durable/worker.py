@@ -34,6 +34,7 @@ import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import wait
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -41,11 +42,11 @@ from typing import TYPE_CHECKING, Any
 from steadypool.durable import verdicts
 from steadypool.durable.address import open_engine
 from steadypool.durable.demand import GATHER, MOST_GATHERED, Pace, window, writes_now
-from steadypool.durable.desk import Desk, Held
+from steadypool.durable.desk import Bundle, Desk, Held, end_of
 from steadypool.durable.errors import EngineError, SchemaMismatch
-from steadypool.durable.feeding import KINDS, Feed, open_pool
+from steadypool.durable.feeding import KINDS, MOST_BUNDLED, Feed, open_pool
 from steadypool.durable.heartbeat import Heartbeat
-from steadypool.durable.performing import Performed
+from steadypool.durable.performing import nothing
 from steadypool.durable.records import DEFAULT_QUEUE, Claim, Claimed, Settlement, Verdict
 from steadypool.durable.signals import StopOnSignals
 from steadypool.durable.telling import events
@@ -53,11 +54,12 @@ from steadypool.durable.upkeep import Upkeep
 from steadypool.durable.verdicts import Caps
 from steadypool.durable.workreport import WorkReport
 from steadypool.machinery.bell import Bell
+from steadypool.machinery.ledger import Ledger
 from steadypool.pools.contract import Prepared
 from steadypool.seams.sink import Sink
-from steadypool.words.options import check_count, check_seconds
+from steadypool.words.options import TaskOptions, check_count, check_seconds
 from steadypool.words.reports import DrainReport
-from steadypool.words.states import Outcome
+from steadypool.words.states import NEVER_LOOKED_AT, Outcome
 
 if TYPE_CHECKING:
     from steadypool.durable.queue import Queue
@@ -68,6 +70,9 @@ UNKNOWN_DELAY = 30.0
 """Seconds for which a job goes back whose task is not known here: in a deploy, a newer worker comes soon."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 """Seconds between two tries at an engine in trouble."""
+WARM_UP = TaskOptions(name="steadypool.warm_up", meta={})
+WARM_UP_LIMIT = 20.0
+"""Seconds that a worker waits for its processes before it begins to claim."""
 FLUSH_SHARE = 0.25
 LONGEST_FLUSH = 2.0
 """Of a drain's time, so much is kept for writing down what is left."""
@@ -138,12 +143,15 @@ class Worker:
         """When the engine is asked again though there is nothing to write and no room."""
         self._bell = Bell()
         self._listener: Any = None
+        self._heart: Any = None
+        self._pool: Any = None
         self._number = 0
         self._lost = False
         self._trouble_since: float | None = None
         self._pause = FIRST_PAUSE
         self._until_empty = False
         self._drain_until: float | None = None
+        self._flush_seconds = 0.0
         self._requests: list[float | None] = []
         self._ring_at = 1
         """How many jobs must have ended before the loop is rung."""
@@ -152,6 +160,9 @@ class Worker:
         self._pool_report: DrainReport | None = None
         self._began = monotonic()
         self._notes: list[str] = []
+        self._ledger = Ledger()
+        self._may_bundle = True
+        self._pool_sinks: list[Sink] = []
 
     # -- for the caller
 
@@ -184,9 +195,20 @@ class Worker:
             self._drain_until = until if self._drain_until is None else min(self._drain_until, until)
         self._ring()
 
-    def subscribe(self, sink: Sink) -> None:
-        """Have *sink* called with every event of the worker (`durable.events`) and of its pool. Before `run`."""
+    def subscribe(self, sink: Sink, *, jobs: bool = False) -> None:
+        """Have *sink* called with every event of the worker (`durable.events`). Before `run`.
+
+        With *jobs* also with every event of its pool; short jobs then travel one by one, so that each has its own.
+        """
         self._sinks = (*self._sinks, sink)
+        if jobs:
+            self._pool_sinks.append(sink)
+            self._may_bundle = False
+
+    @property
+    def completed(self) -> int:
+        """How many jobs it has completed, and written down, so far."""
+        return self._counts[Verdict.COMPLETE]
 
     @property
     def held(self) -> int:
@@ -222,6 +244,7 @@ class Worker:
             tuple(f"job-{settlement.number}" for settlement in list(desk.pending)),
             tuple(ids.values()),
             self._pool_report,
+            self._ledger.groups(),
             tuple(self._notes),
         )
 
@@ -235,8 +258,16 @@ class Worker:
             self._wind_up()
         except BaseException as error:
             self._failure = error
+            self._abandon()
         finally:
             self._done.set()
+
+    def _abandon(self) -> None:
+        """It cannot go on: what it holds is to be had by others as soon as the lease is over."""
+        if self._heart is not None:
+            self._heart.stop(1.0)
+        if self._pool is not None:
+            self._pool.request_drain(0.0)
 
     def _set_up(self) -> None:
         if self._engine.schema().found == 0:
@@ -246,15 +277,33 @@ class Worker:
         self._number = self._engine.register(settings.name, settings.lease)
         self._heart = Heartbeat(self._url, settings.lease, apart, self._lease_was_lost)
         self._heart.start(self._number)
-        self._pool = open_pool(settings.kind, settings.workers, settings.cancel_grace, settings.name, settings.pool)
+        self._pool = open_pool(
+            settings.kind, settings.workers, settings.cancel_grace, settings.name, settings.pool, self._url
+        )
         self._slots = self._pool.stats().max_workers
-        for sink in self._sinks:
+        for sink in self._pool_sinks:
             self._pool.subscribe(sink)
         self._feeds = {name: Feed(task, settings.kind) for name, task in self._queue.tasks.items()}
+        if settings.kind == "process":
+            self._warm_up()
         self._upkeep = Upkeep(self._engine, settings.caps.losses, LOOK_AGAIN)
         self._listener = self._engine.listener("work")
         self._queues = list(settings.queues)
         self._tell(lambda: events.WorkerRegistered(settings.name, monotonic(), self._number))
+
+    def _warm_up(self) -> None:
+        """Have every process of the pool there before the first job is claimed, which would wait for them.
+
+        Raises:
+            PoolBroken: none can be started.
+        """
+        until = monotonic() + WARM_UP_LIMIT
+        futures = self._pool._submit_prepared([(WARM_UP, nothing, ())] * self._slots)
+        while not self._requests and monotonic() < until and wait(futures, 0.5).not_done:
+            pass
+        for future in futures:
+            if future.done():
+                future.result()
 
     # -- one round
 
@@ -299,7 +348,6 @@ class Worker:
     def _start(self, claims: Sequence[Claim]) -> None:
         self._claimed += len(claims)
         starting: list[Held] = []
-        calls: list[Prepared] = []
         for claim in claims:
             held = self._desk.take(claim, self._number)
             feed = self._feeds.get(claim.task)
@@ -309,14 +357,38 @@ class Worker:
                 self._desk.settle(held, verdicts.expired(claim))
             else:
                 starting.append(held)
-                calls.append(feed.prepare(claim))
-        futures = self._pool._submit_prepared(calls)
-        for held, future in zip(starting, futures, strict=False):
-            held.future = future
+        self._submit(self._bundled(starting))
+
+    def _bundled(self, starting: Sequence[Held]) -> list[list[Held]]:
+        """Short jobs of one task that follow each other, together; all others one by one."""
+        most = min(MOST_BUNDLED, len(starting) // (2 * self._slots)) if self._may_bundle else 1
+        groups: list[list[Held]] = []
+        task: str | None = None
+        for held in starting:
+            fits = self._feeds[held.claim.task].may_bundle(held.claim)
+            if fits and held.claim.task == task and len(groups[-1]) < most:
+                groups[-1].append(held)
+            else:
+                groups.append([held])
+            task = held.claim.task if fits else None
+        return groups
+
+    def _submit(self, groups: Sequence[list[Held]]) -> None:
+        futures = self._pool._submit_prepared([self._call_of(group) for group in groups])
+        for group, future in zip(groups, futures, strict=False):
+            bundle = Bundle(group, future) if len(group) > 1 else None
+            for held in group:
+                held.future, held.bundle = future, bundle
             # Not a callback: a pool hands those to a thread of their own, since they may take their time.
-            future._wake_when_done(Ending(self, held))
-        if len(futures) < len(starting):
-            self._pool_has_closed(starting[len(futures) :])
+            future._wake_when_done(Ending(self, group))
+        if len(futures) < len(groups):
+            self._pool_has_closed([held for group in groups[len(futures) :] for held in group])
+
+    def _call_of(self, group: Sequence[Held]) -> Prepared:
+        feed = self._feeds[group[0].claim.task]
+        if len(group) == 1:
+            return feed.prepare(group[0].claim)
+        return feed.prepare_bundle([held.claim for held in group])
 
     def _pool_has_closed(self, refused: Sequence[Held]) -> None:
         self._notes.append("the pool has closed by itself")
@@ -324,9 +396,9 @@ class Worker:
             self._desk.settle(held, _given_back(held.claim))
         self.request_drain(0.0)
 
-    def has_ended(self, held: Held) -> None:
-        """A job has ended. On a thread of the pool."""
-        self._desk.finish(held)
+    def have_ended(self, group: Sequence[Held]) -> None:
+        """Jobs have ended. On a thread of the pool."""
+        self._desk.finish(group)
         if len(self._desk.ended) >= self._ring_at:
             self._ring()
 
@@ -346,7 +418,11 @@ class Worker:
         return count
 
     def _settle(self, held: Held) -> None:
-        outcome, error, result = _end_of(held.future)
+        end = end_of(held)
+        if end is None:
+            self._run_alone(held)
+            return
+        outcome, error, result = end
         if outcome is Outcome.CANCELLED and not held.wanted_cancelled:
             # Told that its lease is lost; or cancelled by code that got hold of the future: not for us to decide.
             outcome = Outcome.INTERRUPTED
@@ -358,11 +434,26 @@ class Worker:
         settlement = verdicts.judge(
             held.claim, outcome, error, encoded, feed.retry, self.settings.caps, random.random()
         )
+        if error is not None and outcome in NEVER_LOOKED_AT:
+            self._ledger.add(held.claim.id, held.claim.task, error)
+        self._record(held, settlement)
+
+    def _record(self, held: Held, settlement: Settlement) -> None:
         if held.lost:
             self._desk.let_go(held)
             self._desk.pending.append(settlement)  # the fence will refuse it, unless nobody has taken the job
         else:
             self._desk.settle(held, settlement)
+
+    def _run_alone(self, held: Held) -> None:
+        """Its bundle has ended without saying how this one did: it may have run, and runs again by itself."""
+        if held.wanted_cancelled:
+            claim = held.claim
+            self._record(held, Settlement(claim.number, claim.token, Verdict.CANCEL))
+        elif held.lost or self._requests:
+            self._record(held, _given_back(held.claim))
+        else:
+            self._submit([[held]])
 
     def _note_written(self, settlements: Sequence[Settlement], refused: frozenset[tuple[int, int]]) -> None:
         for settlement in settlements:
@@ -522,7 +613,7 @@ class Worker:
         self._hurry_pool()
         waiter.start()
         heeded = len(self._requests)
-        while waiter.is_alive():
+        while waiter.is_alive() and not self._must_flush():
             if len(self._requests) != heeded:
                 heeded = len(self._requests)
                 self._hurry_pool()
@@ -532,13 +623,18 @@ class Worker:
             if self._desk.pending:
                 self._exchange(0)
 
+    def _must_flush(self) -> bool:
+        """Whether there is just the time left to write down what there is; the pool has had its own and more."""
+        return self._drain_until is not None and monotonic() >= self._drain_until - self._flush_seconds / 2
+
     def _hurry_pool(self) -> None:
         until = self._drain_until
         if until is None:
             self._pool.request_drain(None)
             return
         left = max(0.0, until - monotonic())
-        self._pool.request_drain(max(0.0, left - self.settings.cancel_grace - min(LONGEST_FLUSH, left * FLUSH_SHARE)))
+        self._flush_seconds = min(LONGEST_FLUSH, left * FLUSH_SHARE)
+        self._pool.request_drain(max(0.0, left - self.settings.cancel_grace - self._flush_seconds))
 
     def _wait_for_pool(self) -> None:
         self._pool_report = self._pool.drain(None)
@@ -557,7 +653,7 @@ class Worker:
         stuck = {row.id for row in self._pool_report.stuck} if self._pool_report is not None else set()
         for _ in range(len(self._desk.ended)):
             held = self._desk.ended.popleft()
-            if held.claim.id in stuck:
+            if held.claim.id in stuck or (self._pool_report is None and held.future.outcome is Outcome.INTERRUPTED):
                 # Its code still runs in this process: nobody else is to run it before that has gone.
                 continue
             self._settle(held)
@@ -581,28 +677,18 @@ class Worker:
 
 
 class Ending:
-    """What the pool wakes when a job has ended; see `machinery.future.Waker`."""
+    """What the pool wakes when a job, or a bundle of them, has ended; see `machinery.future.Waker`."""
 
-    __slots__ = ("_held", "_worker")
+    __slots__ = ("_group", "_worker")
 
-    def __init__(self, worker: Worker, held: Held) -> None:
+    def __init__(self, worker: Worker, group: Sequence[Held]) -> None:
         self._worker = worker
-        self._held = held
+        self._group = group
 
     def release(self) -> None:
-        """The job has ended."""
-        self._worker.has_ended(self._held)
+        """It has ended."""
+        self._worker.have_ended(self._group)
 
 
 def _given_back(claim: Claim) -> Settlement:
     return Settlement(claim.number, claim.token, Verdict.RETURN)
-
-
-def _end_of(future: Any) -> tuple[Outcome, BaseException | None, Performed | None]:
-    """How the pool says that a job has ended."""
-    if future.outcome is Outcome.SUCCEEDED:
-        return Outcome.SUCCEEDED, None, future.result()
-    try:
-        return future.outcome, future.exception(), None
-    except BaseException as cancelled:
-        return future.outcome, cancelled, None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from steadypool.words.reports import DrainReport
+from steadypool.words.reports import DrainReport, ErrorGroup
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,8 @@ class WorkReport:
     """Jobs that still ran at the end, or could not be given back: they run again after their lease."""
     pool: DrainReport | None = None
     """What the pool says; ``None`` if it could not be had in time."""
+    errors: tuple[ErrorGroup, ...] = ()
+    """The failed attempts, grouped by what failed and where."""
     notes: tuple[str, ...] = field(default=())
 
     @property
@@ -54,7 +56,7 @@ class WorkReport:
         lines += _row("left running, will run again", self.left)
         lines += [f"  note: {note}" for note in self.notes]
         if self.pool is not None and not self.pool.ok:
-            lines += [f"  {line}" for line in str(self.pool).splitlines()]
+            lines += [f"  {line}" for line in str(replace(self.pool, errors=())).splitlines()]
         return "\n".join(lines)
 
 

@@ -108,8 +108,6 @@ class JobFuture(Future[T], Generic[T]):
     _announcement: Any = None
     _packed: Any = None
     """What travels to a worker process."""
-    _chunk: object = None
-    """The same object for jobs that may travel in one packet."""
     _serial = 0
     """Stands for the latest sending to a worker process."""
     _pristine_context: Any = None

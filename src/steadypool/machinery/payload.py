@@ -34,6 +34,11 @@ class Pickled:
         """Whether it has to travel as a parcel."""
         return bool(self.buffers) or len(self.stream) > INLINE_MOST
 
+    @property
+    def size(self) -> int:
+        """Bytes of it all."""
+        return len(self.stream) + sum(buffer.raw().nbytes for buffer in self.buffers)
+
     def parts(self) -> list[Buffer]:
         """What a parcel of it is made of."""
         return [self.stream, *(buffer.raw() for buffer in self.buffers)]

@@ -28,10 +28,11 @@ import itertools
 import threading
 from collections import deque
 from collections.abc import Callable
+from itertools import repeat, starmap
 from time import monotonic
-from typing import Any, Protocol
+from typing import Generic, Protocol, TypeVar
 
-from steadypool.machinery.future import JobFuture
+from steadypool.words.options import TaskOptions
 
 
 class Gate(Protocol):
@@ -41,10 +42,20 @@ class Gate(Protocol):
         """Let the producer look again. Called once, from any thread."""
 
 
-Job = JobFuture[Any]
+class Entry(Protocol):
+    """What waits: a job."""
+
+    _options: TaskOptions
+    _number: int
+    """Its place by age."""
+    _has_room: bool
+    """Whether it holds a token while it waits."""
 
 
-class JobQueue:
+E = TypeVar("E", bound=Entry)
+
+
+class JobQueue(Generic[E]):
     """At most *size* jobs with a token, and whoever must get in regardless.
 
     Any thread may call any method. None of them waits, but for `wait_for_room`.
@@ -53,8 +64,8 @@ class JobQueue:
     def __init__(self, size: int) -> None:
         self.size = size
         self.room: list[None] = [None] * size
-        self.items: deque[Job] = deque()
-        self.heap: list[tuple[int, int, Job]] = []
+        self.items: deque[E] = deque()
+        self.heap: list[tuple[int, int, E]] = []
         self.blocked: deque[Gate] = deque()
         # Reentrant: a finalizer that the garbage collector runs in the middle may submit a job.
         self._lock = threading.RLock()
@@ -63,13 +74,13 @@ class JobQueue:
     def __len__(self) -> int:
         return len(self.items) + len(self.heap)
 
-    def put_ranked(self, job: Job, *, has_room: bool) -> None:
+    def put_ranked(self, job: E, *, has_room: bool) -> None:
         """Add a job by its priority; *has_room* says whether a token was taken for it."""
         job._has_room = has_room
         with self._lock:
             heapq.heappush(self.heap, (-job._options.priority, job._number, job))
 
-    def take(self) -> Job | None:
+    def take(self) -> E | None:
         """Take the job that is next; ``None`` if there is none."""
         job = self._take_ranked() if self.heap else None
         if job is None:
@@ -80,7 +91,7 @@ class JobQueue:
             self.give_room()
         return job
 
-    def _take_ranked(self) -> Job | None:
+    def _take_ranked(self) -> E | None:
         """Take the top of the heap if it comes before the first plain job."""
         with self._lock:
             if not self.heap:
@@ -99,7 +110,7 @@ class JobQueue:
         except IndexError:
             return False
 
-    def take_last_in_rank(self) -> Job | None:
+    def take_last_in_rank(self) -> E | None:
         """Take the job to discard when the queue is full: the oldest of the lowest priority that holds room."""
         with self._lock:
             held = [entry for entry in self.heap if entry[2]._has_room]
@@ -113,7 +124,7 @@ class JobQueue:
         self.give_room()
         return job
 
-    def remove(self, job: Job) -> bool:
+    def remove(self, job: E) -> bool:
         """Take this one job out; false if somebody else has it."""
         try:
             self.items.remove(job)
@@ -122,7 +133,7 @@ class JobQueue:
         self.give_room()
         return True
 
-    def _remove_ranked(self, job: Job) -> bool:
+    def _remove_ranked(self, job: E) -> bool:
         if not self.heap:
             return False
         with self._lock:
@@ -146,10 +157,26 @@ class JobQueue:
             return False
         return True
 
+    def take_rooms(self, count: int) -> bool:
+        """Take *count* tokens, or none."""
+        taken: list[None] = []
+        try:
+            taken.extend(starmap(self.room.pop, repeat((), count)))
+        except IndexError:
+            self.give_rooms(len(taken))
+            return False
+        return True
+
     def give_room(self) -> None:
         """Give a token back and let one blocked producer look."""
         self.room.append(None)
         if self.blocked:
+            self.open_gate()
+
+    def give_rooms(self, count: int) -> None:
+        """Give *count* tokens back."""
+        self.room.extend([None] * count)
+        for _ in range(min(count, len(self.blocked))):
             self.open_gate()
 
     def open_gate(self) -> None:

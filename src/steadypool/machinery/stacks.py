@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+import threading
 import traceback
 from types import FrameType
 
 from steadypool.machinery.ledger import place
 
+_collector = threading.RLock()
+"""Held while the garbage collector is off, so that one thread does not turn it on again under another."""
 MAX_FRAMES = 60
 """The innermost ones are kept: a runaway recursion must not fill a report."""
 
@@ -18,7 +22,7 @@ def thread_stack(ident: int | None, above: str) -> tuple[str, str]:
     The outermost frames, up to and including those of the file *above*, are the pool's own and left out.
     Both are empty if the thread has ended.
     """
-    frame = sys._current_frames().get(ident) if ident is not None else None
+    frame = _frame_of(ident) if ident is not None else None
     frames: list[FrameType] = []
     while frame is not None:
         frames.append(frame)
@@ -29,6 +33,23 @@ def thread_stack(ident: int | None, above: str) -> tuple[str, str]:
     rows = [(f.f_code.co_filename, f.f_lineno or 0, f.f_code.co_name) for f in frames[:MAX_FRAMES]]
     summary = [traceback.FrameSummary(file, line, name) for file, line, name in reversed(rows)]
     return "".join(traceback.format_list(summary)), place(*rows[0])
+
+
+def _frame_of(ident: int) -> FrameType | None:
+    """The innermost frame of a thread.
+
+    CPython holds its lock on the list of threads while it gathers the frames. Before 3.11.9 that may start the garbage
+    collector; a finalizer that then starts a thread needs the same lock, and the process hangs for good, with the GIL
+    held. So the collector is off meanwhile.
+    """
+    with _collector:
+        on = gc.isenabled()
+        gc.disable()
+        try:
+            return sys._current_frames().get(ident)
+        finally:
+            if on:
+                gc.enable()
 
 
 def _below(frames: list[FrameType], above: str) -> list[FrameType]:

@@ -32,9 +32,18 @@ KEYWORDS = 1
 PARCEL = 2
 WHOLE = 4
 """Function and arguments are one pickle."""
+CHUNK = 8
+"""The call is a list of argument tuples; the items' serials and numbers follow the frame's own."""
+SINGLE = 16
+"""Of a chunk: it is a list of single arguments."""
+
+ITEMS_MOST = 1 << 16
+"""Serials of sendings are this far apart, so that each item of a chunk has one."""
+LOADING = ITEMS_MOST - 1
+"""Added to a chunk's serial: the worker reads it, and has begun no item yet."""
 
 # statuses of a result
-NOTHING, VALUE, VALUE_PARCEL, ERROR, READY, BROKEN, PROGRESS, RETIRING, NOT_FOUND = range(9)
+NOTHING, VALUE, VALUE_PARCEL, ERROR, READY, BROKEN, PROGRESS, RETIRING, NOT_FOUND, VALUES, UNREADABLE = range(11)
 
 
 class JobFrame(NamedTuple):
@@ -53,17 +62,13 @@ def job_frame(serial: int, number: int, flags: int, function: bytes, extras: byt
     return b"".join((JOB.pack(serial, number, flags, len(function), len(extras), len(call)), function, extras, call))
 
 
-def read_jobs(packet: bytes) -> list[JobFrame]:
-    """The jobs in a packet."""
-    frames, at = [], 0
-    while at < len(packet):
-        serial, number, flags, function, extras, call = JOB.unpack_from(packet, at)
-        a = at + JOB.size
-        b = a + function
-        c = b + extras
-        at = c + call
-        frames.append(JobFrame(serial, number, flags, packet[a:b], packet[b:c], packet[c:at]))
-    return frames
+def read_job(packet: bytes) -> JobFrame:
+    """The job, or the chunk, in a packet."""
+    serial, number, flags, function, extras, _ = JOB.unpack_from(packet)
+    a = JOB.size
+    b = a + function
+    c = b + extras
+    return JobFrame(serial, number, flags, packet[a:b], packet[b:c], packet[c:])
 
 
 class Line:
@@ -74,6 +79,8 @@ class Line:
         end.setblocking(True)
         self.end = end
         self.keeps_packets = end.type == getattr(socket, "SOCK_SEQPACKET", None)
+        # Asking for new bytes of a packet's greatest size would have the allocator fetch and return them each time.
+        self._buffer = memoryview(bytearray(MAX_PACKET))
 
     def send(self, packet: bytes, fd: int | None = None, *, wait: bool = False) -> bool:
         """Send a packet, with a descriptor if there is one; false if there is no room now.
@@ -121,7 +128,8 @@ class Line:
         return _receive_exactly(self.end, LENGTH.unpack(head)[0]), fd
 
     def _receive_with(self, size: int, flags: int) -> tuple[bytes, int | None]:
-        data, ancillary, _, _ = self.end.recvmsg(size, _ONE_FD, flags | _CLOEXEC)
+        length, ancillary, _, _ = self.end.recvmsg_into([self._buffer[:size]], _ONE_FD, flags | _CLOEXEC)
+        data = bytes(self._buffer[:length])
         if not ancillary:
             return data, None
         fd = None

@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextvars import copy_context
+from queue import SimpleQueue
 from time import monotonic
 from typing import Any, ParamSpec, Self, TypeVar
 
@@ -28,9 +29,8 @@ from steadypool.words.states import PoolState
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Prepared = tuple[TaskOptions, Callable[..., Any], tuple[Any, ...], object]
-"""Options that are complete and checked, a plain function, its arguments, and a mark: neighbours with the same one,
-that is not ``None``, may travel to a process in one packet, and wait for each other there."""
+Prepared = tuple[TaskOptions, Callable[..., Any], tuple[Any, ...]]
+"""Options that are complete and checked, a plain function, and its arguments."""
 ON_FULL = ("block", "reject", "caller_runs", "discard_oldest")
 
 
@@ -228,8 +228,10 @@ class PoolContract(Executor):
             return self._take_on(options, fn, args, {}, has_room=False)
         return self._submit_waiting(None, options, fn, args, {})
 
-    def _submit_many(self, fn: Callable[..., R], batch: Iterable[tuple[Any, ...]]) -> Iterator[JobFuture[R]]:
-        """Submit for a map, a chunk at a time; yields each future when it is there."""
+    def _submit_many(
+        self, fn: Callable[..., R], batch: list[tuple[Any, ...]], landed: SimpleQueue[Any] | None = None
+    ) -> Iterator[mapping.Leg]:
+        """Submit items of a map; yields each leg when it is there."""
         for args in batch:
             yield self._submit_patiently(fn, args)
 
@@ -241,7 +243,7 @@ class PoolContract(Executor):
         """
         core = self._core
         futures: list[JobFuture[Any]] = []
-        for options, fn, args, _ in calls:
+        for options, fn, args in calls:
             if core.refusal is not None or not core.queue.take_room():
                 break
             try:

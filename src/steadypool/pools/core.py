@@ -85,7 +85,7 @@ class Core(Driver):
         self.settings = settings
         self.options = settings.options
         self.max_workers = max_workers
-        self.queue = JobQueue(settings.queue_size)
+        self.queue: JobQueue[Any] = JobQueue(settings.queue_size)
         self.lock = threading.RLock()
         self.state = PoolState.OPEN
         self.refusal: Callable[[], PoolClosed] | None = None
@@ -525,7 +525,7 @@ class Core(Driver):
 
     def fail_waiting(self) -> None:
         """The pool is broken: nobody will ever run what waits."""
-        while (job := self.queue.take()) is not None:
+        while (job := self.take_waiting()) is not None:
             self.settle(job, Outcome.FAILED, self._broken_error())
 
     def _broken_error(self) -> PoolBroken:

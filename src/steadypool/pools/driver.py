@@ -49,6 +49,10 @@ class Driver:
         """The jobs in workers' hands."""
         raise NotImplementedError
 
+    def jobs_with_limits(self) -> list[Job]:
+        """The jobs in workers' hands whose attempts have a time limit."""
+        return [job for job in self.held_jobs() if job._attempt_ends is not None]
+
     def succeeded_in_workers(self) -> int:
         """Successes that workers have counted themselves. The lock is held."""
         raise NotImplementedError
@@ -76,6 +80,10 @@ class Driver:
     def prepare(self, job: Job) -> bool:
         """Make a new job ready for its worker; false if that failed, and the job is settled."""
         return True
+
+    def take_waiting(self) -> Job | None:
+        """Take the job that is next in the queue, to settle it without running it; ``None`` if there is none."""
+        raise NotImplementedError
 
     def reclaim(self, job: Job) -> bool:
         """Take back a job that was sent to a worker but has not begun; false if it cannot be."""

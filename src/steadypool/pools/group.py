@@ -60,7 +60,9 @@ class Group:
     def _job_ended(self, job: JobFuture[Any]) -> None:
         failed = job.outcome not in (Outcome.SUCCEEDED, Outcome.CANCELLED)
         with self._lock:
-            self._jobs.discard(job)
+            if job not in self._jobs:
+                return  # whoever waits in `_wait` or the callback was here before
+            self._jobs.remove(job)
             if failed and job._exception is not None:
                 job._look()
                 self._errors.append(job._exception)
@@ -82,9 +84,7 @@ class Group:
             if job is None:
                 return
             job._wait(None)
-            # Settled; if its callback has not run yet, this does its work, and a second time does no harm.
-            if job in self._jobs:
-                self._job_ended(job)
+            self._job_ended(job)  # its callback may not have run yet
 
     def __enter__(self) -> Self:
         return self
@@ -108,7 +108,7 @@ class Group:
         if error is not None and not isinstance(error, Exception):
             return  # Ctrl-C and the like leave the block as they are
         errors = list(self._errors)
-        if error is not None and error is not self._ending:
+        if error is not None and error is not self._ending and not any(error is known for known in errors):
             errors.insert(0, error)
         try:
             if errors:

@@ -26,6 +26,10 @@ class HandCore(Core):
         """Threads of other people that run a job themselves, since the queue was full."""
         self._supervisor: threading.Thread | None = None
 
+    def take_waiting(self) -> Job | None:
+        """Take the job that is next in the queue, to settle it without running it; ``None`` if there is none."""
+        return self.queue.take()
+
     # -- hands
 
     def holds(self, job: Job) -> bool:

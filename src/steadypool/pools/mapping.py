@@ -1,12 +1,17 @@
-"""``map`` and ``map_unordered``: a sliding window of futures over an input that may be endless."""
+"""``map`` and ``map_unordered``: a sliding window over an input that may be endless.
+
+What is in flight are *legs*: futures, or on processes chunks of many items (see `pools.processes.chunk`), which may
+turn into futures on the way.
+"""
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator
+from itertools import islice
 from queue import SimpleQueue
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from steadypool.machinery.future import JobFuture
 from steadypool.words.errors import JobCancelled, PoolClosed
@@ -16,6 +21,22 @@ if TYPE_CHECKING:
     from steadypool.pools.contract import PoolContract
 
 R = TypeVar("R")
+
+
+class Chunk(Protocol):
+    """What a map asks of items that travel together."""
+
+    size: int
+    jobs: list[JobFuture[Any]] | None
+
+    def next(self, deadline: float | None) -> list[Any] | None:
+        """The next results, in order; ``None`` once ``jobs`` have taken their place."""
+
+    def cancel(self) -> object:
+        """Cancel the items that have not started."""
+
+
+Leg = JobFuture[Any] | Chunk
 
 
 class Window:
@@ -36,30 +57,36 @@ class Window:
         self._chunk = min(chunk, size)
         self.core = pool._core
         self.failure: Exception | None = None
+        self.in_flight = 0
+        """Items that were submitted, less those that the caller was given."""
 
-    def submit_up_to(self, in_flight: int) -> Iterator[JobFuture[Any]]:
-        """Submit while there is room in the window; yields each new future."""
-        while self._pool is not None and in_flight + self._chunk <= self._size:
-            pool, args = self._pool, self._next_chunk()
+    def submit(self, landed: SimpleQueue[Any] | None = None) -> Iterator[Leg]:
+        """Submit while there is room in the window; yields each new leg. Chunks land in *landed*, or by themselves."""
+        while self._pool is not None and self.in_flight + self._chunk <= self._size:
+            pool, batch = self._pool, self._next_batch()
             try:
-                for future in pool._submit_many(self._fn, args):
-                    in_flight += 1
-                    yield future
+                for leg in pool._submit_many(self._fn, batch, landed):
+                    self.in_flight += items_of(leg)
+                    yield leg
             except Exception as error:
                 self._pool = None
                 self.failure = error
 
-    def _next_chunk(self) -> list[tuple[Any, ...]]:
-        chunk: list[tuple[Any, ...]] = []
+    def _next_batch(self) -> list[tuple[Any, ...]]:
+        batch: list[tuple[Any, ...]] = []
         try:
-            for args in self._inputs:
-                chunk.append(args)
-                if len(chunk) == self._chunk:
-                    return chunk
+            batch.extend(islice(self._inputs, self._chunk))
         except Exception as error:
             self.failure = error
-        self._pool = None  # the input has ended
-        return chunk
+            self._pool = None
+        if len(batch) < self._chunk:
+            self._pool = None  # the input has ended
+        return batch
+
+
+def items_of(leg: Leg) -> int:
+    """How many items travel in it."""
+    return 1 if isinstance(leg, JobFuture) else leg.size
 
 
 def open_window(
@@ -90,24 +117,45 @@ def ordered(
     check_seconds("map(timeout)", timeout, zero=True)
     deadline = None if timeout is None else monotonic() + timeout
     window = open_window(pool, fn, zip(*iterables, strict=False), chunksize, buffersize)
-    futures = deque(window.submit_up_to(0))
-    results = _in_order(window, futures, deadline)
+    legs = deque(window.submit())
+    results = _in_order(window, legs, deadline)
     next(results)
     return results
 
 
-def _in_order(window: Window, futures: deque[JobFuture[R]], deadline: float | None) -> Generator[R, None, None]:
+def _in_order(window: Window, legs: deque[Leg], deadline: float | None) -> Generator[Any, None, None]:
     try:
         # `ordered` goes up to here, so that closing a map from which nothing was taken comes by the "finally" too.
-        yield  # type: ignore[misc]
-        while futures:
-            yield _result(futures.popleft(), deadline)
-            futures.extend(window.submit_up_to(len(futures)))
+        yield None
+        while legs:
+            items = items_of(legs[0])
+            if isinstance(legs[0], JobFuture):
+                yield _result(legs.popleft(), deadline)  # type: ignore[arg-type] # not kept in a variable here
+            else:
+                yield from _results(legs[0], deadline)
+                legs.popleft()
+            window.in_flight -= items
+            legs.extend(window.submit())
         if window.failure is not None:
             raise window.failure
     finally:
-        for future in futures:
-            future.cancel()
+        for leg in legs:
+            leg.cancel()
+
+
+def _results(chunk: Chunk, deadline: float | None) -> Iterator[Any]:
+    left = chunk.size
+    try:
+        while left and (values := chunk.next(deadline)) is not None:
+            left -= len(values)
+            yield from values
+    except TimeoutError:
+        chunk.cancel()
+        raise
+    if left:
+        assert chunk.jobs is not None
+        while chunk.jobs:
+            yield _result(chunk.jobs.pop(0), deadline)
 
 
 def _result(future: JobFuture[R], deadline: float | None) -> R:
@@ -130,7 +178,7 @@ def unordered(
     """See `PoolContract.map_unordered`."""
     window = open_window(pool, fn, zip(iterable, strict=False), chunksize, buffersize)
     flight = Flight()
-    flight.add(window.submit_up_to(0))
+    flight.add(window.submit(flight.landed))
     results = _as_they_end(window, flight)
     next(results)
     return results
@@ -151,27 +199,39 @@ class Landing:
 
 
 class Flight:
-    """Jobs in flight, and those of them that have ended, in the order they did."""
+    """Legs in flight, and what has come of them, in the order it did."""
 
     def __init__(self) -> None:
-        self._landed: SimpleQueue[JobFuture[Any]] = SimpleQueue()
-        self.aloft: set[JobFuture[Any]] = set()
+        self.landed: SimpleQueue[Any] = SimpleQueue()
+        self.aloft: set[Leg] = set()
+        self._given: Counter[Leg] = Counter()
 
-    def add(self, futures: Iterable[JobFuture[Any]]) -> None:
+    def add(self, legs: Iterable[Leg]) -> None:
         """Wait for these too."""
-        for future in futures:
-            self.aloft.add(future)
-            future._wake_when_done(Landing(future, self._landed))
+        for leg in legs:
+            self.aloft.add(leg)
+            if isinstance(leg, JobFuture):
+                leg._wake_when_done(Landing(leg, self.landed))
 
-    def next(self, core: Any) -> JobFuture[Any]:
-        """The next one to have ended."""
+    def next(self, core: Any) -> JobFuture[Any] | list[Any]:
+        """The next one to have ended, or the next values of a chunk."""
         waiting = core.begin_wait(None)
         try:
-            future = self._landed.get()
+            came = self.landed.get()
         finally:
             core.end_wait(waiting)
-        self.aloft.discard(future)
-        return future
+        if isinstance(came, JobFuture):
+            self.aloft.discard(came)
+            return came
+        chunk, values = came
+        if values is None:
+            self.add(chunk.jobs)
+        else:
+            self._given[chunk] += len(values)
+        if values is None or self._given[chunk] == chunk.size:
+            self.aloft.discard(chunk)
+            del self._given[chunk]
+        return values or []
 
 
 def _as_they_end(window: Window, flight: Flight) -> Generator[Any, None, None]:
@@ -179,16 +239,20 @@ def _as_they_end(window: Window, flight: Flight) -> Generator[Any, None, None]:
     try:
         yield None  # see _in_order
         while flight.aloft:
-            future = flight.next(window.core)
-            error = future._exception
-            if isinstance(error, JobCancelled) and error.cause == "shutdown":
+            came = flight.next(window.core)
+            if not isinstance(came, JobFuture):
+                window.in_flight -= len(came)
+                yield from came
+            elif isinstance(error := came._exception, JobCancelled) and error.cause == "shutdown":
+                window.in_flight -= 1
                 returned = error
             else:
-                result = future.result()
-                del future
+                window.in_flight -= 1
+                result = came.result()
+                del came
                 yield result
                 del result
-            flight.add(window.submit_up_to(len(flight.aloft)))
+            flight.add(window.submit(flight.landed))
         if returned is not None:
             raise PoolClosed(f"the pool closed under a map: {returned}") from returned
         if window.failure is not None:

@@ -74,7 +74,7 @@ def do_due(core: Core) -> None:
 def _end_overdue_attempts(core: Core) -> float | None:
     """Time out the attempts whose limit has passed; returns when the next one's will."""
     nearest: float | None = None
-    for job in core.held_jobs():
+    for job in core.jobs_with_limits():
         ends = core.attempt_ends(job)
         if ends is None:
             continue
@@ -152,7 +152,7 @@ def give_back_waiting(core: Core) -> None:
     for job in core.retrying_jobs():
         if core.take_from_agenda(job):
             hand_back(core, job)
-    while (waiting := core.queue.take()) is not None:
+    while (waiting := core.take_waiting()) is not None:
         hand_back(core, waiting)
 
 

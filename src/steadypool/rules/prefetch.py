@@ -1,4 +1,4 @@
-"""How many jobs a worker process holds, the one it runs included."""
+"""How many jobs a worker process holds, the one it runs included, and how many of them travel together."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ MOST = 64
 """More packets than this do not fit a socket's buffer."""
 WEIGHT = 0.1
 """How much the latest run counts in the moving average."""
+TOGETHER_SECONDS = 0.005
+"""Work in one packet: what is in a packet that a worker has read cannot be given to another worker."""
+TOGETHER_BYTES = 40 * 1024
+"""Bytes of arguments in one packet."""
+TOGETHER_LEAST, TOGETHER_MOST = 2, 1000
 
 
 def depth(mean_seconds: float | None) -> int:
@@ -17,6 +22,16 @@ def depth(mean_seconds: float | None) -> int:
     if mean_seconds * MOST <= WORTH:
         return MOST
     return max(1, min(MOST, 1 + int(WORTH / mean_seconds)))
+
+
+def together(wanted: int, mean_seconds: float | None, mean_bytes: float | None) -> int:
+    """Items of a map to put into one packet, if *wanted* are there and items are like this on average."""
+    most = float(min(wanted, TOGETHER_MOST))
+    if mean_seconds:
+        most = min(most, TOGETHER_SECONDS / mean_seconds)
+    if mean_bytes:
+        most = min(most, TOGETHER_BYTES / mean_bytes)
+    return max(1, int(most))
 
 
 def moving_average(mean: float | None, seconds: float) -> float:

@@ -74,6 +74,7 @@ def test_who_completes_before_word_arrives_has_completed(engine: Engine) -> None
 
 def test_what_does_not_exist_is_said_so(engine: Engine) -> None:
     assert engine.get("job-999") is None and engine.get("nobody") is None and engine.get("job-x") is None
+    assert engine.get(f"job-{10**40}") is None
     assert engine.cancel(999) is None and engine.retry(999) is None and engine.discard(999, "") is None
 
 

@@ -86,6 +86,10 @@ def test_a_file_that_was_removed_is_not_written_to(engine: Engine, path: Path) -
     with pytest.raises(EngineGone, match="removed or replaced"):
         put(engine)
     assert engine.put_many([job()])[0].number == 1  # a new file, from the start
+    assert record(engine, "job-1").number == 1
+    path.unlink()
+    with pytest.raises(SchemaMismatch, match="there is no queue"):
+        engine.get("job-1")
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:

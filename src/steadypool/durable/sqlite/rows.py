@@ -11,7 +11,7 @@ from steadypool.durable.states import JobState
 
 
 class Row(NamedTuple):
-    """A row of ``jobs``, in the order of its columns."""
+    """What a settlement needs of a row of ``jobs``. The rest is copied inside the database."""
 
     number: int
     id: str | None
@@ -22,13 +22,9 @@ class Row(NamedTuple):
     crashes: int
     losses: int
     returns: int
-    enqueued_at: float
-    expires_at: float | None
     keep: float
     unique_key: str | None
     unique_held: int
-    options: bytes | None
-    payload: bytes
 
 
 COLUMNS = ", ".join(Row._fields)
@@ -39,10 +35,16 @@ def public_id(number: int, chosen: str | None) -> str:
     return chosen if chosen is not None else f"job-{number}"
 
 
+MOST_DIGITS = 18
+"""Of a number that the database has room for."""
+
+
 def number_in(job_id: str) -> int | None:
     """The number in an id that was not chosen by the user; ``None`` if it was."""
     digits = job_id.removeprefix("job-")
-    return int(digits) if digits is not job_id and digits.isascii() and digits.isdigit() else None
+    if digits == job_id or not (digits.isascii() and digits.isdigit()) or len(digits) > MOST_DIGITS:
+        return None
+    return int(digits)
 
 
 def as_json(numbers: Iterable[int]) -> str:

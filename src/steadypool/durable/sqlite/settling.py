@@ -18,7 +18,10 @@ from steadypool.durable.states import JobState, check_move
 
 KEEP_FAILED = 7 * 86_400.0
 """Seconds for which discarded and cancelled jobs are kept at least: somebody may want to run them again."""
-_HISTORY = "INSERT INTO history VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_COMPLETED = """INSERT INTO history SELECT number, id, queue, task, rank, ?, ?, ?, returns + 1, enqueued_at, keep,
+    unique_key, unique_held, NULL, NULL, ?, ?, ?, ?, ? FROM jobs WHERE number = ?"""
+_GIVEN_UP = """INSERT INTO history SELECT number, id, queue, task, rank, ?, ?, ?, returns + 1, enqueued_at, keep,
+    unique_key, unique_held, options, payload, ?, ?, ?, ?, ? FROM jobs WHERE number = ?"""
 _BACK = "UPDATE jobs SET attempt = ?, crashes = ?, losses = ?, returns = returns + 1 WHERE number = ?"
 _ERROR = "INSERT INTO errors VALUES (?, ?, ?, ?, ?, ?, ?)"
 
@@ -28,7 +31,9 @@ class Changes:
     """What is to be written at the end."""
 
     now: float
-    history: list[tuple[Any, ...]] = field(default_factory=list)
+    completed: list[tuple[Any, ...]] = field(default_factory=list)
+    given_up: list[tuple[Any, ...]] = field(default_factory=list)
+    """Discarded or cancelled: their arguments are kept, for somebody may want to run them again."""
     gone: list[tuple[int]] = field(default_factory=list)
     """Rows of jobs to delete."""
     forgotten: list[tuple[int]] = field(default_factory=list)
@@ -54,31 +59,9 @@ class Changes:
             if row.id is not None:
                 self.keys.append((IDS, row.id, row.number))
             return
-        of_use = state is not JobState.COMPLETED
-        self.history.append(
-            (
-                row.number,
-                row.id,
-                row.queue,
-                row.task,
-                row.rank,
-                attempt,
-                crashes,
-                row.losses,
-                row.returns + 1,
-                row.enqueued_at,
-                row.keep,
-                row.unique_key,
-                row.unique_held,
-                row.options if of_use else None,
-                row.payload if of_use else None,
-                state.value,
-                self.now,
-                self.now + keep,
-                result,
-                reason,
-            )
-        )
+        until = self.now + keep
+        values = (attempt, crashes, row.losses, state.value, self.now, until, result, reason, row.number)
+        (self.completed if state is JobState.COMPLETED else self.given_up).append(values)
 
     def put_back(self, row: Row, *, attempt: int, crashes: int, losses: int, delay: float, again: bool) -> None:
         """It comes back from a claim, and may be claimed again in *delay* seconds."""
@@ -98,7 +81,8 @@ class Changes:
 
     def write(self, connection: Any) -> None:
         """Write it all."""
-        _many(connection, _HISTORY, self.history)
+        _many(connection, _COMPLETED, self.completed)
+        _many(connection, _GIVEN_UP, self.given_up)
         _many(connection, "DELETE FROM jobs WHERE number = ?", self.gone)
         _many(connection, _BACK, self.back)
         _many(connection, "INSERT INTO ready VALUES (?, ?, ?)", self.ready)

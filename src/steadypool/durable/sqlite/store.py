@@ -46,6 +46,7 @@ class Store:
         self._reader: Any = None
         self._fair: FileLock | None = None
         self._identity: tuple[int, int] | None = None
+        self._read_identity: tuple[int, int] | None = None
         self._timeout = -1.0
         self.waited = 0.0
         """Seconds that the latest transaction of `write` waited for its turn. Read it inside that block."""
@@ -191,8 +192,12 @@ class Store:
         self._writer, self._timeout = connection, -1.0
 
     def _connect_reader(self) -> Any:
+        if self._reader is not None and _identity(self.path) != self._read_identity:
+            self._reader.close()  # the file was removed or replaced: what is read here is not what others see
+            self._reader = None
         if self._reader is None:
-            if not os.path.exists(self.path):
+            self._read_identity = _identity(self.path)
+            if self._read_identity is None:
                 raise SchemaMismatch(
                     f"there is no queue at {self.path} yet; run: steadypool migrate {self.address.url}"
                 )

@@ -41,10 +41,10 @@ class AsyncGroup(Group):
         """
         self._check_open()
         job: AsyncJobFuture[R] = await self._pool.submit(fn, *args, **kwargs)
+        self._jobs.add(job)
         if job.done():
             self._job_ended(job)  # type: ignore[arg-type]
             return job
-        self._jobs.add(job)
         asyncio.Future.add_done_callback(job, self._job_ended)  # type: ignore[arg-type]
         if self._ending is not None or self._ended:
             job.cancel(running=True)  # a sibling failed, or the block ended, while this waited for room
@@ -67,9 +67,7 @@ class AsyncGroup(Group):
                 cancelled = True
                 self._cancel_rest("the wait for its jobs was cancelled")
                 continue
-            # Settled; if its callback has not run yet, this does its work, and a second time does no harm.
-            if job in self._jobs:
-                self._job_ended(job)
+            self._job_ended(job)  # its callback may not have run yet
         return cancelled
 
     def __enter__(self) -> NoReturn:

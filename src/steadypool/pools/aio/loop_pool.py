@@ -104,7 +104,7 @@ class LoopPool:
     def _submit_prepared(self, calls: Sequence[Prepared]) -> list[LoopFuture]:
         """As `PoolContract._submit_prepared`. The caller keeps account of room."""
         futures: list[LoopFuture] = []
-        for options, fn, args, _ in calls:
+        for options, fn, args in calls:
             try:
                 futures.append(self.submit_within(0.0, Task(fn, options), *args))
             except PoolClosed:

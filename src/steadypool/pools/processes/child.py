@@ -20,19 +20,21 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import Any
 
 from steadypool.machinery import parcel
 from steadypool.machinery.carried import pack_error
 from steadypool.machinery.context import JobContext, set_finder
-from steadypool.machinery.page import NONE, Page
+from steadypool.machinery.page import NONE, RUNNING, Page
 from steadypool.machinery.payload import LoadedFunctions, dump, load
 from steadypool.machinery.wire import (
     BROKEN,
+    CHUNK,
     ERROR,
     KEYWORDS,
+    LOADING,
     NOT_FOUND,
     NOTHING,
     PARCEL,
@@ -40,17 +42,22 @@ from steadypool.machinery.wire import (
     READY,
     RESULT,
     RETIRING,
+    SINGLE,
+    UNREADABLE,
     VALUE,
     VALUE_PARCEL,
+    VALUES,
     WHOLE,
     JobFrame,
-    read_jobs,
+    read_job,
 )
 from steadypool.pools.processes.kit import Kit
 from steadypool.words.options import task_name
 
-FLUSH_AFTER = 0.002
-"""Seconds that results of a chunk may gather before they leave."""
+GATHERED_BYTES = 64 * 1024
+"""Bytes of them that are sent at once."""
+ATOMS = frozenset({int, float, complex, bool, type(None)})
+SHORT, SHORT_TUPLE = 1000, 20
 
 
 def main(kit: Kit) -> None:
@@ -104,7 +111,7 @@ class Worker:
         self.page = Page(kit.page.fd)
         self.control = kit.control.fd
         self._line = kit.job_line()
-        self._out: Outbox | ForkedOutbox = Outbox(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, kit.results.fd))
+        self._out: Any = Outbox(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, kit.results.fd))
         self._functions = LoadedFunctions()
         self._done = 0
         self._context: ProcessJobContext | None = None
@@ -122,7 +129,7 @@ class Worker:
         if not self._initialize():
             return
         set_finder(self._current)
-        self._out.send(READY, NONE, 0.0, str(threading.get_ident()).encode())
+        self._out.send(READY, NONE, str(threading.get_ident()).encode())
         while not (self._wears_out and self._is_worn_out()):
             received = self._line.receive(wait=False)
             if received is None:
@@ -132,12 +139,12 @@ class Worker:
             if not packet:
                 _flush_output()
                 return
-            frames = read_jobs(packet)
-            self._out.gathers = len(frames) > 1
-            for frame in frames:
+            frame = read_job(packet)
+            if frame.flags & CHUNK:
+                self._run_chunk(frame)
+            else:
                 self._run(frame, fd)
-            self._out.flush()
-        self._out.send(RETIRING, NONE, 0.0)
+        self._out.send(RETIRING, NONE)
         _flush_output()
         self._wait_for_the_end()
 
@@ -148,7 +155,7 @@ class Worker:
         try:
             kit.initializer()
         except BaseException as error:
-            self._out.send(BROKEN, NONE, 0.0, pack_error(error))
+            self._out.send(BROKEN, NONE, pack_error(error))
             return False
         return True
 
@@ -183,14 +190,57 @@ class Worker:
             result = contextvars.Context().run(fn, *args, **kwargs)
             del fn, args, kwargs
         except NotFound:
-            self._out.send(NOT_FOUND, frame.serial, 0.0)
+            self._out.send(NOT_FOUND, frame.serial)
         except BaseException as error:
-            trace = error.__traceback__
-            BaseException.with_traceback(error, trace.tb_next if trace is not None else None)
-            self._out.send(ERROR, frame.serial, monotonic() - began, pack_error(error))
+            self._out.send(ERROR, frame.serial, _pack_raised(error), monotonic() - began)
         else:
-            self._send_result(frame.serial, result, monotonic() - began)
+            seconds = monotonic() - began
+            self._out.send(*self._pack_result(frame.serial, result), seconds)
         self._frame = None
+
+    def _run_chunk(self, chunk: JobFrame) -> None:
+        """Run items that travelled together. Each is a job of its own: in the page, in its context, in its outcome."""
+        self._context, self._frame = None, chunk
+        self.page.begin(chunk.serial + LOADING, monotonic())
+        try:
+            call: Any = load(chunk.call)
+            fn, items = call if chunk.flags & WHOLE else (self._functions.load(chunk.function), call)
+        except Exception as error:
+            for_main = isinstance(error, AttributeError | ImportError) and b"__main__" in chunk.function + chunk.call
+            self._out.send(UNREADABLE, chunk.serial, b"main" if for_main else b"")
+            return
+        self._done += len(items)
+        self.page.begin(chunk.serial, monotonic())
+        calls = enumerate(zip(items) if chunk.flags & SINGLE else items, chunk.serial)
+        values = self._out.gather(chunk.serial)
+        while contextvars.Context().run(self._run_items, fn, calls, values):
+            pass
+        self._out.flush()
+        self._frame = None
+
+    def _run_items(self, fn: Callable[..., Any], calls: Iterator[tuple[int, Any]], values: list[Any]) -> bool:
+        """Run what is left of a chunk, up to the first item that sets a context variable: the next needs a new context.
+
+        This is the innermost loop: what it does for each item it does itself, as far as that is usual.
+        """
+        running, out, atoms, context = self.page.serials, self._out, ATOMS, contextvars.copy_context
+        for serial, args in calls:
+            running[RUNNING] = serial
+            try:
+                result = fn(*args)
+            except BaseException as error:
+                out.add(ERROR, serial, _pack_raised(error))
+            else:
+                if type(result) in atoms or is_small(result):
+                    values.append(result)
+                else:
+                    out.add(*self._pack_result(serial, result))
+            if self._out is not out:
+                os._exit(0)  # a child that the item has forked: the other items are not for it
+            self._context = None
+            if context():
+                return True
+        return False
 
     def _read_call(self, frame: JobFrame, fd: int | None) -> tuple[Callable[..., Any], Any, dict[str, Any]]:
         try:
@@ -218,35 +268,34 @@ class Worker:
         fn = self._functions.load(frame.function)
         return (fn, *call) if frame.flags & KEYWORDS else (fn, call, {})
 
-    def _send_result(self, serial: int, result: Any, seconds: float) -> None:
+    def _pack_result(self, serial: int, result: Any) -> tuple[int, int, bytes]:
+        """Status, serial and payload of a result; the memory of a big one is sent ahead."""
         if result is None:
-            self._out.send(NOTHING, serial, seconds)
-            return
+            return NOTHING, serial, b""
         try:
             pickled = dump(result, main_by_name=True)  # what has a name here has it in the parent too
-            if pickled.is_big:
-                self._send_parcel(serial, pickled.parts(), seconds)
-                return
+            if not pickled.is_big:
+                return VALUE, serial, pickled.stream
+            parts = pickled.parts()
+            fd = parcel.pack(parts)
+            try:
+                self._line.send(RESULT.pack(serial, VALUE_PARCEL, 0.0, 0), fd, wait=True)
+            finally:
+                os.close(fd)
+            return VALUE_PARCEL, serial, pickle.dumps([memoryview(part).nbytes for part in parts])
         except BaseException as error:
             error.add_note("(the job returned, but its result cannot be carried to the parent process)")
-            self._out.send(ERROR, serial, seconds, pack_error(error))
-            return
-        self._out.send(VALUE, serial, seconds, pickled.stream)
-
-    def _send_parcel(self, serial: int, parts: list[parcel.Buffer], seconds: float) -> None:
-        fd = parcel.pack(parts)
-        try:
-            self._line.send(RESULT.pack(serial, VALUE_PARCEL, seconds, 0), fd, wait=True)
-        finally:
-            os.close(fd)
-        sizes = pickle.dumps([memoryview(part).nbytes for part in parts])
-        self._out.send(VALUE_PARCEL, serial, seconds, sizes)
+            return ERROR, serial, pack_error(error)
 
     def _current(self) -> JobContext | None:
         if self._frame is None:
             return None
         if self._context is None:
-            self._context = ProcessJobContext(self, self._frame)
+            frame = self._frame
+            if frame.flags & CHUNK:
+                serial = self.page.running()
+                frame = frame._replace(serial=serial, number=frame.number + serial - frame.serial)
+            self._context = ProcessJobContext(self, frame)
         return self._context
 
     def name_of(self, frame: JobFrame) -> str:
@@ -256,7 +305,7 @@ class Worker:
 
     def report_progress(self, serial: int, done: float, total: float | None) -> None:
         """Send a job's progress up."""
-        self._out.send(PROGRESS, serial, 0.0, pickle.dumps((done, total)))
+        self._out.send(PROGRESS, serial, pickle.dumps((done, total)))
 
 
 class NotFound(Exception):
@@ -301,59 +350,97 @@ class ProcessJobContext(JobContext):
 
 
 class Outbox:
-    """Results on their way up. Each leaves at once, but for those of a chunk, which gather for a moment."""
+    """Results on their way up. Each leaves at once, but for those of a chunk, which gather.
+
+    The worker's loop appends to the list that `gather` gives it. So that a long item does not hold back the results of
+    those before it, the parent asks for them when none have come for a while, and a thread sends what there is. (A
+    thread that looked by itself would take the GIL from the job each time.) Appending and taking are atomic; taking
+    and sending is one step under the lock, so the results leave in order.
+    """
 
     def __init__(self, end: socket.socket) -> None:
         end.setblocking(True)
         self._end = end
-        self.gathers = False
-        self._gathered: list[bytes] = []
+        self._values: list[Any] = []
+        self._serial = 0
+        """Of the first of these values."""
+        self._frames: list[bytes] = []
+        """What comes before them."""
+        self._since = 0.0
         self._lock = threading.Lock()
-        self._some = threading.Event()
         self._flusher: threading.Thread | None = None
 
-    def send(self, status: int, serial: int, seconds: float, payload: bytes = b"") -> None:
-        """Send a frame, or gather it."""
-        frame = RESULT.pack(serial, status, seconds, len(payload)) + payload
-        if not self.gathers:
-            self._end.sendall(frame)
-            return
+    def send(self, status: int, serial: int, payload: bytes = b"", seconds: float = 0.0) -> None:
+        """Send a frame."""
         with self._lock:
-            self._gathered.append(frame)
+            self._end.sendall(RESULT.pack(serial, status, seconds, len(payload)) + payload)
+
+    def gather(self, serial: int) -> list[Any]:
+        """The list for the values of a chunk's items, from this serial on."""
+        self._serial, self._since = serial, monotonic()
         if self._flusher is None:
-            self._flusher = threading.Thread(target=self._flush_now_and_then, daemon=True)
+            self._flusher = threading.Thread(target=self._flush_when_asked, daemon=True)
             self._flusher.start()
-        self._some.set()
+        return self._values
+
+    def add(self, status: int, serial: int, payload: bytes) -> None:
+        """Gather what is no value: it comes after the values so far."""
+        with self._lock:
+            self._frame_values()
+            now = monotonic()
+            self._frames.append(RESULT.pack(serial, status, now - self._since, len(payload)) + payload)
+            self._serial, self._since = serial + 1, now
+            if sum(map(len, self._frames)) > GATHERED_BYTES:
+                self._send_gathered()
 
     def flush(self) -> None:
         """Send what was gathered."""
-        if self._gathered:
-            with self._lock:
-                gathered, self._gathered = self._gathered, []
-                self._end.sendall(b"".join(gathered))
+        with self._lock:
+            self._frame_values()
+            self._send_gathered()
 
-    def _flush_now_and_then(self) -> None:
-        """So that a long item of a chunk does not hold back the results of those before it."""
-        pause = threading.Event()
-        while True:
-            self._some.wait()
-            self._some.clear()
-            pause.wait(FLUSH_AFTER)
+    def _frame_values(self) -> None:
+        values = self._values[:]
+        if not values:
+            return
+        del self._values[: len(values)]
+        now = monotonic()
+        payload = pickle.dumps(values, 5)
+        self._frames.append(RESULT.pack(self._serial, VALUES, now - self._since, len(payload)) + payload)
+        self._serial += len(values)
+        self._since = now
+
+    def _send_gathered(self) -> None:
+        if self._frames:
+            gathered, self._frames = self._frames, []
+            self._end.sendall(b"".join(gathered))
+
+    def _flush_when_asked(self) -> None:
+        while self._end.recv(64):
             self.flush()
 
 
 class ForkedOutbox:
     """Where a forked child's results would go: one that returns from the job, as its parent does, ends here."""
 
-    gathers = False
-
-    def send(self, status: int, serial: int, seconds: float, payload: bytes = b"") -> None:
+    def send(self, status: int, serial: int, payload: bytes = b"", seconds: float = 0.0) -> None:
         """Leave, but for a mere report of progress."""
         if status != PROGRESS:
             os._exit(0)
 
-    def flush(self) -> None:
-        """Nothing is ever gathered."""
+
+def is_small(result: Any) -> bool:
+    """Whether a result is short and can neither change nor fail to be loaded, so that it may wait to be pickled."""
+    kind = type(result)
+    if kind is str or kind is bytes:
+        return len(result) <= SHORT
+    return kind is tuple and len(result) <= SHORT_TUPLE and all(type(one) in ATOMS or is_small(one) for one in result)
+
+
+def _pack_raised(error: BaseException) -> bytes:
+    """A job's exception, without the worker's own frame."""
+    trace = error.__traceback__
+    return pack_error(BaseException.with_traceback(error, trace.tb_next if trace is not None else None))
 
 
 def _flush_output() -> None:

@@ -36,11 +36,10 @@ from typing import Any
 
 from steadypool.machinery.courier import Courier
 from steadypool.machinery.oom import oom_kills
-from steadypool.machinery.wire import (
-    can_keep_packets,
-)
+from steadypool.machinery.wire import ITEMS_MOST, LOADING, can_keep_packets
 from steadypool.pools.core import Job, Settings, forked_error
 from steadypool.pools.processes.bell import PipeBell
+from steadypool.pools.processes.chunk import Chunk
 from steadypool.pools.processes.forked import forget_process
 from steadypool.pools.processes.results import ResultsCore
 from steadypool.pools.processes.worker import ProcessWorker
@@ -68,6 +67,11 @@ class ProcessCore(ResultsCore):
         self.restarts = 0
         self._context = context
         self._kit = kit
+        # A worker that is to end after so many jobs looks at their number between packets; and what is pushed out of a
+        # full queue is one job.
+        self.takes_chunks = (
+            kit["max_tasks"] is None and kit["max_memory"] is None and settings.on_full != "discard_oldest"
+        )
         self._starter = Courier(f"{self.name}-starter", lambda: None)
         self._spawning = threading.RLock()
         self._early_deaths = 0
@@ -157,6 +161,7 @@ class ProcessCore(ResultsCore):
         self.bell.ring()
 
     def _worker_is_ready(self, worker: ProcessWorker, thread_ident: int) -> None:
+        worker.wait_until_known()  # or a job's result could be out before the pid of its worker
         worker.thread_ident = thread_ident
         worker.ready = True
         self._early_deaths = 0
@@ -253,7 +258,9 @@ class ProcessCore(ResultsCore):
         self._take_back(worker)
         with self.lock:
             worker.dead = True
-            hand = list(worker.hand)
+            if worker.hand and isinstance(worker.hand[0], Chunk):
+                self.unfold(worker.hand[0])
+            hand: list[Any] = list(worker.hand)
             worker.hand.clear()
             worker.taken = None
             self.take_off(worker)
@@ -283,6 +290,9 @@ class ProcessCore(ResultsCore):
     def _blamed(self, worker: ProcessWorker, hand: list[Job]) -> list[Job]:
         """The jobs that died with the worker: the one it ran, and those before it whose results had not left."""
         began = worker.page.running()
+        if began % ITEMS_MOST == LOADING:
+            # One of the chunk's items killed it by being read, but which? All go back, each for itself.
+            began -= ITEMS_MOST
         return [job for job in hand if job._serial <= began]  # serials grow, so these are the first ones
 
     def _crash_error(self, worker: ProcessWorker) -> WorkerCrashed:
@@ -379,6 +389,12 @@ class ProcessCore(ResultsCore):
             return ends
         job._attempt_ends = (worker.page.began() if worker.has_started(job) else now) + timeout
         return job._attempt_ends
+
+    def jobs_with_limits(self) -> list[Job]:
+        """The jobs in workers' hands whose attempts have a time limit: those of no chunk do."""
+        with self.lock:
+            workers: list[Any] = [*self.workers, *self.callers]
+        return [job for worker in workers for job in worker.running() if job._attempt_ends is not None]
 
     def all_idle(self) -> bool:
         """Whether no worker holds a job. The lock is held."""

@@ -6,15 +6,17 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures._base import PENDING, RUNNING
-from time import monotonic
+from itertools import islice
+from time import monotonic, sleep
 from typing import Any
 
-from steadypool.machinery.payload import Functions
-from steadypool.machinery.wire import JOB, read_jobs
+from steadypool.machinery.payload import INLINE_MOST, Functions
+from steadypool.machinery.wire import ITEMS_MOST, LOADING, read_job
 from steadypool.pools.core import Job, Settings, cancelled_error, job_facts
 from steadypool.pools.functions import check_function
 from steadypool.pools.hands import HandCore
-from steadypool.pools.processes.frames import next_packet, pack_call, workers_import_main
+from steadypool.pools.processes.chunk import Chunk, Landed
+from steadypool.pools.processes.frames import chunk_packet, next_packet, pack_call, pack_chunk, workers_import_main
 from steadypool.pools.processes.worker import ProcessWorker
 from steadypool.pools.supervisor import hand_back
 from steadypool.pools.thread_worker import ThreadWorker
@@ -24,12 +26,10 @@ from steadypool.words.errors import PoolClosed
 from steadypool.words.options import Task, TaskOptions
 from steadypool.words.states import Outcome, PoolState
 
-CHUNK_MOST = 256
-"""Jobs in one packet."""
-CHUNK_BYTES = 40 * 1024
-"""Bytes of a packet after which no further job is added."""
 MOST_LOOKS = 100
 """How often a cancel looks for a job that other threads move on meanwhile."""
+RESULTS_WITHIN = 0.002
+"""Seconds that results of a chunk may gather in its worker."""
 STEAL_AFTER = 0.002
 """Seconds that a worker may run one job before what lies behind it goes to an idle worker."""
 
@@ -50,8 +50,13 @@ class DispatchCore(HandCore):
         self.mean: float | None = None
         """How long jobs take, in seconds: a moving average."""
         self.depth = prefetch.depth(None) if packets else 1
+        self.item_seconds: float | None = None
+        """How long items of chunks take: a moving average."""
+        self.item_bytes: float | None = None
+        """How big their arguments are."""
         self._pump_lock = threading.Lock()
         self._steal_planned = False
+        self._look_planned = False
 
     def _new_worker(self) -> ProcessWorker | None:
         """Begin to start a worker, which can be given jobs at once; ``None`` if there may be no more."""
@@ -80,19 +85,6 @@ class DispatchCore(HandCore):
         self.supervise()
         if not self.full:
             self.pump()
-
-    def enter_chunk(self, jobs: Sequence[Job]) -> None:
-        """Take on plain jobs that travel together.
-
-        Raises:
-            PoolClosed: the pool has closed; some of them may have been accepted before.
-        """
-        self.queue.items.extend(jobs)
-        if jobs and not self.full:
-            self.pump()
-        if self.refusal is not None:
-            for job in jobs:
-                self.check_in(job)
 
     def enter_all(self, jobs: Sequence[Job]) -> int:
         """Take on jobs, looking for workers once; returns how many of the last were not accepted (the pool has
@@ -162,19 +154,16 @@ class DispatchCore(HandCore):
 
     def _is_slow(self, worker: ProcessWorker) -> bool:
         """Whether it has run its present job for longer than jobs should wait behind one."""
-        try:
-            job = worker.hand[0]
-        except IndexError:
-            return False
-        return worker.has_started(job) and monotonic() - worker.page.began() > prefetch.WORTH
+        return self._has_run(worker) > prefetch.WORTH
 
-    def _hand_over(self, worker: ProcessWorker, job: Job) -> None:
+    def _hand_over(self, worker: ProcessWorker, job: Job | Chunk) -> None:
+        if isinstance(job, Chunk):
+            self._hand_over_chunk(worker, job)
+            return
         if (self.attention or self.broken_by is not None or job._told is not None) and not self._may_go(job):
             return
         if job._packed is None and not self.prepare(job):
             return  # it was first run in its caller's thread
-        if job._chunk is not None and self._hand_over_chunk(worker, job):
-            return
         with self.lock:
             if worker.dead or worker.retiring:
                 self._requeue(job)
@@ -191,40 +180,7 @@ class DispatchCore(HandCore):
             return
         if first:
             self._became_first(job)
-        self._send(worker, [job], packet, fd)
-
-    def _hand_over_chunk(self, worker: ProcessWorker, job: Job) -> bool:
-        """Hand over a job and what follows it of its chunk, in one packet; false if it has to go alone."""
-        items, chunk, jobs, size = self.queue.items, job._chunk, [job], 0
-        while len(jobs) < CHUNK_MOST and size < CHUNK_BYTES:
-            plain = jobs[-1]._packed.plain
-            if plain is None or jobs[-1]._told is not None:
-                break
-            size += len(plain) + JOB.size
-            if not items or items[0]._chunk is not chunk or (following := self.queue.take()) is None:
-                break
-            jobs.append(following)
-        if len(jobs) == 1:
-            return False
-        sent: list[Job] = []
-        with self.lock:
-            for one in jobs:
-                one._chunk = None  # should it have to travel again, it does so alone
-                if worker.dead or worker.retiring or one._packed.plain is None or one._told is not None:
-                    self._requeue(one)
-                    continue
-                one.attempts += 1
-                one._worker = worker
-                worker.hand.append(one)
-                sent.append(one)
-            first = bool(sent) and worker.hand[0] is sent[0]
-        if not sent:
-            return True
-        packet = b"".join(next_packet(one)[0] for one in sent)
-        if first:
-            self._became_first(sent[0])
-        self._send(worker, sent, packet, None)
-        return True
+        self._send(worker, job, packet, fd)
 
     def _may_go(self, job: Job) -> bool:
         """Settle a job that must not go to a worker any more, and say so."""
@@ -238,7 +194,7 @@ class DispatchCore(HandCore):
             return True
         return False
 
-    def _send(self, worker: ProcessWorker, jobs: list[Job], packet: bytes, fd: int | None) -> None:
+    def _send(self, worker: ProcessWorker, entry: Job | Chunk, packet: bytes, fd: int | None) -> None:
         try:
             sent = worker.line.send(packet, fd)
         except OSError:
@@ -247,13 +203,15 @@ class DispatchCore(HandCore):
             if fd is not None:
                 os.close(fd)
         worker.congested = not sent
-        for job in jobs:
-            if not sent and self._take_out(worker, job):
-                self._requeue(job)
-            elif job._told is not None:
-                worker.tell(job, job._told)  # whoever told it did not know this sending's serial yet
+        with self.lock:
+            # A chunk may have been unfolded meanwhile, as any may that lies in a hand.
+            for job in [entry] if not isinstance(entry, Chunk) or entry.jobs is None else entry.jobs:
+                if not sent and self._take_out(worker, job):
+                    self._requeue(job)
+                elif job._told is not None:
+                    worker.tell(job, job._told)  # whoever told it did not know this sending's serial yet
 
-    def _take_out(self, worker: ProcessWorker, job: Job) -> bool:
+    def _take_out(self, worker: ProcessWorker, job: Job | Chunk) -> bool:
         with self.lock:
             try:
                 worker.hand.remove(job)
@@ -262,16 +220,18 @@ class DispatchCore(HandCore):
             job.attempts -= 1
             return True
 
-    def _requeue(self, job: Job) -> None:
+    def _requeue(self, job: Job | Chunk) -> None:
         """Back into the queue, by its age in front; it has not begun."""
         job._state = PENDING
         job._attempt_ends = None
         self.queue.put_ranked(job, has_room=False)
 
-    def _became_first(self, job: Job) -> None:
+    def _became_first(self, job: Job | Chunk) -> None:
         """The job is the first in its worker's hand: it runs now, or will in a moment."""
         job._began = now = monotonic()
         job._state = RUNNING
+        if isinstance(job, Chunk):
+            return
         timeout = job._options.timeout
         if timeout is not None:
             # The earliest moment that can be its limit; when that comes, the page says what is.
@@ -281,6 +241,131 @@ class DispatchCore(HandCore):
             self.announce(job)
             waited = now - job._submitted
             self.emit(events.JobStarted(self.name, now, *job_facts(job), job._worker.name, waited))
+
+    # -- chunks: see `pools.processes.chunk`
+
+    def enter_chunk(
+        self, options: TaskOptions, fn: Callable[..., Any], calls: list[tuple[Any, ...]], landed: Landed | None
+    ) -> Chunk | None:
+        """Take on the first of these calls, as many as should travel together; ``None`` if they should not.
+
+        Raises:
+            PoolClosed: the pool takes no more jobs.
+        """
+        fit = prefetch.together(len(calls), self.item_seconds, self.item_bytes)
+        calls = calls[:fit]
+        try:
+            packed, size = pack_chunk(self.functions, fn, calls)
+        except Exception:
+            return None  # one of them cannot be pickled: each for itself, so that it fails alone
+        self.item_bytes = size / len(calls)
+        if size > INLINE_MOST:
+            return self.enter_chunk(options, fn, calls[:-1], landed) if fit > prefetch.TOGETHER_LEAST else None
+        if not self.queue.take_rooms(len(calls)):
+            return None
+        chunk = Chunk(self, options, fn, calls, list(islice(self.tickets, len(calls))), packed, landed)
+        self.queue.items.append(chunk)
+        if not self.full:
+            self.pump()
+        if self.refusal is not None and self.queue.remove(chunk):
+            self.queue.give_rooms(chunk.rooms)
+            with self.lock:
+                self._not_jobs += chunk.size
+            self.bell.ring()
+            raise self.refusal()
+        return chunk
+
+    def _hand_over_chunk(self, worker: ProcessWorker, chunk: Chunk) -> None:
+        self._free_rooms(chunk)
+        with self.lock:
+            if self.attention or self.broken_by is not None or worker.dead or worker.retiring:
+                for job in chunk.unfold():
+                    self._requeue(job)
+                return
+            chunk.attempts += 1
+            chunk._worker = worker
+            worker.hand.append(chunk)
+            first = len(worker.hand) == 1
+            packet = chunk_packet(chunk)
+            worker.latest_chunk = chunk._serial + LOADING
+        if first:
+            self._became_first(chunk)
+        self._send(worker, chunk, packet, None)
+        if not self._look_planned:
+            self._look_planned = True
+            with self.lock:
+                self.agenda.add(monotonic() + RESULTS_WITHIN, self._look_after_chunks)
+            self._wake_before(monotonic() + RESULTS_WITHIN)
+
+    def _look_after_chunks(self) -> None:
+        """Ask for the results of chunks that take long."""
+        now = monotonic()
+        with self.lock:
+            # Unfolded or not: its worker does not know.
+            busy = [worker for worker in self.workers if worker.hand and worker.hand[0]._serial <= worker.latest_chunk]
+            self._look_planned = bool(busy)
+            if busy:
+                self.agenda.add(now + RESULTS_WITHIN, self._look_after_chunks)
+        for worker in busy:
+            worker.ask_for_results()
+
+    def _free_rooms(self, chunk: Chunk) -> None:
+        if chunk.rooms:
+            self.queue.give_rooms(chunk.rooms)
+            chunk.rooms = 0
+
+    def unfold(self, chunk: Chunk) -> list[Job]:
+        """Make jobs of what has not come back of a chunk, where it is; none if it is between two places."""
+        with self.lock:
+            if chunk.jobs is not None:
+                return chunk.jobs
+            worker = chunk._worker
+            if worker is not None and chunk in worker.hand:
+                jobs = chunk.unfold()
+                at = worker.hand.index(chunk)
+                del worker.hand[at]
+                for job in reversed(jobs):
+                    worker.hand.insert(at, job)
+                if at == 0:
+                    jobs[0]._state = RUNNING
+                return jobs
+            if self.queue.remove(chunk):
+                self._free_rooms(chunk)
+                jobs = chunk.unfold()
+                for job in jobs:
+                    self._requeue(job)
+                return jobs
+            return []
+
+    def cancel_chunk(self, chunk: Chunk) -> None:
+        """Cancel what has not started of a chunk."""
+        with self.lock:
+            taken = chunk.jobs is None and (self.queue.remove(chunk) or self.reclaim(chunk))
+            if taken:
+                self._free_rooms(chunk)
+            jobs = chunk.unfold() if taken else self.unfold(chunk)
+        for job in jobs:
+            if taken:
+                self.settle(job, Outcome.CANCELLED, cancelled_error(job, "cancelled"))
+            else:
+                job.cancel()
+
+    def take_waiting(self) -> Job | None:
+        """See `Driver.take_waiting`: a chunk that waits is unfolded."""
+        while isinstance(entry := self.queue.take(), Chunk):
+            self._free_rooms(entry)
+            with self.lock:
+                for job in entry.unfold():
+                    self._requeue(job)
+        return entry
+
+    def held_jobs(self) -> list[Job]:
+        """See `Driver.held_jobs`: a chunk that somebody asks about is unfolded."""
+        with self.lock:
+            for worker in self.workers:
+                if worker.hand and isinstance(worker.hand[0], Chunk):
+                    self.unfold(worker.hand[0])
+        return super().held_jobs()
 
     # -- sharing
 
@@ -306,8 +391,11 @@ class DispatchCore(HandCore):
         self._share_out()
 
     def _has_run(self, worker: ProcessWorker) -> float:
-        jobs = worker.running()
-        return monotonic() - worker.page.began() if jobs and worker.has_started(jobs[0]) else 0.0
+        try:
+            first = worker.hand[0]
+        except IndexError:
+            return 0.0
+        return monotonic() - worker.page.began() if worker.has_started(first) else 0.0
 
     def _take_back(self, worker: ProcessWorker, most: int = 1 << 30) -> int:
         """Take packets out of the worker's socket that it has not read, and put their jobs into the queue."""
@@ -322,29 +410,32 @@ class DispatchCore(HandCore):
             packet, fd = received
             if fd is not None:
                 os.close(fd)
-            serials = {frame.serial for frame in read_jobs(packet)}
+            sending = read_job(packet).serial // ITEMS_MOST
             with self.lock:
-                back = [job for job in worker.hand if job._serial in serials]
-                for job in back:
+                for job in [job for job in worker.hand if job._serial // ITEMS_MOST == sending]:
                     worker.hand.remove(job)
                     job.attempts -= 1
                     self._requeue(job)
             count += 1
         return count
 
-    def reclaim(self, job: Job) -> bool:
+    def reclaim(self, job: Job | Chunk) -> bool:
         """Take a job back that was sent to a worker and not begun; false if it was, or is not there."""
         mine = False
         for _ in range(MOST_LOOKS):
             worker = job._worker
             if isinstance(worker, ThreadWorker) or job.outcome is not None:
                 break
-            if worker is not None and job in worker.hand and (worker.has_started(job) or not self._take_back(worker)):
-                break
+            if worker is not None and job in worker.hand:
+                if worker.has_started(job):
+                    break
+                self._take_back(worker)
             mine = self.queue.remove(job)
             if mine:
                 break
-            # Another thread has moved it on, from its worker to the queue or the other way: look again.
+            # Another thread has moved it on, from its worker to the queue or the other way, or is about to send it,
+            # or its worker has read it and is about to begin: look again.
+            sleep(0)
         self.full = False
         self.pump()
         return mine

@@ -6,15 +6,18 @@ import itertools
 import os
 import pickle
 import sys
+from itertools import chain
 from typing import Any
 
 from steadypool.machinery import parcel
 from steadypool.machinery.future import JobFuture
 from steadypool.machinery.payload import Functions, Pickled, dump
-from steadypool.machinery.wire import JOB, KEYWORDS, PARCEL, WHOLE, job_frame
+from steadypool.machinery.wire import CHUNK, ITEMS_MOST, JOB, KEYWORDS, PARCEL, SINGLE, WHOLE, job_frame
+from steadypool.pools.processes.chunk import Chunk, PackedChunk
+from steadypool.words.options import task_name
 
 Job = JobFuture[Any]
-_serials = itertools.count(1)
+_serials = itertools.count(ITEMS_MOST, ITEMS_MOST)
 
 
 class PackedCall:
@@ -48,6 +51,26 @@ def pack_call(functions: Functions, job: Job) -> PackedCall:
     if job._kwargs:
         return PackedCall(KEYWORDS, function, dump((job._args, job._kwargs), main_by_name=by_name))
     return PackedCall(0, function, dump(job._args, main_by_name=by_name))
+
+
+def pack_chunk(functions: Functions, fn: Any, calls: list[tuple[Any, ...]]) -> tuple[PackedChunk, int]:
+    """Pickle calls of one function together, and say how many bytes that makes. Raises what pickling raises."""
+    function = functions.dump(fn)
+    flags, items = CHUNK, calls
+    if set(map(len, calls)) == {1}:
+        flags, items = CHUNK | SINGLE, list(chain.from_iterable(calls))
+    if function is None:
+        call = dump((fn, items), main_by_name=functions.main_by_name)
+        extras = pickle.dumps((None, task_name(fn), 1, None, None, None), 5)
+        return (flags | WHOLE, b"", extras, call.stream), call.size
+    call = dump(items, main_by_name=functions.main_by_name)
+    return (flags, function, b"", call.stream), call.size
+
+
+def chunk_packet(chunk: Chunk) -> bytes:
+    """The packet for one sending of the chunk, with a new serial."""
+    chunk._serial = next(_serials)
+    return job_frame(chunk._serial, chunk._number, *chunk.packed)
 
 
 def workers_import_main() -> bool:

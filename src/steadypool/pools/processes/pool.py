@@ -6,7 +6,7 @@ import atexit
 import itertools
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
@@ -18,6 +18,7 @@ from steadypool.machinery.future import JobFuture
 from steadypool.pools import exits
 from steadypool.pools.contract import PoolContract, Prepared, check_settings
 from steadypool.pools.functions import ASYNC_CODE
+from steadypool.pools.processes.chunk import Chunk, Landed
 from steadypool.pools.processes.core import ProcessCore
 from steadypool.pools.processes.kit import portable
 from steadypool.pools.threads import check_workers
@@ -136,29 +137,25 @@ class ProcessPool(PoolContract):
             core.check_in(job)  # type: ignore[unreachable]
         return job
 
-    def _submit_many(self, fn: Callable[..., R], batch: Iterable[tuple[Any, ...]]) -> Iterator[JobFuture[R]]:
-        """Submit a chunk of a map: what is plain travels in one packet."""
+    def _submit_many(
+        self, fn: Callable[..., R], batch: list[tuple[Any, ...]], landed: Landed | None = None
+    ) -> Iterator[JobFuture[R] | Chunk]:
+        """Submit items of a map: those that are plain travel together."""
         core = self._core
         carried, options = core.resolve(fn)
-        if not options.plain or core.sinks:
-            yield from super()._submit_many(fn, batch)
-            return
-        chunk: list[JobFuture[R]] = []
-        mark = object()
-        for args in batch:
-            if core.refusal is not None or not core.queue.take_room():
-                core.enter_chunk(chunk)
-                chunk = []
-                yield self._submit_patiently(fn, args)
+        alone = not (options.bare and core.takes_chunks) or bool(core.sinks)
+        while batch:
+            if core.refusal is not None:
+                raise core.refusal()
+            chunk = None if alone or len(batch) < 2 else core.enter_chunk(options, carried, batch, landed)
+            if chunk is not None:
+                yield chunk
+                batch = batch[chunk.size :]
                 continue
-            job: JobFuture[R] = JobFuture(core, options, carried, args, {}, None, monotonic(), next(core.tickets))
-            job._chunk = mark
-            if core.prepare(job):
-                chunk.append(job)
-            else:
-                core.queue.give_room()
-            yield job
-        core.enter_chunk(chunk)
+            alone = True
+            for args in batch:
+                yield self._submit_patiently(fn, args)
+            return
 
     def _submit_prepared(self, calls: Sequence[Prepared]) -> list[JobFuture[Any]]:
         """As `PoolContract._submit_prepared`. Workers are looked for once all are in the queue: a worker that is woken
@@ -166,7 +163,7 @@ class ProcessPool(PoolContract):
         core = self._core
         jobs: list[JobFuture[Any]] = []
         entering: list[JobFuture[Any]] = []
-        for options, fn, args, chunk in calls:
+        for options, fn, args in calls:
             if core.refusal is not None or not core.queue.take_room():
                 break
             job: JobFuture[Any] = JobFuture(core, options, fn, args, {}, None, monotonic(), next(core.tickets))
@@ -177,7 +174,6 @@ class ProcessPool(PoolContract):
             if core.sinks:
                 core.prepare_announcement(job)
             core.set_limits(job)
-            job._chunk = chunk
             entering.append(job)
         return jobs[: len(jobs) - core.enter_all(entering)]
 

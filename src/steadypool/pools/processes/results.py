@@ -9,20 +9,25 @@ from typing import Any
 
 from steadypool.machinery import parcel
 from steadypool.machinery.carried import unpack_error
+from steadypool.machinery.future import JobFuture
 from steadypool.machinery.payload import load
 from steadypool.machinery.wire import (
     BROKEN,
     ERROR,
+    ITEMS_MOST,
     NOT_FOUND,
     NOTHING,
     PROGRESS,
     READY,
     RESULT,
     RETIRING,
+    UNREADABLE,
     VALUE,
     VALUE_PARCEL,
+    VALUES,
 )
 from steadypool.pools.core import Job, job_facts
+from steadypool.pools.processes.chunk import Chunk
 from steadypool.pools.processes.dispatch import DispatchCore
 from steadypool.pools.processes.worker import ProcessWorker
 from steadypool.rules import prefetch
@@ -51,18 +56,19 @@ class ResultsCore(DispatchCore):
 
     def _results_came(self, worker: ProcessWorker) -> None:
         frames, ended = worker.read_results()
-        quick: list[tuple[int, Any]] = []
+        quick: list[tuple[int, Any, float]] = []
         for frame in frames:
             serial, status, seconds, payload = frame
             if status == NOTHING and not self.sinks:
-                quick.append((serial, None))
+                quick.append((serial, None, seconds))
             elif status == VALUE and not self.sinks and (loaded := _try_load(payload)) is not None:
-                quick.append((serial, loaded[0]))
+                quick.append((serial, loaded[0], seconds))
+            elif status == VALUES:
+                self._quick_results_came(worker, quick)
+                self._values_came(worker, serial, seconds, load(payload))
             else:
                 self._quick_results_came(worker, quick)
                 self._frame_came(worker, *frame)
-                continue
-            self.mean = prefetch.moving_average(self.mean, seconds)
         self._quick_results_came(worker, quick)
         if ended:
             self._unwatch(worker.results)
@@ -70,19 +76,25 @@ class ResultsCore(DispatchCore):
             self.depth = prefetch.depth(self.mean) if self.packets else 1
             self._has_room(worker)
 
-    def _quick_results_came(self, worker: ProcessWorker, results: list[tuple[int, Any]]) -> None:
+    def _quick_results_came(self, worker: ProcessWorker, results: list[tuple[int, Any, float]]) -> None:
         """Settle successes that are nothing special, many at a time; empties *results*."""
         if not results:
             return
         done: list[tuple[Job, Any]] = []
         with self.lock:
             hand = worker.hand
-            for serial, result in results:
-                if hand and hand[0]._serial == serial:
-                    done.append((hand.popleft(), result))
+            for serial, result, seconds in results:
+                entry = hand[0] if hand else None
+                if isinstance(entry, Chunk) and self._values_belong(entry, serial):
+                    self._take_values(worker, entry, [result], seconds)
+                    continue
+                self._note_seconds(seconds, seconds)
+                worker.done += 1
+                if isinstance(entry, JobFuture) and entry._serial == serial:
+                    hand.popleft()
+                    done.append((entry, result))
                 elif worker.taken is not None and worker.taken._serial == serial:
                     worker.taken = worker.taken_name = None
-            worker.done += len(results)
             self.counts[Outcome.SUCCEEDED] += len(done)
             first = hand[0] if hand else None
         results.clear()
@@ -94,6 +106,50 @@ class ResultsCore(DispatchCore):
             job._settle(Outcome.SUCCEEDED, result, None)
             if job._callbacks:
                 self._call_back(job)
+
+    def _values_came(self, worker: ProcessWorker, serial: int, seconds: float, values: list[Any]) -> None:
+        """Items of a chunk have succeeded; *serial* is the first one's."""
+        with self.lock:
+            chunk = worker.hand[0] if worker.hand else None
+            whole = isinstance(chunk, Chunk) and not self.sinks and self._values_belong(chunk, serial)
+            if isinstance(chunk, Chunk) and whole:
+                self._take_values(worker, chunk, values, seconds)
+            following = worker.hand[0] if worker.hand else None
+        if not whole:
+            for index, value in enumerate(values):
+                self._succeeded(worker, serial + index, value)
+        elif following is not None and following is not chunk:
+            self._became_first(following)
+
+    def _values_belong(self, chunk: Chunk, serial: int) -> bool:
+        return chunk._serial + chunk.done == serial
+
+    def _take_values(self, worker: ProcessWorker, chunk: Chunk, values: list[Any], seconds: float) -> None:
+        """The next items of the chunk that the worker runs have these results. The lock is held."""
+        self.counts[Outcome.SUCCEEDED] += len(values)
+        worker.done += len(values)
+        chunk.came_back(values, seconds)
+        if chunk.done == chunk.size:
+            worker.hand.popleft()
+            self._note_seconds(chunk.seconds, chunk.seconds / chunk.size)
+
+    def _note_seconds(self, packet: float, item: float) -> None:
+        """What was in one packet has run that long, and one item of it that long."""
+        self.mean = prefetch.moving_average(self.mean, packet)
+        self.item_seconds = prefetch.moving_average(self.item_seconds, item)
+
+    def _succeeded(self, worker: ProcessWorker, serial: int, result: Any) -> None:
+        job = self._came_back(worker, serial, True)
+        if job is None:
+            return
+        if self.sinks:
+            self.emit_end(job, Outcome.SUCCEEDED, None)
+        if job._alarm is not None:
+            self._drop_alarm(job)
+        job._packed = None
+        job._settle(Outcome.SUCCEEDED, result, None)
+        if job._callbacks:
+            self._call_back(job)
 
     def _has_room(self, worker: ProcessWorker) -> None:
         worker.congested = False
@@ -121,8 +177,10 @@ class ResultsCore(DispatchCore):
             self._progress_came(worker, serial, payload)
         elif status == NOT_FOUND:
             self._was_not_found(worker, serial)
+        elif status == UNREADABLE:
+            self._chunk_was_unreadable(worker, serial, bool(payload))
         else:
-            self.mean = prefetch.moving_average(self.mean, seconds)
+            self._note_seconds(seconds, seconds)
             self._result_came(worker, serial, status, payload)
 
     def _result_came(self, worker: ProcessWorker, serial: int, status: int, payload: bytes) -> None:
@@ -136,20 +194,10 @@ class ResultsCore(DispatchCore):
             except BaseException as failure:  # a result that exits must not end the supervisor
                 failure.add_note("(the job returned, but its result cannot be loaded in the parent process)")
                 error = failure
-        job = self._came_back(worker, serial, error is None)
-        if job is None:
-            return
-        if error is not None:
+        if error is None:
+            self._succeeded(worker, serial, result)
+        elif (job := self._came_back(worker, serial, False)) is not None:
             self.attempt_raised(job, error)
-            return
-        if self.sinks:
-            self.emit_end(job, Outcome.SUCCEEDED, None)
-        if job._alarm is not None:
-            self._drop_alarm(job)
-        job._packed = None
-        job._settle(Outcome.SUCCEEDED, result, None)
-        if job._callbacks:
-            self._call_back(job)
 
     def _was_not_found(self, worker: ProcessWorker, serial: int) -> None:
         """A worker looked in vain for something of the main module: send the job again, by value."""
@@ -158,6 +206,20 @@ class ResultsCore(DispatchCore):
         if job is not None and self.prepare(job):
             job.attempts -= 1
             self._requeue(job)
+
+    def _chunk_was_unreadable(self, worker: ProcessWorker, serial: int, for_main: bool) -> None:
+        """None of a chunk's items has run, for one of them cannot be loaded: each goes for itself, and fails alone."""
+        if for_main:
+            self.functions.carry_main_by_value()
+        with self.lock:
+            self._first_unfolded(worker)
+            for job in [job for job in worker.hand if job._serial // ITEMS_MOST == serial // ITEMS_MOST]:
+                worker.hand.remove(job)
+                job.attempts -= 1
+                self._requeue(job)
+            following = worker.hand[0] if worker.hand else None
+        if following is not None:
+            self._became_first(following)
 
     def _load(self, worker: ProcessWorker, serial: int, status: int, payload: bytes) -> Any:
         if status == VALUE:
@@ -175,30 +237,37 @@ class ResultsCore(DispatchCore):
 
     def _came_back(self, worker: ProcessWorker, serial: int, succeeded: bool) -> Job | None:
         """Take the job that a result is for out of the hand; ``None`` if it was settled meanwhile."""
+        job: Job | None = None
         with self.lock:
             worker.done += 1
+            entry = self._first_unfolded(worker)
             taken = worker.taken
             if taken is not None and taken._serial == serial:
                 worker.taken = worker.taken_name = None
-                following = worker.hand[0] if worker.hand else None
-                job = None
-            elif worker.hand and worker.hand[0]._serial == serial:
-                job = worker.hand.popleft()
-                following = worker.hand[0] if worker.hand else None
+            elif entry is not None and entry._serial == serial:
+                job = entry
+                worker.hand.popleft()
                 if succeeded:
                     self.counts[Outcome.SUCCEEDED] += 1
             else:
                 return None
+            following = worker.hand[0] if worker.hand else None
         if following is not None:
             self._became_first(following)
         return job
 
+    def _first_unfolded(self, worker: ProcessWorker) -> Job | None:
+        """The first job in the worker's hand; a chunk there is unfolded. The lock is held."""
+        first = worker.hand[0] if worker.hand else None
+        return self.unfold(first)[0] if isinstance(first, Chunk) else first
+
     def _progress_came(self, worker: ProcessWorker, serial: int, payload: bytes) -> None:
-        for job in worker.running():
-            if job._serial == serial:
-                done, total = job._progress = pickle.loads(payload)
-                if self.sinks:
-                    self.emit(events.JobProgress(self.name, monotonic(), *job_facts(job), done, total))
+        with self.lock:
+            job = self._first_unfolded(worker)
+        if job is not None and job._serial == serial:
+            done, total = job._progress = pickle.loads(payload)
+            if self.sinks:
+                self.emit(events.JobProgress(self.name, monotonic(), *job_facts(job), done, total))
 
 
 def _try_load(payload: bytes) -> tuple[Any] | None:

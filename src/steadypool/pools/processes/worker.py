@@ -8,6 +8,7 @@ import select
 import signal
 import socket
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,8 +19,9 @@ from typing import Any
 from steadypool.machinery.faults import read_stack
 from steadypool.machinery.future import JobFuture
 from steadypool.machinery.page import Page, make_page
-from steadypool.machinery.wire import RESULT, Line, make_line
+from steadypool.machinery.wire import ITEMS_MOST, RESULT, Line, make_line
 from steadypool.pools.processes import child
+from steadypool.pools.processes.chunk import Chunk
 from steadypool.pools.processes.frames import workers_import_main
 from steadypool.pools.processes.kit import Descriptor, Kit
 from steadypool.words.reports import WorkerStats
@@ -29,6 +31,8 @@ STACK_SIGNAL = getattr(signal, "SIGRTMIN", signal.SIGUSR2) + (9 if hasattr(signa
 """Asks a worker for its stack. A real-time signal, where there are any: nobody else uses it."""
 STACK_SECONDS = 0.1
 """How long a stack may take to come."""
+KNOWN_SECONDS = 1.0
+"""How long it may take that thread to go on."""
 READ_SIZE = 64 * 1024
 
 
@@ -40,7 +44,7 @@ class ProcessWorker:
 
     def __init__(self, name: str, packets: bool) -> None:
         self.name = name
-        self.hand: deque[Job] = deque()
+        self.hand: deque[Job | Chunk] = deque()
         self.taken: Job | None = None
         """The job it runs though somebody else has settled it."""
         self.taken_name: str | None = None
@@ -50,6 +54,8 @@ class ProcessWorker:
         """It was killed: nothing it says counts any more."""
         self.ready = False
         self.started = False
+        self._is_known = threading.Event()
+        """`start` has returned; the process may have done a lot by then."""
         self.retiring = False
         self.congested = False
         """Its socket had no room for another packet."""
@@ -71,6 +77,10 @@ class ProcessWorker:
         self._stacks, self._worker_stacks = os.pipe()
         os.set_blocking(self._stacks, False)
         self._partial = b""
+        # Asking for that many new bytes at each read would have the allocator fetch and return them each time.
+        self._buffer = memoryview(bytearray(READ_SIZE))
+        self.latest_chunk = 0
+        """The last serial that may be one of a chunk's items."""
         self._by_forkserver = False
         self._handed_over = False
         """The worker's ends are the kit's to close: their numbers may be other people's by now."""
@@ -106,8 +116,13 @@ class ProcessWorker:
         self.pid = process.pid
         self.pidfd = _pidfd(self.pid)
         self.started = True
+        self._is_known.set()
         if self.left:
             self.kill()  # asked for while there was nothing to kill yet
+
+    def wait_until_known(self) -> None:
+        """Let the thread that starts the process note what it has started."""
+        self._is_known.wait(KNOWN_SECONDS)
 
     def death_watch(self) -> int:
         """A descriptor that is readable once the process is dead."""
@@ -183,15 +198,17 @@ class ProcessWorker:
     # -- its jobs
 
     def running(self) -> tuple[Job, ...]:
-        """The job it runs, as far as is known without asking: the first in its hand."""
+        """The job it runs, as far as is known without asking: the first in its hand, unless that is a chunk."""
         try:
-            return (self.hand[0],)
+            first = self.hand[0]
         except IndexError:
             return ()
+        return () if isinstance(first, Chunk) else (first,)
 
-    def has_started(self, job: Job) -> bool:
+    def has_started(self, job: Job | Chunk) -> bool:
         """Whether the process has begun this sending of the job."""
-        return self.page.running() == job._serial
+        running = self.page.running()
+        return running == job._serial or (isinstance(job, Chunk) and running // ITEMS_MOST == job._serial // ITEMS_MOST)
 
     def tell(self, job: Job, cause: str) -> None:
         """Tell the job to stop: through the page, and through the pipe for one that sleeps."""
@@ -201,18 +218,24 @@ class ProcessWorker:
         except OSError:
             return  # full: it has not looked at those before yet; or the process is dead, and need not be told
 
+    def ask_for_results(self) -> None:
+        """Have the process send the results that it has gathered."""
+        try:
+            self.results.send(b"?", socket.MSG_DONTWAIT)
+        except OSError:
+            return  # it has not read the last one, or is dead
+
     def read_results(self) -> tuple[list[tuple[int, int, float, bytes]], bool]:
         """The frames that have come, and whether the stream has ended."""
         try:
-            data = self.results.recv(READ_SIZE, socket.MSG_DONTWAIT)
+            length = self.results.recv_into(self._buffer, READ_SIZE, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return [], False
         except OSError:
             return [], True
-        if not data:
+        if not length:
             return [], True
-        if self._partial:
-            data = self._partial + data
+        data = self._partial + bytes(self._buffer[:length])
         frames, at, size = [], 0, len(data)
         while size - at >= RESULT.size:
             serial, status, seconds, length = RESULT.unpack_from(data, at)

@@ -1,0 +1,136 @@
+"""Items of a map that travel together.
+
+A chunk is jobs that have not needed futures yet. It is one entry of the queue and of a worker's hand, one packet down,
+and as few frames up as leave in time; its items are counted one by one all the same.
+
+Whatever is out of the ordinary *unfolds* it: an item fails, its worker dies, the pool drains, somebody asks what runs.
+Its items that have not come back then become ordinary jobs, in the place where the chunk was, and whoever takes
+the results is given them instead. So nothing but the short way knows chunks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures._base import PENDING
+from queue import Empty, SimpleQueue
+from time import monotonic
+from typing import Any
+
+from steadypool.machinery.future import JobFuture
+from steadypool.words.options import TaskOptions, task_name
+
+Job = JobFuture[Any]
+Landed = SimpleQueue[Any]
+PackedChunk = tuple[int, bytes, bytes, bytes]
+"""Flags, function, extras and calls, as they travel."""
+
+
+class Chunk:
+    """Plain calls of one function, and what has come back of them. The core's lock protects it."""
+
+    # What the queue, the hand and the pump touch of any entry.
+    attempts = 0
+    outcome = None
+    _told = None
+    _attempt_ends: float | None = None
+    _has_room = True
+    _state = PENDING
+    _worker: Any = None
+    _began = 0.0
+    _serial = 0
+
+    def __init__(
+        self,
+        core: Any,
+        options: TaskOptions,
+        fn: Callable[..., Any],
+        calls: list[tuple[Any, ...]],
+        numbers: list[int],
+        packed: PackedChunk,
+        landed: Landed | None,
+    ) -> None:
+        self._core = core
+        self._options = options
+        self._fn = fn
+        self._calls = calls
+        self._numbers = numbers
+        self._number = numbers[0]
+        self._submitted = monotonic()
+        self.packed = packed
+        self.size = len(calls)
+        self.rooms = self.size - 1
+        """Places of the queue that it holds, besides the one that any entry does."""
+        self.done = 0
+        """Items that have come back; the first ones, since they run in order."""
+        self.seconds = 0.0
+        """How long those ran."""
+        self.jobs: list[Job] | None = None
+        """What it was unfolded into."""
+        self._landed: Landed = SimpleQueue() if landed is None else landed
+
+    @property
+    def job_id(self) -> str:
+        """The id of the item that comes back next."""
+        return f"{self._core.name}-{self._numbers[min(self.done, self.size - 1)] + 1}"
+
+    @property
+    def _task_name(self) -> str:
+        return task_name(self._fn)
+
+    # -- for the core, which holds its lock
+
+    def came_back(self, values: list[Any], seconds: float) -> None:
+        """The next items have these results."""
+        self.done += len(values)
+        self.seconds += seconds
+        if self.done == self.size:
+            self._calls = []
+        self._landed.put((self, values))
+
+    def unfold(self) -> list[Job]:
+        """The items that have not come back, as jobs. Only once."""
+        self.jobs = [self._as_job(index) for index in range(self.done, self.size)]
+        self._calls = []
+        self._landed.put((self, None))
+        return self.jobs
+
+    def _as_job(self, index: int) -> Job:
+        job: Job = JobFuture(
+            self._core,
+            self._options,
+            self._fn,
+            self._calls[index] if self._calls else (),
+            {},
+            None,
+            self._submitted,
+            self._numbers[index],
+        )
+        if self._worker is not None:
+            job._worker = self._worker
+            job._serial = self._serial + index
+            job._began = self._began
+        job.attempts = self.attempts
+        return job
+
+    # -- for whoever takes the results
+
+    def next(self, deadline: float | None) -> list[Any] | None:
+        """The next results, in order; ``None`` once it has been unfolded. For chunks that land by themselves.
+
+        Raises:
+            TimeoutError: nothing came until *deadline* (`time.monotonic`).
+        """
+        waiting = self._core.begin_wait(None)
+        try:
+            values: list[Any] | None = self._landed.get(
+                timeout=None if deadline is None else max(0.0, deadline - monotonic())
+            )[1]
+        except Empty:
+            raise TimeoutError("the map's results were not all there within its timeout") from None
+        finally:
+            self._core.end_wait(waiting)
+        return values
+
+    def cancel(self) -> None:
+        """Cancel the items that have not started."""
+        self._core.cancel_chunk(self)
