@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from time import sleep, time
 
 from steadypool import Queue
@@ -18,6 +19,20 @@ def nothing(number: int) -> int:
 def millisecond(number: int) -> int:
     sleep(0.001)
     return number
+
+
+@queue.task(keep=3600)
+def line(path: str, number: int) -> None:
+    """A millisecond of work, and a line that says that it was done."""
+    sleep(0.001)
+    write_line(path, number)
+
+
+def write_line(path: str, number: int) -> None:
+    """Write it in one piece."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(descriptor, f"{number}\n".encode())
+    os.close(descriptor)
 
 
 @queue.task

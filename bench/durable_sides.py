@@ -233,6 +233,72 @@ SIDES: dict[str, tuple[Side, Side]] = {
 }
 
 
+# -- workers that write a line for each job, to be killed
+
+
+def serve_ours(folder: str, path: str) -> None:
+    from steadypool import WorkerSettings
+
+    app = _ours(folder)
+    app.queue.work(**vars(WorkerSettings(kind="process", workers=WORKERS)))
+
+
+def serve_huey(folder: str, path: str) -> None:
+    huey, _ = _lines_of_huey(folder)
+    huey.create_consumer(workers=WORKERS, periodic=False, initial_delay=0.001).run()
+
+
+def serve_litequeue(folder: str, path: str) -> None:
+    from bench.durable_jobs import write_line
+
+    queue = _litequeue(folder)
+    while True:
+        message = queue.pop()
+        if message is None:
+            sleep(0.0005)
+            continue
+        sleep(0.001)
+        write_line(path, json.loads(message.data)["number"])
+        queue.done(message.message_id)
+
+
+def fill_ours(folder: str, path: str, jobs: int) -> None:
+    app = _ours(folder)
+    app.queue.enqueue_many(app.line, [(path, number) for number in range(jobs)])
+
+
+def fill_huey(folder: str, path: str, jobs: int) -> None:
+    _, line = _lines_of_huey(folder)
+    for number in range(jobs):
+        line(path, number)
+
+
+def fill_litequeue(folder: str, path: str, jobs: int) -> None:
+    produce_litequeue(folder, jobs, 1, "nothing")()
+
+
+def _lines_of_huey(folder: str) -> tuple[Any, Any]:
+    from huey import SqliteHuey
+
+    from bench.durable_jobs import write_line
+
+    huey = SqliteHuey("faults", filename=f"{folder}/huey.db", fsync=True, results=False)
+
+    @huey.task(retries=3)
+    def line(path: str, number: int) -> None:
+        sleep(0.001)
+        write_line(path, number)
+
+    return huey, line
+
+
+SERVERS: dict[str, tuple[Callable[[str, str], None], Callable[[str, str, int], None]]] = {
+    "steadypool, processes": (serve_ours, fill_ours),
+    "huey, threads": (serve_huey, fill_huey),
+    "litequeue, one loop": (serve_litequeue, fill_litequeue),
+}
+
+
 def main(contender: str, side: str, folder: str, jobs: str, batch: str, work: str) -> None:
     """One side of one contender."""
     run = SIDES[contender][side == "consume"](folder, int(jobs), int(batch), work)
@@ -253,4 +319,9 @@ def _cpu() -> float:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if sys.argv[2] == "serve":
+        SERVERS[sys.argv[1]][0](*sys.argv[3:])
+    elif sys.argv[2] == "fill":
+        SERVERS[sys.argv[1]][1](sys.argv[3], sys.argv[4], int(sys.argv[5]))
+    else:
+        main(*sys.argv[1:])

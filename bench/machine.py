@@ -13,7 +13,16 @@ import psutil
 
 BUSY_SHARE = 0.1
 """A machine whose processors were busier than this before the run is called noisy."""
-PEERS = ("Pebble", "loky", "deadpool-executor", "aiojobs", "aiometer", "numpy")
+PEERS = (
+    "Pebble",
+    "loky",
+    "deadpool-executor",
+    "aiojobs",
+    "aiometer",
+    "numpy",
+    "prometheus_client",
+    "opentelemetry-sdk",
+)
 
 
 def describe(busy_before: float) -> dict[str, Any]:

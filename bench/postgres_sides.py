@@ -283,7 +283,7 @@ def produce_chancy(url: str, jobs: int, batch: int, work: str) -> Callable[[], N
     from chancy import Job
 
     loop, app = _chancy(url)
-    job = Job("bench.postgres_sides.chancy_job", {"work": work}, queue="bench")
+    job = Job(func="bench.postgres_sides.chancy_job", kwargs={"work": work}, queue="bench")
 
     async def put() -> None:
         for _ in range(0, jobs, batch):

@@ -21,11 +21,13 @@ from steadypool.words.errors import (
     WorkerCrashed,
     WouldDeadlock,
 )
+from steadypool.words.health import Health
 from steadypool.words.options import Retry, Task, task
-from steadypool.words.reports import DrainReport, ErrorGroup, PoolStats
+from steadypool.words.reports import DrainReport, ErrorGroup, JobFailure, PoolStats
 from steadypool.words.states import Outcome, PoolState
 
 if TYPE_CHECKING:
+    from steadypool.contrib.status import serve_status
     from steadypool.durable.errors import (
         EngineBusy,
         EngineError,
@@ -54,10 +56,12 @@ __all__ = [
     "EngineFull",
     "EngineGone",
     "ErrorGroup",
+    "Health",
     "JobCancelled",
     "JobContext",
     "JobDiscarded",
     "JobExit",
+    "JobFailure",
     "JobFuture",
     "JobHandle",
     "JobState",
@@ -85,6 +89,7 @@ __all__ = [
     "WouldDeadlock",
     "WrongState",
     "current_job",
+    "serve_status",
     "task",
 ]
 
@@ -100,6 +105,7 @@ _LAZY = {
     "JobState": "steadypool.durable.states",
     "PayloadRefused": "steadypool.durable.errors",
     "ProcessPool": "steadypool.pools.processes",
+    "serve_status": "steadypool.contrib.status",
     "Queue": "steadypool.durable.queue",
     "SchemaMismatch": "steadypool.durable.errors",
     "UnknownJob": "steadypool.durable.errors",

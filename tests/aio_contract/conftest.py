@@ -21,6 +21,7 @@ DIFFERENT = {
     "test_any_base_exception_is_the_job_s_failure": "Python makes a RuntimeError of a coroutine's StopIteration",
     "test_in_a_signal_handler": "the loop calls its handlers itself: see tests/aio/test_endings.py",
     "test_an_initializer_that_raises_fails_the_pool_clearly_and_once": "there is no initializer",
+    "test_a_broken_pool_is_not_alive": "there is no initializer",
     "test_a_producer_that_is_blocked_hears_of_a_failing_initializer": "there is no initializer",
     "test_a_failure_nobody_looked_at_is_logged_once": "eager tasks' failures are freed by the collector, and logged "
     "by a thread a little later: see tests/aio/test_context.py",
@@ -30,6 +31,9 @@ DIFFERENT = {
     "test_results_that_were_taken_are_not_kept": "the caller's thread holds them: see tests/aio/test_many.py",
     "test_sleep_ends_early_when_told": "it ends with CancelledError: see tests/aio/test_context.py",
     "test_the_caller_is_told_at_the_limit_whatever_the_job_does": "it looks for the name of a file in the stack",
+    "test_a_warning_when_the_block_is_entered": "the loop is not the main thread's: see tests/aio/test_forecast.py",
+    "test_a_warning_when_the_estimate_outgrows_the_limit": "the same",
+    "test_a_warning_when_the_queue_is_full": "the same",
     "test_the_story_of_the_pool": "a worker is a task for one job, and not announced",
 }
 """Scenarios that cannot be the same on asyncio, and why."""

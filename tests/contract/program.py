@@ -177,6 +177,7 @@ def forks(kind: Kind, address: str, path: str) -> None:
                 say(f"{name}: {type(error).__name__} {error}")
         say(f"result of ended: {ended.result()}")
         say(f"stats: {pool.stats().accepted}")
+        say(f"health: {pool.health()}")
         pool.request_drain(1)
         pool.shutdown()
         child_pool = kind.make(1)

@@ -142,3 +142,13 @@ def test_cancels_race_with_the_workers(make_pool: Callable[..., Any]) -> None:
         assert future.cancelled() or error is not None or future.result() == number
     report = pool.drain(WAIT)
     assert report.stats.succeeded + report.stats.cancelled == 600
+
+
+def test_a_cause_of_the_canceller_s_own(pool: Any, stage: Stage) -> None:
+    future, actor = stage.start(pool)
+    assert future.cancel(running=True, cause="lease_lost")
+    assert actor.ask("told")[1] == "lease_lost"
+    actor.tell("obey")
+    with pytest.raises(JobCancelled, match="its lease was lost") as caught:
+        future.result(WAIT)
+    assert caught.value.cause == "lease_lost" and future.outcome is Outcome.CANCELLED

@@ -37,6 +37,7 @@ def test_the_child_s_copy_refuses_clearly(kind: Kind, stage: Stage, tmp_path: An
         assert said[call].startswith("PoolClosed"), (call, said, errors)
         assert "fork" in said[call]
     assert said["result of ended"] == "1"
+    assert said["health"].endswith("is not ready: forked")
     assert said["new pool"] == "2" and said["drained"] == "True"
     assert said["child"] == "0"
     assert said["parent"] == "open True"

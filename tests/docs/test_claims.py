@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
-from steadypool.machinery import ledger, payload
+from steadypool.machinery import ledger, payload, reception
 from steadypool.pools.processes import worker
 from steadypool.rules import capacity, prefetch, respawn
+from steadypool.rules.health import LOOP_PATIENCE
 from tests.docs.pages import page
 
 SECONDS = 50
@@ -57,6 +58,9 @@ def said(tmp_path: Path, text: str, **environment: str) -> Any:
         ("processes", "from {} KB on", payload.OUT_OF_BAND // 1024),
         ("processes", "at most {},", prefetch.MOST),
         ("processes", "about a millisecond's worth", prefetch.WORTH == 0.001),
+        ("live", "has not answered for a second", LOOP_PATIENCE == 1.0),
+        ("live", "when {} MB wait for it", reception.MAX_UNREAD // 1024**2),
+        ("live", "room for {} at a time", reception.MAX_VISITORS),
         ("lifecycle", "this may take up to {} s", worker.STACK_SECONDS),
         ("processes", "`SIGRTMIN + 9`", not hasattr(signal, "SIGRTMIN") or worker.STACK_SIGNAL == signal.SIGRTMIN + 9),
     ],

@@ -29,20 +29,28 @@ from steadypool import (
 from steadypool.cli import endings
 from steadypool.cli.app import program
 from steadypool.cli.kinds import KINDS
+from steadypool.contrib import asgi
+from steadypool.contrib.status import StatusPages
 from steadypool.durable import enqueueing
 from steadypool.durable import events as durable_events
 from steadypool.durable.states import MOVES as JOB_MOVES
-from steadypool.words import errors, events, options, reports
+from steadypool.observe import logging, opentelemetry, prometheus
+from steadypool.words import errors, events, health, options, reports
 from steadypool.words.states import MOVES
 from tests.docs.pages import OTHERS, PAGES, README, ROOT, Page, names_in, page
 
 EVERY = [pytest.param(p, id=p.name) for p in [*PAGES, *OTHERS]]
-WORDS = (steadypool, errors, events, durable_events, options, reports, builtins, concurrent.futures)
+WORDS = (
+    steadypool, asgi, errors, events, durable_events, health, options, reports, logging, opentelemetry, prometheus,
+    builtins, concurrent.futures,
+)  # fmt: skip
 ELSEWHERE = frozenset(
     {
         # the standard library's
         "Condition", "ExceptionGroup", "KillMode", "ProcessPoolExecutor", "ThreadPoolExecutor",
         "TimeoutStopSec",
+        # other libraries'
+        "ProcessorFormatter", "ExtraAdder",
         # our own, behind the doors
         "AsyncGroup", "Bell", "Courier", "DrainOnSignal", "Group", "JobQueue",
     }
@@ -138,6 +146,22 @@ def test_the_books() -> None:
 def test_the_rows_of_the_books(row: type[Any]) -> None:
     for field in dataclasses.fields(row):
         assert f"`{field.name}`" in page("lifecycle").text
+
+
+# -- looking at a running pool
+
+
+def test_the_reasons_of_health() -> None:
+    rows = page("live").table("reasons")
+    assert [names_in(row[0])[0].strip('"') for row in rows] == list(health.HealthReason)
+    assert {names_in(row[0])[0].strip('"') for row in rows if row[2] == "no"} == health.FATAL
+    for field in dataclasses.fields(health.Health):
+        assert f"`{field.name}`" in page("live").text
+
+
+def test_the_paths_of_the_status_server() -> None:
+    pages = StatusPages((ThreadPool(1),), None, "127.0.0.1")
+    assert {names_in(row[0])[0] for row in page("live").table("paths")} | {"/"} == set(pages._pages)
 
 
 # -- settings and options

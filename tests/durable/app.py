@@ -117,3 +117,8 @@ def enqueue_more(count: int) -> list[str]:
 @queue.task
 async def block_loop(address: str) -> Any:
     return jobs.act(address)
+
+
+@queue.task
+def big(size: int) -> str:
+    return "x" * size

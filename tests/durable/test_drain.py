@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from steadypool import JobState, PoolBroken, Queue
+from steadypool import EngineFull, JobState, PoolBroken, Queue
+from steadypool.durable import worker
 from tests.contract.stage import WAIT, Stage
 from tests.durable import app
 from tests.durable.engines import EngineKind
@@ -27,30 +28,42 @@ def test_what_runs_is_finished_and_what_has_not_started_goes_back(queue: Queue, 
     assert report.ok and report.completed == 2
 
 
+@pytest.fixture
+def roomy(monkeypatch: pytest.MonkeyPatch) -> float:
+    """A time limit of which jobs get less than a second, and the rest is kept for what comes after, which is quick."""
+    monkeypatch.setattr(worker, "FLUSH_SHARE", 0.97)
+    monkeypatch.setattr(worker, "LONGEST_FLUSH", 60.0)
+    return 25.0
+
+
 @pytest.mark.parametrize("kind", ["thread", "process"])
-def test_what_is_interrupted_goes_back_without_a_failure(queue: Queue, stage: Stage, kind: str) -> None:
+def test_what_is_interrupted_goes_back_without_a_failure(queue: Queue, stage: Stage, kind: str, roomy: float) -> None:
     handle = app.act.enqueue(stage.address)
     with Working(queue, kind) as working:
         stage.enter().tell("obey")
-        report = working.end(0.5)
+        report = working.end(roomy)
     assert handle.state is JobState.AVAILABLE and handle.attempts == 0 and handle.errors == ()
     assert report.returned == 1 and not report.left and not report.unwritten
     assert report.pool is not None and len(report.pool.interrupted) == 1
 
 
-def test_a_process_that_ignores_the_end_is_killed_and_its_job_goes_back(queue: Queue, stage: Stage) -> None:
+def test_a_process_that_ignores_the_end_is_killed_and_its_job_goes_back(
+    queue: Queue, stage: Stage, roomy: float
+) -> None:
     handle = app.act.enqueue(stage.address)
     with Working(queue, "process") as working:
         stage.enter()
-        report = working.end(0.5)
+        report = working.end(roomy)
     assert handle.state is JobState.AVAILABLE and report.returned == 1 and not report.left
 
 
-def test_a_thread_that_ignores_the_end_keeps_its_job_until_the_lease_is_over(queue: Queue, stage: Stage) -> None:
+def test_a_thread_that_ignores_the_end_keeps_its_job_until_the_lease_is_over(
+    queue: Queue, stage: Stage, roomy: float
+) -> None:
     handle = app.act.enqueue(stage.address)
     with Working(queue) as working:
         actor = stage.enter()
-        report = working.end(0.5)
+        report = working.end(roomy)
         # Its code still runs here: nobody else may have it before this process has gone.
         assert report.left == (handle.job_id,) and handle.state is JobState.RUNNING
         assert report.pool is not None and [row.id for row in report.pool.stuck] == [handle.job_id]
@@ -113,3 +126,24 @@ def test_a_worker_that_cannot_start_says_so_and_leaves_nothing_behind(queue: Que
     engine = queue.engine
     [row] = engine.stats().workers
     assert row.running == 0
+
+
+def test_a_full_disk_is_waited_for_and_loses_no_result(queue: Queue, url: str) -> None:
+    if not url.startswith("sqlite:"):
+        pytest.skip("a disk is made full for one connection by SQLite's own limit")
+    with Working(queue) as working:
+        assert app.add.enqueue(1).result(WAIT) == 1
+        limit_pages(working, 5)
+        handle = app.big.enqueue(300_000)
+        assert isinstance(working.wait_for("EngineTrouble").error, EngineFull)
+        assert handle.state is JobState.RUNNING
+        limit_pages(working, 1_000_000)
+        assert handle.result(WAIT) == "x" * 300_000
+    assert working.report is not None and working.report.ok and handle.attempts == 1
+
+
+def limit_pages(working: Working, more: int) -> None:
+    """Have the worker's own connection find the disk full when the file has grown by so many pages."""
+    with working.worker._engine._store.write() as connection:  # type: ignore[attr-defined]
+        [[pages]] = connection.execute("PRAGMA page_count").fetchall()
+        connection.execute(f"PRAGMA max_page_count = {pages + more}").fetchall()

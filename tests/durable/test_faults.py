@@ -101,7 +101,7 @@ def test_a_job_that_holds_the_gil_is_not_taken_away(queue: Queue, stage: Stage, 
 def test_sigterm_gives_back_what_takes_longer_than_it_may(queue: Queue, stage: Stage) -> None:
     handle = app.act.enqueue(stage.address)
     waiting = [app.add.enqueue(number) for number in range(3)]
-    worker = start_worker("--kind", "process", "--workers", "1", "--drain-timeout", "1", "--cancel-grace", "0.1")
+    worker = start_worker("--kind", "process", "--workers", "1", "--drain-timeout", "4", "--cancel-grace", "0.1")
     stage.enter()
     worker.process.terminate()
     assert worker.end() == 0

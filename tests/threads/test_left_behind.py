@@ -10,6 +10,7 @@ import pytest
 
 from steadypool import JobTimeout, Outcome, Retry, task
 from steadypool.words.events import CapacityChanged, JobStuck, WorkerEnded, WorkerLeftBehind
+from steadypool.words.health import HealthReason
 from tests.contract import jobs
 from tests.contract.stage import WAIT, Stage
 from tests.contract.watch import Watch
@@ -42,6 +43,23 @@ def test_it_is_replaced_and_reported_until_it_ends(make_pool: Callable[..., Any]
     assert pool.stats().stuck == 0
     assert future.outcome is Outcome.TIMED_OUT
     assert pool.submit(jobs.same, 2).result(WAIT) == 2
+
+
+def test_a_pool_is_alive_while_anybody_is_left_to_run_jobs(make_pool: Callable[..., Any], stage: Stage) -> None:
+    pool = make_pool(1, cancel_grace=GRACE)
+    watch = Watch(pool)
+    [(_, first)] = leave_behind(pool, stage, watch, 1)
+    health = pool.health()
+    assert (health.alive, health.ready, health.stuck, health.capacity) == (True, True, 1, 1)
+    _, second = stage.start(pool, "stuck-1", task(jobs.act, timeout=0.02))
+    watch.wait_for(WorkerLeftBehind, 2)
+    health = pool.health()
+    assert (health.alive, health.ready, health.stuck, health.capacity) == (False, False, 2, 0)
+    assert health.reasons == (HealthReason.ALL_STUCK,)
+    for count, actor in enumerate((first, second), 1):
+        actor.tell("return")
+        watch.wait_for(WorkerEnded, count)
+        assert pool.health().ready
 
 
 def test_capacity_shrinks_beyond_as_many_as_there_are_workers(make_pool: Callable[..., Any], stage: Stage) -> None:

@@ -1,4 +1,4 @@
-"""The command line: ``steadypool map`` and ``steadypool demo``."""
+"""The command line: ``steadypool`` and its commands."""
 
 from steadypool.cli.app import main
 

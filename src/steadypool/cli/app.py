@@ -15,6 +15,7 @@ from steadypool.cli.enqueue import enqueue_command
 from steadypool.cli.jobs import jobs_group
 from steadypool.cli.map import map_command
 from steadypool.cli.migrate import migrate_command
+from steadypool.cli.top.command import top_command
 from steadypool.cli.work import work_command
 
 
@@ -31,6 +32,7 @@ program.add_command(work_command)
 program.add_command(enqueue_command)
 program.add_command(jobs_group)
 program.add_command(migrate_command)
+program.add_command(top_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -17,6 +17,8 @@ class LinePool(Protocol):
     and hands out ``concurrent.futures`` futures; nothing but its row in `KINDS` knows of it.
     """
 
+    _core: Any
+
     def submit_within(self, seconds: float, fn: Task[[str], str], /, line: str) -> JobFuture[str]:
         """Submit, waiting at most *seconds* for room; ``QueueFull`` after that."""
         ...

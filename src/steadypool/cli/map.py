@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from steadypool.cli.lines import LineSource
 from steadypool.cli.progress import Progress, progress_for
 from steadypool.cli.run import LineRun, RunRules
 from steadypool.cli.stuck import StuckWatch
-from steadypool.cli.summary import console_on, print_errors, print_fail_fast, print_report, print_stop
+from steadypool.cli.summary import console_on, print_drained, print_errors, print_fail_fast, print_report, print_stop
 from steadypool.cli.target import is_coroutine_function, is_generator_function, load_target
 from steadypool.cli.writer import LineWriter
 from steadypool.durable.errors import EngineError, OtherRun
@@ -143,7 +144,7 @@ class Map:
         journal = self._open_journal()
         errors = LineWriter.create(options.errors) if options.errors else None
         results = LineWriter.create(options.output) if options.output else LineWriter.take_stdout()
-        pool: LinePool = self._kind.open(options.workers, queue_size=options.queue_size, name="map")
+        pool = self._open()
         run = LineRun(pool, job, source, (results, errors), self._rules(pool), journal)
         return self._carry_out(run, pool, console, progress_for(console, options.quiet, source.size))
 
@@ -158,6 +159,14 @@ class Map:
             return Journal(options.journal, f"{options.target} over lines {how}")
         except (EngineError, OtherRun) as error:
             raise UsageMistake(str(error)) from error
+
+    def _open(self) -> LinePool:
+        """The pool, for `steadypool top` to look at where that is possible."""
+        options = self._options
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # nobody has asked to look at this one yet
+            pool: LinePool = self._kind.open(options.workers, queue_size=options.queue_size, name="map", monitor=True)
+            return pool
 
     def _rules(self, pool: LinePool) -> RunRules:
         options = self._options
@@ -191,6 +200,8 @@ class Map:
         print_errors(console, report.errors)
         if run.stops.first is not None:
             print_stop(console, run.tally, run.stops.first)
+        elif run.was_drained:
+            print_drained(console, run.tally)
         elif run.stopped_early:
             print_fail_fast(console, run.tally)
 
@@ -227,4 +238,4 @@ def check_files(source: LineSource, output: str | None, errors: str | None) -> N
 def _exit_code(run: LineRun) -> int:
     if run.stops.first is not None:
         return 128 + run.stops.first
-    return DONE if run.tally.succeeded == run.tally.taken else SOME_FAILED
+    return DONE if run.tally.succeeded == run.tally.taken and not run.was_drained else SOME_FAILED

@@ -83,7 +83,12 @@ class LineRun:
         self._refused: Line | None = None
         self._heeded = 0
         self.stopped_early = False
+        self.was_drained = False
+        """Somebody else has closed the pool before the input was used up."""
+        self._failed_fast = False
+        self._has_closed = False
         self.stops = StopSignals(self._waker)
+        pool._core.at_close.append(self._note_close)
 
     def run(self, progress: Progress, watch: StuckWatch) -> None:
         """Work until the input is used up or a signal, a failure or the output's reader says to stop.
@@ -100,6 +105,7 @@ class LineRun:
     def _run(self, progress: Progress, watch: StuckWatch) -> None:
         while not self._is_over():
             self._heed_signals()
+            self._heed_close(self._has_closed)
             self._submit_some()
             self._take_ended()
             self._flush()
@@ -128,6 +134,13 @@ class LineRun:
         if received > 1:
             self._pool.request_drain(0)
 
+    def _heed_close(self, closed: bool) -> None:
+        """The pool takes no more: a job has failed meanwhile, or somebody who looks on has drained it."""
+        if closed and not self.stopped_early:
+            is_done = self._refused is None and self._source.is_used_up
+            self.was_drained = not (self._failed_fast or is_done)
+            self._stop_early()
+
     def _stop_early(self) -> None:
         """Take no more lines, hand back those that wait, and let run what runs."""
         if self.stopped_early:
@@ -151,7 +164,8 @@ class LineRun:
                 self._refused = line
                 return
             except PoolClosed:
-                self._stop_early()  # a job has failed meanwhile; the line is as good as not read
+                self._refused = line  # as good as not read
+                self._heed_close(True)
                 return
             self._refused = None
             self._take(line, future)
@@ -193,7 +207,14 @@ class LineRun:
         """Called by whichever thread settled the job, before it takes another."""
         self._ended.append((ticket, future))
         if self._rules.fail_fast and _failed(future):
+            self._failed_fast = True
             self._pool.shutdown(wait=False, cancel_futures=True)
+        if self._waker.asleep:
+            self._waker.wake()
+
+    def _note_close(self) -> None:
+        """Called by whichever thread has closed the pool: nobody may be about to give another line."""
+        self._has_closed = True
         if self._waker.asleep:
             self._waker.wake()
 
@@ -246,6 +267,8 @@ class LineRun:
         """Whether the next round has something to do without waiting."""
         if self._ended or len(self.stops.received) != self._heeded or self._is_over():
             return True
+        if self._has_closed and not self.stopped_early:
+            return True
         if len(self._turns) >= self._rules.window:
             return False
         source = self._source
@@ -254,7 +277,7 @@ class LineRun:
     def _sleep(self, seconds: float | None) -> None:
         self._waker.asleep = True
         try:
-            if self._ended:
+            if self._ended or (self._has_closed and not self.stopped_early):
                 return  # it ended before `asleep` was seen, and nobody will wake us for it
             ready = self._waker.sleep(self._watched(), seconds)
         finally:

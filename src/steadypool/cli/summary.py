@@ -59,12 +59,23 @@ def print_fail_fast(console: Console, tally: Tally) -> None:
     )
 
 
+def print_drained(console: Console, tally: Tally) -> None:
+    """What somebody else left undone who drained the pool: `steadypool top` can."""
+    console.print(
+        f"the pool was drained from outside after line {tally.taken:,}: {tally.succeeded:,} succeeded, "
+        f"{tally.failed:,} failed, {tally.not_done:,} read but not done; nothing after that line was started",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
 def _table(groups: list[ErrorGroup]) -> Table:
     total = sum(group.count for group in groups)
     title = f"{_count(total, 'error')} in {_count(len(groups), 'group')}"
     table = Table(title=title, title_justify="left")
     table.add_column("count", justify="right")
-    for heading in ("error", "first message", "where", "first", "last"):
+    for heading in ("error", "first message", "where", "latest job", "first", "last"):
         table.add_column(heading, overflow="fold")
     for group in groups[:GROUPS_SHOWN]:
         table.add_row(
@@ -72,6 +83,7 @@ def _table(groups: list[ErrorGroup]) -> Table:
             Text(group.type_name.removeprefix("steadypool.words.errors.")),
             Text(_first_line(group.message)),
             Text(group.where),
+            Text(_shortened(group.sample)),
             _time(group.first_seen),
             _time(group.last_seen),
         )
@@ -85,8 +97,11 @@ def _count(number: int, noun: str) -> str:
 
 
 def _first_line(message: str) -> str:
-    first = message.partition("\n")[0]
-    return first if len(first) <= 120 else f"{first[:117]}..."
+    return _shortened(message.partition("\n")[0])
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 120 else f"{text[:117]}..."
 
 
 def _time(seconds: float) -> str:

@@ -17,14 +17,21 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
-from typing import Any
+from typing import Any, Protocol
 
 from steadypool.pools.aio import AsyncPool
+from steadypool.words.health import Health
 from steadypool.words.reports import DrainReport
-from steadypool.words.states import PoolState
 
 Say = Callable[[DrainReport], object]
 Scope = dict[str, Any]
+
+
+class Pool(Protocol):
+    """A pool of any kind."""
+
+    def health(self) -> Health:
+        """Whether the pool is alive and ready, and if not, why."""
 
 
 def pool_lifespan(
@@ -63,24 +70,50 @@ def pool_lifespan(
 
 
 class Readiness:
-    """An ASGI application for the load balancer: 200 while the pool takes jobs, 503 while it drains or is closed.
+    """An ASGI application for the load balancer: 200 while the pool is ready, 503 and the reasons while it is not.
 
     app.mount("/ready", Readiness(pool))
+
+    The pool may be of any kind. `Health` says what makes one ready.
     """
 
-    def __init__(self, pool: AsyncPool) -> None:
+    good = "ready"
+
+    def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
+    def is_good(self, health: Health) -> bool:
+        """Whether the answer is 200."""
+        return health.ready
+
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
-        status, text = (200, b"ready\n") if is_ready(self._pool) else (503, f"{self._pool.state.value}\n".encode())
+        health = self._pool.health()
+        good = self.is_good(health)
+        text = f"{self.good if good else ', '.join(health.reasons)}\n".encode()
         headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(text)).encode())]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.start", "status": 200 if good else 503, "headers": headers})
         await send({"type": "http.response.body", "body": text})
 
 
-def is_ready(pool: AsyncPool) -> bool:
-    """Whether the pool takes jobs."""
-    return pool.state is PoolState.OPEN
+class Liveness(Readiness):
+    """The same for whoever starts the program anew when it is beyond help: 503 only while the pool is not alive.
+
+    app.mount("/alive", Liveness(pool))
+
+    An application on the pool's own loop cannot say that the loop is blocked: it does not answer then. From a thread of
+    its own, `steadypool.serve_status` does.
+    """
+
+    good = "alive"
+
+    def is_good(self, health: Health) -> bool:
+        """Whether the answer is 200."""
+        return health.alive
+
+
+def is_ready(pool: Pool) -> bool:
+    """Whether the pool takes jobs and has somebody to run them."""
+    return pool.health().ready
 
 
 @contextmanager

@@ -6,7 +6,6 @@ in the child. There the task is found by its name; one that has none to be found
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import os
 import sys
@@ -134,6 +133,8 @@ def _perform(how: Payload, fn: Callable[..., Any], payload: str) -> Performed:
     args, kwargs = how.decode(payload)
     result = fn(*args, **kwargs)
     if inspect.iscoroutine(result):
+        import asyncio  # for those who use it
+
         result = asyncio.run(result)  # on a thread or in a process of its own, a loop of its own
     return how.encode_result(result), monotonic() - began
 

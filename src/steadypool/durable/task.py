@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -100,6 +99,8 @@ class DurableTask(Task[P, R]):
         Raises:
             PayloadRefused, EngineError: as `enqueue` does.
         """
+        import asyncio  # for those who use it
+
         connection = self._connection_among(kwargs)
         job = self.new_job(args, kwargs)
         if connection is not None:

@@ -625,7 +625,10 @@ class Worker:
 
     def _must_flush(self) -> bool:
         """Whether there is just the time left to write down what there is; the pool has had its own and more."""
-        return self._drain_until is not None and monotonic() >= self._drain_until - self._flush_seconds / 2
+        if self._drain_until is None:
+            return False
+        needed = self._flush_seconds / 2 if self._desk.pending else self._flush_seconds / 10
+        return monotonic() >= self._drain_until - needed
 
     def _hurry_pool(self) -> None:
         until = self._drain_until

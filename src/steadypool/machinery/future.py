@@ -438,3 +438,27 @@ class LoopWaker:
     def _wake(self) -> None:
         if not self.woken.done():
             self.woken.set_result(None)
+
+
+SHARED_NAMES = (
+    *("_owner", "_options", "_fn", "_args", "_kwargs", "_context", "_submitted", "_number"),
+    *("_worker", "attempts", "_state", "_began", "_result", "outcome", "_sleepers", "_callbacks"),
+    *("_exception", "_unseen", "_made_condition", "_standard_waiters", "_told", "_alarm", "_entry", "_attempt_ends"),
+    *("_last_error", "_pending_error", "_packed", "_serial", "_pristine_context", "_job_context"),
+)
+"""Attributes that one thread sets while others may look, most important first.
+
+CPython 3.11 keeps the first 30 names of a class's attributes for all its objects together. A name beyond those has a
+dictionary made for the object, which may run the garbage collector, which may let another thread in: what that one sets
+meanwhile is lost, and a job that has ended stays "pending" for ever. So these are the first 30, whatever names a
+program gives to futures of its own.
+"""
+
+
+def _share_names() -> None:
+    future: JobFuture[None] = JobFuture.__new__(JobFuture)
+    for name in SHARED_NAMES:
+        setattr(future, name, None)
+
+
+_share_names()

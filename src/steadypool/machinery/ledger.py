@@ -1,4 +1,8 @@
-"""The error ledger: failures grouped by what failed and where. Bounded, whatever fails."""
+"""The error ledger: failures grouped by what failed and where. Bounded, whatever fails.
+
+A group keeps the first traceback, since the first failure is often the cause of those that follow, and the latest few
+jobs with their arguments, since those can still be looked into. All else is numbers.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,9 @@ import time
 import traceback
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
+from time import monotonic
 
+from steadypool.rules.rates import after_event, faded
 from steadypool.words.errors import JobTimeout, RemoteError
 from steadypool.words.reports import ErrorGroup
 
@@ -30,7 +36,32 @@ class _Group:
     first_seen: float
     last_seen: float = 0.0
     count: int = 0
-    job_ids: deque[str] = field(default_factory=lambda: deque(maxlen=MAX_JOB_IDS))
+    attempts: int = 0
+    rate: float = 0.0
+    rated_at: float = 0.0
+    """When `rate` was so, by the ledger's monotonic clock: the rate must not jump when somebody sets the date."""
+    jobs: deque[tuple[str, str]] = field(default_factory=lambda: deque(maxlen=MAX_JOB_IDS))
+
+    def add(self, job_id: str, arguments: str, attempts: int, now: float) -> None:
+        self.count += 1
+        self.attempts += attempts
+        self.last_seen = time.time()
+        self.rate, self.rated_at = after_event(self.rate, now - self.rated_at), now
+        self.jobs.append((job_id, arguments))
+
+    def row(self, key: Key, now: float) -> ErrorGroup:
+        return ErrorGroup(
+            *key,
+            self.count,
+            self.first_seen,
+            self.last_seen,
+            self.text,
+            tuple(job_id for job_id, _ in self.jobs),
+            self.message,
+            tuple(arguments for _, arguments in self.jobs),
+            self.attempts,
+            faded(self.rate, now - self.rated_at),
+        )
 
 
 class Ledger:
@@ -45,8 +76,8 @@ class Ledger:
         """In a forked child the lock may be held by a thread that does not exist there."""
         self._lock = threading.RLock()
 
-    def add(self, job_id: str, task: str, error: BaseException) -> None:
-        """Count one failed job."""
+    def add(self, job_id: str, task: str, error: BaseException, arguments: str = "", attempts: int = 1) -> Key:
+        """Count one failed job; returns what its group is found by."""
         key = (task, type_name(error), where_raised(error))
         with self._lock:
             group = self._groups.get(key)
@@ -55,17 +86,20 @@ class Ledger:
                 if len(self._groups) > MAX_GROUPS:
                     self._groups.popitem(last=False)
             self._groups.move_to_end(key)
-            group.count += 1
-            group.last_seen = time.time()
-            group.job_ids.append(job_id)
+            group.add(job_id, arguments, attempts, monotonic())
+        return key
+
+    def group(self, key: Key) -> ErrorGroup | None:
+        """One group as it is now; ``None`` if it has made room for others."""
+        with self._lock:
+            found = self._groups.get(key)
+            return None if found is None else found.row(key, monotonic())
 
     def groups(self) -> tuple[ErrorGroup, ...]:
         """The groups, the most frequent first."""
         with self._lock:
-            rows = [
-                ErrorGroup(*key, g.count, g.first_seen, g.last_seen, g.text, tuple(g.job_ids), g.message)
-                for key, g in self._groups.items()
-            ]
+            now = monotonic()
+            rows = [group.row(key, now) for key, group in self._groups.items()]
         return tuple(sorted(rows, key=lambda row: -row.count))
 
 

@@ -48,6 +48,8 @@ class Entry(Protocol):
     _options: TaskOptions
     _number: int
     """Its place by age."""
+    _submitted: float
+    """When it was submitted; seconds of `time.monotonic`."""
     _has_room: bool
     """Whether it holds a token while it waits."""
 
@@ -123,6 +125,16 @@ class JobQueue(Generic[E]):
             return None
         self.give_room()
         return job
+
+    def oldest_submits(self) -> list[float]:
+        """When some of the jobs that wait were submitted, the oldest among them. For looking, not for the hot path."""
+        with self._lock:
+            ranked = [job._submitted for _, _, job in self.heap]
+        try:
+            # Plain jobs stand in the order of their submits.
+            return [*ranked, self.items[0]._submitted]
+        except IndexError:
+            return ranked
 
     def remove(self, job: E) -> bool:
         """Take this one job out; false if somebody else has it."""

@@ -36,6 +36,8 @@ CHUNK = 8
 """The call is a list of argument tuples; the items' serials and numbers follow the frame's own."""
 SINGLE = 16
 """Of a chunk: it is a list of single arguments."""
+CARRIED = 32
+"""The extras hold something that is to be done before the job."""
 
 ITEMS_MOST = 1 << 16
 """Serials of sendings are this far apart, so that each item of a chunk has one."""

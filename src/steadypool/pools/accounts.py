@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-import reprlib
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from steadypool.machinery.future import JobFuture
+from steadypool.rules.forecast import drain_estimate
 from steadypool.words.reports import DrainReport, InterruptedJob, PoolStats, UnfinishedJob
 
 if TYPE_CHECKING:
     from steadypool.pools.core import Core
 
-_short = reprlib.Repr()
-_short.maxstring = _short.maxother = 80
 
-
-def arguments_text(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-    """The arguments as they would stand in a call, shortened. Never raises, though a ``__repr__`` may."""
-    try:
-        parts = [_short.repr(arg) for arg in args[:10]]
-        parts += ["..."] if len(args) > 10 else []
-        parts += [f"{name}={_short.repr(value)}" for name, value in list(kwargs.items())[:10]]
-    except BaseException as broken:
-        return f"(<repr() of an argument raised {type(broken).__name__}>)"
-    return f"({', '.join(parts)})"
-
-
-def unfinished_row(job: JobFuture[Any]) -> UnfinishedJob:
+def unfinished_row(core: Core, job: JobFuture[Any]) -> UnfinishedJob:
     """The report's row of a job that never started."""
-    return UnfinishedJob(job.job_id, job._task_name, arguments_text(job._args, job._kwargs), job._waited())
+    return UnfinishedJob(job.job_id, job._task_name, core.arguments_of(job), job._waited())
 
 
 def interrupted_row(job: JobFuture[Any], ran: float) -> InterruptedJob:
@@ -42,11 +28,13 @@ def read_stats(core: Core) -> PoolStats:
     with core.lock:
         outcomes = core.outcomes()
         retrying = core.retrying
-        running = len(core.held_jobs())
+        held = core.held_jobs()
+        running = len(held)
         workers = core.worker_facts()
         # Once closed, every job has its outcome: a ticket without one is about to be withdrawn.
         accepted = sum(outcomes.values()) if core.is_closed() else core.accepted()
         waiting = accepted - sum(outcomes.values()) - running - retrying
+        forecast = drain_estimate(core.run_times.mean, waiting + retrying, _runs(held), workers["capacity"])
         return PoolStats(
             name=core.name,
             state=core.state,
@@ -59,22 +47,22 @@ def read_stats(core: Core) -> PoolStats:
             max_workers=core.max_workers,
             queue_size=core.queue.size,
             sink_errors=core.sink_errors,
+            oldest_waiting=_oldest_waiting(core) if waiting else 0.0,
+            drain_estimate=forecast,
             **{outcome.value: count for outcome, count in outcomes.items()},  # type: ignore[arg-type]
             **workers,
         )
 
 
-def dump_text(core: Core) -> str:
-    """Where every running job is now, for people: stuck ones, and those that were told to stop, included."""
-    rows = [*core.stuck_rows(), *(core.running_row(job) for job in core.held_jobs())]
-    if not rows:
-        return f"pool {core.name!r} runs nothing\n"
-    lines = [f"pool {core.name!r} runs {len(rows)}:"]
-    for row in rows:
-        told = f", told to stop ({row.cause})" if row.cause else ""
-        lines.append(f"  {row.id} {row.task} for {row.running_for:.1f} s{told}")
-        lines += [f"    {line}" for line in row.stack.rstrip().splitlines()]
-    return "\n".join(lines) + "\n"
+def _runs(held: list[JobFuture[Any]]) -> list[tuple[float, float | None]]:
+    """For how long each job has run, and for how long it still may."""
+    now = monotonic()
+    ends = [(job._began, job._attempt_ends) for job in held]
+    return [(max(0.0, now - began), None if limit is None else limit - now) for began, limit in ends]
+
+
+def _oldest_waiting(core: Core) -> float:
+    return max((monotonic() - submitted for submitted in core.oldest_submits()), default=0.0)
 
 
 def close_books(core: Core, *, on_time: bool) -> DrainReport:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from steadypool.pools.accounts import read_stats
+from steadypool.pools.dump import dump_text
+from steadypool.pools.dump_on_signal import DumpOnSignal, Target
+from steadypool.pools.wellbeing import read_health
 from steadypool.seams.sink import Sink
+from steadypool.words.health import Health
 from steadypool.words.reports import ErrorGroup, PoolStats
 from steadypool.words.states import PoolState
 
@@ -32,10 +38,36 @@ class Books:
         """The books at this moment. They balance."""
         return read_stats(self._core)
 
+    def health(self) -> Health:
+        """Whether the pool is alive and ready, and if not, why.
+
+        From another thread than the loop's own it asks the loop for a sign of life, and waits for that for a second at
+        most.
+        """
+        return read_health(self._core)
+
     def errors(self) -> tuple[ErrorGroup, ...]:
         """The failures so far, grouped by task, exception type and place; the most frequent first."""
         groups: tuple[ErrorGroup, ...] = self._core.ledger.groups()
         return groups
+
+    def dump(self) -> str:
+        """Where every running job is now, as text: its stack, for a process also while C code runs. From any thread."""
+        return dump_text(self._core)
+
+    def dump_on_signal(self, number: int = signal.SIGUSR1, *, to: Target = None) -> DumpOnSignal:
+        """A ``with`` block in which each such signal writes a `dump`; see `DumpOnSignal`.
+
+        Args:
+            number: the signal.
+            to: where the text goes: a text file, or a function that is called with it, on a thread of its own; by
+                default standard error.
+
+        Raises:
+            TypeError, ValueError: for a value that makes no sense.
+            RuntimeError: on entering it in another thread than the main one.
+        """
+        return DumpOnSignal(self._core, number, to)
 
     def subscribe(self, sink: Sink) -> Callable[[], None]:
         """Have *sink* called with every event from now on; returns a function that ends that.
@@ -46,14 +78,8 @@ class Books:
         if not callable(sink):
             raise TypeError(f"a sink is called with each event, as in subscribe(print); got {sink!r}")
         core = self._core
-        with core.lock:
-            core.sinks = (*core.sinks, sink)
-
-        def unsubscribe() -> None:
-            with core.lock:
-                core.sinks = tuple(other for other in core.sinks if other is not sink)
-
-        return unsubscribe
+        core.add_sink(sink)
+        return partial(core.remove_sink, sink)
 
     def __repr__(self) -> str:
         stats = self.stats()

@@ -6,6 +6,7 @@ import difflib
 import os
 import signal
 import sys
+import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
@@ -16,15 +17,15 @@ from typing import Any, ParamSpec, Self, TypeVar
 
 from steadypool.machinery.future import JobFuture
 from steadypool.pools import exits, mapping
-from steadypool.pools.accounts import dump_text, read_stats
+from steadypool.pools.books import Books
 from steadypool.pools.core import Core, Settings, forked_error
+from steadypool.pools.functions import ASYNC_CODE, unwrapped
 from steadypool.pools.group import Group
 from steadypool.pools.signals import DrainOnSignal, in_signal_handler
 from steadypool.pools.supervisor import give_back_waiting
-from steadypool.seams.sink import Sink
 from steadypool.words.errors import PoolClosed
 from steadypool.words.options import Retry, TaskOptions, check_count, check_seconds
-from steadypool.words.reports import DrainReport, ErrorGroup, PoolStats
+from steadypool.words.reports import DrainReport
 from steadypool.words.states import PoolState
 
 P = ParamSpec("P")
@@ -44,6 +45,9 @@ def check_settings(
     retry: Retry | None,
     cancel_grace: object,
     exit_timeout: object,
+    on_error: object,
+    show_arguments: object,
+    monitor: object,
     initializer: object,
     initargs: object,
 ) -> Settings:
@@ -63,6 +67,14 @@ def check_settings(
         raise ValueError("cancel_grace must have an end: a job that does not stop must be given up")
     if grace is None:
         raise TypeError("cancel_grace must be a number of seconds, not None: a job that does not stop must be given up")
+    _check_on_error(on_error)
+    if not (isinstance(show_arguments, bool) or callable(show_arguments)):
+        raise TypeError(
+            "show_arguments must be True, False, or a function of (task, args, kwargs) that returns the text to show; "
+            f"got {show_arguments!r}"
+        )
+    if not isinstance(monitor, bool):
+        raise TypeError(f"monitor must be True, to let `steadypool top` look at the pool, or False; not {monitor!r}")
     options = TaskOptions(timeout=timeout, total_timeout=total_timeout, retry=retry)
     return Settings(
         name=name,
@@ -71,16 +83,45 @@ def check_settings(
         options=options.over(TaskOptions()),
         cancel_grace=grace,
         exit_timeout=check_seconds("exit_timeout", exit_timeout, zero=True),
+        on_error=on_error,  # type: ignore[arg-type]
+        show_arguments=show_arguments,
+        monitor=monitor,
     )
 
 
-class PoolContract(Executor):
+def let_watch(core: Core, depth: int) -> None:
+    """Let the pool be watched, if its settings say so. If that is impossible, say so too: it works all the same.
+
+    *depth* is how far away on the stack whoever makes the pool is.
+    """
+    if not core.settings.monitor:
+        return
+    # Not above: who is not watched does not pay for it.
+    from steadypool.pools.monitor import watch
+
+    try:
+        watch(core)
+    except (OSError, RuntimeError) as error:
+        message = f"pool {core.name!r} works, but `steadypool top` cannot look at it: {error}"
+        warnings.warn(message, RuntimeWarning, stacklevel=depth)
+
+
+def _check_on_error(on_error: object) -> None:
+    if on_error is not None and not callable(on_error):
+        raise TypeError(f"on_error is called with each JobFailure, as in on_error=print; got {on_error!r}")
+    code = getattr(unwrapped(on_error), "__code__", None)
+    if code is not None and code.co_flags & ASYNC_CODE:
+        raise TypeError(f"on_error must be a plain function, since the pool just calls it; {on_error!r} is not")
+
+
+class PoolContract(Books, Executor):
     """What every pool of workers does. A driver adds ``submit``, ``resize`` and the core behind ``_core``."""
 
     _core: Any
 
     def _open(self, core: Core) -> None:
         exits.register(core)
+        let_watch(core, 4)
         # A pool nobody refers to any more ends: its workers know the core alone. Abandoning takes no lock, so
         # the garbage collector may call this anywhere.
         weakref.finalize(self, core.abandon).atexit = False
@@ -93,6 +134,7 @@ class PoolContract(Executor):
         """Do as ``on_full`` says."""
         core = self._core
         how = core.settings.on_full
+        core.forecast.look()
         if core.is_own_thread() and how == "block":
             # A worker that waited for room would wait for itself.
             return self._take_on(options, fn, args, kwargs, has_room=False)
@@ -375,64 +417,15 @@ class PoolContract(Executor):
                 f"call {instead} there, or use drain_on_signal()"
             )
 
-    # -- looking in
-
     def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> JobFuture[R]:
         """Have a worker run ``fn(*args, **kwargs)``; each kind of pool says how."""
         raise NotImplementedError
-
-    @property
-    def name(self) -> str:
-        """What reports call the pool."""
-        name: str = self._core.name
-        return name
-
-    @property
-    def state(self) -> PoolState:
-        """Where the pool is in its life."""
-        state: PoolState = self._core.state
-        return state
-
-    def stats(self) -> PoolStats:
-        """The books at this moment. They balance."""
-        return read_stats(self._core)
-
-    def dump(self) -> str:
-        """Where every running job is now, as text: its stack, for a process also while C code runs."""
-        return dump_text(self._core)
-
-    def errors(self) -> tuple[ErrorGroup, ...]:
-        """The failures so far, grouped by task, exception type and place; the most frequent first."""
-        groups: tuple[ErrorGroup, ...] = self._core.ledger.groups()
-        return groups
-
-    def subscribe(self, sink: Sink) -> Callable[[], None]:
-        """Have *sink* called with every event from now on; returns a function that ends that.
-
-        Raises:
-            TypeError: *sink* cannot be called.
-        """
-        if not callable(sink):
-            raise TypeError(f"a sink is called with each event, as in subscribe(print); got {sink!r}")
-        core = self._core
-        with core.lock:
-            core.sinks = (*core.sinks, sink)
-
-        def unsubscribe() -> None:
-            with core.lock:
-                core.sinks = tuple(other for other in core.sinks if other is not sink)
-
-        return unsubscribe
 
     def __reduce__(self) -> Any:
         raise TypeError(
             f"pool {self.name!r} cannot be pickled: it stays in its process. Have the job return what is to be done, "
             "and submit that from here."
         )
-
-    def __repr__(self) -> str:
-        stats = self.stats()
-        return f"<{type(self).__name__} {self.name!r} {self.state.value}: {stats.waiting} wait, {stats.running} run>"
 
 
 def runs_event_loop() -> bool:

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import _thread
 import itertools
+import logging
 import os
 import random
 import threading
@@ -28,24 +29,28 @@ from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures._base import PENDING
 from contextlib import suppress
+from functools import partial
 from time import monotonic, sleep
 from typing import Any
 
 from steadypool.machinery.agenda import Agenda
+from steadypool.machinery.arguments import Show, arguments_text
 from steadypool.machinery.bell import Bell
 from steadypool.machinery.courier import Courier
 from steadypool.machinery.future import JobFuture
 from steadypool.machinery.ledger import Ledger
 from steadypool.machinery.queue import JobQueue
-from steadypool.pools.accounts import interrupted_row
+from steadypool.machinery.run_times import RunTimes
+from steadypool.pools.accounts import interrupted_row, read_stats
 from steadypool.pools.driver import Driver
+from steadypool.pools.forecast import Forecast
 from steadypool.pools.functions import check_function, options_within
 from steadypool.rules.retrying import next_delay
-from steadypool.seams.sink import Sink
+from steadypool.seams.sink import Carrier, Sink, Watcher
 from steadypool.seams.telling import events
 from steadypool.words.errors import JobCancelled, JobExit, JobTimeout, PoolBroken, PoolClosed, QueueFull, WorkerCrashed
 from steadypool.words.options import Retry, Task, TaskOptions, task_name
-from steadypool.words.reports import DrainReport, InterruptedJob, UnfinishedJob
+from steadypool.words.reports import DrainReport, InterruptedJob, JobFailure, PoolStats, UnfinishedJob
 from steadypool.words.states import NEVER_LOOKED_AT, Outcome, PoolState, move
 
 Job = JobFuture[Any]
@@ -64,6 +69,9 @@ class Settings:
         options: TaskOptions,
         cancel_grace: float,
         exit_timeout: float | None,
+        on_error: Callable[[JobFailure], object] | None = None,
+        show_arguments: Show = True,
+        monitor: bool = False,
     ) -> None:
         self.name = name
         self.queue_size = queue_size
@@ -71,6 +79,9 @@ class Settings:
         self.options = options
         self.cancel_grace = cancel_grace
         self.exit_timeout = exit_timeout
+        self.on_error = on_error
+        self.show_arguments = show_arguments
+        self.monitor = monitor
 
 
 class Core(Driver):
@@ -94,8 +105,11 @@ class Core(Driver):
         """Workers look at this between two jobs; true when the pool wants something of them."""
         self.tickets = itertools.count()
         self.sinks: tuple[Sink, ...] = ()
+        self.carriers: tuple[Carrier, ...] = ()
         self.bell = Bell()
         self.ledger = Ledger()
+        self.run_times = RunTimes()
+        self.forecast = Forecast(self)
         self.agenda = Agenda()
         self.courier = Courier(self.name, self.mark_own_thread)
         self.counts: Counter[Outcome] = Counter()
@@ -114,11 +128,14 @@ class Core(Driver):
         self.deadline: float | None = None
         self.grace_ends: float | None = None
         self.drain_began = 0.0
+        self.at_close: list[Callable[[], None]] = []
+        """Called once the report is written, before whoever waits for it wakes. They must neither raise nor wait."""
         self.closed = threading.Event()
         self.report: DrainReport | None = None
         self.returned: list[UnfinishedJob] = []
         self.interrupted: list[InterruptedJob] = []
         self.pid = os.getpid()
+        self.opened = monotonic()
         self.may_grow = True
         """Whether another worker may be started."""
         self.supervised = False
@@ -211,6 +228,7 @@ class Core(Driver):
         """Count a refused job and make the error."""
         with self.lock:
             self.rejected += 1
+        self.forecast.look()
         if self.sinks:
             self.emit(events.JobRejected(self.name, monotonic(), task_name(fn, options)))
         return QueueFull(message)
@@ -223,21 +241,53 @@ class Core(Driver):
         with self.lock:
             self.counts[outcome] += 1
             self._drop_alarm(job)
+        failure = None
         if error is not None and outcome in NEVER_LOOKED_AT:
-            self.ledger.add(job.job_id, job._task_name, error)
+            failure = self._note_failure(job, outcome, error)
         if self.sinks:
             self.emit_end(job, outcome, error)
         job._settle(outcome, result, error, started=started or outcome not in _NEVER_STARTED)
+        if failure is not None:
+            self._deliver(partial(self._say_failure, failure))
         if job._callbacks:
             self._call_back(job)
         if self.state is not PoolState.OPEN:
             self.bell.ring()
 
+    def _note_failure(self, job: Job, outcome: Outcome, error: BaseException) -> JobFailure | None:
+        """Enter it into the ledger; returns it if somebody wants to hear of it."""
+        name, arguments = job._task_name, self.arguments_of(job)
+        key = self.ledger.add(job.job_id, name, error, arguments, job.attempts)
+        if self.settings.on_error is None or (group := self.ledger.group(key)) is None:
+            return None
+        facts = outcome, error, job.attempts, arguments, job._options.meta, group
+        return JobFailure(self.name, job.job_id, name, *facts)
+
+    def _say_failure(self, failure: JobFailure) -> None:
+        """Call ``on_error``. As with a callback, what it raises is logged, and ends nobody."""
+        on_error = self.settings.on_error
+        assert on_error is not None
+        try:
+            on_error(failure)
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+                raise
+            logger = logging.getLogger("steadypool")
+            logger.exception("on_error of pool %r raised for job %s", self.name, failure.job_id)
+
+    def arguments_of(self, job: Job) -> str:
+        """What reports say of the job's arguments."""
+        return arguments_text(self.settings.show_arguments, job._task_name, job._args, job._kwargs)
+
     def _call_back(self, job: Job) -> None:
+        self._deliver(job._run_callbacks)
+
+    def _deliver(self, errand: Callable[[], None]) -> None:
+        """Run code of the user's that must not hold up the supervisor. It must not raise."""
         if threading.get_ident() in self.supervisors:
-            self.courier.carry(job._run_callbacks)
+            self.courier.carry(errand)
         else:
-            job._run_callbacks()
+            errand()
 
     def attempt_raised(self, job: Job, error: BaseException, outcome: Outcome = Outcome.FAILED) -> None:
         """An attempt ended with *error*; the caller has taken the job out of the worker's hand."""
@@ -276,7 +326,9 @@ class Core(Driver):
             self.retrying += 1
             self.retries += 1
             if self.sinks:
-                self.plan_to_announce(job, events.JobRetrying(self.name, now, *job_facts(job), error, delay))
+                self.plan_to_announce(
+                    job, events.JobRetrying(self.name, now, *job_facts(job), error, delay, now - job._began)
+                )
             job._entry = self.agenda.add(now + delay, self._retry_is_due, job)
         return delay
 
@@ -421,6 +473,7 @@ class Core(Driver):
             taken = self.take_from_worker(job)
         if not taken:
             return
+        self.run_times.add(monotonic() - job._began)
         self.settle(job, Outcome.TIMED_OUT, error)
 
     def _may_retry(self, job: Job, error: BaseException) -> bool:
@@ -476,7 +529,32 @@ class Core(Driver):
     def _look_again(self) -> None:
         """On the agenda: has woken the supervisor."""
 
+    def oldest_submits(self) -> list[float]:
+        """When some of the jobs that wait were submitted, the oldest among them."""
+        return self.queue.oldest_submits()
+
     # -- events
+
+    def add_sink(self, sink: Sink) -> None:
+        """Have it called with every event from now on."""
+        if isinstance(sink, Watcher):
+            sink.watch(self)
+        with self.lock:
+            self.sinks = (*self.sinks, sink)
+            self.carriers = tuple(sink for sink in self.sinks if isinstance(sink, Carrier))
+
+    def remove_sink(self, sink: Sink) -> None:
+        """Do not call it any more."""
+        with self.lock:
+            was_there = any(other is sink for other in self.sinks)
+            self.sinks = tuple(other for other in self.sinks if other is not sink)
+            self.carriers = tuple(sink for sink in self.sinks if isinstance(sink, Carrier))
+        if was_there and isinstance(sink, Watcher):
+            sink.unwatch(self)
+
+    def stats(self) -> PoolStats:
+        """The books at this moment, for sinks that look at them."""
+        return read_stats(self)
 
     def emit(self, event: events.Event) -> None:
         """Give an event to every sink. One that raises is muted and counted."""
@@ -484,11 +562,15 @@ class Core(Driver):
             try:
                 sink(event)
             except BaseException as error:
-                # Also what is no Exception: it must not end a worker or the supervisor. Ctrl-C stays Ctrl-C.
-                if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
-                    raise
-                with self.lock:
-                    self.sink_errors += 1
+                self.mute(error)
+
+    def mute(self, error: BaseException) -> None:
+        """A sink has raised *error*: count it. Raise it if it is Ctrl-C, which stays Ctrl-C."""
+        # Also what is no Exception: it must not end a worker or the supervisor.
+        if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+            raise error
+        with self.lock:
+            self.sink_errors += 1
 
     def emit_end(self, job: Job, outcome: Outcome, error: BaseException | None) -> None:
         """Say that the job ended."""
@@ -522,6 +604,10 @@ class Core(Driver):
         self.request_drain(None)
         self.queue.open_all_gates()
         self.fail_waiting()
+
+    def take_waiting(self) -> Job | None:
+        """Take the job that is next in the queue, to settle it without running it; ``None`` if there is none."""
+        return self.queue.take()
 
     def fail_waiting(self) -> None:
         """The pool is broken: nobody will ever run what waits."""
@@ -564,7 +650,7 @@ class Core(Driver):
         if not self.supervised:
             self.supervise_here()
         if not self.closed.wait(None if limit is None else max(0.0, limit + SLACK - monotonic())):
-            self.sinks = ()  # one of them may be what holds the supervisor up
+            self.sinks = self.carriers = ()  # one of them may be what holds the supervisor up
             self.supervise_here()
         until = None if limit is None else max(limit, monotonic()) + SLACK
         self.join(until)
@@ -580,7 +666,7 @@ class Core(Driver):
         self.queue = JobQueue(1)
         self.agenda = Agenda()
         self.retrying = 0
-        self.sinks = ()
+        self.sinks = self.carriers = ()
         self.may_grow = False
         self.refusal = lambda: forked_error(self)
 

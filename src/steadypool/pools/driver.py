@@ -13,6 +13,11 @@ Job = JobFuture[Any]
 class Driver:
     """The questions that `pools.core` and `pools.supervisor` ask of a kind of worker."""
 
+    kind: str
+    """What the workers are: ``"threads"``, ``"processes"`` or ``"asyncio"``."""
+    stuck: dict[Any, Any]
+    """The workers left behind, each with the job that did not stop."""
+
     def wake_worker(self) -> None:
         """A job was put into the queue: have a worker take it."""
         raise NotImplementedError
@@ -69,8 +74,8 @@ class Driver:
         """Every job that is settled and still runs. The lock is held."""
         raise NotImplementedError
 
-    def running_row(self, job: Job) -> StuckJob:
-        """A row for a running job, with its stack."""
+    def running_rows(self) -> tuple[StuckJob, ...]:
+        """A row, with its stack, for every job that runs, whether it may or not. The lock is not held."""
         raise NotImplementedError
 
     def all_idle(self) -> bool:
@@ -80,10 +85,6 @@ class Driver:
     def prepare(self, job: Job) -> bool:
         """Make a new job ready for its worker; false if that failed, and the job is settled."""
         return True
-
-    def take_waiting(self) -> Job | None:
-        """Take the job that is next in the queue, to settle it without running it; ``None`` if there is none."""
-        raise NotImplementedError
 
     def reclaim(self, job: Job) -> bool:
         """Take back a job that was sent to a worker but has not begun; false if it cannot be."""
@@ -130,6 +131,17 @@ class Driver:
     def rest(self, until: float | None) -> None:
         """The supervisor has nothing to do until *until* (`time.monotonic`), or until it is rung."""
         raise NotImplementedError
+
+    def places(self) -> int:
+        """How many jobs can run at a time, the stuck workers left out."""
+        raise NotImplementedError
+
+    def loop_lag(self, patience: float) -> float | None:
+        """Seconds for which the pool's event loop has not answered, waiting up to *patience*; ``None``: it is closed.
+
+        A pool without one answers 0.0.
+        """
+        return 0.0
 
     def farewell(self) -> None:
         """The pool is closed, and the supervisor about to end."""

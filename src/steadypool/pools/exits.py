@@ -11,6 +11,7 @@ import atexit
 import os
 import sys
 import weakref
+from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,14 @@ def register(core: Core) -> None:
     _cores.add(core)
 
 
+_last: list[Callable[[], None]] = []
+
+
+def at_last(call: Callable[[], None]) -> None:
+    """Have *call* called when the pools are drained."""
+    _last.append(call)
+
+
 def _mine() -> list[Core]:
     return [core for core in list(_cores) if core.pid == os.getpid()]
 
@@ -47,6 +56,8 @@ def drain_all() -> None:
             _drain(core)
         elif core.has_workers():
             core.join(monotonic() + LEAVE_SECONDS)  # closed a moment ago, its workers are on their way
+    for call in _last:
+        call()
 
 
 atexit.register(drain_all)

@@ -26,10 +26,6 @@ class HandCore(Core):
         """Threads of other people that run a job themselves, since the queue was full."""
         self._supervisor: threading.Thread | None = None
 
-    def take_waiting(self) -> Job | None:
-        """Take the job that is next in the queue, to settle it without running it; ``None`` if there is none."""
-        return self.queue.take()
-
     # -- hands
 
     def holds(self, job: Job) -> bool:
@@ -84,17 +80,25 @@ class HandCore(Core):
         """Every job that is settled and still runs. The lock is held."""
         running = (*self.workers, *self.callers)
         graceful = {worker: worker.taken for worker in running if worker.taken is not None and not worker.left}
-        return tuple(self._stuck_row(worker, job) for worker, job in {**self.stuck, **graceful}.items())
+        return tuple(self._row(worker, job) for worker, job in {**self.stuck, **graceful}.items())
 
-    def _stuck_row(self, worker: Any, job: Job) -> StuckJob:
+    def running_rows(self) -> tuple[StuckJob, ...]:
+        """The same for every job that runs, most of which may. Not under the lock: stacks of processes take a while."""
+        with self.lock:
+            self.held_jobs()  # makes jobs of what is one only when somebody asks
+            busy = {worker: worker.taken or next(iter(worker.running()), None) for worker in self._all_workers()}
+            runs = {**self.stuck, **{worker: job for worker, job in busy.items() if job is not None}}
+        return tuple(self._row(worker, job) for worker, job in runs.items())
+
+    def _row(self, worker: Any, job: Job) -> StuckJob:
+        # Its name first: a job that ends meanwhile forgets what it was made of.
+        name = worker.taken_name or job._task_name
         stack, _ = self.stack_of(worker, job)
-        name = worker.taken_name or "?"
         return StuckJob(job.job_id, name, monotonic() - job._began, stack, job._told or "")
 
-    def running_row(self, job: Job) -> StuckJob:
-        """The same for a job that runs and may: it is not stuck, but somebody wants to see where it is."""
-        stack, _ = self.stack_of(job._worker, job)
-        return StuckJob(job.job_id, job._task_name, monotonic() - job._began, stack, job._told or "")
+    def _all_workers(self) -> list[Any]:
+        """Those of the pool, by name, and callers. The lock is held."""
+        return [*sorted(self.workers, key=lambda worker: worker.name), *self.callers]
 
     # -- threads of this process
 

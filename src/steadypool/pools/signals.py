@@ -1,9 +1,7 @@
 """Draining on SIGTERM and SIGINT. The handlers do nothing but note the signal and wake the supervisor.
 
-Python runs handlers on the main thread alone, but the kernel may deliver a signal to another thread: a second one
-that comes before the main thread got round to the first. If the main thread waits for a lock by then, its handler
-runs when that wait ends, which may be never. So a watcher reads the signals from Python's wake-up descriptor too,
-and asks for the drain as the handler would. To ask twice does no harm.
+A second signal may come before the main thread got round to the first, or while it waits for a lock. So the signals
+are read from the `SignalPipe` too, and ask for the drain as the handler would. To ask twice does no harm.
 """
 
 from __future__ import annotations
@@ -16,6 +14,7 @@ from collections.abc import Iterable
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
+from steadypool.machinery.signal_pipe import pipe
 from steadypool.words.errors import PoolClosed
 
 if TYPE_CHECKING:
@@ -37,7 +36,9 @@ class DrainOnSignal:
         self._timeout = timeout
         self._signals = [signal.Signals(number) for number in signals]
         self._old: dict[int, Any] = {}
-        self._rope: int | None = None
+        self._limit_before: float | None = None
+        self._seen = 0
+        """How many signals the pipe has told of."""
         self.received = 0
         """How many signals have come."""
 
@@ -49,32 +50,17 @@ class DrainOnSignal:
             )
         # Now, since a handler must not start a thread.
         self._core.supervise()
-        self._watch()
+        pipe.listen(self._note)
         for number in self._signals:
             self._old[number] = signal.signal(number, self._handle)
+        self._limit_before = self._core.forecast.set_limit(self._timeout)
         return self
 
-    def _watch(self) -> None:
-        seen, rope = os.pipe()
-        os.set_blocking(rope, False)
-        others = signal.set_wakeup_fd(rope, warn_on_full_buffer=False)
-        if others != -1:
-            # An event loop has it, whose thread does not wait for locks.
-            signal.set_wakeup_fd(others)
-            os.close(rope)
-            os.close(seen)
-            return
-        self._rope = rope
-        threading.Thread(target=self._read_signals, args=(seen,), name="steadypool-signals", daemon=True).start()
-
-    def _read_signals(self, seen: int) -> None:
-        count = 0
-        while received := os.read(seen, 1024):
-            for number in received:
-                if number in self._signals:
-                    count += 1
-                    self._ask(count)
-        os.close(seen)
+    def _note(self, number: int) -> None:
+        """On the pipe's thread."""
+        if number in self._signals:
+            self._seen += 1
+            self._ask(self._seen)
 
     def _ask(self, count: int) -> None:
         if count <= 2:
@@ -85,6 +71,7 @@ class DrainOnSignal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         self._restore()
+        self._core.forecast.set_limit(self._limit_before)
         return self.received > 0 and isinstance(error, PoolClosed)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
@@ -103,11 +90,7 @@ class DrainOnSignal:
             os.kill(os.getpid(), number)
 
     def _restore(self) -> None:
-        if self._rope is not None:
-            rope, self._rope = self._rope, None
-            if (now := signal.set_wakeup_fd(-1)) not in (rope, -1):
-                signal.set_wakeup_fd(now)  # somebody else's, set in the block
-            os.close(rope)
+        pipe.leave(self._note)
         while self._old:
             number, old = self._old.popitem()
             if old is not None:  # None: it was not set from Python, and cannot be set again

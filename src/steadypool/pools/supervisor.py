@@ -56,6 +56,7 @@ def step(core: Core) -> float | None:
     do_due(core)
     deadline = _end_overdue_attempts(core)
     walk_ladder(core)
+    core.forecast.look()
     with core.lock:
         due = core.agenda.next_due()
     return earlier(earlier(due, deadline), wakes_at(core.state, core.deadline, core.grace_ends))
@@ -163,7 +164,7 @@ def hand_back(core: Core, job: Job) -> None:
         core.interrupted.append(interrupted_row(job, 0.0))
         core.settle(job, Outcome.INTERRUPTED, error)
     else:
-        core.returned.append(unfinished_row(job))
+        core.returned.append(unfinished_row(core, job))
         core.settle(job, Outcome.RETURNED, error)
 
 
@@ -191,5 +192,9 @@ def close(core: Core) -> None:
     core.wake_all_workers()
     if core.sinks:
         core.emit(events.PoolClosing(core.name, monotonic(), by_themselves))
-    core.closed.set()
-    core.bell.ring()
+    try:
+        for call in core.at_close:
+            call()
+    finally:
+        core.closed.set()
+        core.bell.ring()

@@ -22,6 +22,8 @@ from steadypool.words.states import PoolState
 class ThreadCore(HandCore):
     """The core of a `ThreadPool`: what a worker is here, and how one is told, left behind and replaced."""
 
+    kind = "threads"
+
     def __init__(
         self,
         settings: Settings,
@@ -120,8 +122,7 @@ class ThreadCore(HandCore):
 
     def _capacity_changed(self) -> None:
         if self.sinks:
-            now_possible = capacity(self.max_workers, len(self.stuck))
-            self.emit(events.CapacityChanged(self.name, monotonic(), now_possible, self.max_workers))
+            self.emit(events.CapacityChanged(self.name, monotonic(), self.places(), self.max_workers))
         if self.leaving:
             self.wake_all_workers()
         self.catch_up()
@@ -180,12 +181,16 @@ class ThreadCore(HandCore):
         """Whether every worker is parked. The lock is held."""
         return len(self.parked) >= len(self.workers) and not self.callers
 
+    def places(self) -> int:
+        """How many jobs can run at a time, the stuck workers left out."""
+        return capacity(self.max_workers, len(self.stuck))
+
     def worker_facts(self) -> dict[str, Any]:
         """What `PoolStats` says of the workers. The lock is held."""
         return {
             "stuck": len(self.stuck),
             "workers": len(self.workers),
-            "capacity": capacity(self.max_workers, len(self.stuck)),
+            "capacity": self.places(),
             "worker_rows": tuple(worker.row() for worker in sorted(self.workers, key=lambda w: w.name)),
         }
 

@@ -29,6 +29,7 @@ from time import monotonic
 from typing import Any
 
 from steadypool.machinery.context import JobContext, set_finder
+from steadypool.machinery.run_times import SAMPLE, WORTH_MEASURING
 from steadypool.machinery.stacks import thread_stack
 from steadypool.pools.core import Core, Job, cancelled_error, job_facts
 from steadypool.pools.supervisor import hand_back
@@ -105,6 +106,7 @@ class ThreadWorker:
         heap, blocked = queue.heap, queue.blocked
         take_plain, give_room = queue.items.popleft, queue.room.append
         job: Job | None
+        skip = skipped = 0
         while True:
             if core.leaving and core.must_leave(self):
                 core.pass_on()
@@ -124,8 +126,21 @@ class ThreadWorker:
                 self._park()
             elif not self.run(job):
                 return
+            elif skip:
+                skip -= 1
+            else:
+                skip = skipped = self._measure(job, skipped)
             # Or an idle worker would keep the last job, and its result, alive.
             job = None
+
+    def _measure(self, job: Job, skipped: int) -> int:
+        """A run is over that stands for *skipped* others too. Returns how many of the next need not be measured."""
+        core = self.core
+        seconds = monotonic() - job._began
+        core.run_times.add(seconds * (skipped + 1), skipped + 1)
+        if core.forecast.limit is not None:
+            core.forecast.look()
+        return 0 if seconds > WORTH_MEASURING else SAMPLE - 1
 
     def _park(self) -> None:
         """Wait until there may be something to do."""
@@ -222,7 +237,12 @@ class ThreadWorker:
         if core.sinks:
             core.announce(job)
             waited = job._began - job._submitted
-            core.emit(events.JobStarted(core.name, job._began, *job_facts(job), self.name, waited))
+            started = events.JobStarted(core.name, job._began, *job_facts(job), self.name, waited)
+            context = job._context
+            if context is None:
+                self._was_taken()
+                return False
+            context.run(core.emit, started)
         if options.timeout is not None:
             # After the event: once this is written, the supervisor may end the job.
             job._attempt_ends = ends = job._began + options.timeout

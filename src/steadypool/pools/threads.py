@@ -12,11 +12,13 @@ from time import monotonic
 from types import FunctionType
 from typing import Any, ParamSpec, TypeVar
 
+from steadypool.machinery.arguments import Show
 from steadypool.machinery.future import JobFuture
 from steadypool.pools.contract import PoolContract, check_settings
 from steadypool.pools.functions import ASYNC_CODE
 from steadypool.pools.thread_core import ThreadCore
 from steadypool.words.options import Retry, check_count
+from steadypool.words.reports import JobFailure
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -45,6 +47,10 @@ class ThreadPool(PoolContract, ThreadPoolExecutor):
         cancel_grace: seconds that a job has to end after it was told to stop.
         exit_timeout: seconds that a pool left open may take at the end of the interpreter; ``None``: no limit.
         name: what reports call the pool.
+        on_error: called with a `JobFailure` for each job that fails, times out or crashes, after its future has
+            settled; on the thread that ends the job, or one of its own. What it raises is logged.
+        show_arguments: whether reports show what a job was called with; or a function of the task's name, ``args`` and
+            ``kwargs`` that returns the text to show instead, such as one that leaves secrets out.
 
     Raises:
         TypeError, ValueError: at once, for a value that makes no sense.
@@ -67,6 +73,9 @@ class ThreadPool(PoolContract, ThreadPoolExecutor):
         cancel_grace: float = 1.0,
         exit_timeout: float | None = 30.0,
         name: str | None = None,
+        on_error: Callable[[JobFailure], object] | None = None,
+        show_arguments: Show = True,
+        monitor: bool = False,
     ) -> None:
         number = next(_numbers)
         settings = check_settings(
@@ -78,6 +87,9 @@ class ThreadPool(PoolContract, ThreadPoolExecutor):
             retry=retry,
             cancel_grace=cancel_grace,
             exit_timeout=exit_timeout,
+            on_error=on_error,
+            show_arguments=show_arguments,
+            monitor=monitor,
             initializer=initializer,
             initargs=initargs,
         )

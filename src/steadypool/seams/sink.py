@@ -1,11 +1,13 @@
-"""Where events go."""
+"""Where events go, and what else a sink may want of a pool."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from steadypool.words.events import Event
+    from steadypool.words.events import Event, JobEvent
+    from steadypool.words.reports import PoolStats
 
 
 class Sink(Protocol):
@@ -14,7 +16,43 @@ class Sink(Protocol):
     It is called on the thread where the event happens, so it must be quick and safe to call from several
     threads. One job's events arrive in order. It may raise: the exception is muted and counted in
     `PoolStats.sink_errors`. It must not wait for the pool.
+
+    `JobStarted` comes inside the job's own context: on threads and asyncio the job sees the context variables that a
+    sink sets there, and the sink sees those of whoever submitted the job. (For processes see `Carrier`.)
     """
 
     def __call__(self, event: Event, /) -> object:
         """Take one event."""
+
+
+class Watched(Protocol):
+    """A pool, as a sink may look at it. From any thread, but not while it takes an event."""
+
+    name: str
+
+    def stats(self) -> PoolStats:
+        """The books at this moment."""
+
+
+@runtime_checkable
+class Watcher(Protocol):
+    """A sink that also reads the pool's books when it is asked for them."""
+
+    def watch(self, pool: Watched, /) -> None:
+        """It is subscribed to *pool*. It must hold it weakly, or the pool could never be freed."""
+
+    def unwatch(self, pool: Watched, /) -> None:
+        """It is no longer."""
+
+
+@runtime_checkable
+class Carrier(Protocol):
+    """A sink that has something done in the worker process before a job, such as to set what code in the job reads."""
+
+    def carry(self, job: JobEvent, /) -> Callable[[], object] | None:
+        """What is to be called there, in the job's context; it must pickle. ``None``: nothing.
+
+        Called each time an attempt is about to be sent to a worker process, in a copy of the submitter's context. What
+        the worker has not begun may be taken back and sent again: then it is called again for the same attempt. What it
+        raises is muted and counted; what the answer raises in the worker is logged there.
+        """

@@ -56,6 +56,7 @@ class JobRetrying(JobEvent):
 
     error: BaseException
     delay: float
+    ran: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +164,14 @@ class CapacityChanged(Event):
 
     capacity: int
     max_workers: int
+
+
+@dataclass(frozen=True, slots=True)
+class DrainMayOverrun(Event):
+    """A drain would now take *estimate* seconds, which is more than the *seconds* that a signal would give it."""
+
+    estimate: float
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)

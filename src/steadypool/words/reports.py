@@ -1,7 +1,8 @@
 """The books, as frozen records: `PoolStats`, `ErrorGroup`, `DrainReport` and their rows."""
 
-from __future__ import annotations
-
+# Annotations are real here, not texts: who decodes these records looks them up, and the public ones say another
+# module than this one.
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -58,6 +59,11 @@ class PoolStats:
     """Workers started in the place of one that died or was killed (processes)."""
     sink_errors: int = 0
     """Exceptions that sinks raised; they are muted."""
+    oldest_waiting: float = 0.0
+    """Seconds since the submit of the job that has waited longest; 0.0 if none waits."""
+    drain_estimate: float | None = None
+    """Seconds that a drain would take from now, going by measured run times and what there is to run; ``None`` if no
+    run was measured."""
     worker_rows: tuple[WorkerStats, ...] = ()
 
     @property
@@ -89,6 +95,37 @@ class ErrorGroup:
     """Some of the jobs, the latest last."""
     message: str = ""
     """The message of the first failure in the group."""
+    arguments: tuple[str, ...] = ()
+    """What the jobs of *job_ids* were called with, shortened; empty texts where the pool does not show arguments."""
+    attempts: int = 0
+    """How often the group's jobs ran in all, retries included."""
+    rate: float = 0.0
+    """Failures per second, averaged over the last minute or so before this was read."""
+
+    @property
+    def sample(self) -> str:
+        """The latest job of the group, as ``id(arguments)``."""
+        return "".join((*self.job_ids[-1:], *self.arguments[-1:]))
+
+
+@dataclass(frozen=True, slots=True)
+class JobFailure:
+    """One job that failed, timed out or crashed, as `on_error` gets it."""
+
+    pool: str
+    job_id: str
+    task: str
+    outcome: Outcome
+    error: BaseException
+    """What the future raises."""
+    attempts: int
+    """How often the job ran."""
+    arguments: str
+    """What it was called with, as the pool shows arguments."""
+    meta: Mapping[str, Any] | None
+    """The task's ``meta`` option."""
+    group: ErrorGroup
+    """The group that it belongs to, itself counted: the first of its kind has ``group.count == 1``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +135,7 @@ class UnfinishedJob:
     id: str
     task: str
     arguments: str
-    """The arguments' ``repr``, shortened."""
+    """The arguments' ``repr``, shortened, or what the pool's ``show_arguments`` makes of them."""
     waited: float
     """Seconds since it was submitted."""
 
@@ -185,11 +222,14 @@ def _lines(report: DrainReport) -> list[str]:
         lines += [f"    {line}" for line in job.stack.rstrip().splitlines()]
     if len(report.stuck) > _LISTED:
         lines.append(f"  ... and {len(report.stuck) - _LISTED} more stuck")
-    lines += _section(
-        "errors", [f"{e.count} x {e.task}: {e.type_name}: {e.message} at {e.where}" for e in report.errors]
-    )
+    lines += _section("errors", [_error_line(group) for group in report.errors])
     lines += [f"  note: {note}" for note in report.notes]
     return lines
+
+
+def _error_line(group: ErrorGroup) -> str:
+    text = f"{group.count} x {group.task}: {group.type_name}: {group.message} at {group.where}"
+    return f"{text}, latest {group.sample}" if any(group.arguments) else text
 
 
 def _section(title: str, rows: list[str]) -> list[str]:

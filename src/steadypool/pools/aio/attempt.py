@@ -94,7 +94,9 @@ class Attempt:
 
     def _succeeded(self, core: AsyncCore, job: AsyncJobFuture[Any], result: object) -> None:
         """Settle the job, which the caller has taken, with its result."""
-        core.succeeded += 1
+        core.succeeded = count = core.succeeded + 1
+        if not count & core.unmeasured:
+            core.measure(job, core.unmeasured + 1)
         if core.sinks:
             core.emit_end(job, Outcome.SUCCEEDED, None)  # type: ignore[arg-type]
         if job._alarm is not None:

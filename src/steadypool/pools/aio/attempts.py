@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from time import monotonic
 from typing import Any
 
 from steadypool.machinery.coroutine_stacks import task_stack
+from steadypool.machinery.run_times import SAMPLE, WORTH_MEASURING
+from steadypool.machinery.stacks import thread_stack
 from steadypool.pools.aio.attempt import Attempt
 from steadypool.pools.aio.future import AsyncJobFuture
 from steadypool.pools.core import Core, Settings, job_facts
@@ -23,12 +26,18 @@ class AttemptsCore(Core):
     grace, ``stuck`` those who went on after it.
     """
 
+    loop: asyncio.AbstractEventLoop = None  # type: ignore[assignment] # until `AsyncCore.check_loop` was called
+    thread_ident = 0
+    """The thread that the loop runs on."""
+
     def __init__(self, settings: Settings, max_workers: int) -> None:
         super().__init__(settings, max_workers)
         self.running: dict[AsyncJobFuture[Any], Attempt] = {}
         self.lingering: dict[Attempt, AsyncJobFuture[Any]] = {}
         self.stuck: dict[Attempt, AsyncJobFuture[Any]] = {}
         self.succeeded = 0
+        self.unmeasured = 0
+        """As many runs in a row need not be measured; one less than a power of two."""
         self.lent = 0
         self.callers = 0
         """Attempts that run beyond the bound because the queue was full, while their submitters wait for them."""
@@ -38,6 +47,14 @@ class AttemptsCore(Core):
     def fill(self) -> None:
         """Start waiting jobs while there is room."""
         raise NotImplementedError
+
+    def measure(self, job: AsyncJobFuture[Any], runs: int = 1) -> None:
+        """A run is over that stands for *runs*."""
+        seconds = monotonic() - job._began
+        self.run_times.add(seconds * runs, runs)
+        self.unmeasured = 0 if seconds > WORTH_MEASURING else SAMPLE - 1
+        if self.forecast.limit is not None:
+            self.forecast.look()
 
     def has_vacancy(self) -> bool:
         """Whether one more job can run now."""
@@ -58,8 +75,7 @@ class AttemptsCore(Core):
 
     def say_capacity(self) -> None:
         """Say how many jobs can run at a time."""
-        now_possible = capacity(self.max_workers, len(self.stuck))
-        self.emit(events.CapacityChanged(self.name, monotonic(), now_possible, self.max_workers))
+        self.emit(events.CapacityChanged(self.name, monotonic(), self.places(), self.max_workers))
 
     def supervise(self) -> None:
         """The loop does it."""
@@ -110,8 +126,12 @@ class AttemptsCore(Core):
         self.fill()
 
     def stack_of(self, worker: Attempt, job: Job) -> tuple[str, str]:
-        """The chain of awaits that the attempt is in."""
-        stack, where = task_stack(worker.task, _ATTEMPT_FILE)
+        """The chain of awaits that the attempt is in; for one that runs at this moment, the stack of its thread."""
+        # An eager attempt has no task yet in its first step, which is running.
+        if worker.task is None or worker.task is asyncio.current_task(self.loop):
+            stack, where = thread_stack(self.thread_ident, _ATTEMPT_FILE)
+        else:
+            stack, where = task_stack(worker.task, _ATTEMPT_FILE)
         return stack or f"  in {worker.name or job._task_name}, which has no Python frame of its own\n", where
 
     def attempt_of(self, job: AsyncJobFuture[Any]) -> Attempt | None:
@@ -135,23 +155,33 @@ class AttemptsCore(Core):
         """Whether nothing runs."""
         return not self.running
 
+    def places(self) -> int:
+        """How many jobs can run at a time, the stuck ones left out."""
+        return capacity(self.max_workers, len(self.stuck))
+
     def worker_facts(self) -> dict[str, Any]:
         """What `PoolStats` says of the workers."""
         attempts = (*self.running.values(), *self.lingering)
         return {
             "stuck": len(self.stuck),
             "workers": len(attempts),
-            "capacity": capacity(self.max_workers, len(self.stuck)),
+            "capacity": self.places(),
             "worker_rows": tuple(attempt.row() for attempt in attempts),
         }
 
     def stuck_rows(self) -> tuple[StuckJob, ...]:
         """Every job that is settled and still runs."""
-        now = monotonic()
-        return tuple(
-            StuckJob(job.job_id, attempt.name or "?", now - job._began, self.stack_of(attempt, job)[0], job._told or "")
-            for attempt, job in {**self.stuck, **self.lingering}.items()
-        )
+        return tuple(self._row(attempt, job) for attempt, job in {**self.stuck, **self.lingering}.items())
+
+    def running_rows(self) -> tuple[StuckJob, ...]:
+        """Every job that runs. From any thread."""
+        running = ((attempt, job) for job, attempt in self.running.copy().items())
+        return (*self.stuck_rows(), *(self._row(attempt, job) for attempt, job in running))
+
+    def _row(self, attempt: Attempt, job: Job) -> StuckJob:
+        name = attempt.name or job._task_name
+        stack, _ = self.stack_of(attempt, job)
+        return StuckJob(job.job_id, name, monotonic() - job._began, stack, job._told or "")
 
 
 _ATTEMPT_FILE = Attempt.run.__code__.co_filename

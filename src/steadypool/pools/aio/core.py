@@ -28,6 +28,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import threading
 from asyncio.events import _get_running_loop
 from collections.abc import Callable
 from contextvars import Context, copy_context
@@ -43,6 +44,7 @@ from steadypool.pools.aio.attempts import AttemptsCore, Job
 from steadypool.pools.aio.functions import check_coroutine_function
 from steadypool.pools.aio.future import AsyncJobFuture
 from steadypool.pools.aio.keeper import keep
+from steadypool.pools.aio.pulse import Pulse
 from steadypool.pools.core import Settings, cancelled_error
 from steadypool.pools.functions import options_within
 from steadypool.pools.supervisor import do_due, take_requests, walk_ladder
@@ -63,7 +65,7 @@ NEVER = float("inf")
 class AsyncCore(AttemptsCore):
     """Books, control plane and workers of one `AsyncPool`."""
 
-    loop: asyncio.AbstractEventLoop = None  # type: ignore[assignment] # until `check_loop` was called
+    kind = "asyncio"
 
     def __init__(self, settings: Settings, max_workers: int) -> None:
         super().__init__(settings, max_workers)
@@ -79,6 +81,7 @@ class AsyncCore(AttemptsCore):
         """For callbacks of the pool's own, which must not hold anybody's context variables."""
         self.keeper: asyncio.Task[None] | None = None
         self.custom_tasks = False
+        self.pulse = Pulse()
 
     # -- the loop
 
@@ -105,6 +108,7 @@ class AsyncCore(AttemptsCore):
 
     def _bind(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = self.bell.loop = self.alarm.loop = loop
+        self.thread_ident = threading.get_ident()
         self.is_bound = True
         self.custom_tasks = loop.get_task_factory() is not None
         if self.state is PoolState.OPEN:
@@ -129,6 +133,7 @@ class AsyncCore(AttemptsCore):
         do_due(self)
         self.deadlines.do_due(monotonic())
         walk_ladder(self)
+        self.forecast.look()
         if self.state is PoolState.CLOSED:
             self.alarm.stop()
             return
@@ -302,6 +307,8 @@ class AsyncCore(AttemptsCore):
         if not self._take_running(job):
             self.came_back(attempt)
             return
+        if began:
+            self.measure(job)
         if self.loop.is_closed():
             self._lost(job)
         elif isinstance(error, asyncio.CancelledError) and job._told is None:
@@ -365,6 +372,12 @@ class AsyncCore(AttemptsCore):
             self.say_capacity()
         if self.is_bound:
             self.fill()
+
+    def loop_lag(self, patience: float) -> float | None:
+        """See `Driver`. On the loop itself the answer is known."""
+        if not self.is_bound or _get_running_loop() is self.loop:
+            return 0.0
+        return self.pulse.lag(self.loop, patience)
 
     # -- jobs that wait for their own pool
 

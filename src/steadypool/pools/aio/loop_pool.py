@@ -84,6 +84,7 @@ class LoopPool:
 
     def __init__(self, max_workers: int | None = None, **options: Any) -> None:
         self._pool = AsyncPool(**options) if max_workers is None else AsyncPool(max_workers, **options)
+        self._core = self._pool._core
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, name="steadypool-loop", daemon=True)
         self._under_way: set[LoopFuture] = set()
@@ -92,9 +93,9 @@ class LoopPool:
 
     def submit_within(self, seconds: float, fn: Callable[..., Any], /, *args: Any) -> LoopFuture:
         """Submit. The caller's window is the bound, so it never waits."""
-        if self._pool._core.refusal is not None:
-            raise self._pool._core.refusal()
-        self._pool._core.resolve(fn)
+        if self._core.refusal is not None:
+            raise self._core.refusal()
+        self._core.resolve(fn)
         future = LoopFuture(self._loop)
         self._under_way.add(future)
         future.add_done_callback(self._under_way.discard)
@@ -185,7 +186,7 @@ class LoopPool:
             future.settle(job.outcome, job.attempts, None, result)
 
     def _limit(self, timeout: float) -> float:
-        return timeout + self._pool._core.settings.cancel_grace + PATIENCE
+        return timeout + self._core.settings.cancel_grace + PATIENCE
 
     def _give_up_the_loop(self) -> None:
         """The drain's time has passed. If the pool is not closed, a job holds the loop: settle what is under way."""

@@ -14,6 +14,7 @@ from time import monotonic
 from types import FunctionType, TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
+from steadypool.machinery.arguments import Show
 from steadypool.pools.aio import mapping
 from steadypool.pools.aio.attempt import TURN
 from steadypool.pools.aio.core import AsyncCore
@@ -24,12 +25,12 @@ from steadypool.pools.aio.room import wait_for_room
 from steadypool.pools.aio.signals import DrainOnLoopSignal
 from steadypool.pools.aio.stuck import end_stuck
 from steadypool.pools.books import Books
-from steadypool.pools.contract import check_settings
+from steadypool.pools.contract import check_settings, let_watch
 from steadypool.pools.supervisor import give_back_waiting
 from steadypool.pools.threads import check_workers
 from steadypool.words.errors import QueueFull, WouldDeadlock
 from steadypool.words.options import Retry, TaskOptions, check_seconds
-from steadypool.words.reports import DrainReport
+from steadypool.words.reports import DrainReport, JobFailure
 from steadypool.words.states import PoolState
 
 P = ParamSpec("P")
@@ -55,6 +56,10 @@ class AsyncPool(Books):
         exit_timeout: without meaning here, since the pool lives no longer than its loop; taken so that all pools
             take the same.
         name: what reports call the pool.
+        on_error: called with a `JobFailure` for each job that fails, times out or crashes, after its future has
+            settled; on the thread that ends the job, or one of its own. What it raises is logged.
+        show_arguments: whether reports show what a job was called with; or a function of the task's name, ``args`` and
+            ``kwargs`` that returns the text to show instead, such as one that leaves secrets out.
 
     Raises:
         TypeError, ValueError: at once, for a value that makes no sense.
@@ -75,6 +80,9 @@ class AsyncPool(Books):
         cancel_grace: float = 1.0,
         exit_timeout: float | None = 30.0,
         name: str | None = None,
+        on_error: Callable[[JobFailure], object] | None = None,
+        show_arguments: Show = True,
+        monitor: bool = False,
     ) -> None:
         number = next(_numbers)
         settings = check_settings(
@@ -86,10 +94,14 @@ class AsyncPool(Books):
             retry=retry,
             cancel_grace=cancel_grace,
             exit_timeout=exit_timeout,
+            on_error=on_error,
+            show_arguments=show_arguments,
+            monitor=monitor,
             initializer=None,
             initargs=(),
         )
         self._core: AsyncCore = AsyncCore(settings, check_workers(max_workers))
+        let_watch(self._core, 3)
         # A pool nobody refers to any more ends: its attempts know the core alone.
         weakref.finalize(self, self._core.abandon).atexit = False
 
@@ -154,6 +166,7 @@ class AsyncPool(Books):
         """Do as ``on_full`` says."""
         core = self._core
         how = core.settings.on_full
+        core.forecast.look()
         if how == "block":
             if core.is_own_thread():
                 # A job that waited for room in its own pool might wait for itself.

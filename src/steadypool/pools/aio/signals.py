@@ -30,6 +30,7 @@ class DrainOnLoopSignal:
         self._timeout = timeout
         self._signals = [signal.Signals(number) for number in signals]
         self._old: dict[int, tuple[Any, Any]] = {}
+        self._limit_before: float | None = None
         self.received = 0
         """How many signals have come."""
 
@@ -47,12 +48,14 @@ class DrainOnLoopSignal:
                 "drain_on_signal() needs the loop of the main thread, the only one that gets signals; "
                 "here, have the main thread call pool.request_drain(timeout)"
             ) from error
+        self._limit_before = self._core.forecast.set_limit(self._timeout)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         self._restore()
+        self._core.forecast.set_limit(self._limit_before)
         return self.received > 0 and isinstance(error, PoolClosed)
 
     async def __aenter__(self) -> DrainOnLoopSignal:

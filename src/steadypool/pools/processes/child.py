@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextvars
 import faulthandler
 import fcntl
+import logging
 import os
 import pickle
 import select
@@ -31,6 +32,7 @@ from steadypool.machinery.page import NONE, RUNNING, Page
 from steadypool.machinery.payload import LoadedFunctions, dump, load
 from steadypool.machinery.wire import (
     BROKEN,
+    CARRIED,
     CHUNK,
     ERROR,
     KEYWORDS,
@@ -180,14 +182,17 @@ class Worker:
         self._context, self._frame = None, frame
         began = monotonic()
         self.page.begin(frame.serial, began)
+        # A context of its own for each job: what it sets is gone with it.
+        context = contextvars.Context()
         try:
+            if frame.flags & CARRIED:
+                _do_carried(frame, context)
             fn, args, kwargs = self._read_call(frame, fd)
             if frame.extras:
                 # The attempt's clock: what its function's module takes to be imported is not the job's time.
                 began = monotonic()
                 self.page.begin(frame.serial, began)
-            # A context of its own for each job: what it sets is gone with it.
-            result = contextvars.Context().run(fn, *args, **kwargs)
+            result = context.run(fn, *args, **kwargs)
             del fn, args, kwargs
         except NotFound:
             self._out.send(NOT_FOUND, frame.serial)
@@ -308,6 +313,15 @@ class Worker:
         self._out.send(PROGRESS, serial, pickle.dumps((done, total)))
 
 
+def _do_carried(frame: JobFrame, context: contextvars.Context) -> None:
+    """Do what sinks of the parent's want done before the job. What goes wrong there is not the job's."""
+    try:
+        for action in pickle.loads(pickle.loads(frame.extras)[-1]):
+            context.run(load(action))
+    except Exception:
+        logging.getLogger("steadypool").exception("what a sink sent along with a job failed in the worker")
+
+
 class NotFound(Exception):
     """Something of the main module is not there under its name in a worker: the parent sends it by value."""
 
@@ -317,7 +331,7 @@ class ProcessJobContext(JobContext):
 
     def __init__(self, worker: Worker, frame: JobFrame) -> None:
         if frame.extras:
-            id, name, attempt, timeout, total_ends, meta = pickle.loads(frame.extras)
+            id, name, attempt, timeout, total_ends, meta, _ = pickle.loads(frame.extras)
         else:
             id, name, attempt, timeout, total_ends, meta = None, None, 1, None, None, None
         ends = [total_ends] if total_ends is not None else []

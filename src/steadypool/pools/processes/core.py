@@ -59,6 +59,8 @@ _MAY_RETRY = (PoolState.OPEN, PoolState.DRAINING)
 class ProcessCore(ResultsCore):
     """The books and the control plane of a pool of processes."""
 
+    kind = "processes"
+
     def __init__(self, settings: Settings, max_workers: int, context: BaseContext, kit: dict[str, Any]) -> None:
         super().__init__(settings, max_workers, can_keep_packets() and not kit.pop("without_packets", False))
         self.bell: Any = PipeBell()
@@ -272,6 +274,7 @@ class ProcessCore(ResultsCore):
         error = self._crash_error(worker) if blamed or not worker.ready else None
         for job in blamed:
             assert error is not None
+            self.run_times.add(monotonic() - job._began)
             self.attempt_raised(job, error if len(blamed) == 1 else self._crash_error(worker), Outcome.CRASHED)
         if self.sinks:
             reason = "killed" if worker.left else "retired" if worker.retiring else "died"
@@ -301,7 +304,7 @@ class ProcessCore(ResultsCore):
         if code is not None and code < 0:
             with suppress(ValueError):
                 name = signal.Signals(-code).name
-        stack, where = worker.parse_stack(worker.read_stacks(0.0)) if worker.started else ("", "")
+        stack, where = worker.last_stack()
         oom = self._oom_moved() if name == "SIGKILL" else None
         how = f"was killed by {name}" if name else f"ended with exit code {code}" if code is not None else "died"
         why = " (the kernel's out-of-memory counter moved)" if oom else ""
@@ -400,6 +403,10 @@ class ProcessCore(ResultsCore):
         """Whether no worker holds a job. The lock is held."""
         return not self.callers and not any(worker.hand for worker in self.workers)
 
+    def places(self) -> int:
+        """How many jobs can run at a time: a worker that does not stop is killed and replaced."""
+        return self.max_workers
+
     def worker_facts(self) -> dict[str, Any]:
         """What `PoolStats` says of the workers. The lock is held."""
         return {
@@ -465,7 +472,7 @@ class ProcessCore(ResultsCore):
         if self._gone.is_set():
             return
         for worker in self.workers:
-            worker.close_ends()
+            worker.disown()
             if worker.process is not None:
                 forget_process(worker.process)
         self.bell.close()

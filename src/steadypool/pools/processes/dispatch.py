@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import pickle
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures._base import PENDING, RUNNING
+from contextvars import Context
 from itertools import islice
 from time import monotonic, sleep
 from typing import Any
 
-from steadypool.machinery.payload import INLINE_MOST, Functions
+from steadypool.machinery.payload import INLINE_MOST, Functions, dump
 from steadypool.machinery.wire import ITEMS_MOST, LOADING, read_job
 from steadypool.pools.core import Job, Settings, cancelled_error, job_facts
 from steadypool.pools.functions import check_function
@@ -173,7 +175,7 @@ class DispatchCore(HandCore):
             worker.hand.append(job)
             first = len(worker.hand) == 1
         try:
-            packet, fd = next_packet(job)
+            packet, fd = next_packet(job, self._carried(job) if self.carriers else None)
         except (OSError, ValueError) as error:
             if self._take_out(worker, job):
                 self.settle(job, Outcome.FAILED, error)
@@ -240,7 +242,28 @@ class DispatchCore(HandCore):
         if self.sinks:
             self.announce(job)
             waited = now - job._submitted
-            self.emit(events.JobStarted(self.name, now, *job_facts(job), job._worker.name, waited))
+            context = _submitters_context(job)
+            context.run(self.emit, events.JobStarted(self.name, now, *job_facts(job), job._worker.name, waited))
+
+    def _carried(self, job: Job) -> bytes | None:
+        """What sinks want done in the worker before the job, as a pickle; ``None``: nothing."""
+        event = events.JobEvent(self.name, monotonic(), *job_facts(job))
+        context = _submitters_context(job)
+        wanted: list[bytes] = []
+        for sink in self.carriers:
+            try:
+                action = context.run(sink.carry, event)
+                wanted += [] if action is None else [dump(action, main_by_name=True).stream]
+            except BaseException as error:
+                self.mute(error)
+        return pickle.dumps(wanted) if wanted else None
+
+    def oldest_submits(self) -> list[float]:
+        """Also of what lies behind other jobs in workers' sockets. The lock is held."""
+        return [
+            *super().oldest_submits(),
+            *(job._submitted for worker in self.workers for job in list(worker.hand)[1:]),
+        ]
 
     # -- chunks: see `pools.processes.chunk`
 
@@ -351,7 +374,7 @@ class DispatchCore(HandCore):
                 job.cancel()
 
     def take_waiting(self) -> Job | None:
-        """See `Driver.take_waiting`: a chunk that waits is unfolded."""
+        """See `Core.take_waiting`: a chunk that waits is unfolded."""
         while isinstance(entry := self.queue.take(), Chunk):
             self._free_rooms(entry)
             with self.lock:
@@ -444,3 +467,9 @@ class DispatchCore(HandCore):
         """Put all jobs that were sent and not read back into the queue, before the drain hands it back."""
         for worker in list(self.workers):
             self._take_back(worker)
+
+
+def _submitters_context(job: Job) -> Context:
+    """A copy of the context in which the job was submitted: what one attempt sets there is not the next one's."""
+    context: Context | None = job._context
+    return Context() if context is None else context.copy()

@@ -12,7 +12,7 @@ from typing import Any
 from steadypool.machinery import parcel
 from steadypool.machinery.future import JobFuture
 from steadypool.machinery.payload import Functions, Pickled, dump
-from steadypool.machinery.wire import CHUNK, ITEMS_MOST, JOB, KEYWORDS, PARCEL, SINGLE, WHOLE, job_frame
+from steadypool.machinery.wire import CARRIED, CHUNK, ITEMS_MOST, JOB, KEYWORDS, PARCEL, SINGLE, WHOLE, job_frame
 from steadypool.pools.processes.chunk import Chunk, PackedChunk
 from steadypool.words.options import task_name
 
@@ -61,7 +61,7 @@ def pack_chunk(functions: Functions, fn: Any, calls: list[tuple[Any, ...]]) -> t
         flags, items = CHUNK | SINGLE, list(chain.from_iterable(calls))
     if function is None:
         call = dump((fn, items), main_by_name=functions.main_by_name)
-        extras = pickle.dumps((None, task_name(fn), 1, None, None, None), 5)
+        extras = pickle.dumps((None, task_name(fn), 1, None, None, None, None), 5)
         return (flags | WHOLE, b"", extras, call.stream), call.size
     call = dump(items, main_by_name=functions.main_by_name)
     return (flags, function, b"", call.stream), call.size
@@ -82,17 +82,25 @@ def workers_import_main() -> bool:
     return file is not None and os.path.exists(file)
 
 
-def next_packet(job: Job) -> tuple[bytes, int | None]:
+def next_packet(job: Job, carried: bytes | None = None) -> tuple[bytes, int | None]:
     """The packet for one sending of the job, with a new serial, and the parcel's descriptor if there is one.
+
+    *carried* is the pickle of what sinks want done before the job.
 
     Raises:
         OSError: no memory, or no descriptor, for a parcel.
     """
     packed: PackedCall = job._packed
     job._serial = serial = next(_serials)
-    if packed.plain is not None and job._options.bare and job.attempts == 1 and not packed.flags & WHOLE:
+    if (
+        carried is None
+        and packed.plain is not None
+        and job._options.bare
+        and job.attempts == 1
+        and not packed.flags & WHOLE
+    ):
         return JOB.pack(serial, job._number, packed.flags, *packed.sizes) + packed.plain, None
-    flags, fd = packed.flags, None
+    flags, fd = packed.flags | (CARRIED if carried is not None else 0), None
     if packed.call is None:
         call = b""
     elif packed.call.is_big:
@@ -103,7 +111,7 @@ def next_packet(job: Job) -> tuple[bytes, int | None]:
     else:
         call = packed.call.stream
     try:
-        frame = job_frame(job._serial, job._number, flags, packed.function, _extras(job), call)
+        frame = job_frame(job._serial, job._number, flags, packed.function, _extras(job, carried), call)
     except BaseException:
         if fd is not None:
             os.close(fd)
@@ -111,18 +119,18 @@ def next_packet(job: Job) -> tuple[bytes, int | None]:
     return frame, fd
 
 
-def _extras(job: Job) -> bytes:
+def _extras(job: Job, carried: bytes | None) -> bytes:
     """What the job's context needs to know, unless that goes without saying."""
     options = job._options
     name = options.name
     if name is None and job._packed.flags & WHOLE:
         name = job._task_name
     attempt = job.attempts + options.earlier_attempts
-    if options.plain and attempt == 1 and name is None and options.id is None and not options.meta:
+    if carried is None and options.plain and attempt == 1 and name is None and options.id is None and not options.meta:
         return b""
     meta: Any = dict(options.meta) if options.meta else None
-    extras = (options.id, name, attempt, options.timeout, job._total_ends, meta)
+    extras = (options.id, name, attempt, options.timeout, job._total_ends, meta, carried)
     try:
         return pickle.dumps(extras, 5)
     except Exception:
-        return pickle.dumps((*extras[:5], {key: repr(value) for key, value in (meta or {}).items()}), 5)
+        return pickle.dumps((*extras[:5], {key: repr(value) for key, value in (meta or {}).items()}, carried), 5)

@@ -8,12 +8,14 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from contextvars import copy_context
 from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
 from time import monotonic
 from types import FunctionType
 from typing import Any, ParamSpec, TypeVar
 
+from steadypool.machinery.arguments import Show
 from steadypool.machinery.future import JobFuture
 from steadypool.pools import exits
 from steadypool.pools.contract import PoolContract, Prepared, check_settings
@@ -23,6 +25,7 @@ from steadypool.pools.processes.core import ProcessCore
 from steadypool.pools.processes.kit import portable
 from steadypool.pools.threads import check_workers
 from steadypool.words.options import Retry, check_count
+from steadypool.words.reports import JobFailure
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -45,7 +48,8 @@ class ProcessPool(PoolContract):
         initializer: called in each new worker, with *initargs*; if it raises, the pool is broken and says so.
         max_tasks_per_child: jobs after which a worker is replaced.
         max_memory_per_child: bytes of resident memory above which a worker is replaced, looked at between jobs.
-        queue_size, on_full, timeout, total_timeout, retry, cancel_grace, exit_timeout, name: as for `ThreadPool`.
+        queue_size, on_full, timeout, total_timeout, retry, cancel_grace, exit_timeout, name, on_error,
+            show_arguments: as for `ThreadPool`.
 
     Raises:
         TypeError, ValueError: at once, for a value that makes no sense.
@@ -68,6 +72,9 @@ class ProcessPool(PoolContract):
         cancel_grace: float = 1.0,
         exit_timeout: float | None = 30.0,
         name: str | None = None,
+        on_error: Callable[[JobFailure], object] | None = None,
+        show_arguments: Show = True,
+        monitor: bool = False,
     ) -> None:
         settings = check_settings(
             name=f"ProcessPool-{next(_numbers)}" if name is None else name,
@@ -78,6 +85,9 @@ class ProcessPool(PoolContract):
             retry=retry,
             cancel_grace=cancel_grace,
             exit_timeout=exit_timeout,
+            on_error=on_error,
+            show_arguments=show_arguments,
+            monitor=monitor,
             initializer=initializer,
             initargs=initargs,
         )
@@ -118,7 +128,9 @@ class ProcessPool(PoolContract):
         except IndexError:
             return self._submit_when_full(options, fn, args, kwargs)
         try:
-            job: JobFuture[R] = JobFuture(core, options, fn, args, kwargs, None, monotonic(), next(core.tickets))
+            # Only sinks can have a use for the context: it does not travel.
+            context = copy_context() if core.sinks else None
+            job: JobFuture[R] = JobFuture(core, options, fn, args, kwargs, context, monotonic(), next(core.tickets))
             ready = core.prepare(job)
         except BaseException:
             core.queue.give_room()

@@ -73,6 +73,8 @@ class ResultsCore(DispatchCore):
         if ended:
             self._unwatch(worker.results)
         if frames:
+            if self.forecast.limit is not None:
+                self.forecast.look()
             self.depth = prefetch.depth(self.mean) if self.packets else 1
             self._has_room(worker)
 
@@ -88,7 +90,7 @@ class ResultsCore(DispatchCore):
                 if isinstance(entry, Chunk) and self._values_belong(entry, serial):
                     self._take_values(worker, entry, [result], seconds)
                     continue
-                self._note_seconds(seconds, seconds)
+                self._note_seconds(seconds)
                 worker.done += 1
                 if isinstance(entry, JobFuture) and entry._serial == serial:
                     hand.popleft()
@@ -116,6 +118,7 @@ class ResultsCore(DispatchCore):
                 self._take_values(worker, chunk, values, seconds)
             following = worker.hand[0] if worker.hand else None
         if not whole:
+            self.run_times.add(seconds, len(values))
             for index, value in enumerate(values):
                 self._succeeded(worker, serial + index, value)
         elif following is not None and following is not chunk:
@@ -131,12 +134,13 @@ class ResultsCore(DispatchCore):
         chunk.came_back(values, seconds)
         if chunk.done == chunk.size:
             worker.hand.popleft()
-            self._note_seconds(chunk.seconds, chunk.seconds / chunk.size)
+            self._note_seconds(chunk.seconds, chunk.size)
 
-    def _note_seconds(self, packet: float, item: float) -> None:
-        """What was in one packet has run that long, and one item of it that long."""
+    def _note_seconds(self, packet: float, items: int = 1) -> None:
+        """What was in one packet has run that long, all its items together."""
         self.mean = prefetch.moving_average(self.mean, packet)
-        self.item_seconds = prefetch.moving_average(self.item_seconds, item)
+        self.item_seconds = prefetch.moving_average(self.item_seconds, packet / items)
+        self.run_times.add(packet, items)
 
     def _succeeded(self, worker: ProcessWorker, serial: int, result: Any) -> None:
         job = self._came_back(worker, serial, True)
@@ -180,7 +184,7 @@ class ResultsCore(DispatchCore):
         elif status == UNREADABLE:
             self._chunk_was_unreadable(worker, serial, bool(payload))
         else:
-            self._note_seconds(seconds, seconds)
+            self._note_seconds(seconds)
             self._result_came(worker, serial, status, payload)
 
     def _result_came(self, worker: ProcessWorker, serial: int, status: int, payload: bytes) -> None:

@@ -76,6 +76,8 @@ class ProcessWorker:
         os.set_blocking(self._control, False)
         self._stacks, self._worker_stacks = os.pipe()
         os.set_blocking(self._stacks, False)
+        self._reading_stacks = threading.Lock()
+        """Held while somebody asks for a stack: two answers in one pipe cannot be told apart."""
         self._partial = b""
         # Asking for that many new bytes at each read would have the allocator fetch and return them each time.
         self._buffer = memoryview(bytearray(READ_SIZE))
@@ -185,15 +187,21 @@ class ProcessWorker:
 
     def close_ends(self) -> None:
         """Close the parent's descriptors."""
-        if self._ends_closed:
-            return
-        self._ends_closed = True
+        with self._reading_stacks:
+            if self._ends_closed:
+                return
+            self._ends_closed = True
         self.line.close()
         self.duplicate.close()
         self.results.close()
         for fd in (self._lifeline, self._control, self._stacks, self.pidfd):
             if fd is not None:
                 _close(fd)
+
+    def disown(self) -> None:
+        """In a forked child: close the copies of the parent's ends."""
+        self._reading_stacks = threading.Lock()  # a thread that does not exist here may have held it
+        self.close_ends()
 
     # -- its jobs
 
@@ -251,14 +259,31 @@ class ProcessWorker:
         """Where the job is now. The process writes it itself, also while C code holds its GIL."""
         if not self.ready or not self.started or self.dead or not self.has_started(job):
             return "", ""
-        self.read_stacks(0.0)
-        try:
-            os.kill(self.pid, STACK_SIGNAL)
-        except ProcessLookupError:
-            return "", ""
-        return self.parse_stack(self.read_stacks(STACK_SECONDS))
+        with self._reading_stacks:
+            if self._ends_closed:
+                return "", ""
+            self._read_stacks(0.0)
+            try:
+                self._send_signal(STACK_SIGNAL)
+            except ProcessLookupError:
+                return "", ""
+            return self._parse_stack(self._read_stacks(STACK_SECONDS))
 
-    def read_stacks(self, seconds: float) -> str:
+    def last_stack(self) -> tuple[str, str]:
+        """The stack that a process which has crashed has left, if it has."""
+        if not self.started:
+            return "", ""
+        with self._reading_stacks:
+            return ("", "") if self._ends_closed else self._parse_stack(self._read_stacks(0.0))
+
+    def _send_signal(self, number: int) -> None:
+        """Raises `ProcessLookupError` if the process is dead. With a pidfd it cannot be another one with its number."""
+        if self.pidfd is not None and hasattr(signal, "pidfd_send_signal"):
+            signal.pidfd_send_signal(self.pidfd, number)
+        else:
+            os.kill(self.pid, number)
+
+    def _read_stacks(self, seconds: float) -> str:
         """What `faulthandler` has written, waiting up to *seconds* for it to begin."""
         poller, text, until = select.poll(), b"", monotonic() + seconds
         poller.register(self._stacks, select.POLLIN)
@@ -270,7 +295,7 @@ class ProcessWorker:
             until = min(until, monotonic() + 0.01)  # the rest comes at once or not at all
         return text.decode(errors="replace")
 
-    def parse_stack(self, text: str) -> tuple[str, str]:
+    def _parse_stack(self, text: str) -> tuple[str, str]:
         """The job's part of what `faulthandler` wrote."""
         return read_stack(text, self.thread_ident, child.__file__)
 

@@ -1,0 +1,1 @@
+"""``steadypool top``: a live view of the pools of a running program."""

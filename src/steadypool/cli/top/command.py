@@ -1,0 +1,131 @@
+"""``steadypool top``: its command line."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import click
+from rich.console import Console
+
+from steadypool.cli.endings import DONE, UsageMistake
+from steadypool.cli.summary import console_on
+from steadypool.cli.top.columns import printable
+from steadypool.cli.top.frame import plain
+from steadypool.cli.top.keys import Keyboard
+from steadypool.cli.top.link import Link
+from steadypool.cli.top.once import as_json, look_twice
+from steadypool.cli.top.programs import find_program
+from steadypool.cli.top.screen import Screen
+from steadypool.cli.top.view import View
+
+
+@dataclass(frozen=True, slots=True)
+class TopOptions:
+    """The command line of ``steadypool top``, one field for each option of it."""
+
+    pid: int | None
+    pool: str | None
+    once: bool
+    as_json: bool
+    interval: float
+    drain_timeout: float
+
+
+@click.command("top")
+@click.argument("pid", type=click.IntRange(min=1), required=False)
+@click.option("--pool", metavar="NAME", help="The pool to look at first, or with --once, the only one to show.")
+@click.option("--once", is_flag=True, help="Print one frame and leave.")
+@click.option("--json", "as_json", is_flag=True, help="With --once: print it as one JSON object.")
+@click.option(
+    "--interval",
+    type=click.FloatRange(min=0.1),
+    default=1.0,
+    show_default=True,
+    help="Seconds between two looks; rates are what has changed between them.",
+)
+@click.option(
+    "--drain-timeout",
+    type=click.FloatRange(min=0),
+    default=30.0,
+    show_default=True,
+    help="Seconds that the pool gets when you drain it from here.",
+)
+def top_command(**given: Any) -> int:
+    """Watch the pools of a running program: what they do, what fails, what hangs and where.
+
+    PID is the program's process. Without it, the only program of yours that can be watched. One can be, if a pool of
+    it was made with monitor=True; `steadypool map` always can. It answers to you and to root, on this machine, and
+    pays for being watched only while it is.
+
+    \b
+    Keys: up, down   choose a worker         d   drain the pool (asks first)
+          s          its job's stack         Tab the next pool
+          Esc        back                    q   quit
+    """
+    options = TopOptions(**given)
+    check(options)
+    link = Link(find_program(options.pid).connect())
+    try:
+        return _print_once(link, options) if options.once else _watch(link, options)
+    finally:
+        link.close()
+
+
+def check(options: TopOptions) -> None:
+    """Refuse what cannot be shown.
+
+    Raises:
+        UsageMistake: naming what would be right.
+    """
+    if options.as_json and not options.once:
+        raise UsageMistake("--json needs --once")
+    if not options.once and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageMistake("top needs a terminal to draw on; for a script, use --once --json")
+
+
+def _print_once(link: Link, options: TopOptions) -> int:
+    view = View(options.drain_timeout)
+    look_twice(link, view, options.interval)
+    if options.pool is not None:
+        _choose(view, options.pool)
+    if options.as_json:
+        click.echo(as_json(view, options.pool))
+        return DONE
+    console = console_on(stderr=False)
+    for number in [view.number] if options.pool is not None else sorted(view.pools):
+        view.number = number
+        console.print(plain(view, console.width), soft_wrap=True, highlight=False)
+    return DONE
+
+
+def _watch(link: Link, options: TopOptions) -> int:
+    console = Console()
+    view = View(options.drain_timeout)
+    wanted = [options.pool] if options.pool is not None else []
+
+    def choose() -> None:
+        if wanted:
+            _choose(view, wanted.pop())
+
+    try:
+        Screen(console, link, view, Keyboard(sys.stdin.fileno()), options.interval).run(choose)
+    finally:
+        _say_how_it_ended(console, view)
+    return DONE
+
+
+def _say_how_it_ended(console: Console, view: View) -> None:
+    """What would be gone with the screen."""
+    reports = [ending.report for ending in view.endings.values()]
+    if view.has_ended and not reports and view.snapshot is not None:
+        reports = [f"process {view.snapshot.pid} has ended and did not say how"]
+    for line in "\n".join(reports).splitlines():
+        console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
+
+
+def _choose(view: View, name: str) -> None:
+    if not view.choose_pool(name):
+        names = ", ".join(sorted(repr(pool.stats.name) for pool in view.pools.values()))
+        raise UsageMistake(f"there is no pool {name!r} in it, but {names}")

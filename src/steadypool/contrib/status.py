@@ -1,0 +1,303 @@
+"""`serve_status`: what orchestrators, Prometheus and people ask of a program's pools, over HTTP.
+
+    with serve_status(pool, port=8080):
+        ...
+
+Theory of operation
+-------------------
+The HTTP is waitress's, a server without dependencies that needs no event loop of ours and no compiler: one thread of it
+waits for the sockets, `THREADS` others answer. They are daemons: they never hold the end of the program, and they
+answer whatever the pool and the main thread are doing. All of them sleep until somebody asks.
+
+An answer reads the books, which takes no lock for longer than that, and asks the loop of an `AsyncPool` for a sign of
+life, for a second at most (`rules.health.LOOP_PATIENCE`). Nothing else in it waits.
+
+``/metrics`` costs jobs nothing until it is first asked for: only then is a `PrometheusSink` subscribed to the pools.
+
+Who may ask: whoever reaches the port, so it is 127.0.0.1 unless told otherwise. There, a ``Host`` header that names
+another machine is refused: a web page in the browser of somebody on this machine must not read the answers by giving
+127.0.0.1 a name of its own (DNS rebinding).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import weakref
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from importlib import import_module
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from steadypool.machinery.as_json import as_json
+from steadypool.pools.snapshots import take_snapshot
+from steadypool.rules.health import LOOP_PATIENCE
+from steadypool.words.health import Health
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+THREADS = 4
+CONNECTIONS = 100
+"""Open at a time; more wait."""
+IDLE_SECONDS = 30
+"""After which a connection that says nothing is closed, as soon as there is another."""
+WAKE_SECONDS = 3600
+"""How often waitress looks round though nothing has happened."""
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
+TEXT = "text/plain; charset=utf-8"
+Environ = dict[str, Any]
+
+
+class Pool(Protocol):
+    """A pool of any kind."""
+
+    _core: Any
+
+    def health(self) -> Health:
+        """Whether the pool is alive and ready, and if not, why."""
+
+    def subscribe(self, sink: Any) -> Callable[[], None]:
+        """Have *sink* called with every event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is sent back."""
+
+    status: str
+    body: bytes
+    kind: str = TEXT
+
+
+def serve_status(
+    pool: Pool | Iterable[Pool],
+    port: int = 0,
+    host: str = "127.0.0.1",
+    *,
+    registry: CollectorRegistry | None = None,
+) -> StatusServer:
+    """Answer ``/livez``, ``/readyz``, ``/metrics`` and ``/status.json`` for one pool or several, from threads.
+
+    Args:
+        pool: the pool, or all pools of the program; of any kind.
+        port: where to listen; 0 for a free one, see `StatusServer.port`.
+        host: the address to listen on. ``"0.0.0.0"`` lets other machines ask, without a password.
+        registry: what ``/metrics`` shows; by default one of its own, with a `PrometheusSink` for these pools.
+
+    Returns:
+        The running server. It ends with the program, or with ``close()`` or its ``with`` block.
+
+    Raises:
+        ImportError: waitress is not installed.
+        OSError: nothing can listen there; the message names the address.
+        TypeError, ValueError: for an argument that makes no sense.
+    """
+    pools = _check_pools(pool)
+    _check_address(host, port)
+    try:
+        waitress = import_module("waitress")
+    except ImportError as error:
+        raise ImportError("serve_status needs waitress: pip install 'steadypool[status]'") from error
+    return StatusServer(waitress, StatusPages(pools, registry, host), host, port)
+
+
+def _check_pools(pool: Any) -> tuple[Pool, ...]:
+    pools: tuple[Any, ...] = ()
+    if hasattr(pool, "health"):
+        pools = (pool,)
+    elif isinstance(pool, Iterable):
+        pools = tuple(pool)
+    if not pools or not all(hasattr(one, "health") and hasattr(one, "_core") for one in pools):
+        raise TypeError(f"serve_status needs a pool or some pools, as in serve_status(pool, port=8080); got {pool!r}")
+    return pools
+
+
+def _check_address(host: object, port: object) -> None:
+    if isinstance(port, bool) or not isinstance(port, int):
+        raise TypeError(f"serve_status(port) must be a whole number, not {port!r}")
+    if not 0 <= port <= 65535:
+        raise ValueError(f"serve_status(port) must be from 0, for a free one, to 65535; got {port}")
+    if not isinstance(host, str) or not host:
+        raise TypeError(f'serve_status(host) must be an address such as "127.0.0.1", not {host!r}')
+
+
+class StatusServer:
+    """The server that `serve_status` has started. Any thread may call any method."""
+
+    def __init__(self, waitress: Any, pages: StatusPages, host: str, port: int) -> None:
+        listener = _listen(host, port)
+        self.host = host
+        self.port: int = listener.getsockname()[1]
+        self.url = f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+        self._pages = pages
+        self._closing = threading.Lock()
+        self._closed = False
+        self._pid = os.getpid()
+        self._server = waitress.create_server(
+            pages,
+            sockets=[listener],
+            threads=THREADS,
+            connection_limit=CONNECTIONS,
+            channel_timeout=IDLE_SECONDS,
+            asyncore_loop_timeout=WAKE_SECONDS,
+            asyncore_use_poll=True,
+            ident="steadypool",
+        )
+        self._thread = threading.Thread(target=self._server.run, name=f"steadypool-status-{self.port}", daemon=True)
+        self._thread.start()
+        _servers.add(self)
+
+    def close(self) -> None:
+        """Stop listening; answers that are being written are finished first. Called again, it does nothing."""
+        with self._closing:
+            if self._closed or self._pid != os.getpid():
+                return
+            self._closed = True
+        self._server.task_dispatcher.shutdown(timeout=LOOP_PATIENCE + 1)
+        # On its own thread, or it could wait on descriptors that are somebody else's by then.
+        self._server.trigger.pull_trigger(self._close_all)
+        self._thread.join(LOOP_PATIENCE + 1)
+        self._pages.close()
+
+    def _close_all(self, ignore_all: bool = False) -> None:
+        import_module("waitress.wasyncore").close_all(self._server._map, ignore_all)
+
+    def disown(self) -> None:
+        """In a forked child nobody answers: let go of the port, or the child would keep it when its parent ends."""
+        self._closed = True
+        self._close_all(ignore_all=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<StatusServer {self.url}{' closed' if self._closed else ''}>"
+
+
+class StatusPages:
+    """The WSGI application: a path in, an `Answer` out."""
+
+    def __init__(self, pools: tuple[Pool, ...], registry: CollectorRegistry | None, host: str) -> None:
+        self._pools = pools
+        self._registry = registry
+        self._for_this_machine = host in LOOPBACK or host.startswith("127.")
+        self._lock = threading.Lock()
+        self._unsubscribe: list[Callable[[], None]] = []
+        self._pages: dict[str, Callable[[Environ], Answer]] = {
+            "/": self._index,
+            "/livez": lambda _: self._verdict("alive", lambda health: health.alive),
+            "/readyz": lambda _: self._verdict("ready", lambda health: health.ready),
+            "/metrics": self._metrics,
+            "/status.json": self._status,
+        }
+
+    def __call__(self, environ: Environ, start_response: Callable[..., object]) -> list[bytes]:
+        answer = self._answer(environ)
+        headers = [
+            ("Content-Type", answer.kind),
+            ("Content-Length", str(len(answer.body))),
+            ("Cache-Control", "no-store"),
+            ("X-Content-Type-Options", "nosniff"),
+        ]
+        start_response(answer.status, headers)
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [answer.body]
+
+    def close(self) -> None:
+        """Listen to the pools no more."""
+        with self._lock:
+            for unsubscribe in self._unsubscribe:
+                unsubscribe()
+            self._unsubscribe.clear()
+
+    def _answer(self, environ: Environ) -> Answer:
+        if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
+            return Answer("405 Method Not Allowed", b"there is only GET here\n")
+        if self._for_this_machine and _host_of(environ) not in LOOPBACK and not _host_of(environ).startswith("127."):
+            text = "this is served to this machine only: ask for 127.0.0.1 or localhost\n"
+            return Answer("403 Forbidden", text.encode())
+        page = self._pages.get(environ["PATH_INFO"])
+        if page is None:
+            return Answer("404 Not Found", f"there are {', '.join(self._pages)}\n".encode())
+        return page(environ)
+
+    def _index(self, environ: Environ) -> Answer:
+        lines = [str(pool.health()) for pool in self._pools]
+        return Answer("200 OK", _encoded([*lines, "", *list(self._pages)[1:], ""]))
+
+    def _verdict(self, word: str, is_good: Callable[[Health], bool]) -> Answer:
+        """200 if it is so for every pool, else 503; a line for each pool either way."""
+        healths = [pool.health() for pool in self._pools]
+        good = all(is_good(health) for health in healths)
+        lines = [f"{'ok' if good else f'not {word}'}", *(str(health) for health in healths), ""]
+        return Answer("200 OK" if good else "503 Service Unavailable", _encoded(lines))
+
+    def _status(self, environ: Environ) -> Answer:
+        pools = [take_snapshot(pool._core, number, patience=LOOP_PATIENCE) for number, pool in enumerate(self._pools)]
+        return Answer("200 OK", as_json({"pools": pools}), "application/json")
+
+    # -- metrics
+
+    def _metrics(self, environ: Environ) -> Answer:
+        try:
+            client = import_module("prometheus_client.exposition")
+        except ImportError:
+            text = "no metrics: prometheus-client is not installed; pip install 'steadypool[prometheus]'\n"
+            return Answer("501 Not Implemented", text.encode())
+        encode, kind = client.choose_encoder(environ.get("HTTP_ACCEPT", ""))
+        return Answer("200 OK", encode(self._registry_to_show()), kind)
+
+    def _registry_to_show(self) -> CollectorRegistry:
+        """The registry; if it is to be one of our own, made now, and told of everything from now on."""
+        with self._lock:
+            if self._registry is None:
+                self._registry = import_module("prometheus_client").CollectorRegistry()
+                sink = import_module("steadypool.observe.prometheus").PrometheusSink(self._registry)
+                self._unsubscribe = [pool.subscribe(sink) for pool in self._pools]
+            return self._registry
+
+
+def _encoded(lines: list[str]) -> bytes:
+    return "\n".join(lines).encode(errors="backslashreplace")
+
+
+def _host_of(environ: Environ) -> str:
+    """What the client calls this machine, without the port."""
+    name: str = environ.get("HTTP_HOST", "localhost")
+    return name if name.endswith("]") else name.rpartition(":")[0] or name
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise OSError(error.errno, f"cannot serve the status on {host}, port {port}: {error.strerror}") from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(CONNECTIONS)
+    except OSError as error:
+        listener.close()
+        raise OSError(error.errno, f"cannot serve the status on {host}, port {port}: {error.strerror}") from error
+    return listener
+
+
+_servers: weakref.WeakSet[StatusServer] = weakref.WeakSet()
+
+
+def _disown_all() -> None:
+    for server in list(_servers):
+        server.disown()
+    _servers.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_disown_all)

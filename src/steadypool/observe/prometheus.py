@@ -1,0 +1,220 @@
+"""Events and books as Prometheus metrics. Needs ``prometheus-client`` (the extra ``prometheus``).
+
+Two sources. What happens is counted from events, by task. What is (queue depth, workers, ...) is read from the books
+of each pool when Prometheus asks, so that nothing has to be kept up to date in between.
+
+Labels are bounded: the first tasks and pools that come get a label each, all others share ``other``.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from steadypool.observe.bounded import BoundedNames
+from steadypool.observe.watched_pools import WatchedPools
+from steadypool.seams.sink import Watched
+from steadypool.words import events
+from steadypool.words.events import Event
+from steadypool.words.options import check_count
+from steadypool.words.reports import PoolStats
+from steadypool.words.states import Outcome, PoolState
+
+BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
+"""Upper bounds, in seconds, of the histograms: from quick requests to half an hour."""
+
+
+class PrometheusSink:
+    """Metrics of the pools that it is subscribed to: ``pool.subscribe(PrometheusSink())``.
+
+    One sink may serve any number of pools, and a second sink on the same registry joins the metrics of the first.
+
+    Args:
+        registry: where the metrics are registered; by default ``prometheus_client.REGISTRY``.
+        max_tasks: so many tasks have a label of their own; the others share ``other``.
+        buckets: upper bounds of the histograms, in seconds.
+
+    Raises:
+        ValueError: the registry's metrics were made with other *max_tasks* or *buckets*.
+    """
+
+    def __init__(
+        self, registry: CollectorRegistry | None = None, *, max_tasks: int = 100, buckets: Sequence[float] = BUCKETS
+    ) -> None:
+        check_count("max_tasks", max_tasks)
+        self._metrics = _metrics_on(REGISTRY if registry is None else registry, max_tasks, tuple(buckets))
+        self._take: dict[type[Event], Callable[[Any], None]] = {
+            events.JobSubmitted: self._submitted,
+            events.JobStarted: self._started,
+            events.JobRetrying: self._retrying,
+            events.JobStuck: self._stuck,
+            events.JobRejected: self._rejected,
+            events.WorkerEnded: self._worker_ended,
+            **dict.fromkeys(events.ENDINGS.values(), self._ended),
+        }
+
+    def __call__(self, event: Event) -> None:
+        """Count one event."""
+        take = self._take.get(type(event))
+        if take is not None:
+            take(event)
+
+    def watch(self, pool: Watched) -> None:
+        """See `Watcher`."""
+        self._metrics.pools.add(pool)
+
+    def unwatch(self, pool: Watched) -> None:
+        """See `Watcher`."""
+        self._metrics.pools.discard(pool)
+
+    def _submitted(self, event: events.JobSubmitted) -> None:
+        self._metrics.of(event.pool, event.task).accepted.inc()
+
+    def _started(self, event: events.JobStarted) -> None:
+        if event.attempt == 1:
+            self._metrics.of(event.pool, event.task).waited.observe(event.waited)
+
+    def _retrying(self, event: events.JobRetrying) -> None:
+        metrics = self._metrics.of(event.pool, event.task)
+        metrics.retries.inc()
+        metrics.ran.observe(event.ran)
+
+    def _stuck(self, event: events.JobStuck) -> None:
+        self._metrics.of(event.pool, event.task).stuck.inc()
+
+    def _ended(self, event: events.JobEnded) -> None:
+        metrics = self._metrics.of(event.pool, event.task)
+        metrics.ended[event.outcome].inc()
+        if event.attempt:
+            metrics.ran.observe(event.ran)
+
+    def _rejected(self, event: events.JobRejected) -> None:
+        self._metrics.of(event.pool, event.task).rejected.inc()
+
+    def _worker_ended(self, event: events.WorkerEnded) -> None:
+        if event.reason == "killed":
+            self._metrics.kills.labels(self._metrics.pools.label(event.pool)).inc()
+
+
+class _TaskMetrics:
+    """The counters of one task in one pool, looked up once."""
+
+    __slots__ = ("accepted", "ended", "ran", "rejected", "retries", "stuck", "waited")
+
+    def __init__(self, metrics: _Metrics, pool: str, task: str) -> None:
+        self.accepted = metrics.accepted.labels(pool, task)
+        self.rejected = metrics.rejected.labels(pool, task)
+        self.retries = metrics.retries.labels(pool, task)
+        self.stuck = metrics.stuck.labels(pool, task)
+        self.ended = {outcome: metrics.ended.labels(pool, task, outcome.value) for outcome in Outcome}
+        self.waited = metrics.waited.labels(pool, task)
+        self.ran = metrics.ran.labels(pool, task)
+
+
+class _Metrics:
+    """All metrics on one registry."""
+
+    def __init__(self, registry: CollectorRegistry, max_tasks: int, buckets: tuple[float, ...]) -> None:
+        self.made_with = max_tasks, buckets
+        self.pools = WatchedPools()
+        self._task_label = BoundedNames(max_tasks)
+        self._known: dict[tuple[str, str], _TaskMetrics] = {}
+        by_task = ("pool", "task")
+        name = "steadypool_{}".format
+        self.accepted = Counter(name("jobs_accepted"), "Jobs that the pool took on.", by_task, registry=registry)
+        self.rejected = Counter(
+            name("jobs_rejected"), "Jobs refused because the queue was full.", by_task, registry=registry
+        )
+        self.retries = Counter(
+            name("job_retries"), "Attempts that failed and were followed by another.", by_task, registry=registry
+        )
+        self.stuck = Counter(name("jobs_stuck"), "Jobs that did not stop when told.", by_task, registry=registry)
+        self.ended = Counter(
+            name("jobs_ended"), "Jobs that have ended, by outcome.", (*by_task, "outcome"), registry=registry
+        )
+        self.waited = Histogram(
+            name("job_wait_seconds"), "From the submit to the first start.", by_task, buckets=buckets, registry=registry
+        )
+        self.ran = Histogram(
+            name("job_run_seconds"), "How long each attempt ran.", by_task, buckets=buckets, registry=registry
+        )
+        self.kills = Counter(
+            name("worker_kills"), "Worker processes that the pool killed.", ("pool",), registry=registry
+        )
+        registry.register(_Books(self.pools))
+
+    def of(self, pool: str, task: str) -> _TaskMetrics:
+        """The metrics of one task in one pool."""
+        key = self.pools.label(pool), self._task_label(task)
+        known = self._known.get(key)
+        return known if known is not None else self._known.setdefault(key, _TaskMetrics(self, *key))
+
+
+_made: weakref.WeakKeyDictionary[CollectorRegistry, _Metrics] = weakref.WeakKeyDictionary()
+_making = threading.Lock()
+
+
+def _metrics_on(registry: CollectorRegistry, max_tasks: int, buckets: tuple[float, ...]) -> _Metrics:
+    with _making:
+        metrics = _made.get(registry)
+        if metrics is None:
+            metrics = _made[registry] = _Metrics(registry, max_tasks, buckets)
+    if metrics.made_with != (max_tasks, buckets):
+        raise ValueError(
+            "this registry has metrics of another PrometheusSink already, made with other max_tasks or buckets: "
+            "use the same, or a CollectorRegistry of its own"
+        )
+    return metrics
+
+
+def _sum(values: Iterable[float]) -> float:
+    return float(sum(values))
+
+
+_GAUGES: tuple[tuple[str, str, Callable[[PoolStats], float | None], Callable[[Iterable[float]], float]], ...] = (
+    ("pool_open", "Pools that take jobs.", lambda s: s.state is PoolState.OPEN, _sum),
+    ("jobs_waiting", "Jobs that wait for a worker.", lambda s: s.waiting, _sum),
+    ("oldest_waiting_seconds", "For how long the oldest of them has waited.", lambda s: s.oldest_waiting, max),
+    ("jobs_running", "Jobs that run.", lambda s: s.running, _sum),
+    ("jobs_retrying", "Jobs between two attempts.", lambda s: s.retrying, _sum),
+    ("queue_size", "How many jobs may wait.", lambda s: s.queue_size, _sum),
+    ("workers", "Workers alive, the stuck ones not counted.", lambda s: s.workers, _sum),
+    ("workers_max", "How many there may be.", lambda s: s.max_workers, _sum),
+    ("workers_stuck", "Workers left behind with a job that did not stop.", lambda s: s.stuck, _sum),
+    ("capacity", "How many jobs can run at a time.", lambda s: s.capacity, _sum),
+    ("drain_estimate_seconds", "How long a drain would take from now.", lambda s: s.drain_estimate, max),
+)
+"""Name, help, value (``None``: not known), and what is shown of several pools of one name."""
+_COUNTERS: tuple[tuple[str, str, Callable[[PoolStats], float]], ...] = (
+    ("worker_restarts", "Worker processes started in the place of one that died.", lambda s: s.restarts),
+    ("sink_errors", "Exceptions that sinks raised.", lambda s: s.sink_errors),
+)
+
+
+class _Books(Collector):
+    """What is read from the pools' books when somebody asks."""
+
+    def __init__(self, pools: WatchedPools) -> None:
+        self._pools = pools
+
+    def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
+        """Called by the registry."""
+        books = self._pools.books()
+        for name, text, value, joined in _GAUGES:
+            gauge = GaugeMetricFamily(f"steadypool_{name}", text, labels=("pool",))
+            for pool, stats in books.items():
+                found = [one for one in map(value, stats) if one is not None]
+                if found:
+                    gauge.add_metric((pool,), joined(found))
+            yield gauge
+        for name, text, count in _COUNTERS:
+            counter = CounterMetricFamily(f"steadypool_{name}", text, labels=("pool",))
+            for pool, stats in books.items():
+                counter.add_metric((pool,), _sum(map(count, stats)))
+            yield counter

@@ -1,0 +1,33 @@
+"""Average run times."""
+
+from __future__ import annotations
+
+import pytest
+
+from steadypool.machinery.run_times import KEPT, RunTimes
+
+
+def test_nothing_is_known_before_a_run() -> None:
+    assert RunTimes().mean is None
+
+
+def test_a_sample_stands_for_as_many_runs_as_it_says() -> None:
+    times = RunTimes()
+    times.add(1.0)
+    times.add(0.001 * 64, 64)
+    assert times.mean == pytest.approx(1.064 / 65)
+
+
+def test_what_is_long_ago_counts_less_and_less() -> None:
+    times = RunTimes()
+    for _ in range(10 * KEPT):
+        times.add(1.0)
+    for _ in range(10 * KEPT):
+        times.add(3.0)
+    assert times.mean == pytest.approx(3.0, rel=0.01)
+
+
+def test_a_clock_that_seems_to_go_back_does_no_harm() -> None:
+    times = RunTimes()
+    times.add(-1.0)
+    assert times.mean == 0.0

@@ -1,0 +1,166 @@
+"""Events as log records, by the standard library and by structlog."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Callable, Iterator
+from logging import DEBUG, ERROR, INFO, WARNING
+from typing import Any
+
+import pytest
+import structlog
+
+from steadypool import Retry, ThreadPool, task
+from steadypool.observe.logging import LEVELS, LoggingSink
+from steadypool.words import events
+from tests.contract import jobs
+from tests.contract.stage import WAIT, Stage
+
+
+class Records(logging.Handler):
+    """Keeps what is logged."""
+
+    def __init__(self) -> None:
+        super().__init__(DEBUG)
+        self.all: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.format(record)  # what cannot be formatted raises here
+        self.all.append(record)
+
+    def of(self, kind: str) -> list[Any]:
+        return [record for record in self.all if record.kind == kind]  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def logger() -> Iterator[logging.Logger]:
+    """A logger that keeps everything to itself."""
+    logger = logging.Logger("test", DEBUG)
+    yield logger
+    logger.handlers.clear()
+
+
+@pytest.fixture
+def records(logger: logging.Logger) -> Records:
+    records = Records()
+    logger.addHandler(records)
+    return records
+
+
+def test_the_normal_is_quiet_and_failures_have_their_traceback(
+    pool: Any, logger: logging.Logger, records: Records, tmp_path: Any
+) -> None:
+    pool.subscribe(LoggingSink(logger))
+    pool.submit(task(jobs.same, id="fine", meta={"tenant": 1}), 1).result(WAIT)
+    pool.submit(task(jobs.fail_deep, id="bad"), 2).exception(WAIT)
+    again = task(jobs.fail_until, id="again", retry=Retry(2, backoff=0))
+    pool.submit(again, str(tmp_path / "notes"), 2).result(WAIT)
+    pool.drain(WAIT)
+    levels = {kind: {record.levelno for record in records.of(kind)} for kind in ("JobSucceeded", "JobFailed")}
+    assert levels == {"JobSucceeded": {DEBUG}, "JobFailed": {ERROR}}
+    (failed,) = records.of("JobFailed")
+    assert failed.getMessage().startswith("job bad (tests.contract.jobs.fail_deep) failed in attempt 1, after ")
+    assert "in fail_deep" in failed.exc_text and "ZeroDivisionError" in failed.exc_text
+    facts = failed.pool, failed.job_id, failed.attempt, failed.outcome, failed.error_type
+    assert facts == (pool.name, "bad", 1, "failed", "ZeroDivisionError")
+    assert [record.meta for record in records.of("JobSucceeded")] == [{"tenant": 1}, None]
+    (retrying,) = records.of("JobRetrying")
+    assert retrying.levelno == INFO and retrying.getMessage().endswith("OSError: call 1") and not retrying.exc_info
+    assert {record.name for record in records.all} == {"test"}
+
+
+def test_what_is_stuck_or_late_says_where(
+    make_pool: Callable[..., Any], stage: Stage, logger: logging.Logger, records: Records
+) -> None:
+    pool = make_pool(1, cancel_grace=30)
+    pool.subscribe(LoggingSink(logger))
+    late, actor = stage.start(pool, fn=task(jobs.act, id="late", timeout=0.05))
+    late.exception(WAIT)
+    actor.tell("return")
+    pool.drain(WAIT)
+    (record,) = records.of("JobTimedOut")
+    assert record.levelno == ERROR and "in act" in record.exc_text
+    (told,) = records.of("JobToldToStop")
+    assert told.cause == "timeout"
+
+
+def test_levels_can_be_changed_and_what_is_too_quiet_is_not_made(
+    pool: Any, logger: logging.Logger, records: Records
+) -> None:
+    logger.setLevel(WARNING)
+    pool.subscribe(LoggingSink(logger, {events.JobSucceeded: WARNING}))
+    pool.submit(jobs.nothing).result(WAIT)
+    assert [record.kind for record in records.all] == ["JobSucceeded"]  # type: ignore[attr-defined]
+    pool.drain(WAIT)
+
+
+def test_as_json_through_a_formatter_of_structlog(pool: Any, logger: logging.Logger) -> None:
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_log_level, structlog.stdlib.ExtraAdder()],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                structlog.processors.JSONRenderer(),
+            ],
+        )
+    )
+    logger.addHandler(handler)
+    pool.subscribe(LoggingSink(logger))
+    pool.submit(task(jobs.fail, id="bad", name="the task")).exception(WAIT)
+    pool.drain(WAIT)
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    (failed,) = [line for line in lines if line["kind"] == "JobFailed"]
+    assert (failed["task"], failed["job_id"], failed["level"]) == ("the task", "bad", "error")
+    assert "ValueError: it failed" in failed["exception"]
+
+
+def test_with_a_logger_of_structlog(pool: Any) -> None:
+    with structlog.testing.capture_logs() as logged:
+        pool.subscribe(LoggingSink(structlog.get_logger()))
+        pool.submit(task(jobs.fail, id="bad", name="the task")).exception(WAIT)
+        pool.drain(WAIT)
+    (failed,) = [entry for entry in logged if entry["event"] == "job failed"]
+    assert (failed["task"], failed["job_id"], failed["log_level"]) == ("the task", "bad", "error")
+    assert isinstance(failed["exc_info"], ValueError)
+    assert "pool closing" in [entry["event"] for entry in logged]
+
+
+def test_every_kind_of_event_has_a_level_and_a_text() -> None:
+    bases = {events.Event, events.JobEvent, events.JobEnded}
+    kinds = {kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, events.Event)}
+    assert set(LEVELS) == kinds - bases
+
+
+def test_a_kind_of_event_that_it_does_not_know(logger: logging.Logger, records: Records) -> None:
+    class LaterEvent(events.Event):
+        """Of a later version, or of somebody's own."""
+
+    LoggingSink(logger)(LaterEvent("p", 0.0))
+    assert [record.getMessage() for record in records.all] == ["LaterEvent in pool p"]
+
+
+def test_an_error_that_cannot_be_shown(logger: logging.Logger, records: Records) -> None:
+    class Rude(Exception):
+        def __str__(self) -> str:
+            raise ValueError
+
+    LoggingSink(logger)(events.JobRetrying("p", 0.0, "p-1", "t", 1, None, Rude(), 0.5, 0.1))
+    assert records.all[0].getMessage().endswith("Rude: <str() of the exception raised ValueError>")
+
+
+@pytest.mark.parametrize(("arguments", "error"), [((3,), TypeError), (("log", {"JobFailed": 10}), ValueError)])
+def test_what_makes_no_sense_is_told_at_once(arguments: Any, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        LoggingSink(*arguments)
+
+
+def test_the_logger_by_its_name(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(INFO, "steadypool"), ThreadPool(1, name="named") as pool:
+        pool.subscribe(LoggingSink())
+        pool.drain(WAIT)
+    assert "pool named is closed (on time: True)" in caplog.messages

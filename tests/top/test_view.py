@@ -1,0 +1,137 @@
+"""Keys, rates and frames, without a terminal."""
+
+from __future__ import annotations
+
+import dataclasses
+from time import monotonic
+
+import pytest
+
+from steadypool import Health, PoolState, PoolStats
+from steadypool.cli.top.columns import Column, table
+from steadypool.cli.top.frame import draw
+from steadypool.cli.top.keys import keys_in
+from steadypool.cli.top.link import Stack
+from steadypool.cli.top.rates import rates_between
+from steadypool.cli.top.view import View
+from steadypool.words.reports import WorkerStats
+from steadypool.words.snapshots import ErrorLine, PoolSnapshot, Snapshot, TaskTimes
+
+BOOKS = dict.fromkeys((field.name for field in dataclasses.fields(PoolStats)), 0) | {
+    "name": "pool",
+    "state": PoolState.OPEN,
+    "max_workers": 3,
+    "capacity": 3,
+    "queue_size": 100,
+    "worker_rows": (),
+}
+HEALTH = Health("pool", PoolState.OPEN, alive=True, ready=True, capacity=3)
+
+
+def pool(number: int = 1, rows: int = 3, tasks: int = 0, errors: int = 0, **books: int) -> PoolSnapshot:
+    workers = tuple(WorkerStats(f"w-{n}", None, f"job-{n}", "task", float(n), n) for n in range(rows))
+    stats = PoolStats(**{**BOOKS, **books, "worker_rows": workers})  # type: ignore[arg-type]
+    return PoolSnapshot(
+        number,
+        "threads",
+        65.0,
+        HEALTH,
+        stats,
+        tasks=tuple(TaskTimes(f"task-{n}", 4, 1, 2.0, 1.0) for n in range(tasks)),
+        errors=tuple(ErrorLine(f"task-{n}", "ValueError", f"no {n}", "a.py:1", 1, 0.0, 0.0) for n in range(errors)),
+    )
+
+
+def snapshot(*pools: PoolSnapshot, at: float = 1.0) -> Snapshot:
+    return Snapshot("1", 7, "python service.py", at, pools)
+
+
+def view_of(*pools: PoolSnapshot) -> View:
+    view = View(30.0)
+    view.hear(snapshot(*pools))
+    return view
+
+
+@pytest.mark.parametrize(
+    ("typed", "keys"),
+    [
+        (b"q", ["q"]),
+        (b"\x1b[A\x1b[Bj", ["up", "down", "j"]),
+        (b"\x1bOA\x1b", ["up", "escape"]),
+        (b"\x1b[1;5Cx", ["x"]),
+        (b"\x1b[24~\t\r", ["tab", "enter"]),
+        (b"\xc3\xa4s\x01", ["s"]),
+        (b"\x1b[", []),
+    ],
+)
+def test_keys(typed: bytes, keys: list[str]) -> None:
+    assert keys_in(typed) == keys
+
+
+def test_rates_are_what_changed_between_two_looks() -> None:
+    before = snapshot(pool(accepted=10, succeeded=4), pool(2), at=10.0)
+    now = snapshot(pool(accepted=14, succeeded=5, failed=2, retries=1), pool(3), at=12.0)
+    rates = rates_between(before, now)
+    assert set(rates) == {1}
+    assert dataclasses.astuple(rates[1]) == (2.0, 1.5, 1.0, 0.5)
+    assert rates_between(None, now) == rates_between(now, now) == {}
+
+
+def test_the_stuck_stand_first_then_those_that_run_longest() -> None:
+    stuck = WorkerStats("lost", None, "job-x", "task", 900.0, 1)
+    view = view_of(dataclasses.replace(pool(), stuck_rows=(stuck,)))
+    assert [(row.name, is_stuck) for row, is_stuck in view.rows] == [
+        ("lost", True),
+        ("w-2", False),
+        ("w-1", False),
+        ("w-0", False),
+    ]
+    view.press("down")
+    assert view.worker == "lost"
+    view.press("down")
+    view.press("page down")
+    assert view.worker == "w-0"
+
+
+def test_a_stack_is_asked_for_and_scrolled() -> None:
+    view = view_of(pool())
+    view.press("s")
+    assert [(q.do, q.pool, q.job) for q in view.questions] == [("stack", 1, "job-2")]
+    view.hear(Stack("\n".join(f"line {n}" for n in range(100))))
+    view.press("page down")
+    text = draw(view, 80, 24).plain
+    assert "line 10" in text and "line 9\n" not in text and "more lines" in text
+    view.hear(snapshot(pool(rows=0)))
+    view.press("r")
+    assert len(view.questions) == 2  # it may have ended: the program will say so
+    view.press("escape")
+    view.press("s")
+    assert view.page is None and "no job runs now" in draw(view, 80, 24).plain
+
+
+@pytest.mark.parametrize("size", [(80, 24), (200, 60), (40, 10), (20, 5), (10, 3)])
+def test_a_frame_fills_its_screen_exactly(size: tuple[int, int]) -> None:
+    width, height = size
+    view = view_of(pool(rows=50, tasks=30, errors=30))
+    lines = draw(view, width, height).plain.split("\n")
+    assert len(lines) == height and max(map(len, lines)) <= width
+    if width == 80:
+        assert sum("task-" in line for line in lines) >= 3 and sum("ValueError" in line for line in lines) >= 2
+        assert sum(" w-" in line for line in lines) == 5 and "  … 45 more" in lines
+
+
+def test_a_frame_before_anything_is_known() -> None:
+    assert "no pool yet" in draw(View(30.0), 80, 24).plain
+
+
+def test_a_program_that_does_not_answer() -> None:
+    view = view_of(pool())
+    view.heard_at = monotonic() - 10
+    assert "no answer for 10 s" in draw(view, 80, 24).plain
+
+
+def test_columns_cut_and_what_could_move_the_cursor() -> None:
+    columns = [Column("a", width=4), Column("b", share=1, right=True)]
+    heading, row = table(columns, [["long text", "\x1b[2Jx\n"]], ["bold"], 20)
+    assert heading.plain == "  a                b"
+    assert row.plain == "  lon…         [2Jx "
