@@ -54,7 +54,7 @@ class Run:
             began = time()
             for process in started.values():
                 print(file=process.stdin, flush=True)
-            said = {side: json.loads(process.stdout.readline()) for side, process in started.items()}  # type: ignore[union-attr]
+            said = {side: json.loads(_line_with(process, "{")) for side, process in started.items()}
             for process in started.values():
                 process.communicate()
         self.seconds = (said[sides[-1]]["ended"] - began) / jobs
@@ -66,10 +66,17 @@ def _start(contender: str, side: str, arguments: list[str]) -> subprocess.Popen[
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
-    assert process.stdout is not None
-    if process.stdout.readline() != "ready\n":
-        raise RuntimeError(f"{' '.join(command)} did not get ready")
+    _line_with(process, "ready")
     return process
+
+
+def _line_with(process: subprocess.Popen[str], begin: str) -> str:
+    """The next line that begins so: some peers print what they do."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith(begin):
+            return line
+    raise RuntimeError(f"{process.args} has ended before its time")
 
 
 def end_to_end(work: str, effort: Effort) -> Table:
