@@ -257,64 +257,12 @@ def consume_pgqueuer(url: str, jobs: int, batch: int, work: str) -> Callable[[],
     return _until(jobs)
 
 
-SECONDS = {"nothing": 0.0, "millisecond": 0.001}
-
-
-async def chancy_job(*, work: str) -> None:
-    """The job of chancy's, found by its name."""
-    await _work(SECONDS[work])
-
-
-def _chancy(url: str) -> tuple[Loop, Any]:
-    from chancy import Chancy, Queue
-
-    loop = Loop()
-    given = psycopg.conninfo.conninfo_to_dict(url)
-    app = Chancy(f"host={given['host']} user={given['user']} dbname={given['dbname']}")
-    loop.run(app.__aenter__())
-    with contextlib.suppress(Exception):  # the other side has made them
-        loop.run(app.migrate())
-    executor = "chancy.executors.asyncex.AsyncExecutor"
-    loop.run(app.declare(Queue("bench", concurrency=32, executor=executor, eager_polling=True), upsert=True))
-    return loop, app
-
-
-def produce_chancy(url: str, jobs: int, batch: int, work: str) -> Callable[[], None]:
-    from chancy import Job
-
-    loop, app = _chancy(url)
-    job = Job(func="bench.postgres_sides.chancy_job", kwargs={"work": work}, queue="bench")
-
-    async def put() -> None:
-        for _ in range(0, jobs, batch):
-            async for _references in app.push_many([job] * batch):
-                pass
-
-    return lambda: loop.run(put())
-
-
-def consume_chancy(url: str, jobs: int, batch: int, work: str) -> Callable[[], None]:
-    from chancy import Worker
-
-    from bench import postgres_sides  # the job counts in the module of that name
-
-    loop, app = _chancy(url)
-    loop.start(Worker(app, register_signal_handlers=False).__aenter__())
-
-    def run() -> None:
-        while postgres_sides._done < jobs:
-            sleep(0.005)
-
-    return run
-
-
 SIDES: dict[str, tuple[Side, Side]] = {
     "raw engine": (produce_raw, consume_raw),
     "steadypool, threads": (produce_ours, consume_ours("thread")),
     "steadypool, processes": (produce_ours, consume_ours("process")),
     "procrastinate": (produce_procrastinate, consume_procrastinate),
     "pgqueuer": (produce_pgqueuer, consume_pgqueuer),
-    "chancy": (produce_chancy, consume_chancy),
 }
 
 

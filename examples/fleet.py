@@ -33,12 +33,12 @@ class Played:
     """For each kind of call: how many in a second before the deaths."""
 
 
-def play(workers: int, chance: random.Random, death_at: float = 10.0) -> Played:
+def play(workers: int, chance: random.Random, death_at: float = 5.0) -> Played:
     """One fleet, one disaster."""
     dying = set(chance.sample(range(workers), max(1, workers // 10)))
     renewed = [0.0] * workers
     counts = dict.fromkeys(COST, 0)
-    waiting = set(dying)
+    held: list[float] = []  # when the leases of the dead run out, the first one last
     recoveries: list[float] = []
     every = {
         "claim": lambda: LOOK_AGAIN,
@@ -47,8 +47,10 @@ def play(workers: int, chance: random.Random, death_at: float = 10.0) -> Played:
     }
     events = [(chance.uniform(0, gap()), worker, what) for worker in range(workers) for what, gap in every.items()]
     heapq.heapify(events)
-    while waiting:
+    while len(recoveries) < len(dying):
         now, worker, what = heapq.heappop(events)
+        if now >= death_at and not held and not recoveries:
+            held = sorted((renewed[dead] + LEASE for dead in dying), reverse=True)
         if now >= death_at and worker in dying:
             continue
         if now < death_at:
@@ -56,9 +58,9 @@ def play(workers: int, chance: random.Random, death_at: float = 10.0) -> Played:
         if what == "renewal":
             renewed[worker] = now
         elif what == "sweep" and now >= death_at:
-            found = [dead for dead in waiting if now > renewed[dead] + LEASE]
-            recoveries += [now - death_at] * len(found)
-            waiting.difference_update(found)
+            while held and now > held[-1]:
+                held.pop()
+                recoveries.append(now - death_at)
         heapq.heappush(events, (now + every[what](), worker, what))
     return Played(recoveries, {what: count / death_at for what, count in counts.items()})
 
