@@ -45,7 +45,7 @@ bench: $(BENCH)  ## measure against the peers, side by side
 	$(BIN)/python -m bench $(ARGS)
 
 bench-durable: $(BENCH)  ## measure the durable queue against the raw engine and the peers
-	$(BIN)/python -m bench durable $(ARGS)
+	$(BIN)/python -m bench durable postgres $(ARGS)
 
 compare: $(BENCH)  ## the crash and signal matrix against the peers, into docs/comparison.md
 	$(BIN)/python -m bench.compare $(ARGS)

@@ -18,9 +18,9 @@ from bench.machine import busy_share, describe, sentence
 from bench.rounds import FULL, QUICK, Effort
 from bench.tables import Table, rewrite_between_markers
 
-FAMILIES = ("threads", "processes", "aio", "sinks", "durable")
-BY_ITSELF = frozenset({"durable"})
-"""Measured only when named: it waits for the disk, and needs the machine to itself."""
+FAMILIES = ("threads", "processes", "aio", "sinks", "durable", "postgres")
+BY_ITSELF = frozenset({"durable", "postgres"})
+"""Measured only when named: they wait for the disk, and need the machine to themselves."""
 LINE = 120
 """Columns of a line where there is no terminal to ask."""
 MOST_SECONDS = 900

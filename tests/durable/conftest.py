@@ -12,6 +12,7 @@ from steadypool.durable.engine import Engine
 from tests.contract.stage import Stage
 from tests.durable import app
 from tests.durable.engines import ENGINES, EngineKind
+from tests.durable.postgres import server
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -22,10 +23,20 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("engine_kind", kinds, ids=lambda kind: kind.name)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def shared_server() -> Iterator[None]:
+    """The PostgreSQL that the first test in need of it started ends with the session."""
+    yield
+    server.remove_shared_server()
+
+
 @pytest.fixture
-def url(engine_kind: EngineKind, tmp_path: Path) -> Iterator[str]:
-    """The address of an empty store."""
-    with engine_kind.empty_store(tmp_path) as url:
+def url(engine_kind: EngineKind, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of a store without jobs; with tables or without, unless the test is marked ``empty_store``."""
+    make = engine_kind.store_with_tables or engine_kind.empty_store
+    if request.node.get_closest_marker("empty_store"):
+        make = engine_kind.empty_store
+    with make(tmp_path) as url:
         yield url
 
 

@@ -2,30 +2,53 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
 
 from steadypool.durable.address import open_engine
 from steadypool.durable.engine import Engine
+from tests.durable.postgres import server
 
 
-@dataclass(frozen=True)
-class EngineKind:
-    """One kind of engine, and how a test gets an empty store of it."""
+@contextmanager
+def hold_file_lock(url: str) -> Iterator[None]:
+    lock = os.open(f"{file_of(url)}-lock", os.O_RDWR)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
 
-    name: str
-    empty_store: Callable[[Path], AbstractContextManager[str]]
-    """A ``with`` block that gives the address of a store without tables. Its folder is the test's own."""
-    runs_workers: bool = True
-    """Whether the tests of queues and workers run on it, too; the conformance suite does on each."""
 
-    def open(self, url: str) -> Engine:
-        """An engine object on that store, with little patience: nothing in a test is to take long."""
-        engine = open_engine(url)
-        engine.patience = 5.0
-        return engine
+def remove_file(url: str) -> None:
+    file = file_of(url)
+    for name in (file, *file.parent.glob(f"{file.name}-*")):
+        if name.is_file():
+            name.unlink()
+
+
+def file_of(url: str) -> Path:
+    return Path(url.removeprefix("sqlite:///").partition("?")[0])
+
+
+@contextmanager
+def hold_table_locks(url: str) -> Iterator[None]:
+    with psycopg.connect(url) as connection:
+        connection.execute("LOCK TABLE steadypool.jobs, steadypool.workers IN ACCESS EXCLUSIVE MODE")
+        yield
+        connection.rollback()
+
+
+def drop_tables(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA steadypool CASCADE")
 
 
 @contextmanager
@@ -38,4 +61,59 @@ def sqlite_file_by_apsw(folder: Path) -> Iterator[str]:
     yield f"sqlite:///{folder}/jobs.db?synchronous=NORMAL&driver=apsw"
 
 
-ENGINES = [EngineKind("sqlite", sqlite_file), EngineKind("sqlite-apsw", sqlite_file_by_apsw, runs_workers=False)]
+@contextmanager
+def postgres_database(_: Path) -> Iterator[str]:
+    with server.database() as url:
+        yield url
+
+
+@contextmanager
+def postgres_with_tables(_: Path) -> Iterator[str]:
+    with server.database(server.template()) as url:
+        yield url
+
+
+@contextmanager
+def postgres_as_worker(_: Path) -> Iterator[str]:
+    """As a user who has the rights of a worker and no others."""
+    with server.clean_database() as url:
+        yield server.in_database(url, urlsplit(url).path[1:], "some_worker")
+
+
+@contextmanager
+def postgres_pooled(_: Path) -> Iterator[str]:
+    """As if a pooler in transaction mode were in between: nothing prepared, nothing listened to."""
+    with server.clean_database() as url:
+        yield f"{url}&pooled=yes"
+
+
+@dataclass(frozen=True)
+class EngineKind:
+    """One kind of engine, and how a test gets an empty store of it."""
+
+    name: str
+    empty_store: Callable[[Path], AbstractContextManager[str]]
+    """A ``with`` block that gives the address of a store without tables. Its folder is the test's own."""
+    store_with_tables: Callable[[Path], AbstractContextManager[str]] | None = None
+    """The same with tables, where that is quicker than to migrate, or where nobody but `migrate` makes them."""
+    hold: Callable[[str], AbstractContextManager[None]] = hold_file_lock
+    """A ``with`` block in which nobody else can write to the store."""
+    destroy: Callable[[str], None] = remove_file
+    """Takes the store away from under its users."""
+    runs_workers: bool = True
+    """Whether the tests of queues and workers run on it, too; the conformance suite does on each."""
+
+    def open(self, url: str) -> Engine:
+        """An engine object on that store, with little patience: nothing in a test is to take long."""
+        engine = open_engine(url)
+        engine.patience = 5.0
+        return engine
+
+
+ENGINES = [
+    EngineKind("sqlite", sqlite_file),
+    EngineKind("sqlite-apsw", sqlite_file_by_apsw, runs_workers=False),
+    EngineKind("postgres", postgres_database, postgres_with_tables, hold_table_locks, drop_tables),
+    EngineKind("postgres-worker", postgres_database, postgres_as_worker, runs_workers=False),
+    EngineKind("postgres-pooled", postgres_database, postgres_pooled, runs_workers=False),
+]

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import time
-from pathlib import Path
 
 import pytest
 
@@ -13,6 +10,7 @@ from steadypool import EngineFull, JobState, PoolBroken, Queue
 from steadypool.durable import worker
 from tests.contract.stage import WAIT, Stage
 from tests.durable import app
+from tests.durable.engines import EngineKind
 from tests.durable.working import Working
 
 
@@ -72,47 +70,40 @@ def test_a_thread_that_ignores_the_end_keeps_its_job_until_the_lease_is_over(
         actor.tell("return")
 
 
-@pytest.fixture
-def database(url: str) -> Path:
-    return Path(url.removeprefix("sqlite:///").partition("?")[0])
-
-
-def test_the_end_is_in_time_though_the_database_is_locked(queue: Queue, stage: Stage, database: Path) -> None:
+def test_the_end_is_in_time_though_the_database_is_locked(
+    queue: Queue, stage: Stage, engine_kind: EngineKind, url: str
+) -> None:
     handle = app.act.enqueue(stage.address)
     with Working(queue, lease=60.0) as working:
         actor = stage.enter()
-        lock = os.open(f"{database}-lock", os.O_RDWR)
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        actor.tell("return")
-        began = time.monotonic()
-        report = working.end(2.0)
-        assert time.monotonic() - began < 2.0 + WAIT / 2
+        with engine_kind.hold(url):
+            actor.tell("return")
+            began = time.monotonic()
+            report = working.end(2.0)
+            assert time.monotonic() - began < 2.0 + WAIT / 2
         assert report.unwritten == (handle.job_id,) and not report.ok
         assert str(report).count("not written") == 1
-        os.close(lock)
 
 
-def test_a_locked_database_is_waited_for(queue: Queue, stage: Stage, database: Path) -> None:
+def test_a_locked_database_is_waited_for(queue: Queue, stage: Stage, engine_kind: EngineKind, url: str) -> None:
     handle = app.act.enqueue(stage.address)
     with Working(queue, lease=60.0) as working:
         actor = stage.enter()
-        lock = os.open(f"{database}-lock", os.O_RDWR)
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        actor.tell("return")
-        working.wait_for("EngineTrouble")
-        os.close(lock)
+        with engine_kind.hold(url):
+            actor.tell("return")
+            working.wait_for("EngineTrouble")
         assert handle.result(WAIT) == "actor"
         working.wait_for("EngineBack")
     assert working.report is not None and working.report.ok
 
 
-def test_the_end_is_in_time_though_the_database_is_gone(queue: Queue, stage: Stage, database: Path) -> None:
+def test_the_end_is_in_time_though_the_database_is_gone(
+    queue: Queue, stage: Stage, engine_kind: EngineKind, url: str
+) -> None:
     app.act.enqueue(stage.address)
     with Working(queue) as working:
         actor = stage.enter()
-        for name in (database, *database.parent.glob("jobs.db-*")):
-            if name.is_file():
-                name.unlink()
+        engine_kind.destroy(url)
         actor.tell("return")
         report = working.end(2.0)
         assert not report.ok and (report.unwritten or report.refused)

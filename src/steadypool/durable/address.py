@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 if TYPE_CHECKING:
     from steadypool.durable.engine import Engine
@@ -15,6 +16,7 @@ URL_VARIABLE = "STEADYPOOL_URL"
 SCHEMES = ("sqlite", "postgresql", "postgres")
 SYNCHRONOUS = ("FULL", "NORMAL")
 DRIVERS = ("sqlite3", "apsw")
+SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,39}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,30 @@ class SqliteAddress:
         return f"sqlite:///{self.path}"
 
 
+@dataclass(frozen=True, slots=True)
+class PostgresAddress:
+    """``postgresql://user:password@host:5432/database``; after a ``?`` what libpq knows, and the two settings below."""
+
+    parameters: dict[str, str]
+    """For libpq."""
+    schema: str = "steadypool"
+    """Where the tables are."""
+    pooled: bool = False
+    """A pooler in transaction mode is in between: nothing is prepared and nothing listened to."""
+
+    @property
+    def url(self) -> str:
+        """The address again, without its password."""
+        known = self.parameters
+        user = f"{quote(known['user'])}@" if "user" in known else ""
+        port = f":{known['port']}" if "port" in known else ""
+        host = known.get("host", "")
+        query = {"host": host} if host.startswith("/") else {}
+        query |= {"schema": self.schema} if self.schema != "steadypool" else {}
+        place = f"{user}{'' if query.get('host') else host}{port}/{quote(known.get('dbname', ''))}"
+        return f"postgresql://{place}{'?' if query else ''}{urlencode(query, safe='/')}"
+
+
 def open_engine(url: str) -> Engine:
     """An engine for *url*. Nothing is connected yet.
 
@@ -46,7 +72,13 @@ def open_engine(url: str) -> Engine:
         from steadypool.durable.sqlite.engine import SqliteEngine
 
         return SqliteEngine(parse_sqlite(url))
-    raise ValueError(f"there is no engine for {scheme}:// in this version; use sqlite:///jobs.db")
+    try:
+        from steadypool.durable.postgres.engine import PostgresEngine
+    except ImportError as error:
+        raise ImportError(
+            f"a queue on PostgreSQL needs psycopg 3: pip install 'steadypool[postgres]' ({error})"
+        ) from error
+    return PostgresEngine(parse_postgres(url))
 
 
 def check_url(url: object) -> str:
@@ -87,6 +119,36 @@ def parse_sqlite(url: str) -> SqliteAddress:
     if given:
         raise ValueError(f"{url!r} has the setting {next(iter(given))!r}; there are synchronous and driver")
     return SqliteAddress(path, synchronous, driver)
+
+
+def parse_postgres(url: str) -> PostgresAddress:
+    """The parts of a ``postgresql://`` address.
+
+    Raises:
+        ValueError: for one that makes no sense.
+    """
+    import psycopg
+    from psycopg.conninfo import conninfo_to_dict
+
+    parts = urlsplit(url)
+    given = parse_qsl(parts.query, keep_blank_values=True)
+    ours = {name: value for name, value in given if name in ("schema", "pooled")}
+    theirs = urlencode([(name, value) for name, value in given if name not in ours])
+    try:
+        # Put together by hand: urlunsplit leaves the slashes out where there is no host between them.
+        plain = f"{parts.scheme}://{parts.netloc}{parts.path}{'?' if theirs else ''}{theirs}"
+        parameters = conninfo_to_dict(plain)
+    except psycopg.Error as error:
+        raise ValueError(
+            f"this is no address of a PostgreSQL database ({str(error).strip()}); one looks like "
+            "postgresql://user@host/database?schema=steadypool"
+        ) from None
+    schema = ours.get("schema", "steadypool")
+    if not SCHEMA_NAME.fullmatch(schema):
+        raise ValueError(f"schema must be lower-case letters, digits and _, at most 40, not {schema!r}")
+    pooled = ours.get("pooled", "no")
+    _check_choice("pooled", pooled, ("yes", "no"))
+    return PostgresAddress({name: str(value) for name, value in parameters.items()}, schema, pooled == "yes")
 
 
 def _check_choice(what: str, value: str, choices: tuple[str, ...]) -> None:

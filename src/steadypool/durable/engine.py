@@ -115,6 +115,13 @@ class Engine(Protocol):
             Exception: what the driver raises, as for any statement of the caller's.
         """
 
+    async def put_on_async(self, connection: Any, jobs: Sequence[NewJob]) -> list[Placed]:
+        """The same on a connection of asyncio's, without blocking the loop.
+
+        Raises:
+            TypeError: as above.
+        """
+
     # -- working
 
     def register(self, name: str, seconds: float) -> int:

@@ -94,12 +94,18 @@ class DurableTask(Task[P, R]):
     async def enqueue_async(self, /, *args: Any, **kwargs: Any) -> JobHandle[R]:
         """The same from asyncio: the loop goes on while the job is written.
 
+        ``connection=`` may then be one of asyncio's, too.
+
         Raises:
             PayloadRefused, EngineError: as `enqueue` does.
         """
         import asyncio  # for those who use it
 
+        connection = self._connection_among(kwargs)
         job = self.new_job(args, kwargs)
+        if connection is not None:
+            [placed] = await self.queue.engine.put_on_async(connection, [job])
+            return JobHandle(self.queue, placed, self)
         [placed] = await asyncio.shield(asyncio.wrap_future(self.queue.writer.put_soon([job])))
         return JobHandle(self.queue, placed, self)
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import threading
 import time
 
+import pytest
+
 from steadypool.durable.engine import Engine
 from tests.durable.conformance.steps import complete, job, put, take, worker
 
 
+@pytest.mark.empty_store
 def test_migrating_says_what_it_would_do_and_does_it_once(open_engine: object) -> None:
     engine: Engine = open_engine()  # type: ignore[operator]
     before = engine.schema()
@@ -20,6 +23,7 @@ def test_migrating_says_what_it_would_do_and_does_it_once(open_engine: object) -
     assert len(take(engine, worker(engine))) == 1
 
 
+@pytest.mark.empty_store
 def test_many_may_migrate_at_once(open_engine: object) -> None:
     engines = [open_engine() for _ in range(4)]  # type: ignore[operator]
     did: list[int] = []

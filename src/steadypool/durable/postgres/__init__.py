@@ -1,0 +1,1 @@
+"""The engine on PostgreSQL: `durable.engine` on a schema of functions."""

@@ -1,0 +1,332 @@
+"""`PostgresEngine`: the seam of `durable.engine` on a schema of functions in a PostgreSQL database.
+
+Each method is one call of a function (`sql/0001.sql` says what each does, and in which order it locks), so one round
+trip and one transaction. Here is what stands around it: what is sent and what is made of the answer (`rows`), where a
+claim begins to look (`marks`), when news are told (`news`).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from time import monotonic
+from typing import Any
+
+from steadypool.durable.address import PostgresAddress
+from steadypool.durable.engine import Listener
+from steadypool.durable.postgres import borrowed, rows, schema
+from steadypool.durable.postgres.marks import Marks
+from steadypool.durable.postgres.news import PostgresListener, Sparing
+from steadypool.durable.postgres.session import Session
+from steadypool.durable.postgres.steadiness import Steadiness
+from steadypool.durable.records import (
+    Claimed,
+    EngineStats,
+    JobFilter,
+    JobRecord,
+    NewJob,
+    Placed,
+    QueueStats,
+    Schema,
+    Settlement,
+    Swept,
+    Verdict,
+    WorkerRow,
+)
+from steadypool.durable.states import ENDED, JobState
+
+Rows = list[Any]
+Records = list[JobRecord]
+PATIENCE = 10.0
+_STAYS = frozenset({Verdict.RETRY, Verdict.RETURN})
+_NOTHING_TO_SETTLE = ("{}", "{}", None, None)
+
+
+class PostgresEngine:
+    """See `durable.engine.Engine`. The tables are made by `migrate` alone."""
+
+    def __init__(self, address: PostgresAddress) -> None:
+        self.url = address.url
+        self._address = address
+        self._schema = address.schema
+        self._session = Session(address, PATIENCE)
+        self._marks = Marks()
+        self._seen = float("-inf")
+        self._sparing = Sparing()
+        self._steadiness = Steadiness()
+        self._lease = 15.0
+        s = self._schema
+        self._put = (
+            f"SELECT * FROM {s}.put(%b::bytea[], %s::text[], %s::text[], %s::bigint[], %s::float8[], %s::float8[], "
+            "%s::text[], %s::text[], %s::float8[], %s::float8[], %s::float8[], %b::bytea[], %s)"
+        )
+        self._settle = f"SELECT {s}.settle(%s::bigint[], %s::int[], %b::bytea[], %s::text, %s, %s)"
+        self._claim = (
+            f"SELECT * FROM {s}.claim(%s, %s, %s::bigint[], %s::int[], %b::bytea[], %s::text, %s::bigint[], "
+            "%s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s, %s, %s::float8, %s, "
+            "%s)"
+        )
+
+    @property
+    def patience(self) -> float:
+        """See `Engine.patience`."""
+        return self._session.patience
+
+    @patience.setter
+    def patience(self, seconds: float) -> None:
+        self._session.patience = seconds
+
+    # -- tables
+
+    def schema(self) -> Schema:
+        """See `Engine.schema`."""
+        found, _ = self._session.has_tables()
+        return Schema(found, schema.VERSION, schema.pending_steps(found, self._schema))
+
+    def migrate(self) -> Schema:
+        """See `Engine.migrate`."""
+        found, did = self._session.migrate()
+        return Schema(found, schema.VERSION, did)
+
+    # -- putting
+
+    def put_many(self, jobs: Sequence[NewJob]) -> list[Placed]:
+        """See `Engine.put_many`."""
+        if not jobs:
+            return []
+        tells = self._sparing.tells(monotonic())
+        [(numbers, taken, owners)] = self._session.call(self._put, [*rows.columns_of(jobs), tells])
+        if not tells and self._sparing.came_late(monotonic()) and self._sparing.tells(monotonic()):
+            self._session.call("SELECT pg_notify(%s, '')", [f"{self._schema}.work"])
+        return rows.placed_of(jobs, numbers, taken, owners)
+
+    def put_on(self, connection: Any, jobs: Sequence[NewJob]) -> list[Placed]:
+        """See `Engine.put_on`."""
+        return borrowed.put(connection, self._address, jobs)
+
+    async def put_on_async(self, connection: Any, jobs: Sequence[NewJob]) -> list[Placed]:
+        """See `Engine.put_on_async`."""
+        return await borrowed.put_async(connection, self._address, jobs)
+
+    # -- working
+
+    def register(self, name: str, seconds: float) -> int:
+        """See `Engine.register`."""
+        self._lease = max(self._lease, seconds)
+        [(number,)] = self._call("register(%s, %s::float8)", [rows.text_of(name), seconds])
+        return int(number)
+
+    def renew(self, worker: int, seconds: float) -> bool:
+        """See `Engine.renew`."""
+        self._lease = max(self._lease, seconds)
+        [(alive,)] = self._call("renew(%s, %s::float8)", [worker, seconds])
+        return bool(alive)
+
+    def claim(
+        self,
+        worker: int,
+        queues: Sequence[str],
+        limit: int,
+        settlements: Sequence[Settlement] = (),
+        done: Sequence[int] = (),
+    ) -> Claimed:
+        """See `Engine.claim`."""
+        now = monotonic()
+        full = self._marks.must_look(now)
+        stretches = self._marks.stretches(queues)
+        values = [
+            worker,
+            max(0, limit),
+            *(rows.settle_values(settlements) if settlements else _NOTHING_TO_SETTLE),
+            rows.bigints(done),
+            list(queues),
+            stretches.queue,
+            *map(rows.bigints, stretches[1:]),
+            full,
+            self._marks.may_look(now),
+            self._seen,
+            *_tells(settlements),
+        ]
+        *found, answer = self._session.call(self._claim, values)
+        refused, cancels, next_due, seen, took = answer[13:]
+        self._note(settlements, found, seen, took)
+        return Claimed(
+            tuple(rows.claims_of(found, queues)),
+            rows.pairs(refused),
+            tuple(cancels or ()),
+            next_due,
+            0 < limit == len(found),
+        )
+
+    def disown(self, worker: int, known: Sequence[int]) -> int:
+        """See `Engine.disown`."""
+        self._marks.look_soon()
+        [(count,)] = self._call("disown(%s, %s::bigint[])", [worker, rows.bigints(known)])
+        return int(count)
+
+    def settle_many(self, settlements: Sequence[Settlement]) -> frozenset[tuple[int, int]]:
+        """See `Engine.settle_many`."""
+        if not settlements:
+            return frozenset()
+        [(refused,)] = self._session.call(self._settle, [*rows.settle_values(settlements), *_tells(settlements)])
+        self._note(settlements, (), None, None)
+        return rows.pairs(refused)
+
+    def leave(self, worker: int) -> None:
+        """See `Engine.leave`."""
+        self._call("leave(%s)", [worker])
+
+    def sweep(self, max_losses: int) -> Swept:
+        """See `Engine.sweep`."""
+        [(now, gone)] = self._session.call(
+            f"SELECT extract(epoch FROM clock_timestamp())::float8, "
+            f"EXISTS (SELECT FROM {self._schema}.worker_counts WHERE NOT alive)"
+        )
+        if not self._steadiness.allows_sweep(now, monotonic(), self._lease) or not gone:
+            return Swept()
+        swept = self._call("sweep(%s)", [max_losses])
+        self._marks.look_soon()
+        return Swept(tuple(row[0] for row in swept), sum(row[1] for row in swept), sum(row[2] for row in swept))
+
+    # -- one job
+
+    def get(self, job_id: str) -> JobRecord | None:
+        """See `Engine.get`."""
+        number = self._number_of(job_id)
+        if number is None:
+            return None
+        found = self._select(f"SELECT {rows.RECORD} FROM @.live WHERE number = %s", [number])
+        # Looked at second: a job goes from one to the other, and back only by `retry`.
+        found = found or self._select(f"SELECT {rows.RECORD} FROM @.ended WHERE number = %s", [number])
+        if not found:
+            return None
+        record = rows.record_of(found[0])
+        errors = self._select(f"SELECT {rows.ERROR} FROM @.job_errors WHERE job = %s ORDER BY entry", [number])
+        holder = self._select("SELECT name FROM @.held WHERE number = %s", [number]) if record.state is _RUNS else []
+        return replace(record, errors=tuple(map(rows.error_of, errors)), worker=holder[0][0] if holder else None)
+
+    def cancel(self, number: int) -> JobRecord | None:
+        """See `Engine.cancel`."""
+        return self._change("cancel(%s)", [number])
+
+    def discard(self, number: int, reason: str) -> JobRecord | None:
+        """See `Engine.discard`."""
+        return self._change("discard(%s, %s)", [number, rows.text_of(reason)])
+
+    def retry(self, number: int) -> JobRecord | None:
+        """See `Engine.retry`."""
+        self._marks.look_soon()
+        return self._change("retry(%s)", [number])
+
+    # -- many jobs
+
+    def list(self, which: JobFilter) -> list[JobRecord]:
+        """See `Engine.list`."""
+        found: Records = []
+        if which.states - ENDED:
+            found += self._list("live", which)
+        if which.states & ENDED:
+            found += self._list("ended", which)
+        found.sort(key=lambda record: -record.number)
+        return found[: which.limit]
+
+    def stats(self) -> EngineStats:
+        """See `Engine.stats`."""
+        counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        for queue, state, count in self._select("SELECT queue, state, count FROM @.queue_counts"):
+            counts[queue][state] += count
+        ages = dict(self._select("SELECT queue, seconds FROM @.queue_ages"))
+        workers = self._select("SELECT name, alive, running, since FROM @.worker_counts ORDER BY number")
+        return EngineStats(
+            tuple(_queue_stats(name, counts[name], ages.get(name)) for name in sorted(counts)),
+            tuple(WorkerRow(name, alive, running, since.timestamp()) for name, alive, running, since in workers),
+        )
+
+    def pause(self, queue: str, paused: bool) -> None:
+        """See `Engine.pause`."""
+        self._call("pause(%s, %s)", [queue, paused])
+
+    def prune(self, limit: int) -> int:
+        """See `Engine.prune`."""
+        [(count,)] = self._call("prune(%s)", [limit])
+        return int(count)
+
+    # -- news, and the end
+
+    def listener(self, topic: str) -> Listener:
+        """See `Engine.listener`."""
+        return PostgresListener(self._address, topic)
+
+    def now(self) -> float:
+        """See `Engine.now`."""
+        [(now,)] = self._session.call("SELECT extract(epoch FROM clock_timestamp())::float8")
+        return float(now)
+
+    def close(self) -> None:
+        """See `Engine.close`."""
+        self._session.close()
+
+    # -- parts
+
+    def _call(self, function: str, values: Sequence[Any]) -> Rows:
+        return self._session.call(f"SELECT * FROM {self._schema}.{function}", values)
+
+    def _select(self, statement: str, values: Sequence[Any] = ()) -> Rows:
+        return self._session.call(statement.replace("@.", f"{self._schema}."), values)
+
+    def _change(self, function: str, values: Sequence[Any]) -> JobRecord | None:
+        found = self._session.call(f"SELECT {rows.RECORD} FROM {self._schema}.{function}", values)
+        return rows.record_of(found[0]) if found else None
+
+    def _number_of(self, job_id: str) -> int | None:
+        digits = job_id.removeprefix("job-")
+        if digits is not job_id and digits.isascii() and digits.isdigit():
+            return int(digits) if len(digits) < 19 else None
+        found = self._select("SELECT number FROM @.chosen_ids WHERE id = %s", [rows.text_of(job_id)])
+        return int(found[0][0]) if found else None
+
+    def _list(self, view: str, which: JobFilter) -> Records:
+        terms = ["state = ANY (%s::text[])"]
+        values: Rows = [[state.value for state in which.states]]
+        for column, value in (("queue = %s", which.queue), ("task = %s", which.task), ("number < %s", which.below)):
+            if value is not None:
+                terms.append(column)
+                values.append(value)
+        found = self._select(
+            f"SELECT {rows.RECORD} FROM @.{view} WHERE {' AND '.join(terms)} ORDER BY number DESC LIMIT %s",
+            [*values, which.limit],
+        )
+        return list(map(rows.record_of, found))
+
+    def _note(self, settlements: Sequence[Settlement], found: Any, seen: float | None, took: float | None) -> None:
+        """Learn from an answer where to look the next time."""
+        self._marks.claimed((row[8], row[9], row[0]) for row in found)
+        if seen is not None:
+            self._seen = seen
+        if took is not None:
+            self._marks.looked(monotonic(), took)
+        if any(settlement.verdict in _STAYS for settlement in settlements):
+            self._marks.look_soon()
+
+
+_RUNS = JobState.RUNNING
+
+
+def _tells(settlements: Sequence[Settlement]) -> tuple[bool, bool]:
+    """Whether jobs end by these, and whether jobs come back."""
+    stay = sum(settlement.verdict in _STAYS for settlement in settlements)
+    return len(settlements) > stay, stay > 0
+
+
+def _queue_stats(name: str, counts: dict[str, int], oldest: float | None) -> QueueStats:
+    counted = dict(counts)
+    total, paused = counted.pop("total", 0), bool(counted.pop("paused", 0))
+    waiting = sum(counted.get(state, 0) for state in ("available", "scheduled", "retryable"))
+    return QueueStats(
+        name,
+        paused,
+        running=max(0, total - waiting),
+        oldest_available=None if oldest is None else max(0.0, oldest),
+        **counted,
+    )

@@ -1,0 +1,220 @@
+"""What travels: values for the functions, and records made of their rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from steadypool.durable.records import AttemptError, Claim, JobRecord, NewJob, Placed, Settlement, Verdict
+from steadypool.durable.states import JobState
+
+LONGEST = 2.5e10
+"""Seconds: 800 years, which a timestamp has room for, and Python's, too."""
+LATEST = 2.0e11
+"""The year 8307."""
+
+
+def bigints(values: Iterable[int]) -> str:
+    """An array, as text: faster than to have each value looked at for its size."""
+    return f"{{{','.join(map(str, values))}}}"
+
+
+def text_of(value: str) -> str:
+    """*value* as PostgreSQL can keep it: it knows no character 0, and no half of a surrogate pair."""
+    return value.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+
+
+def public_id(number: int, chosen: str | None) -> str:
+    """What people call the job."""
+    return chosen if chosen is not None else f"job-{number}"
+
+
+# -- putting
+
+
+def columns_of(jobs: Sequence[NewJob]) -> list[Any]:
+    """The arguments of ``put``, but for the last: a column whose values are all alike is sent as one."""
+    return [
+        [job.payload for job in jobs],
+        *map(_column, zip(*map(_fields, jobs), strict=True)),
+        None if all(job.options is None for job in jobs) else [job.options for job in jobs],
+    ]
+
+
+def _fields(job: NewJob) -> tuple[Any, ...]:
+    return (
+        job.task,
+        job.queue,
+        -job.priority,
+        _length(job.delay) or None,
+        None if job.at is None else min(job.at, LATEST),
+        job.id,
+        job.unique,
+        _length(job.unique_for),
+        _length(job.total_timeout),
+        _length(job.keep),
+    )
+
+
+def _column(values: tuple[Any, ...]) -> list[Any] | None:
+    first = values[0]
+    if values.count(first) != len(values):
+        return list(values)
+    return None if first is None else [first]
+
+
+def _length(seconds: float | None) -> float | None:
+    return None if seconds is None else float(min(seconds, LONGEST))
+
+
+def placed_of(jobs: Sequence[NewJob], numbers: Sequence[int], taken: Sequence[int], owners: Any) -> list[Placed]:
+    """The answer of ``put``."""
+    placed = [Placed(number, public_id(number, job.id), True) for number, job in zip(numbers, jobs, strict=True)]
+    for at, owner in zip(taken, owners or (), strict=True):
+        placed[at - 1] = Placed(numbers[at - 1], owner, False)
+    return placed
+
+
+_JSON_FIELDS = ("task", "queue", "rank", "delay", "at", "id", "unique", "unique_for", "total_timeout", "keep")
+
+
+def jobs_as_json(jobs: Sequence[NewJob]) -> str:
+    """The argument of ``put_json``: what every driver can send."""
+    return json.dumps(
+        [
+            {
+                **dict(zip(_JSON_FIELDS, _fields(job), strict=True)),
+                "payload": job.payload.decode(),
+                "options": None if job.options is None else job.options.decode(),
+            }
+            for job in jobs
+        ],
+        ensure_ascii=False,
+    )
+
+
+# -- settling
+
+
+def settle_values(settlements: Sequence[Settlement]) -> list[Any]:
+    """The arguments of ``settle`` for these: the completed as arrays, the others as JSON; both ordered by number.
+
+    That order is the one in which rows are locked, so no two calls wait for each other.
+    """
+    ordered = sorted(settlements, key=lambda settlement: settlement.number)
+    numbers = [settlement.number for settlement in ordered]
+    if len(set(numbers)) < len(numbers):  # the same job twice: in their order, which the arrays do not keep
+        return ["{}", "{}", None, _others_as_json(ordered)]
+    completed = [settlement for settlement in ordered if settlement.verdict is Verdict.COMPLETE]
+    others = [settlement for settlement in ordered if settlement.verdict is not Verdict.COMPLETE]
+    results = [settlement.result for settlement in completed]
+    return [
+        bigints(settlement.number for settlement in completed),
+        bigints(settlement.token for settlement in completed),
+        results if any(result is not None for result in results) else None,
+        _others_as_json(others) if others else None,
+    ]
+
+
+def _others_as_json(settlements: Sequence[Settlement]) -> str:
+    return json.dumps([_as_object(settlement) for settlement in settlements], ensure_ascii=False)
+
+
+def _as_object(settlement: Settlement) -> dict[str, Any]:
+    error = settlement.error
+    why = {} if error is None else _error_as_object(error)
+    return {
+        "number": settlement.number,
+        "token": settlement.token,
+        "verdict": settlement.verdict.value,
+        "result": None if settlement.result is None else settlement.result.decode(),
+        "delay": _length(settlement.delay),
+        "reason": text_of(settlement.reason),
+        "crashed": settlement.crashed,
+        **why,
+    }
+
+
+def _error_as_object(error: AttemptError) -> dict[str, Any]:
+    return {
+        "attempt": error.attempt,
+        "outcome": error.outcome,
+        "type_name": text_of(error.type_name),
+        "message": text_of(error.message),
+        "traceback": text_of(error.traceback),
+    }
+
+
+def pairs(flat: Sequence[int]) -> frozenset[tuple[int, int]]:
+    """``(number, token)`` of refused settlements."""
+    return frozenset(zip(flat[::2], flat[1::2], strict=True))
+
+
+# -- reading
+
+RECORD = (
+    "number, id, task, queue, state, priority, attempt, crashes, losses, enqueued_at, due_at, ended_at, payload, "
+    "result, reason, cancelling"
+)
+ERROR = "attempt, outcome, type_name, message, traceback, at"
+
+
+def claims_of(rows: Sequence[Sequence[Any]], queues: Sequence[str]) -> list[Claim]:
+    """The claims, in the order in which they were to be given: rows of one statement have none."""
+    place = {queue: position for position, queue in enumerate(queues)}
+    ordered = sorted(rows, key=lambda row: (place[row[8]], row[9], row[0]))
+    return [
+        Claim(
+            number,
+            public_id(number, chosen),
+            token,
+            lease,
+            attempt,
+            crashes,
+            losses,
+            task,
+            queue,
+            payload,
+            options,
+            left,
+        )
+        for number, chosen, token, lease, attempt, crashes, losses, task, queue, _, payload, options, left in (
+            row[:13] for row in ordered
+        )
+    ]
+
+
+def record_of(row: Sequence[Any]) -> JobRecord:
+    """From the columns of `RECORD`."""
+    number, job_id, task, queue, state, priority, attempt, crashes, losses, *rest = row
+    enqueued, due, ended, payload, result, reason, cancelling = rest
+    return JobRecord(
+        number,
+        job_id,
+        task,
+        queue,
+        JobState(state),
+        priority,
+        attempt,
+        crashes,
+        losses,
+        enqueued.timestamp(),
+        due_at=_moment(due),
+        ended_at=_moment(ended),
+        payload=payload,
+        result=result,
+        reason=reason,
+        cancelling=cancelling,
+    )
+
+
+def error_of(row: Sequence[Any]) -> AttemptError:
+    """From the columns of `ERROR`."""
+    attempt, outcome, type_name, message, traceback, at = row
+    return AttemptError(attempt, outcome, type_name, message, traceback, at.timestamp())
+
+
+def _moment(value: datetime | None) -> float | None:
+    return None if value is None else value.timestamp()

@@ -1,0 +1,249 @@
+"""One connection to the server: made when needed, made anew when lost, and never waited for without end.
+
+A call of the engine is one statement, which calls one function, and commits by itself: so it happens as a whole or not
+at all, whatever becomes of the connection, and there is no transaction that a dead client could leave open.
+
+Every wait has an end, `Session.patience` seconds after the call began: for our own lock, for the connection to be made
+(libpq rounds that up to whole seconds, two at least), and for the answer. Who gives up asks the server to cancel the
+statement; if not even that is answered, the server is gone rather than busy. The connection is closed in either case:
+the late answer must not be taken for the next one's.
+
+A server that restarts, or an administrator, ends sessions while they are idle. That is seen before the next statement
+is sent (the socket has something to read, and nothing was asked), and then it goes over a new connection, without an
+error. Only a connection that breaks in the middle of a statement is an error: what it did is not known.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from time import monotonic
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from steadypool.durable.address import PostgresAddress
+from steadypool.durable.errors import EngineBusy, EngineError, EngineFull, EngineGone, SchemaMismatch
+from steadypool.durable.postgres import schema
+
+ROLLED_BACK = frozenset({"40001", "40P01"})
+"""Serialization failure, deadlock: it did not happen, and is sent again."""
+NOT_PREPARED = frozenset({"26000", "42P05"})
+"""A pooler gave us another server's session: from then on nothing is prepared."""
+OUTDATED = frozenset({"0A000"})
+"""The answer's shape has changed under a prepared statement: migrated meanwhile. A new connection knows nothing old."""
+BUSY = frozenset({"55P03", "57014", "53300", "53400"}) | ROLLED_BACK
+GONE = frozenset({"57P01", "57P02", "57P03", "57P05", "25006"})
+"""Shut down, crashed, starting, idle for too long; or read-only, which a primary becomes when another takes over."""
+NO_TABLES = frozenset({"3F000", "42P01", "42883"})
+CANCEL_SECONDS = 1.0
+"""How long we wait for the server to hear that an answer is not wanted any more."""
+
+
+class Session:
+    """One process's connection to one database."""
+
+    def __init__(self, address: PostgresAddress, patience: float) -> None:
+        self.address = address
+        self.patience = patience
+        self._lock = threading.Lock()
+        self._connection: _Connection | None = None
+        self._checked = False
+        self._prepares = not address.pooled
+        self._pid = os.getpid()
+
+    def call(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
+        """Run one statement, which commits by itself, and return its rows.
+
+        Raises:
+            EngineBusy, EngineGone, EngineFull, EngineError, SchemaMismatch: as they say.
+        """
+        until = monotonic() + self.patience
+        with self._alone():
+            while True:
+                connection = self._open(until)
+                try:
+                    self._check_version(connection)
+                    cursor = connection.execute(statement, values, binary=True)
+                    return cursor.fetchall()
+                except psycopg.Error as error:
+                    if not self._mend(connection, error, until):
+                        raise self._translate(connection, error, until) from error
+                except BaseException:
+                    self._drop()  # interrupted: the answer is still to come
+                    raise
+
+    def has_tables(self) -> tuple[int, int]:
+        """See `schema.found_version`."""
+        with self._transaction() as cursor:
+            return schema.found_version(cursor, self.address.schema)
+
+    def migrate(self) -> tuple[int, tuple[str, ...]]:
+        """See `schema.apply_pending`."""
+        with self._transaction() as cursor:
+            return schema.apply_pending(cursor, self.address.schema)
+
+    def close(self) -> None:
+        """Close the connection; the next call opens another."""
+        with self._lock:
+            if self._pid == os.getpid():
+                self._drop()
+            self._connection = None
+
+    # -- one at a time
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        if self._pid != os.getpid():
+            raise EngineError(
+                f"the engine on {self.address.url} belongs to process {self._pid}: open another after the fork"
+            )
+        if not self._lock.acquire(timeout=self.patience):
+            raise EngineBusy(f"other threads have used this connection to {self.address.url} for {self.patience:g} s")
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[psycopg.Cursor[Any]]:
+        until = monotonic() + self.patience
+        with self._alone():
+            connection = self._open(until)
+            try:
+                with connection.transaction(), connection.cursor() as cursor:
+                    yield cursor
+            except psycopg.Error as error:
+                raise self._translate(connection, error, until) from error
+            except SchemaMismatch:
+                raise
+            except BaseException:
+                self._drop()
+                raise
+            finally:
+                self._checked = False
+
+    # -- connecting
+
+    def _open(self, until: float) -> _Connection:
+        connection = self._connection
+        if connection is not None and connection.has_died():
+            self._drop()
+            connection = None
+        if connection is None:
+            connection = self._connect(until)
+        connection.until = until
+        return connection
+
+    def _connect(self, until: float) -> _Connection:
+        left = max(2, int(until - monotonic()))
+        try:
+            connection = _Connection.connect(
+                connection_string(self.address, connect_timeout=left),
+                autocommit=True,
+                prepare_threshold=2 if self._prepares else None,
+            )
+        except psycopg.Error as error:
+            why = _first_line(error)
+            hint = "; for a pooler in transaction mode, add pooled=yes to the address" if "parameter" in why else ""
+            raise EngineGone(f"cannot connect to {self.address.url}: {why}{hint}") from error
+        self._connection, self._checked = connection, False
+        return connection
+
+    def _check_version(self, connection: _Connection) -> None:
+        if not self._checked:
+            with connection.cursor() as cursor:
+                found = schema.found_version(cursor, self.address.schema)
+            schema.check_version(found, self.address.schema, self.address.url)
+            self._checked = True
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        self._checked = False
+        if connection is not None:
+            connection.close()
+
+    # -- errors
+
+    def _mend(self, connection: _Connection, error: psycopg.Error, until: float) -> bool:
+        """Whether the statement did not happen, and can be sent again now."""
+        if monotonic() >= until:
+            return False
+        if error.sqlstate in NOT_PREPARED:
+            self._prepares = False
+            self._drop()
+            return True
+        if error.sqlstate in OUTDATED:
+            had, self._prepares = self._prepares, False
+            self._drop()
+            return had
+        return error.sqlstate in ROLLED_BACK
+
+    def _translate(self, connection: _Connection, error: psycopg.Error, until: float) -> EngineError | SchemaMismatch:
+        state, where = error.sqlstate, self.address.url
+        if state is None and monotonic() >= until and not connection.closed:
+            return self._give_up(connection)
+        if state is None or state[:2] == "08" or state in GONE or connection.closed:
+            self._drop()
+            return EngineGone(f"lost the connection to {where}: {_first_line(error)}")
+        if state in BUSY:
+            return EngineBusy(f"{where} is busy: {_first_line(error)}")
+        if state == "53100":
+            return EngineFull(f"the disk of {where} is full: {_first_line(error)}")
+        if state in NO_TABLES:
+            self._checked = False
+            return SchemaMismatch(f"{_first_line(error)} in {where}; run: steadypool migrate {where}")
+        if state == "42501":
+            return EngineError(f"{where}: {_first_line(error)}; see the roles that steadypool.durable.postgres makes")
+        return EngineError(f"{where}: {_first_line(error)}")
+
+    def _give_up(self, connection: _Connection) -> EngineError:
+        try:
+            connection.cancel_safe(timeout=CANCEL_SECONDS)
+            answers = True
+        except psycopg.Error:
+            answers = False
+        self._drop()
+        if answers:
+            return EngineBusy(f"{self.address.url} took longer than {self.patience:g} s, and was told to stop")
+        return EngineGone(f"{self.address.url} has not answered for {self.patience:g} s")
+
+
+class _Connection(psycopg.Connection[Any]):
+    """A connection whose waits have an end."""
+
+    until = float("inf")
+    """The moment, by `time.monotonic`, at which a wait fails."""
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        left = max(0.001, self.until - monotonic())
+        return super().wait(gen, interval, left if timeout is None else min(left, timeout))
+
+    def has_died(self) -> bool:
+        """Whether the server has said anything while nothing was asked: mostly that it ends the session."""
+        if self.closed:
+            return True
+        poll = select.poll()
+        try:
+            poll.register(self.pgconn.socket, select.POLLIN)
+            return bool(poll.poll(0))
+        except (psycopg.Error, OSError):
+            return True
+
+
+def connection_string(address: PostgresAddress, **more: Any) -> str:
+    """What libpq is to connect to, and how."""
+    how: dict[str, Any] = {"application_name": "steadypool", **address.parameters, **more}
+    if not address.pooled:  # a pooler refuses what it does not know
+        # Each statement of a function is to see what was committed before it, whatever the database's own default.
+        ours = "-c default_transaction_isolation=read\\ committed"
+        how["options"] = f"{how['options']} {ours}" if how.get("options") else ours
+    return make_conninfo("", **how)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
