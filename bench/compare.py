@@ -242,6 +242,7 @@ def text(machine: dict[str, Any], names: list[str], poisoned: Table, signalled: 
     return TEMPLATE.format(
         conditions=textwrap.fill(conditions, 120, break_on_hyphens=False),
         limit=f"{LIMIT:.0f}",
+        repeats=MOST_REPEATS,
         slow=f"{SLOW:.0f}",
         poisoned=poisoned.to_markdown(),
         joblib=textwrap.fill(about_joblib(poisoned), 120),
@@ -269,6 +270,7 @@ What breaks whom. `make compare` wrote this file: it runs every case, and nothin
 ## One poisoned job
 
 Two workers. A job of 1.5 s runs, then comes the poison, then a later job, then the pool is closed.
+A pool whose rows without poison show that the machine was busy with other things is run again, {repeats} times at most.
 
 - **ok**: the poisoned job failed with an exception, the others succeeded, the pool closed. With seconds: it took more
   than {slow} s, where about 2 are needed.

@@ -58,6 +58,8 @@ def said(tmp_path: Path, text: str, **environment: str) -> Any:
         ("processes", "from {} KB on", payload.OUT_OF_BAND // 1024),
         ("processes", "at most {},", prefetch.MOST),
         ("processes", "about a millisecond's worth", prefetch.WORTH == 0.001),
+        ("processes", "about {} ms' worth", round(prefetch.TOGETHER_SECONDS * 1000)),
+        ("processes", "or {} KB, judged", prefetch.TOGETHER_BYTES // 1024),
         ("live", "has not answered for a second", LOOP_PATIENCE == 1.0),
         ("live", "when {} MB wait for it", reception.MAX_UNREAD // 1024**2),
         ("live", "room for {} at a time", reception.MAX_VISITORS),

@@ -172,6 +172,31 @@ def test_a_cancel_while_a_dead_worker_is_being_replaced(make_pool: MakePool, sta
     waiting.result(WAIT)
 
 
+class InterruptsOnce:
+    """A sink that is interrupted, as by Ctrl-C, while the submitting thread hands a job to a worker."""
+
+    def __init__(self) -> None:
+        self._is_due = True
+
+    def __call__(self, event: events.Event) -> None:
+        """Listen."""
+
+    def carry(self, event: events.JobEvent) -> None:
+        """Be interrupted once; let nothing travel."""
+        if self._is_due:
+            self._is_due = False
+            raise KeyboardInterrupt
+
+
+def test_a_submit_is_interrupted_while_it_hands_out(make_pool: MakePool) -> None:
+    pool = warm(make_pool(1))
+    pool.subscribe(InterruptsOnce())
+    with pytest.raises(KeyboardInterrupt):
+        pool.submit(jobs.nothing)
+    # The supervisor hands out what the interrupted thread did not.
+    assert wait_for_rest(pool).succeeded >= 2
+
+
 class Mischief:
     """Threads that kill, resize and look, until the block ends."""
 

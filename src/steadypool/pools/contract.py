@@ -329,7 +329,7 @@ class PoolContract(Books, Executor):
             buffersize: how many jobs may be in flight; by default ``queue_size``.
 
         Returns:
-            A generator. Closing it cancels what has not started.
+            A generator. Closing it cancels what has not started, but for items of a chunk that a worker has read.
 
         Raises:
             TimeoutError: from the generator, when *timeout* has passed.

@@ -114,6 +114,12 @@ class DispatchCore(HandCore):
             try:
                 self.full = True
                 self._hand_out()
+            except BaseException:  # Ctrl-C on the thread that submits: somebody else must look to the end
+                self.full = False
+                with self.lock:
+                    self.agenda.add(monotonic(), self.pump)
+                self.bell.ring()
+                raise
             finally:
                 self._pump_lock.release()
 
@@ -180,6 +186,10 @@ class DispatchCore(HandCore):
             if self._take_out(worker, job):
                 self.settle(job, Outcome.FAILED, error)
             return
+        except BaseException:  # Ctrl-C: nothing was sent
+            if self._take_out(worker, job):
+                self._requeue(job)
+            raise
         if first:
             self._became_first(job)
         self._send(worker, job, packet, fd)
