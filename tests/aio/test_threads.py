@@ -4,16 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import threading
 from collections.abc import Callable
 from contextvars import ContextVar
 
 import pytest
 
-from steadypool import AsyncPool, JobCancelled, PoolClosed
-from tests.aio.cues import Cue, fail, later, turns
+from steadypool import AsyncPool, JobCancelled, JobTimeout, PoolClosed, Retry, task
+from tests.aio.cues import Cue, fail, hang, later, turns
 
 Make = Callable[..., AsyncPool]
 variable: ContextVar[str] = ContextVar("variable", default="unset")
+
+
+async def test_it_has_no_thread_of_its_own(make_pool: Make) -> None:
+    before = set(threading.enumerate())
+    pool, cue = make_pool(10, timeout=60.0, total_timeout=60.0), Cue()
+    futures = [await pool.submit(cue, number) for number in range(50)]
+    await cue.wait_started(10)
+    cue.go()
+    with pytest.raises(ValueError):
+        await pool.run(task(fail, retry=Retry(2, on=ValueError, backoff=0.0)))
+    with pytest.raises(JobTimeout):
+        await pool.run(task(hang, timeout=0.01))
+    assert await asyncio.gather(*futures) == list(range(50))
+    assert set(threading.enumerate()) <= before
 
 
 async def test_from_another_thread(make_pool: Make) -> None:

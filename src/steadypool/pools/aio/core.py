@@ -208,11 +208,11 @@ class AsyncCore(AttemptsCore):
         try:
             queue, running, lingering = self.queue, self.running, self.lingering
             while queue.items or queue.heap:
-                if len(running) + len(lingering) >= self.limit or self.must_turn():
+                if len(running) + len(lingering) >= self.limit or (now := monotonic()) > self.turn_ends:
                     return
                 job: Job = queue.take()
                 if job is not None:
-                    self.start(job, monotonic())
+                    self.start(job, now)
         finally:
             self.filling = False
 
