@@ -1,15 +1,20 @@
 # Everything a developer runs. `make` alone lists it.
 #
 #   make test PYTHON=python3.13 VENV=.venv313     on another interpreter, in a venv of its own
+#   make test JOBS=0                              in one process
 
 PYTHON ?= python3
 VENV   ?= .venv
+JOBS   ?= 2
 
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --disable-pip-version-check -qq
 BASE   := $(VENV)/.ready-base
 TEST   := $(VENV)/.ready-test
 BENCH  := $(VENV)/.ready-bench
+
+# The tests start hundreds of interpreters: without kept bytecode each would compile everything anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test check format bench bench-durable compare clean
@@ -24,7 +29,7 @@ demo: $(BASE)  ## see the pool at work on real input, 10 to 20 seconds
 	@$(BIN)/steadypool demo
 
 test: check  ## the checks, then all tests (ARGS="-k name" to choose)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 
 check: $(TEST)  ## lint, format, types, import contracts
 	$(BIN)/ruff check .

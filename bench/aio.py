@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
+from importlib import import_module
 from itertools import count
 from time import perf_counter
 from typing import Any
@@ -30,6 +31,8 @@ AIOMETER = "aiometer"
 AT_ONCE = 100
 LIMIT = 30.0
 IS_EAGER = sys.version_info >= (3, 12)
+WANTED = 3.0 if IS_EAGER else 1.5
+"""So many times as fast as TaskGroup + Semaphore + `asyncio.timeout` is what we set out to be."""
 FLAT = 4 * 2**20
 """Bytes within which memory counts as flat."""
 
@@ -40,6 +43,9 @@ Turn = Callable[[Job, "float | None", int], Awaitable[float]]
 def tables(effort: Effort) -> Iterator[Table]:
     """Everything about asyncio."""
     yield _limited(measure(_contenders(no_op, LIMIT), effort))
+    parts: Any = import_module("bench.aio_parts")  # which measures what is defined here
+    yield parts.parts(effort, WANTED)
+    yield parts.profile(effort)
     for name, job in (("asyncio.sleep(0)", sleep_once), ("asyncio.sleep(0.001)", sleep_a_while)):
         yield _sleeping(name, measure(_contenders(job, None, (ours, task_group)), effort))
     yield _into_threads(effort)
@@ -143,10 +149,12 @@ _NAMES: dict[Turn, str] = {
 
 
 def _contenders(job: Job, limit: float | None, turns: tuple[Turn, ...] = tuple(_NAMES)) -> list[Contender]:
-    return [Contender(_NAMES[turn], partial(_in_a_loop, turn, job, limit)) for turn in turns]
+    return [Contender(_NAMES[turn], partial(in_a_loop, turn, job, limit)) for turn in turns]
 
 
-def _in_a_loop(turn: Turn, job: Job, limit: float | None, n: int) -> float:
+def in_a_loop(turn: Turn, job: Job, limit: float | None, n: int) -> float:
+    """Seconds that *n* jobs take, on a loop of their own."""
+
     async def main() -> float:
         return await turn(job, limit, n)
 
@@ -154,7 +162,6 @@ def _in_a_loop(turn: Turn, job: Job, limit: float | None, n: int) -> float:
 
 
 def _limited(samples: Samples) -> Table:
-    wanted = 3.0 if IS_EAGER else 1.5
     times = ratio(samples, TASK_GROUP, OURS)
     return compared(
         "limited",
@@ -163,7 +170,7 @@ def _limited(samples: Samples) -> Table:
         base=OURS,
         note=f"At most {AT_ONCE} at a time. The others have their limit from `asyncio.timeout`. "
         + ("Tasks are eager on this Python." if IS_EAGER else "Tasks are not eager on this Python."),
-        targets=[at_least(f"at least {wanted:g} times as fast as TaskGroup + Semaphore", times, wanted)],
+        targets=[at_least(f"at least {WANTED:g} times as fast as TaskGroup + Semaphore", times, WANTED)],
     )
 
 

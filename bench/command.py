@@ -29,8 +29,11 @@ MOST_SECONDS = 900
 
 def main() -> None:
     """Measure, and write the tables."""
-    arguments = _parser().parse_args()
+    parser = _parser()
+    arguments = parser.parse_args()
     families = arguments.family or [name for name in FAMILIES if find_spec(f"bench.{name}") and name not in BY_ITSELF]
+    if arguments.key and len(families) != 1:
+        parser.error(f"--as names the section of one family; {len(families)} are to be measured")
     effort = QUICK if arguments.quick else FULL
     console = Console(stderr=arguments.markdown)
     if not console.is_terminal:
@@ -51,7 +54,7 @@ def main() -> None:
     if arguments.markdown:
         print(words, *texts.values(), sep="\n\n")
     if arguments.markdown_into:
-        _rewrite(arguments.markdown_into, words, texts)
+        _rewrite(arguments.markdown_into, words, {arguments.key or name: text for name, text in texts.items()})
     if arguments.json:
         data = {name: [table.to_dict() for table in tables] for name, tables in found.items()}
         Path(arguments.json).write_text(json.dumps({"machine": machine, **data}, indent=2), encoding="utf-8")
@@ -82,4 +85,5 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", metavar="FILE", help="write everything, every round too, to FILE")
     parser.add_argument("--markdown", action="store_true", help="write Markdown to stdout, the tables to stderr")
     parser.add_argument("--markdown-into", metavar="FILE", help="rewrite the tables between the markers in FILE")
+    parser.add_argument("--as", dest="key", metavar="KEY", help="the markers for one family, as on another Python")
     return parser

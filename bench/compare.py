@@ -15,14 +15,14 @@ import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from bench.compare_case import DRAINING
-from bench.compare_jobs import POISONS
+from bench.compare_jobs import CONTROLS, PLAIN_FAILURE, POISONS
 from bench.compare_peers import PEERS
 from bench.machine import busy_share, describe
 from steadypool import ThreadPool
@@ -34,6 +34,8 @@ SLOW = 4.0
 """Seconds from which a case that ends well says how long it took: it takes 2 where nothing goes wrong."""
 AFTERWARDS = 3.0
 """Seconds after a parent's death at which its processes are counted."""
+MOST_REPEATS = 3
+"""How often the column of a pool is run again whose control rows show that the machine was busy with other things."""
 RAW = ("SystemExit", "KeyboardInterrupt")
 
 
@@ -49,8 +51,10 @@ def main() -> None:
     columns = [name + end for name in names for end in (["", DRAINING] if name == "steadypool" else [""])]
     signalled = Table(columns, list(SIGNALS), run_signal)
     with ThreadPool(max(1, (os.cpu_count() or 1) // 2 + 1)) as pool:
-        for table in (poisoned, signalled):
-            table.fill(pool)
+        poisoned.fill(pool, names)
+        for _ in range(MOST_REPEATS):
+            poisoned.fill(pool, poisoned.disturbed())
+        signalled.fill(pool, columns)
     Path(arguments.out).write_text(text(machine, names, poisoned, signalled), encoding="utf-8")
     print(f"written to {arguments.out}")
 
@@ -64,13 +68,23 @@ class Table:
     run: Callable[[str, str], str]
     """What to do for a column and a row."""
 
-    def fill(self, pool: ThreadPool) -> None:
-        """Run every case."""
-        cases = [(column, row) for row in self.rows for column in self.columns]
-        self.found = {}
+    found: dict[tuple[str, str], str] = field(default_factory=dict)
+    """By column and row."""
+
+    def fill(self, pool: ThreadPool, columns: list[str]) -> None:
+        """Run every case of these columns."""
+        cases = [(column, row) for row in self.rows for column in columns]
         for case, found in zip(cases, pool.map(lambda case: self.run(*case), cases), strict=True):
             self.found[case] = found
             print(f"{case[1]:40} {case[0]:40} {found}", flush=True)
+
+    def disturbed(self) -> list[str]:
+        """The columns that the machine was too busy for: a control row hung, or took long."""
+        return [name for name in self.columns if any(self._took_long(name, row) for row in CONTROLS)]
+
+    def _took_long(self, column: str, row: str) -> bool:
+        found = self.found[column, row]
+        return found.endswith(" s") or "hang" in found or "no end" in found
 
     def to_markdown(self) -> str:
         """As Markdown."""
@@ -230,8 +244,20 @@ def text(machine: dict[str, Any], names: list[str], poisoned: Table, signalled: 
         limit=f"{LIMIT:.0f}",
         slow=f"{SLOW:.0f}",
         poisoned=poisoned.to_markdown(),
+        joblib=textwrap.fill(about_joblib(poisoned), 120),
         signalled=signalled.to_markdown(),
     )
+
+
+def about_joblib(poisoned: Table) -> str:
+    """What its column needs to be understood."""
+    words = ["joblib has calls, not jobs: each job is a call of its own from a thread, all on joblib's shared workers."]
+    if poisoned.found.get(("joblib", PLAIN_FAILURE)) == "**pool**":
+        words += [
+            "A call that fails ends those workers, and the other calls with them: hence its row",
+            f'"{PLAIN_FAILURE}".',
+        ]
+    return " ".join(words)
 
 
 TEMPLATE = """# Comparison
@@ -255,7 +281,7 @@ Two workers. A job of 1.5 s runs, then comes the poison, then a later job, then 
 
 {poisoned}
 
-joblib has calls, not jobs: here each job is a call of its own from a thread, all on joblib's shared workers.
+{joblib}
 
 ## Signals, and a parent that dies
 

@@ -104,9 +104,14 @@ def fail_plainly() -> NoReturn:
     raise ValueError("as jobs do")
 
 
+PLAIN_SUCCESS = "no poison: job returns"
+PLAIN_FAILURE = "no poison: ValueError in job"
+CONTROLS = (PLAIN_SUCCESS, PLAIN_FAILURE)
+"""The rows where nothing is wrong."""
+
 POISONS: dict[str, Callable[[], tuple[Any, ...]]] = {
-    "no poison: job returns": lambda: (later,),
-    "no poison: ValueError in job": lambda: (fail_plainly,),
+    PLAIN_SUCCESS: lambda: (later,),
+    PLAIN_FAILURE: lambda: (fail_plainly,),
     "SIGKILL of its worker": lambda: (be_killed,),
     "segfault in job": lambda: (segfault,),
     "`os._exit` in job": lambda: (leave_at_once,),

@@ -1,4 +1,4 @@
-"""Programs for `test_endings` and `test_signals`, run as ``python -m tests.aio.program NAME [LOOP]``."""
+"""Programs for `test_endings` and `test_signals`, run as ``python -m tests.aio.program NAME LOOP [ARGUMENT]``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import uvloop
 
 from steadypool import AsyncPool, Outcome
+from steadypool.words.events import PoolDraining
 from tests.aio.cues import hang
 
 
@@ -133,10 +134,41 @@ async def signals() -> None:
     print("end")
 
 
+def mean_it(*_: object) -> None:
+    """What SIGTERM meant before the pool's block."""
+    print("the old handler", flush=True)
+    os._exit(7)
+
+
+async def obey_the_second_time() -> None:
+    """Say when it is told to stop, and go on until it is told again."""
+    try:
+        await hang()
+    except asyncio.CancelledError:
+        print("told", flush=True)
+    await hang()
+
+
+async def one_by_one() -> None:
+    """Say when the next signal may come, while a job hangs that has a long grace."""
+    meaning, loop = sys.argv[3], asyncio.get_running_loop()
+    if meaning == "handler":
+        signal.signal(signal.SIGTERM, mean_it)
+    elif meaning == "handler of the loop":
+        loop.add_signal_handler(signal.SIGTERM, mean_it)
+    pool = AsyncPool(1, cancel_grace=60)
+    pool.subscribe(lambda event: print("draining", flush=True) if isinstance(event, PoolDraining) else None)
+    with pool.drain_on_signal(timeout=60):
+        await pool.submit(obey_the_second_time)
+        await asyncio.sleep(0)
+        print("ready", flush=True)
+        await hang()
+
+
 kept: Any = None
-PROGRAMS = {fn.__name__: fn for fn in (drained, left_open, idle_left_open, in_block, signals)}
+PROGRAMS = {fn.__name__: fn for fn in (drained, left_open, idle_left_open, in_block, signals, one_by_one)}
 
 if __name__ == "__main__":
-    run = uvloop.run if "uvloop" in sys.argv else asyncio.run
+    run = uvloop.run if sys.argv[2] == "uvloop" else asyncio.run
     run(PROGRAMS[sys.argv[1]]())
     print("out")

@@ -22,9 +22,9 @@ def loop(request: pytest.FixtureRequest) -> str:
 
 
 @contextmanager
-def program(name: str, loop: str) -> Iterator[subprocess.Popen[str]]:
+def program(name: str, loop: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """One of `tests.aio.program`, running."""
-    command = [sys.executable, "-X", "dev", "-m", "tests.aio.program", name, loop]
+    command = [sys.executable, "-X", "dev", "-m", "tests.aio.program", name, loop, *arguments]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
         try:
@@ -90,3 +90,25 @@ def test_the_second_signal_cancels(loop: str) -> None:
         out, err = end_of(process)
     assert process.returncode == 0 and out[-2:] == ["end", "out"], err
     assert "on_time=False" in out[-3] and "succeeded=0" in out[-3]
+
+
+@pytest.mark.parametrize(
+    ("number", "meaning", "ends_with", "last"),
+    [
+        (signal.SIGTERM, "default", -signal.SIGTERM, []),
+        (signal.SIGTERM, "handler", 7, ["the old handler"]),
+        (signal.SIGTERM, "handler of the loop", 7, ["the old handler"]),
+        (signal.SIGINT, "default", -signal.SIGINT, []),
+    ],
+)
+def test_the_third_means_what_it_meant(
+    loop: str, number: signal.Signals, meaning: str, ends_with: int, last: list[str]
+) -> None:
+    with program("one_by_one", loop, meaning) as process:
+        assert process.stdout is not None
+        for expected in ("ready", "draining", "told"):
+            assert process.stdout.readline() == f"{expected}\n"
+            process.send_signal(number)
+        out, err = end_of(process)
+    assert (out, process.returncode) == (last, ends_with), err
+    assert "destroyed" not in err

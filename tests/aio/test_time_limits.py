@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from steadypool import AsyncPool, JobTimeout, Outcome, Retry, current_job, task
+from steadypool import AsyncPool, JobCancelled, JobTimeout, Outcome, Retry, current_job, task
 from steadypool.machinery.agenda import Agenda
 from steadypool.machinery.deadlines import MAX_LINES, Deadlines
 from steadypool.words import events
-from tests.aio.cues import Cue, hang, hang_deep, same, turns, until
+from tests.aio.cues import WAIT, Cue, hang, hang_deep, same, turns, until
 
 Make = Callable[..., AsyncPool]
 LONG = 30.0
@@ -25,7 +25,7 @@ async def test_the_limit_stops_the_work(make_pool: Make) -> None:
     future = await pool.submit(task(cue, timeout=0.05))
     with pytest.raises(JobTimeout) as caught:
         await future
-    assert 0.045 <= monotonic() - began < 2
+    assert 0.045 <= monotonic() - began < WAIT
     error = caught.value
     assert (error.job_id, error.seconds, error.limit) == (future.job_id, 0.05, "timeout")
     assert "in __call__" in error.stack and "cues.py" in error.stack and "attempt.py" not in error.stack
@@ -156,6 +156,21 @@ async def test_a_stuck_job_gives_its_place_to_another(make_pool: Make) -> None:
     assert [type(event) for event in seen if isinstance(event, events.WorkerEnded)]
 
 
+async def test_the_limit_of_a_job_that_was_given_up_before(make_pool: Make) -> None:
+    pool, cue = make_pool(1, cancel_grace=0.0), Cue()
+    stuck = await pool.submit(task(cue.swallow, timeout=0.03))
+    await cue.wait_started()
+    stuck.cancel(running=True)
+    with pytest.raises(JobCancelled):
+        await stuck
+    with pytest.raises(JobTimeout):
+        await pool.run(task(hang, timeout=0.05))  # its own limit is watched all the same
+    assert (pool.stats().stuck, pool.stats().timed_out, pool.stats().cancelled) == (1, 1, 1)
+    cue.go()
+    await cue.wait_ended()
+    await turns()
+
+
 async def test_too_many_stuck_jobs_shrink_the_pool(make_pool: Make) -> None:
     pool, cue = make_pool(2, cancel_grace=0.01), Cue()
     futures = [await pool.submit(task(cue.swallow, timeout=0.01)) for _ in range(4)]
@@ -176,9 +191,7 @@ async def test_the_report_names_the_stuck_and_asyncio_gets_rid_of_them(make_pool
     pool, cue = make_pool(1, cancel_grace=0.02), Cue()
     future = await pool.submit(cue.swallow)
     await cue.wait_started()
-    began = monotonic()
     report = await pool.drain(0.02)
-    assert monotonic() - began < 0.5
     [row] = report.stuck
     assert (row.id, row.cause) == (future.job_id, "shutdown") and "in swallow" in row.stack
     assert future.outcome is Outcome.INTERRUPTED and not report.ok and "stuck:" in str(report)

@@ -97,10 +97,11 @@ def test_what_a_worker_inherits_from_the_forkserver(tmp_path: Path) -> None:
         if __name__ == "__main__":
             start = os.getcwd()
             os.environ["BEFORE"] = "set"
-            with ProcessPool(1, max_tasks_per_child=1) as pool:
+            with ProcessPool(1) as pool:
                 first = pool.submit(look).result()
-                os.environ["AFTER"] = "set"
-                os.chdir("/")
+            os.environ["AFTER"] = "set"
+            os.chdir("/")
+            with ProcessPool(1) as pool:
                 later = pool.submit(look).result()
             print(json.dumps([first, later, start]))
         """,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from steadypool import JobCancelled, JobDiscarded, JobState, Outcome, Queue
+from steadypool.durable import demand, feeding
 from tests.contract.stage import WAIT, Stage
 from tests.durable import app
 from tests.durable.working import Working
@@ -171,6 +172,16 @@ def test_settings_that_make_no_sense(queue: Queue) -> None:
         queue.work(wrokers=3)
 
 
+@pytest.fixture
+def _bundles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs travel together however slow the machine is at the moment."""
+    for name in ("SHORT", "LONG"):
+        monkeypatch.setattr(feeding, name, 3600.0)
+    monkeypatch.setattr(feeding, "KNOWN_AFTER", 0)
+    monkeypatch.setattr(demand, "AHEAD", 3600.0)
+
+
+@pytest.mark.usefixtures("_bundles")
 def test_short_jobs_travel_together_and_are_jobs_of_their_own(queue: Queue) -> None:
     with Working(queue, "process") as working:
         for handle in queue.enqueue_many(app.add, [(number,) for number in range(300)]):  # now it is known to be short
@@ -191,6 +202,7 @@ def test_short_jobs_travel_together_and_are_jobs_of_their_own(queue: Queue) -> N
     assert sum(group.count for group in working.report.errors) == 150
 
 
+@pytest.mark.usefixtures("_bundles")
 def test_a_bundle_that_dies_costs_the_others_a_run_and_no_attempt(queue: Queue) -> None:
     with Working(queue, "process"):
         queue.enqueue_many(app.perhaps_die, [(0,) for _ in range(200)])[-1].result(WAIT)

@@ -165,7 +165,9 @@ def test_a_function_found_by_its_name_is_pickled_once(fn: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "fn", [lambda x: x, functools.partial(plain, 1), Counter().step, [].append, print.__call__], ids=str
+    "fn",
+    [lambda x: x, functools.partial(plain, 1), Counter().step, [].append, print.__call__],
+    ids=["lambda", "partial", "bound", "bound to a list", "wrapper"],
 )
 def test_any_other_travels_with_its_call(fn: Any) -> None:
     assert Functions(main_by_name=True).dump(fn) is None

@@ -476,3 +476,10 @@ def note_slowly(path: str, number: int) -> int:
     """Leave the number in a file, and take a moment."""
     note(path, str(number))
     return int(sleep_and_return(number))
+
+
+def long_text_or_die(number: int) -> Any:
+    """Return a long text 150 times, then what makes the worker send them all, and then die."""
+    if number < 150:
+        return f"{number:01000d}"
+    return [b"x" * 5000] if number == 150 else leave(7)

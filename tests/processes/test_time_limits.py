@@ -180,9 +180,9 @@ def test_a_program_that_a_job_starts_can_be_interrupted(make_pool: MakePool) -> 
 
 
 def test_gone_is_gone(make_pool: MakePool, stage: Stage) -> None:
-    pool = make_pool(2, cancel_grace=0.1)
-    futures = [pool.submit(task(deeds.ignore_all, timeout=0.3), stage.address) for _ in range(4)]
-    for _ in range(4):
+    pool = warm(make_pool(2, cancel_grace=0.1))
+    futures = [pool.submit(task(deeds.ignore_all, timeout=1.0), stage.address) for _ in range(4)]
+    for _ in range(2):
         stage.enter()
     pids = pool.worker_pids()
     for future in futures:

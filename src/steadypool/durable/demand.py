@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-AHEAD = 0.05
+AHEAD = 0.1
 """Seconds of work that may be claimed beyond what runs."""
-MOST_AHEAD = 1000
+MOST_AHEAD = 2000
 GATHER = 0.005
 """Seconds that results may wait for company before they are written."""
 MOST_GATHERED = 100
-SMOOTHING = 0.3
+SMOOTHING = 0.5
 """How much the latest round counts in the measured rate."""
 
 

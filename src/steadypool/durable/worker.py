@@ -17,6 +17,9 @@ Three threads of ours, and the pool's::
 * **One claim, one settlement.** A claim is on the desk until its settlement is pending; it is pending until the
   engine has written it. After an error of the engine everything stays where it is and is tried again. Since that call
   may have claimed jobs of which we never heard, the next thing is to disown those.
+* **A bundle** is short jobs of one task that are one job for a pool of processes, since a message costs more than
+  they do. Each has its own context, outcome and claim all the same. When a bundle ends without saying how one of its
+  jobs did (its process died, its time was up), that one runs again by itself, under the same claim.
 * **A lost lease**: every job at work is told (``lease_lost``), a new registration is made, and work goes on. What the
   old jobs return is still offered to the engine: the fence decides, not we.
 * **The end**: (1) claim no more, and have the pool hand back what has not started; (2) the pool's own drain ladder;

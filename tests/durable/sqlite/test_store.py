@@ -197,3 +197,17 @@ def test_a_sweep_that_was_held_up_leaves_time_to_renew(engine: Engine, path: Pat
     stranger.close()
     assert engine.renew(who, 60.0)
     assert engine.sweep(100).workers == ()
+
+
+def test_looking_for_work_in_vain_writes_nothing(engine: Engine, path: Path) -> None:
+    put(engine, delay=3600.0)
+    who = worker(engine)
+    stranger = sqlite3.connect(path)
+    [[before]] = stranger.execute("PRAGMA data_version").fetchall()
+    for _ in range(3):
+        assert take(engine, who) == []
+        engine.sweep(100)
+        engine.prune(100)
+        engine.stats()
+    assert stranger.execute("PRAGMA data_version").fetchall() == [(before,)]
+    stranger.close()

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from steadypool.pools.aio.core import AsyncCore
 
 _set_result = Future.set_result
+_OPEN = PoolState.OPEN
+_SUCCEEDED = Outcome.SUCCEEDED
 
 
 class Turn:
@@ -39,7 +41,7 @@ class Attempt:
     """``None`` during the first step of an eager one."""
     context: AsyncJobContext | None = None
     is_simple = True
-    """Nothing needs to be put back in order at its end."""
+    """Nothing needs to be put back in order at its end, but its time limit."""
     name: str | None = None
     """What reports call the task, kept when the job is settled while it still runs."""
     limit: float | None = None
@@ -98,18 +100,20 @@ class Attempt:
         if not count & core.unmeasured:
             core.measure(job, core.unmeasured + 1)
         if core.sinks:
-            core.emit_end(job, Outcome.SUCCEEDED, None)  # type: ignore[arg-type]
+            core.emit_end(job, _SUCCEEDED, None)  # type: ignore[arg-type]
         if job._alarm is not None:
             core._drop_alarm(job)  # type: ignore[arg-type]
         # The lines of AsyncJobFuture._settle, written out: this is the hot path.
         job._fn = job._args = job._kwargs = job._context = None
-        job.outcome = Outcome.SUCCEEDED
+        job.outcome = _SUCCEEDED
         _set_result(job, result)
         if job._waiters is not None:
             job._wake_waiters()
-        if not self.is_simple or core.state is not PoolState.OPEN:
+        if not self.is_simple or core.state is not _OPEN:
             core.attempt_ended(self)
             return
+        if self.limit is not None:
+            core.deadlines.remove(job, self.limit)
         self.job = self.task = None
         queue = core.queue
         if queue.items or queue.heap:

@@ -73,7 +73,7 @@ class AsyncCore(AttemptsCore):
         self.nested = 0
         self.turn_ends = NEVER
         self.filling = False
-        self.deadlines = Deadlines(self.agenda, self.attempt_time_is_up)
+        self.deadlines = Deadlines(self.agenda, self._limit_has_passed)
         self.bell: LoopBell = LoopBell(self.step)  # type: ignore[assignment]
         self.alarm = Alarm(self.step)
         self.closed: Closed = Closed()  # type: ignore[assignment]
@@ -290,12 +290,16 @@ class AsyncCore(AttemptsCore):
 
     def watch(self, attempt: Attempt, job: AsyncJobFuture[Any], seconds: float) -> None:
         """Have the attempt ended when its time is up."""
-        attempt.limit, attempt.is_simple = seconds, False
+        attempt.limit = seconds
         ends = job._began + seconds
         self.deadlines.add(job, seconds, ends)
         if ends < self.next_wake:
             self.next_wake = ends
             self.alarm.set(ends)
+
+    def _limit_has_passed(self, job: Job) -> None:
+        if job in self.running:  # one that was cancelled, and given up, has its outcome and no attempt that is known
+            self.attempt_time_is_up(job)
 
     # -- ending
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 from collections.abc import Iterable
@@ -39,7 +40,7 @@ class DrainOnLoopSignal:
         loop = self._core.loop
         try:
             for number in self._signals:
-                old = signal.getsignal(number), getattr(loop, "_signal_handlers", {}).get(number)
+                old = signal.getsignal(number), _handler_of_loop(loop, number)
                 loop.add_signal_handler(number, self._handle, number)
                 self._old[number] = old
         except (ValueError, RuntimeError, NotImplementedError) as error:
@@ -88,9 +89,25 @@ class DrainOnLoopSignal:
             number, (old, on_loop) = self._old.popitem()
             if loop.is_closed():
                 continue
-            if isinstance(on_loop, asyncio.Handle) and on_loop._callback is not None:  # type: ignore[attr-defined]
-                loop.add_signal_handler(number, on_loop._callback, *on_loop._args)  # type: ignore[attr-defined]
+            if on_loop is not None:
+                handlers, handle = on_loop
+                loop.add_signal_handler(number, self._handle, number)  # the block's body may have removed it
+                handlers[number] = handle
                 continue
             loop.remove_signal_handler(number)
             if old is not None:  # None: it was not set from Python, and cannot be set again
                 signal.signal(number, old)
+
+
+def _handler_of_loop(loop: asyncio.AbstractEventLoop, number: int) -> tuple[dict[int, Any], Any] | None:
+    """The loop's own handler of a signal, if it has one, and the dict where it belongs.
+
+    Loops have no method that tells. asyncio's has an attribute; uvloop keeps its dict in C, where the garbage collector
+    sees it, next to others that have file numbers for keys, and no handles for values.
+    """
+    own = getattr(loop, "_signal_handlers", None)
+    for place in gc.get_referents(loop) if own is None else (own,):
+        handle = place.get(number) if isinstance(place, dict) else None
+        if type(handle).__name__ == "Handle":
+            return place, handle
+    return None

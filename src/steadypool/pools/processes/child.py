@@ -385,8 +385,11 @@ class Outbox:
         self._flusher: threading.Thread | None = None
 
     def send(self, status: int, serial: int, payload: bytes = b"", seconds: float = 0.0) -> None:
-        """Send a frame."""
+        """Send a frame, after what was gathered: the parent expects items in order."""
         with self._lock:
+            if self._values or self._frames:
+                self._frame_values()
+                self._send_gathered()
             self._end.sendall(RESULT.pack(serial, status, seconds, len(payload)) + payload)
 
     def gather(self, serial: int) -> list[Any]:
@@ -445,10 +448,14 @@ class ForkedOutbox:
 
 def is_small(result: Any) -> bool:
     """Whether a result is short and can neither change nor fail to be loaded, so that it may wait to be pickled."""
-    kind = type(result)
-    if kind is str or kind is bytes:
-        return len(result) <= SHORT
-    return kind is tuple and len(result) <= SHORT_TUPLE and all(type(one) in ATOMS or is_small(one) for one in result)
+    # No tuple in a tuple: they may be nested a thousand deep, or hold each other so often that this would never end.
+    if type(result) is tuple:
+        return len(result) <= SHORT_TUPLE and all(type(one) in ATOMS or _is_short(one) for one in result)
+    return _is_short(result)
+
+
+def _is_short(result: Any) -> bool:
+    return (type(result) is str or type(result) is bytes) and len(result) <= SHORT
 
 
 def _pack_raised(error: BaseException) -> bytes:

@@ -66,6 +66,8 @@ class Chunk:
         """How long those ran."""
         self.jobs: list[Job] | None = None
         """What it was unfolded into."""
+        self.unwanted = False
+        """It was cancelled while it was between two places: it must not start."""
         self._landed: Landed = SimpleQueue() if landed is None else landed
 
     @property
@@ -89,10 +91,12 @@ class Chunk:
 
     def unfold(self) -> list[Job]:
         """The items that have not come back, as jobs. Only once."""
-        self.jobs = [self._as_job(index) for index in range(self.done, self.size)]
+        jobs = [self._as_job(index) for index in range(self.done, self.size)]
         self._calls = []
+        # A list of its own for whoever takes the results, who forgets each job once it has its result.
+        self.jobs = jobs[:]
         self._landed.put((self, None))
-        return self.jobs
+        return jobs
 
     def _as_job(self, index: int) -> Job:
         job: Job = JobFuture(

@@ -252,14 +252,16 @@ class ProcessCore(ResultsCore):
         """The process is dead: settle what it is to blame for, and give the rest to others."""
         if worker.dead:
             return
-        while self._read_last_results(worker):
-            pass
+        for frame in worker.read_last_results():
+            self._frame_came(worker, *frame)
         self._unwatch(worker.results)
         if worker.started:
             self._unwatch(worker.death_watch())
         self._take_back(worker)
         with self.lock:
             worker.dead = True
+            # At once: a pump would go on offering it jobs, for ever if its thread holds this lock.
+            self.crew = tuple(other for other in self.crew if other is not worker)
             if worker.hand and isinstance(worker.hand[0], Chunk):
                 self.unfold(worker.hand[0])
             hand: list[Any] = list(worker.hand)
@@ -283,12 +285,6 @@ class ProcessCore(ResultsCore):
         if self.broken_by is not None:
             self.fail_waiting()
         worker.close()
-
-    def _read_last_results(self, worker: ProcessWorker) -> bool:
-        frames, _ = worker.read_results()
-        for frame in frames:
-            self._frame_came(worker, *frame)
-        return bool(frames)
 
     def _blamed(self, worker: ProcessWorker, hand: list[Job]) -> list[Job]:
         """The jobs that died with the worker: the one it ran, and those before it whose results had not left."""

@@ -13,7 +13,7 @@ from time import monotonic, sleep
 from typing import Any
 
 from steadypool.machinery.payload import INLINE_MOST, Functions, dump
-from steadypool.machinery.wire import ITEMS_MOST, LOADING, read_job
+from steadypool.machinery.wire import LOADING, read_job
 from steadypool.pools.core import Job, Settings, cancelled_error, job_facts
 from steadypool.pools.functions import check_function
 from steadypool.pools.hands import HandCore
@@ -197,6 +197,8 @@ class DispatchCore(HandCore):
         return False
 
     def _send(self, worker: ProcessWorker, entry: Job | Chunk, packet: bytes, fd: int | None) -> None:
+        # Before it is tried: what makes room clears it, and that may be over by the time that this thread goes on.
+        worker.congested = True
         try:
             sent = worker.line.send(packet, fd)
         except OSError:
@@ -204,10 +206,11 @@ class DispatchCore(HandCore):
         finally:
             if fd is not None:
                 os.close(fd)
-        worker.congested = not sent
+        if sent:
+            worker.congested = False
         with self.lock:
             # A chunk may have been unfolded meanwhile, as any may that lies in a hand.
-            for job in [entry] if not isinstance(entry, Chunk) or entry.jobs is None else entry.jobs:
+            for job in worker.sent_with(entry._serial) if isinstance(entry, Chunk) else (entry,):
                 if not sent and self._take_out(worker, job):
                     self._requeue(job)
                 elif job._told is not None:
@@ -232,6 +235,9 @@ class DispatchCore(HandCore):
         """The job is the first in its worker's hand: it runs now, or will in a moment."""
         job._began = now = monotonic()
         job._state = RUNNING
+        if self.state is PoolState.CANCELLING:
+            # What travelled with a job that has been told comes after it: it cannot be taken back, but told as well.
+            self._tell_first(job._worker)
         if isinstance(job, Chunk):
             return
         timeout = job._options.timeout
@@ -244,6 +250,15 @@ class DispatchCore(HandCore):
             waited = now - job._submitted
             context = _submitters_context(job)
             context.run(self.emit, events.JobStarted(self.name, now, *job_facts(job), job._worker.name, waited))
+
+    def _tell_first(self, worker: ProcessWorker) -> None:
+        """The pool is cancelling: tell what the worker runs now."""
+        with self.lock:
+            if worker.hand and isinstance(worker.hand[0], Chunk):
+                self.unfold(worker.hand[0])
+            running = worker.running()
+        for job in running:
+            self.tell(job, "shutdown", cancelled_error(job, "shutdown"))
 
     def _carried(self, job: Job) -> bytes | None:
         """What sinks want done in the worker before the job, as a pickle; ``None``: nothing."""
@@ -286,7 +301,11 @@ class DispatchCore(HandCore):
             return self.enter_chunk(options, fn, calls[:-1], landed) if fit > prefetch.TOGETHER_LEAST else None
         if not self.queue.take_rooms(len(calls)):
             return None
-        chunk = Chunk(self, options, fn, calls, list(islice(self.tickets, len(calls))), packed, landed)
+        try:
+            chunk = Chunk(self, options, fn, calls, list(islice(self.tickets, len(calls))), packed, landed)
+        except BaseException:  # Ctrl-C, say
+            self.queue.give_rooms(len(calls))
+            raise
         self.queue.items.append(chunk)
         if not self.full:
             self.pump()
@@ -301,6 +320,9 @@ class DispatchCore(HandCore):
     def _hand_over_chunk(self, worker: ProcessWorker, chunk: Chunk) -> None:
         self._free_rooms(chunk)
         with self.lock:
+            if chunk.unwanted:
+                self._cancel_items(chunk)
+                return
             if self.attention or self.broken_by is not None or worker.dead or worker.retiring:
                 for job in chunk.unfold():
                     self._requeue(job)
@@ -341,7 +363,7 @@ class DispatchCore(HandCore):
         """Make jobs of what has not come back of a chunk, where it is; none if it is between two places."""
         with self.lock:
             if chunk.jobs is not None:
-                return chunk.jobs
+                return chunk.jobs[:]
             worker = chunk._worker
             if worker is not None and chunk in worker.hand:
                 jobs = chunk.unfold()
@@ -363,15 +385,22 @@ class DispatchCore(HandCore):
     def cancel_chunk(self, chunk: Chunk) -> None:
         """Cancel what has not started of a chunk."""
         with self.lock:
-            taken = chunk.jobs is None and (self.queue.remove(chunk) or self.reclaim(chunk))
-            if taken:
+            if chunk.jobs is None and chunk.done == chunk.size:
+                return
+            if chunk.jobs is None and (self.queue.remove(chunk) or self.reclaim(chunk)):
                 self._free_rooms(chunk)
-            jobs = chunk.unfold() if taken else self.unfold(chunk)
+                self._cancel_items(chunk)
+                return
+            jobs = self.unfold(chunk)
+            # With no jobs it is between the queue and a worker, in the hands of a thread that waits for the lock.
+            chunk.unwanted = not jobs
         for job in jobs:
-            if taken:
-                self.settle(job, Outcome.CANCELLED, cancelled_error(job, "cancelled"))
-            else:
-                job.cancel()
+            job.cancel()
+
+    def _cancel_items(self, chunk: Chunk) -> None:
+        """Cancel what has not come back of a chunk that was taken out of its place."""
+        for job in chunk.unfold():
+            self.settle(job, Outcome.CANCELLED, cancelled_error(job, "cancelled"))
 
     def take_waiting(self) -> Job | None:
         """See `Core.take_waiting`: a chunk that waits is unfolded."""
@@ -433,12 +462,13 @@ class DispatchCore(HandCore):
             packet, fd = received
             if fd is not None:
                 os.close(fd)
-            sending = read_job(packet).serial // ITEMS_MOST
+            serial = read_job(packet).serial
             with self.lock:
-                for job in [job for job in worker.hand if job._serial // ITEMS_MOST == sending]:
+                for job in worker.sent_with(serial):
                     worker.hand.remove(job)
                     job.attempts -= 1
                     self._requeue(job)
+            worker.congested = False
             count += 1
         return count
 
@@ -450,7 +480,7 @@ class DispatchCore(HandCore):
             if isinstance(worker, ThreadWorker) or job.outcome is not None:
                 break
             if worker is not None and job in worker.hand:
-                if worker.has_started(job):
+                if worker.has_read(job):
                     break
                 self._take_back(worker)
             mine = self.queue.remove(job)

@@ -63,9 +63,6 @@ class ResultsCore(DispatchCore):
                 quick.append((serial, None, seconds))
             elif status == VALUE and not self.sinks and (loaded := _try_load(payload)) is not None:
                 quick.append((serial, loaded[0], seconds))
-            elif status == VALUES:
-                self._quick_results_came(worker, quick)
-                self._values_came(worker, serial, seconds, load(payload))
             else:
                 self._quick_results_came(worker, quick)
                 self._frame_came(worker, *frame)
@@ -181,6 +178,8 @@ class ResultsCore(DispatchCore):
             self._progress_came(worker, serial, payload)
         elif status == NOT_FOUND:
             self._was_not_found(worker, serial)
+        elif status == VALUES:
+            self._values_came(worker, serial, seconds, load(payload))
         elif status == UNREADABLE:
             self._chunk_was_unreadable(worker, serial, bool(payload))
         else:
@@ -217,7 +216,9 @@ class ResultsCore(DispatchCore):
             self.functions.carry_main_by_value()
         with self.lock:
             self._first_unfolded(worker)
-            for job in [job for job in worker.hand if job._serial // ITEMS_MOST == serial // ITEMS_MOST]:
+            if worker.taken is not None and worker.taken._serial // ITEMS_MOST == serial // ITEMS_MOST:
+                worker.taken = worker.taken_name = None  # it was settled while it was read
+            for job in worker.sent_with(serial):
                 worker.hand.remove(job)
                 job.attempts -= 1
                 self._requeue(job)

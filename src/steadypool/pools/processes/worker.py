@@ -218,6 +218,14 @@ class ProcessWorker:
         running = self.page.running()
         return running == job._serial or (isinstance(job, Chunk) and running // ITEMS_MOST == job._serial // ITEMS_MOST)
 
+    def has_read(self, job: Job | Chunk) -> bool:
+        """Whether the process has taken this sending of the job off its socket, as far as the page says."""
+        return self.page.running() // ITEMS_MOST >= job._serial // ITEMS_MOST
+
+    def sent_with(self, serial: int) -> list[Job | Chunk]:
+        """What came into the hand by the sending that this serial is of: a job, a chunk, or what is left of one."""
+        return [job for job in self.hand if job._serial // ITEMS_MOST == serial // ITEMS_MOST]
+
     def tell(self, job: Job, cause: str) -> None:
         """Tell the job to stop: through the page, and through the pipe for one that sleeps."""
         self.page.tell(job._serial, cause)
@@ -234,16 +242,30 @@ class ProcessWorker:
             return  # it has not read the last one, or is dead
 
     def read_results(self) -> tuple[list[tuple[int, int, float, bytes]], bool]:
-        """The frames that have come, and whether the stream has ended."""
+        """Frames that have come, and whether the stream has ended."""
+        data = self._receive_results()
+        return (self._frames(data), False) if data else ([], data is not None)
+
+    def read_last_results(self) -> list[tuple[int, int, float, bytes]]:
+        """All the frames that have come, of a process that sends no more."""
+        frames = []
+        while data := self._receive_results():
+            frames += self._frames(data)
+        return frames
+
+    def _receive_results(self) -> bytes | None:
+        """The next piece of the stream: ``None`` if there is none now, empty at its end."""
         try:
             length = self.results.recv_into(self._buffer, READ_SIZE, socket.MSG_DONTWAIT)
         except BlockingIOError:
-            return [], False
+            return None
         except OSError:
-            return [], True
-        if not length:
-            return [], True
-        data = self._partial + bytes(self._buffer[:length])
+            return b""
+        return bytes(self._buffer[:length])
+
+    def _frames(self, piece: bytes) -> list[tuple[int, int, float, bytes]]:
+        """The frames that this piece of the stream completes."""
+        data = self._partial + piece
         frames, at, size = [], 0, len(data)
         while size - at >= RESULT.size:
             serial, status, seconds, length = RESULT.unpack_from(data, at)
@@ -253,7 +275,7 @@ class ProcessWorker:
             frames.append((serial, status, seconds, data[at + RESULT.size : end]))
             at = end
         self._partial = data[at:]
-        return frames, False
+        return frames
 
     def stack(self, job: Job) -> tuple[str, str]:
         """Where the job is now. The process writes it itself, also while C code holds its GIL."""
