@@ -16,10 +16,11 @@ from tests.durable.postgres import server
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """The conformance suite runs on each kind of engine; the rest on one of each family."""
+    """The conformance suite runs on each kind of engine, the rest on the first; on one of each family if so marked."""
     if "engine_kind" in metafunc.fixturenames:
         every = "conformance" in metafunc.module.__name__
-        kinds = [kind for kind in ENGINES if every or kind.runs_workers]
+        marked = metafunc.definition.get_closest_marker("every_engine") is not None
+        kinds = [kind for kind in ENGINES if every or (kind.runs_workers if marked else kind is ENGINES[0])]
         metafunc.parametrize("engine_kind", kinds, ids=lambda kind: kind.name)
 
 

@@ -14,6 +14,7 @@ from tests.durable.engines import EngineKind
 from tests.durable.working import Working
 
 
+@pytest.mark.every_engine
 def test_what_runs_is_finished_and_what_has_not_started_goes_back(queue: Queue, stage: Stage) -> None:
     running = [app.act.enqueue(stage.address, f"{n}") for n in range(2)]
     with Working(queue) as working:
@@ -36,6 +37,7 @@ def roomy(monkeypatch: pytest.MonkeyPatch) -> float:
     return 25.0
 
 
+@pytest.mark.every_engine
 @pytest.mark.parametrize("kind", ["thread", "process"])
 def test_what_is_interrupted_goes_back_without_a_failure(queue: Queue, stage: Stage, kind: str, roomy: float) -> None:
     handle = app.act.enqueue(stage.address)
@@ -70,6 +72,7 @@ def test_a_thread_that_ignores_the_end_keeps_its_job_until_the_lease_is_over(
         actor.tell("return")
 
 
+@pytest.mark.every_engine
 def test_the_end_is_in_time_though_the_database_is_locked(
     queue: Queue, stage: Stage, engine_kind: EngineKind, url: str
 ) -> None:
@@ -85,6 +88,7 @@ def test_the_end_is_in_time_though_the_database_is_locked(
         assert str(report).count("not written") == 1
 
 
+@pytest.mark.every_engine
 def test_a_locked_database_is_waited_for(queue: Queue, stage: Stage, engine_kind: EngineKind, url: str) -> None:
     handle = app.act.enqueue(stage.address)
     with Working(queue, lease=60.0) as working:
@@ -97,6 +101,7 @@ def test_a_locked_database_is_waited_for(queue: Queue, stage: Stage, engine_kind
     assert working.report is not None and working.report.ok
 
 
+@pytest.mark.every_engine
 def test_the_end_is_in_time_though_the_database_is_gone(
     queue: Queue, stage: Stage, engine_kind: EngineKind, url: str
 ) -> None:

@@ -22,6 +22,7 @@ from tests.durable.working import Working
 SHORT = ("--lease", "1", "--quiet")
 
 
+@pytest.mark.every_engine
 def test_nothing_is_lost_when_workers_and_enqueuers_are_killed(queue: Queue, tmp_path: Path) -> None:
     path = str(tmp_path / "ran")
     enqueued: set[int] = set()
@@ -49,6 +50,7 @@ def test_nothing_is_lost_when_workers_and_enqueuers_are_killed(queue: Queue, tmp
     assert sum(ran.values()) - len(ran) <= lost, "a job ran twice that was in no killed worker's hands"
 
 
+@pytest.mark.every_engine
 def test_a_killed_worker_s_job_runs_again_within_seconds(queue: Queue, stage: Stage) -> None:
     handle = app.act.enqueue(stage.address)
     worker = start_worker("--kind", "thread", "--lease", "2")
@@ -110,6 +112,7 @@ def test_sigterm_gives_back_what_takes_longer_than_it_may(queue: Queue, stage: S
     assert queue.stats().workers == ()
 
 
+@pytest.mark.every_engine
 def test_an_idle_worker_uses_no_cpu(queue: Queue) -> None:
     worker = start_worker("--kind", "process", "--workers", "1")
     worker.read_until("is ready")
@@ -122,6 +125,7 @@ def test_an_idle_worker_uses_no_cpu(queue: Queue) -> None:
     assert worker.end() == 0
 
 
+@pytest.mark.every_engine
 def test_a_job_wakes_a_worker_in_another_process(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
     from steadypool.durable import worker
 

@@ -69,6 +69,7 @@ def test_many_at_once_says_which_row_does_not_fit(queue: Queue) -> None:
         queue.enqueue_many(len, [(1,)])  # type: ignore[arg-type]
 
 
+@pytest.mark.every_engine
 def test_many_threads_share_commits(queue: Queue) -> None:
     ids: list[str] = []
 

@@ -13,6 +13,7 @@ from tests.durable.working import Working
 PLAIN = ["thread", "process"]
 
 
+@pytest.mark.every_engine
 @pytest.mark.parametrize("kind", PLAIN)
 def test_jobs_run_and_their_results_are_kept(queue: Queue, kind: str) -> None:
     handles = [app.add.enqueue(number, other=1) for number in range(20)]
@@ -38,6 +39,7 @@ def test_a_plain_function_is_not_for_a_loop_and_goes_back(queue: Queue) -> None:
     assert handle.state is JobState.SCHEDULED and handle.attempts == 0
 
 
+@pytest.mark.every_engine
 def test_a_failure_is_tried_again_with_the_error_of_each_attempt(queue: Queue) -> None:
     with Working(queue) as working:
         handle = app.fail.enqueue(times=2)
@@ -98,6 +100,7 @@ def test_a_job_that_kills_its_process_is_buried_after_three_times(
     assert working.report is not None and working.report.ok
 
 
+@pytest.mark.every_engine
 def test_a_task_that_nobody_here_knows_goes_back_with_its_attempt(
     queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,6 +123,7 @@ def test_the_fencing_token_names_the_claim(queue: Queue) -> None:
         assert handle.result(WAIT) == f"{handle.job_id.removeprefix('job-')}:1"
 
 
+@pytest.mark.every_engine
 @pytest.mark.parametrize("kind", PLAIN)
 def test_a_running_job_is_cancelled_from_elsewhere(queue: Queue, stage: Stage, kind: str) -> None:
     with Working(queue, kind):
@@ -140,6 +144,7 @@ def test_a_running_coroutine_is_cancelled_from_elsewhere(queue: Queue, stage: St
             handle.result(WAIT)
 
 
+@pytest.mark.every_engine
 def test_several_queues_and_a_pause(queue: Queue) -> None:
     queue.pause("mail")
     paused, other = app.add.options(queue="mail").enqueue(1), app.add.options(queue="other").enqueue(2)

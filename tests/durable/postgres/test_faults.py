@@ -195,9 +195,9 @@ def test_a_server_that_does_not_answer_is_gone(own_server: Server, own_queue: Qu
 def test_a_limit_of_connections_is_said_and_waited_for(address: str) -> None:
     address_of_worker = in_database(address, psycopg.conninfo.conninfo_to_dict(address)["dbname"], "some_worker")  # type: ignore[arg-type]
     first, second = open_engine(address_of_worker), open_engine(address_of_worker)
+    first.put_many([job()])
     with psycopg.connect(address, autocommit=True) as connection:
         connection.execute(f"ALTER DATABASE {connection.info.dbname} CONNECTION LIMIT 1")
-    first.put_many([job()])
     with pytest.raises(EngineGone, match="too many connections"):
         second.put_many([job()])
     first.close()
