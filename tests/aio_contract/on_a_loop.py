@@ -179,9 +179,9 @@ class OnALoopFuture(concurrent.futures.Future[Any]):
     def cancelled(self) -> bool:
         return self.job.cancelled()
 
-    def cancel(self, *, running: bool = False) -> bool:
+    def cancel(self, **options: Any) -> bool:
         # As threads have it: a second cancel of a cancelled job says that it is cancelled.
-        return bool(self._pool._call(self.job.cancel, running=running) or self.job.cancelled())
+        return bool(self._pool._call(self.job.cancel, **options) or self.job.cancelled())
 
     def result(self, timeout: float | None = None) -> Any:
         self.job._look()
