@@ -74,17 +74,19 @@ def postgres_with_tables(_: Path) -> Iterator[str]:
 
 
 @contextmanager
-def postgres_as_worker(_: Path) -> Iterator[str]:
-    """As a user who has the rights of a worker and no others."""
+def postgres_reused(_: Path) -> Iterator[str]:
     with server.clean_database() as url:
-        yield server.in_database(url, urlsplit(url).path[1:], "some_worker")
+        yield url
 
 
 @contextmanager
-def postgres_pooled(_: Path) -> Iterator[str]:
-    """As if a pooler in transaction mode were in between: nothing prepared, nothing listened to."""
+def postgres_as_worker(_: Path) -> Iterator[str]:
+    """As a user who has the rights of a worker and no others, and as if a pooler in transaction mode were in between.
+
+    Nothing is prepared then, and nothing listened to.
+    """
     with server.clean_database() as url:
-        yield f"{url}&pooled=yes"
+        yield f"{server.in_database(url, urlsplit(url).path[1:], 'some_worker')}&pooled=yes"
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,8 @@ class EngineKind:
     """A ``with`` block that gives the address of a store without tables. Its folder is the test's own."""
     store_with_tables: Callable[[Path], AbstractContextManager[str]] | None = None
     """The same with tables, where that is quicker than to migrate, or where nobody but `migrate` makes them."""
+    reused_store: Callable[[Path], AbstractContextManager[str]] | None = None
+    """The same, used by one test after another, where that is quicker still: for tests that leave nobody at work."""
     hold: Callable[[str], AbstractContextManager[None]] = hold_file_lock
     """A ``with`` block in which nobody else can write to the store."""
     destroy: Callable[[str], None] = remove_file
@@ -113,7 +117,6 @@ class EngineKind:
 ENGINES = [
     EngineKind("sqlite", sqlite_file),
     EngineKind("sqlite-apsw", sqlite_file_by_apsw, runs_workers=False),
-    EngineKind("postgres", postgres_database, postgres_with_tables, hold_table_locks, drop_tables),
-    EngineKind("postgres-worker", postgres_database, postgres_as_worker, runs_workers=False),
-    EngineKind("postgres-pooled", postgres_database, postgres_pooled, runs_workers=False),
+    EngineKind("postgres", postgres_database, postgres_with_tables, postgres_reused, hold_table_locks, drop_tables),
+    EngineKind("postgres-worker-pooled", postgres_database, reused_store=postgres_as_worker, runs_workers=False),
 ]

@@ -16,7 +16,7 @@ class Nobody:
     def __init__(self) -> None:
         self.asked: list[Any] = []
 
-    def cancel(self, job: JobFuture[Any], running: bool) -> bool:
+    def cancel(self, job: JobFuture[Any], running: bool, cause: str = "cancelled") -> bool:
         """Nothing is ever cancelled."""
         self.asked.append(("cancel", job, running))
         return False

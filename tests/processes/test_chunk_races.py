@@ -8,9 +8,10 @@ import signal
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
+import psutil
 import pytest
 
 from steadypool import JobFuture, PoolClosed, WorkerCrashed
@@ -105,6 +106,8 @@ def test_a_worker_whose_packets_were_all_taken_back_gets_new_ones(make_pool: Mak
     pool._core.depth = 64
     (worker,), (pid,) = pool._core.workers, pool.worker_pids()
     os.kill(pid, signal.SIGSTOP)
+    while psutil.Process(pid).status() != psutil.STATUS_STOPPED:
+        sleep(0.001)  # it may be on its way to read
     try:
         results = pool.map_unordered(len, [b"x" * 4000] * 900, chunksize=10)
         assert worker.congested, "its socket is full"

@@ -110,7 +110,9 @@ def bouncer(address: str) -> Iterator[str]:
     """The address by way of a real PgBouncer, in transaction mode."""
     program = os.environ.get("STEADYPOOL_TEST_PGBOUNCER") or shutil.which("pgbouncer")
     if program is None:
-        pytest.skip("there is no pgbouncer here: the conformance suite stands in, run without LISTEN (postgres-pooled)")
+        pytest.skip(
+            "there is no pgbouncer here: the conformance suite stands in, run without LISTEN (postgres-worker-pooled)"
+        )
     far = psycopg.conninfo.conninfo_to_dict(address)
     with tempfile.TemporaryDirectory(prefix="sp-pgb-", dir="/tmp") as folder:
         os.chmod(folder, 0o777)

@@ -117,7 +117,7 @@ class ResultsCore(DispatchCore):
         if not whole:
             self.run_times.add(seconds, len(values))
             for index, value in enumerate(values):
-                self._succeeded(worker, serial + index, value)
+                self._succeeded(worker, serial + index, value, seconds / len(values))
         elif following is not None and following is not chunk:
             self._became_first(following)
 
@@ -139,8 +139,8 @@ class ResultsCore(DispatchCore):
         self.item_seconds = prefetch.moving_average(self.item_seconds, packet / items)
         self.run_times.add(packet, items)
 
-    def _succeeded(self, worker: ProcessWorker, serial: int, result: Any) -> None:
-        job = self._came_back(worker, serial, True)
+    def _succeeded(self, worker: ProcessWorker, serial: int, result: Any, seconds: float) -> None:
+        job = self._came_back(worker, serial, True, seconds)
         if job is None:
             return
         if self.sinks:
@@ -184,9 +184,9 @@ class ResultsCore(DispatchCore):
             self._chunk_was_unreadable(worker, serial, bool(payload))
         else:
             self._note_seconds(seconds)
-            self._result_came(worker, serial, status, payload)
+            self._result_came(worker, serial, status, payload, seconds)
 
-    def _result_came(self, worker: ProcessWorker, serial: int, status: int, payload: bytes) -> None:
+    def _result_came(self, worker: ProcessWorker, serial: int, status: int, payload: bytes, seconds: float) -> None:
         error: BaseException | None = None
         result: Any = None
         if status == ERROR:
@@ -198,14 +198,14 @@ class ResultsCore(DispatchCore):
                 failure.add_note("(the job returned, but its result cannot be loaded in the parent process)")
                 error = failure
         if error is None:
-            self._succeeded(worker, serial, result)
-        elif (job := self._came_back(worker, serial, False)) is not None:
+            self._succeeded(worker, serial, result, seconds)
+        elif (job := self._came_back(worker, serial, False, seconds)) is not None:
             self.attempt_raised(job, error)
 
     def _was_not_found(self, worker: ProcessWorker, serial: int) -> None:
         """A worker looked in vain for something of the main module: send the job again, by value."""
         self.functions.carry_main_by_value()
-        job = self._came_back(worker, serial, False)
+        job = self._came_back(worker, serial, False, 0.0)
         if job is not None and self.prepare(job):
             job.attempts -= 1
             self._requeue(job)
@@ -240,7 +240,7 @@ class ResultsCore(DispatchCore):
             os.close(fd)  # of a job that was settled meanwhile
         raise OSError("the result's memory did not come with it")
 
-    def _came_back(self, worker: ProcessWorker, serial: int, succeeded: bool) -> Job | None:
+    def _came_back(self, worker: ProcessWorker, serial: int, succeeded: bool, seconds: float) -> Job | None:
         """Take the job that a result is for out of the hand; ``None`` if it was settled meanwhile."""
         job: Job | None = None
         with self.lock:
@@ -259,6 +259,8 @@ class ResultsCore(DispatchCore):
             following = worker.hand[0] if worker.hand else None
         if following is not None:
             self._became_first(following)
+        if job is not None and seconds:
+            job._began = monotonic() - seconds  # the worker's own word: it may have come back a while ago
         return job
 
     def _first_unfolded(self, worker: ProcessWorker) -> Job | None:
