@@ -29,7 +29,7 @@ demo: $(BASE)  ## see the pool at work on real input, 10 to 20 seconds
 	@$(BIN)/steadypool demo
 
 test: check  ## the checks, then all tests (ARGS="-k name" to choose)
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --max-worker-restart 0 $(ARGS)
 
 check: $(TEST)  ## lint, format, types, import contracts
 	$(BIN)/ruff check .

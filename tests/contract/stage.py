@@ -75,6 +75,16 @@ class Stage:
         """The next *count* jobs, by their names."""
         return {actor.name: actor for actor in (self.enter() for _ in range(count))}
 
+    def enter_within(self, seconds: float) -> Actor | None:
+        """As `enter`; ``None`` if no job starts within *seconds*."""
+        self._socket.settimeout(seconds)
+        try:
+            return self.enter()
+        except (BlockingIOError, TimeoutError):
+            return None
+        finally:
+            self._socket.settimeout(WAIT)
+
     def is_empty(self, seconds: float = 0.0) -> bool:
         """Whether no further job has started, nor does so within *seconds*."""
         self._socket.settimeout(seconds)

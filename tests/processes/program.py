@@ -83,10 +83,12 @@ def fork_a_child(address: str) -> None:
 
 def drop_pools() -> None:
     """After a signal nobody refers to the pools any more."""
-    signal.signal(signal.SIGUSR1, lambda number, frame: None)
+    told: list[int] = []
+    signal.signal(signal.SIGUSR1, lambda number, frame: told.append(number))
     open_pools()
     say("ready")
-    signal.pause()
+    while not told:  # not pause(): another thread may be given the signal, or it came just before
+        threading.Event().wait(0.02)
     kept.clear()
     gc.collect()
     say("dropped")

@@ -156,8 +156,8 @@ def test_a_job_that_runs_while_the_server_is_away_for_longer_than_the_lease(
         first.tell("return")
         # Either it was renewed in time by the new server's clock, or it was taken back and runs once more.
         while handle.state is not JobState.COMPLETED:
-            if not stage.is_empty(0.05):
-                stage.enter().tell("return")
+            if (again := stage.enter_within(0.05)) is not None:
+                again.tell("return")
         assert handle.result(WAIT) == "actor" and handle.attempts <= 2
     assert working.report is not None and not working.report.unwritten
 
