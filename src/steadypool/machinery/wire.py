@@ -48,10 +48,6 @@ LOADING = ITEMS_MOST - 1
 NOTHING, VALUE, VALUE_PARCEL, ERROR, READY, BROKEN, PROGRESS, RETIRING, NOT_FOUND, VALUES, UNREADABLE = range(11)
 
 
-# what a parent asks for on the socket that results come up, a byte each
-RESULTS_PLEASE, STACK_PLEASE = b"r", b"s"
-
-
 class JobFrame(NamedTuple):
     """One job, as the worker reads it."""
 

@@ -3,9 +3,6 @@
 One loop on the main thread: read a packet, run its jobs, send each result at once. It leaves when the line ends, which
 is how the parent retires it, and is killed through the lifeline when the parent is gone, even inside C code.
 
-A thread beside it, the attendant, sleeps on the socket that results go up and does what the parent asks for there: send
-what was gathered, write where the main thread is.
-
 The order of the writes is what the parent relies on to know whom to blame if this process dies: the page says
 "running k" before job k runs, the result of k is in the socket before the page says "running k+1", and what the
 socket holds outlives this process.
@@ -46,10 +43,8 @@ from steadypool.machinery.wire import (
     PROGRESS,
     READY,
     RESULT,
-    RESULTS_PLEASE,
     RETIRING,
     SINGLE,
-    STACK_PLEASE,
     UNREADABLE,
     VALUE,
     VALUE_PARCEL,
@@ -118,8 +113,7 @@ class Worker:
         self.page = Page(kit.page.fd)
         self.control = kit.control.fd
         self._line = kit.job_line()
-        end = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, kit.results.fd)
-        self._out: Any = Outbox(end, kit.stacks.fd)
+        self._out: Any = Outbox(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, kit.results.fd))
         self._functions = LoadedFunctions()
         self._done = 0
         self._context: ProcessJobContext | None = None
@@ -137,7 +131,6 @@ class Worker:
         if not self._initialize():
             return
         set_finder(self._current)
-        self._out.attend()
         self._out.send(READY, NONE, str(threading.get_ident()).encode())
         while not (self._wears_out and self._is_worn_out()):
             received = self._line.receive(wait=False)
@@ -379,7 +372,7 @@ class Outbox:
     and sending is one step under the lock, so the results leave in order.
     """
 
-    def __init__(self, end: socket.socket, stacks: int) -> None:
+    def __init__(self, end: socket.socket) -> None:
         end.setblocking(True)
         self._end = end
         self._values: list[Any] = []
@@ -389,11 +382,7 @@ class Outbox:
         """What comes before them."""
         self._since = 0.0
         self._lock = threading.Lock()
-        self._stacks = stacks
-
-    def attend(self) -> None:
-        """Have a thread do what the parent asks for."""
-        threading.Thread(target=self._do_as_asked, name="steadypool-attendant", daemon=True).start()
+        self._flusher: threading.Thread | None = None
 
     def send(self, status: int, serial: int, payload: bytes = b"", seconds: float = 0.0) -> None:
         """Send a frame, after what was gathered: the parent expects items in order."""
@@ -406,6 +395,9 @@ class Outbox:
     def gather(self, serial: int) -> list[Any]:
         """The list for the values of a chunk's items, from this serial on."""
         self._serial, self._since = serial, monotonic()
+        if self._flusher is None:
+            self._flusher = threading.Thread(target=self._flush_when_asked, daemon=True)
+            self._flusher.start()
         return self._values
 
     def add(self, status: int, serial: int, payload: bytes) -> None:
@@ -440,12 +432,9 @@ class Outbox:
             gathered, self._frames = self._frames, []
             self._end.sendall(b"".join(gathered))
 
-    def _do_as_asked(self) -> None:
-        while asked := self._end.recv(64):
-            if STACK_PLEASE in asked:
-                faulthandler.dump_traceback(self._stacks, all_threads=True)
-            if RESULTS_PLEASE in asked:
-                self.flush()
+    def _flush_when_asked(self) -> None:
+        while self._end.recv(64):
+            self.flush()
 
 
 class ForkedOutbox:

@@ -19,7 +19,7 @@ from typing import Any
 from steadypool.machinery.faults import read_stack
 from steadypool.machinery.future import JobFuture
 from steadypool.machinery.page import Page, make_page
-from steadypool.machinery.wire import ITEMS_MOST, RESULT, RESULTS_PLEASE, STACK_PLEASE, Line, make_line
+from steadypool.machinery.wire import ITEMS_MOST, RESULT, Line, make_line
 from steadypool.pools.processes import child
 from steadypool.pools.processes.chunk import Chunk
 from steadypool.pools.processes.frames import workers_import_main
@@ -29,8 +29,6 @@ from steadypool.words.reports import WorkerStats
 Job = JobFuture[Any]
 STACK_SIGNAL = getattr(signal, "SIGRTMIN", signal.SIGUSR2) + (9 if hasattr(signal, "SIGRTMIN") else 0)
 """Asks a worker for its stack. A real-time signal, where there are any: nobody else uses it."""
-ASKED_SECONDS = 0.04
-"""How long a thread of the process may take to answer, before a signal is tried: several switches of the GIL."""
 STACK_SECONDS = 0.1
 """How long a stack may take to come."""
 KNOWN_SECONDS = 1.0
@@ -238,11 +236,8 @@ class ProcessWorker:
 
     def ask_for_results(self) -> None:
         """Have the process send the results that it has gathered."""
-        self._ask(RESULTS_PLEASE)
-
-    def _ask(self, what: bytes) -> None:
         try:
-            self.results.send(what, socket.MSG_DONTWAIT)
+            self.results.send(b"?", socket.MSG_DONTWAIT)
         except OSError:
             return  # it has not read the last one, or is dead
 
@@ -283,26 +278,18 @@ class ProcessWorker:
         return frames
 
     def stack(self, job: Job) -> tuple[str, str]:
-        """Where the job is now. The process writes it itself, also while C code holds its GIL.
-
-        A thread of it is asked first, which needs the GIL: a signal in the middle of Python code finds frames half made
-        now and then, and CPython (seen with 3.11) crashes on them. In C code that holds the GIL they are at rest.
-        """
+        """Where the job is now. The process writes it itself, also while C code holds its GIL."""
         if not self.ready or not self.started or self.dead or not self.has_started(job):
             return "", ""
         with self._reading_stacks:
             if self._ends_closed:
                 return "", ""
             self._read_stacks(0.0)
-            self._ask(STACK_PLEASE)
-            text = self._read_stacks(ASKED_SECONDS)
-            if not text:
-                try:
-                    self._send_signal(STACK_SIGNAL)
-                except ProcessLookupError:
-                    return "", ""
-                text = self._read_stacks(STACK_SECONDS - ASKED_SECONDS)
-            return self._parse_stack(text)
+            try:
+                self._send_signal(STACK_SIGNAL)
+            except ProcessLookupError:
+                return "", ""
+            return self._parse_stack(self._read_stacks(STACK_SECONDS))
 
     def last_stack(self) -> tuple[str, str]:
         """The stack that a process which has crashed has left, if it has."""
