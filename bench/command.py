@@ -40,7 +40,7 @@ def main() -> None:
         console.width = LINE
     signal.alarm(MOST_SECONDS)
     machine = describe(busy_share())
-    words = sentence(machine, families)
+    words = sentence(machine, families, effort.quick)
     console.print(words, "\n")
     begin = perf_counter()
     found: dict[str, list[Table]] = {}

@@ -45,8 +45,8 @@ def busy_share(seconds: float = 1.0) -> float:
     return float(psutil.cpu_percent(seconds)) / 100
 
 
-def sentence(machine: dict[str, Any], families: list[str]) -> str:
-    """The machine in words."""
+def sentence(machine: dict[str, Any], families: list[str], quick: bool) -> str:
+    """The machine in words, and the run."""
     noise = (
         f"**The machine was noisy**: other programs used {machine['busy_before']:.0%} of it before the run began."
         if machine["noisy"]
@@ -56,7 +56,7 @@ def sentence(machine: dict[str, Any], families: list[str]) -> str:
     return (
         f"{machine['cores']} cores ({machine['cpu']}), {machine['memory_gb']} GB, {machine['system']}, "
         f"{machine['python']}; Steadypool {machine['steadypool']}, {peers}. "
-        f"Measured in one run: {', '.join(families)}. {noise}"
+        f"Measured in one {'`--quick` ' if quick else ''}run: {', '.join(families)}. {noise}"
     )
 
 

@@ -7,11 +7,8 @@ from typing import Any
 
 import pytest
 
-import steadypool
 from tests.cli.program import Program, finish, json_lines, type_lines
 from tests.cli.stage import Stage
-
-pytestmark = pytest.mark.skipif(not hasattr(steadypool, "ProcessPool"), reason="there is no ProcessPool yet")
 
 
 def errors_of(program: Program) -> list[dict[str, Any]]:

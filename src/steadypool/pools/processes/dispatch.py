@@ -218,13 +218,17 @@ class DispatchCore(HandCore):
                 os.close(fd)
         if sent:
             worker.congested = False
+            if not isinstance(entry, Chunk):
+                if entry._told is not None:
+                    worker.tell(entry, entry._told)  # whoever told it did not know this sending's serial yet
+                return
         with self.lock:
             # A chunk may have been unfolded meanwhile, as any may that lies in a hand.
             for job in worker.sent_with(entry._serial) if isinstance(entry, Chunk) else (entry,):
                 if not sent and self._take_out(worker, job):
                     self._requeue(job)
                 elif job._told is not None:
-                    worker.tell(job, job._told)  # whoever told it did not know this sending's serial yet
+                    worker.tell(job, job._told)
 
     def _take_out(self, worker: ProcessWorker, job: Job | Chunk) -> bool:
         with self.lock:
