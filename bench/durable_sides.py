@@ -79,6 +79,8 @@ def consume_raw(folder: str, jobs: int, batch: int, work: str) -> Callable[[], N
                 connection.execute("INSERT INTO leases VALUES (1, 0, ?)", (json.dumps(held),))
             connection.execute("COMMIT")
             fcntl.flock(lock, fcntl.LOCK_UN)
+            if not held:
+                sleep(0.0005)  # or it would take the lock again before the producer, which it waits for, can
 
     return run
 
