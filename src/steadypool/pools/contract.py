@@ -329,7 +329,8 @@ class PoolContract(Books, Executor):
             buffersize: how many jobs may be in flight; by default ``queue_size``.
 
         Returns:
-            A generator. Closing it cancels what has not started, but for items of a chunk that a worker has read.
+            A generator. Closing it cancels what has not started, but for items of a chunk that a worker has read; so
+            does dropping it half-way. Dropped unread, it leaves the jobs alone, as the standard library does.
 
         Raises:
             TimeoutError: from the generator, when *timeout* has passed.
