@@ -29,6 +29,8 @@ DIFFERENT = {
     "test_bad_functions_are_told_at_once": "every function was made a coroutine function",
     "test_an_endless_input_is_taken_lazily": "it gives an asynchronous generator: see tests/aio/test_many.py",
     "test_results_that_were_taken_are_not_kept": "the caller's thread holds them: see tests/aio/test_many.py",
+    "test_a_sleep_without_end_ends_when_told": "it ends with CancelledError: see tests/aio/test_context.py",
+    "test_a_sleep_that_makes_no_sense": "it is awaited: see tests/aio/test_context.py",
     "test_sleep_ends_early_when_told": "it ends with CancelledError: see tests/aio/test_context.py",
     "test_the_caller_is_told_at_the_limit_whatever_the_job_does": "it looks for the name of a file in the stack",
     "test_a_warning_when_the_block_is_entered": "the loop is not the main thread's: see tests/aio/test_forecast.py",

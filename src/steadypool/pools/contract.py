@@ -59,10 +59,10 @@ def check_settings(
     if not isinstance(initargs, tuple):
         raise TypeError(f"initargs must be a tuple, not {initargs!r}")
     if on_full not in ON_FULL:
-        near = difflib.get_close_matches(str(on_full), ON_FULL, 1)
+        near = difflib.get_close_matches(str(on_full).lower(), ON_FULL, 1)
         hint = f'; did you mean "{near[0]}"?' if near else ""
         raise ValueError(f"on_full must be one of {', '.join(ON_FULL)}, not {on_full!r}{hint}")
-    grace = check_seconds("cancel_grace", cancel_grace, zero=True)
+    grace = check_seconds("cancel_grace", cancel_grace, zero=True, none=False)
     if grace == float("inf"):
         raise ValueError("cancel_grace must have an end: a job that does not stop must be given up")
     if grace is None:
@@ -244,7 +244,7 @@ class PoolContract(Books, Executor):
             PoolClosed: the pool takes no more jobs, or closed meanwhile.
             TypeError, ValueError: for a value that makes no sense.
         """
-        if check_seconds("submit_within(seconds)", seconds, zero=True) is None:
+        if check_seconds("submit_within(seconds)", seconds, zero=True, none=False) is None:
             raise TypeError("submit_within(seconds) must be a number of seconds, not None; use submit to wait for ever")
         core = self._core
         if core.refusal is not None:
@@ -390,7 +390,9 @@ class PoolContract(Books, Executor):
     def request_drain(self, timeout: float | None = None) -> None:
         """Begin a drain without waiting for it: for jobs, done-callbacks and signal handlers."""
         check_seconds("request_drain(timeout)", timeout, zero=True)
-        self._core.request_drain(timeout)
+        core = self._core
+        core.refusal = core.refusal or core.closed_error
+        core.request_drain(timeout)
 
     def drain_on_signal(
         self, timeout: float | None = 30.0, signals: Iterable[int] = (signal.SIGTERM, signal.SIGINT)

@@ -242,10 +242,16 @@ class Core(Driver):
             self.counts[outcome] += 1
             self._drop_alarm(job)
         failure = None
-        if error is not None and outcome in NEVER_LOOKED_AT:
-            failure = self._note_failure(job, outcome, error)
-        if self.sinks:
-            self.emit_end(job, outcome, error)
+        try:
+            if error is not None and outcome in NEVER_LOOKED_AT:
+                failure = self._note_failure(job, outcome, error)
+            if self.sinks:
+                self.emit_end(job, outcome, error)
+        except Exception:
+            # An exception or an argument with methods that raise where none should: no reason to leave the job hanging.
+            logging.getLogger("steadypool").exception(
+                "pool %r could not report the end of job %s", self.name, job.job_id
+            )
         job._settle(outcome, result, error, started=started or outcome not in _NEVER_STARTED)
         if failure is not None:
             self._deliver(partial(self._say_failure, failure))
@@ -645,7 +651,9 @@ class Core(Driver):
 
     def wait_for_report(self, timeout: float | None) -> DrainReport:
         """Wait until the pool is closed, *timeout* and the grace at most, and return its report."""
-        limit = None if timeout is None else monotonic() + timeout + self.settings.cancel_grace
+        # A limit that no clock can count to is none.
+        seconds = threading.TIMEOUT_MAX if timeout is None else timeout + self.settings.cancel_grace
+        limit = None if seconds >= threading.TIMEOUT_MAX / 2 else monotonic() + seconds
         self.supervise()
         if not self.supervised:
             self.supervise_here()
@@ -688,7 +696,9 @@ class Core(Driver):
         """What a submit to this pool gets once it takes no more jobs."""
         if self.broken_by is not None:
             return self._broken_error()
-        return PoolClosed(f"cannot schedule new futures after shutdown: pool {self.name!r} is {self.state.value}")
+        # Somebody has asked for the drain, if the supervisor has not begun it yet.
+        state = PoolState.DRAINING if self.state is PoolState.OPEN else self.state
+        return PoolClosed(f"cannot schedule new futures after shutdown: pool {self.name!r} is {state.value}")
 
 
 SLACK = 0.1

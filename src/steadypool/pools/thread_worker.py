@@ -46,6 +46,7 @@ class ThreadWorker:
     """One worker thread. Its ``hand`` holds the job that it runs, until somebody takes it out."""
 
     __slots__ = (
+        "begun",
         "core",
         "gate",
         "hand",
@@ -71,6 +72,7 @@ class ThreadWorker:
         self.taken: Job | None = None
         """The job it runs though somebody else has settled it."""
         self.taken_name: str | None = None
+        self.begun = False
         self.left = False
         self.lending = False
         self.lent_until_end = False
@@ -78,6 +80,8 @@ class ThreadWorker:
 
     def _run_thread(self) -> None:
         core = self.core
+        if not core.begin(self):
+            return
         here.worker = here.lender = self
         set_finder(self.context)
         try:
@@ -86,6 +90,9 @@ class ThreadWorker:
             if core.sinks:
                 core.emit(events.WorkerStarted(core.name, monotonic(), self.name))
             self._loop()
+        except BaseException as error:
+            core.broke_off(self, error)
+            raise
         finally:
             core.ended(self)
 
@@ -109,7 +116,6 @@ class ThreadWorker:
         skip = skipped = 0
         while True:
             if core.leaving and core.must_leave(self):
-                core.pass_on()
                 return
             if heap:
                 job = queue.take()
@@ -145,10 +151,10 @@ class ThreadWorker:
     def _park(self) -> None:
         """Wait until there may be something to do."""
         core = self.core
-        core.parked.append(self)
+        core.parked.append(self.gate)
         if core.queue.items or core.queue.heap or core.leaving:
             try:
-                core.parked.remove(self)
+                core.parked.remove(self.gate)
             except ValueError:
                 pass  # woken already: the gate is open
             else:

@@ -77,6 +77,8 @@ class ThreadPool(PoolContract, ThreadPoolExecutor):
         show_arguments: Show = True,
         monitor: bool = False,
     ) -> None:
+        if not isinstance(thread_name_prefix, str | None):
+            raise TypeError(f"thread_name_prefix must be a str, not {thread_name_prefix!r}")
         number = next(_numbers)
         settings = check_settings(
             name=name or thread_name_prefix or f"ThreadPool-{number}",
@@ -116,26 +118,26 @@ class ThreadPool(PoolContract, ThreadPoolExecutor):
         else:
             fn, options = core.resolve(fn)
         try:
-            core.queue.room.pop()
-        except IndexError:
-            return self._submit_when_full(options, fn, args, kwargs)
-        try:
+            try:
+                core.queue.room.pop()
+            except IndexError:
+                return self._submit_when_full(options, fn, args, kwargs)
             job = JobFuture(core, options, fn, args, kwargs, copy_context(), monotonic(), next(core.tickets))
-        except BaseException:
-            core.queue.give_room()
+            if core.sinks:
+                core.prepare_announcement(job)
+            if not options.plain:
+                return core.enter(job)
+            core.queue.items.append(job)
+            if core.parked or core.may_grow:
+                core.wake_worker_for(job)
+            if core.refusal is not None:  # another thread may have closed the pool since the look above
+                core.check_in(job)  # type: ignore[unreachable]
+            if core.sinks:
+                core.announce(job)
+            return job
+        except BaseException as error:
+            core.submit_broke_off(error)
             raise
-        if core.sinks:
-            core.prepare_announcement(job)
-        if not options.plain:
-            return core.enter(job)
-        core.queue.items.append(job)
-        if core.parked or core.may_grow:
-            core.wake_worker_for(job)
-        if core.refusal is not None:  # another thread may have closed the pool since the look above
-            core.check_in(job)  # type: ignore[unreachable]
-        if core.sinks:
-            core.announce(job)
-        return job
 
     def resize(self, max_workers: int) -> None:
         """Change how many jobs run at a time. No job is lost or interrupted.

@@ -20,15 +20,19 @@ R = TypeVar("R")
 ExceptionTypes = type[BaseException] | tuple[type[BaseException], ...]
 
 
-def check_seconds(what: str, value: object, *, zero: bool = False) -> float | None:
-    """Return *value* if it is ``None`` or a length of time in seconds, or raise `TypeError`/`ValueError`."""
+def check_seconds(what: str, value: object, *, zero: bool = False, none: bool = True) -> float | None:
+    """Return *value* if it is ``None`` or a length of time in seconds, or raise `TypeError`/`ValueError`.
+
+    *zero* is whether 0 will do; *none* is whether the message is to offer ``None``.
+    """
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{what} must be a number of seconds or None, not {value!r}")
     if math.isnan(value) or value < 0 or (value == 0 and not zero):
         least = "0 or more" if zero else "greater than 0"
-        raise ValueError(f"{what} must be {least} seconds, or None for no limit; got {value!r}")
+        or_none = ", or None for no limit" if none else ""
+        raise ValueError(f"{what} must be {least} seconds{or_none}; got {value!r}")
     return float(value)
 
 
@@ -81,7 +85,7 @@ class Retry:
         _check_exceptions("Retry(on)", self.on)
         _check_exceptions("Retry(give_up_on)", self.give_up_on)
         for name in ("backoff", "max_backoff"):
-            if check_seconds(f"Retry({name})", getattr(self, name), zero=True) is None:
+            if check_seconds(f"Retry({name})", getattr(self, name), zero=True, none=False) is None:
                 raise TypeError(f"Retry({name}) must be a number of seconds, not None")
         if not isinstance(self.jitter, bool):
             raise TypeError(f"Retry(jitter) must be True or False, not {self.jitter!r}")
@@ -309,6 +313,14 @@ def task_name(fn: Callable[..., Any], options: TaskOptions | None = None) -> str
         return options.name
     while isinstance(fn, functools.partial):
         fn = fn.func
-    name = getattr(fn, "__qualname__", None) or type(fn).__qualname__
-    module = getattr(fn, "__module__", None)
-    return f"{module}.{name}" if module and module != "builtins" else str(name)
+    name = _own_text(fn, "__qualname__") or type(fn).__qualname__
+    module = _own_text(fn, "__module__")
+    return f"{module}.{name}" if module and module != "builtins" else name
+
+
+def _own_text(fn: object, attribute: str) -> str | None:
+    try:
+        value = getattr(fn, attribute, None)
+    except Exception:
+        return None  # a proxy's own ``__getattr__`` may do anything, and a name is not worth a job
+    return value if isinstance(value, str) else None
