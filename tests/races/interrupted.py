@@ -86,7 +86,7 @@ def main(how: str, rounds: int, seed: int) -> None:
     chance = random.Random(seed)
     kept = []
     for number in range(rounds):
-        pool = ThreadPool(chance.choice([1, 2, 4]), queue_size=chance.choice([1, 1, 2, 10]), cancel_grace=0.2)
+        pool = ThreadPool(chance.choice([1, 2, 4]), queue_size=chance.choice([1, 1, 1, 10]), cancel_grace=0.2)
         kept.append(pool)  # what is called when it is freed would swallow an interrupt
         if number % 2:
             pool.submit(same, 0).result()  # otherwise its first worker has still to be started

@@ -13,7 +13,7 @@ from steadypool import Outcome, ThreadPool
 from tests.races.arena import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
-ROUNDS = 80
+ROUNDS = 120
 
 
 @pytest.mark.parametrize("how", ["submit", "result", "map"])
