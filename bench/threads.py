@@ -85,7 +85,7 @@ def _each_its_future(batch: int, samples: Samples) -> Table:
         f"Threads: submit to result, no-op jobs, each with its own future, {batch:,} at a time",
         samples,
         base=OURS,
-        note=f"{WORKERS} workers, default options. {batch:,} jobs are submitted, then all results taken; then the next.",
+        note=f"{WORKERS} workers, default options. {batch:,} jobs are submitted, then all results taken.",
         targets=[at_least("at least 5 times as fast as ThreadPoolExecutor", times, 5.0)],
     )
 
@@ -96,7 +96,7 @@ def _round_trip(samples: Samples) -> Table:
         "Threads: round trip, one job at a time",
         samples,
         base=OURS,
-        note="Most of it is the switch to another thread and back, for which the kernel wakes a sleeping core, or does not.",
+        note="Most of it is the switch to another thread and back, for which the kernel may wake a sleeping core.",
         targets=[at_most("not slower than ThreadPoolExecutor", 1 / ratio(samples, STANDARD, OURS), 1.05)],
     )
 
