@@ -43,12 +43,12 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from steadypool.durable import verdicts
-from steadypool.durable.address import open_engine
 from steadypool.durable.demand import GATHER, MOST_GATHERED, Pace, window, writes_now
 from steadypool.durable.desk import Bundle, Desk, Held, end_of
 from steadypool.durable.errors import EngineError, SchemaMismatch
 from steadypool.durable.feeding import KINDS, MOST_BUNDLED, Feed, open_pool
 from steadypool.durable.heartbeat import Heartbeat
+from steadypool.durable.opening import open_engine
 from steadypool.durable.performing import nothing
 from steadypool.durable.records import DEFAULT_QUEUE, Claim, Claimed, Settlement, Verdict
 from steadypool.durable.signals import StopOnSignals
