@@ -27,8 +27,10 @@ _numbers = itertools.count()
 
 
 def _default_workers() -> int:
-    # As the standard library has it: some more than processors, since threads mostly wait.
-    return min(32, (os.cpu_count() or 1) + 4)
+    # As the standard library has it: some more than processors, since threads mostly wait. From 3.13 on, those count
+    # that this process may run on.
+    count_processors = getattr(os, "process_cpu_count", os.cpu_count)
+    return min(32, (count_processors() or 1) + 4)
 
 
 class ThreadPool(PoolContract, ThreadPoolExecutor):
