@@ -70,8 +70,11 @@ class ThreadCore(HandCore):
             # One step, also for Ctrl-C: whoever was taken out of the list and not woken would sleep for ever.
             any(map(_RELEASE, starmap(self.parked.pop, _ONCE)))
         except IndexError:
-            if self.may_grow:
-                self._grow()
+            pass
+        else:
+            return
+        if self.may_grow:
+            self._grow()
 
     def wake_all_workers(self) -> None:
         """Have every parked worker look at the pool's state."""
