@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 def unfinished_row(core: Core, job: JobFuture[Any]) -> UnfinishedJob:
     """The report's row of a job that never started."""
-    return UnfinishedJob(job.job_id, job._task_name, core.arguments_of(job), job._waited())
+    return UnfinishedJob(job.job_id, job._task_name, core.arguments_of(job), job._waited(), job._options.meta)
 
 
 def interrupted_row(job: JobFuture[Any], ran: float) -> InterruptedJob:
     """The report's row of a job that had started; *ran* is how long its last attempt has, in seconds."""
-    return InterruptedJob(job.job_id, job._task_name, job.attempts, ran)
+    return InterruptedJob(job.job_id, job._task_name, job.attempts, ran, job._options.meta)
 
 
 def read_stats(core: Core) -> PoolStats:

@@ -94,7 +94,8 @@ class HandCore(Core):
         # Its name first: a job that ends meanwhile forgets what it was made of.
         name = worker.taken_name or job._task_name
         stack, _ = self.stack_of(worker, job)
-        return StuckJob(job.job_id, name, monotonic() - job._began, stack, job._told or "")
+        ran = monotonic() - job._began
+        return StuckJob(job.job_id, name, ran, stack, job._told or "", job._options.meta)
 
     def _all_workers(self) -> list[Any]:
         """Those of the pool, by name, and callers. The lock is held."""

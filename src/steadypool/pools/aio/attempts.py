@@ -181,7 +181,8 @@ class AttemptsCore(Core):
     def _row(self, attempt: Attempt, job: Job) -> StuckJob:
         name = attempt.name or job._task_name
         stack, _ = self.stack_of(attempt, job)
-        return StuckJob(job.job_id, name, monotonic() - job._began, stack, job._told or "")
+        ran = monotonic() - job._began
+        return StuckJob(job.job_id, name, ran, stack, job._told or "", job._options.meta)
 
 
 _ATTEMPT_FILE = Attempt.run.__code__.co_filename
