@@ -37,7 +37,7 @@ def read_stats(core: Core) -> PoolStats:
         forecast = drain_estimate(core.run_times.mean, waiting + retrying, _runs(held), workers["capacity"])
         return PoolStats(
             name=core.name,
-            state=core.state,
+            state=core.public_state,
             accepted=accepted,
             waiting=waiting,
             running=running,

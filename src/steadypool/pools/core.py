@@ -632,6 +632,7 @@ class Core(Driver):
         """Have a drain begin. Takes no lock, so that a signal handler or a finalizer may call it."""
         if self.pid != os.getpid():
             return
+        self.close_intake()
         self.requests.append(seconds)
         if self.supervised:
             self.bell.ring()
@@ -639,6 +640,17 @@ class Core(Driver):
         # Starting a `threading.Thread` takes locks that the interrupted code may hold; this does not.
         with suppress(RuntimeError):  # no thread to be had at interpreter exit: whoever waits will supervise
             _thread.start_new_thread(self._start_supervising, ())
+
+    def close_intake(self) -> None:
+        """Take no more jobs, from this moment: the supervisor moves the state a little later."""
+        self.refusal = self.refusal or self.closed_error
+
+    @property
+    def public_state(self) -> PoolState:
+        """The state to show: draining from the moment a drain was asked for, since jobs are refused from then on."""
+        state = self.state
+        asked = state is PoolState.OPEN and self.refusal == self.closed_error
+        return PoolState.DRAINING if asked else state
 
     def _start_supervising(self) -> None:
         self.supervise()
@@ -696,9 +708,8 @@ class Core(Driver):
         """What a submit to this pool gets once it takes no more jobs."""
         if self.broken_by is not None:
             return self._broken_error()
-        # Somebody has asked for the drain, if the supervisor has not begun it yet.
-        state = PoolState.DRAINING if self.state is PoolState.OPEN else self.state
-        return PoolClosed(f"cannot schedule new futures after shutdown: pool {self.name!r} is {state.value}")
+        state = self.public_state.value
+        return PoolClosed(f"cannot schedule new futures after shutdown: pool {self.name!r} is {state}")
 
 
 SLACK = 0.1

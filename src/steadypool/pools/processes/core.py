@@ -413,6 +413,12 @@ class ProcessCore(ResultsCore):
             "worker_rows": tuple(worker.row() for worker in sorted(self.crew, key=lambda w: w.name)),
         }
 
+    def has_begun(self, job: Job) -> bool:
+        """See `machinery.future.Owner`: a job that was sent to a process may be taken back until it is read."""
+        with self.lock:
+            worker = job._worker
+            return not isinstance(worker, ProcessWorker) or job not in worker.hand or worker.has_read(job)
+
     def begin_wait(self, job: Job | None) -> None:
         """A job in a worker process cannot wait for this pool; other threads may."""
         if self.pid != os.getpid():
