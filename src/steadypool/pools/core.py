@@ -473,7 +473,7 @@ class Core(Driver):
             taken = self.take_from_worker(job)
         if not taken:
             return
-        self.run_times.add(monotonic() - job._began)
+        self.run_times.add(monotonic() - job._began, task=job._task_name)
         self.settle(job, Outcome.TIMED_OUT, error)
 
     def _may_retry(self, job: Job, error: BaseException) -> bool:
@@ -528,6 +528,11 @@ class Core(Driver):
 
     def _look_again(self) -> None:
         """On the agenda: has woken the supervisor."""
+
+    def waiting_tasks(self) -> Counter[str]:
+        """How many jobs of each task wait for a worker or their next attempt; of very many, an even selection."""
+        retrying = self.retrying_jobs() if self.retrying else ()
+        return Counter(job._task_name for job in (*self.queue.some(MOST_COUNTED), *retrying))
 
     def oldest_submits(self) -> list[float]:
         """When some of the jobs that wait were submitted, the oldest among them."""
@@ -690,6 +695,9 @@ class Core(Driver):
             return self._broken_error()
         return PoolClosed(f"cannot schedule new futures after shutdown: pool {self.name!r} is {self.state.value}")
 
+
+MOST_COUNTED = 2000
+"""Jobs of the queue that are looked at to learn of which tasks they are: that takes a millisecond."""
 
 SLACK = 0.1
 """Seconds beyond its limit after which a drain stops relying on its supervisor and does the work itself."""
