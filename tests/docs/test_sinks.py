@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from prometheus_client import CollectorRegistry
 
 from steadypool import Retry, ThreadPool, task
@@ -13,7 +19,9 @@ from steadypool.machinery import arguments, run_times
 from steadypool.observe import opentelemetry
 from steadypool.observe.prometheus import PrometheusSink
 from steadypool.observe.watched_pools import MOST_POOLS
+from steadypool.pools.core import MOST_COUNTED
 from steadypool.pools.forecast import LOOK_AGAIN
+from steadypool.words import events
 from tests.contract import jobs
 from tests.docs.pages import names_in, page
 
@@ -21,16 +29,46 @@ from tests.docs.pages import names_in, page
 def exposed() -> dict[str, tuple[str, set[str]]]:
     """Every metric: its kind, and its labels."""
     registry = CollectorRegistry()
-    with ThreadPool(1) as pool:
-        pool.subscribe(PrometheusSink(registry))
-        pool.submit(task(jobs.fail, retry=Retry(2, backoff=0))).exception()
-        pool._core.emit(opentelemetry.events.WorkerEnded(pool.name, 0.0, "w", "killed"))
+    with everything_has_happened(PrometheusSink(registry)):
         found = {}
         for family in registry.collect():
             name = f"{family.name}_total" if family.type == "counter" else family.name
             labels = {label for sample in family.samples for label in sample.labels} - {"le"}
             found[name] = family.type, labels
     return found
+
+
+@contextmanager
+def everything_has_happened(sink: Any) -> Iterator[None]:
+    """A pool, of which *sink* was told each thing that a metric counts."""
+    with ThreadPool(1) as pool:
+        pool.subscribe(sink)
+        pool.submit(task(jobs.fail, retry=Retry(2, backoff=0))).exception()
+        pool._core.emit(events.WorkerEnded(pool.name, 0.0, "w", "killed"))
+        pool._core.emit(events.JobRejected(pool.name, 0.0, "t"))
+        pool._core.emit(events.JobStuck(pool.name, 0.0, "id", "t", 1, None, "here"))
+        yield
+
+
+def test_every_metric_of_opentelemetry_is_in_the_docs_and_none_of_prometheus_is_missing() -> None:
+    reader = InMemoryMetricReader()
+    meters = MeterProvider(metric_readers=[reader])
+    with everything_has_happened(opentelemetry.OpenTelemetrySink(None, meters)):
+        data = json.loads(reader.get_metrics_data().to_json())  # type: ignore[union-attr]
+    meters.shutdown()
+    known = {f"messaging.{name}" for name in ("system", "operation.name", "operation.type", "destination.name")}
+    found = {}
+    for metric in data["resource_metrics"][0]["scope_metrics"][0]["metrics"]:
+        points = metric["data"]["data_points"]
+        kind = "counter" if "is_monotonic" in metric["data"] else "gauge"
+        kind = "histogram" if "bucket_counts" in points[0] else kind
+        attributes = {name for point in points for name in point["attributes"]}
+        assert attributes & known == (known if "steadypool.task" in attributes else {"messaging.destination.name"})
+        found[metric["name"]] = kind, metric["unit"], attributes - known
+    rows = page("sinks").table("opentelemetry-metrics")
+    said = {names_in(name)[0]: (kind, unit.strip("`"), set(names_in(more))) for name, kind, unit, more, _ in rows}
+    assert said == found
+    assert {names_in(same)[0] for *_, same in rows} == set(exposed())
 
 
 def test_every_metric_is_in_the_docs() -> None:
@@ -59,6 +97,8 @@ def test_attributes_and_metrics_of_opentelemetry() -> None:
     [
         ("sinks", "and {} pools have labels", MOST_POOLS),
         ("sinks", "first {} tasks", 100),
+        ("lifecycle", "{} tasks have an average of their own", run_times.MOST_TASKS),
+        ("lifecycle", "a queue of more than {0:,} jobs, {0:,} are looked at", MOST_COUNTED),
         ("guarantees", "({} characters at most)", arguments.MAX_TEXT),
         ("lifecycle", "one in {} is measured", run_times.SAMPLE),
         ("lifecycle", "less than a millisecond", run_times.WORTH_MEASURING == 0.001),
