@@ -186,7 +186,7 @@ def test_metrics_of_what_does_not_stop(
     pool = make_pool(1, cancel_grace=0.05, name="work")
     pool.subscribe(telemetry.sink())
     watch = Watch(pool)
-    pool.submit(current).result(WAIT)  # a new worker process imports OpenTelemetry, in its first job's time
+    pool.submit(jobs.nothing).result(WAIT)  # a new worker process imports OpenTelemetry, in its first job's time
     late, actor = stage.start(pool, fn=task(jobs.act, name="late", timeout=0.05))
     late.exception(WAIT)
     if kind.kills:
