@@ -91,6 +91,9 @@ class Core(Driver):
     so that a pool nobody refers to any more can end.
     """
 
+    _subscriptions: tuple[Sink, ...] = ()
+    """The sinks, each as often as it was added."""
+
     def __init__(self, settings: Settings, max_workers: int) -> None:
         self.name = settings.name
         self.settings = settings
@@ -541,21 +544,27 @@ class Core(Driver):
     # -- events
 
     def add_sink(self, sink: Sink) -> None:
-        """Have it called with every event from now on."""
+        """Have it called with every event from now on. Added twice, it is called once, until it is removed twice."""
         if isinstance(sink, Watcher):
             sink.watch(self)
         with self.lock:
-            self.sinks = (*self.sinks, sink)
-            self.carriers = tuple(sink for sink in self.sinks if isinstance(sink, Carrier))
+            self._set_subscriptions([*self._subscriptions, sink])
 
     def remove_sink(self, sink: Sink) -> None:
-        """Do not call it any more."""
+        """Take back one `add_sink`."""
         with self.lock:
-            was_there = any(other is sink for other in self.sinks)
-            self.sinks = tuple(other for other in self.sinks if other is not sink)
-            self.carriers = tuple(sink for sink in self.sinks if isinstance(sink, Carrier))
-        if was_there and isinstance(sink, Watcher):
+            left = list(self._subscriptions)
+            found = [number for number, other in enumerate(left) if other is sink]
+            for number in found[-1:]:
+                del left[number]
+            self._set_subscriptions(left)
+        if len(found) == 1 and isinstance(sink, Watcher):
             sink.unwatch(self)
+
+    def _set_subscriptions(self, sinks: list[Sink]) -> None:
+        self._subscriptions = tuple(sinks)
+        self.sinks = tuple({id(sink): sink for sink in sinks}.values())
+        self.carriers = tuple(sink for sink in self.sinks if isinstance(sink, Carrier))
 
     def stats(self) -> PoolStats:
         """The books at this moment, for sinks that look at them."""
