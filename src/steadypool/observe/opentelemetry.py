@@ -29,6 +29,7 @@ from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation, g
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, TracerProvider
 
 from steadypool.observe.bounded import BoundedNames
+from steadypool.observe.encodable import encodable
 from steadypool.observe.failure import message_of, type_of
 from steadypool.observe.figures import COUNTERS, GAUGES, Figure
 from steadypool.observe.watched_pools import WatchedPools
@@ -115,12 +116,12 @@ class OpenTelemetrySink:
     def _begin(self, job: JobEvent) -> Span:
         """A span for the attempt, below the current one."""
         attributes: dict[str, str | int] = {
-            **_facts_of(job.pool),
-            MESSAGE_ID: job.job_id,
-            FUNCTION: job.task,
+            **_facts_of(encodable(job.pool)),
+            MESSAGE_ID: encodable(job.job_id),
+            FUNCTION: (task := encodable(job.task)),
             ATTEMPT: job.attempt,
         }
-        span = self._tracer.start_span(f"process {job.task}", kind=SpanKind.CONSUMER, attributes=attributes)
+        span = self._tracer.start_span(f"process {task}", kind=SpanKind.CONSUMER, attributes=attributes)
         self._spans.put(_key(job), span)
         return span
 
@@ -131,7 +132,7 @@ class OpenTelemetrySink:
             span = self._begin(event)
             # For the job, in whose context this is called. It ends with the attempt, and takes this along.
             otel_context.attach(trace.set_span_in_context(span))
-        span.set_attributes({WORKER: event.worker, WAITED: event.waited})
+        span.set_attributes({WORKER: encodable(event.worker), WAITED: event.waited})
 
     def _told(self, event: events.JobToldToStop) -> None:
         span = self._spans.get(_key(event))
@@ -170,7 +171,7 @@ def attach(carrier: dict[str, str]) -> None:
 def _end_with(span: Span, error: BaseException | None) -> None:
     if error is not None:
         span.set_attribute(ERROR_TYPE, type_of(error))
-        span.set_status(Status(StatusCode.ERROR, f"{type_of(error)}: {message_of(error)}"))
+        span.set_status(Status(StatusCode.ERROR, encodable(f"{type_of(error)}: {message_of(error)}")))
         try:
             span.record_exception(error)
         finally:
