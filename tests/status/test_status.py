@@ -21,19 +21,15 @@ import pytest
 from steadypool import AsyncPool, ThreadPool, serve_status, task
 from steadypool.contrib.asgi import Liveness
 from tests.contract import jobs
-from tests.contract.kinds import KINDS, Kind
 from tests.contract.stage import WAIT, Stage
+from tests.observe.conftest import kind, loops_end
 
-
-@pytest.fixture(params=list(KINDS.values()), ids=list(KINDS))
-def kind(request: pytest.FixtureRequest) -> Kind:
-    """The kind of pool that is served."""
-    kind: Kind = request.param
-    return kind
+__all__ = ["kind", "loops_end"]
 
 
 def get(url: str, **more: Any) -> httpx.Response:
-    return httpx.get(url, timeout=WAIT, trust_env=False, **more)
+    # Without `verify`, the client would read the machine's certificates for each request.
+    return httpx.get(url, timeout=WAIT, trust_env=False, verify=False, **more)
 
 
 def test_a_pool_s_life_as_it_is_served(make_pool: Callable[..., Any], stage: Stage) -> None:
