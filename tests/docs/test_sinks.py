@@ -22,6 +22,7 @@ from steadypool.observe.watched_pools import MOST_POOLS
 from steadypool.pools.core import MOST_COUNTED
 from steadypool.pools.forecast import LOOK_AGAIN
 from steadypool.words import events
+from steadypool.words.states import Outcome
 from tests.contract import jobs
 from tests.docs.pages import names_in, page
 
@@ -79,8 +80,45 @@ def test_every_metric_is_in_the_docs() -> None:
 
 
 def test_alerts_name_metrics_that_exist() -> None:
-    names = set(re.findall(r"steadypool_\w+", page("alerts").text))
+    names = {name.removesuffix("_bucket") for name in re.findall(r"steadypool_\w+", page("alerts").text)}
     assert names <= set(exposed()) and len(names) > 10
+
+
+SERIES = {"histogram": ("_bucket", "_sum", "_count"), "counter": ("",), "gauge": ("",)}
+
+
+def alerts() -> list[tuple[str, str]]:
+    """What each alert is called, and its expression."""
+    rows = [row for table in page("alerts").tables("alerts") for row in table]
+    return [(row[0], names_in(row[1])[0].replace("\\|", "|")) for row in rows]
+
+
+@pytest.mark.parametrize(("name", "expression"), alerts())
+def test_an_alert_can_be_used_as_it_stands(name: str, expression: str) -> None:
+    promql = pytest.importorskip("promql_parser")
+    series = {
+        f"{metric}{ending}": (kind, labels | ({"le"} if ending == "_bucket" else set()))
+        for metric, (kind, labels) in exposed().items()
+        for ending in SERIES[kind]
+    }
+    parts: list[Any] = []
+    promql.walk(promql.parse(expression), parts.append)
+    of = {type(part).__name__: [p for p in parts if type(p) is type(part)] for part in parts}
+    known: set[str] = set()
+    for selector in of["VectorSelector"]:
+        _, labels = series[selector.name]
+        known |= labels
+        for matcher in selector.matchers.matchers:
+            assert matcher.name in labels
+            if matcher.name == "outcome":
+                assert set(matcher.value.split("|")) <= set(Outcome)
+    for aggregate in of.get("AggregateExpr", []):
+        assert set(aggregate.modifier.labels) <= known
+    for range_ in of.get("MatrixSelector", []):
+        assert range_.vector_selector.name.endswith(("_total", "_bucket")), "a rate is taken of what only grows"
+    for selector in of["VectorSelector"]:
+        ranged = any(range_.vector_selector.name == selector.name for range_ in of.get("MatrixSelector", []))
+        assert ranged or series[selector.name][0] == "gauge", "a counter says nothing by itself"
 
 
 def test_attributes_and_metrics_of_opentelemetry() -> None:
