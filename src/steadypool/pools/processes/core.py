@@ -276,7 +276,7 @@ class ProcessCore(ResultsCore):
         error = self._crash_error(worker) if blamed or not worker.ready else None
         for job in blamed:
             assert error is not None
-            self.run_times.add(monotonic() - job._began)
+            self.run_times.add(monotonic() - job._began, task=job._task_name)
             self.attempt_raised(job, error if len(blamed) == 1 else self._crash_error(worker), Outcome.CRASHED)
         if self.sinks:
             reason = "killed" if worker.left else "retired" if worker.retiring else "died"
