@@ -41,7 +41,7 @@ NAN = float("nan")
         ({"retry": 3}, TypeError, r"Retry\(attempts=3\)"),
         ({"cancel_grace": -1}, ValueError, "cancel_grace must be 0 or more seconds; got -1"),
         ({"cancel_grace": None}, TypeError, "cancel_grace"),
-        ({"cancel_grace": "1"}, TypeError, "cancel_grace"),
+        ({"cancel_grace": "1"}, TypeError, "cancel_grace must be a number of seconds, not '1'"),
         ({"cancel_grace": float("inf")}, ValueError, "cancel_grace"),
         ({"exit_timeout": -1}, ValueError, "exit_timeout"),
         ({"exit_timeout": "x"}, TypeError, "exit_timeout"),

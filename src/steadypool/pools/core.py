@@ -91,6 +91,9 @@ class Core(Driver):
     so that a pool nobody refers to any more can end.
     """
 
+    _subscriptions: tuple[Sink, ...] = ()
+    """The sinks, each as often as it was added."""
+
     def __init__(self, settings: Settings, max_workers: int) -> None:
         self.name = settings.name
         self.settings = settings
@@ -479,7 +482,7 @@ class Core(Driver):
             taken = self.take_from_worker(job)
         if not taken:
             return
-        self.run_times.add(monotonic() - job._began)
+        self.run_times.add(monotonic() - job._began, task=job._task_name)
         self.settle(job, Outcome.TIMED_OUT, error)
 
     def _may_retry(self, job: Job, error: BaseException) -> bool:
@@ -535,6 +538,11 @@ class Core(Driver):
     def _look_again(self) -> None:
         """On the agenda: has woken the supervisor."""
 
+    def waiting_tasks(self) -> Counter[str]:
+        """How many jobs of each task wait for a worker or their next attempt; of very many, an even selection."""
+        retrying = self.retrying_jobs() if self.retrying else ()
+        return Counter(job._task_name for job in (*self.queue.some(MOST_COUNTED), *retrying))
+
     def oldest_submits(self) -> list[float]:
         """When some of the jobs that wait were submitted, the oldest among them."""
         return self.queue.oldest_submits()
@@ -542,21 +550,27 @@ class Core(Driver):
     # -- events
 
     def add_sink(self, sink: Sink) -> None:
-        """Have it called with every event from now on."""
+        """Have it called with every event from now on. Added twice, it is called once, until it is removed twice."""
         if isinstance(sink, Watcher):
             sink.watch(self)
         with self.lock:
-            self.sinks = (*self.sinks, sink)
-            self.carriers = tuple(sink for sink in self.sinks if isinstance(sink, Carrier))
+            self._set_subscriptions([*self._subscriptions, sink])
 
     def remove_sink(self, sink: Sink) -> None:
-        """Do not call it any more."""
+        """Take back one `add_sink`."""
         with self.lock:
-            was_there = any(other is sink for other in self.sinks)
-            self.sinks = tuple(other for other in self.sinks if other is not sink)
-            self.carriers = tuple(sink for sink in self.sinks if isinstance(sink, Carrier))
-        if was_there and isinstance(sink, Watcher):
+            left = list(self._subscriptions)
+            found = [number for number, other in enumerate(left) if other is sink]
+            for number in found[-1:]:
+                del left[number]
+            self._set_subscriptions(left)
+        if len(found) == 1 and isinstance(sink, Watcher):
             sink.unwatch(self)
+
+    def _set_subscriptions(self, sinks: list[Sink]) -> None:
+        self._subscriptions = tuple(sinks)
+        self.sinks = tuple({id(sink): sink for sink in sinks}.values())
+        self.carriers = tuple(sink for sink in self.sinks if isinstance(sink, Carrier))
 
     def stats(self) -> PoolStats:
         """The books at this moment, for sinks that look at them."""
@@ -632,6 +646,7 @@ class Core(Driver):
         """Have a drain begin. Takes no lock, so that a signal handler or a finalizer may call it."""
         if self.pid != os.getpid():
             return
+        self.close_intake()
         self.requests.append(seconds)
         if self.supervised:
             self.bell.ring()
@@ -639,6 +654,17 @@ class Core(Driver):
         # Starting a `threading.Thread` takes locks that the interrupted code may hold; this does not.
         with suppress(RuntimeError):  # no thread to be had at interpreter exit: whoever waits will supervise
             _thread.start_new_thread(self._start_supervising, ())
+
+    def close_intake(self) -> None:
+        """Take no more jobs, from this moment: the supervisor moves the state a little later."""
+        self.refusal = self.refusal or self.closed_error
+
+    @property
+    def public_state(self) -> PoolState:
+        """The state to show: draining from the moment a drain was asked for, since jobs are refused from then on."""
+        state = self.state
+        asked = state is PoolState.OPEN and self.refusal == self.closed_error
+        return PoolState.DRAINING if asked else state
 
     def _start_supervising(self) -> None:
         self.supervise()
@@ -696,10 +722,12 @@ class Core(Driver):
         """What a submit to this pool gets once it takes no more jobs."""
         if self.broken_by is not None:
             return self._broken_error()
-        # Somebody has asked for the drain, if the supervisor has not begun it yet.
-        state = PoolState.DRAINING if self.state is PoolState.OPEN else self.state
-        return PoolClosed(f"cannot schedule new futures after shutdown: pool {self.name!r} is {state.value}")
+        state = self.public_state.value
+        return PoolClosed(f"cannot schedule new futures after shutdown: pool {self.name!r} is {state}")
 
+
+MOST_COUNTED = 2000
+"""Jobs of the queue that are looked at to learn of which tasks they are: that takes a millisecond."""
 
 SLACK = 0.1
 """Seconds beyond its limit after which a drain stops relying on its supervisor and does the work itself."""

@@ -130,23 +130,25 @@ class ThreadWorker:
                         queue.open_gate()
             if job is None:
                 self._park()
-            elif not self.run(job):
+                continue
+            task = "" if skip else job._task_name  # which it forgets when it ends
+            if not self.run(job):
                 return
-            elif skip:
+            if skip:
                 skip -= 1
             else:
-                skip = skipped = self._measure(job, skipped)
+                skip = skipped = self._measure(task, job, skipped)
             # Or an idle worker would keep the last job, and its result, alive.
             job = None
 
-    def _measure(self, job: Job, skipped: int) -> int:
+    def _measure(self, task: str, job: Job, skipped: int) -> int:
         """A run is over that stands for *skipped* others too. Returns how many of the next need not be measured."""
         core = self.core
         seconds = monotonic() - job._began
-        core.run_times.add(seconds * (skipped + 1), skipped + 1)
+        core.run_times.add(seconds * (skipped + 1), skipped + 1, task=task)
         if core.forecast.limit is not None:
             core.forecast.look()
-        return 0 if seconds > WORTH_MEASURING else SAMPLE - 1
+        return 0 if seconds > WORTH_MEASURING or core.sinks else SAMPLE - 1
 
     def _park(self) -> None:
         """Wait until there may be something to do."""

@@ -82,6 +82,8 @@ class ThreadPool(PoolContract, ThreadPoolExecutor):
         if not isinstance(thread_name_prefix, str | None):
             raise TypeError(f"thread_name_prefix must be a str, not {thread_name_prefix!r}")
         number = next(_numbers)
+        if not isinstance(thread_name_prefix, str):
+            raise TypeError(f"thread_name_prefix must be a str, not {thread_name_prefix!r}")
         settings = check_settings(
             name=name or thread_name_prefix or f"ThreadPool-{number}",
             queue_size=queue_size,

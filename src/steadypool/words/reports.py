@@ -4,6 +4,7 @@
 # module than this one.
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from enum import Enum
 from typing import Any
 
 from steadypool.words.states import Outcome, PoolState
@@ -198,20 +199,28 @@ class DrainReport:
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain data that ``json.dumps`` takes; what is no plain data in a ``meta`` is shown as text."""
-        rows = {name: tuple(map(_plain_row, getattr(self, name))) for name in ("unfinished", "interrupted", "stuck")}
-        rest = asdict(replace(self, unfinished=(), interrupted=(), stuck=()))
+        rows = {name: list(map(_plain_row, getattr(self, name))) for name in ("unfinished", "interrupted", "stuck")}
+        rest = asdict(replace(self, unfinished=(), interrupted=(), stuck=()), dict_factory=_plain)
         return {**rest, **rows, "ok": self.ok}
 
     def __str__(self) -> str:
         return "\n".join(_lines(self))
 
 
+def _plain(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A record's fields as JSON would give them back: lists for tuples, words for states."""
+    plain: dict[str, Any] = {}
+    for name, value in items:
+        plain[name] = list(value) if isinstance(value, tuple) else value.value if isinstance(value, Enum) else value
+    return plain
+
+
 def _plain_row(row: UnfinishedJob | InterruptedJob | StuckJob) -> dict[str, Any]:
-    meta = None if row.meta is None else {str(key): _plain(value) for key, value in row.meta.items()}
+    meta = None if row.meta is None else {str(key): _plain_value(value) for key, value in row.meta.items()}
     return {**asdict(replace(row, meta=None)), "meta": meta}
 
 
-def _plain(value: object) -> str | int | float | None:
+def _plain_value(value: object) -> str | int | float | None:
     if value is None or isinstance(value, str | int | float):
         return value
     try:
@@ -250,7 +259,8 @@ def _lines(report: DrainReport) -> list[str]:
 
 
 def _error_line(group: ErrorGroup) -> str:
-    text = f"{group.count} x {group.task}: {group.type_name}: {group.message} at {group.where}"
+    text = f"{group.count} x {group.task}: {group.type_name}: {group.message}"
+    text += f" at {group.where}" if group.where else ""  # a job that never started has no place
     return f"{text}, latest {group.sample}" if any(group.arguments) else text
 
 
