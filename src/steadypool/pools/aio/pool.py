@@ -12,7 +12,7 @@ from contextvars import copy_context
 from inspect import CO_COROUTINE
 from time import monotonic
 from types import FunctionType, TracebackType
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import Any, NoReturn, ParamSpec, Self, TypeVar
 
 from steadypool.machinery.arguments import Show
 from steadypool.pools.aio import mapping
@@ -402,6 +402,12 @@ class AsyncPool(Books):
         """
         check_seconds("drain_on_signal(timeout)", timeout, zero=True)
         return DrainOnLoopSignal(self._core, timeout, signals)
+
+    def __enter__(self) -> NoReturn:
+        raise TypeError("an AsyncPool is entered with `async with AsyncPool(...) as pool:`")
+
+    def __exit__(self, *_: object) -> None:
+        """Never comes to be called: but without it, Python would not ask for the other."""
 
     async def __aenter__(self) -> Self:
         self._core.check_loop()
