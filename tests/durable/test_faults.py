@@ -127,9 +127,9 @@ def test_an_idle_worker_uses_no_cpu(queue: Queue) -> None:
 
 @pytest.mark.every_engine
 def test_a_job_wakes_a_worker_in_another_process(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
-    from steadypool.durable import worker
+    from steadypool.durable import demand
 
-    monkeypatch.setattr(worker, "LOOK_AGAIN", 3600.0)
+    monkeypatch.setattr(demand, "LOOK_AGAIN", 3600.0)
     with Working(queue):
         enqueuer = start_enqueuer(os.devnull, 0, 3)
         assert enqueuer.end() == 0

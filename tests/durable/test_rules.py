@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from steadypool import JobTimeout, Outcome, PayloadRefused, RemoteError, Retry, WorkerCrashed
-from steadypool.durable.demand import AHEAD, MOST_AHEAD, Pace, window, writes_now
+from steadypool.durable.demand import AHEAD, LOOK_AGAIN, MOST_AHEAD, Pace, room, window, writes_now
 from steadypool.durable.records import Claim, Verdict
+from steadypool.durable.settings import WorkerSettings
 from steadypool.durable.states import ENDED, MOVES, WAITING, JobState, check_move
 from steadypool.durable.verdicts import LONGEST_MESSAGE, LONGEST_TRACEBACK, Caps, expired, judge
-from steadypool.durable.worker import LOOK_AGAIN, WorkerSettings
 from steadypool.words.errors import InternalError
 
 
@@ -102,6 +102,17 @@ def test_a_worker_holds_what_it_gets_through_in_a_moment() -> None:
     for _ in range(30):
         pace = pace.after(100, 0.1)
     assert pace.rate == pytest.approx(1000, rel=0.01)
+
+
+def test_a_worker_claims_when_that_is_worth_it_or_it_is_idle() -> None:
+    assert room(0, 4, Pace()) == 4
+    assert room(3, 4, Pace()) == 1
+    assert room(4, 4, Pace()) == 0
+    fast = Pace(1000.0)  # a hundred ahead
+    assert room(104, 4, fast) == room(200, 4, fast) == 0
+    assert room(80, 4, fast) == 0
+    assert room(79, 4, fast) == 25
+    assert room(0, 4, fast) == 104
 
 
 def test_ends_are_written_when_enough_have_gathered_or_workers_are_idle() -> None:

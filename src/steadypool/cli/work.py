@@ -17,8 +17,9 @@ from steadypool.cli.summary import console_on, print_errors
 from steadypool.durable import events
 from steadypool.durable.feeding import KINDS
 from steadypool.durable.records import DEFAULT_QUEUE
+from steadypool.durable.settings import WorkerSettings
 from steadypool.durable.verdicts import Caps
-from steadypool.durable.worker import Worker, WorkerSettings
+from steadypool.durable.worker import Worker
 from steadypool.durable.workreport import WorkReport
 from steadypool.words.events import Event
 

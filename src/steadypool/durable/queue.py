@@ -214,7 +214,8 @@ class Queue:
         Raises:
             TypeError, ValueError: for a setting that does not exist or a value that makes no sense.
         """
-        from steadypool.durable.worker import Worker, WorkerSettings
+        from steadypool.durable.settings import WorkerSettings
+        from steadypool.durable.worker import Worker
 
         worker = Worker(self, WorkerSettings(**settings))
         return worker.run(until_empty=until_empty, drain_timeout=drain_timeout, on_signals=on_signals)
