@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -55,15 +55,22 @@ class Pool(Protocol):
 
 
 def open_pool(
-    kind: str, workers: int | None, cancel_grace: float, name: str, more: Mapping[str, Any], url: str
+    kind: str,
+    workers: int | None,
+    cancel_grace: float,
+    name: str,
+    more: Mapping[str, Any],
+    url: str,
+    tasks: Iterable[DurableTask[Any, Any]],
 ) -> Pool:
-    """A pool of that kind. Its processes find the queue at *url* if a job of theirs enqueues another."""
+    """A pool of that kind for these tasks, whose processes find the queue at *url*."""
     common: dict[str, Any] = {"queue_size": ROOM, "cancel_grace": cancel_grace, "name": name, **more}
     pool: Pool
     if kind == "process":
         from steadypool.pools.processes import ProcessPool
 
-        own = (url, common.pop("initializer", None), common.pop("initargs", ()))
+        places = [place for task in tasks if (place := performing.place_of(task)) is not None]
+        own = (url, places, common.pop("initializer", None), common.pop("initargs", ()))
         pool = ProcessPool(workers, initializer=performing.prepare_process, initargs=own, **common)
     elif kind == "async":
         from steadypool.pools.aio.loop_pool import LoopPool

@@ -214,7 +214,13 @@ class Worker:
     def _open_pool(self) -> Pool:
         settings = self.settings
         pool = open_pool(
-            settings.kind, settings.workers, settings.cancel_grace, settings.name, settings.pool, self._queue.url
+            settings.kind,
+            settings.workers,
+            settings.cancel_grace,
+            settings.name,
+            settings.pool,
+            self._queue.url,
+            self._queue.tasks.values(),
         )
         for sink in self._pool_sinks:
             pool.subscribe(sink)
