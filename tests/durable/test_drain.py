@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from steadypool import EngineFull, JobState, PoolBroken, Queue
+from steadypool import EngineFull, EngineGone, JobState, PoolBroken, Queue, SchemaMismatch
 from steadypool.durable import leaving
 from tests.contract.stage import WAIT, Stage
 from tests.durable import app
@@ -112,6 +112,22 @@ def test_the_end_is_in_time_though_the_database_is_gone(
         actor.tell("return")
         report = working.end(2.0)
         assert not report.ok and (report.unwritten or report.refused)
+
+
+@pytest.mark.every_engine
+def test_a_store_that_was_removed_is_told_and_one_that_is_made_anew_is_worked_on(
+    queue: Queue, engine_kind: EngineKind, url: str
+) -> None:
+    with Working(queue, lease=1.0) as working:
+        engine_kind.destroy(url)
+        told = working.wait_for("EngineTrouble")
+        assert isinstance(told.error, EngineGone | SchemaMismatch)
+        engine = engine_kind.open(url)
+        engine.migrate()
+        engine.close()
+        working.wait_for("LeaseLost")  # nobody is registered there
+        queue.close()
+        assert app.add.enqueue(1).result(WAIT) == 1
 
 
 def test_a_coroutine_that_blocks_its_loop_does_not_hold_up_the_end(queue: Queue, stage: Stage) -> None:

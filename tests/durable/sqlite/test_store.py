@@ -80,16 +80,48 @@ def test_a_database_that_is_locked_by_a_stranger_is_said(engine: Engine, path: P
     put(engine)
 
 
-def test_a_file_that_was_removed_is_not_written_to(engine: Engine, path: Path) -> None:
+def test_a_file_that_was_removed_is_told_until_somebody_makes_another(engine: Engine, path: Path) -> None:
     put(engine)
     path.unlink()
-    with pytest.raises(EngineGone, match="removed or replaced"):
-        put(engine)
-    assert engine.put_many([job()])[0].number == 1  # a new file, from the start
-    assert record(engine, "job-1").number == 1
-    path.unlink()
+    for _ in range(3):
+        with pytest.raises(EngineGone, match=r"was removed.*steadypool migrate sqlite:///"):
+            put(engine)
+        assert not path.exists()
     with pytest.raises(SchemaMismatch, match="there is no queue"):
         engine.get("job-1")
+    path.touch()  # an empty file is no queue, either
+    with pytest.raises(EngineGone, match="was removed"):
+        put(engine)
+    path.unlink()
+    other = open_engine(f"sqlite:///{path}")
+    other.migrate()
+    with pytest.raises(EngineGone, match="was replaced"):
+        put(engine)
+    assert put(engine) == "job-1"  # a new file, from the start
+    other.close()
+
+
+def test_whoever_is_asked_to_make_a_removed_file_anew_does_so(engine: Engine, path: Path) -> None:
+    put(engine)
+    path.unlink()
+    with pytest.raises(EngineGone):
+        put(engine)
+    assert engine.migrate().pending
+    assert put(engine) == "job-1"
+
+
+def test_a_file_that_was_replaced_is_told_once(engine: Engine, path: Path, tmp_path: Path) -> None:
+    backup = open_engine(f"sqlite:///{tmp_path}/backup.db")
+    for _ in range(3):
+        put(backup)
+    backup.close()
+    put(engine)
+    for name in ("-wal", "-shm"):
+        Path(f"{path}{name}").unlink()
+    (tmp_path / "backup.db").rename(path)
+    with pytest.raises(EngineGone, match="was replaced by another file"):
+        put(engine)
+    assert put(engine) == "job-4"
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
