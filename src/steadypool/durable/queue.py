@@ -206,6 +206,17 @@ class Queue:
         """Have jobs claimed from it again."""
         self.engine.pause(name, False)
 
+    def wake(self) -> None:
+        """Have workers look now: after the commit of a transaction of yours in which you enqueued (``connection=``).
+
+        Without it they find such a job on SQLite when they next look by themselves, within a second: a file tells
+        nobody that somebody has committed. PostgreSQL does.
+
+        Raises:
+            EngineError: nobody was told; the job is found all the same.
+        """
+        self.engine.wake()
+
     def work(
         self, *, until_empty: bool = False, drain_timeout: float = 30.0, on_signals: bool = False, **settings: Any
     ) -> WorkReport:

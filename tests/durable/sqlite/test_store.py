@@ -13,6 +13,7 @@ from steadypool import EngineBusy, EngineError, EngineFull, EngineGone, SchemaMi
 from steadypool.durable.address import open_engine, parse_sqlite
 from steadypool.durable.engine import Engine
 from steadypool.durable.sqlite import mount, schema
+from steadypool.durable.sqlite.driver import has_wal_reset_bug
 from tests.durable.conformance.steps import complete, job, put, record, take, worker
 
 
@@ -158,6 +159,31 @@ def test_the_wal_stays_bounded_under_continuous_writing(engine: Engine, path: Pa
         engine.stats()
     listener.close()
     assert os.path.getsize(f"{path}-wal") < 64 * 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    ("version", "has_it"),
+    [
+        ((3, 6, 23), False),
+        ((3, 7, 0), True),
+        ((3, 40, 1), True),
+        ((3, 44, 5), True),
+        ((3, 44, 6), False),
+        ((3, 45, 0), True),
+        ((3, 50, 6), True),
+        ((3, 50, 7), False),
+        ((3, 51, 2), True),
+        ((3, 51, 3), False),
+        ((3, 54, 1), False),
+    ],
+)
+def test_which_libraries_can_damage_a_file(version: tuple[int, ...], has_it: bool) -> None:
+    assert has_wal_reset_bug(version) is has_it
+
+
+def test_an_engine_says_so_of_its_library(engine: Engine, path: Path) -> None:
+    assert bool(engine.caution) is has_wal_reset_bug(sqlite3.sqlite_version_info)
+    assert not open_engine(f"sqlite:///{path}?driver=apsw").caution
 
 
 def test_a_network_file_system_is_refused(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
