@@ -15,6 +15,7 @@ from steadypool.durable.engine import Engine
 from steadypool.durable.sqlite import mount, schema
 from steadypool.durable.sqlite.driver import has_wal_reset_bug
 from tests.durable.conformance.steps import complete, job, put, record, take, worker
+from tests.durable.programs import start_greedy
 
 
 @pytest.fixture
@@ -30,27 +31,17 @@ def engine(path: Path) -> Engine:
     engine.close()
 
 
-def test_one_that_writes_without_a_pause_does_not_starve_another(engine: Engine, path: Path) -> None:
-    other = open_engine(f"sqlite:///{path}?synchronous=NORMAL")
+def test_processes_that_write_without_a_pause_do_not_starve_another(engine: Engine, path: Path) -> None:
     put(engine)
-    done = threading.Event()
-
-    def write_without_a_pause() -> None:
-        while not done.is_set():
-            engine.put_many([job(keep=0.0) for _ in range(10)])
-
-    greedy = [threading.Thread(target=write_without_a_pause) for _ in range(2)]
-    for thread in greedy:
-        thread.start()
+    greedy = [start_greedy(f"sqlite:///{path}?synchronous=NORMAL") for _ in range(2)]
     try:
-        other.patience = 5.0  # it must get its turn again and again; SQLite's own waiting gives it none at all
+        for one in greedy:
+            assert one.process.stdout is not None and one.process.stdout.readline() == "writing\n"
         for _ in range(50):
-            put(other)
+            put(engine)  # it must get its turn again and again; SQLite's own waiting gives it none at all
     finally:
-        done.set()
-        for thread in greedy:
-            thread.join()
-        other.close()
+        for one in greedy:
+            one.kill()
 
 
 def test_a_full_disk_is_said_and_loses_nothing(engine: Engine) -> None:

@@ -17,6 +17,8 @@ from tests.contract.stage import WAIT
 from tests.durable import app
 from tests.durable.working import Working
 
+pytestmark = pytest.mark.filterwarnings("ignore:SQLite :RuntimeWarning")
+
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
