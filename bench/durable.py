@@ -319,7 +319,7 @@ def faults(effort: Effort) -> Table:
     """What is lost and what runs twice when processes die."""
     rows, data = [], {}
     for fault, run in FAULTS.items():
-        jobs = 6 if run is Faults.worker_terminated else 300 if effort.quick else 1_500
+        jobs = 6 if run is Faults.worker_terminated else 600 if effort.quick else 3_000
         for name in SERVERS:
             with tempfile.TemporaryDirectory(prefix="steadypool-bench-") as folder:
                 found = run(Faults(name, folder), jobs)

@@ -88,6 +88,11 @@ def most_bundled(claims: int, slots: int) -> int:
     return min(MOST_BUNDLED, claims // (2 * slots))
 
 
+def bundle_seconds(timeout: float | None) -> float:
+    """How much work may travel together, of jobs with this time limit."""
+    return BUNDLE_SECONDS if timeout is None else min(BUNDLE_SECONDS, timeout * BUNDLE_LIMIT_SHARE)
+
+
 class RunTime:
     """How long the jobs of one task take: by that, how many may travel together."""
 
@@ -146,9 +151,7 @@ class Feed:
         """With how many of its task it may travel at most, itself included."""
         if self._place is None or not self.is_plain(claim):
             return 1
-        timeout = self._options.timeout
-        share = BUNDLE_SECONDS if timeout is None else min(BUNDLE_SECONDS, timeout * BUNDLE_LIMIT_SHARE)
-        return self.pace.fit_into(share)
+        return self.pace.fit_into(bundle_seconds(self._options.timeout))
 
     def prepare_bundle(self, claims: Sequence[Claim]) -> Prepared:
         """What the pool is given for several claims at once."""
