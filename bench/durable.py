@@ -209,7 +209,7 @@ def backlog(effort: Effort) -> Table:
 
 
 def _rate_with(folder: str, waiting: int, jobs: int) -> float:
-    from steadypool.durable.address import open_engine
+    from steadypool.durable.opening import open_engine
     from steadypool.durable.records import NewJob, Settlement, Verdict
 
     engine = open_engine(f"sqlite:///{folder}/jobs.db")

@@ -187,7 +187,7 @@ def bloat(effort: Effort) -> Table:
 
 
 def _through(url: str, jobs: int, holder: Any) -> tuple[list[float], int]:
-    from steadypool.durable.address import open_engine
+    from steadypool.durable.opening import open_engine
     from steadypool.durable.records import NewJob, Settlement, Verdict
 
     engine = open_engine(url)

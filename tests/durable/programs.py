@@ -68,7 +68,7 @@ def start_greedy(url: str) -> Program:
 
 def be_greedy(url: str) -> None:
     """What that process does."""
-    from steadypool.durable.address import open_engine
+    from steadypool.durable.opening import open_engine
     from steadypool.durable.records import NewJob
 
     engine = open_engine(url)

@@ -33,7 +33,7 @@ def test_the_handle_tells_where_the_job_is(queue: Queue) -> None:
     assert handle.enqueued and handle.state is JobState.AVAILABLE and handle.outcome is None
     assert handle.attempts == 0 and handle.errors == ()
     assert handle.record().payload == b'{"one":1,"other":2}'
-    assert queue.get(handle.job_id).record() == handle.record()
+    assert queue.get(handle.id).record() == handle.record() and handle.id == handle.job_id
     with pytest.raises(TimeoutError, match="available"):
         handle.result(0.01)
 

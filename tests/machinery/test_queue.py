@@ -63,6 +63,15 @@ def test_a_plain_job_without_room_keeps_its_place_in_the_line() -> None:
     assert list(taken(queue)) == [1, 2, 3, 4]
 
 
+def test_some_of_many() -> None:
+    queue = JobQueue(100)
+    jobs = [put(queue, number, priority=number % 2) for number in range(100)]
+    assert set(queue.some(100)) == set(queue.some(1000)) == set(jobs)
+    few = queue.some(10)
+    assert len(few) == 10 and len({job._number // 20 for job in few}) == 5, "of each part of it"
+    assert JobQueue(1).some(10) == []
+
+
 def test_room_is_taken_and_given_back() -> None:
     queue = JobQueue(2)
     one, other = put(queue, 0), put(queue, 1, priority=3)

@@ -78,7 +78,8 @@ def full_report() -> DrainReport:
 
 
 def test_a_report_is_plain_data() -> None:
-    data = json.loads(json.dumps(full_report().to_dict()))
+    data = full_report().to_dict()
+    assert json.loads(json.dumps(data)) == data and type(data["state"]) is type(data["stats"]["state"]) is str
     assert data["ok"] is False and data["state"] == "closed"
     assert data["stuck"][0]["stack"] == STUCK.stack
     assert data["stats"]["succeeded"] == 1 and data["stats"]["worker_rows"][0]["pid"] == 42
@@ -94,6 +95,11 @@ def test_a_report_reads_well() -> None:
     assert "p-3 m.h running for 9.5 s, told to stop (shutdown)" in text and "spin()" in text
     assert "12 x m.f: ValueError: bad at f.py:3 in f" in text
     assert "note: a callback has not ended" in text
+
+
+def test_an_error_without_a_place_names_none() -> None:
+    report = replace(REPORT, errors=(replace(ERRORS, where=""),))
+    assert str(report).endswith("12 x m.f: ValueError: bad")
 
 
 def test_a_report_of_nothing_says_so() -> None:

@@ -35,6 +35,10 @@ def test_a_pool_at_work_on_80_by_24(make_pool: Callable[..., Any], stage: Stage,
     assert max(len(line) for line in text.splitlines()) <= 80
     foot = text.splitlines()[23]
     assert "s stack" in foot and "q quit" in foot and "next pool" not in foot
+    screen.press("e")
+    assert "latest job: import-" in screen.wait_for("what has failed in pool 'import'", "1 x odd: ValueError: 1 is odd")
+    screen.press("escape")
+    screen.wait_for("slowest tasks")
     screen.press("s")
     assert "in act" in screen.wait_for(f"{future.job_id} import-rows, after", "jobs.py")
     actor.tell("return")
@@ -50,7 +54,7 @@ def test_draining_from_the_viewer_asks_first(make_pool: Callable[..., Any], stag
     screen = top(str(os.getpid()), "--interval", "0.1", "--drain-timeout", "60")
     screen.wait_for("/s in")
     screen.press("d")
-    screen.wait_for("drain pool 'orders' within 60 s (1 jobs left)?  y/n")
+    screen.wait_for("drain pool 'orders' within 60 s (1 job left)?  y/n")
     screen.press("n")
     screen.wait_for("not drained")
     assert pool.state == "open"
@@ -85,7 +89,7 @@ def look_around(many: ThreadPool, stage: Stage, top: Top) -> None:
     for number in range(29):
         stage.start(many, str(number), task(jobs.act, id=f"job-{number:02}"))
     screen = top()
-    text = screen.wait_for("1 stuck", "never-stops (stuck)", "… 19 more", "next pool")
+    text = screen.wait_for("1 stuck", "stuck in never-stops", "… 19 more", "next pool")
     assert "pool 1 of 2" in text and "job-00" in text and "job-28" not in text
     screen.press(*["down"] * 30)
     screen.wait_for("job-28")
@@ -93,7 +97,7 @@ def look_around(many: ThreadPool, stage: Stage, top: Top) -> None:
     screen.press("enter")
     screen.wait_for("job-27", "is here", "in act")
     screen.press("tab")
-    screen.wait_for("mail: threads", "no workers", "pool 2 of 2")
+    screen.wait_for("mail: threads", "no worker runs", "pool 2 of 2")
     screen.press("tab")
     screen.resize(140, 50)
     text = screen.wait_for("job-28", "job-00", "↑↓ choose")  # there is room for all

@@ -70,7 +70,7 @@ class Listener(Protocol):
 
 
 class Engine(Protocol):
-    """One store. Made from its address by `durable.address.open_engine`; connects when it is first used."""
+    """One store. Made from its address by `durable.opening.open_engine`; connects when it is first used."""
 
     url: str
     """The address it was made from, without a password."""

@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from steadypool.durable import enqueueing
-from steadypool.durable.address import URL_VARIABLE, check_url, open_engine
+from steadypool.durable.address import URL_VARIABLE, check_url
 from steadypool.durable.engine import Engine
 from steadypool.durable.enqueueing import EnqueueOptions
 from steadypool.durable.errors import PayloadRefused, WrongState
 from steadypool.durable.handle import JobHandle, unknown
+from steadypool.durable.opening import open_engine
 from steadypool.durable.records import EngineStats, JobFilter, JobRecord, Placed
 from steadypool.durable.states import WAITING, JobState
 from steadypool.durable.task import DurableTask

@@ -36,7 +36,6 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from steadypool.durable import demand
-from steadypool.durable.address import open_engine
 from steadypool.durable.announcing import Announcer
 from steadypool.durable.demand import Pace
 from steadypool.durable.desk import Desk
@@ -44,6 +43,7 @@ from steadypool.durable.exchange import Exchange
 from steadypool.durable.feeding import Feed, Pool, open_pool
 from steadypool.durable.judging import Judge
 from steadypool.durable.leaving import Leaving
+from steadypool.durable.opening import open_engine
 from steadypool.durable.orders import Orders
 from steadypool.durable.performing import nothing
 from steadypool.durable.records import Claimed, Verdict

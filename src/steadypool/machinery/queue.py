@@ -28,8 +28,8 @@ import itertools
 import threading
 from collections import deque
 from collections.abc import Callable
-from itertools import repeat, starmap
-from time import monotonic
+from itertools import islice, repeat, starmap
+from time import monotonic, sleep
 from typing import Generic, Protocol, TypeVar
 
 from steadypool.words.options import TaskOptions
@@ -55,6 +55,8 @@ class Entry(Protocol):
 
 
 E = TypeVar("E", bound=Entry)
+LOOKS = 20
+"""How often `JobQueue.mend_room` looks, a millisecond apart."""
 
 
 class JobQueue(Generic[E]):
@@ -126,6 +128,14 @@ class JobQueue(Generic[E]):
         self.give_room()
         return job
 
+    def some(self, most: int) -> list[E]:
+        """Jobs that wait: all, or *most* of them at most, evenly from the first to the last. For looking."""
+        step = max(1, -(-len(self) // most))
+        with self._lock:
+            ranked = [job for _, _, job in self.heap[::step]]
+        # In one piece, as nothing but C code runs: what comes and goes meanwhile does not disturb it.
+        return [*ranked, *islice(self.items, None, None, step)][:most]
+
     def oldest_submits(self) -> list[float]:
         """When some of the jobs that wait were submitted, the oldest among them. For looking, not for the hot path."""
         with self._lock:
@@ -184,6 +194,19 @@ class JobQueue(Generic[E]):
         self.room.append(None)
         if self.blocked:
             self.open_gate()
+
+    def mend_room(self) -> None:
+        """Give back the token that a producer has lost: an exception such as Ctrl-C may come between any two steps.
+
+        Only for a queue whose jobs hold one token each. A token is missing also while another thread is between two
+        steps. That is a matter of moments: what is missing at every look is lost.
+        """
+        for _ in range(LOOKS):
+            held = len(self.items) + sum(entry[2]._has_room for entry in list(self.heap))
+            if len(self.room) + held >= self.size:
+                return
+            sleep(0.001)
+        self.give_room()
 
     def give_rooms(self, count: int) -> None:
         """Give *count* tokens back."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from steadypool.machinery.future import JobFuture
-from steadypool.rules.forecast import drain_estimate
+from steadypool.rules.forecast import Run, drain_estimate, spread
 from steadypool.words.reports import DrainReport, InterruptedJob, PoolStats, UnfinishedJob
 
 if TYPE_CHECKING:
@@ -34,10 +35,11 @@ def read_stats(core: Core) -> PoolStats:
         # Once closed, every job has its outcome: a ticket without one is about to be withdrawn.
         accepted = sum(outcomes.values()) if core.is_closed() else core.accepted()
         waiting = accepted - sum(outcomes.values()) - running - retrying
-        forecast = drain_estimate(core.run_times.mean, waiting + retrying, _runs(held), workers["capacity"])
+        means, tasks = core.run_times.means(), spread(_waiting_tasks(core, waiting + retrying), waiting + retrying)
+        forecast = drain_estimate(means, tasks, _runs(held), workers["capacity"])
         return PoolStats(
             name=core.name,
-            state=core.state,
+            state=core.public_state,
             accepted=accepted,
             waiting=waiting,
             running=running,
@@ -54,11 +56,16 @@ def read_stats(core: Core) -> PoolStats:
         )
 
 
-def _runs(held: list[JobFuture[Any]]) -> list[tuple[float, float | None]]:
-    """For how long each job has run, and for how long it still may."""
+def _waiting_tasks(core: Core, count: int) -> Counter[str]:
+    """Of which tasks those are that have still to run. Not asked for before it is of any use."""
+    return core.waiting_tasks() if count and core.run_times.mean is not None else Counter()
+
+
+def _runs(held: list[JobFuture[Any]]) -> list[Run]:
+    """The jobs that run: for how long they have, and for how long they still may."""
     now = monotonic()
-    ends = [(job._began, job._attempt_ends) for job in held]
-    return [(max(0.0, now - began), None if limit is None else limit - now) for began, limit in ends]
+    ends = [(job._task_name, job._began, job._attempt_ends) for job in held]
+    return [Run(task, max(0.0, now - began), None if limit is None else limit - now) for task, began, limit in ends]
 
 
 def _oldest_waiting(core: Core) -> float:

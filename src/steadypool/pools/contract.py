@@ -59,14 +59,15 @@ def check_settings(
     if not isinstance(initargs, tuple):
         raise TypeError(f"initargs must be a tuple, not {initargs!r}")
     if on_full not in ON_FULL:
-        near = difflib.get_close_matches(str(on_full), ON_FULL, 1)
+        near = difflib.get_close_matches(str(on_full).lower(), ON_FULL, 1)
         hint = f'; did you mean "{near[0]}"?' if near else ""
         raise ValueError(f"on_full must be one of {', '.join(ON_FULL)}, not {on_full!r}{hint}")
-    grace = check_seconds("cancel_grace", cancel_grace, zero=True)
+    if cancel_grace is None:
+        raise TypeError("cancel_grace must be a number of seconds, not None: a job that does not stop must be given up")
+    grace = check_seconds("cancel_grace", cancel_grace, zero=True, none=False)
     if grace == float("inf"):
         raise ValueError("cancel_grace must have an end: a job that does not stop must be given up")
-    if grace is None:
-        raise TypeError("cancel_grace must be a number of seconds, not None: a job that does not stop must be given up")
+    assert grace is not None
     _check_on_error(on_error)
     if not (isinstance(show_arguments, bool) or callable(show_arguments)):
         raise TypeError(
@@ -244,8 +245,9 @@ class PoolContract(Books, Executor):
             PoolClosed: the pool takes no more jobs, or closed meanwhile.
             TypeError, ValueError: for a value that makes no sense.
         """
-        if check_seconds("submit_within(seconds)", seconds, zero=True) is None:
+        if seconds is None:
             raise TypeError("submit_within(seconds) must be a number of seconds, not None; use submit to wait for ever")
+        check_seconds("submit_within(seconds)", seconds, zero=True, none=False)
         core = self._core
         if core.refusal is not None:
             raise core.refusal()
@@ -329,7 +331,8 @@ class PoolContract(Books, Executor):
             buffersize: how many jobs may be in flight; by default ``queue_size``.
 
         Returns:
-            A generator. Closing it cancels what has not started, but for items of a chunk that a worker has read.
+            A generator. Closing it cancels what has not started, but for items of a chunk that a worker has read; so
+            does dropping it half-way. Dropped unread, it leaves the jobs alone, as the standard library does.
 
         Raises:
             TimeoutError: from the generator, when *timeout* has passed.
@@ -379,7 +382,6 @@ class PoolContract(Books, Executor):
             return  # a forked child's copy: the pool is its parent's, and goes on there
         if wait and core.state is not PoolState.CLOSED:
             self._refuse_to_wait_here("shutdown()", "shutdown(wait=False)")
-        core.refusal = core.refusal or core.closed_error
         core.request_drain(None)
         if cancel_futures:
             give_back_waiting(core)
@@ -387,9 +389,14 @@ class PoolContract(Books, Executor):
             core.wait_for_report(None)
 
     def request_drain(self, timeout: float | None = None) -> None:
-        """Begin a drain without waiting for it: for jobs, done-callbacks and signal handlers."""
+        """Begin a drain without waiting for it: for jobs, done-callbacks and signal handlers.
+
+        From now on the pool refuses work.
+        """
         check_seconds("request_drain(timeout)", timeout, zero=True)
-        self._core.request_drain(timeout)
+        core = self._core
+        core.refusal = core.refusal or core.closed_error
+        core.request_drain(timeout)
 
     def drain_on_signal(
         self, timeout: float | None = 30.0, signals: Iterable[int] = (signal.SIGTERM, signal.SIGINT)

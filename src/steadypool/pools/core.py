@@ -91,6 +91,9 @@ class Core(Driver):
     so that a pool nobody refers to any more can end.
     """
 
+    _subscriptions: tuple[Sink, ...] = ()
+    """The sinks, each as often as it was added."""
+
     def __init__(self, settings: Settings, max_workers: int) -> None:
         self.name = settings.name
         self.settings = settings
@@ -242,10 +245,16 @@ class Core(Driver):
             self.counts[outcome] += 1
             self._drop_alarm(job)
         failure = None
-        if error is not None and outcome in NEVER_LOOKED_AT:
-            failure = self._note_failure(job, outcome, error)
-        if self.sinks:
-            self.emit_end(job, outcome, error)
+        try:
+            if error is not None and outcome in NEVER_LOOKED_AT:
+                failure = self._note_failure(job, outcome, error)
+            if self.sinks:
+                self.emit_end(job, outcome, error)
+        except Exception:
+            # An exception or an argument with methods that raise where none should: no reason to leave the job hanging.
+            logging.getLogger("steadypool").exception(
+                "pool %r could not report the end of job %s", self.name, job.job_id
+            )
         job._settle(outcome, result, error, started=started or outcome not in _NEVER_STARTED)
         if failure is not None:
             self._deliver(partial(self._say_failure, failure))
@@ -473,7 +482,7 @@ class Core(Driver):
             taken = self.take_from_worker(job)
         if not taken:
             return
-        self.run_times.add(monotonic() - job._began)
+        self.run_times.add(monotonic() - job._began, task=job._task_name)
         self.settle(job, Outcome.TIMED_OUT, error)
 
     def _may_retry(self, job: Job, error: BaseException) -> bool:
@@ -529,6 +538,11 @@ class Core(Driver):
     def _look_again(self) -> None:
         """On the agenda: has woken the supervisor."""
 
+    def waiting_tasks(self) -> Counter[str]:
+        """How many jobs of each task wait for a worker or their next attempt; of very many, an even selection."""
+        retrying = self.retrying_jobs() if self.retrying else ()
+        return Counter(job._task_name for job in (*self.queue.some(MOST_COUNTED), *retrying))
+
     def oldest_submits(self) -> list[float]:
         """When some of the jobs that wait were submitted, the oldest among them."""
         return self.queue.oldest_submits()
@@ -536,21 +550,27 @@ class Core(Driver):
     # -- events
 
     def add_sink(self, sink: Sink) -> None:
-        """Have it called with every event from now on."""
+        """Have it called with every event from now on. Added twice, it is called once, until it is removed twice."""
         if isinstance(sink, Watcher):
             sink.watch(self)
         with self.lock:
-            self.sinks = (*self.sinks, sink)
-            self.carriers = tuple(sink for sink in self.sinks if isinstance(sink, Carrier))
+            self._set_subscriptions([*self._subscriptions, sink])
 
     def remove_sink(self, sink: Sink) -> None:
-        """Do not call it any more."""
+        """Take back one `add_sink`."""
         with self.lock:
-            was_there = any(other is sink for other in self.sinks)
-            self.sinks = tuple(other for other in self.sinks if other is not sink)
-            self.carriers = tuple(sink for sink in self.sinks if isinstance(sink, Carrier))
-        if was_there and isinstance(sink, Watcher):
+            left = list(self._subscriptions)
+            found = [number for number, other in enumerate(left) if other is sink]
+            for number in found[-1:]:
+                del left[number]
+            self._set_subscriptions(left)
+        if len(found) == 1 and isinstance(sink, Watcher):
             sink.unwatch(self)
+
+    def _set_subscriptions(self, sinks: list[Sink]) -> None:
+        self._subscriptions = tuple(sinks)
+        self.sinks = tuple({id(sink): sink for sink in sinks}.values())
+        self.carriers = tuple(sink for sink in self.sinks if isinstance(sink, Carrier))
 
     def stats(self) -> PoolStats:
         """The books at this moment, for sinks that look at them."""
@@ -626,6 +646,7 @@ class Core(Driver):
         """Have a drain begin. Takes no lock, so that a signal handler or a finalizer may call it."""
         if self.pid != os.getpid():
             return
+        self.close_intake()
         self.requests.append(seconds)
         if self.supervised:
             self.bell.ring()
@@ -633,6 +654,17 @@ class Core(Driver):
         # Starting a `threading.Thread` takes locks that the interrupted code may hold; this does not.
         with suppress(RuntimeError):  # no thread to be had at interpreter exit: whoever waits will supervise
             _thread.start_new_thread(self._start_supervising, ())
+
+    def close_intake(self) -> None:
+        """Take no more jobs, from this moment: the supervisor moves the state a little later."""
+        self.refusal = self.refusal or self.closed_error
+
+    @property
+    def public_state(self) -> PoolState:
+        """The state to show: draining from the moment a drain was asked for, since jobs are refused from then on."""
+        state = self.state
+        asked = state is PoolState.OPEN and self.refusal == self.closed_error
+        return PoolState.DRAINING if asked else state
 
     def _start_supervising(self) -> None:
         self.supervise()
@@ -645,7 +677,9 @@ class Core(Driver):
 
     def wait_for_report(self, timeout: float | None) -> DrainReport:
         """Wait until the pool is closed, *timeout* and the grace at most, and return its report."""
-        limit = None if timeout is None else monotonic() + timeout + self.settings.cancel_grace
+        # A limit that no clock can count to is none.
+        seconds = threading.TIMEOUT_MAX if timeout is None else timeout + self.settings.cancel_grace
+        limit = None if seconds >= threading.TIMEOUT_MAX / 2 else monotonic() + seconds
         self.supervise()
         if not self.supervised:
             self.supervise_here()
@@ -688,8 +722,12 @@ class Core(Driver):
         """What a submit to this pool gets once it takes no more jobs."""
         if self.broken_by is not None:
             return self._broken_error()
-        return PoolClosed(f"cannot schedule new futures after shutdown: pool {self.name!r} is {self.state.value}")
+        state = self.public_state.value
+        return PoolClosed(f"cannot schedule new futures after shutdown: pool {self.name!r} is {state}")
 
+
+MOST_COUNTED = 2000
+"""Jobs of the queue that are looked at to learn of which tasks they are: that takes a millisecond."""
 
 SLACK = 0.1
 """Seconds beyond its limit after which a drain stops relying on its supervisor and does the work itself."""

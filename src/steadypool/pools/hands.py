@@ -134,6 +134,9 @@ class HandCore(Core):
                 self.recount()
             if self.state is not PoolState.OPEN:
                 self.bell.ring()
+        cause = job._exception.__cause__ if job._exception is not None else None
+        if isinstance(cause, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+            raise cause  # the job is settled; but Ctrl-C was meant for the program
 
     def take_off(self, worker: Any) -> None:
         """The worker leaves: keep what it has counted. The lock is held."""

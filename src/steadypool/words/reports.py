@@ -4,6 +4,7 @@
 # module than this one.
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from enum import Enum
 from typing import Any
 
 from steadypool.words.states import Outcome, PoolState
@@ -192,10 +193,18 @@ class DrainReport:
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain data that ``json.dumps`` takes."""
-        return {**asdict(self), "ok": self.ok}
+        return {**asdict(self, dict_factory=_plain), "ok": self.ok}
 
     def __str__(self) -> str:
         return "\n".join(_lines(self))
+
+
+def _plain(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A record's fields as JSON would give them back: lists for tuples, words for states."""
+    plain: dict[str, Any] = {}
+    for name, value in items:
+        plain[name] = list(value) if isinstance(value, tuple) else value.value if isinstance(value, Enum) else value
+    return plain
 
 
 _LISTED = 10
@@ -228,7 +237,8 @@ def _lines(report: DrainReport) -> list[str]:
 
 
 def _error_line(group: ErrorGroup) -> str:
-    text = f"{group.count} x {group.task}: {group.type_name}: {group.message} at {group.where}"
+    text = f"{group.count} x {group.task}: {group.type_name}: {group.message}"
+    text += f" at {group.where}" if group.where else ""  # a job that never started has no place
     return f"{text}, latest {group.sample}" if any(group.arguments) else text
 
 

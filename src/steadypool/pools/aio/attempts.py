@@ -51,8 +51,8 @@ class AttemptsCore(Core):
     def measure(self, job: AsyncJobFuture[Any], runs: int = 1) -> None:
         """A run is over that stands for *runs*."""
         seconds = monotonic() - job._began
-        self.run_times.add(seconds * runs, runs)
-        self.unmeasured = 0 if seconds > WORTH_MEASURING else SAMPLE - 1
+        self.run_times.add(seconds * runs, runs, task=job._task_name)
+        self.unmeasured = 0 if seconds > WORTH_MEASURING or self.sinks else SAMPLE - 1
         if self.forecast.limit is not None:
             self.forecast.look()
 

@@ -116,6 +116,7 @@ class AsyncCore(AttemptsCore):
 
     def request_drain(self, seconds: float | None) -> None:
         """See `Core`. From any thread; also from a signal handler or a finalizer."""
+        self.close_intake()
         self.requests.append(seconds)
         if not self.is_bound:
             self.step()  # nothing was ever submitted

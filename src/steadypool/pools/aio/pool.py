@@ -386,7 +386,10 @@ class AsyncPool(Books):
             await self._report()
 
     def request_drain(self, timeout: float | None = None) -> None:
-        """Begin a drain without waiting for it: for jobs, done-callbacks, signal handlers and other threads."""
+        """Begin a drain without waiting for it: for jobs, done-callbacks, signal handlers and other threads.
+
+        From now on the pool refuses work.
+        """
         check_seconds("request_drain(timeout)", timeout, zero=True)
         self._core.request_drain(timeout)
 

@@ -276,7 +276,7 @@ class ProcessCore(ResultsCore):
         error = self._crash_error(worker) if blamed or not worker.ready else None
         for job in blamed:
             assert error is not None
-            self.run_times.add(monotonic() - job._began)
+            self.run_times.add(monotonic() - job._began, task=job._task_name)
             self.attempt_raised(job, error if len(blamed) == 1 else self._crash_error(worker), Outcome.CRASHED)
         if self.sinks:
             reason = "killed" if worker.left else "retired" if worker.retiring else "died"
@@ -412,6 +412,12 @@ class ProcessCore(ResultsCore):
             "restarts": self.restarts,
             "worker_rows": tuple(worker.row() for worker in sorted(self.crew, key=lambda w: w.name)),
         }
+
+    def has_begun(self, job: Job) -> bool:
+        """See `machinery.future.Owner`: a job that was sent to a process may be taken back until it is read."""
+        with self.lock:
+            worker = job._worker
+            return not isinstance(worker, ProcessWorker) or job not in worker.hand or worker.has_read(job)
 
     def begin_wait(self, job: Job | None) -> None:
         """A job in a worker process cannot wait for this pool; other threads may."""
