@@ -66,9 +66,10 @@ def test_a_killed_worker_s_job_runs_again_within_seconds(queue: Queue, stage: St
     assert [error.outcome for error in handle.errors] == ["lost"]
 
 
-def test_a_worker_that_was_stopped_loses_its_lease_and_goes_on(queue: Queue, stage: Stage) -> None:
+@pytest.mark.parametrize("kind", ["thread", "process"])
+def test_a_worker_that_was_stopped_loses_its_lease_and_goes_on(queue: Queue, stage: Stage, kind: str) -> None:
     handle = app.act.enqueue(stage.address, "first")
-    worker = start_worker("--kind", "thread", "--workers", "1", "--lease", "1")
+    worker = start_worker("--kind", kind, "--workers", "1", "--lease", "1")
     first = stage.enter()
     os.kill(worker.process.pid, signal.SIGSTOP)
     try:
