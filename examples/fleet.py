@@ -15,8 +15,8 @@ import statistics
 from dataclasses import dataclass
 
 from steadypool import WorkerSettings
+from steadypool.durable.demand import LOOK_AGAIN
 from steadypool.durable.pulse import RENEWALS
-from steadypool.durable.worker import LOOK_AGAIN
 
 LEASE = WorkerSettings().lease
 COST = {"claim": 180e-6, "sweep": 60e-6, "renewal": 70e-6}

@@ -61,12 +61,29 @@ def enqueue(path: str, first: str, count: str) -> None:
         print(number, flush=True)
 
 
+def start_greedy(url: str) -> Program:
+    """A process that writes to the store without a pause, once it has said so."""
+    return Program("tests.durable.programs", "greedy", url)
+
+
+def be_greedy(url: str) -> None:
+    """What that process does."""
+    from steadypool.durable.opening import open_engine
+    from steadypool.durable.records import NewJob
+
+    engine = open_engine(url)
+    engine.put_many([NewJob("t", b"{}")])
+    print("writing", flush=True)
+    while True:
+        engine.put_many([NewJob("t", b"{}")] * 10)
+
+
 def numbers_in(text: str) -> list[int]:
     """Whole lines, as numbers."""
     return [int(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
 
-PROGRAMS: dict[str, Any] = {"enqueue": enqueue}
+PROGRAMS: dict[str, Any] = {"enqueue": enqueue, "greedy": be_greedy}
 
 if __name__ == "__main__":
     PROGRAMS[sys.argv[1]](*sys.argv[2:])

@@ -224,6 +224,17 @@ class Queue:
         enqueueing.check_text("queue", name, "mail")
         self.engine.pause(name, False)
 
+    def wake(self) -> None:
+        """Have workers look now: after the commit of a transaction of yours in which you enqueued (``connection=``).
+
+        Without it they find such a job on SQLite when they next look by themselves, within a second: a file tells
+        nobody that somebody has committed. PostgreSQL does.
+
+        Raises:
+            EngineError: nobody was told; the job is found all the same.
+        """
+        self.engine.wake()
+
     def work(
         self, *, until_empty: bool = False, drain_timeout: float = 30.0, on_signals: bool = False, **settings: Any
     ) -> WorkReport:
@@ -232,7 +243,8 @@ class Queue:
         Raises:
             TypeError, ValueError: for a setting that does not exist or a value that makes no sense.
         """
-        from steadypool.durable.worker import Worker, WorkerSettings
+        from steadypool.durable.settings import WorkerSettings
+        from steadypool.durable.worker import Worker
 
         worker = Worker(self, WorkerSettings(**settings))
         return worker.run(until_empty=until_empty, drain_timeout=drain_timeout, on_signals=on_signals)
