@@ -39,9 +39,10 @@ def faults(effort: Effort) -> Table:
                 targets.append(at_most(f"{title}, {name}: none lost", run.lost, 0.0))
     columns = ("", "jobs", "not run", "ran twice", "workers that ended", "longest pause, s", "seconds in all")
     note = (
-        f"Two workers, jobs of 20 ms, the fault after a quarter of them; a worker that ends by itself is started again. Not run: not when nothing had happened for "
-        f"{PATIENCE:g} s; some would run later (by their defaults, pgqueuer takes jobs back after 30 s, chancy after "
-        "90 to 150 s, oban after 5 minutes, procrastinate only if a task for that is written). Ours after 6 s."
+        "Two workers, jobs of 20 ms, the fault after a quarter of them; a worker that ends by itself is started "
+        f"again. Not run: not when nothing had happened for {PATIENCE:g} s. Some of those would run later: by their "
+        "defaults, pgqueuer takes jobs back after 30 s, chancy after 90 to 150 s, oban after 5 minutes, procrastinate "
+        "when a task that asks for it is written. Ours takes them back after 6 s."
     )
     return Table("postgres-faults", "PostgreSQL: lost and repeated jobs", columns, rows, data, note, targets)
 

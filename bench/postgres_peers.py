@@ -19,7 +19,7 @@ import psycopg
 
 from bench.postgres_jobs import do_async
 
-SLOTS = 32
+SLOTS = 64
 """How many jobs each has at work at a time."""
 Order = tuple[str, float, str]
 """What a job is to do, its number, and a path to write to."""

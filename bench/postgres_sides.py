@@ -29,7 +29,7 @@ RAW = "raw engine"
 KINDS = {"steadypool, threads": "thread", "steadypool, processes": "process", "steadypool, asyncio": "async"}
 AT_A_TIME = {"thread": {"nothing": 2, "forgotten": 2}, "process": {"nothing": 2, "forgotten": 2}}
 """How many jobs each of our kinds has at work, where that is not `MANY`: who waits for nothing needs no more."""
-MANY = {"thread": SLOTS, "process": 8, "async": 100}
+MANY = {"thread": SLOTS, "process": 8, "async": 200}
 RAW_BATCH = 100
 TICK = 0.002
 
@@ -130,7 +130,7 @@ class Ours:
     def work(self) -> None:
         from steadypool import Worker, WorkerSettings
 
-        self._worker = Worker(self._jobs.queue, WorkerSettings(kind=self._kind, workers=self._slots))
+        self._worker = Worker(self._jobs.queue, WorkerSettings(kind=self._kind, workers=self._slots, name="bench"))
         ready = threading.Event()
         self._worker.subscribe(lambda event: ready.set())
         self._thread = threading.Thread(target=self._worker.run)
