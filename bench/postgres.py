@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import statistics
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from time import perf_counter, sleep
 
@@ -17,10 +17,11 @@ import psycopg
 
 from bench.postgres_faults import faults
 from bench.postgres_peers import PEERS, SLOTS
-from bench.postgres_runs import OURS, SETTINGS, Flow, Run, Side, missing, peers
+from bench.postgres_runs import OURS, SETTINGS, Flow, Run, Side, missing, peers, server_cpu
 from bench.postgres_sides import RAW
 from bench.rounds import Effort, percentile
 from bench.tables import Table, Target, at_least, in_unit
+from steadypool.durable.address import open_engine
 from tests.durable.postgres import server
 
 THREADS = OURS[0]
@@ -49,6 +50,7 @@ def tables(effort: Effort) -> Iterator[Table]:
                     halves = {name: _rate(found) / 2 for name, found in runs.items()}
         yield enqueueing(effort)
         yield latency(effort, halves)
+        yield looks(effort)
         yield bloat(effort)
         yield faults(effort)
     finally:
@@ -194,6 +196,31 @@ def _idle_cpu(worker: Side, seconds: float) -> float:
     before = worker.cpu()
     sleep(seconds)
     return (worker.cpu() - before) / seconds
+
+
+def looks(effort: Effort) -> Table:
+    """What the calls of a worker that has nothing to do cost the server."""
+    rows, data = [], {}
+    count = 300 if effort.quick else 3_000
+    with server.database() as url:
+        engine = open_engine(url)
+        engine.migrate()
+        worker = engine.register("bench", 600)
+        calls: dict[str, Callable[[], object]] = {
+            "claim": lambda: engine.claim(worker, ["default"], 2),
+            "sweep": lambda: engine.sweep(25),
+            "renewal": lambda: engine.renew(worker, 600),
+        }
+        for name, call in calls.items():
+            before = server_cpu()
+            for _ in range(count):
+                call()
+            data[name] = (server_cpu() - before) / count
+            rows.append((name, in_unit(data[name], "µs")))
+        engine.close()
+    note = "docs/growing.md and examples/fleet.py reckon with them."
+    title = "PostgreSQL: a call that finds nothing to do"
+    return Table("postgres-looks", title, ("", "CPU µs in the server"), rows, data, note)
 
 
 def bloat(effort: Effort) -> Table:
