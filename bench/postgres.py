@@ -201,7 +201,7 @@ def _idle_cpu(worker: Side, seconds: float) -> float:
 def looks(effort: Effort) -> Table:
     """What the calls of a worker that has nothing to do cost the server."""
     rows, data = [], {}
-    count = 300 if effort.quick else 3_000
+    count = 300 if effort.quick else 1_000
     with server.database() as url:
         engine = open_engine(url)
         engine.migrate()

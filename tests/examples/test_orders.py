@@ -79,6 +79,15 @@ def test_the_worker_has_time_to_drain() -> None:
     assert spec["terminationGracePeriodSeconds"] == GRACE > DRAIN and service["stop_grace_period"] == f"{GRACE}s"
 
 
+def test_the_probes_ask_for_what_is_there() -> None:
+    containers = {one["metadata"]["name"]: one["spec"]["template"]["spec"]["containers"][0] for one in manifests()}
+    web, worker = containers["shop-web"], containers["shop-worker"]
+    assert web["readinessProbe"]["httpGet"]["path"] in (ORDERS / "app.py").read_text()
+    assert web["livenessProbe"]["tcpSocket"]["port"] == web["ports"][0]["containerPort"]
+    python, *arguments = worker["livenessProbe"]["exec"]["command"]
+    assert python == "python" and subprocess.run([sys.executable, *arguments], check=False).returncode == 0
+
+
 def test_the_compose_file_names_what_is_there() -> None:
     compose = yaml.safe_load((ORDERS / "compose.yaml").read_text())
     for service in compose["services"].values():
