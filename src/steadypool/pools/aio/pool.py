@@ -25,7 +25,8 @@ from steadypool.pools.aio.room import wait_for_room
 from steadypool.pools.aio.signals import DrainOnLoopSignal
 from steadypool.pools.aio.stuck import end_stuck
 from steadypool.pools.books import Books
-from steadypool.pools.contract import check_settings, let_watch
+from steadypool.pools.contract import let_watch
+from steadypool.pools.settings import check_settings
 from steadypool.pools.supervisor import give_back_waiting
 from steadypool.pools.threads import check_workers
 from steadypool.words.errors import QueueFull, WouldDeadlock
