@@ -55,7 +55,7 @@ class Entry(Protocol):
 
 
 E = TypeVar("E", bound=Entry)
-LOOKS = 20
+LOOKS = 100
 """How often `JobQueue.mend_room` looks, a millisecond apart."""
 
 
