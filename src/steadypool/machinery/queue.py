@@ -28,7 +28,7 @@ import itertools
 import threading
 from collections import deque
 from collections.abc import Callable
-from itertools import islice, repeat, starmap
+from itertools import repeat, starmap
 from time import monotonic
 from typing import Generic, Protocol, TypeVar
 
@@ -131,8 +131,8 @@ class JobQueue(Generic[E]):
         step = max(1, -(-len(self) // most))
         with self._lock:
             ranked = [job for _, _, job in self.heap[::step]]
-        # In one piece, as nothing but C code runs: what comes and goes meanwhile does not disturb it.
-        return [*ranked, *islice(self.items, None, None, step)][:most]
+        # Copied as a whole, in one call: an iterator would not outlive the next job that comes or goes.
+        return [*ranked, *list(self.items)[::step]][:most]
 
     def oldest_submits(self) -> list[float]:
         """When some of the jobs that wait were submitted, the oldest among them. For looking, not for the hot path."""
