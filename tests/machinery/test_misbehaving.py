@@ -146,6 +146,24 @@ def test_a_retry_that_cannot_be_decided_is_none() -> None:
     assert pool.drain(timeout=PATIENCE).on_time
 
 
+class Proxy:
+    """Something to call that raises when it is asked for its name."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise LookupError(name) if name == "__qualname__" else AttributeError(name)
+
+    def __call__(self) -> int:
+        return 7
+
+
+def test_what_cannot_be_asked_for_its_name_runs_and_is_counted() -> None:
+    pool = ThreadPool(1)
+    futures = [pool.submit(Proxy()) for _ in range(200)]
+    assert [future.result(PATIENCE) for future in futures] == [7] * 200
+    assert pool.stats().succeeded == 200
+    assert pool.drain(timeout=PATIENCE).on_time
+
+
 class ReprExits:
     """An argument whose ``repr`` raises what is no `Exception`."""
 

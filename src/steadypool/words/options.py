@@ -302,13 +302,17 @@ def task(
 
 
 def task_name(fn: Callable[..., Any], options: TaskOptions | None = None) -> str:
-    """What reports call *fn*: the name option, or ``module.qualname``."""
+    """What reports call *fn*: the name option, or ``module.qualname``. Never raises, whatever *fn* does when asked."""
     if options is None and isinstance(fn, Task):
         options = fn.task_options
     if options is not None and options.name is not None:
         return options.name
     while isinstance(fn, functools.partial):
         fn = fn.func
-    name = getattr(fn, "__qualname__", None) or type(fn).__qualname__
-    module = getattr(fn, "__module__", None)
-    return f"{module}.{name}" if module and module != "builtins" else str(name)
+    try:
+        name, module = getattr(fn, "__qualname__", None), getattr(fn, "__module__", None)
+    except Exception:  # of a ``__getattr__`` of its own, as proxies have
+        name = module = None
+    name = name if name and isinstance(name, str) else type(fn).__qualname__
+    module = module if isinstance(module, str) else type(fn).__module__
+    return f"{module}.{name}" if module and module != "builtins" else name
