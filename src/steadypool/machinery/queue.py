@@ -131,8 +131,17 @@ class JobQueue(Generic[E]):
         step = max(1, -(-len(self) // most))
         with self._lock:
             ranked = [job for _, _, job in self.heap[::step]]
-        # Copied as a whole, in one call: an iterator would not outlive the next job that comes or goes.
-        return [*ranked, *list(self.items)[::step]][:most]
+        if step == 1:
+            # Copied as a whole, in one call: an iterator would not outlive the next job that comes or goes.
+            return [*ranked, *list(self.items)][:most]
+        plain = [job for index in range(0, len(self.items), step) if (job := self._at(index)) is not None]
+        return [*ranked, *plain][:most]
+
+    def _at(self, index: int) -> E | None:
+        try:
+            return self.items[index]
+        except IndexError:
+            return None  # the queue has become shorter
 
     def oldest_submits(self) -> list[float]:
         """When some of the jobs that wait were submitted, the oldest among them. For looking, not for the hot path."""
