@@ -72,6 +72,29 @@ def test_some_of_many() -> None:
     assert JobQueue(1).some(10) == []
 
 
+def test_some_while_jobs_come_and_go() -> None:
+    queue = JobQueue(100)
+    for number in range(10):
+        put(queue, number)
+
+    over = threading.Event()
+
+    def look(queue: JobQueue) -> None:
+        try:
+            for _ in range(60_000):
+                assert queue.some(5)
+        finally:
+            over.set()
+
+    def turn(queue: JobQueue) -> None:
+        while not over.is_set():
+            put(queue, 0)
+            queue.take()
+
+    with switching_every(1e-6):
+        duel(1, lambda _: queue, (look, turn), lambda queue, _: None)
+
+
 def test_room_is_taken_and_given_back() -> None:
     queue = JobQueue(2)
     one, other = put(queue, 0), put(queue, 1, priority=3)
