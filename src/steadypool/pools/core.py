@@ -41,7 +41,7 @@ from steadypool.machinery.future import JobFuture
 from steadypool.machinery.ledger import Ledger
 from steadypool.machinery.queue import JobQueue
 from steadypool.machinery.run_times import RunTimes
-from steadypool.pools.accounts import interrupted_row, read_stats
+from steadypool.pools.accounts import Returned, interrupted_row, read_stats
 from steadypool.pools.driver import Driver
 from steadypool.pools.forecast import Forecast
 from steadypool.pools.functions import check_function, options_within
@@ -50,7 +50,7 @@ from steadypool.seams.sink import Carrier, Sink, Watcher
 from steadypool.seams.telling import events
 from steadypool.words.errors import JobCancelled, JobExit, JobTimeout, PoolBroken, PoolClosed, QueueFull, WorkerCrashed
 from steadypool.words.options import Retry, Task, TaskOptions, task_name
-from steadypool.words.reports import DrainReport, InterruptedJob, JobFailure, PoolStats, UnfinishedJob
+from steadypool.words.reports import DrainReport, InterruptedJob, JobFailure, PoolStats
 from steadypool.words.states import NEVER_LOOKED_AT, Outcome, PoolState, move
 
 Job = JobFuture[Any]
@@ -135,7 +135,7 @@ class Core(Driver):
         """Called once the report is written, before whoever waits for it wakes. They must neither raise nor wait."""
         self.closed = threading.Event()
         self.report: DrainReport | None = None
-        self.returned: list[UnfinishedJob] = []
+        self.returned: list[Returned] = []
         self.interrupted: list[InterruptedJob] = []
         self.pid = os.getpid()
         self.opened = monotonic()
