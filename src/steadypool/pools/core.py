@@ -41,7 +41,7 @@ from steadypool.machinery.future import JobFuture
 from steadypool.machinery.ledger import Ledger
 from steadypool.machinery.queue import JobQueue
 from steadypool.machinery.run_times import RunTimes
-from steadypool.pools.accounts import interrupted_row, read_stats
+from steadypool.pools.accounts import Returned, interrupted_row, read_stats
 from steadypool.pools.announcer import Announcer, job_facts
 from steadypool.pools.forecast import Forecast
 from steadypool.pools.functions import check_function, options_within
@@ -51,7 +51,7 @@ from steadypool.rules.retrying import next_delay
 from steadypool.seams.telling import events
 from steadypool.words.errors import PoolBroken, PoolClosed, QueueFull, WorkerCrashed
 from steadypool.words.options import Retry, Task, TaskOptions, task_name
-from steadypool.words.reports import DrainReport, InterruptedJob, JobFailure, PoolStats, UnfinishedJob
+from steadypool.words.reports import DrainReport, InterruptedJob, JobFailure, PoolStats
 from steadypool.words.states import NEVER_LOOKED_AT, Outcome, PoolState, move
 
 Job = JobFuture[Any]
@@ -101,7 +101,7 @@ class Core(Announcer):
         """Called once the report is written, before whoever waits for it wakes. They must neither raise nor wait."""
         self.closed = threading.Event()
         self.report: DrainReport | None = None
-        self.returned: list[UnfinishedJob] = []
+        self.returned: list[Returned] = []
         self.interrupted: list[InterruptedJob] = []
         self.pid = os.getpid()
         self.opened = monotonic()
