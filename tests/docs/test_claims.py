@@ -15,8 +15,7 @@ from typing import Any
 
 import pytest
 
-from steadypool.machinery import ledger, payload, reception
-from steadypool.pools.processes import worker
+from steadypool.machinery import ledger, payload, reception, stack_pipe
 from steadypool.rules import capacity, prefetch, respawn
 from steadypool.rules.health import LOOP_PATIENCE
 from tests.docs.pages import page
@@ -63,8 +62,9 @@ def said(tmp_path: Path, text: str, **environment: str) -> Any:
         ("live", "has not answered for a second", LOOP_PATIENCE == 1.0),
         ("live", "when {} MB wait for it", reception.MAX_UNREAD // 1024**2),
         ("live", "room for {} at a time", reception.MAX_VISITORS),
-        ("lifecycle", "this may take up to {} s", worker.STACK_SECONDS),
-        ("processes", "`SIGRTMIN + 9`", not hasattr(signal, "SIGRTMIN") or worker.STACK_SIGNAL == signal.SIGRTMIN + 9),
+        ("lifecycle", "this may take up to {} s", stack_pipe.STACK_SECONDS),
+        ("processes", "`SIGRTMIN + 10`", not hasattr(signal, "SIGRTMIN") or stack_pipe.KNOCK == signal.SIGRTMIN + 10),
+        ("processes", "`SIGRTMIN + 9`", not hasattr(signal, "SIGRTMIN") or stack_pipe.LOOK == signal.SIGRTMIN + 9),
     ],
 )
 def test_numbers(name: str, sentence: str, number: Any) -> None:
