@@ -48,7 +48,16 @@ from steadypool.pools.functions import check_function, options_within
 from steadypool.rules.retrying import next_delay
 from steadypool.seams.sink import Carrier, Sink, Watcher
 from steadypool.seams.telling import events
-from steadypool.words.errors import JobCancelled, JobExit, JobTimeout, PoolBroken, PoolClosed, QueueFull, WorkerCrashed
+from steadypool.words.errors import (
+    JobCancelled,
+    JobExit,
+    JobTimeout,
+    PoolBroken,
+    PoolClosed,
+    QueueFull,
+    SteadypoolError,
+    WorkerCrashed,
+)
 from steadypool.words.options import Retry, Task, TaskOptions, task_name
 from steadypool.words.reports import DrainReport, InterruptedJob, JobFailure, PoolStats, UnfinishedJob
 from steadypool.words.states import NEVER_LOOKED_AT, Outcome, PoolState, move
@@ -171,6 +180,12 @@ class Core(Driver):
             self.announce(job)
         return job
 
+    def enter_announced(self, job: Job) -> Job:
+        """The same, with the event that it was submitted."""
+        if self.sinks:
+            self.prepare_announcement(job)
+        return self.enter(job)
+
     def wake_worker_for(self, job: Job) -> None:
         """Have a worker take the job that a submit has just put into the queue; if there can be none, take it back.
 
@@ -221,8 +236,20 @@ class Core(Driver):
 
     def withdraw_ticket(self) -> None:
         """A ticket was taken for a job that did not come to be."""
+        self.withdraw_tickets(1)
+
+    def withdraw_tickets(self, count: int) -> None:
+        """The same for several."""
         with self.lock:
-            self._not_jobs += 1
+            self._not_jobs += count
+
+    def submit_raised(self, error: BaseException) -> None:
+        """A submit ends by this. If it came out of the blue, have what was left half-way put right."""
+        if not isinstance(error, SteadypoolError):
+            self.was_interrupted()
+
+    def was_interrupted(self) -> None:
+        """An exception out of the blue (Ctrl-C) has ended something half-way: a driver may have to put things right."""
 
     def reject(self, fn: Callable[..., Any], options: TaskOptions, message: str) -> QueueFull:
         """Count a refused job and make the error."""

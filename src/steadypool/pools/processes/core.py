@@ -133,16 +133,29 @@ class ProcessCore(ResultsCore):
             worker = ProcessWorker(f"{self.name}_{next(self._numbers)}", self.packets)
             self.workers.add(worker)
             self.recount()
-        self.supervise()
-        self._selector.register(worker.results, selectors.EVENT_READ, partial(self._results_came, worker))
-        self._starter.carry(partial(self._start, worker))
+        try:
+            self.supervise()
+            self._starter.carry(partial(self._start, worker))
+        except BaseException:
+            self.was_interrupted()
+            raise
         return worker
+
+    def see_to_new_workers(self) -> None:
+        """See `DispatchCore.see_to_new_workers`."""
+        with self.lock:
+            self.recount()
+            waiting = [worker for worker in self.crew if not worker.start_began]
+        for worker in waiting:
+            self._starter.carry(partial(self._start, worker))
 
     def _start(self, worker: ProcessWorker) -> None:
         """On the starter thread."""
         with self._spawning:
-            if worker.dead or self._gone.is_set():
+            if worker.dead or worker.start_began or self._gone.is_set():
                 return
+            worker.start_began = True
+            self._selector.register(worker.results, selectors.EVENT_READ, partial(self._results_came, worker))
             try:
                 worker.start(self._context, {"pool": self.name, **self._kit})
             except Exception as error:
@@ -172,14 +185,14 @@ class ProcessCore(ResultsCore):
         for job in worker.running():
             job._began = monotonic()
 
-    def _retire(self, worker: ProcessWorker, reason: str) -> None:
+    def retire(self, worker: ProcessWorker, reason: str) -> None:
         """The worker takes no more: what lies in its socket goes to others, and it leaves."""
         with self.lock:
             if worker.retiring:
                 return
             worker.retiring = True
             self.recount()
-        self._take_back(worker)
+        self.take_back(worker)
         worker.end_line()
         self.full = False
         if len(self.queue) or (reason == "worn out" and self.state is PoolState.OPEN):
@@ -211,7 +224,7 @@ class ProcessCore(ResultsCore):
         for worker in self.crew:
             # Only what lies behind a job that has begun: or resizes in a row could keep any job from ever beginning.
             if len(self.crew) > self.max_workers and worker.hand and worker.has_started(worker.hand[0]):
-                self._take_back(worker)
+                self.take_back(worker)
             self._leave_if_surplus(worker)
         self.full = False
         self.pump()
@@ -243,7 +256,7 @@ class ProcessCore(ResultsCore):
         with self.lock:
             worker.left = worker.retiring = True
             self.recount()
-        self._take_back(worker)
+        self.take_back(worker)
         worker.kill()
         self.full = False
         self.pump()
@@ -257,7 +270,7 @@ class ProcessCore(ResultsCore):
         self._unwatch(worker.results)
         if worker.started:
             self._unwatch(worker.death_watch())
-        self._take_back(worker)
+        self.take_back(worker)
         with self.lock:
             worker.dead = True
             # At once: a pump would go on offering it jobs, for ever if its thread holds this lock.
@@ -272,7 +285,7 @@ class ProcessCore(ResultsCore):
             blamed = self._blamed(worker, hand)
             for job in hand[len(blamed) :]:
                 job.attempts -= 1
-                self._requeue(job)
+                self.requeue(job)
         error = self._crash_error(worker) if blamed or not worker.ready else None
         for job in blamed:
             assert error is not None

@@ -42,10 +42,6 @@ class ResultsCore(DispatchCore):
         """The worker has started and will run what it is given."""
         raise NotImplementedError
 
-    def _retire(self, worker: ProcessWorker, reason: str) -> None:
-        """The worker takes no more jobs."""
-        raise NotImplementedError
-
     def _broke(self, error: BaseException) -> None:
         """The initializer failed."""
         raise NotImplementedError
@@ -165,13 +161,13 @@ class ResultsCore(DispatchCore):
     def _leave_if_surplus(self, worker: ProcessWorker) -> None:
         """After a resize there may be workers too many: those leave that are idle first. Till then nobody gets jobs."""
         if len(self.crew) > self.max_workers and not worker.hand and worker.taken is None:
-            self._retire(worker, "resized")
+            self.retire(worker, "resized")
 
     def _frame_came(self, worker: ProcessWorker, serial: int, status: int, seconds: float, payload: bytes) -> None:
         if status == READY:
             self._worker_is_ready(worker, int(payload))
         elif status == RETIRING:
-            self._retire(worker, "worn out")
+            self.retire(worker, "worn out")
         elif status == BROKEN:
             self._broke(unpack_error(payload))
         elif status == PROGRESS:
@@ -208,7 +204,7 @@ class ResultsCore(DispatchCore):
         job = self._came_back(worker, serial, False, 0.0)
         if job is not None and self.prepare(job):
             job.attempts -= 1
-            self._requeue(job)
+            self.requeue(job)
 
     def _chunk_was_unreadable(self, worker: ProcessWorker, serial: int, for_main: bool) -> None:
         """None of a chunk's items has run, for one of them cannot be loaded: each goes for itself, and fails alone."""
@@ -221,7 +217,7 @@ class ResultsCore(DispatchCore):
             for job in worker.sent_with(serial):
                 worker.hand.remove(job)
                 job.attempts -= 1
-                self._requeue(job)
+                self.requeue(job)
             following = worker.hand[0] if worker.hand else None
         if following is not None:
             self._became_first(following)

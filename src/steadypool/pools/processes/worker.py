@@ -50,6 +50,7 @@ class ProcessWorker:
         self.left = False
         """It was killed: nothing it says counts any more."""
         self.ready = False
+        self.start_began = False
         self.started = False
         self._is_known = threading.Event()
         """`start` has returned; the process may have done a lot by then."""
