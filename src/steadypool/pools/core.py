@@ -56,7 +56,6 @@ from steadypool.words.errors import (
     PoolClosed,
     QueueFull,
     SteadypoolError,
-    WorkerCrashed,
 )
 from steadypool.words.options import Retry, Task, TaskOptions, task_name
 from steadypool.words.reports import DrainReport, InterruptedJob, JobFailure, PoolStats, UnfinishedJob
@@ -99,6 +98,8 @@ class Core(Driver):
     The pool object that users hold refers to its core, never the other way round: workers refer to the core,
     so that a pool nobody refers to any more can end.
     """
+
+    _broken_how = ""
 
     def __init__(self, settings: Settings, max_workers: int) -> None:
         self.name = settings.name
@@ -622,10 +623,11 @@ class Core(Driver):
         if announcement is not None:
             announcement.make(self.emit)
 
-    def broke(self, error: BaseException) -> None:
-        """The initializer failed: the pool takes no more jobs and fails what waits. Once, and clearly."""
+    def broke(self, error: BaseException, how: str = "the initializer failed") -> None:
+        """There can be no workers: the pool takes no more jobs and fails what waits. Once, and clearly."""
         with self.lock:
             if self.broken_by is None:
+                self._broken_how = how
                 self.broken_by = error
         self.refusal = self._broken_error
         self.request_drain(None)
@@ -642,8 +644,8 @@ class Core(Driver):
             self.settle(job, Outcome.FAILED, self._broken_error())
 
     def _broken_error(self) -> PoolBroken:
-        what = "no worker could be started" if isinstance(self.broken_by, WorkerCrashed) else "the initializer failed"
-        error = PoolBroken(f"cannot schedule new futures: pool {self.name!r} is broken, {what}: {self.broken_by!r}")
+        how = self._broken_how
+        error = PoolBroken(f"cannot schedule new futures: pool {self.name!r} is broken, {how}: {self.broken_by!r}")
         error.__cause__ = self.broken_by
         return error
 

@@ -53,6 +53,10 @@ RESIZE_AFTER = 0.02
 """Seconds until workers too many leave: starting one is dear, and the next resize may want it again."""
 LEAVE_SECONDS = 1.0
 """How long an idle worker may take to leave before it is killed."""
+UNGUARDED = (
+    ' (workers import the main module: what starts a pool must stand under `if __name__ == "__main__":` there, or else '
+    "each worker begins to start workers of its own)"
+)
 _MAY_RETRY = (PoolState.OPEN, PoolState.DRAINING)
 
 
@@ -170,7 +174,8 @@ class ProcessCore(ResultsCore):
             with self.lock:  # too many processes, say, or the forkserver was killed: try again later
                 self.agenda.add(monotonic(), self._worker_died, worker)
         else:
-            self._broke(error)  # an initializer that cannot be pickled, say: no worker will ever start
+            # An initializer that cannot be pickled, say, or this process is a worker itself: see UNGUARDED.
+            self._broke(error, f"no worker could be started{UNGUARDED if isinstance(error, RuntimeError) else ''}")
             with self.lock:
                 self.agenda.add(monotonic(), self._worker_died, worker)
         self.bell.ring()
@@ -344,7 +349,7 @@ class ProcessCore(ResultsCore):
             self.recount()
         if delay is None:
             assert error is not None
-            self._broke(error)
+            self._broke(error, f"its workers died before they were ready{_hint(error)}")
         if delay == 0.0 and self.state is PoolState.OPEN and (worker.left or error is not None):
             self._new_worker()  # now, not when it is needed. (Not for one that died idle: that could go on for ever.)
         self.full = False
@@ -359,8 +364,8 @@ class ProcessCore(ResultsCore):
         self.full = False
         self.pump()
 
-    def _broke(self, error: BaseException) -> None:
-        super().broke(error)
+    def _broke(self, error: BaseException, how: str = "the initializer failed") -> None:
+        super().broke(error, how)
         with self.lock:
             self.recount()
 
@@ -490,3 +495,10 @@ class ProcessCore(ResultsCore):
         """The processes of the workers that live."""
         with self.lock:
             return [worker.pid for worker in self.workers if worker.started and not worker.dead]
+
+
+def _hint(error: WorkerCrashed) -> str:
+    """What is likely behind workers that end before they are ready."""
+    if error.exitcode != 1:
+        return ""
+    return f": an exception ended them, with a traceback on their stderr{UNGUARDED}"

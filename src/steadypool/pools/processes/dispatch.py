@@ -336,7 +336,13 @@ class DispatchCore(HandCore):
             return self.enter_chunk(options, fn, calls[:-1], landed) if fit > prefetch.TOGETHER_LEAST else None
         if not self.queue.take_rooms(len(calls)):
             return None
-        chunk = Chunk(self, options, fn, calls, list(islice(self.tickets, len(calls))), packed, landed)
+        numbers = list(islice(self.tickets, len(calls)))
+        if numbers[-1] - numbers[0] >= len(numbers):
+            # Not with the GIL: another thread has taken tickets in between. The worker counts from the first.
+            self.withdraw_tickets(len(numbers))
+            self.queue.give_rooms(len(numbers))
+            return None
+        chunk = Chunk(self, options, fn, calls, numbers, packed, landed)
         self.queue.items.append(chunk)
         if not self.full:
             self.pump()

@@ -42,8 +42,8 @@ class ResultsCore(DispatchCore):
         """The worker has started and will run what it is given."""
         raise NotImplementedError
 
-    def _broke(self, error: BaseException) -> None:
-        """The initializer failed."""
+    def _broke(self, error: BaseException, how: str = "the initializer failed") -> None:
+        """There can be no workers."""
         raise NotImplementedError
 
     def _unwatch(self, what: Any) -> None:
@@ -78,6 +78,7 @@ class ResultsCore(DispatchCore):
         done: list[tuple[Job, Any]] = []
         with self.lock:
             hand = worker.hand
+            running = worker.taken or (hand[0] if hand else None)
             for serial, result, seconds in results:
                 entry = hand[0] if hand else None
                 if isinstance(entry, Chunk) and self._values_belong(entry, serial):
@@ -91,9 +92,9 @@ class ResultsCore(DispatchCore):
                 elif worker.taken is not None and worker.taken._serial == serial:
                     worker.taken = worker.taken_name = None
             self.counts[Outcome.SUCCEEDED] += len(done)
-            first = hand[0] if hand else None
+            first = hand[0] if hand and worker.taken is None else None
         results.clear()
-        if first is not None:
+        if first is not None and first is not running:
             self._became_first(first)
         for job, result in done:
             if job._alarm is not None:
