@@ -133,8 +133,8 @@ class JobQueue(Generic[E]):
         step = max(1, -(-len(self) // most))
         with self._lock:
             ranked = [job for _, _, job in self.heap[::step]]
-        # `list` in one piece: what comes and goes meanwhile does not disturb it. Between making an iterator and using it
-        # (as `islice` would have it) the garbage collector may let other threads in.
+        # `list` in one piece: what comes and goes meanwhile does not disturb it. Between making an iterator and using
+        # it (as `islice` would have it) the garbage collector may let other threads in.
         return [*ranked, *list(self.items)[::step]][:most]
 
     def oldest_submits(self) -> list[float]:
