@@ -23,7 +23,7 @@ help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "Variables: PYTHON=$(PYTHON) VENV=$(VENV)"
 
-venv: $(TEST)  ## set up $(VENV) with everything the tests need (the other targets do it by themselves)
+venv: $(TEST)  ## set up a venv with everything the tests need (the other targets do it by themselves)
 
 demo: $(BASE)  ## see the pool at work on real input, 10 to 20 seconds
 	@$(BIN)/steadypool demo

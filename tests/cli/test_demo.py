@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 
 from tests.cli.program import Program, finish
@@ -16,6 +17,7 @@ def test_it_shows_a_hang_a_report_and_books_that_balance(program: Program) -> No
     assert "JobTimeout" in ended.out
     assert "150 files" in ended.out
     assert "the books balance" in ended.out
+    assert all(int(shown) <= 100 for shown in re.findall(r"(\d+)%", ended.out + ended.err)), "more done than there is"
     assert "Traceback" not in ended.out + ended.err
 
 

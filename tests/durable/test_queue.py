@@ -164,8 +164,9 @@ def test_a_closed_queue_opens_again(queue: Queue) -> None:
     first = app.add.enqueue(1)
     queue.close()
     queue.close()
-    second = app.add.enqueue(2)
-    assert first.state is second.state is JobState.AVAILABLE
+    with queue as same:
+        second = app.add.enqueue(2)
+    assert same is queue and first.state is second.state is JobState.AVAILABLE
 
 
 def test_the_address_may_come_from_the_environment_or_not_at_all(

@@ -8,7 +8,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, overload
 
 from steadypool.durable import enqueueing
 from steadypool.durable.address import URL_VARIABLE, check_url
@@ -257,6 +257,12 @@ class Queue:
             if self._engine is not None:
                 self._engine.close()
             self._writer = self._engine = self._pid = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     # -- what it stands on
 
