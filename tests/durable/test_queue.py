@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import pickle
+import signal
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,9 +14,20 @@ from typing import Any
 
 import pytest
 
-from steadypool import EngineBusy, JobState, PayloadRefused, Queue, Retry, ThreadPool, UnknownJob, WrongState
+from steadypool import (
+    EngineBusy,
+    EngineError,
+    JobState,
+    PayloadRefused,
+    Queue,
+    Retry,
+    ThreadPool,
+    UnknownJob,
+    WrongState,
+)
 from steadypool.durable.enqueueing import EnqueueOptions
 from steadypool.durable.records import JobFilter
+from steadypool.durable.writer import Put
 from tests.contract.stage import WAIT
 from tests.durable import app
 from tests.durable.engines import EngineKind
@@ -108,6 +121,53 @@ def test_who_could_not_be_answered_is_told_that_it_may_have_happened(
         app.add.enqueue(1)
     queue.writer._engine.patience = 5.0
     assert app.add.enqueue(2).enqueued
+
+
+def signal_while_writing(queue: Queue, number: int) -> None:
+    """Send the main thread a signal as soon as it writes."""
+
+    def send() -> None:
+        while queue.writer._turn_of is None:
+            threading.Event().wait(0.001)
+        signal.pthread_kill(threading.main_thread().ident or 0, number)
+
+    threading.Thread(target=send, daemon=True).start()
+
+
+def test_ctrl_c_in_a_caller_that_writes_for_others_is_told_to_them(
+    queue: Queue, engine_kind: EngineKind, url: str
+) -> None:
+    app.add.enqueue(0)
+    other = Put([app.add.new_job((1,), {})])
+    with engine_kind.hold(url), pytest.raises(KeyboardInterrupt):
+        queue.writer._waiting.append(other)  # as another thread does that then finds the turn taken
+        signal_while_writing(queue, signal.SIGINT)
+        app.add.enqueue(2)
+    with pytest.raises(EngineError, match=r"interrupted .the jobs may or may not"):
+        other.done.result(WAIT)
+    assert app.add.enqueue(3).enqueued
+
+
+def test_a_signal_handler_in_the_middle_of_an_enqueue_cannot_enqueue(
+    queue: Queue, engine_kind: EngineKind, url: str
+) -> None:
+    app.add.enqueue(0)
+    told: list[EngineBusy] = []
+    held = contextlib.ExitStack()
+
+    def handle(number: int, frame: object) -> None:
+        with held, pytest.raises(EngineBusy, match="nothing was") as caught:
+            app.add.enqueue(1)
+        told.append(caught.value)
+
+    before = signal.signal(signal.SIGUSR1, handle)
+    try:
+        held.enter_context(engine_kind.hold(url))
+        signal_while_writing(queue, signal.SIGUSR1)
+        assert app.add.enqueue(2).enqueued and len(told) == 1
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert queue.stats().queues[0].available == 2
 
 
 def test_from_asyncio(queue: Queue) -> None:

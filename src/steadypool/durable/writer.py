@@ -69,18 +69,27 @@ class Writer:
             )
         put = Put(jobs)
         self._waiting.append(put)
-        if self._turn.acquire(blocking=False):
-            self._turn_of = threading.get_ident()
-            try:
-                self._write(self._take())
-            finally:
-                self._turn_of = None
-                self._turn.release()
-                if self._waiting:
-                    self._call_thread()
-        else:
+        if self._turn.locked():
             self._call_thread()
+        else:
+            self._write_in_turn()
         return self.wait(put.done)
+
+    def _write_in_turn(self) -> None:
+        """Write what has gathered, on the caller's thread."""
+        try:
+            # Not a try to acquire: Ctrl-C between that and the next line would leave the turn taken for ever. Two that
+            # find it free at once have it one after the other; the second finds nothing left, or what came meanwhile.
+            with self._turn:
+                try:
+                    self._turn_of = threading.get_ident()
+                    if batch := self._take():
+                        self._write(batch)
+                finally:
+                    self._turn_of = None
+        finally:
+            if self._waiting:
+                self._call_thread()
 
     def put_soon(self, jobs: Sequence[NewJob]) -> Future[list[Placed]]:
         """Put the jobs, without waiting: the future has the answer."""
