@@ -123,11 +123,27 @@ def test_who_could_not_be_answered_is_told_that_it_may_have_happened(
     assert app.add.enqueue(2).enqueued
 
 
+def test_threads_that_enqueue_one_by_one_share_commits(queue: Queue) -> None:
+    """While one commits the others gather, whoever writes: it is not each for itself, one after the other."""
+    app.add.enqueue(0)
+    commits: list[int] = []
+    writer = queue.writer
+    put_many = writer._engine.put_many
+    writer._engine.put_many = lambda jobs: commits.append(len(jobs)) or put_many(jobs)  # type: ignore[func-returns-value,method-assign]
+    threads = [threading.Thread(target=lambda: [app.add.enqueue(n) for n in range(50)]) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(WAIT)
+    writer._engine.put_many = put_many  # type: ignore[method-assign]
+    assert sum(commits) == 800 and len(commits) < 500
+
+
 def signal_while_writing(queue: Queue, number: int) -> None:
     """Send the main thread a signal as soon as it writes."""
 
     def send() -> None:
-        while queue.writer._turn_of is None:
+        while not queue.writer._turn:
             threading.Event().wait(0.001)
         signal.pthread_kill(threading.main_thread().ident or 0, number)
 

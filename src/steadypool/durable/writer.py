@@ -8,9 +8,12 @@ for one commit; 256 share one.
 
 Order: what one thread enqueues is put in that order. What two threads enqueue is put in either.
 
-Lost wake-ups: a caller appends first and looks for the turn second. If that is taken it rings for the thread, which
-waits for its turn and looks at what has gathered after that. A caller that had its turn and leaves others behind rings
-for them.
+The turn is an entry in a dictionary, taken by ``setdefault``: one step that both takes it and says who has it. So
+Ctrl-C between two lines cannot leave it taken by nobody, as it could with a lock.
+
+Lost wake-ups: a caller appends first and tries for the turn second; whoever fails rings for the thread. Whoever gives
+the turn back looks afterwards whether somebody is left, and rings for the thread if so. The thread tries for the turn
+when it is rung, and goes back to sleep if it fails: then somebody has it, who will ring.
 """
 
 from __future__ import annotations
@@ -34,11 +37,12 @@ SLACK = 5.0
 class Put:
     """Jobs to be put, and whoever waits for that."""
 
-    __slots__ = ("done", "jobs")
+    __slots__ = ("done", "jobs", "thread")
 
     def __init__(self, jobs: Sequence[NewJob]) -> None:
         self.jobs = jobs
         self.done: Future[list[Placed]] = Future()
+        self.thread = threading.get_ident()
 
 
 class Writer:
@@ -48,10 +52,8 @@ class Writer:
         self._engine = engine
         self._waiting: deque[Put | None] = deque()
         self._bell = Bell()
-        self._turn = threading.Lock()
-        """Held by whoever writes."""
-        self._turn_of: int | None = None
-        """Which caller's thread that is, if one's."""
+        self._turn: dict[str, object] = {}
+        """``by``: whoever writes, a `Put` if it is a caller."""
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
 
@@ -62,34 +64,20 @@ class Writer:
             EngineError: it may or may not have happened.
             EngineBusy: also for a signal handler that has interrupted this very call; nothing has happened then.
         """
-        if self._turn_of == threading.get_ident():
+        writing = self._turn.get("by")
+        if isinstance(writing, Put) and writing.thread == threading.get_ident():
             raise EngineBusy(
                 "this thread is in the middle of an enqueue, which a signal handler or a finalizer has interrupted: "
                 "nothing can be enqueued from there, and nothing was"
             )
         put = Put(jobs)
-        self._waiting.append(put)
-        if self._turn.locked():
-            self._call_thread()
-        else:
-            self._write_in_turn()
-        return self.wait(put.done)
-
-    def _write_in_turn(self) -> None:
-        """Write what has gathered, on the caller's thread."""
         try:
-            # Not a try to acquire: Ctrl-C between that and the next line would leave the turn taken for ever. Two that
-            # find it free at once have it one after the other; the second finds nothing left, or what came meanwhile.
-            with self._turn:
-                try:
-                    self._turn_of = threading.get_ident()
-                    if batch := self._take():
-                        self._write(batch)
-                finally:
-                    self._turn_of = None
+            self._waiting.append(put)
+            if self._turn.setdefault("by", put) is put:
+                self._write(self._take())
         finally:
-            if self._waiting:
-                self._call_thread()
+            self._give_turn_back(put)
+        return self.wait(put.done)
 
     def put_soon(self, jobs: Sequence[NewJob]) -> Future[list[Placed]]:
         """Put the jobs, without waiting: the future has the answer."""
@@ -132,21 +120,26 @@ class Writer:
                     self._thread.start()
         self._bell.ring()
 
+    def _give_turn_back(self, by: object) -> None:
+        """If it is theirs; and have the thread look after whoever is left."""
+        if self._turn.get("by") is by:
+            del self._turn["by"]
+        if self._waiting:
+            self._call_thread()
+
     def _write_all(self) -> None:
-        while True:
+        me = threading.current_thread()
+        while self._thread is me:
             self._bell.wait(None)
-            with self._turn:
-                while batch := self._take():
-                    self._write(batch)
-                closing = bool(self._waiting) and self._waiting[0] is None
-                if closing:
-                    self._waiting.popleft()
-                    self._thread = None  # before the look below: who comes later than that starts another
-                    self._engine.close()
-            if closing:
-                if self._waiting:
-                    self._call_thread()
-                return
+            if self._turn.setdefault("by", me) is not me:
+                continue
+            while batch := self._take():
+                self._write(batch)
+            if self._waiting and self._waiting[0] is None:
+                self._waiting.popleft()
+                self._thread = None  # before it is looked who is left: they start another
+                self._engine.close()
+            self._give_turn_back(me)
 
     def _take(self) -> list[Put]:
         """What waits, up to a batch; a single put may be larger."""
