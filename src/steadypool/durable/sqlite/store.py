@@ -74,19 +74,15 @@ class Store:
         with self._exclusive(self._writing), self._translated():
             self._connect_writer(until, may_make=not make_tables)
             with self._fair_turn(until):
-                connection = self._begin(until)
-                self.waited = monotonic() - asked
                 try:
+                    connection = self._begin(until)
+                    self.waited = monotonic() - asked
                     if make_tables and not self._checked:
                         self._check_tables(connection)
                     yield connection
-                except BaseException:
-                    self._roll_back(connection)
-                    raise
-                try:
                     connection.execute("COMMIT")
-                except BaseException:
-                    self._roll_back(connection)
+                except BaseException:  # Ctrl-C among them, which may come between any two lines
+                    self._roll_back(self._writer)
                     raise
             self._checked, self._vanished = True, False
 
@@ -149,12 +145,12 @@ class Store:
     @contextmanager
     def _fair_turn(self, until: float) -> Iterator[None]:
         assert self._fair is not None
-        if not self._fair.acquire(max(0.0, until - monotonic())):
-            raise EngineBusy(f"other processes have written to {self.path} for {self.patience:g} s without a pause")
         try:
+            if not self._fair.acquire(max(0.0, until - monotonic())):
+                raise EngineBusy(f"other processes have written to {self.path} for {self.patience:g} s without a pause")
             yield
         finally:
-            self._fair.release()
+            self._fair.release()  # without harm if it was not had; Ctrl-C may come before that is known
 
     def _begin(self, until: float) -> Any:
         self._check_identity()
@@ -167,10 +163,12 @@ class Store:
         return self._writer
 
     def _roll_back(self, connection: Any) -> None:
+        if connection is None:
+            return  # the file was removed
         try:
             connection.execute("ROLLBACK")
         except self._errors:
-            pass  # SQLite has done so by itself, as it does after some errors
+            pass  # there is none, or SQLite has done so by itself, as it does after some errors
 
     # -- connecting
 
