@@ -15,7 +15,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from time import monotonic
 from typing import Any
 
@@ -105,22 +105,29 @@ class Store:
 
     def close(self) -> None:
         """Close both connections: the last one to close checkpoints, so this waits for its turn, for a while."""
-        with self._writing, self._looking:
-            writer, reader, fair = self._writer, self._reader, self._fair
-            self._writer = self._reader = self._fair = self._identity = None
-            self._checked = False
-            if self._pid != os.getpid():
-                return  # a forked child's copy: closing would drop the parent's locks
-            had = fair is not None and fair.acquire(min(self.patience, 1.0))
-            try:
-                for connection in (reader, writer):
-                    if connection is not None:
-                        connection.close()
-            finally:
-                if fair is not None:
-                    if had:
-                        fair.release()
-                    fair.close()
+        with ExitStack() as locks:
+            for lock in (self._writing, self._looking):
+                if not lock.acquire(timeout=max(0.001, self.patience)):
+                    return  # somebody is stuck in there; the end of the process closes them, too
+                locks.callback(lock.release)
+            self._close_all()
+
+    def _close_all(self) -> None:
+        writer, reader, fair = self._writer, self._reader, self._fair
+        self._writer = self._reader = self._fair = self._identity = None
+        self._checked = False
+        if self._pid != os.getpid():
+            return  # a forked child's copy: closing would drop the parent's locks
+        had = fair is not None and fair.acquire(min(self.patience, 1.0))
+        try:
+            for connection in (reader, writer):
+                if connection is not None:
+                    connection.close()
+        finally:
+            if fair is not None:
+                if had:
+                    fair.release()
+                fair.close()
 
     # -- one at a time
 
