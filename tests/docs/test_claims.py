@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from steadypool.machinery import ledger, payload, reception
+from steadypool.pools import accounts
 from steadypool.pools.processes import worker
 from steadypool.rules import capacity, prefetch, respawn
 from steadypool.rules.health import LOOP_PATIENCE
@@ -64,6 +65,7 @@ def said(tmp_path: Path, text: str, **environment: str) -> Any:
         ("live", "when {} MB wait for it", reception.MAX_UNREAD // 1024**2),
         ("live", "room for {} at a time", reception.MAX_VISITORS),
         ("lifecycle", "this may take up to {} s", worker.STACK_SECONDS),
+        ("guarantees", "this may take {} s in all", accounts.SHOWING),
         ("processes", "`SIGRTMIN + 9`", not hasattr(signal, "SIGRTMIN") or worker.STACK_SIGNAL == signal.SIGRTMIN + 9),
     ],
 )

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -17,11 +18,20 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Program:
-    """One process; what it says on standard error is read line by line."""
+    """One process; what it says on standard error is read line by line.
 
-    def __init__(self, *command: str) -> None:
+    Args:
+        command: a module, and its arguments.
+        within: a command that runs another one, elsewhere.
+    """
+
+    def __init__(self, *command: str, within: Sequence[str] = ()) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", *command], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [*within, sys.executable, "-m", *command],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         self.said: list[str] = []
 
@@ -46,9 +56,9 @@ class Program:
         return self.process.returncode
 
 
-def start_worker(*options: str) -> Program:
+def start_worker(*options: str, within: Sequence[str] = ()) -> Program:
     """A worker of `app`, on the queue that the environment names."""
-    return Program("steadypool.cli", "work", "tests.durable.app:queue", *options)
+    return Program("steadypool.cli", "work", "tests.durable.app:queue", *options, within=within)
 
 
 def start_enqueuer(path: str, first: int, count: int) -> Program:

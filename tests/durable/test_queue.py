@@ -199,7 +199,15 @@ def test_a_retry_whose_key_is_taken_is_told(queue: Queue) -> None:
 def test_listing(queue: Queue) -> None:
     handles = [app.add.enqueue(number) for number in range(3)]
     assert [record.id for record in queue.list()] == [handle.job_id for handle in handles[::-1]]
-    assert queue.list(JobFilter(task="nothing")) == []
+    assert queue.list(JobFilter(task="nothing")) == queue.list(task="nothing") == queue.list(queue="other") == []
+    assert [record.id for record in queue.list(limit=1)] == [handles[-1].job_id]
+    handles[0].cancel()
+    assert [record.id for record in queue.list(state="cancelled")] == [handles[0].job_id]
+    for bad in ({"state": "done"}, {"limit": 0}):
+        with pytest.raises(ValueError, match=next(iter(bad))):
+            queue.list(**bad)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="queue must be a non-empty str such as 'mail', not 5"):
+        queue.pause(5)  # type: ignore[arg-type]
 
 
 def test_a_closed_queue_opens_again(queue: Queue) -> None:

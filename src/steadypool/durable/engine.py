@@ -116,6 +116,7 @@ class Engine(Protocol):
 
         Raises:
             TypeError: *connection* is nothing that this engine can use, or belongs to another database.
+            SchemaMismatch: the tables are missing; SQLite only.
             Exception: what the driver raises, as for any statement of the caller's.
         """
 

@@ -28,7 +28,7 @@ import itertools
 import threading
 from collections import deque
 from collections.abc import Callable
-from itertools import islice, repeat, starmap
+from itertools import repeat, starmap
 from time import monotonic, sleep
 from typing import Generic, Protocol, TypeVar
 
@@ -55,7 +55,7 @@ class Entry(Protocol):
 
 
 E = TypeVar("E", bound=Entry)
-LOOKS = 20
+LOOKS = 100
 """How often `JobQueue.mend_room` looks, a millisecond apart."""
 
 
@@ -133,8 +133,9 @@ class JobQueue(Generic[E]):
         step = max(1, -(-len(self) // most))
         with self._lock:
             ranked = [job for _, _, job in self.heap[::step]]
-        # In one piece, as nothing but C code runs: what comes and goes meanwhile does not disturb it.
-        return [*ranked, *islice(self.items, None, None, step)][:most]
+        # `list` in one piece: what comes and goes meanwhile does not disturb it. Between making an iterator and using
+        # it (as `islice` would have it) the garbage collector may let other threads in.
+        return [*ranked, *list(self.items)[::step]][:most]
 
     def oldest_submits(self) -> list[float]:
         """When some of the jobs that wait were submitted, the oldest among them. For looking, not for the hot path."""

@@ -12,8 +12,11 @@ from itertools import starmap
 from time import monotonic
 from typing import Any
 
-from steadypool.pools.core import Job, Settings, forked_error, job_facts
+from steadypool.pools.announcer import job_facts
+from steadypool.pools.core import Job
 from steadypool.pools.hands import HandCore
+from steadypool.pools.job_errors import forked_error
+from steadypool.pools.settings import Settings
 from steadypool.pools.thread_worker import ThreadWorker, here
 from steadypool.rules.capacity import capacity, lent_limit, workers_allowed
 from steadypool.seams.telling import events
@@ -70,8 +73,11 @@ class ThreadCore(HandCore):
             # One step, also for Ctrl-C: whoever was taken out of the list and not woken would sleep for ever.
             any(map(_RELEASE, starmap(self.parked.pop, _ONCE)))
         except IndexError:
-            if self.may_grow:
-                self._grow()
+            pass
+        else:
+            return
+        if self.may_grow:
+            self._grow()
 
     def wake_all_workers(self) -> None:
         """Have every parked worker look at the pool's state."""

@@ -309,7 +309,7 @@ def task(
 
 
 def task_name(fn: Callable[..., Any], options: TaskOptions | None = None) -> str:
-    """What reports call *fn*: the name option, or ``module.qualname``."""
+    """What reports call *fn*: the name option, or ``module.qualname``. Never raises, whatever *fn* does when asked."""
     if options is None and isinstance(fn, Task):
         options = fn.task_options
     if options is not None and options.name is not None:

@@ -3,7 +3,7 @@
 # Annotations are real here, not texts: who decodes these records looks them up, and the public ones say another
 # module than this one.
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from typing import Any
 
@@ -139,6 +139,8 @@ class UnfinishedJob:
     """The arguments' ``repr``, shortened, or what the pool's ``show_arguments`` makes of them."""
     waited: float
     """Seconds since it was submitted."""
+    meta: Mapping[str, Any] | None = field(default=None, hash=False)
+    """The task's ``meta`` option."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +152,8 @@ class InterruptedJob:
     attempts: int
     running_for: float
     """Seconds its last attempt ran; 0.0 if it was between two attempts."""
+    meta: Mapping[str, Any] | None = field(default=None, hash=False)
+    """The task's ``meta`` option."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +168,8 @@ class StuckJob:
     """Where it is, as text."""
     cause: str
     """Why it was told to stop: ``"timeout"``, ``"cancelled"`` or ``"shutdown"``."""
+    meta: Mapping[str, Any] | None = field(default=None, hash=False)
+    """The task's ``meta`` option."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,8 +198,10 @@ class DrainReport:
         return self.on_time and not (self.unfinished or self.interrupted or self.stuck)
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as plain data that ``json.dumps`` takes."""
-        return {**asdict(self, dict_factory=_plain), "ok": self.ok}
+        """The report as plain data that ``json.dumps`` takes; what is no plain data in a ``meta`` is shown as text."""
+        rows = {name: list(map(_plain_row, getattr(self, name))) for name in ("unfinished", "interrupted", "stuck")}
+        rest = asdict(replace(self, unfinished=(), interrupted=(), stuck=()), dict_factory=_plain)
+        return {**rest, **rows, "ok": self.ok}
 
     def __str__(self) -> str:
         return "\n".join(_lines(self))
@@ -205,6 +213,20 @@ def _plain(items: list[tuple[str, Any]]) -> dict[str, Any]:
     for name, value in items:
         plain[name] = list(value) if isinstance(value, tuple) else value.value if isinstance(value, Enum) else value
     return plain
+
+
+def _plain_row(row: UnfinishedJob | InterruptedJob | StuckJob) -> dict[str, Any]:
+    meta = None if row.meta is None else {str(key): _plain_value(value) for key, value in row.meta.items()}
+    return {**asdict(replace(row, meta=None)), "meta": meta}
+
+
+def _plain_value(value: object) -> str | int | float | None:
+    if value is None or isinstance(value, str | int | float):
+        return value
+    try:
+        return repr(value)
+    except Exception as error:
+        return f"<repr() raised {type(error).__name__}>"
 
 
 _LISTED = 10

@@ -10,7 +10,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from steadypool import Queue, UnknownJob
+from steadypool import Queue, SchemaMismatch, UnknownJob
 from steadypool.durable import demand
 from steadypool.durable.sqlite.driver import has_wal_reset_bug
 from tests.contract.stage import WAIT
@@ -49,6 +49,18 @@ def test_the_job_is_there_if_and_only_if_the_transaction_commits(queue: Queue, p
         connection.execute("INSERT INTO orders VALUES (1)")
         handle = app.add.enqueue(2, connection=connection)
     assert handle.record().payload == b'{"one":2}'
+    connection.close()
+
+
+def test_without_tables_the_error_says_what_makes_them(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE orders (id INTEGER)")
+    queue = Queue(f"sqlite:///{path}")
+    with connection:
+        connection.execute("INSERT INTO orders VALUES (1)")
+        with pytest.raises(SchemaMismatch, match="steadypool migrate sqlite:///"):
+            queue.task(app.add.fn).enqueue(1, connection=connection)
+    assert connection.execute("SELECT count(*) FROM orders").fetchone() == (1,)
     connection.close()
 
 
