@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import random
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from tests.contract.stage import WAIT
@@ -88,12 +92,65 @@ def be_greedy(url: str) -> None:
         engine.put_many([NewJob("t", b"{}")] * 10)
 
 
+class Interrupted:
+    """Enqueues on the main thread, which gets Ctrl-C over and over, and on another."""
+
+    def __init__(self) -> None:
+        self._done = threading.Event()
+        self._enqueued = [0, 0]
+        self._interrupts = 0
+
+    def run(self, times: int) -> None:
+        threads = [threading.Thread(target=work) for work in (self._interrupt, self._go_on)]
+        for thread in threads:
+            thread.start()
+        while self._interrupts < times:
+            try:
+                self._enqueue(0)
+            except KeyboardInterrupt:
+                self._interrupts += 1
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        self._done.set()
+        for thread in threads:
+            thread.join()
+        self._enqueue(0)
+        print(self._interrupts, sum(self._enqueued))
+
+    def _enqueue(self, which: int) -> None:
+        from tests.durable import app
+
+        app.add.enqueue(1)
+        self._enqueued[which] += 1
+
+    def _interrupt(self) -> None:
+        while not self._done.wait(random.uniform(0.0, 0.01)):
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    def _go_on(self) -> None:
+        while not self._done.is_set():
+            self._enqueue(1)
+
+
+def be_interrupted(times: str) -> None:
+    """Go on in spite of so many interrupts; print how many there were, and how many jobs were enqueued."""
+    signal.signal(signal.SIGINT, _interrupt_enqueue_only)
+    Interrupted().run(int(times))
+
+
+def _interrupt_enqueue_only(number: int, frame: FrameType | None) -> None:
+    """Raise inside of an enqueue alone: outside nobody is prepared for it."""
+    while frame is not None:
+        if frame.f_code.co_name == "enqueue":
+            raise KeyboardInterrupt
+        frame = frame.f_back
+
+
 def numbers_in(text: str) -> list[int]:
     """Whole lines, as numbers."""
     return [int(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
 
-PROGRAMS: dict[str, Any] = {"enqueue": enqueue, "greedy": be_greedy}
+PROGRAMS: dict[str, Any] = {"enqueue": enqueue, "greedy": be_greedy, "interrupted": be_interrupted}
 
 if __name__ == "__main__":
     PROGRAMS[sys.argv[1]](*sys.argv[2:])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import pickle
+import signal
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,12 +14,23 @@ from typing import Any
 
 import pytest
 
-from steadypool import EngineBusy, JobState, PayloadRefused, Queue, Retry, ThreadPool, UnknownJob, WrongState
+from steadypool import (
+    EngineBusy,
+    JobState,
+    PayloadRefused,
+    Queue,
+    Retry,
+    ThreadPool,
+    UnknownJob,
+    WrongState,
+)
 from steadypool.durable.enqueueing import EnqueueOptions
+from steadypool.durable.handle import JobHandle
 from steadypool.durable.records import JobFilter
 from tests.contract.stage import WAIT
 from tests.durable import app
 from tests.durable.engines import EngineKind
+from tests.durable.programs import Program
 
 
 def test_a_durable_task_is_the_plain_function_and_a_task_like_any_other(queue: Queue) -> None:
@@ -108,6 +121,43 @@ def test_who_could_not_be_answered_is_told_that_it_may_have_happened(
         app.add.enqueue(1)
     queue.writer._engine.patience = 5.0
     assert app.add.enqueue(2).enqueued
+
+
+@pytest.mark.every_engine
+def test_a_signal_handler_in_the_middle_of_an_enqueue_may_enqueue(
+    queue: Queue, engine_kind: EngineKind, url: str
+) -> None:
+    app.add.enqueue(0)
+    held = contextlib.ExitStack()
+    handles: list[JobHandle[int]] = []
+
+    def handle(number: int, frame: object) -> None:
+        held.close()
+        handles.append(app.add.enqueue(1))
+
+    before = signal.signal(signal.SIGUSR1, handle)
+    held.enter_context(engine_kind.hold(url))
+
+    def send() -> None:
+        while not queue.writer._turn.locked():
+            threading.Event().wait(0.001)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+
+    threading.Thread(target=send, daemon=True).start()
+    try:
+        assert app.add.enqueue(2).enqueued and handles[0].enqueued
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert queue.stats().queues[0].available == 3
+
+
+def test_ctrl_c_in_the_middle_of_an_enqueue_breaks_nothing(queue: Queue) -> None:
+    """Whenever it comes: what had returned is there, others go on, and so does this thread."""
+    program = Program("tests.durable.programs", "interrupted", "100")
+    out, err = program.process.communicate(timeout=WAIT * 2)
+    assert program.process.returncode == 0, err
+    interrupts, enqueued = map(int, out.split())
+    assert interrupts >= 100 and queue.stats().queues[0].available >= enqueued
 
 
 def test_from_asyncio(queue: Queue) -> None:

@@ -1,16 +1,19 @@
 """Group commit for all threads of a process: as many jobs in one transaction as have gathered, by itself.
 
 A commit waits for the disk, and costs about the same for one job as for a hundred. So whoever enqueues leaves the jobs
-here. If nobody writes at the moment it takes its **turn** and writes itself: for one caller alone there is no other
+here. If nobody writes at the moment it takes the **turn** and writes itself: for one caller alone there is no other
 thread to wake and to wait for. Else the writer's thread takes the next turn, writes everything that has gathered in one
 transaction, and wakes everybody whose jobs were in it; while it commits, the next batch gathers. One caller alone waits
 for one commit; 256 share one.
 
+The main thread never writes: there Ctrl-C and signal handlers may come between any two lines, and a transaction that is
+half-way is nothing to leave behind.
+
 Order: what one thread enqueues is put in that order. What two threads enqueue is put in either.
 
-Lost wake-ups: a caller appends first and looks for the turn second. If that is taken it rings for the thread, which
-waits for its turn and looks at what has gathered after that. A caller that had its turn and leaves others behind rings
-for them.
+Lost wake-ups: a caller appends first and tries for the turn second; whoever fails rings for the thread, which waits for
+the turn and looks at what has gathered after that. A caller that gives the turn back and finds others left rings for
+them.
 """
 
 from __future__ import annotations
@@ -51,7 +54,7 @@ class Writer:
         self._turn = threading.Lock()
         """Held by whoever writes."""
         self._turn_of: int | None = None
-        """Which caller's thread that is, if one's."""
+        """The thread of that caller, if it is one."""
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
 
@@ -60,27 +63,33 @@ class Writer:
 
         Raises:
             EngineError: it may or may not have happened.
-            EngineBusy: also for a signal handler that has interrupted this very call; nothing has happened then.
+            EngineBusy: also for a finalizer that the garbage collector runs in the middle of an enqueue; nothing has
+                happened then.
         """
-        if self._turn_of == threading.get_ident():
+        me = threading.get_ident()
+        if self._turn_of == me:
             raise EngineBusy(
-                "this thread is in the middle of an enqueue, which a signal handler or a finalizer has interrupted: "
-                "nothing can be enqueued from there, and nothing was"
+                "this thread is in the middle of an enqueue, which a finalizer has interrupted: nothing can be "
+                "enqueued from there, and nothing was"
             )
         put = Put(jobs)
         self._waiting.append(put)
-        if self._turn.acquire(blocking=False):
-            self._turn_of = threading.get_ident()
-            try:
-                self._write(self._take())
-            finally:
-                self._turn_of = None
-                self._turn.release()
-                if self._waiting:
-                    self._call_thread()
+        if me != threading.main_thread().ident and self._turn.acquire(blocking=False):
+            self._write_for_all(me)
         else:
             self._call_thread()
         return self.wait(put.done)
+
+    def _write_for_all(self, me: int) -> None:
+        """Write what has gathered, on the caller's thread, which has the turn."""
+        self._turn_of = me
+        try:
+            self._write(self._take())
+        finally:
+            self._turn_of = None
+            self._turn.release()
+            if self._waiting:
+                self._call_thread()
 
     def put_soon(self, jobs: Sequence[NewJob]) -> Future[list[Placed]]:
         """Put the jobs, without waiting: the future has the answer."""
@@ -124,20 +133,18 @@ class Writer:
         self._bell.ring()
 
     def _write_all(self) -> None:
-        while True:
+        me = threading.current_thread()
+        while self._thread is me:
             self._bell.wait(None)
             with self._turn:
                 while batch := self._take():
                     self._write(batch)
-                closing = bool(self._waiting) and self._waiting[0] is None
-                if closing:
+                if self._waiting and self._waiting[0] is None:
                     self._waiting.popleft()
-                    self._thread = None  # before the look below: who comes later than that starts another
+                    self._thread = None  # before it is looked who is left: they start another
                     self._engine.close()
-            if closing:
-                if self._waiting:
-                    self._call_thread()
-                return
+            if self._waiting:
+                self._call_thread()
 
     def _take(self) -> list[Put]:
         """What waits, up to a batch; a single put may be larger."""
@@ -159,10 +166,6 @@ class Writer:
             for put in batch:
                 put.done.set_exception(_copy(error))
             return
-        except BaseException:  # Ctrl-C, in a caller that writes for others too
-            for put in batch:
-                put.done.set_exception(_copy(EngineError("the thread that wrote this was interrupted")))
-            raise
         start = 0
         for put in batch:
             put.done.set_result(placed[start : start + len(put.jobs)])

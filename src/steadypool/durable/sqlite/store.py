@@ -15,7 +15,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from time import monotonic
 from typing import Any
 
@@ -74,19 +74,15 @@ class Store:
         with self._exclusive(self._writing), self._translated():
             self._connect_writer(until, may_make=not make_tables)
             with self._fair_turn(until):
-                connection = self._begin(until)
-                self.waited = monotonic() - asked
                 try:
+                    connection = self._begin(until)
+                    self.waited = monotonic() - asked
                     if make_tables and not self._checked:
                         self._check_tables(connection)
                     yield connection
-                except BaseException:
-                    self._roll_back(connection)
-                    raise
-                try:
                     connection.execute("COMMIT")
-                except BaseException:
-                    self._roll_back(connection)
+                except BaseException:  # Ctrl-C among them, which may come between any two lines
+                    self._roll_back(self._writer)
                     raise
             self._checked, self._vanished = True, False
 
@@ -109,22 +105,29 @@ class Store:
 
     def close(self) -> None:
         """Close both connections: the last one to close checkpoints, so this waits for its turn, for a while."""
-        with self._writing, self._looking:
-            writer, reader, fair = self._writer, self._reader, self._fair
-            self._writer = self._reader = self._fair = self._identity = None
-            self._checked = False
-            if self._pid != os.getpid():
-                return  # a forked child's copy: closing would drop the parent's locks
-            had = fair is not None and fair.acquire(min(self.patience, 1.0))
-            try:
-                for connection in (reader, writer):
-                    if connection is not None:
-                        connection.close()
-            finally:
-                if fair is not None:
-                    if had:
-                        fair.release()
-                    fair.close()
+        with ExitStack() as locks:
+            for lock in (self._writing, self._looking):
+                if not lock.acquire(timeout=max(0.001, self.patience)):
+                    return  # somebody is stuck in there; the end of the process closes them, too
+                locks.callback(lock.release)
+            self._close_all()
+
+    def _close_all(self) -> None:
+        writer, reader, fair = self._writer, self._reader, self._fair
+        self._writer = self._reader = self._fair = self._identity = None
+        self._checked = False
+        if self._pid != os.getpid():
+            return  # a forked child's copy: closing would drop the parent's locks
+        had = fair is not None and fair.acquire(min(self.patience, 1.0))
+        try:
+            for connection in (reader, writer):
+                if connection is not None:
+                    connection.close()
+        finally:
+            if fair is not None:
+                if had:
+                    fair.release()
+                fair.close()
 
     # -- one at a time
 
@@ -149,12 +152,12 @@ class Store:
     @contextmanager
     def _fair_turn(self, until: float) -> Iterator[None]:
         assert self._fair is not None
-        if not self._fair.acquire(max(0.0, until - monotonic())):
-            raise EngineBusy(f"other processes have written to {self.path} for {self.patience:g} s without a pause")
         try:
+            if not self._fair.acquire(max(0.0, until - monotonic())):
+                raise EngineBusy(f"other processes have written to {self.path} for {self.patience:g} s without a pause")
             yield
         finally:
-            self._fair.release()
+            self._fair.release()  # without harm if it was not had; Ctrl-C may come before that is known
 
     def _begin(self, until: float) -> Any:
         self._check_identity()
@@ -167,10 +170,12 @@ class Store:
         return self._writer
 
     def _roll_back(self, connection: Any) -> None:
+        if connection is None:
+            return  # the file was removed
         try:
             connection.execute("ROLLBACK")
         except self._errors:
-            pass  # SQLite has done so by itself, as it does after some errors
+            pass  # there is none, or SQLite has done so by itself, as it does after some errors
 
     # -- connecting
 
