@@ -39,10 +39,9 @@ def bouncer(address: str, found_program: str) -> Iterator[str]:
 
 
 def do_some_jobs(queue: Queue, address: str, listeners: int) -> None:
-    """One after another, so that the worker is idle before each, and several at once."""
+    """One while the worker is idle, one that fails first, and several at once."""
     with Working(queue, lease=2.0) as working:
-        for number in range(2):
-            assert app.add.enqueue(number, 1).result(WAIT) == number + 1
+        assert app.add.enqueue(1, 1).result(WAIT) == 2
         assert app.fail.enqueue(1).result(WAIT) == 2
         handles = [app.add.enqueue(number) for number in range(20)]
         assert [handle.result(WAIT) for handle in handles] == list(range(20))
