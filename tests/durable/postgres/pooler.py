@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -56,9 +57,15 @@ def pooler(program: str, url: str, *, more: str = "") -> Iterator[str]:
         )
         try:
             until = time.monotonic() + WAIT
-            while not Path(folder, ".s.PGSQL.6432").exists():
+            while not _answers(Path(folder, ".s.PGSQL.6432")):
                 assert process.poll() is None and time.monotonic() < until, "pgbouncer has not started"
             yield f"postgresql://{far['user']}@:6432/{far['dbname']}?host={quote(folder, safe='')}"
         finally:
             process.terminate()
             process.wait(WAIT)
+
+
+def _answers(path: Path) -> bool:
+    """Whether it takes connections: its socket is there a moment before."""
+    with socket.socket(socket.AF_UNIX) as end:
+        return end.connect_ex(str(path)) == 0

@@ -15,7 +15,7 @@ from steadypool.durable.records import JobFilter, NewJob, Settlement, Verdict
 from tests.contract.stage import WAIT
 from tests.durable import app
 from tests.durable.postgres.cable import Cable
-from tests.durable.postgres.pooler import pooler, program
+from tests.durable.postgres.pooler import SESSIONS, pooler, program
 from tests.durable.working import Working
 
 JOB = NewJob("app.work", b'{"a":[]}')
@@ -39,10 +39,9 @@ def bouncer(address: str, found_program: str) -> Iterator[str]:
 
 
 def do_some_jobs(queue: Queue, address: str, listeners: int) -> None:
-    """One after another, so that the worker is idle before each, and several at once."""
+    """One while the worker is idle, one that fails first, and several at once."""
     with Working(queue, lease=2.0) as working:
-        for number in range(2):
-            assert app.add.enqueue(number, 1).result(WAIT) == number + 1
+        assert app.add.enqueue(1, 1).result(WAIT) == 2
         assert app.fail.enqueue(1).result(WAIT) == 2
         handles = [app.add.enqueue(number) for number in range(20)]
         assert [handle.result(WAIT) for handle in handles] == list(range(20))
@@ -74,8 +73,15 @@ def test_a_worker_behind_a_real_pooler(
 def test_a_worker_that_does_not_know_of_the_pooler(
     queue: Queue, address: str, found_program: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It prepares statements that another session gets, and listens in a session that is somebody else's."""
+    """It would prepare statements that another session gets under that name, and listens in somebody else's session."""
     with pooler(found_program, address, more="ignore_startup_parameters = options") as url:
+        engine = open_engine(url)
+        for _ in range(5):
+            engine.now()
+        with psycopg.connect(url, autocommit=True) as connection:
+            for _ in range(SESSIONS):
+                assert connection.execute("SELECT name FROM pg_prepared_statements").fetchall() == []
+        engine.close()
         monkeypatch.setenv("STEADYPOOL_URL", url)
         with Working(queue, lease=2.0):
             handles = [app.add.enqueue(number) for number in range(20)]
