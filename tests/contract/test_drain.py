@@ -291,6 +291,27 @@ def test_request_drain_returns_at_once_and_closes_the_pool(pool: Any, stage: Sta
     assert report.state is PoolState.CLOSED and report.ok
 
 
+@pytest.mark.parametrize("timeout", [float("inf"), 1e300])
+def test_a_limit_that_is_as_good_as_none(pool: Any, stage: Stage, timeout: float) -> None:
+    _, actor = stage.start(pool)
+    pool.request_drain(timeout)
+    actor.tell("return")
+    assert pool.drain(timeout).ok
+
+
+def test_request_drain_refuses_from_that_moment(pool: Any, stage: Stage) -> None:
+    future, actor = stage.start(pool)
+    pool.request_drain(WAIT)
+    assert pool.state is pool.stats().state is PoolState.DRAINING
+    for submit in (pool.submit, pool.try_submit):
+        with pytest.raises(PoolClosed, match="draining"):
+            submit(jobs.nothing)
+    actor.tell("return")
+    assert future.result(WAIT) == "actor"
+    report = pool.drain()
+    assert report.ok and report.stats.accepted == 1
+
+
 def test_in_a_signal_handler(pool: Any, stage: Stage) -> None:
     raised: list[Exception] = []
 

@@ -37,6 +37,8 @@ def test_to_dict_is_plain_data(make_pool: Callable[..., Any], stage: Stage) -> N
     assert data["stats"]["returned"] == 22 and data["stats"]["failed"] == 1
     assert data["unfinished"][0]["id"] == "never"
     assert data["interrupted"][0]["id"] == "hangs"
+    assert data["interrupted"][0]["meta"]["tenant"].startswith("<object object")
+    assert all(row["meta"]["tenant"] for row in data["stuck"])
     assert data["errors"][0]["message"] == "no such host"
     assert {"elapsed", "stuck"} <= set(data)
 

@@ -182,6 +182,8 @@ def test_stuck_threads_do_not_keep_their_arguments(make_pool: Callable[..., Any]
 def test_threads_are_daemons_with_names(make_pool: Callable[..., Any]) -> None:
     pool = make_pool(1, thread_name_prefix="mailer")
     assert pool.submit(jobs.thread_name).result(WAIT).startswith("mailer")
+    with pytest.raises(TypeError, match="thread_name_prefix must be a str, not 5"):
+        make_pool(1, thread_name_prefix=5)
 
 
 def test_capacity_after_a_resize_with_stuck_threads(make_pool: Callable[..., Any], stage: Stage) -> None:

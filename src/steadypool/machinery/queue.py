@@ -29,7 +29,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from itertools import repeat, starmap
-from time import monotonic
+from time import monotonic, sleep
 from typing import Generic, Protocol, TypeVar
 
 from steadypool.words.options import TaskOptions
@@ -55,6 +55,8 @@ class Entry(Protocol):
 
 
 E = TypeVar("E", bound=Entry)
+LOOKS = 100
+"""How often `JobQueue.mend_room` looks, a millisecond apart."""
 
 
 class JobQueue(Generic[E]):
@@ -132,7 +134,8 @@ class JobQueue(Generic[E]):
         with self._lock:
             ranked = [job for _, _, job in self.heap[::step]]
         if step == 1:
-            # Copied as a whole, in one call: an iterator would not outlive the next job that comes or goes.
+            # `list` in one piece: what comes and goes meanwhile does not disturb it. Between making an iterator and
+            # using it (as `islice` would have it) the interpreter may let other threads in.
             return [*ranked, *list(self.items)][:most]
         plain = [job for index in range(0, len(self.items), step) if (job := self._at(index)) is not None]
         return [*ranked, *plain][:most]
@@ -201,6 +204,19 @@ class JobQueue(Generic[E]):
         self.room.append(None)
         if self.blocked:
             self.open_gate()
+
+    def mend_room(self) -> None:
+        """Give back the token that a producer has lost: an exception such as Ctrl-C may come between any two steps.
+
+        Only for a queue whose jobs hold one token each. A token is missing also while another thread is between two
+        steps. That is a matter of moments: what is missing at every look is lost.
+        """
+        for _ in range(LOOKS):
+            held = len(self.items) + sum(entry[2]._has_room for entry in list(self.heap))
+            if len(self.room) + held >= self.size:
+                return
+            sleep(0.001)
+        self.give_room()
 
     def give_rooms(self, count: int) -> None:
         """Give *count* tokens back."""

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 def unfinished_row(core: Core, job: JobFuture[Any]) -> UnfinishedJob:
     """The report's row of a job that never started."""
-    return UnfinishedJob(job.job_id, job._task_name, core.arguments_of(job), job._waited())
+    return UnfinishedJob(job.job_id, job._task_name, core.arguments_of(job), job._waited(), job._options.meta)
 
 
 def interrupted_row(job: JobFuture[Any], ran: float) -> InterruptedJob:
     """The report's row of a job that had started; *ran* is how long its last attempt has, in seconds."""
-    return InterruptedJob(job.job_id, job._task_name, job.attempts, ran)
+    return InterruptedJob(job.job_id, job._task_name, job.attempts, ran, job._options.meta)
 
 
 def read_stats(core: Core) -> PoolStats:
@@ -39,7 +39,7 @@ def read_stats(core: Core) -> PoolStats:
         forecast = drain_estimate(means, tasks, _runs(held), workers["capacity"])
         return PoolStats(
             name=core.name,
-            state=core.state,
+            state=core.public_state,
             accepted=accepted,
             waiting=waiting,
             running=running,

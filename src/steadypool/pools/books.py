@@ -44,7 +44,7 @@ class Books:
     @property
     def state(self) -> PoolState:
         """Where the pool is in its life."""
-        state: PoolState = self._core.state
+        state: PoolState = self._core.public_state
         return state
 
     def stats(self) -> PoolStats:
