@@ -25,22 +25,20 @@ def test_a_pool_at_work_on_80_by_24(make_pool: Callable[..., Any], stage: Stage,
     pool = make_pool(2, name="import", monitor=True, queue_size=10)
     future, actor = stage.start(pool, fn=task(jobs.act, name="import-rows"))
     screen = top()
-    text = screen.wait_for("/s in", "import-rows")
-    assert f"pid {os.getpid()}" in text and f"import: {pool._core.kind}, open" in text
-    assert "ready   1 of 2 busy" in text and "0 of 10" in text and future.job_id in text
+    screen.wait_for("/s in", "import-rows", f"pid {os.getpid()}", f"import: {pool._core.kind}, open", "0 of 10")
+    screen.wait_for("ready   1 of 2 busy", future.job_id)
     for number in range(3):
         pool.submit(task(jobs.fail_if_odd, name="odd"), number).exception(WAIT)
-    text = screen.wait_for("ValueError", "slowest tasks", "1 failed")
-    assert "4 accepted   2 succeeded   1 failed" in text
+    text = screen.wait_for("ValueError", "slowest tasks", "4 accepted   2 succeeded   1 failed", "e errors")
     assert max(len(line) for line in text.splitlines()) <= 80
     foot = text.splitlines()[23]
     assert "s stack" in foot and "q quit" in foot and "next pool" not in foot
     screen.press("e")
-    assert "latest job: import-" in screen.wait_for("what has failed in pool 'import'", "1 x odd: ValueError: 1 is odd")
+    screen.wait_for("what has failed in pool 'import'", "1 x odd: ValueError: 1 is odd", "latest job: import-")
     screen.press("escape")
     screen.wait_for("slowest tasks")
     screen.press("s")
-    assert "in act" in screen.wait_for(f"{future.job_id} import-rows, after", "jobs.py")
+    screen.wait_for(f"{future.job_id} import-rows, after", "jobs.py", "in act")
     actor.tell("return")
     screen.press("escape")
     screen.wait_for("3 succeeded", "slowest tasks")
