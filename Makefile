@@ -66,6 +66,7 @@ $(BASE): pyproject.toml requirements/build.txt requirements/runtime.txt
 $(TEST): $(BASE) requirements/test.txt
 	@echo "Adding what the tests need"
 	@$(PIP) -r requirements/test.txt
+	@-sh tests/durable/postgres/get_pgbouncer.sh $(VENV)/pgbouncer
 	@touch $@
 
 $(BENCH): $(BASE) requirements/bench.txt

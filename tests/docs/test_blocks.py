@@ -25,6 +25,8 @@ from steadypool.cli.app import program
 from tests.docs.pages import PAGES, ROOT, SHELL, Block, Page
 
 SECONDS = 50
+WARNINGS = ("-W", "error::ResourceWarning", "-W", "ignore:SQLite :RuntimeWarning")
+"""The last is about the library of the machine at hand, which not every one has: see docs/durable.md."""
 BIN = Path(sys.executable).parent
 KNOWN_PROGRAMS = frozenset({"find", "printf", "head", "kill", "python", "python3"})
 
@@ -45,7 +47,7 @@ def test_python_block(text: str, block: Block, tmp_path: Path) -> None:
     script = tmp_path / "page.py"
     script.write_text(text, encoding="utf-8")
     ended = subprocess.run(
-        [sys.executable, "-W", "error::ResourceWarning", script.name],
+        [sys.executable, *WARNINGS, script.name],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,20 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Program:
-    """One process; what it says on standard error is read line by line."""
+    """One process; what it says on standard error is read line by line.
 
-    def __init__(self, *command: str) -> None:
+    Args:
+        command: a module, and its arguments.
+        within: a command that runs another one, elsewhere.
+    """
+
+    def __init__(self, *command: str, within: Sequence[str] = ()) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", *command], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [*within, sys.executable, "-m", *command],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         self.said: list[str] = []
 
@@ -42,9 +52,9 @@ class Program:
         return self.process.returncode
 
 
-def start_worker(*options: str) -> Program:
+def start_worker(*options: str, within: Sequence[str] = ()) -> Program:
     """A worker of `app`, on the queue that the environment names."""
-    return Program("steadypool.cli", "work", "tests.durable.app:queue", *options)
+    return Program("steadypool.cli", "work", "tests.durable.app:queue", *options, within=within)
 
 
 def start_enqueuer(path: str, first: int, count: int) -> Program:
@@ -61,12 +71,29 @@ def enqueue(path: str, first: str, count: str) -> None:
         print(number, flush=True)
 
 
+def start_greedy(url: str) -> Program:
+    """A process that writes to the store without a pause, once it has said so."""
+    return Program("tests.durable.programs", "greedy", url)
+
+
+def be_greedy(url: str) -> None:
+    """What that process does."""
+    from steadypool.durable.opening import open_engine
+    from steadypool.durable.records import NewJob
+
+    engine = open_engine(url)
+    engine.put_many([NewJob("t", b"{}")])
+    print("writing", flush=True)
+    while True:
+        engine.put_many([NewJob("t", b"{}")] * 10)
+
+
 def numbers_in(text: str) -> list[int]:
     """Whole lines, as numbers."""
     return [int(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
 
-PROGRAMS: dict[str, Any] = {"enqueue": enqueue}
+PROGRAMS: dict[str, Any] = {"enqueue": enqueue, "greedy": be_greedy}
 
 if __name__ == "__main__":
     PROGRAMS[sys.argv[1]](*sys.argv[2:])

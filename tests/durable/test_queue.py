@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from steadypool import JobState, PayloadRefused, Queue, Retry, ThreadPool, UnknownJob, WrongState
+from steadypool import EngineBusy, JobState, PayloadRefused, Queue, Retry, ThreadPool, UnknownJob, WrongState
 from steadypool.durable.enqueueing import EnqueueOptions
 from steadypool.durable.records import JobFilter
 from tests.contract.stage import WAIT
 from tests.durable import app
+from tests.durable.engines import EngineKind
 
 
 def test_a_durable_task_is_the_plain_function_and_a_task_like_any_other(queue: Queue) -> None:
@@ -84,6 +85,31 @@ def test_many_threads_share_commits(queue: Queue) -> None:
     assert len(set(ids)) == 400 and queue.stats().queues[0].available == 400
 
 
+def test_one_commit_takes_all_that_has_gathered_meanwhile(queue: Queue, engine_kind: EngineKind, url: str) -> None:
+    app.add.enqueue(0)
+    commits: list[int] = []
+    writer = queue.writer
+    put_many = writer._engine.put_many
+    writer._engine.put_many = lambda jobs: commits.append(len(jobs)) or put_many(jobs)  # type: ignore[func-returns-value,method-assign]
+    with engine_kind.hold(url):
+        waiting = [writer.put_soon([app.add.new_job((number,), {})]) for number in range(100)]
+    for future in waiting:
+        future.result(WAIT)
+    assert sum(commits) == 100 and len(commits) <= 2  # the first may have begun by itself
+    writer._engine.put_many = put_many  # type: ignore[method-assign]
+
+
+def test_who_could_not_be_answered_is_told_that_it_may_have_happened(
+    queue: Queue, engine_kind: EngineKind, url: str
+) -> None:
+    app.add.enqueue(0)
+    queue.writer._engine.patience = 0.05
+    with engine_kind.hold(url), pytest.raises(EngineBusy, match="may or may not have been enqueued"):
+        app.add.enqueue(1)
+    queue.writer._engine.patience = 5.0
+    assert app.add.enqueue(2).enqueued
+
+
 def test_from_asyncio(queue: Queue) -> None:
     async def main() -> list[str]:
         with pytest.raises(RuntimeError, match=r"await add[.]enqueue_async"):
@@ -123,7 +149,15 @@ def test_a_retry_whose_key_is_taken_is_told(queue: Queue) -> None:
 def test_listing(queue: Queue) -> None:
     handles = [app.add.enqueue(number) for number in range(3)]
     assert [record.id for record in queue.list()] == [handle.job_id for handle in handles[::-1]]
-    assert queue.list(JobFilter(task="nothing")) == []
+    assert queue.list(JobFilter(task="nothing")) == queue.list(task="nothing") == queue.list(queue="other") == []
+    assert [record.id for record in queue.list(limit=1)] == [handles[-1].job_id]
+    handles[0].cancel()
+    assert [record.id for record in queue.list(state="cancelled")] == [handles[0].job_id]
+    for bad in ({"state": "done"}, {"limit": 0}):
+        with pytest.raises(ValueError, match=next(iter(bad))):
+            queue.list(**bad)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="queue must be a non-empty str such as 'mail', not 5"):
+        queue.pause(5)  # type: ignore[arg-type]
 
 
 def test_a_closed_queue_opens_again(queue: Queue) -> None:

@@ -7,7 +7,8 @@ from time import monotonic
 from typing import Any
 
 from steadypool.machinery.context import set_finder
-from steadypool.pools.core import Core, Job, Settings
+from steadypool.pools.core import Core, Job
+from steadypool.pools.settings import Settings
 from steadypool.pools.supervisor import supervise
 from steadypool.pools.thread_worker import ThreadWorker, here
 from steadypool.words.reports import StuckJob

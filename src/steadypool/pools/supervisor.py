@@ -16,7 +16,8 @@ from threading import get_ident
 from time import monotonic, sleep
 
 from steadypool.pools.accounts import Returned, close_books, interrupted_row, unfinished_rows
-from steadypool.pools.core import Core, Job, cancelled_error
+from steadypool.pools.core import Core, Job
+from steadypool.pools.job_errors import cancelled_error
 from steadypool.rules.draining import earlier, next_state, wakes_at
 from steadypool.seams.telling import events
 from steadypool.words.states import Outcome, PoolState

@@ -12,8 +12,11 @@ from itertools import starmap
 from time import monotonic
 from typing import Any
 
-from steadypool.pools.core import Job, Settings, forked_error, job_facts
+from steadypool.pools.announcer import job_facts
+from steadypool.pools.core import Job
 from steadypool.pools.hands import HandCore
+from steadypool.pools.job_errors import forked_error
+from steadypool.pools.settings import Settings
 from steadypool.pools.thread_worker import ThreadWorker, here
 from steadypool.rules.capacity import capacity, lent_limit, workers_allowed
 from steadypool.seams.telling import events

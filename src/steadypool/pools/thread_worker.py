@@ -31,7 +31,9 @@ from typing import Any
 from steadypool.machinery.context import JobContext, set_finder
 from steadypool.machinery.run_times import SAMPLE, WORTH_MEASURING
 from steadypool.machinery.stacks import thread_stack
-from steadypool.pools.core import Core, Job, cancelled_error, job_facts
+from steadypool.pools.announcer import job_facts
+from steadypool.pools.core import Core, Job
+from steadypool.pools.job_errors import cancelled_error, timeout_error
 from steadypool.pools.supervisor import hand_back
 from steadypool.seams.telling import events
 from steadypool.words.reports import WorkerStats
@@ -270,7 +272,7 @@ class ThreadWorker:
             outcome = Outcome.CANCELLED if job._told == "cancelled" else Outcome.INTERRUPTED
             return lambda: core.settle(job, outcome, job._pending_error or cancelled_error(job, "cancelled"))
         if job._total_ends is not None and job._total_ends <= job._began:
-            error = core.timeout_error(job, "total_timeout", "")
+            error = timeout_error(job, "total_timeout", "")
             return lambda: core.settle(job, Outcome.TIMED_OUT, error)
         return None
 

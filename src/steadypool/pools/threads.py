@@ -14,8 +14,9 @@ from typing import Any, ParamSpec, TypeVar
 
 from steadypool.machinery.arguments import Show
 from steadypool.machinery.future import JobFuture
-from steadypool.pools.contract import PoolContract, check_settings
+from steadypool.pools.contract import PoolContract
 from steadypool.pools.functions import ASYNC_CODE
+from steadypool.pools.settings import check_settings
 from steadypool.pools.thread_core import ThreadCore
 from steadypool.words.options import Retry, check_count
 from steadypool.words.reports import JobFailure

@@ -59,10 +59,13 @@ class Server:
 
     Args:
         small_disk: the size of a disk of its own, mounted at ``small`` in its folder; only where that can be done.
+        reachable_from: a network whose hosts may connect, where ``listen_addresses`` lets them.
         settings: of the server.
     """
 
-    def __init__(self, *, small_disk: str | None = None, **settings: str) -> None:
+    user = USER
+
+    def __init__(self, *, small_disk: str | None = None, reachable_from: str | None = None, **settings: str) -> None:
         self._settings = FAST | settings
         self._small_disk = small_disk
         self.folder = Path(tempfile.mkdtemp(prefix="sp-pg-", dir="/tmp"))
@@ -71,6 +74,9 @@ class Server:
         self._as = _other_user(self.folder) if os.geteuid() == 0 else _Ourselves()
         self._process: subprocess.Popen[bytes] | None = None
         self._run("initdb", "-D", str(self._data), "-U", USER, "--auth=trust", "-E", "UTF8", "--locale=C", "--no-sync")
+        if reachable_from is not None:
+            with (self._data / "pg_hba.conf").open("a") as rules:
+                rules.write(f"host all all {reachable_from} trust\n")
 
     def start(self) -> Server:
         """Start it, and wait until it answers."""

@@ -46,8 +46,13 @@ class Store:
         self._reader: Any = None
         self._fair: FileLock | None = None
         self._identity: tuple[int, int] | None = None
+        """Of the file that the writer has open."""
+        self._checked = False
+        """Its tables are what they should be."""
         self._read_identity: tuple[int, int] | None = None
         self._timeout = -1.0
+        self._vanished = False
+        """The file that we wrote to is gone: no other is made in its place unless somebody asks for that."""
         self.waited = 0.0
         """Seconds that the latest transaction of `write` waited for its turn. Read it inside that block."""
         if sqlite_version(address.driver) < LEAST:
@@ -67,12 +72,12 @@ class Store:
         asked = monotonic()
         until = asked + self.patience
         with self._exclusive(self._writing), self._translated():
-            self._connect_writer(until)
+            self._connect_writer(until, may_make=not make_tables)
             with self._fair_turn(until):
                 connection = self._begin(until)
                 self.waited = monotonic() - asked
                 try:
-                    if make_tables and self._identity is None:
+                    if make_tables and not self._checked:
                         self._check_tables(connection)
                     yield connection
                 except BaseException:
@@ -83,8 +88,7 @@ class Store:
                 except BaseException:
                     self._roll_back(connection)
                     raise
-            if self._identity is None and make_tables:
-                self._identity = _identity(self.path)
+            self._checked, self._vanished = True, False
 
     @contextmanager
     def look(self) -> Iterator[Any]:
@@ -108,6 +112,7 @@ class Store:
         with self._writing, self._looking:
             writer, reader, fair = self._writer, self._reader, self._fair
             self._writer = self._reader = self._fair = self._identity = None
+            self._checked = False
             if self._pid != os.getpid():
                 return  # a forked child's copy: closing would drop the parent's locks
             had = fair is not None and fair.acquire(min(self.patience, 1.0))
@@ -169,10 +174,12 @@ class Store:
 
     # -- connecting
 
-    def _connect_writer(self, until: float) -> None:
+    def _connect_writer(self, until: float, may_make: bool) -> None:
         if self._writer is not None:
             return
         check_file_system(self.path)
+        if self._vanished and not may_make and _identity(self.path) is None:
+            raise self._gone()
         if not os.path.isdir(os.path.dirname(self.path)):
             raise EngineGone(
                 f"there is no folder {os.path.dirname(self.path)} to keep {os.path.basename(self.path)} in"
@@ -190,6 +197,7 @@ class Store:
                 connection.close()
                 raise
         self._writer, self._timeout = connection, -1.0
+        self._identity, self._checked = _identity(self.path), False
 
     def _connect_reader(self) -> Any:
         if self._reader is not None and _identity(self.path) != self._read_identity:
@@ -208,9 +216,20 @@ class Store:
 
     def _check_identity(self) -> None:
         """A file that was removed can still be written to, and what is written there is lost: never do that."""
-        if self._identity is not None and _identity(self.path) != self._identity:
-            self._drop_connections()
-            raise EngineGone(f"{self.path} was removed or replaced by another file")
+        found = _identity(self.path)
+        if found == self._identity:
+            return
+        self._drop_connections()
+        self._vanished = True
+        if found is None:
+            raise self._gone()
+        raise EngineGone(f"{self.path} was replaced by another file; the next call uses that one")
+
+    def _gone(self) -> EngineGone:
+        return EngineGone(
+            f"{self.path} was removed, and the jobs in it with it; put it back, or make an empty one: "
+            f"steadypool migrate {self.address.url}"
+        )
 
     def _drop_connections(self) -> None:
         for connection in (self._writer, self._reader):
@@ -220,6 +239,8 @@ class Store:
 
     def _check_tables(self, connection: Any) -> None:
         found = schema.found_version(connection)
+        if found == 0 and self._vanished:
+            raise self._gone()  # what is there now is empty, and nobody has asked for tables in it
         if found == 0:
             schema.apply_pending(connection, 0)
         elif not schema.OLDEST <= found <= schema.VERSION:

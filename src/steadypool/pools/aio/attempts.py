@@ -11,7 +11,9 @@ from steadypool.machinery.run_times import SAMPLE, WORTH_MEASURING
 from steadypool.machinery.stacks import thread_stack
 from steadypool.pools.aio.attempt import Attempt
 from steadypool.pools.aio.future import AsyncJobFuture
-from steadypool.pools.core import Core, Settings, job_facts
+from steadypool.pools.announcer import job_facts
+from steadypool.pools.core import Core
+from steadypool.pools.settings import Settings
 from steadypool.rules.capacity import capacity, workers_allowed
 from steadypool.words import events
 from steadypool.words.reports import StuckJob

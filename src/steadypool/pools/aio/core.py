@@ -45,8 +45,9 @@ from steadypool.pools.aio.functions import check_coroutine_function
 from steadypool.pools.aio.future import AsyncJobFuture
 from steadypool.pools.aio.keeper import keep
 from steadypool.pools.aio.pulse import Pulse
-from steadypool.pools.core import Settings, cancelled_error
 from steadypool.pools.functions import options_within
+from steadypool.pools.job_errors import cancelled_error
+from steadypool.pools.settings import Settings
 from steadypool.pools.supervisor import do_due, take_requests, walk_ladder
 from steadypool.rules.draining import earlier, wakes_at
 from steadypool.seams.telling import events

@@ -37,12 +37,14 @@ from typing import Any
 from steadypool.machinery.courier import Courier
 from steadypool.machinery.oom import oom_kills
 from steadypool.machinery.wire import ITEMS_MOST, LOADING, can_keep_packets
-from steadypool.pools.core import Job, Settings, forked_error
+from steadypool.pools.core import Job
+from steadypool.pools.job_errors import forked_error
 from steadypool.pools.processes.bell import PipeBell
 from steadypool.pools.processes.chunk import Chunk
 from steadypool.pools.processes.forked import forget_process
 from steadypool.pools.processes.results import ResultsCore
 from steadypool.pools.processes.worker import ProcessWorker
+from steadypool.pools.settings import Settings
 from steadypool.pools.thread_worker import ThreadWorker
 from steadypool.rules.respawn import restart_delay
 from steadypool.seams.telling import events

@@ -15,12 +15,15 @@ from typing import Any
 
 from steadypool.machinery.payload import INLINE_MOST, Functions, dump
 from steadypool.machinery.wire import LOADING, read_job
-from steadypool.pools.core import MOST_COUNTED, Job, Settings, cancelled_error, job_facts
+from steadypool.pools.announcer import job_facts
+from steadypool.pools.core import MOST_COUNTED, Job
 from steadypool.pools.functions import check_function
 from steadypool.pools.hands import HandCore
+from steadypool.pools.job_errors import cancelled_error
 from steadypool.pools.processes.chunk import Chunk, Landed
 from steadypool.pools.processes.frames import chunk_packet, next_packet, pack_call, pack_chunk, workers_import_main
 from steadypool.pools.processes.worker import ProcessWorker
+from steadypool.pools.settings import Settings
 from steadypool.pools.supervisor import hand_back
 from steadypool.pools.thread_worker import ThreadWorker
 from steadypool.rules import prefetch

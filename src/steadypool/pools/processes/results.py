@@ -27,7 +27,8 @@ from steadypool.machinery.wire import (
     VALUE_PARCEL,
     VALUES,
 )
-from steadypool.pools.core import Job, job_facts
+from steadypool.pools.announcer import job_facts
+from steadypool.pools.core import Job
 from steadypool.pools.processes.chunk import Chunk
 from steadypool.pools.processes.dispatch import DispatchCore
 from steadypool.pools.processes.worker import ProcessWorker
