@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from steadypool.machinery import ledger, payload, reception
-from steadypool.pools.processes import worker
+from steadypool.machinery import ledger, payload, reception, stack_pipe
+from steadypool.pools import accounts
 from steadypool.rules import capacity, prefetch, respawn
 from steadypool.rules.health import LOOP_PATIENCE
 from tests.docs.pages import page
@@ -63,8 +63,10 @@ def said(tmp_path: Path, text: str, **environment: str) -> Any:
         ("live", "has not answered for a second", LOOP_PATIENCE == 1.0),
         ("live", "when {} MB wait for it", reception.MAX_UNREAD // 1024**2),
         ("live", "room for {} at a time", reception.MAX_VISITORS),
-        ("lifecycle", "this may take up to {} s", worker.STACK_SECONDS),
-        ("processes", "`SIGRTMIN + 9`", not hasattr(signal, "SIGRTMIN") or worker.STACK_SIGNAL == signal.SIGRTMIN + 9),
+        ("lifecycle", "this may take up to {} s", stack_pipe.STACK_SECONDS),
+        ("guarantees", "this may take {} s in all", accounts.SHOWING),
+        ("processes", "`SIGRTMIN + 10`", not hasattr(signal, "SIGRTMIN") or stack_pipe.KNOCK == signal.SIGRTMIN + 10),
+        ("processes", "`SIGRTMIN + 9`", not hasattr(signal, "SIGRTMIN") or stack_pipe.LOOK == signal.SIGRTMIN + 9),
     ],
 )
 def test_numbers(name: str, sentence: str, number: Any) -> None:
@@ -82,7 +84,10 @@ def test_without_the_main_guard_the_pool_says_that_it_is_broken(tmp_path: Path) 
     )
     assert ended.returncode == 1
     assert "__name__ == '__main__'" in ended.stderr.replace("\\", "")
-    assert ended.stderr.splitlines()[-1].startswith("steadypool.PoolBroken")
+    said = ended.stderr.splitlines()[-1]
+    assert said.startswith("steadypool.PoolBroken")
+    assert "traceback on their stderr" in said and 'under `if __name__ == "__main__":`' in said
+    assert "initializer" not in ended.stderr
 
 
 @pytest.mark.skipif(not HAS_FORKSERVER, reason="needs a forkserver")

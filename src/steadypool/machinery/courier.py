@@ -9,6 +9,8 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
+from steadypool.machinery.interrupted_start import has_begun
+
 
 class Courier:
     """Runs what it is given, in order, on a thread that lives only while there is something to run."""
@@ -23,15 +25,20 @@ class Courier:
 
     def carry(self, errand: Callable[[], None]) -> None:
         """Have *errand* run soon. It must not raise."""
-        with self._lock:
-            self._errands.append(errand)
-            if not self._idle.is_set():
-                return
-            self._idle.clear()
+        thread = threading.Thread(target=self._run, name=f"{self._name}-callbacks", daemon=True)
         try:
-            threading.Thread(target=self._run, name=f"{self._name}-callbacks", daemon=True).start()
+            with self._lock:
+                self._errands.append(errand)
+                if not self._idle.is_set():
+                    return
+                self._idle.clear()
+            thread.start()
         except RuntimeError:
             self._run()  # no thread can be started (from 3.12 on: at interpreter exit)
+        except BaseException:  # Ctrl-C: the next errand starts a thread for this one, too
+            if not has_begun(thread):
+                self._idle.set()
+            raise
 
     def wait_idle(self, seconds: float | None) -> bool:
         """Wait until everything has been run; false if something still runs after *seconds*."""

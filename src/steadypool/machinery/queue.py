@@ -57,6 +57,7 @@ class Entry(Protocol):
 E = TypeVar("E", bound=Entry)
 LOOKS = 100
 """How often `JobQueue.mend_room` looks, a millisecond apart."""
+_ONCE: tuple[tuple[()], ...] = ((),)
 
 
 class JobQueue(Generic[E]):
@@ -95,7 +96,18 @@ class JobQueue(Generic[E]):
             self.give_room()
         return job
 
-    def _take_ranked(self) -> E | None:
+    def take_into(self, place: list[E]) -> bool:
+        """As `take`, into *place*, which is empty: whatever interrupts this thread, the job is in one of the two."""
+        if self.heap and self._take_ranked(place) is not None:
+            return True
+        try:
+            place.extend(starmap(self.items.popleft, _ONCE))  # one step in C
+        except IndexError:
+            return bool(self.heap) and self._take_ranked(place) is not None
+        self.give_room()
+        return True
+
+    def _take_ranked(self, place: list[E] | None = None) -> E | None:
         """Take the top of the heap if it comes before the first plain job."""
         with self._lock:
             if not self.heap:
@@ -103,6 +115,8 @@ class JobQueue(Generic[E]):
             rank, number, job = self.heap[0]
             if rank >= 0 and self._plain_is_first(rank, number):
                 return None
+            if place is not None:
+                place.append(job)
             heapq.heappop(self.heap)
         if job._has_room:
             self.give_room()
@@ -133,18 +147,9 @@ class JobQueue(Generic[E]):
         step = max(1, -(-len(self) // most))
         with self._lock:
             ranked = [job for _, _, job in self.heap[::step]]
-        if step == 1:
-            # `list` in one piece: what comes and goes meanwhile does not disturb it. Between making an iterator and
-            # using it (as `islice` would have it) the interpreter may let other threads in.
-            return [*ranked, *list(self.items)][:most]
-        plain = [job for index in range(0, len(self.items), step) if (job := self._at(index)) is not None]
-        return [*ranked, *plain][:most]
-
-    def _at(self, index: int) -> E | None:
-        try:
-            return self.items[index]
-        except IndexError:
-            return None  # the queue has become shorter
+        # `list` in one piece: what comes and goes meanwhile does not disturb it. Between making an iterator and using
+        # it (as `islice` would have it) the garbage collector may let other threads in.
+        return [*ranked, *list(self.items)[::step]][:most]
 
     def oldest_submits(self) -> list[float]:
         """When some of the jobs that wait were submitted, the oldest among them. For looking, not for the hot path."""
@@ -155,6 +160,11 @@ class JobQueue(Generic[E]):
             return [*ranked, self.items[0]._submitted]
         except IndexError:
             return ranked
+
+    def has(self, job: E) -> bool:
+        """Whether the job waits here. For looking, not for the hot path."""
+        with self._lock:
+            return job in self.items or any(entry[2] is job for entry in self.heap)
 
     def remove(self, job: E) -> bool:
         """Take this one job out; false if somebody else has it."""

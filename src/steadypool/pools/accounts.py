@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import _thread
 from collections import Counter
+from collections.abc import Mapping
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from steadypool.machinery.arguments import arguments_text, is_quickly_shown
 from steadypool.machinery.future import JobFuture
 from steadypool.rules.forecast import Run, drain_estimate, spread
 from steadypool.words.reports import DrainReport, InterruptedJob, PoolStats, UnfinishedJob
@@ -14,9 +17,57 @@ if TYPE_CHECKING:
     from steadypool.pools.core import Core
 
 
-def unfinished_row(core: Core, job: JobFuture[Any]) -> UnfinishedJob:
-    """The report's row of a job that never started."""
-    return UnfinishedJob(job.job_id, job._task_name, core.arguments_of(job), job._waited(), job._options.meta)
+SHOWING = 0.2
+"""Seconds that the arguments of all the jobs in a report may take to be shown."""
+NOT_SHOWN = "(<not shown: it would take too long>)"
+
+
+class Returned(NamedTuple):
+    """A job that was given back, with what its row in the report is made of."""
+
+    id: str
+    task: str
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    waited: float
+    meta: Mapping[str, Any] | None
+
+    @classmethod
+    def of(cls, job: JobFuture[Any]) -> Returned:
+        """To be asked before the job is settled, since it then forgets what it was made of."""
+        return cls(job.job_id, job._task_name, job._args, job._kwargs, job._waited(), job._options.meta)
+
+
+def unfinished_rows(core: Core) -> tuple[UnfinishedJob, ...]:
+    """The report's rows of the jobs that never started. It takes `SHOWING` at most: a drain must end.
+
+    A ``repr`` is code of the user's, so it is called on a thread of its own, which is left alone if it hangs.
+    """
+    show, jobs = core.settings.show_arguments, list(core.returned)
+    texts: list[str] = []
+    until = monotonic() + SHOWING
+    written = _thread.allocate_lock()
+    written.acquire()
+
+    def write() -> None:
+        try:
+            for job in jobs:
+                if monotonic() >= until:
+                    return
+                texts.append(arguments_text(show, job.task, job.args, job.kwargs))
+        finally:
+            written.release()
+
+    if all(is_quickly_shown(show, job.args, job.kwargs) for job in jobs):
+        write()
+    else:
+        try:
+            _thread.start_new_thread(write, ())
+        except RuntimeError:
+            write()  # from 3.12 on, at interpreter exit: no thread can be started
+        written.acquire(timeout=SHOWING)
+    shown = [*texts, *[NOT_SHOWN] * len(jobs)]
+    return tuple(UnfinishedJob(j.id, j.task, text, j.waited, j.meta) for j, text in zip(jobs, shown, strict=False))
 
 
 def interrupted_row(job: JobFuture[Any], ran: float) -> InterruptedJob:
@@ -72,7 +123,7 @@ def _oldest_waiting(core: Core) -> float:
     return max((monotonic() - submitted for submitted in core.oldest_submits()), default=0.0)
 
 
-def close_books(core: Core, *, on_time: bool) -> DrainReport:
+def close_books(core: Core, unfinished: tuple[UnfinishedJob, ...], *, on_time: bool) -> DrainReport:
     """The report of a pool that has just been closed. The lock is held."""
     return DrainReport(
         name=core.name,
@@ -80,7 +131,7 @@ def close_books(core: Core, *, on_time: bool) -> DrainReport:
         elapsed=monotonic() - core.drain_began,
         on_time=on_time,
         stats=read_stats(core),
-        unfinished=tuple(core.returned),
+        unfinished=unfinished,
         interrupted=tuple(core.interrupted),
         stuck=core.stuck_rows(),
         errors=core.ledger.groups(),

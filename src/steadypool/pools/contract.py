@@ -146,14 +146,20 @@ class PoolContract(Books, Executor):
             if has_room:
                 core.queue.give_room()
             raise core.refusal()
-        job: JobFuture[R] = JobFuture(core, options, fn, args, kwargs, copy_context(), monotonic(), next(core.tickets))
-        if not core.prepare(job):
-            if has_room:
-                core.queue.give_room()
-            return job
-        if core.sinks:
-            core.prepare_announcement(job)
-        core.enter(job, has_room=has_room)
+        try:
+            job: JobFuture[R] = JobFuture(
+                core, options, fn, args, kwargs, copy_context(), monotonic(), next(core.tickets)
+            )
+            if not core.prepare(job):
+                if has_room:
+                    core.queue.give_room()
+                return job
+            if core.sinks:
+                core.prepare_announcement(job)
+            core.enter(job, has_room=has_room)
+        except BaseException as error:
+            core.submit_raised(error)
+            raise
         return job
 
     def try_submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> JobFuture[R]:

@@ -41,7 +41,7 @@ from steadypool.machinery.future import JobFuture
 from steadypool.machinery.ledger import Ledger
 from steadypool.machinery.queue import JobQueue
 from steadypool.machinery.run_times import RunTimes
-from steadypool.pools.accounts import interrupted_row, read_stats
+from steadypool.pools.accounts import Returned, interrupted_row, read_stats
 from steadypool.pools.announcer import Announcer, job_facts
 from steadypool.pools.forecast import Forecast
 from steadypool.pools.functions import check_function, options_within
@@ -49,9 +49,9 @@ from steadypool.pools.job_errors import cancelled_error, forked_error, presentab
 from steadypool.pools.settings import Settings
 from steadypool.rules.retrying import next_delay
 from steadypool.seams.telling import events
-from steadypool.words.errors import PoolBroken, PoolClosed, QueueFull, WorkerCrashed
+from steadypool.words.errors import PoolBroken, PoolClosed, QueueFull, SteadypoolError
 from steadypool.words.options import Retry, Task, TaskOptions, task_name
-from steadypool.words.reports import DrainReport, InterruptedJob, JobFailure, PoolStats, UnfinishedJob
+from steadypool.words.reports import DrainReport, InterruptedJob, JobFailure, PoolStats
 from steadypool.words.states import NEVER_LOOKED_AT, Outcome, PoolState, move
 
 Job = JobFuture[Any]
@@ -63,6 +63,8 @@ class Core(Announcer):
     The pool object that users hold refers to its core, never the other way round: workers refer to the core,
     so that a pool nobody refers to any more can end.
     """
+
+    _broken_how = ""
 
     def __init__(self, settings: Settings, max_workers: int) -> None:
         super().__init__(settings.name)
@@ -101,7 +103,7 @@ class Core(Announcer):
         """Called once the report is written, before whoever waits for it wakes. They must neither raise nor wait."""
         self.closed = threading.Event()
         self.report: DrainReport | None = None
-        self.returned: list[UnfinishedJob] = []
+        self.returned: list[Returned] = []
         self.interrupted: list[InterruptedJob] = []
         self.pid = os.getpid()
         self.opened = monotonic()
@@ -139,6 +141,12 @@ class Core(Announcer):
         if self.sinks:
             self.announce(job)
         return job
+
+    def enter_announced(self, job: Job) -> Job:
+        """The same, with the event that it was submitted."""
+        if self.sinks:
+            self.prepare_announcement(job)
+        return self.enter(job)
 
     def wake_worker_for(self, job: Job) -> None:
         """Have a worker take the job that a submit has just put into the queue; if there can be none, take it back.
@@ -190,8 +198,20 @@ class Core(Announcer):
 
     def withdraw_ticket(self) -> None:
         """A ticket was taken for a job that did not come to be."""
+        self.withdraw_tickets(1)
+
+    def withdraw_tickets(self, count: int) -> None:
+        """The same for several."""
         with self.lock:
-            self._not_jobs += 1
+            self._not_jobs += count
+
+    def submit_raised(self, error: BaseException) -> None:
+        """A submit ends by this. If it came out of the blue, have what was left half-way put right."""
+        if not isinstance(error, SteadypoolError):
+            self.was_interrupted()
+
+    def was_interrupted(self) -> None:
+        """An exception out of the blue (Ctrl-C) has ended something half-way: a driver may have to put things right."""
 
     def reject(self, fn: Callable[..., Any], options: TaskOptions, message: str) -> QueueFull:
         """Count a refused job and make the error."""
@@ -511,10 +531,11 @@ class Core(Announcer):
 
     # -- the pool is broken
 
-    def broke(self, error: BaseException) -> None:
-        """The initializer failed: the pool takes no more jobs and fails what waits. Once, and clearly."""
+    def broke(self, error: BaseException, how: str = "the initializer failed") -> None:
+        """There can be no workers: the pool takes no more jobs and fails what waits. Once, and clearly."""
         with self.lock:
             if self.broken_by is None:
+                self._broken_how = how
                 self.broken_by = error
         self.refusal = self._broken_error
         self.request_drain(None)
@@ -531,8 +552,8 @@ class Core(Announcer):
             self.settle(job, Outcome.FAILED, self._broken_error())
 
     def _broken_error(self) -> PoolBroken:
-        what = "no worker could be started" if isinstance(self.broken_by, WorkerCrashed) else "the initializer failed"
-        error = PoolBroken(f"cannot schedule new futures: pool {self.name!r} is broken, {what}: {self.broken_by!r}")
+        how = self._broken_how
+        error = PoolBroken(f"cannot schedule new futures: pool {self.name!r} is broken, {how}: {self.broken_by!r}")
         error.__cause__ = self.broken_by
         return error
 

@@ -7,6 +7,7 @@ from time import monotonic
 from typing import Any
 
 from steadypool.machinery.context import set_finder
+from steadypool.machinery.interrupted_start import has_begun
 from steadypool.pools.core import Core, Job
 from steadypool.pools.settings import Settings
 from steadypool.pools.supervisor import supervise
@@ -155,18 +156,24 @@ class HandCore(Core):
 
     def supervise(self) -> None:
         """Start the supervisor if there is none."""
-        with self.lock:
-            if self.supervised or self.state is PoolState.CLOSED:
-                return
-            self.supervised = True
+        if self.supervised:
+            return
         thread = threading.Thread(target=supervise, args=(self,), name=f"{self.name}-supervisor", daemon=True)
         try:
+            with self.lock:
+                # Another thread may have come first since the look above.
+                if self.supervised or self.state is PoolState.CLOSED:  # type: ignore[redundant-expr]
+                    return
+                self._supervisor = thread
+                self.supervised = True
             thread.start()
         except RuntimeError:
             # At interpreter exit no thread can be started: the exiting thread supervises the drain.
-            self.supervised = False
-        else:
-            self._supervisor = thread
+            self.supervised, self._supervisor = False, None
+        except BaseException:  # Ctrl-C: the next to need one starts it
+            if self._supervisor is thread and not has_begun(thread):
+                self.supervised, self._supervisor = False, None
+            raise
 
     def supervise_here(self) -> None:
         """Do the supervisor's work on this thread, until the pool is closed."""

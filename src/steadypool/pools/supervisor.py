@@ -15,7 +15,7 @@ from contextlib import suppress
 from threading import get_ident
 from time import monotonic, sleep
 
-from steadypool.pools.accounts import close_books, interrupted_row, unfinished_row
+from steadypool.pools.accounts import Returned, close_books, interrupted_row, unfinished_rows
 from steadypool.pools.core import Core, Job
 from steadypool.pools.job_errors import cancelled_error
 from steadypool.rules.draining import earlier, next_state, wakes_at
@@ -178,7 +178,7 @@ def hand_back(core: Core, job: Job) -> None:
         core.interrupted.append(interrupted_row(job, 0.0))
         core.settle(job, Outcome.INTERRUPTED, error)
     else:
-        core.returned.append(unfinished_row(core, job))
+        core.returned.append(Returned.of(job))
         core.settle(job, Outcome.RETURNED, error)
 
 
@@ -196,12 +196,14 @@ def _give_up_all(core: Core) -> bool:
 
 def close(core: Core) -> None:
     """Every job has its outcome: write the report and let everybody go."""
+    unfinished = unfinished_rows(core)
     with core.lock:
         if core.state is PoolState.CLOSED:
             return
         by_themselves = core.state is PoolState.DRAINING and not core.returned and not core.interrupted
         core.move_to(PoolState.CLOSED)
-        core.report = close_books(core, on_time=by_themselves)
+        core.report = close_books(core, unfinished, on_time=by_themselves)
+        core.returned.clear()
         core.attention = True
     core.wake_all_workers()
     if core.sinks:

@@ -20,7 +20,7 @@ from steadypool.pools.settings import Settings
 from steadypool.pools.thread_worker import ThreadWorker, here
 from steadypool.rules.capacity import capacity, lent_limit, workers_allowed
 from steadypool.seams.telling import events
-from steadypool.words.errors import InternalError, SteadypoolError, WouldDeadlock
+from steadypool.words.errors import InternalError, WouldDeadlock
 from steadypool.words.states import Outcome, PoolState
 
 _RELEASE = _thread.LockType.release
@@ -111,11 +111,10 @@ class ThreadCore(HandCore):
                     return  # the others will run it
             raise
 
-    def submit_broke_off(self, error: BaseException) -> None:
-        """Something like Ctrl-C may have come between two steps of a submit: make good for those that are missing."""
-        if not isinstance(error, SteadypoolError):
-            self.queue.mend_room()
-            self.pass_on()
+    def was_interrupted(self) -> None:
+        """See `Core.was_interrupted`: a token may be missing, or a worker may sleep while a job waits."""
+        self.queue.mend_room()
+        self.pass_on()
 
     def begin(self, worker: ThreadWorker) -> bool:
         """Whether the thread that runs now is wanted: it may have been given up, since Ctrl-C came while it started."""

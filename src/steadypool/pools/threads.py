@@ -141,7 +141,7 @@ class ThreadPool(PoolContract, ThreadPoolExecutor):
                 core.announce(job)
             return job
         except BaseException as error:
-            core.submit_broke_off(error)
+            core.submit_raised(error)
             raise
 
     def resize(self, max_workers: int) -> None:

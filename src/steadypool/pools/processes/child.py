@@ -11,7 +11,6 @@ socket holds outlives this process.
 from __future__ import annotations
 
 import contextvars
-import faulthandler
 import fcntl
 import logging
 import os
@@ -25,7 +24,7 @@ from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import Any
 
-from steadypool.machinery import parcel
+from steadypool.machinery import parcel, stack_pipe
 from steadypool.machinery.carried import pack_error
 from steadypool.machinery.context import JobContext, set_finder
 from steadypool.machinery.page import NONE, RUNNING, Page
@@ -76,10 +75,7 @@ def _become_a_worker(kit: Kit) -> None:
         # systemd signals the whole cgroup; the worker leaves with its parent. A handler that does nothing, rather
         # than SIG_IGN, which the programs that a job starts would inherit.
         signal.signal(number, _not_for_workers)
-    stacks = kit.stacks.fd
-    os.set_blocking(stacks, False)  # a full pipe must not hold up a crash
-    faulthandler.enable(stacks, all_threads=True)
-    faulthandler.register(kit.stack_signal, stacks, all_threads=True, chain=False)
+    stack_pipe.open_in_worker(kit.stacks.fd)
     _tie_to_parent(kit.lifeline.fd)
 
 
@@ -125,6 +121,7 @@ class Worker:
     def _forked(self) -> None:
         """In a child that a job forks. It may do as it likes, but it is no second worker on the same line."""
         self._out = ForkedOutbox()
+        stack_pipe.keep_quiet()
 
     def work(self) -> None:
         """Run jobs until the line ends."""

@@ -55,6 +55,10 @@ RESIZE_AFTER = 0.02
 """Seconds until workers too many leave: starting one is dear, and the next resize may want it again."""
 LEAVE_SECONDS = 1.0
 """How long an idle worker may take to leave before it is killed."""
+UNGUARDED = (
+    ' (workers import the main module: what starts a pool must stand under `if __name__ == "__main__":` there, or else '
+    "each worker begins to start workers of its own)"
+)
 _MAY_RETRY = (PoolState.OPEN, PoolState.DRAINING)
 
 
@@ -135,16 +139,29 @@ class ProcessCore(ResultsCore):
             worker = ProcessWorker(f"{self.name}_{next(self._numbers)}", self.packets)
             self.workers.add(worker)
             self.recount()
-        self.supervise()
-        self._selector.register(worker.results, selectors.EVENT_READ, partial(self._results_came, worker))
-        self._starter.carry(partial(self._start, worker))
+        try:
+            self.supervise()
+            self._starter.carry(partial(self._start, worker))
+        except BaseException:
+            self.was_interrupted()
+            raise
         return worker
+
+    def see_to_new_workers(self) -> None:
+        """See `DispatchCore.see_to_new_workers`."""
+        with self.lock:
+            self.recount()
+            waiting = [worker for worker in self.crew if not worker.start_began]
+        for worker in waiting:
+            self._starter.carry(partial(self._start, worker))
 
     def _start(self, worker: ProcessWorker) -> None:
         """On the starter thread."""
         with self._spawning:
-            if worker.dead or self._gone.is_set():
+            if worker.dead or worker.start_began or self._gone.is_set():
                 return
+            worker.start_began = True
+            self._selector.register(worker.results, selectors.EVENT_READ, partial(self._results_came, worker))
             try:
                 worker.start(self._context, {"pool": self.name, **self._kit})
             except Exception as error:
@@ -159,7 +176,8 @@ class ProcessCore(ResultsCore):
             with self.lock:  # too many processes, say, or the forkserver was killed: try again later
                 self.agenda.add(monotonic(), self._worker_died, worker)
         else:
-            self._broke(error)  # an initializer that cannot be pickled, say: no worker will ever start
+            # An initializer that cannot be pickled, say, or this process is a worker itself: see UNGUARDED.
+            self._broke(error, f"no worker could be started{UNGUARDED if isinstance(error, RuntimeError) else ''}")
             with self.lock:
                 self.agenda.add(monotonic(), self._worker_died, worker)
         self.bell.ring()
@@ -174,14 +192,14 @@ class ProcessCore(ResultsCore):
         for job in worker.running():
             job._began = monotonic()
 
-    def _retire(self, worker: ProcessWorker, reason: str) -> None:
+    def retire(self, worker: ProcessWorker, reason: str) -> None:
         """The worker takes no more: what lies in its socket goes to others, and it leaves."""
         with self.lock:
             if worker.retiring:
                 return
             worker.retiring = True
             self.recount()
-        self._take_back(worker)
+        self.take_back(worker)
         worker.end_line()
         self.full = False
         if len(self.queue) or (reason == "worn out" and self.state is PoolState.OPEN):
@@ -213,7 +231,7 @@ class ProcessCore(ResultsCore):
         for worker in self.crew:
             # Only what lies behind a job that has begun: or resizes in a row could keep any job from ever beginning.
             if len(self.crew) > self.max_workers and worker.hand and worker.has_started(worker.hand[0]):
-                self._take_back(worker)
+                self.take_back(worker)
             self._leave_if_surplus(worker)
         self.full = False
         self.pump()
@@ -245,7 +263,7 @@ class ProcessCore(ResultsCore):
         with self.lock:
             worker.left = worker.retiring = True
             self.recount()
-        self._take_back(worker)
+        self.take_back(worker)
         worker.kill()
         self.full = False
         self.pump()
@@ -259,7 +277,7 @@ class ProcessCore(ResultsCore):
         self._unwatch(worker.results)
         if worker.started:
             self._unwatch(worker.death_watch())
-        self._take_back(worker)
+        self.take_back(worker)
         with self.lock:
             worker.dead = True
             # At once: a pump would go on offering it jobs, for ever if its thread holds this lock.
@@ -274,7 +292,7 @@ class ProcessCore(ResultsCore):
             blamed = self._blamed(worker, hand)
             for job in hand[len(blamed) :]:
                 job.attempts -= 1
-                self._requeue(job)
+                self.requeue(job)
         error = self._crash_error(worker) if blamed or not worker.ready else None
         for job in blamed:
             assert error is not None
@@ -333,7 +351,7 @@ class ProcessCore(ResultsCore):
             self.recount()
         if delay is None:
             assert error is not None
-            self._broke(error)
+            self._broke(error, f"its workers died before they were ready{_hint(error)}")
         if delay == 0.0 and self.state is PoolState.OPEN and (worker.left or error is not None):
             self._new_worker()  # now, not when it is needed. (Not for one that died idle: that could go on for ever.)
         self.full = False
@@ -348,8 +366,8 @@ class ProcessCore(ResultsCore):
         self.full = False
         self.pump()
 
-    def _broke(self, error: BaseException) -> None:
-        super().broke(error)
+    def _broke(self, error: BaseException, how: str = "the initializer failed") -> None:
+        super().broke(error, how)
         with self.lock:
             self.recount()
 
@@ -485,3 +503,10 @@ class ProcessCore(ResultsCore):
         """The processes of the workers that live."""
         with self.lock:
             return [worker.pid for worker in self.workers if worker.started and not worker.dead]
+
+
+def _hint(error: WorkerCrashed) -> str:
+    """What is likely behind workers that end before they are ready."""
+    if error.exitcode != 1:
+        return ""
+    return f": an exception ended them, with a traceback on their stderr{UNGUARDED}"

@@ -22,6 +22,7 @@ from steadypool.pools.hands import HandCore
 from steadypool.pools.job_errors import cancelled_error
 from steadypool.pools.processes.chunk import Chunk, Landed
 from steadypool.pools.processes.frames import chunk_packet, next_packet, pack_call, pack_chunk, workers_import_main
+from steadypool.pools.processes.mender import Mender
 from steadypool.pools.processes.worker import ProcessWorker
 from steadypool.pools.settings import Settings
 from steadypool.pools.supervisor import hand_back
@@ -36,6 +37,7 @@ MOST_LOOKS = 100
 """How often a cancel looks for a job that other threads move on meanwhile."""
 RESULTS_WITHIN = 0.002
 """Seconds that results of a chunk may gather in its worker."""
+_WITHOUT_BLOCKING = (False,)
 STEAL_AFTER = 0.002
 """Seconds that a worker may run one job before what lies behind it goes to an idle worker."""
 
@@ -60,9 +62,18 @@ class DispatchCore(HandCore):
         """How long items of chunks take: a moving average."""
         self.item_bytes: float | None = None
         """How big their arguments are."""
-        self._pump_lock = threading.Lock()
+        self.pump_lock = threading.Lock()
+        self.mender = Mender(self)
         self._steal_planned = False
         self._look_planned = False
+
+    def retire(self, worker: ProcessWorker, reason: str) -> None:
+        """The worker takes no more: what lies in its socket goes to others, and it leaves."""
+        raise NotImplementedError
+
+    def see_to_new_workers(self) -> None:
+        """Start workers that were made, and whose maker was interrupted."""
+        raise NotImplementedError
 
     def _new_worker(self) -> ProcessWorker | None:
         """Begin to start a worker, which can be given jobs at once; ``None`` if there may be no more."""
@@ -113,21 +124,30 @@ class DispatchCore(HandCore):
         # `full` is set before the workers are looked at and cleared after they have changed, so that whoever finds
         # the lock taken can rely on its holder to look again.
         while not self.full and len(self.queue):
-            if not self._pump_lock.acquire(blocking=False):
-                return
+            got: list[bool] = []
             try:
+                # One step in C: Ctrl-C cannot come between having the lock and knowing it.
+                got.extend(map(self.pump_lock.acquire, _WITHOUT_BLOCKING))
+                if True not in got:
+                    return
+                if self.mender.moving and not self.mender.see_to_moving():
+                    return
                 self.full = True
                 self._hand_out()
-            except BaseException:  # Ctrl-C on the thread that submits: somebody else must look to the end
+            except BaseException:
                 self.full = False
-                with self.lock:
-                    self.agenda.add(monotonic(), self.pump)
-                self.bell.ring()
+                self.was_interrupted()
                 raise
             finally:
-                self._pump_lock.release()
+                if True in got:
+                    self.pump_lock.release()
+
+    def was_interrupted(self) -> None:
+        """See `Core.was_interrupted`."""
+        self.mender.was_interrupted()
 
     def _hand_out(self) -> None:
+        moving = self.mender.moving
         while len(self.queue):
             worker = self._pick()
             if worker is None:
@@ -135,10 +155,10 @@ class DispatchCore(HandCore):
             # Not all to the first worker that has room, or the others would have nothing to do.
             share = len(self.queue) // max(1, len(self.crew))
             for _ in range(max(1, min(self.depth - len(worker.hand), share))):
-                job = self.queue.take()
-                if job is None:
+                if not self.queue.take_into(moving):
                     break
-                self._hand_over(worker, job)
+                self._hand_over(worker, moving[0])
+                moving.clear()
                 if worker.congested:
                     break
         self.full = False
@@ -178,7 +198,7 @@ class DispatchCore(HandCore):
             return  # it was first run in its caller's thread
         with self.lock:
             if worker.dead or worker.retiring:
-                self._requeue(job)
+                self.requeue(job)
                 return
             job.attempts += 1
             job._worker = worker
@@ -187,12 +207,12 @@ class DispatchCore(HandCore):
         try:
             packet, fd = next_packet(job, self._carried(job) if self.carriers else None)
         except (OSError, ValueError) as error:
-            if self._take_out(worker, job):
+            if self.take_out(worker, job):
                 self.settle(job, Outcome.FAILED, error)
             return
         except BaseException:  # Ctrl-C: nothing was sent
-            if self._take_out(worker, job):
-                self._requeue(job)
+            if self.take_out(worker, job):
+                self.requeue(job)
             raise
         if first:
             self._became_first(job)
@@ -213,6 +233,7 @@ class DispatchCore(HandCore):
     def _send(self, worker: ProcessWorker, entry: Job | Chunk, packet: bytes, fd: int | None) -> None:
         # Before it is tried: what makes room clears it, and that may be over by the time that this thread goes on.
         worker.congested = True
+        self.mender.moving.append(worker)
         try:
             sent = worker.line.send(packet, fd)
         except OSError:
@@ -229,12 +250,12 @@ class DispatchCore(HandCore):
         with self.lock:
             # A chunk may have been unfolded meanwhile, as any may that lies in a hand.
             for job in worker.sent_with(entry._serial) if isinstance(entry, Chunk) else (entry,):
-                if not sent and self._take_out(worker, job):
-                    self._requeue(job)
+                if not sent and self.take_out(worker, job):
+                    self.requeue(job)
                 elif job._told is not None:
                     worker.tell(job, job._told)
 
-    def _take_out(self, worker: ProcessWorker, job: Job | Chunk) -> bool:
+    def take_out(self, worker: ProcessWorker, job: Job | Chunk) -> bool:
         with self.lock:
             try:
                 worker.hand.remove(job)
@@ -243,7 +264,7 @@ class DispatchCore(HandCore):
             job.attempts -= 1
             return True
 
-    def _requeue(self, job: Job | Chunk) -> None:
+    def requeue(self, job: Job | Chunk) -> None:
         """Back into the queue, by its age in front; it has not begun."""
         job._state = PENDING
         job._attempt_ends = None
@@ -319,11 +340,13 @@ class DispatchCore(HandCore):
             return self.enter_chunk(options, fn, calls[:-1], landed) if fit > prefetch.TOGETHER_LEAST else None
         if not self.queue.take_rooms(len(calls)):
             return None
-        try:
-            chunk = Chunk(self, options, fn, calls, list(islice(self.tickets, len(calls))), packed, landed)
-        except BaseException:  # Ctrl-C, say
-            self.queue.give_rooms(len(calls))
-            raise
+        numbers = list(islice(self.tickets, len(calls)))
+        if numbers[-1] - numbers[0] >= len(numbers):
+            # Not with the GIL: another thread has taken tickets in between. The worker counts from the first.
+            self.withdraw_tickets(len(numbers))
+            self.queue.give_rooms(len(numbers))
+            return None
+        chunk = Chunk(self, options, fn, calls, numbers, packed, landed)
         self.queue.items.append(chunk)
         if not self.full:
             self.pump()
@@ -343,7 +366,7 @@ class DispatchCore(HandCore):
                 return
             if self.attention or self.broken_by is not None or worker.dead or worker.retiring:
                 for job in chunk.unfold():
-                    self._requeue(job)
+                    self.requeue(job)
                 return
             chunk.attempts += 1
             chunk._worker = worker
@@ -373,9 +396,8 @@ class DispatchCore(HandCore):
             worker.ask_for_results()
 
     def _free_rooms(self, chunk: Chunk) -> None:
-        if chunk.rooms:
-            self.queue.give_rooms(chunk.rooms)
-            chunk.rooms = 0
+        rooms, chunk.rooms = chunk.rooms, 0
+        self.queue.give_rooms(rooms)
 
     def unfold(self, chunk: Chunk) -> list[Job]:
         """Make jobs of what has not come back of a chunk, where it is; none if it is between two places."""
@@ -396,7 +418,7 @@ class DispatchCore(HandCore):
                 self._free_rooms(chunk)
                 jobs = chunk.unfold()
                 for job in jobs:
-                    self._requeue(job)
+                    self.requeue(job)
                 return jobs
             return []
 
@@ -426,7 +448,7 @@ class DispatchCore(HandCore):
             self._free_rooms(entry)
             with self.lock:
                 for job in entry.unfold():
-                    self._requeue(job)
+                    self.requeue(job)
         return entry
 
     def held_jobs(self) -> list[Job]:
@@ -456,7 +478,7 @@ class DispatchCore(HandCore):
             if len(worker.hand) < 2 and not (worker.hand and worker.taken is not None):
                 continue
             if worker.taken is not None or self._has_run(worker) >= STEAL_AFTER:
-                if self._take_back(worker, most=1):
+                if self.take_back(worker, most=1):
                     self.full = False
                     self.pump()
             elif not self._steal_planned:
@@ -476,28 +498,31 @@ class DispatchCore(HandCore):
             return 0.0
         return monotonic() - worker.page.began() if worker.has_started(first) else 0.0
 
-    def _take_back(self, worker: ProcessWorker, most: int = 1 << 30) -> int:
+    def take_back(self, worker: ProcessWorker, most: int = 1 << 30) -> int:
         """Take packets out of the worker's socket that it has not read, and put their jobs into the queue."""
         count = 0
-        while count < most and worker.duplicate.keeps_packets:
-            try:
-                received = worker.duplicate.receive(wait=False)
-            except OSError:
-                return count
-            if received is None or not received[0]:
-                return count
-            packet, fd = received
-            if fd is not None:
-                os.close(fd)
-            serial = read_job(packet).serial
-            with self.lock:
-                for job in worker.sent_with(serial):
-                    worker.hand.remove(job)
-                    job.attempts -= 1
-                    self._requeue(job)
+        while count < most and worker.duplicate.keeps_packets and self._take_one_back(worker):
             worker.congested = False
             count += 1
         return count
+
+    def _take_one_back(self, worker: ProcessWorker) -> bool:
+        # All under the lock: two threads that read from one line would overwrite each other's packet.
+        with self.lock:
+            try:
+                received = worker.duplicate.receive(wait=False)
+            except OSError:
+                return False
+            if received is None or not received[0]:
+                return False
+            packet, fd = received
+            if fd is not None:
+                os.close(fd)
+            for job in worker.sent_with(read_job(packet).serial):
+                worker.hand.remove(job)
+                job.attempts -= 1
+                self.requeue(job)
+            return True
 
     def reclaim(self, job: Job | Chunk) -> bool:
         """Take a job back that was sent to a worker and not begun; false if it was, or is not there."""
@@ -509,7 +534,7 @@ class DispatchCore(HandCore):
             if worker is not None and job in worker.hand:
                 if worker.has_read(job):
                     break
-                self._take_back(worker)
+                self.take_back(worker)
             mine = self.queue.remove(job)
             if mine:
                 break
@@ -523,7 +548,7 @@ class DispatchCore(HandCore):
     def reclaim_waiting(self) -> None:
         """Put all jobs that were sent and not read back into the queue, before the drain hands it back."""
         for worker in list(self.workers):
-            self._take_back(worker)
+            self.take_back(worker)
 
 
 def _submitters_context(job: Job) -> Context:

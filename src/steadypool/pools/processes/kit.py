@@ -49,8 +49,7 @@ class Kit:
     control: Descriptor
     """Readable when a job was told to stop."""
     stacks: Descriptor
-    """Where `faulthandler` writes."""
-    stack_signal: int
+    """Where it writes its stacks: see `machinery.stack_pipe`."""
     initializer: Callable[[], object] | None
     max_tasks: int | None
     max_memory: int | None

@@ -125,29 +125,31 @@ class ProcessPool(PoolContract):
         else:
             fn, options = core.resolve(fn)
         try:
-            core.queue.room.pop()
-        except IndexError:
-            return self._submit_when_full(options, fn, args, kwargs)
-        try:
-            # Only sinks can have a use for the context: it does not travel.
-            context = copy_context() if core.sinks else None
-            job: JobFuture[R] = JobFuture(core, options, fn, args, kwargs, context, monotonic(), next(core.tickets))
-            ready = core.prepare(job)
-        except BaseException:
-            core.queue.give_room()
+            try:
+                core.queue.room.pop()
+            except IndexError:
+                return self._submit_when_full(options, fn, args, kwargs)
+            try:
+                # Only sinks can have a use for the context: it does not travel.
+                context = copy_context() if core.sinks else None
+                job: JobFuture[R] = JobFuture(core, options, fn, args, kwargs, context, monotonic(), next(core.tickets))
+                ready = core.prepare(job)
+            except BaseException:
+                core.queue.give_room()
+                raise
+            if not ready:
+                core.queue.give_room()
+                return job
+            if not options.plain or core.sinks:
+                return core.enter_announced(job)
+            core.queue.items.append(job)
+            if not core.full:
+                core.pump()
+            if core.refusal is not None:  # another thread may have closed the pool since the look above
+                core.check_in(job)  # type: ignore[unreachable]
+        except BaseException as error:
+            core.submit_raised(error)
             raise
-        if not ready:
-            core.queue.give_room()
-            return job
-        if core.sinks:
-            core.prepare_announcement(job)
-        if not options.plain or core.sinks:
-            return core.enter(job)
-        core.queue.items.append(job)
-        if not core.full:
-            core.pump()
-        if core.refusal is not None:  # another thread may have closed the pool since the look above
-            core.check_in(job)  # type: ignore[unreachable]
         return job
 
     def _submit_many(
@@ -160,7 +162,11 @@ class ProcessPool(PoolContract):
         while batch:
             if core.refusal is not None:
                 raise core.refusal()
-            chunk = None if alone or len(batch) < 2 else core.enter_chunk(options, carried, batch, landed)
+            try:
+                chunk = None if alone or len(batch) < 2 else core.enter_chunk(options, carried, batch, landed)
+            except BaseException as error:
+                core.submit_raised(error)
+                raise
             if chunk is not None:
                 yield chunk
                 batch = batch[chunk.size :]

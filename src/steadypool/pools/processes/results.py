@@ -44,12 +44,8 @@ class ResultsCore(DispatchCore):
         """The worker has started and will run what it is given."""
         raise NotImplementedError
 
-    def _retire(self, worker: ProcessWorker, reason: str) -> None:
-        """The worker takes no more jobs."""
-        raise NotImplementedError
-
-    def _broke(self, error: BaseException) -> None:
-        """The initializer failed."""
+    def _broke(self, error: BaseException, how: str = "the initializer failed") -> None:
+        """There can be no workers."""
         raise NotImplementedError
 
     def _unwatch(self, what: Any) -> None:
@@ -84,6 +80,7 @@ class ResultsCore(DispatchCore):
         done: list[tuple[Job, Any]] = []
         with self.lock:
             hand = worker.hand
+            running = worker.taken or (hand[0] if hand else None)
             for serial, result, seconds in results:
                 entry = hand[0] if hand else None
                 if isinstance(entry, Chunk) and self._values_belong(entry, serial):
@@ -99,9 +96,9 @@ class ResultsCore(DispatchCore):
                 elif worker.taken is not None and worker.taken._serial == serial:
                     worker.taken = worker.taken_name = None
             self.counts[Outcome.SUCCEEDED] += len(done)
-            first = hand[0] if hand else None
+            first = hand[0] if hand and worker.taken is None else None
         results.clear()
-        if first is not None:
+        if first is not None and first is not running:
             self._became_first(first)
         self._settle_quickly(done)
 
@@ -174,13 +171,13 @@ class ResultsCore(DispatchCore):
     def _leave_if_surplus(self, worker: ProcessWorker) -> None:
         """After a resize there may be workers too many: those leave that are idle first. Till then nobody gets jobs."""
         if len(self.crew) > self.max_workers and not worker.hand and worker.taken is None:
-            self._retire(worker, "resized")
+            self.retire(worker, "resized")
 
     def _frame_came(self, worker: ProcessWorker, serial: int, status: int, seconds: float, payload: bytes) -> None:
         if status == READY:
             self._worker_is_ready(worker, int(payload))
         elif status == RETIRING:
-            self._retire(worker, "worn out")
+            self.retire(worker, "worn out")
         elif status == BROKEN:
             self._broke(unpack_error(payload))
         elif status == PROGRESS:
@@ -217,7 +214,7 @@ class ResultsCore(DispatchCore):
         job = self._came_back(worker, serial, False, 0.0)
         if job is not None and self.prepare(job):
             job.attempts -= 1
-            self._requeue(job)
+            self.requeue(job)
 
     def _chunk_was_unreadable(self, worker: ProcessWorker, serial: int, for_main: bool) -> None:
         """None of a chunk's items has run, for one of them cannot be loaded: each goes for itself, and fails alone."""
@@ -230,7 +227,7 @@ class ResultsCore(DispatchCore):
             for job in worker.sent_with(serial):
                 worker.hand.remove(job)
                 job.attempts -= 1
-                self._requeue(job)
+                self.requeue(job)
             following = worker.hand[0] if worker.hand else None
         if following is not None:
             self._became_first(following)

@@ -19,6 +19,7 @@ from typing import Any
 from steadypool.machinery.faults import read_stack
 from steadypool.machinery.future import JobFuture
 from steadypool.machinery.page import Page, make_page
+from steadypool.machinery.stack_pipe import StackPipe
 from steadypool.machinery.wire import ITEMS_MOST, RESULT, Line, make_line
 from steadypool.pools.processes import child
 from steadypool.pools.processes.chunk import Chunk
@@ -27,10 +28,6 @@ from steadypool.pools.processes.kit import Descriptor, Kit
 from steadypool.words.reports import WorkerStats
 
 Job = JobFuture[Any]
-STACK_SIGNAL = getattr(signal, "SIGRTMIN", signal.SIGUSR2) + (9 if hasattr(signal, "SIGRTMIN") else 0)
-"""Asks a worker for its stack. A real-time signal, where there are any: nobody else uses it."""
-STACK_SECONDS = 0.1
-"""How long a stack may take to come."""
 KNOWN_SECONDS = 1.0
 """How long it may take that thread to go on."""
 READ_SIZE = 64 * 1024
@@ -53,6 +50,7 @@ class ProcessWorker:
         self.left = False
         """It was killed: nothing it says counts any more."""
         self.ready = False
+        self.start_began = False
         self.started = False
         self._is_known = threading.Event()
         """`start` has returned; the process may have done a lot by then."""
@@ -74,10 +72,7 @@ class ProcessWorker:
         self._worker_lifeline, self._lifeline = os.pipe()
         self._worker_control, self._control = os.pipe()
         os.set_blocking(self._control, False)
-        self._stacks, self._worker_stacks = os.pipe()
-        os.set_blocking(self._stacks, False)
-        self._reading_stacks = threading.Lock()
-        """Held while somebody asks for a stack: two answers in one pipe cannot be told apart."""
+        self._stacks = StackPipe()
         self._partial = b""
         # Asking for that many new bytes at each read would have the allocator fetch and return them each time.
         self._buffer = memoryview(bytearray(READ_SIZE))
@@ -87,7 +82,6 @@ class ProcessWorker:
         self._handed_over = False
         """The worker's ends are the kit's to close: their numbers may be other people's by now."""
         self._closed = False
-        self._ends_closed = False
 
     # -- its life
 
@@ -100,8 +94,7 @@ class ProcessWorker:
             page=Descriptor(self._page_fd),
             lifeline=Descriptor(self._worker_lifeline),
             control=Descriptor(self._worker_control),
-            stacks=Descriptor(self._worker_stacks),
-            stack_signal=STACK_SIGNAL,
+            stacks=Descriptor(self._stacks.worker_end),
             **kit_rest,
         )
         self._handed_over = True
@@ -177,7 +170,7 @@ class ProcessWorker:
         if not self._handed_over:
             for end in (self._worker_line, self._worker_results):
                 end.close()
-            for fd in (self._page_fd, self._worker_lifeline, self._worker_control, self._worker_stacks):
+            for fd in (self._page_fd, self._worker_lifeline, self._worker_control, self._stacks.worker_end):
                 _close(fd)
         if self.started:
             self.process.join(1.0)
@@ -187,20 +180,18 @@ class ProcessWorker:
 
     def close_ends(self) -> None:
         """Close the parent's descriptors."""
-        with self._reading_stacks:
-            if self._ends_closed:
-                return
-            self._ends_closed = True
+        if not self._stacks.close():  # first: after whoever asks now, nobody needs the pidfd any more
+            return
         self.line.close()
         self.duplicate.close()
         self.results.close()
-        for fd in (self._lifeline, self._control, self._stacks, self.pidfd):
+        for fd in (self._lifeline, self._control, self.pidfd):
             if fd is not None:
                 _close(fd)
 
     def disown(self) -> None:
         """In a forked child: close the copies of the parent's ends."""
-        self._reading_stacks = threading.Lock()  # a thread that does not exist here may have held it
+        self._stacks.disown()
         self.close_ends()
 
     # -- its jobs
@@ -281,22 +272,14 @@ class ProcessWorker:
         """Where the job is now. The process writes it itself, also while C code holds its GIL."""
         if not self.ready or not self.started or self.dead or not self.has_started(job):
             return "", ""
-        with self._reading_stacks:
-            if self._ends_closed:
-                return "", ""
-            self._read_stacks(0.0)
-            try:
-                self._send_signal(STACK_SIGNAL)
-            except ProcessLookupError:
-                return "", ""
-            return self._parse_stack(self._read_stacks(STACK_SECONDS))
+        text = self._stacks.ask(self.pid, self._send_signal)
+        if not self.has_started(job):
+            return "", ""  # another has begun meanwhile, and this may be that one's
+        return self._parse_stack(text)
 
     def last_stack(self) -> tuple[str, str]:
         """The stack that a process which has crashed has left, if it has."""
-        if not self.started:
-            return "", ""
-        with self._reading_stacks:
-            return ("", "") if self._ends_closed else self._parse_stack(self._read_stacks(0.0))
+        return self._parse_stack(self._stacks.last_words())
 
     def _send_signal(self, number: int) -> None:
         """Raises `ProcessLookupError` if the process is dead. With a pidfd it cannot be another one with its number."""
@@ -304,18 +287,6 @@ class ProcessWorker:
             signal.pidfd_send_signal(self.pidfd, number)
         else:
             os.kill(self.pid, number)
-
-    def _read_stacks(self, seconds: float) -> str:
-        """What `faulthandler` has written, waiting up to *seconds* for it to begin."""
-        poller, text, until = select.poll(), b"", monotonic() + seconds
-        poller.register(self._stacks, select.POLLIN)
-        while poller.poll(max(0.0, until - monotonic()) * 1000):
-            piece = os.read(self._stacks, 65536)
-            if not piece:
-                break
-            text += piece
-            until = min(until, monotonic() + 0.01)  # the rest comes at once or not at all
-        return text.decode(errors="replace")
 
     def _parse_stack(self, text: str) -> tuple[str, str]:
         """The job's part of what `faulthandler` wrote."""
