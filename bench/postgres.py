@@ -60,9 +60,10 @@ def tables(effort: Effort) -> Iterator[Table]:
 def _runs(what: str, workers: int, effort: Effort) -> Runs:
     contenders = [*([RAW] if what == "nothing" else []), *OURS, *peers()]
     runs: Runs = {name: [] for name in contenders}
-    for number in range(1 if effort.quick else 3 if workers == 1 else 2):
+    rounds = 1 if effort.quick else 3 if (what, workers) == ("nothing", 1) else 2
+    for number in range(rounds):
         for name in contenders:
-            if name in SLOWER and number == (2 if workers == 1 else 1):
+            if name in SLOWER and number == rounds - 1 > 0:
                 continue  # their rates vary little beside the distance
             jobs = JOBS[what] * (1 if workers == 1 else 2) // SLOWER.get(name, 1)
             runs[name].append(Run(name, what, jobs // (5 if effort.quick else 1), workers=workers))

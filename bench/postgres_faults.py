@@ -19,7 +19,7 @@ from bench.rounds import Effort
 from bench.tables import Table, at_most
 from tests.durable.postgres import server
 
-PATIENCE = 12.0
+PATIENCE = 10.0
 """Seconds without any job after which a run is over: what has not run by then counts as not run."""
 TERMINATIONS = 10
 TERMINATE = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"

@@ -41,15 +41,16 @@ def missing(name: str) -> str | None:
 
 
 class Side:
-    """One process of a contender."""
+    """One process of a contender, which is ready, unless somebody else waits for that."""
 
-    def __init__(self, contender: str, side: str, url: str, *more: object) -> None:
+    def __init__(self, contender: str, side: str, url: str, *more: object, wait: bool = True) -> None:
         python = os.environ.get(OBAN_PYTHON, sys.executable) if contender == "oban" else sys.executable
         command = [python, "-m", "bench.postgres_sides", contender, side, url, *map(str, more)]
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
-        self.line_with("ready")
+        if wait:
+            self.line_with("ready")
 
     def __enter__(self) -> Side:
         return self
@@ -106,7 +107,9 @@ class Run:
         with server.database() as url, tempfile.TemporaryDirectory(prefix="steadypool-bench-") as folder:
             more = (what, jobs, batch, Path(folder, "tally"))
             sides = [Side(name, "produce", url, *more, 0, 0)]
-            sides += [Side(name, "consume", url, *more, place, 0) for place in range(1, workers + 1)]
+            sides += [Side(name, "consume", url, *more, place, 0, wait=False) for place in range(1, workers + 1)]
+            for side in sides[1:]:
+                side.line_with("ready")
             server_before, began = server_cpu(), time()
             for side in sides:
                 side.go()

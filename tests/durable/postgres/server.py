@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from time import monotonic
@@ -105,7 +105,8 @@ class Server:
         """Have no session answer any more, or go on: as if a cable were pulled, and put back."""
         main = int(self._process.pid) if self._process else 0
         for pid in [main, *_children(main)]:
-            os.kill(pid, signal.SIGSTOP if frozen else signal.SIGCONT)
+            with suppress(ProcessLookupError):  # a session that has just ended
+                os.kill(pid, signal.SIGSTOP if frozen else signal.SIGCONT)
 
     @property
     def url(self) -> str:
