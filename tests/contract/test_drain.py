@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,13 +12,11 @@ import pytest
 
 from steadypool import DrainReport, JobCancelled, Outcome, PoolClosed, PoolState, Retry, task
 from tests.contract import jobs
+from tests.contract.lateness import takes
 from tests.contract.stage import WAIT, Stage
-from tests.contract.stopwatch import Stopwatch
 from tests.contract.test_queue import in_thread
 
 LONG = 30.0
-SLACK = 0.5
-"""What a drain may take beyond its time limit and the grace: a promise."""
 
 
 def test_an_idle_pool_and_one_that_was_never_used(pool: Any) -> None:
@@ -66,10 +65,10 @@ def test_what_is_not_done_in_time_is_accounted_for(make_pool: Callable[..., Any]
     waiting = [pool.submit(task(jobs.everything, id=f"w{n}"), n, key="a value") for n in range(3)]
     done = threading.Event()
     waiting[0].add_done_callback(lambda _: done.set())
-    with Stopwatch() as took:
+    began = time.monotonic()
+    with takes(0.2 + 0.3):
         report = pool.drain(timeout=0.2)
-    assert took.seconds < 0.2 + 0.3 + SLACK
-    assert report.elapsed < took.in_all
+    assert 0.2 <= report.elapsed <= time.monotonic() - began
     assert report.state is PoolState.CLOSED and not report.on_time and not report.ok
     assert [row.id for row in report.unfinished] == ["w0", "w1", "w2"]
     row = report.unfinished[1]
@@ -115,9 +114,8 @@ def test_it_returns_on_time_with_jobs_that_never_end(
     pool = make_pool(4, cancel_grace=0.2)
     busy = stage.occupy(pool, 4)
     waiting = [pool.submit(jobs.nothing) for _ in range(500)]
-    with Stopwatch() as took:
+    with takes(timeout + 0.2):
         report = pool.drain(timeout)
-    assert took.seconds < timeout + 0.2 + SLACK
     assert all(future.done() for future in waiting) and all(future.done() for future, _ in busy)
     assert report.stats.balanced
     assert (report.stats.returned, report.stats.interrupted) == (500, 4)
@@ -126,9 +124,8 @@ def test_it_returns_on_time_with_jobs_that_never_end(
 def test_a_grace_of_zero(make_pool: Callable[..., Any], stage: Stage) -> None:
     pool = make_pool(1, cancel_grace=0)
     stage.occupy(pool, 1)
-    with Stopwatch() as took:
+    with takes(0):
         report = pool.drain(0)
-    assert took.seconds < SLACK
     assert report.stats.interrupted == 1
 
 
@@ -137,9 +134,8 @@ def test_a_job_between_two_attempts_is_interrupted(make_pool: Callable[..., Any]
     future, actor = stage.start(pool, fn=task(jobs.act, retry=Retry(2, backoff=600, max_backoff=600)))
     actor.tell("fail")
     pool.submit(jobs.nothing).result(WAIT)
-    with Stopwatch() as took:
+    with takes(0.1 + 1.0):
         report = pool.drain(0.1)
-    assert took.seconds < 0.1 + 1.0 + SLACK
     assert [row.id for row in report.interrupted] == [future.job_id]
     assert report.interrupted[0].running_for == 0.0 and report.interrupted[0].attempts == 1
     error = future.exception(0)
@@ -175,11 +171,10 @@ def test_from_two_threads_the_earliest_limit_holds(make_pool: Callable[..., Any]
     stage.occupy(pool, 1)
     patient, first = in_thread(lambda: pool.drain(600))
     patient.join(0.05)
-    with Stopwatch() as took:
+    with takes(0.1 + 0.1):
         impatient, second = in_thread(lambda: pool.drain(0.1))
         patient.join(WAIT)
         impatient.join(WAIT)
-    assert took.seconds < 0.1 + 0.1 + SLACK
     assert first[0] is second[0]
 
 
@@ -261,8 +256,11 @@ def test_waiting_for_it_in_the_callback_of_a_job_that_was_timed_out_is_refused(
         finally:
             called.set()
 
-    future, actor = stage.start(pool, fn=task(jobs.act, timeout=0.05))
-    future.add_done_callback(drain)
+    [(_, busy)] = stage.occupy(pool)
+    future = pool.submit(task(jobs.act, timeout=0.05), stage.address)
+    future.add_done_callback(drain)  # before the job begins, or the limit might pass first
+    busy.tell("return")
+    actor = stage.enter()
     assert called.wait(WAIT)
     assert isinstance(ended[0], RuntimeError)
     actor.tell("return")
@@ -349,9 +347,8 @@ def test_a_blocking_done_callback_does_not_hold_it_up(
     queued = [pool.submit(jobs.nothing) for _ in range(3)]
     for future in queued:
         future.add_done_callback(block)
-    with Stopwatch() as took:
+    with takes(0.1 + grace):
         report = pool.drain(0.1)
-    assert took.seconds < 0.1 + grace + SLACK
     assert called.wait(WAIT)
     assert report.stats.returned == 3 and all(future.done() for future in queued)
     let_go.set()
@@ -383,9 +380,8 @@ def test_a_callback_that_blocks_in_its_worker_does_not_hold_it_up(make_pool: Cal
     future.add_done_callback(block)
     actor.tell("return")
     assert called.wait(WAIT)
-    with Stopwatch() as took:
+    with takes(0.1 + 0.1):
         report = pool.drain(0.1)
-    assert took.seconds < 0.1 + 0.1 + SLACK
     assert report.stats.succeeded == 1
     let_go.set()
 
@@ -396,10 +392,9 @@ def test_a_hanging_sink_does_not_hold_it_up(make_pool: Callable[..., Any], stage
     stage.occupy(pool, 2)
     waiting = pool.submit(jobs.nothing)
     pool.subscribe(lambda event: let_go.wait(WAIT))
-    with Stopwatch() as took:
+    with takes(0.2 + 0.6):
         report = pool.drain(0.2)
     let_go.set()
-    assert took.seconds < 0.2 + 0.6 + SLACK
     assert report.state is PoolState.CLOSED and waiting.done()
     assert report.stats.balanced
 
@@ -408,9 +403,8 @@ def test_pools_that_drain_at_once_do_not_disturb_each_other(make_pool: Callable[
     pools = [make_pool(1, cancel_grace=0.1) for _ in range(5)]
     for pool in pools:
         stage.occupy(pool, 1)
-    with Stopwatch() as took:
+    with takes(0.2 + 0.1):
         draining = [in_thread(lambda pool=pool: pool.drain(0.2)) for pool in pools]
-        for thread, _ in draining:
+        for thread, ended in draining:
             thread.join(WAIT)
-    assert all(len(ended[0].interrupted) == 1 for _, ended in draining)
-    assert took.seconds < 0.2 + 0.1 + SLACK
+            assert len(ended[0].interrupted) == 1
