@@ -23,7 +23,7 @@ help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "Variables: PYTHON=$(PYTHON) VENV=$(VENV)"
 
-venv: $(TEST)  ## set up $(VENV) with everything the tests need (the other targets do it by themselves)
+venv: $(TEST)  ## set up a venv with everything the tests need (the other targets do it by themselves)
 
 demo: $(BASE)  ## see the pool at work on real input, 10 to 20 seconds
 	@$(BIN)/steadypool demo
@@ -66,6 +66,7 @@ $(BASE): pyproject.toml requirements/build.txt requirements/runtime.txt
 $(TEST): $(BASE) requirements/test.txt
 	@echo "Adding what the tests need"
 	@$(PIP) -r requirements/test.txt
+	@-sh tests/durable/postgres/get_pgbouncer.sh $(VENV)/pgbouncer
 	@touch $@
 
 $(BENCH): $(BASE) requirements/bench.txt

@@ -22,9 +22,9 @@ def millisecond(number: int) -> int:
 
 
 @queue.task(keep=3600)
-def line(path: str, number: int) -> None:
-    """A millisecond of work, and a line that says that it was done."""
-    sleep(0.001)
+def line(path: str, number: int, seconds: float = 0.001) -> None:
+    """So many seconds of work, and a line that says that it was done."""
+    sleep(seconds)
     write_line(path, number)
 
 

@@ -27,6 +27,24 @@ Side = Callable[[str, int, int, str], Callable[[], None]]
 """Gets ready, and returns what does it."""
 
 
+SIXTEEN = "sixteen threads"
+"""Instead of a kind of work: nothing, enqueued one by one on so many threads."""
+
+
+def by_sixteen(put: Callable[[int], object], jobs: int) -> None:
+    """Have sixteen threads put them."""
+
+    def run(first: int) -> None:
+        for number in range(first, jobs, 16):
+            put(number)
+
+    threads = [threading.Thread(target=run, args=(first,)) for first in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
 # -- the engine alone: one row, one claim by lease, one deletion for each job; batches of a hundred
 
 
@@ -98,10 +116,12 @@ def _ours(folder: str) -> Any:
 
 def produce_ours(folder: str, jobs: int, batch: int, work: str) -> Callable[[], None]:
     app = _ours(folder)
-    task = getattr(app, work)
+    task = getattr(app, "nothing" if work == SIXTEEN else work)
 
     def run() -> None:
-        if batch == 1:
+        if work == SIXTEEN:
+            by_sixteen(task.enqueue, jobs)
+        elif batch == 1:
             for number in range(jobs):
                 task.enqueue(number)
         else:
@@ -163,9 +183,12 @@ def _count() -> None:
 
 def produce_huey(folder: str, jobs: int, batch: int, work: str) -> Callable[[], None]:
     _, task = _huey(folder)
-    seconds = 0.0 if work == "nothing" else 0.001
+    seconds = 0.001 if work == "millisecond" else 0.0
 
     def run() -> None:
+        if work == SIXTEEN:
+            by_sixteen(lambda number: task(number, seconds), jobs)
+            return
         for number in range(jobs):
             task(number, seconds)
 
@@ -235,14 +258,16 @@ SIDES: dict[str, tuple[Side, Side]] = {
 }
 
 
-# -- workers that write a line for each job, to be killed
+# -- workers that write a line for each job, and enqueuers that say what they have enqueued, to be killed
+
+
+GRACE = 1.5
+"""Seconds that a worker has to end after SIGTERM."""
 
 
 def serve_ours(folder: str, path: str) -> None:
-    from steadypool import WorkerSettings
-
     app = _ours(folder)
-    app.queue.work(**vars(WorkerSettings(kind="process", workers=WORKERS)))
+    app.queue.work(kind="process", workers=WORKERS, on_signals=True, drain_timeout=GRACE, cancel_grace=0.2)
 
 
 def serve_huey(folder: str, path: str) -> None:
@@ -259,24 +284,25 @@ def serve_litequeue(folder: str, path: str) -> None:
         if message is None:
             sleep(0.0005)
             continue
-        sleep(0.001)
-        write_line(path, json.loads(message.data)["number"])
+        job = json.loads(message.data)
+        sleep(job["seconds"])
+        write_line(path, job["number"])
         queue.done(message.message_id)
 
 
-def fill_ours(folder: str, path: str, jobs: int) -> None:
+def put_ours(folder: str, path: str, seconds: float) -> Put:
     app = _ours(folder)
-    app.queue.enqueue_many(app.line, [(path, number) for number in range(jobs)])
+    return lambda number: app.line.enqueue(path, number, seconds)
 
 
-def fill_huey(folder: str, path: str, jobs: int) -> None:
+def put_huey(folder: str, path: str, seconds: float) -> Put:
     _, line = _lines_of_huey(folder)
-    for number in range(jobs):
-        line(path, number)
+    return lambda number: line(path, number, seconds)
 
 
-def fill_litequeue(folder: str, path: str, jobs: int) -> None:
-    produce_litequeue(folder, jobs, 1, "nothing")()
+def put_litequeue(folder: str, path: str, seconds: float) -> Put:
+    queue = _litequeue(folder)
+    return lambda number: queue.put(json.dumps({"number": number, "seconds": seconds}))
 
 
 def _lines_of_huey(folder: str) -> tuple[Any, Any]:
@@ -287,18 +313,28 @@ def _lines_of_huey(folder: str) -> tuple[Any, Any]:
     huey = SqliteHuey("faults", filename=f"{folder}/huey.db", fsync=True, results=False)
 
     @huey.task(retries=3)
-    def line(path: str, number: int) -> None:
-        sleep(0.001)
+    def line(path: str, number: int, seconds: float) -> None:
+        sleep(seconds)
         write_line(path, number)
 
     return huey, line
 
 
-SERVERS: dict[str, tuple[Callable[[str, str], None], Callable[[str, str, int], None]]] = {
-    "steadypool, processes": (serve_ours, fill_ours),
-    "huey, threads": (serve_huey, fill_huey),
-    "litequeue, one loop": (serve_litequeue, fill_litequeue),
+Serve = Callable[[str, str], None]
+Put = Callable[[int], object]
+SERVERS: dict[str, tuple[Serve, Callable[[str, str, float], Put]]] = {
+    "steadypool, processes": (serve_ours, put_ours),
+    "huey, threads": (serve_huey, put_huey),
+    "litequeue, one loop": (serve_litequeue, put_litequeue),
 }
+
+
+def put_all(contender: str, folder: str, path: str, jobs: str, seconds: str, first: str) -> None:
+    """Enqueue so many, numbered from *first*, and say each once it is."""
+    put = SERVERS[contender][1](folder, path, float(seconds))
+    for number in range(int(first), int(first) + int(jobs)):
+        put(number)
+        print(number, flush=True)
 
 
 def main(contender: str, side: str, folder: str, jobs: str, batch: str, work: str) -> None:
@@ -323,7 +359,7 @@ def _cpu() -> float:
 if __name__ == "__main__":
     if sys.argv[2] == "serve":
         SERVERS[sys.argv[1]][0](*sys.argv[3:])
-    elif sys.argv[2] == "fill":
-        SERVERS[sys.argv[1]][1](sys.argv[3], sys.argv[4], int(sys.argv[5]))
+    elif sys.argv[2] == "put":
+        put_all(sys.argv[1], *sys.argv[3:])
     else:
         main(*sys.argv[1:])

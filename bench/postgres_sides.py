@@ -1,41 +1,53 @@
-"""Both sides of each contender on PostgreSQL: who enqueues and who works, each a process of its own.
+"""One process of a contender on PostgreSQL: who puts jobs, or who works on them.
 
-python -m bench.postgres_sides CONTENDER produce|consume URL JOBS BATCH WORK
+python -m bench.postgres_sides CONTENDER produce|consume|serve|send URL [WHAT JOBS BATCH TALLY PLACE AHEAD]
 
-It says "ready", waits for a line, does its part, and says how long that took and how much CPU.
+Each says "ready" and waits for a line. *produce* puts so many jobs, no more than *ahead* before those that are done;
+*consume* works until that many are done by all who share the tally; both say how long that took, and how much CPU.
+*serve* works until it is killed. *send* puts what it is told to, a line of JSON at a time.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
 import os
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable
-from time import perf_counter, sleep
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
 
+import psutil
 import psycopg
 
-from bench.durable_sides import _cpu as cpu
+from bench.postgres_peers import PEERS, SLOTS, Order
+from bench.tally import Tally
 
-WORKERS = {"nothing": 2, "millisecond": 8}
-Side = Callable[[str, int, int, str], Callable[[], None]]
-"""Gets ready, and returns what does it."""
-at_the_end: list[Callable[[], object]] = []
-"""What is to be done when the time has been taken."""
-_done = 0
-_counting = threading.Lock()
+RAW = "raw engine"
+KINDS = {"steadypool, threads": "thread", "steadypool, processes": "process", "steadypool, asyncio": "async"}
+AT_A_TIME = {"thread": {"nothing": 2, "forgotten": 2}, "process": {"nothing": 2, "forgotten": 2}}
+"""How many jobs each of our kinds has at work, where that is not `MANY`: who waits for nothing needs no more."""
+MANY = {"thread": SLOTS, "process": 8, "async": 200}
+RAW_BATCH = 100
+TICK = 0.002
 
 
-def count_one() -> None:
-    """A job has been done."""
-    global _done
-    with _counting:
-        _done += 1
+class Contender(Protocol):
+    """Whoever is measured, in one process."""
+
+    def put(self, orders: Sequence[Order]) -> None:
+        """Put these jobs, in one call."""
+
+    def work(self) -> None:
+        """Begin to work, and return."""
+
+    def done(self) -> int:
+        """How many jobs are done by now, here."""
+
+    def end(self) -> None:
+        """Work no more."""
 
 
 # -- the engine alone: a row and an entry for each job, one statement that settles a hundred and claims the next
@@ -48,237 +60,194 @@ CREATE TABLE IF NOT EXISTS raw_leases (worker int PRIMARY KEY, until timestamptz
 RAW_PUT = """WITH i AS (INSERT INTO raw_jobs (payload) SELECT * FROM unnest(%b::bytea[]) RETURNING id)
 INSERT INTO raw_ready SELECT 0, 0, id FROM i"""
 RAW_CLAIM = """WITH r AS (DELETE FROM raw_jobs WHERE id = ANY(%s::bigint[])),
-x AS (DELETE FROM raw_leases WHERE worker = 1),
+x AS (DELETE FROM raw_leases WHERE worker = -%s),
 c AS MATERIALIZED (SELECT queue, prio, id FROM raw_ready WHERE queue = 0 ORDER BY prio, id LIMIT 100
                    FOR UPDATE SKIP LOCKED),
 d AS (DELETE FROM raw_ready USING c WHERE (raw_ready.queue, raw_ready.prio, raw_ready.id) = (c.queue, c.prio, c.id)
       RETURNING raw_ready.id),
-l AS (INSERT INTO raw_leases SELECT 2, now() + interval '30 s', array_agg(id) FROM d HAVING count(*) > 0
+l AS (INSERT INTO raw_leases SELECT %s, now() + interval '30 s', array_agg(id) FROM d HAVING count(*) > 0
       ON CONFLICT (worker) DO UPDATE SET until = excluded.until, ids = excluded.ids)
 SELECT j.id, j.payload FROM d JOIN raw_jobs j USING (id)"""
 
 
-def _raw(url: str) -> psycopg.Connection[Any]:
-    connection = psycopg.connect(url, autocommit=True, prepare_threshold=1)
-    connection.execute("SELECT pg_advisory_lock(1)")
-    connection.execute(RAW_TABLES.encode())
-    connection.execute("SELECT pg_advisory_unlock(1)")
-    for setting in ("seqscan", "bitmapscan", "sort"):
-        connection.execute(f"SET enable_{setting} = off".encode())
-    return connection
+class Raw:
+    """SQL alone: nothing is run."""
 
+    def __init__(self, url: str) -> None:
+        self._connection = psycopg.connect(url, autocommit=True, prepare_threshold=1)
+        self._connection.execute("SELECT pg_advisory_lock(1)")
+        self._connection.execute(RAW_TABLES.encode())
+        self._connection.execute("SELECT pg_advisory_unlock(1)")
+        for setting in ("seqscan", "bitmapscan", "sort"):
+            self._connection.execute(f"SET enable_{setting} = off".encode())
+        self._done = 0
+        self._ends = False
 
-def produce_raw(url: str, jobs: int, batch: int, work: str) -> Callable[[], None]:
-    connection = _raw(url)
+    def put(self, orders: Sequence[Order]) -> None:
+        self._connection.execute(RAW_PUT, [[b'{"number":12345}'] * len(orders)])
 
-    def run() -> None:
-        for _ in range(0, jobs, batch):
-            connection.execute(RAW_PUT, [[b'{"number":12345}'] * batch])
+    def work(self) -> None:
+        threading.Thread(target=self._work, name="loop", daemon=True).start()
 
-    return run
-
-
-def consume_raw(url: str, jobs: int, batch: int, work: str) -> Callable[[], None]:
-    connection = _raw(url)
-
-    def run() -> None:
-        done, held = 0, []
-        cursor = connection.cursor(binary=True)
-        while done < jobs:
-            rows = cursor.execute(RAW_CLAIM.encode(), [held]).fetchall()
-            done += len(held)
+    def _work(self) -> None:
+        held: list[int] = []
+        cursor = self._connection.cursor(binary=True)
+        while not self._ends:
+            rows = cursor.execute(RAW_CLAIM.encode(), [held, os.getpid(), os.getpid()]).fetchall()
+            self._done += len(held)
             held = [row[0] for row in rows]
             if not rows:
-                sleep(0.001)
+                time.sleep(0.001)
 
-    return run
+    def done(self) -> int:
+        return self._done
 
-
-# -- ours
-
-
-def _ours(url: str) -> Any:
-    os.environ["STEADYPOOL_URL"] = url
-    from bench import durable_jobs
-
-    durable_jobs.queue.engine.migrate()
-    return durable_jobs
+    def end(self) -> None:
+        self._ends = True
 
 
-def produce_ours(url: str, jobs: int, batch: int, work: str) -> Callable[[], None]:
-    app = _ours(url)
-    task = getattr(app, work)
+class Ours:
+    """`steadypool work`, of one kind."""
 
-    def run() -> None:
-        if batch == 1:
-            for number in range(jobs):
-                task.enqueue(number)
-        for first in range(0, jobs if batch > 1 else 0, batch):
-            app.queue.enqueue_many(task, [(n,) for n in range(first, min(first + batch, jobs))])
+    def __init__(self, kind: str, what: str, url: str) -> None:
+        os.environ["STEADYPOOL_URL"] = url
+        from bench import postgres_jobs
 
-    return run
+        self._jobs = postgres_jobs
+        self._kind = kind
+        self._slots = AT_A_TIME.get(kind, {}).get(what, MANY[kind])
+        self._worker: Any = None
+        self._thread: threading.Thread | None = None
+        postgres_jobs.queue.engine.migrate()
 
+    def put(self, orders: Sequence[Order]) -> None:
+        task = getattr(self._jobs, orders[0][0] + ("_async" if self._kind == "async" else ""))
+        if len(orders) == 1:
+            task.enqueue(*orders[0][1:])
+        else:
+            self._jobs.queue.enqueue_many(task, [order[1:] for order in orders])
 
-def consume_ours(kind: str) -> Side:
-    def consume(url: str, jobs: int, batch: int, work: str) -> Callable[[], None]:
+    def work(self) -> None:
         from steadypool import Worker, WorkerSettings
 
-        app = _ours(url)
-        worker = Worker(app.queue, WorkerSettings(kind=kind, workers=WORKERS[work]))
+        self._worker = Worker(self._jobs.queue, WorkerSettings(kind=self._kind, workers=self._slots, name="bench"))
         ready = threading.Event()
-        worker.subscribe(lambda event: ready.set())
-        thread = threading.Thread(target=worker.run)
-        thread.start()
+        self._worker.subscribe(lambda event: ready.set())
+        self._thread = threading.Thread(target=self._worker.run)
+        self._thread.start()
         ready.wait()
 
-        def run() -> None:
-            while worker.completed < jobs:
-                sleep(0.005)
-            at_the_end.append(lambda: (worker.request_drain(0), thread.join()))
+    def done(self) -> int:
+        return int(self._worker.completed)
 
-        return run
-
-    return consume
-
-
-# -- the peers: each with its own worker, on one event loop
+    def end(self) -> None:
+        self._worker.request_drain(0)
+        if self._thread is not None:
+            self._thread.join()
 
 
-class Loop:
-    """An event loop on a thread, for libraries of asyncio."""
-
-    def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
-        threading.Thread(target=self.loop.run_forever, daemon=True).start()
-
-    def run(self, what: Awaitable[Any]) -> Any:
-        """Run it, and wait."""
-        return asyncio.run_coroutine_threadsafe(_await(what), self.loop).result()
-
-    def start(self, what: Awaitable[Any]) -> None:
-        """Run it, and do not wait; it goes when the process does."""
-        asyncio.run_coroutine_threadsafe(_await(what), self.loop)
+def contender(name: str, what: str, url: str) -> Contender:
+    """By its name."""
+    if name == RAW:
+        return Raw(url)
+    return Ours(KINDS[name], what, url) if name in KINDS else PEERS[name](url)
 
 
-async def _await(what: Awaitable[Any]) -> Any:
-    return await what
+# -- what such a process does
 
 
-async def _work(seconds: float) -> None:
-    if seconds:
-        await asyncio.sleep(seconds)
-    count_one()
+@dataclass
+class Part:
+    """What is to be done, as it stands in the arguments."""
+
+    who: Contender
+    what: str
+    jobs: int
+    batch: int
+    tally: Tally
+    place: int
+    ahead: int
+
+    def produce(self) -> None:
+        """Put all."""
+        for first in range(0, self.jobs, self.batch):
+            while self.ahead and first - self.tally.total() > self.ahead:
+                time.sleep(TICK)
+            self.who.put([(self.what, n, "") for n in range(first, min(first + self.batch, self.jobs))])
+
+    def consume(self) -> None:
+        """Until all are done."""
+        while self.tally.total() < self.jobs:
+            time.sleep(TICK)
+            self.tally.write(self.place, self.who.done())
 
 
-def _until(jobs: int) -> Callable[[], None]:
-    def run() -> None:
-        while _done < jobs:
-            sleep(0.005)
-
-    return run
-
-
-def _procrastinate(url: str) -> tuple[Loop, Any, Any]:
-    import procrastinate
-
-    app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=url))
-
-    @app.task(name="work", queue="bench")
-    async def work(number: int, seconds: float) -> None:
-        await _work(seconds)
-
-    loop = Loop()
-    loop.run(app.open_async())
-    with contextlib.suppress(Exception):  # the other side has made them
-        loop.run(app.schema_manager.apply_schema_async())
-    return loop, app, work
+def threads() -> dict[str, float]:
+    """Seconds of CPU by the name of the thread, those of one name together; and of child processes."""
+    names = {thread.native_id: thread.name.partition("_")[0] for thread in threading.enumerate()}
+    found: dict[str, float] = {}
+    me = psutil.Process()
+    for thread in me.threads():
+        if thread.id in names and thread.id != me.pid:
+            name = names[thread.id]
+            found[name] = found.get(name, 0.0) + thread.user_time + thread.system_time
+    found["others"] = time.process_time() - sum(found.values())  # exact, where a thread's is in hundredths
+    found["children"] = sum(sum(child.cpu_times()[:2]) for child in me.children(recursive=True))
+    return found
 
 
-def produce_procrastinate(url: str, jobs: int, batch: int, work: str) -> Callable[[], None]:
-    loop, _, task = _procrastinate(url)
-    seconds = 0.0 if work == "nothing" else 0.001
-
-    async def put() -> None:
-        for first in range(0, jobs, batch):
-            rows = [{"number": n, "seconds": seconds} for n in range(first, min(first + batch, jobs))]
-            await (task.defer_async(**rows[0]) if batch == 1 else task.batch_defer_async(*rows))
-
-    return lambda: loop.run(put())
-
-
-def consume_procrastinate(url: str, jobs: int, batch: int, work: str) -> Callable[[], None]:
-    loop, app, _ = _procrastinate(url)
-    loop.start(app.run_worker_async(concurrency=WORKERS[work] * 4, install_signal_handlers=False))
-    return _until(jobs)
-
-
-def _pgqueuer(url: str) -> tuple[Loop, Any]:
-    import asyncpg
-    from pgqueuer import AsyncpgDriver, Queries
-
-    loop = Loop()
-    given = psycopg.conninfo.conninfo_to_dict(url)
-    connection = loop.run(_connect(asyncpg, given))
-    driver = AsyncpgDriver(connection)
-    with contextlib.suppress(Exception):  # the other side has made them
-        loop.run(Queries(driver).install())
-    return loop, driver
-
-
-async def _connect(asyncpg: Any, given: dict[str, Any]) -> Any:
-    return await asyncpg.connect(host=given["host"], user=given["user"], database=given["dbname"])
-
-
-def produce_pgqueuer(url: str, jobs: int, batch: int, work: str) -> Callable[[], None]:
-    from pgqueuer import Queries
-
-    loop, driver = _pgqueuer(url)
-
-    async def put() -> None:
-        queries = Queries(driver)
-        for _ in range(0, jobs, batch):
-            await queries.enqueue([work] * batch, [b'{"number":12345}'] * batch, [0] * batch)
-
-    return lambda: loop.run(put())
-
-
-def consume_pgqueuer(url: str, jobs: int, batch: int, work: str) -> Callable[[], None]:
-    from pgqueuer import PgQueuer
-
-    loop, driver = _pgqueuer(url)
-    queuer = PgQueuer(driver)
-    seconds = 0.0 if work == "nothing" else 0.001
-
-    @queuer.entrypoint(work)
-    async def do(job: Any) -> None:
-        await _work(seconds)
-
-    loop.start(queuer.run(batch_size=100))
-    return _until(jobs)
-
-
-SIDES: dict[str, tuple[Side, Side]] = {
-    "raw engine": (produce_raw, consume_raw),
-    "steadypool, threads": (produce_ours, consume_ours("thread")),
-    "steadypool, processes": (produce_ours, consume_ours("process")),
-    "procrastinate": (produce_procrastinate, consume_procrastinate),
-    "pgqueuer": (produce_pgqueuer, consume_pgqueuer),
-}
-
-
-def main(contender: str, side: str, url: str, jobs: str, batch: str, work: str) -> None:
-    """One side of one contender."""
-    run = SIDES[contender][side == "consume"](url, int(jobs), int(batch), work)
+def timed(run: Callable[[], None], end: Callable[[], None]) -> None:
+    """Do it at the word, and say what it took."""
+    before = threads()
     print("ready", flush=True)
     sys.stdin.readline()
-    before = cpu()
-    began = perf_counter()
+    began = time.perf_counter()
     run()
-    figures = {"seconds": perf_counter() - began, "ended": time.time()}
-    for end in at_the_end:
-        end()
-    print(json.dumps({**figures, "cpu": cpu() - before}), flush=True)
-    os._exit(0)  # the peers' loops are still running
+    figures = {"seconds": time.perf_counter() - began, "ended": time.time()}
+    cpu = {name: seconds - before.get(name, 0.0) for name, seconds in threads().items()}
+    end()
+    print(json.dumps({**figures, "cpu": cpu}), flush=True)
+
+
+def send(who: Contender) -> None:
+    """Put what each line says."""
+    print("ready", flush=True)
+    for line in sys.stdin:
+        what, numbers, path = json.loads(line)
+        who.put([(what, time.time() if number is None else number, path) for number in numbers])
+        print("sent", flush=True)
+
+
+def serve(who: Contender) -> None:
+    """Work, until somebody ends this process, or our standard input: nobody needs it then."""
+    who.work()
+    print("ready", flush=True)
+    sys.stdin.read()
+
+
+def main(name: str, side: str, url: str, what: str = "", *numbers: str) -> None:
+    """One side of one contender."""
+    who = contender(name, what, url)
+    if side in ("send", "serve"):
+        partial({"send": send, "serve": serve}[side], who)()
+    else:
+        jobs, batch, path, place, ahead = numbers
+        part = Part(who, what, int(jobs), int(batch), Tally(path), int(place), int(ahead))
+        if side == "consume":
+            who.work()
+        timed(part.produce if side == "produce" else part.consume, who.end if side == "consume" else _nothing)
+    leave()
+
+
+def leave() -> None:
+    """At once, whatever the peers' loops and processes still do."""
+    for child in psutil.Process().children(recursive=True):
+        child.kill()
+    os._exit(0)
+
+
+def _nothing() -> None:
+    pass
 
 
 if __name__ == "__main__":

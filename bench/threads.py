@@ -11,7 +11,7 @@ from typing import Any
 import pebble
 
 from bench.memory import endless_map, waiting_jobs
-from bench.rounds import Contender, Effort, Samples, measure, ratio, timed
+from bench.rounds import MOST_JOBS, Contender, Effort, Samples, measure, ratio, timed
 from bench.tables import Table, at_least, at_most, compared
 from bench.work import nothing
 from steadypool import Retry, ThreadPool, task
@@ -35,8 +35,9 @@ def tables(effort: Effort) -> Iterator[Table]:
         pebbles = stack.enter_context(pebble.ThreadPool(WORKERS))
         submits: dict[str, Submit] = {OURS: ours.submit, STANDARD: standard.submit, PEBBLE: pebbles.submit}
         for batch in BATCHES:
-            yield _each_its_future(batch, measure(_contenders(submits, many_at_once, batch), effort))
-        yield _round_trip(measure(_contenders(submits, one_at_a_time), effort))
+            run = partial(in_batches, batch)
+            yield _each_its_future(batch, measure(_contenders(submits, run, max(batch, MOST_JOBS)), effort))
+        yield _round_trip(measure(_contenders(submits, one_at_a_time), effort.in_short_turns()))
         yield _map(measure([_mapping(OURS, ours), _mapping(STANDARD, standard)], effort))
         yield _options(ours, effort)
     yield waiting_jobs(effort)
@@ -60,6 +61,11 @@ def many_at_once(submit: Submit, arguments: tuple[Any, ...], n: int) -> float:
             future.result()
 
     return timed(work)
+
+
+def in_batches(batch: int, submit: Submit, arguments: tuple[Any, ...], n: int) -> float:
+    """The same *batch* jobs at a time: n in all, or one batch if that is more."""
+    return sum(many_at_once(submit, arguments, batch) for _ in range(max(1, n // batch)))
 
 
 def one_at_a_time(submit: Submit, arguments: tuple[Any, ...], n: int) -> float:
@@ -90,7 +96,7 @@ def _round_trip(samples: Samples) -> Table:
         "Threads: round trip, one job at a time",
         samples,
         base=OURS,
-        note="Most of it is the switch to another thread and back.",
+        note="Most of it is the switch to another thread and back, for which the kernel may wake a sleeping core.",
         targets=[at_most("not slower than ThreadPoolExecutor", 1 / ratio(samples, STANDARD, OURS), 1.05)],
     )
 

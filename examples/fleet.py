@@ -15,12 +15,12 @@ import statistics
 from dataclasses import dataclass
 
 from steadypool import WorkerSettings
+from steadypool.durable.demand import LOOK_AGAIN
 from steadypool.durable.pulse import RENEWALS
-from steadypool.durable.worker import LOOK_AGAIN
 
 LEASE = WorkerSettings().lease
-COST = {"claim": 180e-6, "sweep": 60e-6, "renewal": 70e-6}
-"""Seconds of one server core for each call that finds nothing to do, as measured (docs/growing.md)."""
+COST = {"claim": 190e-6, "sweep": 30e-6, "renewal": 220e-6}
+"""Seconds of one server core for each call that finds nothing to do, as `make bench-durable` measures them."""
 
 
 @dataclass

@@ -41,8 +41,9 @@ if TYPE_CHECKING:
     )
     from steadypool.durable.handle import JobHandle
     from steadypool.durable.queue import Queue
+    from steadypool.durable.settings import WorkerSettings
     from steadypool.durable.states import JobState
-    from steadypool.durable.worker import Worker, WorkerSettings
+    from steadypool.durable.worker import Worker
     from steadypool.durable.workreport import WorkReport
     from steadypool.pools.aio import AsyncJobFuture, AsyncPool
     from steadypool.pools.processes import ProcessPool
@@ -111,7 +112,7 @@ _LAZY = {
     "UnknownJob": "steadypool.durable.errors",
     "WorkReport": "steadypool.durable.workreport",
     "Worker": "steadypool.durable.worker",
-    "WorkerSettings": "steadypool.durable.worker",
+    "WorkerSettings": "steadypool.durable.settings",
     "WrongState": "steadypool.durable.errors",
 }
 """What is loaded when it is first asked for: not everybody needs `multiprocessing`, `asyncio` or a durable queue."""

@@ -289,10 +289,11 @@ async def test_cancelling_a_group_cancels_its_jobs(make_pool: Make) -> None:
         assert pool.stats().cancelled == 3 * number and pool.stats().workers == 0
 
 
-async def test_a_group_has_no_plain_with(pool: AsyncPool) -> None:
-    with pytest.raises(TypeError, match="async with"):
-        with pool.group():
-            pass
+async def test_neither_pool_nor_group_has_a_plain_with(pool: AsyncPool) -> None:
+    for entered in (pool, pool.group()):
+        with pytest.raises(TypeError, match="async with"):
+            with entered:
+                pass
 
 
 async def test_a_group_inside_a_time_limit(make_pool: Make) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import textwrap
 from pathlib import Path
 
 import pytest
 
+from steadypool.durable.sqlite.driver import has_wal_reset_bug
 from tests.cli.program import Program
 
 APP = """
@@ -80,6 +82,29 @@ def test_enqueue_can_wait_for_the_result(shop: Program) -> None:
     assert failed.code == 1 and "division by zero" in failed.err
     worker.terminate()
     assert worker.wait(20) == 0
+
+
+def test_a_worker_is_seen_from_outside(shop: Program, tmp_path: Path) -> None:
+    runtime = tmp_path / "run"
+    runtime.mkdir(mode=0o700)
+    env = {"XDG_RUNTIME_DIR": str(runtime)}
+    worker = shop.start("work", "shop:queue", "--kind", "thread", "--workers", "3", "--queue", "default", env=env)
+    assert shop.run("enqueue", "shop:divide", "[6, 4]", "--wait", "20").code == 0
+    seen = shop.run("top", str(worker.pid), "--once", "--json", "--interval", "0.1", env=env)
+    assert seen.code == 0, seen.err
+    [pool] = json.loads(seen.out)["pools"]
+    assert pool["stats"]["max_workers"] == 3 and "shop:queue default" in seen.out
+    worker.terminate()
+    worker.communicate(timeout=20)
+
+
+@pytest.mark.skipif(not has_wal_reset_bug(sqlite3.sqlite_version_info), reason="the SQLite here has not the bug")
+def test_a_library_that_can_damage_the_file_is_told_of(shop: Program) -> None:
+    says = f"note: SQLite {sqlite3.sqlite_version} can damage a file"
+    assert says in shop.run("migrate", URL[1]).err
+    assert says in shop.run("work", "shop:queue", "--kind", "thread", "--until-empty").err
+    quiet = shop.run("work", "shop:queue", "--kind", "thread", "--until-empty", "--quiet")
+    assert quiet.code == 0 and not quiet.err
 
 
 def test_migrating(shop: Program) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
-from tests.cli.program import Program
+from tests.cli.program import LIMIT, Program
 
 
 @pytest.mark.parametrize(
@@ -90,3 +93,16 @@ def test_help_names_every_exit_code(program: Program) -> None:
 
 def test_version(program: Program) -> None:
     assert program.run("--version").out.startswith("steadypool, version 0.")
+
+
+def test_the_package_runs_as_a_program() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "steadypool", "--version"], capture_output=True, text=True, timeout=LIMIT, check=True
+    )
+    assert ended.stdout.startswith("steadypool, version ")
+
+
+def test_a_worker_does_not_load_the_whole_program() -> None:
+    code = "import sys, steadypool.cli.job; print(*sys.modules)"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=LIMIT, check=True)
+    assert not {"rich", "msgspec", "steadypool.cli.app"} & set(ended.stdout.split())

@@ -72,6 +72,7 @@ ORDERS: dict[str, Callable[[JobContext], Any]] = {
     "obey": _obey,
     "finish when told": _finish,
     "fail when told": _fail_when_told,
+    "sleep for ever": lambda job: job.sleep(float("inf")),
 }
 """What an actor on the stage can be told, besides ``return``."""
 
@@ -230,6 +231,11 @@ def always_fail(path: str) -> NoReturn:
 def initialize(path: str, text: str) -> None:
     """For initializers: leave a line."""
     note(path, text)
+
+
+def sleep_in_job(seconds: float) -> bool:
+    """As the job's context does; whether it slept to the end."""
+    return current_job().sleep(seconds)
 
 
 def sleep(seconds: float) -> float:

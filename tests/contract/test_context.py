@@ -62,6 +62,18 @@ def test_sleep_ends_early_when_told(make_pool: Any, stage: Stage) -> None:
         future.result(WAIT)
 
 
+def test_a_sleep_without_end_ends_when_told(pool: Any, stage: Stage) -> None:
+    future, actor = stage.start(pool)
+    actor.tell("sleep for ever")
+    future.cancel(running=True)
+    assert future.result(WAIT) is False
+
+
+def test_a_sleep_that_makes_no_sense(pool: Any) -> None:
+    with pytest.raises(ValueError, match=r"sleep\(seconds\) must be 0 or more seconds; got -1"):
+        pool.submit(jobs.sleep_in_job, -1).result(WAIT)
+
+
 def test_the_first_cause_stays(make_pool: Any, stage: Stage) -> None:
     pool = make_pool(1, cancel_grace=30)
     future, actor = stage.start(pool, fn=task(jobs.act, timeout=0.05))

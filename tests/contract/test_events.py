@@ -172,6 +172,48 @@ def test_unsubscribing(pool: Any) -> None:
     assert len(watch.events) == count
 
 
+def test_a_sink_that_is_subscribed_twice_gets_each_event_once(pool: Any) -> None:
+    watch = Watch(pool)
+    unsubscribe = pool.subscribe(watch)
+    pool.submit(task(jobs.nothing, id="a")).result(WAIT)
+    assert watch.story("a") == ["JobSubmitted", "JobStarted", "JobSucceeded"]
+    for end in (unsubscribe, unsubscribe):
+        end()
+        pool.submit(task(jobs.nothing, id="b")).result(WAIT)
+    assert len(watch.story("b")) == 6, "it is subscribed once still"
+    watch.unsubscribe()
+    pool.submit(task(jobs.nothing, id="c")).result(WAIT)
+    assert watch.story("c") == []
+
+
+def test_a_sink_that_leaves_in_its_own_call(pool: Any) -> None:
+    seen: list[Any] = []
+    others = Watch(pool)
+
+    def once(event: events.Event) -> None:
+        seen.append(event)
+        unsubscribe()
+
+    unsubscribe = pool.subscribe(once)
+    last = Watch(pool)
+    pool.submit(task(jobs.nothing, id="a")).result(WAIT)
+    assert len(seen) == 1
+    assert others.story("a") == last.story("a") == ["JobSubmitted", "JobStarted", "JobSucceeded"]
+    assert pool.stats().sink_errors == 0
+
+
+def test_a_sink_that_brings_another(pool: Any) -> None:
+    late: list[Watch] = []
+
+    def bring(event: events.Event) -> None:
+        if isinstance(event, events.JobSubmitted) and not late:
+            late.append(Watch(pool))
+
+    pool.subscribe(bring)
+    pool.submit(task(jobs.nothing, id="a")).result(WAIT)
+    assert late[0].story("a") == ["JobStarted", "JobSucceeded"]
+
+
 def test_subscribing_while_jobs_wait_and_run(make_pool: Callable[..., Any], stage: Stage) -> None:
     pool = make_pool(1)
     (_, actor), queued = stage.start(pool), pool.submit(task(jobs.nothing, id="q"))

@@ -8,7 +8,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any
 
-from steadypool import QueueFull
+from steadypool import QueueFull, task
 from steadypool.words.events import DrainMayOverrun
 from tests.contract import jobs
 from tests.contract.stage import WAIT, Stage
@@ -38,6 +38,26 @@ def test_the_estimate_follows_what_there_is_to_run(make_pool: Callable[..., Any]
     actor.tell("return")
     report = pool.drain(WAIT)
     assert report.ok and report.stats.drain_estimate == pool.stats().drain_estimate == 0.0
+
+
+def test_the_estimate_goes_by_task(make_pool: Callable[..., Any], stage: Stage) -> None:
+    pool = make_pool(1, cancel_grace=0.2, queue_size=5000)
+    slow, quick = task(jobs.sleep, name="slow"), task(jobs.nothing, name="quick")
+    for future in [pool.submit(slow, 10 * RUN), *(pool.submit(quick) for _ in range(200))]:
+        future.result(WAIT)
+    _, actor = stage.start(pool, fn=task(jobs.act, name="quick"))
+    for _ in range(3000):
+        pool.submit(quick)
+    without = pool.stats().drain_estimate
+    for _ in range(100):
+        pool.submit(slow, 0)
+    pool.submit(slow.options(priority=1), 0)
+    with_slow = pool.stats().drain_estimate
+    # It was measured at no less than that; the queue is longer than what is looked at, so a tenth may be missed.
+    assert with_slow > 100 * 10 * RUN * 0.9
+    assert without < 100 * 10 * RUN, "jobs that do nothing are not expected to take what the slow one took"
+    actor.tell("return")
+    pool.drain(WAIT)
 
 
 def test_fast_jobs_are_measured_as_well(pool: Any) -> None:

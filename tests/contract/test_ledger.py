@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from steadypool import JobFailure, Outcome, Retry, task
+from steadypool.machinery.arguments import MAX_TEXT
 from tests.contract import jobs
 from tests.contract.kinds import Kind
 from tests.contract.stage import WAIT, Stage
@@ -55,6 +56,48 @@ def test_arguments_can_be_kept_out(make_pool: Callable[..., Any], stage: Stage, 
     assert [row.arguments for row in report.unfinished] == [expected]
     assert [group.arguments for group in report.errors] == [(expected,)]
     assert "another password" not in json.dumps(report.to_dict())
+
+
+class Rude:
+    """An argument that cannot be shown."""
+
+    def __repr__(self) -> str:
+        raise SystemExit("no")
+
+
+class Long:
+    """An argument that says more than anybody wants to read."""
+
+    def __repr__(self) -> str:
+        return "long " * 1_000_000
+
+
+def refuses(task: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    """For ``show_arguments``: a function with a mistake in it."""
+    raise LookupError("no rule for this task")
+
+
+def test_arguments_that_cannot_be_shown_cost_nobody_anything(make_pool: Callable[..., Any]) -> None:
+    heard: list[JobFailure] = []
+    pool = make_pool(1, on_error=heard.append)
+    for argument in (Rude(), Long(), "x" * 1_000_000):
+        assert isinstance(pool.submit(jobs.fail_until, argument, wrong=1).exception(WAIT), TypeError)
+    (group,) = pool.errors()
+    rude, long, text = group.arguments
+    assert rude == "(<repr() of an argument raised SystemExit>)"
+    assert long.startswith("(long long") and text.startswith("('xxx") and max(len(long), len(text)) <= MAX_TEXT
+    assert pool.submit(jobs.same, 1).result(WAIT) == 1
+    report = pool.drain(WAIT)
+    assert [failure.arguments for failure in heard] == [rude, long, text]
+    assert len(str(report)) < 3000 and report.stats.succeeded == 1
+
+
+def test_a_redaction_that_fails_shows_nothing(make_pool: Callable[..., Any]) -> None:
+    pool = make_pool(1, show_arguments=refuses)
+    pool.submit(jobs.fail, "the password").exception(WAIT)
+    (group,) = pool.errors()
+    assert group.arguments == ("(<show_arguments raised LookupError>)",)
+    assert pool.drain(WAIT).stats.failed == 1
 
 
 def test_on_error_hears_of_each_failure(make_pool: Callable[..., Any], stage: Stage) -> None:

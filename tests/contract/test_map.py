@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import itertools
 import time
@@ -85,11 +86,21 @@ def test_an_endless_input_is_taken_lazily(make_pool: Callable[..., Any], how: st
 @BOTH
 def test_the_first_window_is_submitted_before_it_returns(pool: Any, tmp_path: Any, how: str) -> None:
     path = str(tmp_path / "notes")
-    from functools import partial
-
-    getattr(pool, how)(partial(jobs.note, path), [str(number) for number in range(5)])
+    results = getattr(pool, how)(functools.partial(jobs.note, path), [str(number) for number in range(5)])
     pool.shutdown()
-    assert pool.stats().accepted == 5
+    assert (pool.stats().accepted, len(jobs.lines(path))) == (5, 5)
+    del results
+
+
+@pytest.mark.parametrize("chunksize", [1, 10])
+@BOTH
+def test_a_map_that_is_dropped_unread_runs_on(pool: Any, tmp_path: Any, how: str, chunksize: int) -> None:
+    path = str(tmp_path / "notes")
+    numbers = [str(number) for number in range(100)]
+    with pool:
+        getattr(pool, how)(functools.partial(jobs.note, path), numbers, chunksize=chunksize)
+    assert sorted(jobs.lines(path), key=int) == numbers
+    assert pool.stats().succeeded == 100
 
 
 def test_the_window_is_the_queue_s_size_by_default(make_pool: Callable[..., Any]) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from steadypool import task
 from tests.contract import jobs
-from tests.contract.stage import Stage
+from tests.contract.stage import WAIT, Stage
 
 
 class Unprintable:
@@ -16,6 +19,35 @@ class Unprintable:
 
     def __repr__(self) -> str:
         raise RuntimeError("no")
+
+
+class Slow:
+    """An argument whose ``repr`` takes its time."""
+
+    def __repr__(self) -> str:
+        time.sleep(0.1)
+        return "Slow()"
+
+
+class Endless:
+    """An argument whose ``repr`` does not end, for as long as a test may take."""
+
+    def __repr__(self) -> str:
+        time.sleep(WAIT)
+        return "Endless()"
+
+
+@pytest.mark.parametrize("kind_of_argument", [Slow, Endless])
+def test_slow_arguments_do_not_hold_up_a_drain(
+    make_pool: Callable[..., Any], stage: Stage, kind_of_argument: Any
+) -> None:
+    pool = make_pool(1, cancel_grace=0.05)
+    stage.start(pool)
+    futures = [pool.submit(jobs.same, kind_of_argument()) for _ in range(500)]
+    report = pool.drain(0)
+    assert report.elapsed < WAIT  # 500 * 0.1 s is more
+    assert len(report.unfinished) == 500 and all(future.done() for future in futures)
+    assert "too long" in report.unfinished[-1].arguments
 
 
 def messy_report(make_pool: Callable[..., Any], stage: Stage) -> Any:
@@ -37,6 +69,8 @@ def test_to_dict_is_plain_data(make_pool: Callable[..., Any], stage: Stage) -> N
     assert data["stats"]["returned"] == 22 and data["stats"]["failed"] == 1
     assert data["unfinished"][0]["id"] == "never"
     assert data["interrupted"][0]["id"] == "hangs"
+    assert data["interrupted"][0]["meta"]["tenant"].startswith("<object object")
+    assert all(row["meta"]["tenant"] for row in data["stuck"])
     assert data["errors"][0]["message"] == "no such host"
     assert {"elapsed", "stuck"} <= set(data)
 

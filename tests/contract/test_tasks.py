@@ -54,6 +54,33 @@ def test_a_builtin_becomes_a_task(pool: Any) -> None:
     assert pool.submit(task(len, timeout=10), "abc").result(WAIT) == 3
 
 
+class Shelf:
+    """Tasks in a class."""
+
+    @task(timeout=WAIT)
+    @staticmethod
+    def above(x: int) -> int:
+        """A decorator on a static method."""
+        return x
+
+    @staticmethod
+    @task(timeout=WAIT)
+    def below(x: int) -> int:
+        """A static method of a task."""
+        return x
+
+
+@pytest.mark.parametrize("fn", [Shelf.above, Shelf().above, Shelf.below, Shelf().below, Shelf().above.options(id="a")])
+def test_static_methods(pool: Any, fn: Any) -> None:
+    assert fn(3) == 3 and pool.submit(fn, 4).result(WAIT) == 4
+    assert pickle.loads(pickle.dumps(fn))(5) == 5
+
+
+def test_a_class_method_names_the_way() -> None:
+    with pytest.raises(TypeError, match="@classmethod above @task"):
+        task(classmethod(lambda cls: None))  # type: ignore[call-overload]
+
+
 def test_methods(pool: Any) -> None:
     counter = jobs.Counter(10)
     assert counter.plus(1) == 11 and jobs.Counter.plus(counter, 1) == 11

@@ -85,6 +85,13 @@ def test_the_pool_s_default_applies_and_a_task_s_own_comes_first(make_pool: Call
     assert [unlimited.result(WAIT), longer.result(WAIT)] == ["actor", "actor"]
 
 
+@pytest.mark.parametrize("limit", [1e7, 1e300])
+def test_a_limit_longer_than_any_clock_takes(pool: Any, stage: Stage, limit: float) -> None:
+    future, actor = stage.start(pool, fn=task(jobs.act, timeout=limit, total_timeout=limit))
+    actor.tell("return")
+    assert future.result(WAIT) == "actor"
+
+
 def test_options_can_take_a_limit_off_again(pool: Any, stage: Stage) -> None:
     limited = task(jobs.act, timeout=0.05)
     _, actor = stage.start(pool, fn=limited.options(timeout=None))

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from steadypool.machinery import ledger, payload, reception, stack_pipe
+from steadypool.pools import accounts
 from steadypool.rules import capacity, prefetch, respawn
 from steadypool.rules.health import LOOP_PATIENCE
 from tests.docs.pages import page
@@ -63,6 +64,7 @@ def said(tmp_path: Path, text: str, **environment: str) -> Any:
         ("live", "when {} MB wait for it", reception.MAX_UNREAD // 1024**2),
         ("live", "room for {} at a time", reception.MAX_VISITORS),
         ("lifecycle", "this may take up to {} s", stack_pipe.STACK_SECONDS),
+        ("guarantees", "this may take {} s in all", accounts.SHOWING),
         ("processes", "`SIGRTMIN + 10`", not hasattr(signal, "SIGRTMIN") or stack_pipe.KNOCK == signal.SIGRTMIN + 10),
         ("processes", "`SIGRTMIN + 9`", not hasattr(signal, "SIGRTMIN") or stack_pipe.LOOK == signal.SIGRTMIN + 9),
     ],

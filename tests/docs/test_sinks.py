@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from prometheus_client import CollectorRegistry
 
 from steadypool import Retry, ThreadPool, task
@@ -13,7 +19,10 @@ from steadypool.machinery import arguments, run_times
 from steadypool.observe import opentelemetry
 from steadypool.observe.prometheus import PrometheusSink
 from steadypool.observe.watched_pools import MOST_POOLS
+from steadypool.pools.core import MOST_COUNTED
 from steadypool.pools.forecast import LOOK_AGAIN
+from steadypool.words import events
+from steadypool.words.states import Outcome
 from tests.contract import jobs
 from tests.docs.pages import names_in, page
 
@@ -21,16 +30,46 @@ from tests.docs.pages import names_in, page
 def exposed() -> dict[str, tuple[str, set[str]]]:
     """Every metric: its kind, and its labels."""
     registry = CollectorRegistry()
-    with ThreadPool(1) as pool:
-        pool.subscribe(PrometheusSink(registry))
-        pool.submit(task(jobs.fail, retry=Retry(2, backoff=0))).exception()
-        pool._core.emit(opentelemetry.events.WorkerEnded(pool.name, 0.0, "w", "killed"))
+    with everything_has_happened(PrometheusSink(registry)):
         found = {}
         for family in registry.collect():
             name = f"{family.name}_total" if family.type == "counter" else family.name
             labels = {label for sample in family.samples for label in sample.labels} - {"le"}
             found[name] = family.type, labels
     return found
+
+
+@contextmanager
+def everything_has_happened(sink: Any) -> Iterator[None]:
+    """A pool, of which *sink* was told each thing that a metric counts."""
+    with ThreadPool(1) as pool:
+        pool.subscribe(sink)
+        pool.submit(task(jobs.fail, retry=Retry(2, backoff=0))).exception()
+        pool._core.emit(events.WorkerEnded(pool.name, 0.0, "w", "killed"))
+        pool._core.emit(events.JobRejected(pool.name, 0.0, "t"))
+        pool._core.emit(events.JobStuck(pool.name, 0.0, "id", "t", 1, None, "here"))
+        yield
+
+
+def test_every_metric_of_opentelemetry_is_in_the_docs_and_none_of_prometheus_is_missing() -> None:
+    reader = InMemoryMetricReader()
+    meters = MeterProvider(metric_readers=[reader])
+    with everything_has_happened(opentelemetry.OpenTelemetrySink(None, meters)):
+        data = json.loads(reader.get_metrics_data().to_json())  # type: ignore[union-attr]
+    meters.shutdown()
+    known = {f"messaging.{name}" for name in ("system", "operation.name", "operation.type", "destination.name")}
+    found = {}
+    for metric in data["resource_metrics"][0]["scope_metrics"][0]["metrics"]:
+        points = metric["data"]["data_points"]
+        kind = "counter" if "is_monotonic" in metric["data"] else "gauge"
+        kind = "histogram" if "bucket_counts" in points[0] else kind
+        attributes = {name for point in points for name in point["attributes"]}
+        assert attributes & known == (known if "steadypool.task" in attributes else {"messaging.destination.name"})
+        found[metric["name"]] = kind, metric["unit"], attributes - known
+    rows = page("sinks").table("opentelemetry-metrics")
+    said = {names_in(name)[0]: (kind, unit.strip("`"), set(names_in(more))) for name, kind, unit, more, _ in rows}
+    assert said == found
+    assert {names_in(same)[0] for *_, same in rows} == set(exposed())
 
 
 def test_every_metric_is_in_the_docs() -> None:
@@ -41,8 +80,45 @@ def test_every_metric_is_in_the_docs() -> None:
 
 
 def test_alerts_name_metrics_that_exist() -> None:
-    names = set(re.findall(r"steadypool_\w+", page("alerts").text))
+    names = {name.removesuffix("_bucket") for name in re.findall(r"steadypool_\w+", page("alerts").text)}
     assert names <= set(exposed()) and len(names) > 10
+
+
+SERIES = {"histogram": ("_bucket", "_sum", "_count"), "counter": ("",), "gauge": ("",)}
+
+
+def alerts() -> list[tuple[str, str]]:
+    """What each alert is called, and its expression."""
+    rows = [row for table in page("alerts").tables("alerts") for row in table]
+    return [(row[0], names_in(row[1])[0].replace("\\|", "|")) for row in rows]
+
+
+@pytest.mark.parametrize(("name", "expression"), alerts())
+def test_an_alert_can_be_used_as_it_stands(name: str, expression: str) -> None:
+    promql = pytest.importorskip("promql_parser")
+    series = {
+        f"{metric}{ending}": (kind, labels | ({"le"} if ending == "_bucket" else set()))
+        for metric, (kind, labels) in exposed().items()
+        for ending in SERIES[kind]
+    }
+    parts: list[Any] = []
+    promql.walk(promql.parse(expression), parts.append)
+    of = {type(part).__name__: [p for p in parts if type(p) is type(part)] for part in parts}
+    known: set[str] = set()
+    for selector in of["VectorSelector"]:
+        _, labels = series[selector.name]
+        known |= labels
+        for matcher in selector.matchers.matchers:
+            assert matcher.name in labels
+            if matcher.name == "outcome":
+                assert set(matcher.value.split("|")) <= set(Outcome)
+    for aggregate in of.get("AggregateExpr", []):
+        assert set(aggregate.modifier.labels) <= known
+    for range_ in of.get("MatrixSelector", []):
+        assert range_.vector_selector.name.endswith(("_total", "_bucket")), "a rate is taken of what only grows"
+    for selector in of["VectorSelector"]:
+        ranged = any(range_.vector_selector.name == selector.name for range_ in of.get("MatrixSelector", []))
+        assert ranged or series[selector.name][0] == "gauge", "a counter says nothing by itself"
 
 
 def test_attributes_and_metrics_of_opentelemetry() -> None:
@@ -59,6 +135,8 @@ def test_attributes_and_metrics_of_opentelemetry() -> None:
     [
         ("sinks", "and {} pools have labels", MOST_POOLS),
         ("sinks", "first {} tasks", 100),
+        ("lifecycle", "{} tasks have an average of their own", run_times.MOST_TASKS),
+        ("lifecycle", "a queue of more than {0:,} jobs, {0:,} are looked at", MOST_COUNTED),
         ("guarantees", "({} characters at most)", arguments.MAX_TEXT),
         ("lifecycle", "one in {} is measured", run_times.SAMPLE),
         ("lifecycle", "less than a millisecond", run_times.WORTH_MEASURING == 0.001),

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 import psycopg
 
-from steadypool.durable.address import open_engine
 from steadypool.durable.engine import Engine
+from steadypool.durable.opening import open_engine
 from tests.durable.postgres import server
 
 

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from steadypool import EngineFull, JobState, PoolBroken, Queue
-from steadypool.durable import worker
+from steadypool import EngineFull, EngineGone, JobState, PoolBroken, Queue, SchemaMismatch
+from steadypool.durable import leaving
 from tests.contract.stage import WAIT, Stage
 from tests.durable import app
 from tests.durable.engines import EngineKind
@@ -32,8 +32,8 @@ def test_what_runs_is_finished_and_what_has_not_started_goes_back(queue: Queue, 
 @pytest.fixture
 def roomy(monkeypatch: pytest.MonkeyPatch) -> float:
     """A time limit of which jobs get less than a second, and the rest is kept for what comes after, which is quick."""
-    monkeypatch.setattr(worker, "FLUSH_SHARE", 0.97)
-    monkeypatch.setattr(worker, "LONGEST_FLUSH", 60.0)
+    monkeypatch.setattr(leaving, "FLUSH_SHARE", 0.97)
+    monkeypatch.setattr(leaving, "LONGEST_FLUSH", 60.0)
     return 25.0
 
 
@@ -112,6 +112,23 @@ def test_the_end_is_in_time_though_the_database_is_gone(
         actor.tell("return")
         report = working.end(2.0)
         assert not report.ok and (report.unwritten or report.refused)
+
+
+@pytest.mark.every_engine
+def test_a_store_that_was_removed_is_told_and_one_that_is_made_anew_is_worked_on(
+    queue: Queue, engine_kind: EngineKind, url: str
+) -> None:
+    with Working(queue, lease=2.0) as working:
+        engine_kind.destroy(url)
+        count = 1
+        while not isinstance(working.wait_for("EngineTrouble", count).error, EngineGone | SchemaMismatch):
+            count += 1  # a busy machine
+        engine = engine_kind.open(url)
+        engine.migrate()
+        engine.close()
+        working.wait_for("LeaseLost")  # nobody is registered there
+        queue.close()
+        assert app.add.enqueue(1).result(WAIT) == 1
 
 
 def test_a_coroutine_that_blocks_its_loop_does_not_hold_up_the_end(queue: Queue, stage: Stage) -> None:

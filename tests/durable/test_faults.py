@@ -20,14 +20,17 @@ from tests.durable.programs import numbers_in, start_enqueuer, start_worker
 from tests.durable.working import Working
 
 SHORT = ("--lease", "1", "--quiet")
+LONG = bool(os.environ.get("STEADYPOOL_TEST_LONG"))
+GIL_SECONDS = 60.0 if LONG else 3.5
 
 
 @pytest.mark.every_engine
 def test_nothing_is_lost_when_workers_and_enqueuers_are_killed(queue: Queue, tmp_path: Path) -> None:
     path = str(tmp_path / "ran")
     enqueued: set[int] = set()
-    worker = start_worker(*SHORT, "--kind", "thread", "--workers", "4")
-    for round_number in range(3):
+    for round_number, kind in enumerate(("thread", "process", "thread")):
+        worker = start_worker("--lease", "1", "--kind", kind, "--workers", "4")
+        worker.read_until("is ready")
         enqueuer = start_enqueuer(path, round_number * 1000, 300)
         assert enqueuer.process.stdout is not None
         said = [enqueuer.process.stdout.readline() for _ in range(random.randint(20, 120))]
@@ -36,8 +39,6 @@ def test_nothing_is_lost_when_workers_and_enqueuers_are_killed(queue: Queue, tmp
         rest, _ = enqueuer.process.communicate(timeout=WAIT)
         worker.end()
         enqueued |= set(numbers_in("".join(said) + rest))
-        worker = start_worker(*SHORT, "--kind", "thread", "--workers", "4")
-    worker.kill()
     assert start_worker(*SHORT, "--kind", "thread", "--until-empty").end() == 0
     ran = Counter(int(line.split()[0]) for line in Path(path).read_text().splitlines())
     tokens = [line.split()[1] for line in Path(path).read_text().splitlines()]
@@ -65,9 +66,10 @@ def test_a_killed_worker_s_job_runs_again_within_seconds(queue: Queue, stage: St
     assert [error.outcome for error in handle.errors] == ["lost"]
 
 
-def test_a_worker_that_was_stopped_loses_its_lease_and_goes_on(queue: Queue, stage: Stage) -> None:
+@pytest.mark.parametrize("kind", ["thread", "process"])
+def test_a_worker_that_was_stopped_loses_its_lease_and_goes_on(queue: Queue, stage: Stage, kind: str) -> None:
     handle = app.act.enqueue(stage.address, "first")
-    worker = start_worker("--kind", "thread", "--workers", "1", "--lease", "1")
+    worker = start_worker("--kind", kind, "--workers", "1", "--lease", "1")
     first = stage.enter()
     os.kill(worker.process.pid, signal.SIGSTOP)
     try:
@@ -87,17 +89,71 @@ def test_a_worker_that_was_stopped_loses_its_lease_and_goes_on(queue: Queue, sta
     assert worker.end() == 0
 
 
-@pytest.mark.parametrize("kind", ["thread", "process"])
-def test_a_job_that_holds_the_gil_is_not_taken_away(queue: Queue, stage: Stage, kind: str) -> None:
-    worker = start_worker("--kind", kind, "--workers", "1", "--lease", "1")
-    handle = app.hold_gil.enqueue(stage.address, 2500)
-    actor = stage.enter()
-    with Working(queue, queues=("other",)):  # sweeps, and claims nothing of this
+class Pipe:
+    """What jobs of `app.hold_gil` wait for."""
+
+    def __init__(self, path: Path) -> None:
+        os.mkfifo(path)
+        self.path = str(path)
+        self._end = os.open(path, os.O_RDWR)
+
+    def let_go(self) -> None:
+        os.write(self._end, b"!")
+        os.close(self._end)
+
+
+@pytest.mark.timeout(GIL_SECONDS + 60)
+def test_jobs_that_hold_the_gil_for_several_leases_are_not_taken_away(
+    queue: Queue, stage: Stage, tmp_path: Path
+) -> None:
+    """With STEADYPOOL_TEST_LONG=1 for a minute, and leases of the default length."""
+    lease = () if LONG else ("--lease", "1")
+    workers = [
+        start_worker("--kind", "thread", "--workers", "1", *lease),
+        start_worker("--kind", "process", "--workers", "1", "--queue", "other", *lease),
+    ]
+    pipes = [Pipe(tmp_path / name) for name in ("thread", "process")]
+    tasks = (app.hold_gil, app.hold_gil_elsewhere)
+    handles = [task.enqueue(stage.address, pipe.path) for task, pipe in zip(tasks, pipes, strict=True)]
+    for actor in [stage.enter(), stage.enter()]:
         actor.tell("return")
-        assert handle.result(WAIT) == "held"
-    assert handle.attempts == 1 and handle.errors == ()
+    with Working(queue, queues=("default", "other")) as idle:  # sweeps, and would claim what it gets
+        threading.Event().wait(GIL_SECONDS)  # nothing happens that could be waited for
+        assert {handle.state for handle in handles} == {JobState.RUNNING}
+        for pipe in pipes:
+            pipe.let_go()
+        assert [handle.result(WAIT) for handle in handles] == [1, 1]
+    assert not idle.all("JobsTakenBack")
+    assert [handle.errors for handle in handles] == [(), ()]
+    for worker in workers:
+        worker.process.terminate()
+        assert worker.end() == 0
+
+
+def test_who_holds_the_gil_with_nobody_to_renew_its_lease_is_fenced_off(
+    queue: Queue, stage: Stage, tmp_path: Path
+) -> None:
+    worker = start_worker("--kind", "thread", "--workers", "1", "--lease", "1")
+    pipe = Pipe(tmp_path / "pipe")
+    handle = app.hold_gil.enqueue(stage.address, pipe.path)
+    first = stage.enter()
+    children = psutil.Process(worker.process.pid).children()
+    [helper] = [child for child in children if "steadypool.durable.pulse" in child.cmdline()]
+    first.tell("return")  # from now on the whole process stands still
+    helper.kill()
+    with Working(queue) as other:
+        other.wait_for("JobsTakenBack")
+        second = stage.enter()
+        pipe.let_go()
+        worker.read_until("came too late")  # before it hears that its lease is lost, or after
+        assert handle.state is JobState.RUNNING
+        second.tell("return")
+        assert handle.result(WAIT) == 2
+    assert [error.outcome for error in handle.errors] == ["lost"]
+    assert app.add.enqueue(1).result(WAIT) == 1
     worker.process.terminate()
     assert worker.end() == 0
+    assert "the lease was lost" in "".join(worker.said)
 
 
 def test_sigterm_gives_back_what_takes_longer_than_it_may(queue: Queue, stage: Stage) -> None:
@@ -127,9 +183,9 @@ def test_an_idle_worker_uses_no_cpu(queue: Queue) -> None:
 
 @pytest.mark.every_engine
 def test_a_job_wakes_a_worker_in_another_process(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
-    from steadypool.durable import worker
+    from steadypool.durable import demand
 
-    monkeypatch.setattr(worker, "LOOK_AGAIN", 3600.0)
+    monkeypatch.setattr(demand, "LOOK_AGAIN", 3600.0)
     with Working(queue):
         enqueuer = start_enqueuer(os.devnull, 0, 3)
         assert enqueuer.end() == 0

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import pickle
+import signal
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,11 +14,23 @@ from typing import Any
 
 import pytest
 
-from steadypool import JobState, PayloadRefused, Queue, Retry, ThreadPool, UnknownJob, WrongState
+from steadypool import (
+    EngineBusy,
+    JobState,
+    PayloadRefused,
+    Queue,
+    Retry,
+    ThreadPool,
+    UnknownJob,
+    WrongState,
+)
 from steadypool.durable.enqueueing import EnqueueOptions
+from steadypool.durable.handle import JobHandle
 from steadypool.durable.records import JobFilter
 from tests.contract.stage import WAIT
 from tests.durable import app
+from tests.durable.engines import EngineKind
+from tests.durable.programs import Program
 
 
 def test_a_durable_task_is_the_plain_function_and_a_task_like_any_other(queue: Queue) -> None:
@@ -32,7 +46,7 @@ def test_the_handle_tells_where_the_job_is(queue: Queue) -> None:
     assert handle.enqueued and handle.state is JobState.AVAILABLE and handle.outcome is None
     assert handle.attempts == 0 and handle.errors == ()
     assert handle.record().payload == b'{"one":1,"other":2}'
-    assert queue.get(handle.job_id).record() == handle.record()
+    assert queue.get(handle.id).record() == handle.record() and handle.id == handle.job_id
     with pytest.raises(TimeoutError, match="available"):
         handle.result(0.01)
 
@@ -84,6 +98,68 @@ def test_many_threads_share_commits(queue: Queue) -> None:
     assert len(set(ids)) == 400 and queue.stats().queues[0].available == 400
 
 
+def test_one_commit_takes_all_that_has_gathered_meanwhile(queue: Queue, engine_kind: EngineKind, url: str) -> None:
+    app.add.enqueue(0)
+    commits: list[int] = []
+    writer = queue.writer
+    put_many = writer._engine.put_many
+    writer._engine.put_many = lambda jobs: commits.append(len(jobs)) or put_many(jobs)  # type: ignore[func-returns-value,method-assign]
+    with engine_kind.hold(url):
+        waiting = [writer.put_soon([app.add.new_job((number,), {})]) for number in range(100)]
+    for future in waiting:
+        future.result(WAIT)
+    assert sum(commits) == 100 and len(commits) <= 2  # the first may have begun by itself
+    writer._engine.put_many = put_many  # type: ignore[method-assign]
+
+
+def test_who_could_not_be_answered_is_told_that_it_may_have_happened(
+    queue: Queue, engine_kind: EngineKind, url: str
+) -> None:
+    app.add.enqueue(0)
+    queue.writer._engine.patience = 0.05
+    with engine_kind.hold(url), pytest.raises(EngineBusy, match="may or may not have been enqueued"):
+        app.add.enqueue(1)
+    queue.writer._engine.patience = 5.0
+    assert app.add.enqueue(2).enqueued
+
+
+@pytest.mark.every_engine
+def test_a_signal_handler_in_the_middle_of_an_enqueue_may_enqueue(
+    queue: Queue, engine_kind: EngineKind, url: str
+) -> None:
+    app.add.enqueue(0)
+    held = contextlib.ExitStack()
+    handles: list[JobHandle[int]] = []
+
+    def handle(number: int, frame: object) -> None:
+        held.close()
+        handles.append(app.add.enqueue(1))
+
+    before = signal.signal(signal.SIGUSR1, handle)
+    held.enter_context(engine_kind.hold(url))
+
+    def send() -> None:
+        while not queue.writer._turn.locked():
+            threading.Event().wait(0.001)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+
+    threading.Thread(target=send, daemon=True).start()
+    try:
+        assert app.add.enqueue(2).enqueued and handles[0].enqueued
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert queue.stats().queues[0].available == 3
+
+
+def test_ctrl_c_in_the_middle_of_an_enqueue_breaks_nothing(queue: Queue) -> None:
+    """Whenever it comes: what had returned is there, others go on, and so does this thread."""
+    program = Program("tests.durable.programs", "interrupted", "100")
+    out, err = program.process.communicate(timeout=WAIT * 2)
+    assert program.process.returncode == 0, err
+    interrupts, enqueued = map(int, out.split())
+    assert interrupts >= 100 and queue.stats().queues[0].available >= enqueued
+
+
 def test_from_asyncio(queue: Queue) -> None:
     async def main() -> list[str]:
         with pytest.raises(RuntimeError, match=r"await add[.]enqueue_async"):
@@ -123,15 +199,24 @@ def test_a_retry_whose_key_is_taken_is_told(queue: Queue) -> None:
 def test_listing(queue: Queue) -> None:
     handles = [app.add.enqueue(number) for number in range(3)]
     assert [record.id for record in queue.list()] == [handle.job_id for handle in handles[::-1]]
-    assert queue.list(JobFilter(task="nothing")) == []
+    assert queue.list(JobFilter(task="nothing")) == queue.list(task="nothing") == queue.list(queue="other") == []
+    assert [record.id for record in queue.list(limit=1)] == [handles[-1].job_id]
+    handles[0].cancel()
+    assert [record.id for record in queue.list(state="cancelled")] == [handles[0].job_id]
+    for bad in ({"state": "done"}, {"limit": 0}):
+        with pytest.raises(ValueError, match=next(iter(bad))):
+            queue.list(**bad)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="queue must be a non-empty str such as 'mail', not 5"):
+        queue.pause(5)  # type: ignore[arg-type]
 
 
 def test_a_closed_queue_opens_again(queue: Queue) -> None:
     first = app.add.enqueue(1)
     queue.close()
     queue.close()
-    second = app.add.enqueue(2)
-    assert first.state is second.state is JobState.AVAILABLE
+    with queue as same:
+        second = app.add.enqueue(2)
+    assert same is queue and first.state is second.state is JobState.AVAILABLE
 
 
 def test_the_address_may_come_from_the_environment_or_not_at_all(

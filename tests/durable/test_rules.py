@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 
 from steadypool import JobTimeout, Outcome, PayloadRefused, RemoteError, Retry, WorkerCrashed
-from steadypool.durable.demand import AHEAD, MOST_AHEAD, Pace, window, writes_now
+from steadypool.durable.demand import AHEAD, LOOK_AGAIN, MOST_AHEAD, Pace, room, window, writes_now
+from steadypool.durable.feeding import MOST_BUNDLED, Feed, RunTime, bundle_seconds, most_bundled
 from steadypool.durable.records import Claim, Verdict
+from steadypool.durable.settings import WorkerSettings
 from steadypool.durable.states import ENDED, MOVES, WAITING, JobState, check_move
 from steadypool.durable.verdicts import LONGEST_MESSAGE, LONGEST_TRACEBACK, Caps, expired, judge
-from steadypool.durable.worker import LOOK_AGAIN, WorkerSettings
 from steadypool.words.errors import InternalError
+from tests.durable import app
 
 
 def claim(attempt: int = 1, crashes: int = 0, losses: int = 0, **more: Any) -> Claim:
@@ -102,6 +104,42 @@ def test_a_worker_holds_what_it_gets_through_in_a_moment() -> None:
     for _ in range(30):
         pace = pace.after(100, 0.1)
     assert pace.rate == pytest.approx(1000, rel=0.01)
+
+
+def test_a_worker_claims_when_that_is_worth_it_or_it_is_idle() -> None:
+    assert room(0, 4, Pace()) == 4
+    assert room(3, 4, Pace()) == 1
+    assert room(4, 4, Pace()) == 0
+    fast = Pace(1000.0)  # a hundred ahead
+    assert room(104, 4, fast) == room(200, 4, fast) == 0
+    assert room(80, 4, fast) == 0
+    assert room(79, 4, fast) == 25
+    assert room(0, 4, fast) == 104
+
+
+def test_short_jobs_travel_together_as_far_as_is_known() -> None:
+    pace = RunTime()
+    assert pace.fit_into(0.005) == 1
+    for _ in range(100):
+        pace.add(0.001)
+    assert pace.fit_into(0.005) == 5 and pace.fit_into(0.0001) == 1
+    pace.add(1.0)  # one long run counts at once
+    assert pace.fit_into(0.005) == 1
+    assert most_bundled(15, 8) == 0 and most_bundled(32, 8) == 2 and most_bundled(10**6, 8) == MOST_BUNDLED
+
+
+def test_what_travels_together_stays_within_a_part_of_the_time_limit() -> None:
+    assert [bundle_seconds(limit) for limit in (None, 60.0, 0.02)] == [0.005, 0.005, pytest.approx(0.002)]
+
+
+def test_only_plain_jobs_of_a_task_that_a_process_finds_travel_together() -> None:
+    for kind, most in (("process", 5), ("thread", 1)):
+        feed = Feed(app.add, kind)
+        for _ in range(100):
+            feed.pace.add(0.00099)
+        assert feed.most_together(claim()) == most
+        for alone in (claim(attempt=2), claim(options=b"{}"), claim(expires_in=5.0)):
+            assert feed.most_together(alone) == 1
 
 
 def test_ends_are_written_when_enough_have_gathered_or_workers_are_idle() -> None:

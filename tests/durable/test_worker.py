@@ -180,8 +180,7 @@ def test_settings_that_make_no_sense(queue: Queue) -> None:
 @pytest.fixture
 def _bundles(monkeypatch: pytest.MonkeyPatch) -> None:
     """Jobs travel together however slow the machine is at the moment."""
-    for name in ("SHORT", "LONG"):
-        monkeypatch.setattr(feeding, name, 3600.0)
+    monkeypatch.setattr(feeding, "BUNDLE_SECONDS", 3600.0)
     monkeypatch.setattr(feeding, "KNOWN_AFTER", 0)
     monkeypatch.setattr(demand, "AHEAD", 3600.0)
 

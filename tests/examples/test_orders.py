@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import psycopg
 import pytest
 import yaml
 
+from steadypool.durable.pulse import RENEWALS
 from tests.durable.postgres import server
 
 ORDERS = Path(__file__).parents[2] / "examples" / "orders"
@@ -77,6 +79,15 @@ def test_the_worker_has_time_to_drain() -> None:
     assert spec["terminationGracePeriodSeconds"] == GRACE > DRAIN and service["stop_grace_period"] == f"{GRACE}s"
 
 
+def test_the_probes_ask_for_what_is_there() -> None:
+    containers = {one["metadata"]["name"]: one["spec"]["template"]["spec"]["containers"][0] for one in manifests()}
+    web, worker = containers["shop-web"], containers["shop-worker"]
+    assert web["readinessProbe"]["httpGet"]["path"] in (ORDERS / "app.py").read_text()
+    assert web["livenessProbe"]["tcpSocket"]["port"] == web["ports"][0]["containerPort"]
+    python, *arguments = worker["livenessProbe"]["exec"]["command"]
+    assert python == "python" and subprocess.run([sys.executable, *arguments], check=False).returncode == 0
+
+
 def test_the_compose_file_names_what_is_there() -> None:
     compose = yaml.safe_load((ORDERS / "compose.yaml").read_text())
     for service in compose["services"].values():
@@ -91,3 +102,25 @@ def test_the_fleet_is_as_the_arithmetic_says() -> None:
         [sys.executable, ORDERS.parent / "fleet.py"], capture_output=True, text=True, timeout=50, check=True
     )
     assert "10,000" in done.stdout
+
+
+def test_the_page_on_growing_reckons_as_the_simulation_does() -> None:
+    fleet = runpy.run_path(str(ORDERS.parent / "fleet.py"))
+    page = (ORDERS.parents[1] / "docs" / "growing.md").read_text()
+    cost = fleet["COST"]
+    for what in ("claim", "sweep", "renewal"):
+        assert f"{cost[what] * 1e6:.0f} µs" in page, what
+    lines = re.findall(r"^([\d,]+) workers +([\d,]+) calls/s +([\d.]+) cores$", page, re.MULTILINE)
+    assert [number(workers) for workers, _, _ in lines] == [10, 1_000, 10_000]
+    each = cost["claim"] + cost["sweep"] + cost["renewal"] * RENEWALS / fleet["LEASE"]
+    for workers, calls, cores in lines:
+        _, longest, rate = fleet["expected"](int(number(workers)))
+        assert number(calls) == pytest.approx(rate, rel=0.01)
+        assert number(cores) == pytest.approx(number(workers) * each, rel=0.1)
+        assert f"{longest:g} s at most" in page
+    for shown, reckoned in ((25_000, 2 / 80e-6), (50_000, 2 / 40e-6), (20_000, 100 / 0.005)):
+        assert f"{shown:,}" in page and shown == pytest.approx(reckoned)
+
+
+def number(text: str) -> float:
+    return float(text.replace(",", ""))

@@ -123,6 +123,50 @@ def test_the_ledger_takes_it(kind: type[BaseException]) -> None:
     assert group.count == 1 and group.job_ids == ("job-1",)
 
 
+class AttributesAreGone(Exception):
+    """Nothing can be learnt of it: not even where it was raised."""
+
+    @property
+    def __dict__(self) -> Any:
+        raise ValueError("from __dict__")
+
+
+def test_a_failure_that_cannot_be_reported_is_settled_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
+    def body() -> None:
+        raise AttributesAreGone
+
+    pool = ThreadPool(1)
+    future = pool.submit(body)
+    assert isinstance(future.exception(PATIENCE), AttributesAreGone)
+    assert future.outcome is Outcome.FAILED
+    assert pool.drain(timeout=PATIENCE).stats.failed == 1
+    assert f"could not report the end of job {future.job_id}" in caplog.text
+
+
+class Proxy:
+    """A callable that stands for something far away, and has lost it."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise ConnectionError(f"no {name} from here")
+
+    def __call__(self, error: type[Exception] | None = None) -> int:
+        if error is not None:
+            raise error
+        return 1
+
+
+def test_a_callable_whose_attributes_raise_is_a_job_like_any_other() -> None:
+    pool = ThreadPool(1, timeout=PATIENCE, retry=Retry(2, on=OSError, backoff=0))
+    seen: list[Any] = []
+    pool.subscribe(seen.append)
+    good, bad = pool.submit(Proxy()), pool.submit(Proxy(), OSError)
+    assert good.result(PATIENCE) == 1
+    assert isinstance(bad.exception(PATIENCE), OSError) and bad.attempts == 2
+    report = pool.drain(timeout=PATIENCE)
+    assert [group.task for group in report.errors] == [f"{__name__}.Proxy"]
+    assert {event.task for event in seen if hasattr(event, "task")} == {f"{__name__}.Proxy"}
+
+
 class NeverAnInstance(type):
     """The class of an exception class that cannot be asked whether something is an instance of it."""
 

@@ -63,6 +63,38 @@ def test_a_plain_job_without_room_keeps_its_place_in_the_line() -> None:
     assert list(taken(queue)) == [1, 2, 3, 4]
 
 
+def test_some_of_many() -> None:
+    queue = JobQueue(100)
+    jobs = [put(queue, number, priority=number % 2) for number in range(100)]
+    assert set(queue.some(100)) == set(queue.some(1000)) == set(jobs)
+    few = queue.some(10)
+    assert len(few) == 10 and len({job._number // 20 for job in few}) == 5, "of each part of it"
+    assert JobQueue(1).some(10) == []
+
+
+def test_some_while_jobs_come_and_go() -> None:
+    queue = JobQueue(100)
+    for number in range(10):
+        put(queue, number)
+
+    over = threading.Event()
+
+    def look(queue: JobQueue) -> None:
+        try:
+            for _ in range(60_000):
+                assert queue.some(5)
+        finally:
+            over.set()
+
+    def turn(queue: JobQueue) -> None:
+        while not over.is_set():
+            put(queue, 0)
+            queue.take()
+
+    with switching_every(1e-6):
+        duel(1, lambda _: queue, (look, turn), lambda queue, _: None)
+
+
 def test_room_is_taken_and_given_back() -> None:
     queue = JobQueue(2)
     one, other = put(queue, 0), put(queue, 1, priority=3)
@@ -70,6 +102,21 @@ def test_room_is_taken_and_given_back() -> None:
     assert queue.take() is other and queue.take_room()
     assert queue.take() is one and queue.take_room()
     assert not queue.take_room()
+
+
+def test_a_token_that_was_lost_is_found_missing() -> None:
+    queue = JobQueue(4)
+    put(queue, 1)
+    put(queue, 2, priority=1)
+    put(queue, 3, token=False)
+    queue.mend_room()
+    assert len(queue.room) == 2, "nothing was missing"
+    assert queue.take_room()  # by a producer that was interrupted
+    queue.mend_room()
+    assert len(queue.room) == 2
+    assert queue.take_rooms(2)
+    queue.mend_room()
+    assert len(queue.room) == 1, "an interrupt costs one at most: the other may be in somebody's hand"
 
 
 def test_a_job_without_room_gives_none_back() -> None:

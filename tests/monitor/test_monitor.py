@@ -56,6 +56,9 @@ def test_a_look_at_a_pool_that_works(make_pool: Callable[..., Any], stage: Stage
         seen = looker.look()["seen"]
         [error] = seen["errors"]
         assert (error["task"], error["count"]) == ("tests.contract.jobs.fail_if_odd", 1) and "traceback" not in error
+        kind, text = looker.ask(do="errors", pool=seen["number"])
+        assert kind == "errors" and "latest job: seen-2(1)" in text and "in fail_if_odd" in text
+        assert text.startswith("1 x tests.contract.jobs.fail_if_odd: ValueError: 1 is odd\n  at contract/jobs.py:")
         ended = {row["task"].rpartition(".")[2]: (row["ended"], row["failed"]) for row in seen["tasks"]}
         assert ended == {"act": (1, 0), "fail_if_odd": (1, 1)}
 

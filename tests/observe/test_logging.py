@@ -144,6 +144,25 @@ def test_a_kind_of_event_that_it_does_not_know(logger: logging.Logger, records: 
     assert [record.getMessage() for record in records.all] == ["LaterEvent in pool p"]
 
 
+@pytest.mark.parametrize(
+    ("event", "line"),
+    [
+        (events.PoolDraining("p", 0.0, None), "pool p drains, without a limit"),
+        (events.PoolDraining("p", 0.0, 2.5), "pool p drains, within 2.5 s"),
+        (events.JobProgress("p", 0.0, "p-1", "t", 1, None, 3, None), "job p-1 (t) is at 3"),
+        (events.JobProgress("p", 0.0, "p-1", "t", 1, None, 3, 10), "job p-1 (t) is at 3 of 10"),
+        (events.CapacityChanged("p", 0.0, 1, 2), "the capacity of pool p is 1, of 2 workers"),
+        (
+            events.JobStuck("p", 0.0, "p-1", "t", 1, None, '  File "a.py", line 1, in f\n    wait()\n'),
+            'job p-1 (t) did not stop, and is left behind here:\n  File "a.py", line 1, in f\n    wait()',
+        ),
+    ],
+)
+def test_lines_for_people(logger: logging.Logger, records: Records, event: events.Event, line: str) -> None:
+    LoggingSink(logger)(event)
+    assert [record.getMessage() for record in records.all] == [line]
+
+
 def test_an_error_that_cannot_be_shown(logger: logging.Logger, records: Records) -> None:
     class Rude(Exception):
         def __str__(self) -> str:

@@ -17,9 +17,11 @@ from opentelemetry.trace import SpanKind, StatusCode, Tracer
 
 from steadypool import AsyncPool, ProcessPool, Retry, ThreadPool, task
 from steadypool.observe.opentelemetry import OpenTelemetrySink
+from steadypool.words import events
 from tests.contract import jobs
 from tests.contract.kinds import Kind
 from tests.contract.stage import WAIT, Stage
+from tests.contract.watch import Watch
 from tests.observe.traced import current, trace_something
 from tests.processes.deeds import leave
 
@@ -152,10 +154,13 @@ def test_a_worker_that_crashes_ends_its_span(telemetry: Telemetry) -> None:
     assert span.attributes["steadypool.job.outcome"] == "crashed"
 
 
-def test_metrics(make_pool: Callable[..., Any], telemetry: Telemetry, stage: Stage) -> None:
+def test_metrics(make_pool: Callable[..., Any], telemetry: Telemetry, stage: Stage, tmp_path: Any) -> None:
     pool = make_pool(1, name="work")
     pool.subscribe(telemetry.sink(max_tasks=1))
-    pool.submit(task(jobs.sleep, name="a"), 0.01).result(WAIT)
+    again = task(jobs.fail_until, name="a", retry=Retry(3, backoff=0))
+    pool.submit(again, str(tmp_path / "calls"), 3).result(WAIT)
+    (retries,) = telemetry.points("steadypool.job.retries")
+    assert (retries.value, retries.attributes["steadypool.task"]) == (2, "a")
     pool.submit(task(jobs.fail, name="b")).exception(WAIT)
     _, actor = stage.start(pool)
     waiting = pool.submit(jobs.nothing)
@@ -169,10 +174,32 @@ def test_metrics(make_pool: Callable[..., Any], telemetry: Telemetry, stage: Sta
              for p in telemetry.points("steadypool.jobs.ended")}  # fmt: skip
     assert ended == {("a", "succeeded"): 1, ("other", "failed"): 1, ("other", "succeeded"): 2}
     durations = telemetry.points("messaging.process.duration")
-    (failed,) = [p for p in durations if "error.type" in p.attributes]
+    (failed,) = [p for p in durations if p.attributes.get("error.type") == "ValueError"]
     assert failed.attributes["error.type"] == "ValueError" and failed.count == 1
-    assert sum(p.count for p in durations) == 4
+    assert sum(p.count for p in durations) == 6
     assert sum(p.value for p in telemetry.points("steadypool.jobs.accepted")) == 4
+
+
+def test_metrics_of_what_does_not_stop(
+    kind: Kind, make_pool: Callable[..., Any], telemetry: Telemetry, stage: Stage
+) -> None:
+    pool = make_pool(1, cancel_grace=0.05, name="work")
+    pool.subscribe(telemetry.sink())
+    watch = Watch(pool)
+    pool.submit(jobs.nothing).result(WAIT)  # a new worker process imports OpenTelemetry, in its first job's time
+    late, actor = stage.start(pool, fn=task(jobs.act, name="late", timeout=0.05))
+    late.exception(WAIT)
+    if kind.kills:
+        watch.wait_for(events.WorkerEnded)
+        pool.drain(WAIT)
+        names = ["steadypool.worker.kills", "steadypool.worker.restarts"]
+    else:
+        watch.wait_for(events.WorkerLeftBehind)
+        names = ["steadypool.workers.stuck", "steadypool.jobs.stuck"]
+    for name in names:
+        (point,) = telemetry.points(name)
+        assert (point.value, point.attributes["messaging.destination.name"]) == (1, "work"), name
+    actor.close()
 
 
 def test_without_an_sdk_it_does_nothing_and_no_harm() -> None:

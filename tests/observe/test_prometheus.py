@@ -163,6 +163,15 @@ def test_an_event_that_it_has_no_metric_for(registry: CollectorRegistry) -> None
     assert Exposed(registry).labels("pool") == set()
 
 
+def test_names_that_are_no_utf_8(make_pool: Callable[..., Any], registry: CollectorRegistry) -> None:
+    pool = make_pool(1, name="p-\udc80")
+    pool.subscribe(PrometheusSink(registry))
+    pool.submit(task(jobs.nothing, name='t-\udcff-ä-"\n')).result(WAIT)
+    seen = Exposed(registry)
+    assert seen.of("jobs_ended_total", pool="p-\\udc80", task='t-\\udcff-ä-"\n', outcome="succeeded") == 1
+    assert seen.of("workers_max", pool="p-\\udc80") == 1
+
+
 def test_bounded_names() -> None:
     label = BoundedNames(2)
     assert [label(name) for name in "abcab"] == ["a", "b", OTHER, "a", "b"]

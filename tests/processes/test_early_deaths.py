@@ -111,6 +111,18 @@ def test_an_initializer_that_hangs_does_not_hold_up_the_drain(make_pool: MakePoo
     assert pool.worker_pids() == []
 
 
+def test_a_job_for_a_worker_that_is_not_ready_does_not_run_yet(make_pool: MakePool, stage: Stage) -> None:
+    pool = make_pool(1, initializer=jobs.act, initargs=(stage.address,))
+    future = pool.submit(jobs.nothing)
+    initializer = stage.enter()
+    assert not future.running() and future.cancel() and future.cancelled()
+    initializer.tell("return")
+    future, actor = stage.start(pool)
+    assert future.running() and not future.cancel()
+    actor.tell("return")
+    assert future.result(WAIT) == "actor" and not future.running()
+
+
 def test_an_initializer_that_cannot_be_carried_breaks_the_pool(make_pool: MakePool) -> None:
     pool = make_pool(1, initializer=jobs.everything, initargs=(deeds.make_lock(),))
     error = pool.submit(jobs.nothing).exception(WAIT)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from steadypool.rules.forecast import RELIEF, drain_estimate, warns
+from steadypool.rules.forecast import RELIEF, Means, Run, drain_estimate, spread, warns
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,35 @@ from steadypool.rules.forecast import RELIEF, drain_estimate, warns
 def test_the_estimate(
     mean: float | None, waiting: int, running: list[tuple[float, float | None]], capacity: int, expected: float | None
 ) -> None:
-    assert drain_estimate(mean, waiting, running, capacity) == expected
+    runs = [Run("task", ran, left) for ran, left in running]
+    assert drain_estimate(Means(mean), {"task": waiting}, runs, capacity) == expected
+
+
+@pytest.mark.parametrize(
+    ("waiting", "running", "capacity", "expected"),
+    [
+        ({"quick": 10_000}, [], 4, 2.5),
+        ({"quick": 10_000, "slow": 4}, [], 4, 62.5),
+        ({"quick": 10_000, "slow": 1}, [], 100, 60.0),  # no quicker than the slowest of them
+        ({"slow": 0}, [], 4, 0.0),
+        ({}, [Run("slow", 20.0)], 4, 40.0),
+        ({"quick": 4_000}, [Run("slow", 20.0), Run("slow", 55.0)], 4, 40.0),
+        ({"quick": 4_000}, [Run("quick", 0.0)], 1, 4.001),
+        ({"new": 8}, [], 4, 4.0),  # never measured: as all are on average
+        ({"new": 8}, [Run("new", 30.0)], 4, 67.0),  # one of them runs already: no less than that
+        ({"new": 8}, [Run("quick", 30.0)], 4, 30.0 - 0.001),
+    ],
+)
+def test_by_task(waiting: dict[str, float], running: list[Run], capacity: int, expected: float) -> None:
+    means = Means(2.0, {"quick": 0.001, "slow": 60.0})
+    assert drain_estimate(means, waiting, running, capacity) == pytest.approx(expected)
+
+
+def test_what_was_seen_stands_for_the_rest() -> None:
+    assert spread({"a": 30, "b": 10}, 400) == {"a": 300, "b": 100}
+    assert spread({"a": 3}, 1) == {"a": 1}
+    assert spread({}, 5) == {"": 5}
+    assert spread({}, 0) == {"": 0}
 
 
 def test_it_warns_once_for_each_time_that_the_estimate_outgrows_the_limit() -> None:

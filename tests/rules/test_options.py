@@ -199,6 +199,26 @@ def test_a_task_made_of_a_function_elsewhere_pickles() -> None:
     assert again([1, 2]) == 2 and again.task_options.timeout == 2
 
 
+class Proxy:
+    """Stands for something that is not there."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError("unbound")
+
+    def __call__(self) -> int:
+        return 7
+
+
+class Odd:
+    """Has a name that is none."""
+
+    def __getattr__(self, name: str) -> Any:
+        return 3
+
+    def __call__(self) -> int:
+        return 8
+
+
 @pytest.mark.parametrize(
     ("fn", "expected"),
     [
@@ -209,10 +229,15 @@ def test_a_task_made_of_a_function_elsewhere_pickles() -> None:
         (partial(partial(double, 1)), f"{__name__}.double"),
         (Shop(1).total, f"{__name__}.Shop.total"),
         (Shop, f"{__name__}.Shop"),
+        (str.upper, "str.upper"),
     ],
 )
 def test_what_reports_call_a_function(fn: Any, expected: str) -> None:
     assert task_name(fn) == expected
+
+
+def test_what_has_no_name_to_be_had_is_called_by_its_type() -> None:
+    assert (task_name(Proxy()), task_name(Odd())) == (f"{__name__}.Proxy", f"{__name__}.Odd")
 
 
 # -- checks

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import MappingProxyType
 
 import pytest
 
@@ -78,10 +79,33 @@ def full_report() -> DrainReport:
 
 
 def test_a_report_is_plain_data() -> None:
-    data = json.loads(json.dumps(full_report().to_dict()))
+    data = full_report().to_dict()
+    assert json.loads(json.dumps(data)) == data and type(data["state"]) is type(data["stats"]["state"]) is str
     assert data["ok"] is False and data["state"] == "closed"
     assert data["stuck"][0]["stack"] == STUCK.stack
     assert data["stats"]["succeeded"] == 1 and data["stats"]["worker_rows"][0]["pid"] == 42
+
+
+class Unprintable:
+    def __repr__(self) -> str:
+        raise RuntimeError("no")
+
+
+def test_what_a_meta_holds_is_made_plain() -> None:
+    meta = MappingProxyType({"tenant": "a", "size": 2.5, "urgent": True, 3: None, "odd": Unprintable(), "set": {1}})
+    rows = (replace(UNFINISHED, meta=meta), replace(INTERRUPTED, meta=meta), replace(STUCK, meta=meta))
+    report = replace(REPORT, unfinished=rows[:1], interrupted=rows[1:2], stuck=rows[2:])
+    assert report.unfinished[0].meta is meta and len({*rows}) == 3
+    data = json.loads(json.dumps(report.to_dict()))
+    for name in ("unfinished", "interrupted", "stuck"):
+        assert data[name][0]["meta"] == {
+            "tenant": "a",
+            "size": 2.5,
+            "urgent": True,
+            "3": None,
+            "odd": "<repr() raised RuntimeError>",
+            "set": "{1}",
+        }
 
 
 def test_a_report_reads_well() -> None:
@@ -94,6 +118,11 @@ def test_a_report_reads_well() -> None:
     assert "p-3 m.h running for 9.5 s, told to stop (shutdown)" in text and "spin()" in text
     assert "12 x m.f: ValueError: bad at f.py:3 in f" in text
     assert "note: a callback has not ended" in text
+
+
+def test_an_error_without_a_place_names_none() -> None:
+    report = replace(REPORT, errors=(replace(ERRORS, where=""),))
+    assert str(report).endswith("12 x m.f: ValueError: bad")
 
 
 def test_a_report_of_nothing_says_so() -> None:

@@ -4,33 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import subprocess
 import sys
 import textwrap
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from steadypool import AsyncPool, ThreadPool, serve_status
+from steadypool import AsyncPool, ThreadPool, serve_status, task
 from steadypool.contrib.asgi import Liveness
 from tests.contract import jobs
-from tests.contract.kinds import KINDS, Kind
 from tests.contract.stage import WAIT, Stage
+from tests.observe.conftest import kind, loops_end
 
-
-@pytest.fixture(params=list(KINDS.values()), ids=list(KINDS))
-def kind(request: pytest.FixtureRequest) -> Kind:
-    """The kind of pool that is served."""
-    kind: Kind = request.param
-    return kind
+__all__ = ["kind", "loops_end"]
 
 
 def get(url: str, **more: Any) -> httpx.Response:
-    return httpx.get(url, timeout=WAIT, trust_env=False, **more)
+    # Without `verify`, the client would read the machine's certificates for each request.
+    return httpx.get(url, timeout=WAIT, trust_env=False, verify=False, **more)
 
 
 def test_a_pool_s_life_as_it_is_served(make_pool: Callable[..., Any], stage: Stage) -> None:
@@ -115,6 +114,90 @@ def test_a_registry_of_one_s_own() -> None:
         assert not pool._core.sinks
 
 
+def test_a_queue_that_stays_full_is_ready(make_pool: Callable[..., Any], stage: Stage) -> None:
+    pool = make_pool(1, queue_size=2, name="busy")
+    [(_, actor)] = stage.occupy(pool)
+    waiting = [pool.submit(jobs.nothing) for _ in range(2)]
+    blocked = [threading.Thread(target=pool.submit, args=(jobs.nothing,), daemon=True) for _ in range(3)]
+    for thread in blocked:
+        thread.start()
+    with serve_status(pool) as server:
+        for path in ("/livez", "/readyz"):
+            assert get(server.url + path).status_code == 200
+        [shown] = get(f"{server.url}/status.json").json()["pools"]
+        assert shown["health"]["full"] and shown["health"]["ready"]
+        actor.tell("return")
+        for thread in blocked:
+            thread.join(WAIT)
+        for future in waiting:
+            future.result(WAIT)
+
+
+def test_fifty_ask_at_once(make_pool: Callable[..., Any]) -> None:
+    pool = make_pool(2, name="asked")
+    with serve_status(pool) as server, ThreadPoolExecutor(50) as clients:
+        paths = ["/livez", "/readyz", "/status.json", "/metrics", "/"] * 10
+        together = threading.Barrier(len(paths), timeout=WAIT)
+
+        def ask(path: str) -> int:
+            together.wait()
+            return get(server.url + path).status_code
+
+        answers = clients.map(ask, paths)
+        futures = [pool.submit(jobs.same, number) for number in range(100)]
+        assert set(answers) == {200}
+        assert [future.result(WAIT) for future in futures] == list(range(100))
+
+
+def test_clients_that_say_nothing_or_never_finish_hold_nobody_up() -> None:
+    with ThreadPool(1) as pool, serve_status(pool) as server, ExitStack() as stack:
+        for number in range(20):  # more than there are threads that answer
+            slow = stack.enter_context(socket.create_connection((server.host, server.port), WAIT))
+            slow.sendall(b"GET /status.json HTTP/1.1\r\nHost: localh"[: number * 3])
+        assert get(f"{server.url}/livez").status_code == 200
+
+
+@pytest.mark.parametrize("meta", [{"key": object()}, {"key": {1, 2}}, {object(): 1}])
+def test_what_is_no_json_does_not_spoil_the_answer(meta: dict[Any, Any]) -> None:
+    over = threading.Event()
+    with ThreadPool(1, name="odd \udc80 name") as pool, serve_status(pool) as server:
+        odd = task(lambda: over.wait(WAIT), id="job \udcff", name="<task>", meta=meta)
+        future = pool.submit(odd)
+        while not pool.stats().running:
+            threading.Event().wait(0.001)
+        for path in ("/", "/livez", "/readyz", "/metrics"):
+            assert get(server.url + path).status_code == 200
+        [shown] = get(f"{server.url}/status.json").json()["pools"]
+        assert [row["task"] for row in shown["stats"]["worker_rows"]] == ["<task>"]
+        over.set()
+        assert future.result(WAIT)
+        pool.submit(task(jobs.fail, meta=meta), "\udc80 \0 \x1b").exception(WAIT)
+        [error] = get(f"{server.url}/status.json").json()["pools"][0]["errors"]
+        assert error["type_name"] == "ValueError"
+
+
+def test_a_pool_that_is_stuck_is_not_alive(stage: Stage) -> None:
+    with ThreadPool(1, name="stuck", cancel_grace=0.01) as pool, serve_status(pool) as server:
+        for _ in range(2):
+            stage.start(pool, fn=task(jobs.act, timeout=0.01))[0].exception(WAIT)
+        while pool.health().alive:
+            threading.Event().wait(0.001)
+        answer = get(f"{server.url}/livez")
+        assert (answer.status_code, answer.text) == (503, "not alive\npool 'stuck' is not alive: all workers stuck\n")
+        [shown] = get(f"{server.url}/status.json").json()["pools"]
+        assert [row["job_id"] for row in shown["stuck_rows"]] == ["stuck-1", "stuck-2"]
+        stage.close()
+
+
+def test_a_look_is_answered_after_the_pool_is_closed_and_gone() -> None:
+    pool = ThreadPool(1, name="gone")
+    with serve_status(pool) as server:
+        assert get(f"{server.url}/metrics").status_code == 200
+        pool.drain(WAIT)
+        for path, code in (("/livez", 200), ("/readyz", 503), ("/status.json", 200), ("/metrics", 200), ("/", 200)):
+            assert get(server.url + path).status_code == code
+
+
 def test_what_is_refused() -> None:
     with ThreadPool(1) as pool, serve_status(pool) as server:
         assert httpx.post(f"{server.url}/livez", timeout=WAIT, trust_env=False).status_code == 405
@@ -125,6 +208,11 @@ def test_what_is_refused() -> None:
         assert get(f"{server.url}/livez", headers={"Host": "localhost"}).status_code == 200
         answer = httpx.head(f"{server.url}/livez", timeout=WAIT, trust_env=False)
         assert (answer.status_code, answer.text) == (200, "")
+        assert answer.headers["content-length"] == str(len(get(f"{server.url}/livez").content))
+        assert httpx.head(f"{server.url}/nothing", timeout=WAIT, trust_env=False).status_code == 404
+        for path in ("/livez/", "/livez%00", "/../etc/passwd", "/%ff", "/LIVEZ", "/livez?x=" + "y" * 5000):
+            expected = 200 if "?" in path else 404
+            assert get(server.url + path).status_code == expected, path
         assert "/metrics" in get(server.url).text
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +12,7 @@ from steadypool.words.events import CapacityChanged, JobStuck, WorkerEnded, Work
 from steadypool.words.health import HealthReason
 from tests.contract import jobs
 from tests.contract.stage import WAIT, Stage
+from tests.contract.stopwatch import Stopwatch
 from tests.contract.watch import Watch
 
 GRACE = 0.02
@@ -100,9 +100,9 @@ def test_a_drain_with_no_capacity_gives_back_what_waits(make_pool: Callable[...,
     watch = Watch(pool)
     leave_behind(pool, stage, watch, 2)
     waiting = pool.submit(jobs.nothing)
-    began = time.monotonic()
-    report = pool.drain(0.1)
-    assert time.monotonic() - began < 0.1 + GRACE + 0.5
+    with Stopwatch() as took:
+        report = pool.drain(0.1)
+    assert took.seconds < 0.1 + GRACE + 0.5
     assert waiting.outcome is Outcome.RETURNED
     assert [row.id for row in report.stuck] == ["stuck-0", "stuck-1"]
 
@@ -182,6 +182,8 @@ def test_stuck_threads_do_not_keep_their_arguments(make_pool: Callable[..., Any]
 def test_threads_are_daemons_with_names(make_pool: Callable[..., Any]) -> None:
     pool = make_pool(1, thread_name_prefix="mailer")
     assert pool.submit(jobs.thread_name).result(WAIT).startswith("mailer")
+    with pytest.raises(TypeError, match="thread_name_prefix must be a str, not 5"):
+        make_pool(1, thread_name_prefix=5)
 
 
 def test_capacity_after_a_resize_with_stuck_threads(make_pool: Callable[..., Any], stage: Stage) -> None:

@@ -25,18 +25,20 @@ def test_a_pool_at_work_on_80_by_24(make_pool: Callable[..., Any], stage: Stage,
     pool = make_pool(2, name="import", monitor=True, queue_size=10)
     future, actor = stage.start(pool, fn=task(jobs.act, name="import-rows"))
     screen = top()
-    text = screen.wait_for("/s in", "import-rows")
-    assert f"pid {os.getpid()}" in text and f"import: {pool._core.kind}, open" in text
-    assert "ready   1 of 2 busy" in text and "0 of 10" in text and future.job_id in text
+    screen.wait_for("/s in", "import-rows", f"pid {os.getpid()}", f"import: {pool._core.kind}, open", "0 of 10")
+    screen.wait_for("ready   1 of 2 busy", future.job_id)
     for number in range(3):
         pool.submit(task(jobs.fail_if_odd, name="odd"), number).exception(WAIT)
-    text = screen.wait_for("ValueError", "slowest tasks", "1 failed")
-    assert "4 accepted   2 succeeded   1 failed" in text
+    text = screen.wait_for("ValueError", "slowest tasks", "4 accepted   2 succeeded   1 failed", "e errors")
     assert max(len(line) for line in text.splitlines()) <= 80
     foot = text.splitlines()[23]
     assert "s stack" in foot and "q quit" in foot and "next pool" not in foot
+    screen.press("e")
+    screen.wait_for("what has failed in pool 'import'", "1 x odd: ValueError: 1 is odd", "latest job: import-")
+    screen.press("escape")
+    screen.wait_for("slowest tasks")
     screen.press("s")
-    assert "in act" in screen.wait_for(f"{future.job_id} import-rows, after", "jobs.py")
+    screen.wait_for(f"{future.job_id} import-rows, after", "jobs.py", "in act")
     actor.tell("return")
     screen.press("escape")
     screen.wait_for("3 succeeded", "slowest tasks")
@@ -50,7 +52,7 @@ def test_draining_from_the_viewer_asks_first(make_pool: Callable[..., Any], stag
     screen = top(str(os.getpid()), "--interval", "0.1", "--drain-timeout", "60")
     screen.wait_for("/s in")
     screen.press("d")
-    screen.wait_for("drain pool 'orders' within 60 s (1 jobs left)?  y/n")
+    screen.wait_for("drain pool 'orders' within 60 s (1 job left)?  y/n")
     screen.press("n")
     screen.wait_for("not drained")
     assert pool.state == "open"
@@ -85,7 +87,7 @@ def look_around(many: ThreadPool, stage: Stage, top: Top) -> None:
     for number in range(29):
         stage.start(many, str(number), task(jobs.act, id=f"job-{number:02}"))
     screen = top()
-    text = screen.wait_for("1 stuck", "never-stops (stuck)", "… 19 more", "next pool")
+    text = screen.wait_for("1 stuck", "stuck in never-stops", "… 19 more", "next pool")
     assert "pool 1 of 2" in text and "job-00" in text and "job-28" not in text
     screen.press(*["down"] * 30)
     screen.wait_for("job-28")
@@ -93,7 +95,7 @@ def look_around(many: ThreadPool, stage: Stage, top: Top) -> None:
     screen.press("enter")
     screen.wait_for("job-27", "is here", "in act")
     screen.press("tab")
-    screen.wait_for("mail: threads", "no workers", "pool 2 of 2")
+    screen.wait_for("mail: threads", "no worker runs", "pool 2 of 2")
     screen.press("tab")
     screen.resize(140, 50)
     text = screen.wait_for("job-28", "job-00", "↑↓ choose")  # there is room for all

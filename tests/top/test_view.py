@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from time import monotonic
+from typing import Any
 
 import pytest
 
@@ -11,9 +12,9 @@ from steadypool import Health, PoolState, PoolStats
 from steadypool.cli.top.columns import Column, table
 from steadypool.cli.top.frame import draw
 from steadypool.cli.top.keys import keys_in
-from steadypool.cli.top.link import Stack
+from steadypool.cli.top.link import Text
 from steadypool.cli.top.rates import rates_between
-from steadypool.cli.top.view import View
+from steadypool.cli.top.view import HISTORY, View
 from steadypool.words.reports import WorkerStats
 from steadypool.words.snapshots import ErrorLine, PoolSnapshot, Snapshot, TaskTimes
 
@@ -97,7 +98,7 @@ def test_a_stack_is_asked_for_and_scrolled() -> None:
     view = view_of(pool())
     view.press("s")
     assert [(q.do, q.pool, q.job) for q in view.questions] == [("stack", 1, "job-2")]
-    view.hear(Stack("\n".join(f"line {n}" for n in range(100))))
+    view.hear(Text("\n".join(f"line {n}" for n in range(100))))
     view.press("page down")
     text = draw(view, 80, 24).plain
     assert "line 10" in text and "line 9\n" not in text and "more lines" in text
@@ -133,5 +134,84 @@ def test_a_program_that_does_not_answer() -> None:
 def test_columns_cut_and_what_could_move_the_cursor() -> None:
     columns = [Column("a", width=4), Column("b", share=1, right=True)]
     heading, row = table(columns, [["long text", "\x1b[2Jx\n"]], ["bold"], 20)
-    assert heading.plain == "  a                b"
-    assert row.plain == "  lon…         [2Jx "
+    assert heading.plain == "  a              b"
+    assert row.plain == "  lon…       [2Jx "
+
+
+@pytest.mark.parametrize(
+    ("columns", "width", "widths"),
+    [
+        ([Column("a", share=1), Column("b", width=5), Column("c", share=3)], 53, [10, 5, 30]),
+        ([Column("a", share=1, most=6), Column("b", share=1)], 36, [6, 24]),
+        ([Column("a", share=3, most=9), Column("b", share=1, most=9)], 200, [9, 9]),
+        ([Column("a", share=1), Column("b", share=1)], 5, [1, 1]),
+    ],
+)
+def test_columns_share_a_width_as_far_as_they_need_it(columns: list[Column], width: int, widths: list[int]) -> None:
+    [line] = table(columns, [], [], width)
+    assert [len(cell.plain) for cell in cells_of(line, [column.heading for column in columns])] == widths
+
+
+def cells_of(line: Any, headings: list[str]) -> list[Any]:
+    """The line cut where each heading begins, without the gaps."""
+    starts = [line.plain.index(heading) for heading in headings]
+    ends = [*(start - 2 for start in starts[1:]), len(line)]
+    return [line[start:end] for start, end in zip(starts, ends, strict=True)]
+
+
+def test_long_lines_of_a_text_are_folded_and_nothing_is_lost() -> None:
+    view = view_of(pool())
+    view.press("s")
+    view.hear(Text("".join(f"  {letter * 100}\n" for letter in "abc")))
+    text = draw(view, 80, 24).plain
+    assert [text.count(letter * 20) > 0 and text.count(letter) >= 100 for letter in "abc"] == [True] * 3
+    text = draw(view, 30, 16).plain
+    assert text.count("a" * 20) == 4 and "bbb" not in text and "… 2 more lines" in text
+    view.press("down")
+    text = draw(view, 30, 16).plain
+    assert "aaa" not in text and text.count("b") >= 100 and "… 1 more line\n" in text
+
+
+def test_a_text_is_folded_between_words() -> None:
+    view = view_of(pool())
+    view.press("s")
+    view.hear(Text("ordinary words " * 10))
+    shown = draw(view, 40, 24).plain.split("\n")[8:13]
+    assert {word for line in shown for word in line.split()} == {"ordinary", "words"}
+    for width in (5, 6, 7, 8, 12):
+        assert max(map(len, draw(view, width, 24).plain.split("\n"))) <= width
+
+
+def test_errors_are_asked_for_in_full() -> None:
+    view = view_of(pool())
+    view.press("e")
+    assert view.questions == [] and "nothing has failed" in draw(view, 80, 24).plain
+    assert "e errors" not in draw(view_of(pool()), 80, 24).plain
+    view = view_of(pool(errors=2))
+    assert "e errors" in draw(view, 80, 24).plain
+    view.press("e")
+    assert [(q.do, q.pool) for q in view.questions] == [("errors", 1)]
+    view.hear(Text("1 x task: ValueError\n"))
+    assert "1 x task: ValueError" in draw(view, 80, 24).plain
+    view.press("r")
+    assert [q.do for q in view.questions] == ["errors", "errors"]
+    view.press("escape")
+    view.end()
+    view.press("e")
+    assert len(view.questions) == 2
+
+
+def test_a_wide_screen_shows_how_the_rate_went() -> None:
+    view = view_of(pool())
+    for moment, ended in ((2.0, 0), (3.0, 8), (4.0, 12)):
+        view.hear(snapshot(pool(succeeded=ended, accepted=ended), at=moment))
+    assert "▁█▅ out" in draw(view, 120, 24).plain
+    assert "█▅" not in draw(view, 80, 24).plain
+    for moment in range(5, 100):
+        view.hear(snapshot(pool(), at=float(moment)))
+    assert len(view.history[1]) == HISTORY
+
+
+def test_lost_room_is_said() -> None:
+    lost = dataclasses.replace(pool(stuck=2, running=1, capacity=2))
+    assert "1 of 3 busy   room for 2   2 stuck" in draw(view_of(lost), 80, 24).plain

@@ -1,5 +1,16 @@
 """The command line: ``steadypool`` and its commands."""
 
-from steadypool.cli.app import main
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NoReturn
 
 __all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the program and leave with its exit code."""
+    # Not above: a worker process imports `cli.job` alone, while the time limit of its first job runs already.
+    from steadypool.cli.app import main as run
+
+    run(arguments)

@@ -108,7 +108,7 @@ class Demo:
         self._workers = workers
         self._files = files
         self._troubles = tuple(t for t in TROUBLES if kind.survives_crashes or not t.needs_crash_proof)
-        self._board = Board(console, progress_for(console, False, len(files)))
+        self._board = Board(console, progress_for(console, False, len(files) + len(self._troubles)))
 
     def run(self) -> int:
         """Show it, and return the exit code: jobs that fail here are meant to."""

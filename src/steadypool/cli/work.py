@@ -17,8 +17,9 @@ from steadypool.cli.summary import console_on, print_errors
 from steadypool.durable import events
 from steadypool.durable.feeding import KINDS
 from steadypool.durable.records import DEFAULT_QUEUE
+from steadypool.durable.settings import WorkerSettings
 from steadypool.durable.verdicts import Caps
-from steadypool.durable.worker import Worker, WorkerSettings
+from steadypool.durable.worker import Worker
 from steadypool.durable.workreport import WorkReport
 from steadypool.words.events import Event
 
@@ -107,7 +108,10 @@ class Work:
 
     def _settings(self) -> WorkerSettings:
         options = self._options
-        pool = {} if options.max_tasks_per_child is None else {"max_tasks_per_child": options.max_tasks_per_child}
+        # Shown by `steadypool top`, by the queue's place in its module and the names that are worked on.
+        pool: dict[str, Any] = {"monitor": True, "name": " ".join((options.target, *options.queues))}
+        if options.max_tasks_per_child is not None:
+            pool["max_tasks_per_child"] = options.max_tasks_per_child
         return WorkerSettings(
             kind=options.kind,
             workers=options.workers,
@@ -148,6 +152,8 @@ class Teller:
         match event:
             case events.WorkerRegistered():
                 return None if self._quiet else f"worker {event.pool!r} is ready (number {event.number})"
+            case events.EngineCaution():
+                return None if self._quiet else f"note: {event.text}"
             case events.TaskUnknown():
                 if event.task in self._unknown:
                     return None
@@ -155,6 +161,8 @@ class Teller:
                 return f"this worker cannot run {event.task}: its jobs go back for {event.delay:g} s each time"
             case events.LeaseLost():
                 return f"the lease was lost; {event.jobs} running jobs were told to stop, and run again elsewhere"
+            case events.ResultRefused():
+                return f"the result of job-{event.job} came too late and was refused: another worker has the job"
             case events.JobsTakenBack():
                 names = ", ".join(event.workers)
                 return f"took back {event.returned} jobs of {names}, gone without leave ({event.discarded} discarded)"

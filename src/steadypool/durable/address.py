@@ -1,15 +1,11 @@
-"""From the address of a store to its engine: the one place that knows which engines there are."""
+"""The address of a store, and its parts."""
 
 from __future__ import annotations
 
 import difflib
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
-
-if TYPE_CHECKING:
-    from steadypool.durable.engine import Engine
 
 URL_VARIABLE = "STEADYPOOL_URL"
 """Of the environment: where a queue is that was given no address."""
@@ -58,27 +54,6 @@ class PostgresAddress:
         query |= {"schema": self.schema} if self.schema != "steadypool" else {}
         place = f"{user}{'' if query.get('host') else host}{port}/{quote(known.get('dbname', ''))}"
         return f"postgresql://{place}{'?' if query else ''}{urlencode(query, safe='/')}"
-
-
-def open_engine(url: str) -> Engine:
-    """An engine for *url*. Nothing is connected yet.
-
-    Raises:
-        TypeError, ValueError: for an address that makes no sense, saying what a right one looks like.
-        ImportError: the engine needs a library that is not installed, naming the extra to install.
-    """
-    scheme = check_url(url)
-    if scheme == "sqlite":
-        from steadypool.durable.sqlite.engine import SqliteEngine
-
-        return SqliteEngine(parse_sqlite(url))
-    try:
-        from steadypool.durable.postgres.engine import PostgresEngine
-    except ImportError as error:
-        raise ImportError(
-            f"a queue on PostgreSQL needs psycopg 3: pip install 'steadypool[postgres]' ({error})"
-        ) from error
-    return PostgresEngine(parse_postgres(url))
 
 
 def check_url(url: object) -> str:

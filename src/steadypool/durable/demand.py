@@ -15,6 +15,10 @@ MOST_AHEAD = 2000
 GATHER = 0.005
 """Seconds that results may wait for company before they are written."""
 MOST_GATHERED = 100
+CLAIM_WORTH = 4
+"""A worker that has enough to do claims no less than such a part of what it may hold ahead."""
+LOOK_AGAIN = 1.0
+"""Seconds after which an idle worker looks for itself, and a busy one for cancels: news may be lost."""
 SMOOTHING = 0.5
 """How much the latest round counts in the measured rate."""
 
@@ -35,6 +39,16 @@ class Pace:
 def window(slots: int, pace: Pace) -> int:
     """How many jobs a worker holds at most."""
     return slots + min(MOST_AHEAD, int(pace.rate * AHEAD))
+
+
+def room(held: int, slots: int, pace: Pace) -> int:
+    """How many more jobs a worker claims now that holds so many.
+
+    None while it has enough: to claim a few costs about as much as to claim many.
+    """
+    most = window(slots, pace)
+    free = most - held
+    return free if free > 0 and free * CLAIM_WORTH >= most - slots else 0
 
 
 def writes_now(gathered: int, oldest: float, held: int, slots: int) -> bool:

@@ -82,10 +82,10 @@ class Desk:
         self.lost: set[Held] = set()
         self.ended: deque[Held] = deque()
         """Jobs that have ended and have not been looked at."""
+        self.since: float | None = None
+        """When the first of those did."""
         self.pending: list[Settlement] = []
         """What is to be written."""
-        self.since: float | None = None
-        """When the first of what is pending or ended did."""
         self._open: Counter[int] = Counter()
         """Jobs of each lease that are not settled."""
         self.done: list[int] = []
@@ -101,6 +101,11 @@ class Desk:
         """Jobs have ended. From any thread."""
         self.since = self.since or monotonic()
         self.ended.extend(group)
+
+    def take_ended(self) -> list[Held]:
+        """The jobs that have ended since this was last called."""
+        self.since = None  # before they are taken: what ends from now on begins to wait anew
+        return [self.ended.popleft() for _ in range(len(self.ended))]
 
     def let_go(self, held: Held) -> None:
         """It is at work no more."""
@@ -137,11 +142,9 @@ class Desk:
         """The first so many settlements and leases have been written down."""
         del self.pending[:count]
         del self.done[:leases]
-        if not self.pending and not self.ended:
-            self.since = None
 
     def oldest(self) -> float:
-        """Seconds that the first of what is not written has waited."""
+        """Seconds that the first of what has ended has waited to be looked at."""
         return 0.0 if self.since is None else monotonic() - self.since
 
     def not_settled(self) -> Iterable[Held]:

@@ -70,12 +70,16 @@ class Listener(Protocol):
 
 
 class Engine(Protocol):
-    """One store. Made from its address by `durable.address.open_engine`; connects when it is first used."""
+    """One store. Made from its address by `durable.opening.open_engine`; connects when it is first used."""
 
     url: str
     """The address it was made from, without a password."""
     patience: float
     """Seconds that a call waits at most for a lock or an answer; may be changed at any time (a drain does)."""
+
+    @property
+    def caution(self) -> str:
+        """What whoever runs it should know of the store as it is here, in a sentence or two; empty: nothing."""
 
     # -- tables
 
@@ -112,6 +116,7 @@ class Engine(Protocol):
 
         Raises:
             TypeError: *connection* is nothing that this engine can use, or belongs to another database.
+            SchemaMismatch: the tables are missing; SQLite only.
             Exception: what the driver raises, as for any statement of the caller's.
         """
 
@@ -223,6 +228,13 @@ class Engine(Protocol):
         """Delete up to *limit* records whose keep time is over, and unique keys whose period is; returns how many."""
 
     # -- news, and the end
+
+    def wake(self) -> None:
+        """Tell listeners for work that there may be some, as `put_many` does: for jobs that came by `put_on`.
+
+        Raises:
+            EngineError: nobody was told.
+        """
 
     def listener(self, topic: str) -> Listener:
         """A listener for ``"work"`` (something may be claimed or cancelled) or ``"ends"`` (jobs have ended)."""

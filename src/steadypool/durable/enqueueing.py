@@ -40,13 +40,13 @@ class EnqueueOptions:
     keep: float = DAY
 
     def __post_init__(self) -> None:
-        _check_text("queue", self.queue, "mail")
+        check_text("queue", self.queue, "mail")
         check_seconds("delay", self.delay, zero=True)
         _moment(self.at)
         if self.delay is not None and self.at is not None:
             raise ValueError(f"give delay or at, not both; got delay={self.delay!r}, at={self.at!r}")
         if self.unique is not None:
-            _check_text("unique", self.unique, "welcome:42")
+            check_text("unique", self.unique, "welcome:42")
         check_seconds("unique_for", self.unique_for)
         if self.unique_for is not None and self.unique is None:
             raise ValueError("unique_for says how long the key of unique holds: give unique, too")
@@ -133,7 +133,8 @@ def encode_per_call(options: TaskOptions, changed: frozenset[str]) -> bytes | No
         raise TypeError(f"meta must be of what JSON can carry, since it travels with the job: {error}") from None
 
 
-def _check_text(what: str, value: object, example: str) -> None:
+def check_text(what: str, value: object, example: str) -> None:
+    """Do nothing, unless *value* is no text, or empty."""
     if not (isinstance(value, str) and value):
         raise TypeError(f"{what} must be a non-empty str such as {example!r}, not {value!r}")
 

@@ -50,6 +50,13 @@ class JobsTakenBack(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class EngineCaution(Event):
+    """Something about the store, as it is on this machine, that whoever runs the worker should know. At its start."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class EngineTrouble(Event):
     """The engine could not do what it was asked; the worker tries again in *delay* seconds."""
 

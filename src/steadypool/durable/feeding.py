@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -16,9 +16,10 @@ from steadypool.seams.sink import Sink
 from steadypool.words.options import TaskOptions
 from steadypool.words.reports import DrainReport, ErrorGroup, PoolStats
 
-SHORT, LONG = 0.0001, 0.001
-"""Seconds: jobs of a task that take less than the first on average travel in bundles; one beyond the second ends that
-for a while."""
+BUNDLE_SECONDS = 0.005
+"""Work that travels together at most: one in a bundle waits for those before it, and cannot be given to another."""
+BUNDLE_LIMIT_SHARE = 0.1
+"""And no more than this of the time limit of one: the limit is then the bundle's."""
 KNOWN_AFTER = 20
 """Jobs of a task that must have ended before its run time is believed."""
 MOST_BUNDLED = 32
@@ -54,15 +55,22 @@ class Pool(Protocol):
 
 
 def open_pool(
-    kind: str, workers: int | None, cancel_grace: float, name: str, more: Mapping[str, Any], url: str
+    kind: str,
+    workers: int | None,
+    cancel_grace: float,
+    name: str,
+    more: Mapping[str, Any],
+    url: str,
+    tasks: Iterable[DurableTask[Any, Any]],
 ) -> Pool:
-    """A pool of that kind. Its processes find the queue at *url* if a job of theirs enqueues another."""
+    """A pool of that kind for these tasks, whose processes find the queue at *url*."""
     common: dict[str, Any] = {"queue_size": ROOM, "cancel_grace": cancel_grace, "name": name, **more}
     pool: Pool
     if kind == "process":
         from steadypool.pools.processes import ProcessPool
 
-        own = (url, common.pop("initializer", None), common.pop("initargs", ()))
+        places = [place for task in tasks if (place := performing.place_of(task)) is not None]
+        own = (url, places, common.pop("initializer", None), common.pop("initargs", ()))
         pool = ProcessPool(workers, initializer=performing.prepare_process, initargs=own, **common)
     elif kind == "async":
         from steadypool.pools.aio.loop_pool import LoopPool
@@ -75,6 +83,16 @@ def open_pool(
     return pool
 
 
+def most_bundled(claims: int, slots: int) -> int:
+    """How many of so many claims travel together at most: every slot is to have something to do, and to do next."""
+    return min(MOST_BUNDLED, claims // (2 * slots))
+
+
+def bundle_seconds(timeout: float | None) -> float:
+    """How much work may travel together, of jobs with this time limit."""
+    return BUNDLE_SECONDS if timeout is None else min(BUNDLE_SECONDS, timeout * BUNDLE_LIMIT_SHARE)
+
+
 class RunTime:
     """How long the jobs of one task take: by that, how many may travel together."""
 
@@ -85,12 +103,13 @@ class RunTime:
     def add(self, seconds: float) -> None:
         """One more has ended. A long one counts at once: it is what others would have to wait for."""
         self._count += 1
-        self._mean = seconds if seconds > LONG else self._mean + WEIGHT * (seconds - self._mean)
+        self._mean = seconds if seconds > BUNDLE_SECONDS else self._mean + WEIGHT * (seconds - self._mean)
 
-    @property
-    def is_short(self) -> bool:
-        """Whether they are so short that some may wait for each other."""
-        return self._count >= KNOWN_AFTER and self._mean <= SHORT
+    def fit_into(self, seconds: float) -> int:
+        """How many of them take so long together, as far as is known."""
+        if self._count < KNOWN_AFTER:
+            return 1
+        return max(1, int(seconds / max(self._mean, 1e-9)))
 
 
 class Feed:
@@ -123,10 +142,16 @@ class Feed:
         options = options.for_job(claim.id, meta, claim.attempt - 1)
         return options, self._fn, (*self._args, claim.payload.decode())
 
-    def may_bundle(self, claim: Claim) -> bool:
-        """Whether the claim may travel with others of its task. One that has failed or crashed before goes alone."""
-        plain = claim.attempt == 1 and claim.options is None and claim.expires_in is None
-        return plain and self._place is not None and self.pace.is_short
+    @staticmethod
+    def is_plain(claim: Claim) -> bool:
+        """Whether it may travel with others of its task. One that has failed or crashed before goes alone."""
+        return claim.attempt == 1 and claim.options is None and claim.expires_in is None
+
+    def most_together(self, claim: Claim) -> int:
+        """With how many of its task it may travel at most, itself included."""
+        if self._place is None or not self.is_plain(claim):
+            return 1
+        return self.pace.fit_into(bundle_seconds(self._options.timeout))
 
     def prepare_bundle(self, claims: Sequence[Claim]) -> Prepared:
         """What the pool is given for several claims at once."""

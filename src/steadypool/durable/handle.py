@@ -27,7 +27,7 @@ class JobHandle(Generic[R]):
     """One job. It costs nothing to make and to keep.
 
     Attributes:
-        job_id: the job's id.
+        job_id: the job's id; also as ``id``, as its options and its record have it.
         enqueued: whether the call that gave this handle has put the job. False: its id or unique key was taken, and
             this is the job that has it.
     """
@@ -40,6 +40,11 @@ class JobHandle(Generic[R]):
         self._number = placed.number
         self.job_id = placed.id
         self.enqueued = placed.enqueued
+
+    @property
+    def id(self) -> str:
+        """The job's id."""
+        return self.job_id
 
     def record(self) -> JobRecord:
         """Everything that is known of the job now.

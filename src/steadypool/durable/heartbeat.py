@@ -18,8 +18,8 @@ import threading
 from collections.abc import Callable
 from time import monotonic
 
-from steadypool.durable.address import open_engine
 from steadypool.durable.errors import EngineError, SchemaMismatch
+from steadypool.durable.opening import open_engine
 from steadypool.durable.pulse import RENEWALS, Order, read_news, write_order
 from steadypool.machinery.bell import Bell
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import inspect
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from contextvars import Context
 from functools import cache
 from importlib import import_module
@@ -112,9 +113,19 @@ async def perform_async(task: DurableTask[Any, Any], payload: str) -> Performed:
     return task.payload.encode_result(await task.fn(*args, **kwargs)), monotonic() - began
 
 
-def prepare_process(url: str, initializer: Callable[..., object] | None, initargs: tuple[Any, ...]) -> None:
-    """What each process of a pool begins with: a `Queue` without an address of its own finds the worker's."""
+def prepare_process(
+    url: str, places: Sequence[Place], initializer: Callable[..., object] | None, initargs: tuple[Any, ...]
+) -> None:
+    """What each process of a pool begins with.
+
+    A `Queue` without an address of its own finds the worker's. The tasks are made ready, which would be in the time of
+    the first job of each.
+    """
     os.environ[URL_VARIABLE] = url
+    for module, name in places:
+        # What cannot be had here is the failure of its jobs: they try again, and say why.
+        with suppress(Exception):
+            _payload_at(module, name)
     if initializer is not None:
         initializer(*initargs)
 
@@ -147,3 +158,7 @@ def _task_at(module: str, name: str) -> DurableTask[Any, Any]:
     if not isinstance(found, DurableTask):
         raise TypeError(f"{module}:{name} is no durable task in this process, but {found!r}")
     return found
+
+
+def _payload_at(module: str, name: str) -> Payload:
+    return _task_at(module, name).payload

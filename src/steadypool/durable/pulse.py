@@ -56,8 +56,8 @@ def main() -> None:
 
 
 def _renew_until_the_end(order: Order, end: IO[bytes], news: IO[bytes]) -> None:
-    from steadypool.durable.address import open_engine
     from steadypool.durable.errors import EngineError, SchemaMismatch
+    from steadypool.durable.opening import open_engine
 
     engine = open_engine(order.url)
     engine.patience = order.seconds / RENEWALS

@@ -8,19 +8,20 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, overload
 
 from steadypool.durable import enqueueing
-from steadypool.durable.address import URL_VARIABLE, check_url, open_engine
+from steadypool.durable.address import URL_VARIABLE, check_url
 from steadypool.durable.engine import Engine
 from steadypool.durable.enqueueing import EnqueueOptions
 from steadypool.durable.errors import PayloadRefused, WrongState
 from steadypool.durable.handle import JobHandle, unknown
+from steadypool.durable.opening import open_engine
 from steadypool.durable.records import EngineStats, JobFilter, JobRecord, Placed
-from steadypool.durable.states import WAITING, JobState
+from steadypool.durable.states import WAITING, JobState, state_named
 from steadypool.durable.task import DurableTask
 from steadypool.durable.writer import Writer
-from steadypool.words.options import Task, TaskOptions
+from steadypool.words.options import Task, TaskOptions, check_count
 
 if TYPE_CHECKING:
     from steadypool.durable.workreport import WorkReport
@@ -190,9 +191,24 @@ class Queue:
 
     # -- the whole queue
 
-    def list(self, which: JobFilter | None = None) -> list[JobRecord]:
-        """Jobs, the latest first; see `JobFilter`."""
-        return self.engine.list(which or JobFilter())
+    def list(
+        self,
+        which: JobFilter | None = None,
+        *,
+        state: JobState | str | None = None,
+        queue: str | None = None,
+        task: str | None = None,
+        limit: int = 100,
+    ) -> list[JobRecord]:
+        """Jobs, the latest first, *limit* at most: all, or those of one state, named queue or task.
+
+        Raises:
+            ValueError: there is no such state.
+        """
+        if which is None:
+            states = frozenset(JobState) if state is None else frozenset({state_named(state)})
+            which = JobFilter(states, queue, task, limit=check_count("limit", limit))
+        return self.engine.list(which)
 
     def stats(self) -> EngineStats:
         """How many jobs are where, and who works."""
@@ -200,11 +216,24 @@ class Queue:
 
     def pause(self, name: str = "default") -> None:
         """Have no more jobs claimed from the named queue; what runs goes on."""
+        enqueueing.check_text("queue", name, "mail")
         self.engine.pause(name, True)
 
     def resume(self, name: str = "default") -> None:
         """Have jobs claimed from it again."""
+        enqueueing.check_text("queue", name, "mail")
         self.engine.pause(name, False)
+
+    def wake(self) -> None:
+        """Have workers look now: after the commit of a transaction of yours in which you enqueued (``connection=``).
+
+        Without it they find such a job on SQLite when they next look by themselves, within a second: a file tells
+        nobody that somebody has committed. PostgreSQL does.
+
+        Raises:
+            EngineError: nobody was told; the job is found all the same.
+        """
+        self.engine.wake()
 
     def work(
         self, *, until_empty: bool = False, drain_timeout: float = 30.0, on_signals: bool = False, **settings: Any
@@ -214,7 +243,8 @@ class Queue:
         Raises:
             TypeError, ValueError: for a setting that does not exist or a value that makes no sense.
         """
-        from steadypool.durable.worker import Worker, WorkerSettings
+        from steadypool.durable.settings import WorkerSettings
+        from steadypool.durable.worker import Worker
 
         worker = Worker(self, WorkerSettings(**settings))
         return worker.run(until_empty=until_empty, drain_timeout=drain_timeout, on_signals=on_signals)
@@ -227,6 +257,12 @@ class Queue:
             if self._engine is not None:
                 self._engine.close()
             self._writer = self._engine = self._pid = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     # -- what it stands on
 

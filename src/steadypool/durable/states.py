@@ -49,3 +49,15 @@ def check_move(state: JobState, to: JobState) -> JobState:
     if to not in MOVES[state]:
         raise InternalError(f"a job cannot go from {state.value} to {to.value}")
     return to
+
+
+def state_named(name: str) -> JobState:
+    """The state of that name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    try:
+        return JobState(name)
+    except ValueError:
+        raise ValueError(f"state must be one of {', '.join(JobState)}, not {name!r}") from None

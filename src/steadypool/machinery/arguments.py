@@ -57,6 +57,14 @@ def arguments_text(show: Show, task: str, args: tuple[Any, ...], kwargs: dict[st
     return text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT - 4]}...)"
 
 
+_PLAIN = frozenset({str, bytes, int, float, complex, bool, type(None)})
+
+
+def is_quickly_shown(show: Show, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether `arguments_text` runs no code of the user's, which might take its time."""
+    return show is False or (show is True and all(type(value) in _PLAIN for value in (*args, *kwargs.values())))
+
+
 def _call_text(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
     parts = [_short.repr(arg) for arg in args[:MOST]]
     parts += [f"{name}={_short.repr(value)}" for name, value in itertools.islice(kwargs.items(), MOST)]

@@ -82,8 +82,13 @@ class JobContext:
 
         Returns:
             True after the whole time, False if it was cut short.
+
+        Raises:
+            ValueError: *seconds* is negative.
         """
-        self._wait(seconds)
+        if seconds < 0:
+            raise ValueError(f"sleep(seconds) must be 0 or more seconds; got {seconds!r}")
+        self._wait(min(seconds, threading.TIMEOUT_MAX))
         return not self.cancelled
 
     def progress(self, done: float, total: float | None = None) -> None:

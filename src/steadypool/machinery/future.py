@@ -55,6 +55,9 @@ class Owner(Protocol):
     def cancel(self, job: JobFuture[Any], running: bool, cause: str = "cancelled") -> bool:
         """Cancel the job; see `JobFuture.cancel`."""
 
+    def has_begun(self, job: JobFuture[Any]) -> bool:
+        """Whether an attempt that was given to a worker has begun, so that it cannot be taken back."""
+
     def begin_wait(self, job: JobFuture[Any]) -> object:
         """The calling thread is about to wait for *job*. The answer goes to `end_wait`.
 
@@ -199,7 +202,7 @@ class JobFuture(Future[T], Generic[T]):
 
     def running(self) -> bool:
         """Whether an attempt is running now."""
-        return self._state is RUNNING
+        return self._state is RUNNING and self._owner.has_begun(self)
 
     def done(self) -> bool:
         """Whether the job has its outcome."""

@@ -29,7 +29,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from itertools import repeat, starmap
-from time import monotonic
+from time import monotonic, sleep
 from typing import Generic, Protocol, TypeVar
 
 from steadypool.words.options import TaskOptions
@@ -55,6 +55,8 @@ class Entry(Protocol):
 
 
 E = TypeVar("E", bound=Entry)
+LOOKS = 100
+"""How often `JobQueue.mend_room` looks, a millisecond apart."""
 _ONCE: tuple[tuple[()], ...] = ((),)
 
 
@@ -140,6 +142,15 @@ class JobQueue(Generic[E]):
         self.give_room()
         return job
 
+    def some(self, most: int) -> list[E]:
+        """Jobs that wait: all, or *most* of them at most, evenly from the first to the last. For looking."""
+        step = max(1, -(-len(self) // most))
+        with self._lock:
+            ranked = [job for _, _, job in self.heap[::step]]
+        # `list` in one piece: what comes and goes meanwhile does not disturb it. Between making an iterator and using
+        # it (as `islice` would have it) the garbage collector may let other threads in.
+        return [*ranked, *list(self.items)[::step]][:most]
+
     def oldest_submits(self) -> list[float]:
         """When some of the jobs that wait were submitted, the oldest among them. For looking, not for the hot path."""
         with self._lock:
@@ -203,6 +214,19 @@ class JobQueue(Generic[E]):
         self.room.append(None)
         if self.blocked:
             self.open_gate()
+
+    def mend_room(self) -> None:
+        """Give back the token that a producer has lost: an exception such as Ctrl-C may come between any two steps.
+
+        Only for a queue whose jobs hold one token each. A token is missing also while another thread is between two
+        steps. That is a matter of moments: what is missing at every look is lost.
+        """
+        for _ in range(LOOKS):
+            held = len(self.items) + sum(entry[2]._has_room for entry in list(self.heap))
+            if len(self.room) + held >= self.size:
+                return
+            sleep(0.001)
+        self.give_room()
 
     def give_rooms(self, count: int) -> None:
         """Give *count* tokens back."""

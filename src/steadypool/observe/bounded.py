@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from steadypool.observe.encodable import encodable
+
 OTHER = "other"
 """Stands for every name beyond the bound."""
 
@@ -20,4 +22,4 @@ class BoundedNames:
             return known
         if len(self._known) >= self._most:
             return OTHER
-        return self._known.setdefault(name, name)
+        return self._known.setdefault(name, encodable(name))

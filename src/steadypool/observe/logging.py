@@ -46,7 +46,7 @@ _KINDS: dict[type[Event], _Kind] = {
     events.JobRetrying: _Kind(INFO, f"{_JOB} failed {_ENDED}, and runs again in %(delay).3f s: %(error)s"),
     events.JobToldToStop: _Kind(INFO, f"{_JOB} was told to stop (%(cause)s)"),
     events.JobStuck: _Kind(ERROR, f"{_JOB} did not stop, and is left behind here:\n%(stack)s"),
-    events.JobProgress: _Kind(DEBUG, f"{_JOB} is at %(done)s of %(total)s"),
+    events.JobProgress: _Kind(DEBUG, f"{_JOB} is at %(done)s%(out_of)s"),
     events.JobSucceeded: _Kind(DEBUG, f"{_JOB} succeeded {_ENDED}"),
     events.JobFailed: _Kind(ERROR, f"{_JOB} failed {_ENDED}"),
     events.JobTimedOut: _Kind(ERROR, f"{_JOB} timed out {_ENDED}"),
@@ -57,11 +57,11 @@ _KINDS: dict[type[Event], _Kind] = {
     events.WorkerStarted: _Kind(DEBUG, "worker %(worker)s started"),
     events.WorkerEnded: _Kind(DEBUG, "worker %(worker)s ended (%(reason)s)"),
     events.WorkerLeftBehind: _Kind(WARNING, "worker %(worker)s is left behind with its job"),
-    events.CapacityChanged: _Kind(INFO, "pool %(pool)s can run %(capacity)s jobs at a time, of %(max_workers)s"),
+    events.CapacityChanged: _Kind(INFO, "the capacity of pool %(pool)s is %(capacity)s, of %(max_workers)s workers"),
     events.DrainMayOverrun: _Kind(
         WARNING, "pool %(pool)s would need about %(estimate).1f s to drain; a signal would give it %(seconds).1f s"
     ),
-    events.PoolDraining: _Kind(INFO, "pool %(pool)s drains (limit: %(seconds)s s)"),
+    events.PoolDraining: _Kind(INFO, "pool %(pool)s drains, %(limit)s"),
     events.PoolCancelling: _Kind(WARNING, "pool %(pool)s has not drained in time: what runs is told to stop"),
     events.PoolClosing: _Kind(INFO, "pool %(pool)s is closed (on time: %(on_time)s)"),
 }
@@ -108,8 +108,7 @@ class LoggingSink:
             facts = _facts(event)
             error = event.error if kind in _WITH_TRACEBACK and isinstance(event, JobEnded) else None
             text = _KINDS.get(kind, _LATER_KINDS).text
-            told = {**facts, "error": f"{facts.get('error_type')}: {facts.get('error_message')}"}
-            self._standard.log(level, text, told, exc_info=error, extra=facts)
+            self._standard.log(level, text, _told(facts), exc_info=error, extra=facts)
 
 
 def _facts(event: Event) -> dict[str, Any]:
@@ -123,6 +122,18 @@ def _facts(event: Event) -> dict[str, Any]:
     if error is not None:
         facts["error_type"], facts["error_message"] = type_of(error), message_of(error)
     return facts
+
+
+def _told(facts: dict[str, Any]) -> dict[str, Any]:
+    """The facts, and some of them in words."""
+    seconds, total = facts.get("seconds"), facts.get("total")
+    return {
+        **facts,
+        "error": f"{facts.get('error_type')}: {facts.get('error_message')}",
+        "stack": str(facts.get("stack")).rstrip(),
+        "limit": "without a limit" if seconds is None else f"within {seconds:g} s",
+        "out_of": "" if total is None else f" of {total}",
+    }
 
 
 def _error_of(event: Event) -> dict[str, Any]:

@@ -29,13 +29,14 @@ from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation, g
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, TracerProvider
 
 from steadypool.observe.bounded import BoundedNames
+from steadypool.observe.encodable import encodable
 from steadypool.observe.failure import message_of, type_of
+from steadypool.observe.figures import COUNTERS, GAUGES, Figure
 from steadypool.observe.watched_pools import WatchedPools
 from steadypool.seams.sink import Watched
 from steadypool.words import events
 from steadypool.words.events import Event, JobEvent
 from steadypool.words.options import check_count
-from steadypool.words.reports import PoolStats
 from steadypool.words.states import Outcome
 
 SCOPE = "steadypool"
@@ -85,6 +86,7 @@ class OpenTelemetrySink:
             events.JobStarted: self._started,
             events.JobRetrying: self._retrying,
             events.JobToldToStop: self._told,
+            events.JobStuck: self._metrics.stuck,
             events.JobProgress: self._progressed,
             events.WorkerEnded: self._metrics.worker_ended,
             **dict.fromkeys(events.ENDINGS.values(), self._ended),
@@ -114,12 +116,12 @@ class OpenTelemetrySink:
     def _begin(self, job: JobEvent) -> Span:
         """A span for the attempt, below the current one."""
         attributes: dict[str, str | int] = {
-            **_facts_of(job.pool),
-            MESSAGE_ID: job.job_id,
-            FUNCTION: job.task,
+            **_facts_of(encodable(job.pool)),
+            MESSAGE_ID: encodable(job.job_id),
+            FUNCTION: (task := encodable(job.task)),
             ATTEMPT: job.attempt,
         }
-        span = self._tracer.start_span(f"process {job.task}", kind=SpanKind.CONSUMER, attributes=attributes)
+        span = self._tracer.start_span(f"process {task}", kind=SpanKind.CONSUMER, attributes=attributes)
         self._spans.put(_key(job), span)
         return span
 
@@ -130,7 +132,7 @@ class OpenTelemetrySink:
             span = self._begin(event)
             # For the job, in whose context this is called. It ends with the attempt, and takes this along.
             otel_context.attach(trace.set_span_in_context(span))
-        span.set_attributes({WORKER: event.worker, WAITED: event.waited})
+        span.set_attributes({WORKER: encodable(event.worker), WAITED: event.waited})
 
     def _told(self, event: events.JobToldToStop) -> None:
         span = self._spans.get(_key(event))
@@ -169,7 +171,7 @@ def attach(carrier: dict[str, str]) -> None:
 def _end_with(span: Span, error: BaseException | None) -> None:
     if error is not None:
         span.set_attribute(ERROR_TYPE, type_of(error))
-        span.set_status(Status(StatusCode.ERROR, f"{type_of(error)}: {message_of(error)}"))
+        span.set_status(Status(StatusCode.ERROR, encodable(f"{type_of(error)}: {message_of(error)}")))
         try:
             span.record_exception(error)
         finally:
@@ -219,12 +221,16 @@ class _Metrics:
         self._accepted = meter.create_counter("steadypool.jobs.accepted", "{job}", "Jobs that the pool took on.")
         self._rejected = meter.create_counter("steadypool.jobs.rejected", "{job}", "Jobs refused for want of room.")
         self._ended = meter.create_counter("steadypool.jobs.ended", "{job}", "Jobs that have ended, by outcome.")
+        self._retries = meter.create_counter("steadypool.job.retries", "{attempt}", "Failed attempts before another.")
+        self._stuck = meter.create_counter("steadypool.jobs.stuck", "{job}", "Jobs that did not stop when told.")
         self._waited = meter.create_histogram("steadypool.job.wait", "s", "From the submit to the first start.")
         self._ran = meter.create_histogram("messaging.process.duration", "s", "How long an attempt ran.")
         self._kills = meter.create_counter("steadypool.worker.kills", "{worker}", "Worker processes that were killed.")
         self.pools = WatchedPools()
-        for name, unit, text, value, join in _GAUGES:
-            meter.create_observable_gauge(name, [partial(_observe, self.pools, value, join)], unit, text)
+        for figures, create in ((GAUGES, meter.create_observable_gauge), (COUNTERS, meter.create_observable_counter)):
+            for figure in figures:
+                name, look = f"{SCOPE}.{figure.opentelemetry}", partial(_observe, self.pools, figure)
+                create(name, [look], figure.unit, figure.text)
 
     def _attributes(self, pool: str, task: str) -> dict[str, str]:
         return {**_facts_of(self.pools.label(pool)), TASK: self._names(task)}
@@ -241,6 +247,7 @@ class _Metrics:
 
     def retrying(self, event: events.JobRetrying) -> None:
         attributes = self._attributes(event.pool, event.task)
+        self._retries.add(1, attributes)
         self._ran.record(event.ran, {**attributes, ERROR_TYPE: type_of(event.error)})
 
     def ended(self, event: events.JobEnded) -> None:
@@ -251,33 +258,17 @@ class _Metrics:
                 attributes[ERROR_TYPE] = type_of(event.error)
             self._ran.record(event.ran, attributes)
 
+    def stuck(self, event: events.JobStuck) -> None:
+        self._stuck.add(1, self._attributes(event.pool, event.task))
+
     def worker_ended(self, event: events.WorkerEnded) -> None:
         if event.reason == "killed":
             self._kills.add(1, {DESTINATION: self.pools.label(event.pool)})
 
 
-def _sum(values: Iterable[float]) -> float:
-    return sum(values)
-
-
-_Value = Callable[[PoolStats], float | None]
-_Join = Callable[[Iterable[float]], float]
-_GAUGES: tuple[tuple[str, str, str, _Value, _Join], ...] = (
-    ("steadypool.jobs.waiting", "{job}", "Jobs that wait for a worker.", lambda s: s.waiting, _sum),
-    ("steadypool.jobs.running", "{job}", "Jobs that run.", lambda s: s.running, _sum),
-    ("steadypool.jobs.retrying", "{job}", "Jobs between two attempts.", lambda s: s.retrying, _sum),
-    ("steadypool.job.oldest_waiting", "s", "For how long the oldest has waited.", lambda s: s.oldest_waiting, max),
-    ("steadypool.workers", "{worker}", "Workers alive, the stuck ones not counted.", lambda s: s.workers, _sum),
-    ("steadypool.workers.stuck", "{worker}", "Left behind with a job that did not stop.", lambda s: s.stuck, _sum),
-    ("steadypool.capacity", "{job}", "How many jobs can run at a time.", lambda s: s.capacity, _sum),
-    ("steadypool.drain_estimate", "s", "How long a drain would take from now.", lambda s: s.drain_estimate, max),
-)
-"""Name, unit, help, value (``None``: not known), and what is shown of several pools of one name."""
-
-
-def _observe(pools: WatchedPools, value: _Value, join: _Join, options: CallbackOptions) -> Iterable[Observation]:
-    """One gauge, of each pool. Called when metrics are collected."""
+def _observe(pools: WatchedPools, figure: Figure, options: CallbackOptions) -> Iterable[Observation]:
+    """One number of each pool. Called when metrics are collected."""
     for name, stats in pools.books().items():
-        found = [one for one in map(value, stats) if one is not None]
-        if found:
-            yield Observation(join(found), {DESTINATION: name})
+        value = figure.of(stats)
+        if value is not None:
+            yield Observation(value, {DESTINATION: name})

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
@@ -18,13 +18,13 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from steadypool.observe.bounded import BoundedNames
+from steadypool.observe.figures import COUNTERS, GAUGES
 from steadypool.observe.watched_pools import WatchedPools
 from steadypool.seams.sink import Watched
 from steadypool.words import events
 from steadypool.words.events import Event
 from steadypool.words.options import check_count
-from steadypool.words.reports import PoolStats
-from steadypool.words.states import Outcome, PoolState
+from steadypool.words.states import Outcome
 
 BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
 """Upper bounds, in seconds, of the histograms: from quick requests to half an hour."""
@@ -173,30 +173,6 @@ def _metrics_on(registry: CollectorRegistry, max_tasks: int, buckets: tuple[floa
     return metrics
 
 
-def _sum(values: Iterable[float]) -> float:
-    return float(sum(values))
-
-
-_GAUGES: tuple[tuple[str, str, Callable[[PoolStats], float | None], Callable[[Iterable[float]], float]], ...] = (
-    ("pool_open", "Pools that take jobs.", lambda s: s.state is PoolState.OPEN, _sum),
-    ("jobs_waiting", "Jobs that wait for a worker.", lambda s: s.waiting, _sum),
-    ("oldest_waiting_seconds", "For how long the oldest of them has waited.", lambda s: s.oldest_waiting, max),
-    ("jobs_running", "Jobs that run.", lambda s: s.running, _sum),
-    ("jobs_retrying", "Jobs between two attempts.", lambda s: s.retrying, _sum),
-    ("queue_size", "How many jobs may wait.", lambda s: s.queue_size, _sum),
-    ("workers", "Workers alive, the stuck ones not counted.", lambda s: s.workers, _sum),
-    ("workers_max", "How many there may be.", lambda s: s.max_workers, _sum),
-    ("workers_stuck", "Workers left behind with a job that did not stop.", lambda s: s.stuck, _sum),
-    ("capacity", "How many jobs can run at a time.", lambda s: s.capacity, _sum),
-    ("drain_estimate_seconds", "How long a drain would take from now.", lambda s: s.drain_estimate, max),
-)
-"""Name, help, value (``None``: not known), and what is shown of several pools of one name."""
-_COUNTERS: tuple[tuple[str, str, Callable[[PoolStats], float]], ...] = (
-    ("worker_restarts", "Worker processes started in the place of one that died.", lambda s: s.restarts),
-    ("sink_errors", "Exceptions that sinks raised.", lambda s: s.sink_errors),
-)
-
-
 class _Books(Collector):
     """What is read from the pools' books when somebody asks."""
 
@@ -206,15 +182,11 @@ class _Books(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
         """Called by the registry."""
         books = self._pools.books()
-        for name, text, value, joined in _GAUGES:
-            gauge = GaugeMetricFamily(f"steadypool_{name}", text, labels=("pool",))
-            for pool, stats in books.items():
-                found = [one for one in map(value, stats) if one is not None]
-                if found:
-                    gauge.add_metric((pool,), joined(found))
-            yield gauge
-        for name, text, count in _COUNTERS:
-            counter = CounterMetricFamily(f"steadypool_{name}", text, labels=("pool",))
-            for pool, stats in books.items():
-                counter.add_metric((pool,), _sum(map(count, stats)))
-            yield counter
+        for figures, family in ((GAUGES, GaugeMetricFamily), (COUNTERS, CounterMetricFamily)):
+            for figure in figures:
+                metric = family(f"steadypool_{figure.prometheus}", figure.text, labels=("pool",))
+                for pool, stats in books.items():
+                    value = figure.of(stats)
+                    if value is not None:
+                        metric.add_metric((pool,), value)
+                yield metric

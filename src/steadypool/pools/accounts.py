@@ -2,25 +2,77 @@
 
 from __future__ import annotations
 
+import _thread
+from collections import Counter
+from collections.abc import Mapping
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from steadypool.machinery.arguments import arguments_text, is_quickly_shown
 from steadypool.machinery.future import JobFuture
-from steadypool.rules.forecast import drain_estimate
+from steadypool.rules.forecast import Run, drain_estimate, spread
 from steadypool.words.reports import DrainReport, InterruptedJob, PoolStats, UnfinishedJob
 
 if TYPE_CHECKING:
     from steadypool.pools.core import Core
 
 
-def unfinished_row(core: Core, job: JobFuture[Any]) -> UnfinishedJob:
-    """The report's row of a job that never started."""
-    return UnfinishedJob(job.job_id, job._task_name, core.arguments_of(job), job._waited())
+SHOWING = 0.2
+"""Seconds that the arguments of all the jobs in a report may take to be shown."""
+NOT_SHOWN = "(<not shown: it would take too long>)"
+
+
+class Returned(NamedTuple):
+    """A job that was given back, with what its row in the report is made of."""
+
+    id: str
+    task: str
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    waited: float
+    meta: Mapping[str, Any] | None
+
+    @classmethod
+    def of(cls, job: JobFuture[Any]) -> Returned:
+        """To be asked before the job is settled, since it then forgets what it was made of."""
+        return cls(job.job_id, job._task_name, job._args, job._kwargs, job._waited(), job._options.meta)
+
+
+def unfinished_rows(core: Core) -> tuple[UnfinishedJob, ...]:
+    """The report's rows of the jobs that never started. It takes `SHOWING` at most: a drain must end.
+
+    A ``repr`` is code of the user's, so it is called on a thread of its own, which is left alone if it hangs.
+    """
+    show, jobs = core.settings.show_arguments, list(core.returned)
+    texts: list[str] = []
+    until = monotonic() + SHOWING
+    written = _thread.allocate_lock()
+    written.acquire()
+
+    def write() -> None:
+        try:
+            for job in jobs:
+                if monotonic() >= until:
+                    return
+                texts.append(arguments_text(show, job.task, job.args, job.kwargs))
+        finally:
+            written.release()
+
+    if all(is_quickly_shown(show, job.args, job.kwargs) for job in jobs):
+        write()
+    else:
+        try:
+            _thread.start_new_thread(write, ())
+        except RuntimeError:
+            write()  # from 3.12 on, at interpreter exit: no thread can be started
+        written.acquire(timeout=SHOWING)
+    shown = [*texts, *[NOT_SHOWN] * len(jobs)]
+    return tuple(UnfinishedJob(j.id, j.task, text, j.waited, j.meta) for j, text in zip(jobs, shown, strict=False))
 
 
 def interrupted_row(job: JobFuture[Any], ran: float) -> InterruptedJob:
     """The report's row of a job that had started; *ran* is how long its last attempt has, in seconds."""
-    return InterruptedJob(job.job_id, job._task_name, job.attempts, ran)
+    return InterruptedJob(job.job_id, job._task_name, job.attempts, ran, job._options.meta)
 
 
 def read_stats(core: Core) -> PoolStats:
@@ -34,10 +86,11 @@ def read_stats(core: Core) -> PoolStats:
         # Once closed, every job has its outcome: a ticket without one is about to be withdrawn.
         accepted = sum(outcomes.values()) if core.is_closed() else core.accepted()
         waiting = accepted - sum(outcomes.values()) - running - retrying
-        forecast = drain_estimate(core.run_times.mean, waiting + retrying, _runs(held), workers["capacity"])
+        means, tasks = core.run_times.means(), spread(_waiting_tasks(core, waiting + retrying), waiting + retrying)
+        forecast = drain_estimate(means, tasks, _runs(held), workers["capacity"])
         return PoolStats(
             name=core.name,
-            state=core.state,
+            state=core.public_state,
             accepted=accepted,
             waiting=waiting,
             running=running,
@@ -54,18 +107,23 @@ def read_stats(core: Core) -> PoolStats:
         )
 
 
-def _runs(held: list[JobFuture[Any]]) -> list[tuple[float, float | None]]:
-    """For how long each job has run, and for how long it still may."""
+def _waiting_tasks(core: Core, count: int) -> Counter[str]:
+    """Of which tasks those are that have still to run. Not asked for before it is of any use."""
+    return core.waiting_tasks() if count and core.run_times.mean is not None else Counter()
+
+
+def _runs(held: list[JobFuture[Any]]) -> list[Run]:
+    """The jobs that run: for how long they have, and for how long they still may."""
     now = monotonic()
-    ends = [(job._began, job._attempt_ends) for job in held]
-    return [(max(0.0, now - began), None if limit is None else limit - now) for began, limit in ends]
+    ends = [(job._task_name, job._began, job._attempt_ends) for job in held]
+    return [Run(task, max(0.0, now - began), None if limit is None else limit - now) for task, began, limit in ends]
 
 
 def _oldest_waiting(core: Core) -> float:
     return max((monotonic() - submitted for submitted in core.oldest_submits()), default=0.0)
 
 
-def close_books(core: Core, *, on_time: bool) -> DrainReport:
+def close_books(core: Core, unfinished: tuple[UnfinishedJob, ...], *, on_time: bool) -> DrainReport:
     """The report of a pool that has just been closed. The lock is held."""
     return DrainReport(
         name=core.name,
@@ -73,7 +131,7 @@ def close_books(core: Core, *, on_time: bool) -> DrainReport:
         elapsed=monotonic() - core.drain_began,
         on_time=on_time,
         stats=read_stats(core),
-        unfinished=tuple(core.returned),
+        unfinished=unfinished,
         interrupted=tuple(core.interrupted),
         stuck=core.stuck_rows(),
         errors=core.ledger.groups(),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from steadypool.pools.accounts import read_stats
@@ -15,6 +14,20 @@ from steadypool.seams.sink import Sink
 from steadypool.words.health import Health
 from steadypool.words.reports import ErrorGroup, PoolStats
 from steadypool.words.states import PoolState
+
+
+class Subscription:
+    """What `subscribe` returns: called, it ends the subscription; called again, it does nothing."""
+
+    def __init__(self, core: Any, sink: Sink) -> None:
+        self._subscribed = [(core, sink)]
+
+    def __call__(self) -> None:
+        try:
+            core, sink = self._subscribed.pop()  # atomic: of two who call at once, one ends it
+        except IndexError:
+            return
+        core.remove_sink(sink)
 
 
 class Books:
@@ -31,7 +44,7 @@ class Books:
     @property
     def state(self) -> PoolState:
         """Where the pool is in its life."""
-        state: PoolState = self._core.state
+        state: PoolState = self._core.public_state
         return state
 
     def stats(self) -> PoolStats:
@@ -72,14 +85,15 @@ class Books:
     def subscribe(self, sink: Sink) -> Callable[[], None]:
         """Have *sink* called with every event from now on; returns a function that ends that.
 
+        Subscribed twice, it is called once for each event, until both have ended.
+
         Raises:
             TypeError: *sink* cannot be called.
         """
         if not callable(sink):
             raise TypeError(f"a sink is called with each event, as in subscribe(print); got {sink!r}")
-        core = self._core
-        core.add_sink(sink)
-        return partial(core.remove_sink, sink)
+        self._core.add_sink(sink)
+        return Subscription(self._core, sink)
 
     def __repr__(self) -> str:
         stats = self.stats()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import signal
 import sys
@@ -18,13 +17,13 @@ from typing import Any, ParamSpec, Self, TypeVar
 from steadypool.machinery.future import JobFuture
 from steadypool.pools import exits, mapping
 from steadypool.pools.books import Books
-from steadypool.pools.core import Core, Settings, forked_error
-from steadypool.pools.functions import ASYNC_CODE, unwrapped
+from steadypool.pools.core import Core
 from steadypool.pools.group import Group
+from steadypool.pools.job_errors import forked_error
 from steadypool.pools.signals import DrainOnSignal, in_signal_handler
 from steadypool.pools.supervisor import give_back_waiting
 from steadypool.words.errors import PoolClosed
-from steadypool.words.options import Retry, TaskOptions, check_count, check_seconds
+from steadypool.words.options import TaskOptions, check_seconds
 from steadypool.words.reports import DrainReport
 from steadypool.words.states import PoolState
 
@@ -32,61 +31,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 Prepared = tuple[TaskOptions, Callable[..., Any], tuple[Any, ...]]
 """Options that are complete and checked, a plain function, and its arguments."""
-ON_FULL = ("block", "reject", "caller_runs", "discard_oldest")
-
-
-def check_settings(
-    *,
-    name: object,
-    queue_size: object,
-    on_full: object,
-    timeout: float | None,
-    total_timeout: float | None,
-    retry: Retry | None,
-    cancel_grace: object,
-    exit_timeout: object,
-    on_error: object,
-    show_arguments: object,
-    monitor: object,
-    initializer: object,
-    initargs: object,
-) -> Settings:
-    """Check what all pools take, and say at once what is wrong with it."""
-    if not isinstance(name, str):
-        raise TypeError(f"name must be a str, not {name!r}")
-    if initializer is not None and not callable(initializer):
-        raise TypeError(f"initializer must be a callable, not {initializer!r}")
-    if not isinstance(initargs, tuple):
-        raise TypeError(f"initargs must be a tuple, not {initargs!r}")
-    if on_full not in ON_FULL:
-        near = difflib.get_close_matches(str(on_full), ON_FULL, 1)
-        hint = f'; did you mean "{near[0]}"?' if near else ""
-        raise ValueError(f"on_full must be one of {', '.join(ON_FULL)}, not {on_full!r}{hint}")
-    grace = check_seconds("cancel_grace", cancel_grace, zero=True)
-    if grace == float("inf"):
-        raise ValueError("cancel_grace must have an end: a job that does not stop must be given up")
-    if grace is None:
-        raise TypeError("cancel_grace must be a number of seconds, not None: a job that does not stop must be given up")
-    _check_on_error(on_error)
-    if not (isinstance(show_arguments, bool) or callable(show_arguments)):
-        raise TypeError(
-            "show_arguments must be True, False, or a function of (task, args, kwargs) that returns the text to show; "
-            f"got {show_arguments!r}"
-        )
-    if not isinstance(monitor, bool):
-        raise TypeError(f"monitor must be True, to let `steadypool top` look at the pool, or False; not {monitor!r}")
-    options = TaskOptions(timeout=timeout, total_timeout=total_timeout, retry=retry)
-    return Settings(
-        name=name,
-        queue_size=check_count("queue_size", queue_size),
-        on_full=str(on_full),
-        options=options.over(TaskOptions()),
-        cancel_grace=grace,
-        exit_timeout=check_seconds("exit_timeout", exit_timeout, zero=True),
-        on_error=on_error,  # type: ignore[arg-type]
-        show_arguments=show_arguments,
-        monitor=monitor,
-    )
 
 
 def let_watch(core: Core, depth: int) -> None:
@@ -104,14 +48,6 @@ def let_watch(core: Core, depth: int) -> None:
     except (OSError, RuntimeError) as error:
         message = f"pool {core.name!r} works, but `steadypool top` cannot look at it: {error}"
         warnings.warn(message, RuntimeWarning, stacklevel=depth)
-
-
-def _check_on_error(on_error: object) -> None:
-    if on_error is not None and not callable(on_error):
-        raise TypeError(f"on_error is called with each JobFailure, as in on_error=print; got {on_error!r}")
-    code = getattr(unwrapped(on_error), "__code__", None)
-    if code is not None and code.co_flags & ASYNC_CODE:
-        raise TypeError(f"on_error must be a plain function, since the pool just calls it; {on_error!r} is not")
 
 
 class PoolContract(Books, Executor):
@@ -250,8 +186,9 @@ class PoolContract(Books, Executor):
             PoolClosed: the pool takes no more jobs, or closed meanwhile.
             TypeError, ValueError: for a value that makes no sense.
         """
-        if check_seconds("submit_within(seconds)", seconds, zero=True) is None:
+        if seconds is None:
             raise TypeError("submit_within(seconds) must be a number of seconds, not None; use submit to wait for ever")
+        check_seconds("submit_within(seconds)", seconds, zero=True, none=False)
         core = self._core
         if core.refusal is not None:
             raise core.refusal()
@@ -335,7 +272,8 @@ class PoolContract(Books, Executor):
             buffersize: how many jobs may be in flight; by default ``queue_size``.
 
         Returns:
-            A generator. Closing it cancels what has not started, but for items of a chunk that a worker has read.
+            A generator. Closing it cancels what has not started, but for items of a chunk that a worker has read; so
+            does dropping it half-way. Dropped unread, it leaves the jobs alone, as the standard library does.
 
         Raises:
             TimeoutError: from the generator, when *timeout* has passed.
@@ -385,7 +323,6 @@ class PoolContract(Books, Executor):
             return  # a forked child's copy: the pool is its parent's, and goes on there
         if wait and core.state is not PoolState.CLOSED:
             self._refuse_to_wait_here("shutdown()", "shutdown(wait=False)")
-        core.refusal = core.refusal or core.closed_error
         core.request_drain(None)
         if cancel_futures:
             give_back_waiting(core)
@@ -393,9 +330,14 @@ class PoolContract(Books, Executor):
             core.wait_for_report(None)
 
     def request_drain(self, timeout: float | None = None) -> None:
-        """Begin a drain without waiting for it: for jobs, done-callbacks and signal handlers."""
+        """Begin a drain without waiting for it: for jobs, done-callbacks and signal handlers.
+
+        From now on the pool refuses work.
+        """
         check_seconds("request_drain(timeout)", timeout, zero=True)
-        self._core.request_drain(timeout)
+        core = self._core
+        core.refusal = core.refusal or core.closed_error
+        core.request_drain(timeout)
 
     def drain_on_signal(
         self, timeout: float | None = 30.0, signals: Iterable[int] = (signal.SIGTERM, signal.SIGINT)

@@ -34,65 +34,30 @@ from time import monotonic, sleep
 from typing import Any
 
 from steadypool.machinery.agenda import Agenda
-from steadypool.machinery.arguments import Show, arguments_text
+from steadypool.machinery.arguments import arguments_text
 from steadypool.machinery.bell import Bell
 from steadypool.machinery.courier import Courier
 from steadypool.machinery.future import JobFuture
 from steadypool.machinery.ledger import Ledger
 from steadypool.machinery.queue import JobQueue
 from steadypool.machinery.run_times import RunTimes
-from steadypool.pools.accounts import interrupted_row, read_stats
-from steadypool.pools.driver import Driver
+from steadypool.pools.accounts import Returned, interrupted_row, read_stats
+from steadypool.pools.announcer import Announcer, job_facts
 from steadypool.pools.forecast import Forecast
 from steadypool.pools.functions import check_function, options_within
+from steadypool.pools.job_errors import cancelled_error, forked_error, presentable, timeout_error
+from steadypool.pools.settings import Settings
 from steadypool.rules.retrying import next_delay
-from steadypool.seams.sink import Carrier, Sink, Watcher
 from steadypool.seams.telling import events
-from steadypool.words.errors import (
-    JobCancelled,
-    JobExit,
-    JobTimeout,
-    PoolBroken,
-    PoolClosed,
-    QueueFull,
-    SteadypoolError,
-)
+from steadypool.words.errors import PoolBroken, PoolClosed, QueueFull, SteadypoolError
 from steadypool.words.options import Retry, Task, TaskOptions, task_name
-from steadypool.words.reports import DrainReport, InterruptedJob, JobFailure, PoolStats, UnfinishedJob
+from steadypool.words.reports import DrainReport, InterruptedJob, JobFailure, PoolStats
 from steadypool.words.states import NEVER_LOOKED_AT, Outcome, PoolState, move
 
 Job = JobFuture[Any]
-_ASYNC_CODE = 0x80 | 0x200  # CO_COROUTINE, CO_ASYNC_GENERATOR of a code object's flags
 
 
-class Settings:
-    """A pool's settings, checked. The arguments are the keyword arguments that all pools share."""
-
-    def __init__(
-        self,
-        *,
-        name: str,
-        queue_size: int,
-        on_full: str,
-        options: TaskOptions,
-        cancel_grace: float,
-        exit_timeout: float | None,
-        on_error: Callable[[JobFailure], object] | None = None,
-        show_arguments: Show = True,
-        monitor: bool = False,
-    ) -> None:
-        self.name = name
-        self.queue_size = queue_size
-        self.on_full = on_full
-        self.options = options
-        self.cancel_grace = cancel_grace
-        self.exit_timeout = exit_timeout
-        self.on_error = on_error
-        self.show_arguments = show_arguments
-        self.monitor = monitor
-
-
-class Core(Driver):
+class Core(Announcer):
     """The books and the control plane of one pool; a driver adds the workers.
 
     The pool object that users hold refers to its core, never the other way round: workers refer to the core,
@@ -102,20 +67,17 @@ class Core(Driver):
     _broken_how = ""
 
     def __init__(self, settings: Settings, max_workers: int) -> None:
-        self.name = settings.name
+        super().__init__(settings.name)
         self.settings = settings
         self.options = settings.options
         self.max_workers = max_workers
         self.queue: JobQueue[Any] = JobQueue(settings.queue_size)
-        self.lock = threading.RLock()
         self.state = PoolState.OPEN
         self.refusal: Callable[[], PoolClosed] | None = None
         """Makes the error for a submit; ``None`` while the pool takes jobs."""
         self.attention = False
         """Workers look at this between two jobs; true when the pool wants something of them."""
         self.tickets = itertools.count()
-        self.sinks: tuple[Sink, ...] = ()
-        self.carriers: tuple[Carrier, ...] = ()
         self.bell = Bell()
         self.ledger = Ledger()
         self.run_times = RunTimes()
@@ -126,7 +88,6 @@ class Core(Driver):
         self.retrying = 0
         self.rejected = 0
         self.retries = 0
-        self.sink_errors = 0
         self._not_jobs = 0
         """Tickets that were taken to read the counter, or given back."""
         self._missing_since: float | None = None
@@ -142,7 +103,7 @@ class Core(Driver):
         """Called once the report is written, before whoever waits for it wakes. They must neither raise nor wait."""
         self.closed = threading.Event()
         self.report: DrainReport | None = None
-        self.returned: list[UnfinishedJob] = []
+        self.returned: list[Returned] = []
         self.interrupted: list[InterruptedJob] = []
         self.pid = os.getpid()
         self.opened = monotonic()
@@ -270,10 +231,16 @@ class Core(Driver):
             self.counts[outcome] += 1
             self._drop_alarm(job)
         failure = None
-        if error is not None and outcome in NEVER_LOOKED_AT:
-            failure = self._note_failure(job, outcome, error)
-        if self.sinks:
-            self.emit_end(job, outcome, error)
+        try:
+            if error is not None and outcome in NEVER_LOOKED_AT:
+                failure = self._note_failure(job, outcome, error)
+            if self.sinks:
+                self.emit_end(job, outcome, error)
+        except Exception:
+            # An exception or an argument with methods that raise where none should: no reason to leave the job hanging.
+            logging.getLogger("steadypool").exception(
+                "pool %r could not report the end of job %s", self.name, job.job_id
+            )
         job._settle(outcome, result, error, started=started or outcome not in _NEVER_STARTED)
         if failure is not None:
             self._deliver(partial(self._say_failure, failure))
@@ -329,7 +296,7 @@ class Core(Driver):
         if delay is None:
             if outcome is Outcome.INTERRUPTED:
                 self.note_interrupted(job)
-            self.settle(job, outcome, _presentable(error, job))
+            self.settle(job, outcome, presentable(error, job))
             return
         self.supervise()
         self.bell.ring()
@@ -464,7 +431,7 @@ class Core(Driver):
     def _total_time_is_up(self, job: Job) -> None:
         job._alarm = None
         if self.queue.remove(job) or self.take_from_agenda(job) or self.reclaim(job):
-            self.settle(job, Outcome.TIMED_OUT, self.timeout_error(job, "total_timeout", ""))
+            self.settle(job, Outcome.TIMED_OUT, timeout_error(job, "total_timeout", ""))
         elif self.holds(job):
             self.attempt_time_is_up(job, "total_timeout")
         elif job.outcome is None:
@@ -476,7 +443,7 @@ class Core(Driver):
         """The running attempt has reached its limit: tell it, take its stack, settle unless a retry is left."""
         worker = job._worker
         stack, where = self.stack_of(worker, job)
-        error = self.timeout_error(job, limit, stack)
+        error = timeout_error(job, limit, stack)
         error.steadypool_where = where  # type: ignore[attr-defined]
         if limit == "timeout" and self._may_retry(job, error):
             with self.lock:
@@ -501,21 +468,13 @@ class Core(Driver):
             taken = self.take_from_worker(job)
         if not taken:
             return
-        self.run_times.add(monotonic() - job._began)
+        self.run_times.add(monotonic() - job._began, task=job._task_name)
         self.settle(job, Outcome.TIMED_OUT, error)
 
     def _may_retry(self, job: Job, error: BaseException) -> bool:
         now = monotonic() + self.settings.cancel_grace
         retry: Retry | None = job._options.retry
         return next_delay(retry, error, job.attempts, now, job._total_ends, 0.0) is not None
-
-    def timeout_error(self, job: Job, limit: str, stack: str) -> JobTimeout:
-        """The error of a job whose limit has passed."""
-        seconds = getattr(job._options, limit)
-        message = f"job {job.job_id} ({job._task_name}) has reached its {limit} of {seconds:g} s"
-        error = JobTimeout(message, job_id=job.job_id, seconds=seconds, limit=limit, stack=stack)
-        error.__cause__ = job._last_error
-        return error
 
     def _wake_before(self, moment: float) -> None:
         if moment < self.next_wake:
@@ -557,71 +516,20 @@ class Core(Driver):
     def _look_again(self) -> None:
         """On the agenda: has woken the supervisor."""
 
+    def waiting_tasks(self) -> Counter[str]:
+        """How many jobs of each task wait for a worker or their next attempt; of very many, an even selection."""
+        retrying = self.retrying_jobs() if self.retrying else ()
+        return Counter(job._task_name for job in (*self.queue.some(MOST_COUNTED), *retrying))
+
+    def stats(self) -> PoolStats:
+        """See `Announcer.stats`."""
+        return read_stats(self)
+
     def oldest_submits(self) -> list[float]:
         """When some of the jobs that wait were submitted, the oldest among them."""
         return self.queue.oldest_submits()
 
-    # -- events
-
-    def add_sink(self, sink: Sink) -> None:
-        """Have it called with every event from now on."""
-        if isinstance(sink, Watcher):
-            sink.watch(self)
-        with self.lock:
-            self.sinks = (*self.sinks, sink)
-            self.carriers = tuple(sink for sink in self.sinks if isinstance(sink, Carrier))
-
-    def remove_sink(self, sink: Sink) -> None:
-        """Do not call it any more."""
-        with self.lock:
-            was_there = any(other is sink for other in self.sinks)
-            self.sinks = tuple(other for other in self.sinks if other is not sink)
-            self.carriers = tuple(sink for sink in self.sinks if isinstance(sink, Carrier))
-        if was_there and isinstance(sink, Watcher):
-            sink.unwatch(self)
-
-    def stats(self) -> PoolStats:
-        """The books at this moment, for sinks that look at them."""
-        return read_stats(self)
-
-    def emit(self, event: events.Event) -> None:
-        """Give an event to every sink. One that raises is muted and counted."""
-        for sink in self.sinks:
-            try:
-                sink(event)
-            except BaseException as error:
-                self.mute(error)
-
-    def mute(self, error: BaseException) -> None:
-        """A sink has raised *error*: count it. Raise it if it is Ctrl-C, which stays Ctrl-C."""
-        # Also what is no Exception: it must not end a worker or the supervisor.
-        if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
-            raise error
-        with self.lock:
-            self.sink_errors += 1
-
-    def emit_end(self, job: Job, outcome: Outcome, error: BaseException | None) -> None:
-        """Say that the job ended."""
-        self.announce(job)
-        now = monotonic()
-        ran = now - job._began if job.attempts else 0.0
-        self.emit(events.ENDINGS[outcome](self.name, now, *job_facts(job), ran, error, outcome))
-
-    def prepare_announcement(self, job: Job) -> None:
-        """Leave the submitted event with the job, for whoever comes first: the submitter, or the worker."""
-        job._announcement = Announcement(events.JobSubmitted(self.name, job._submitted, *job_facts(job)))
-
-    def plan_to_announce(self, job: Job, event: events.JobEvent) -> None:
-        """Have an event made before the job's next one. The lock is held."""
-        if job._announcement is None:
-            job._announcement = Announcement()
-        job._announcement.add(event)
-
-    def announce(self, job: Job) -> None:
-        """Say what is still to be said of the job. One job's events arrive in order."""
-        announcement = job._announcement
-        if announcement is not None:
-            announcement.make(self.emit)
+    # -- the pool is broken
 
     def broke(self, error: BaseException, how: str = "the initializer failed") -> None:
         """There can be no workers: the pool takes no more jobs and fails what waits. Once, and clearly."""
@@ -655,6 +563,7 @@ class Core(Driver):
         """Have a drain begin. Takes no lock, so that a signal handler or a finalizer may call it."""
         if self.pid != os.getpid():
             return
+        self.close_intake()
         self.requests.append(seconds)
         if self.supervised:
             self.bell.ring()
@@ -662,6 +571,17 @@ class Core(Driver):
         # Starting a `threading.Thread` takes locks that the interrupted code may hold; this does not.
         with suppress(RuntimeError):  # no thread to be had at interpreter exit: whoever waits will supervise
             _thread.start_new_thread(self._start_supervising, ())
+
+    def close_intake(self) -> None:
+        """Take no more jobs, from this moment: the supervisor moves the state a little later."""
+        self.refusal = self.refusal or self.closed_error
+
+    @property
+    def public_state(self) -> PoolState:
+        """The state to show: draining from the moment a drain was asked for, since jobs are refused from then on."""
+        state = self.state
+        asked = state is PoolState.OPEN and self.refusal == self.closed_error
+        return PoolState.DRAINING if asked else state
 
     def _start_supervising(self) -> None:
         self.supervise()
@@ -674,7 +594,9 @@ class Core(Driver):
 
     def wait_for_report(self, timeout: float | None) -> DrainReport:
         """Wait until the pool is closed, *timeout* and the grace at most, and return its report."""
-        limit = None if timeout is None else monotonic() + timeout + self.settings.cancel_grace
+        # A limit that no clock can count to is none.
+        seconds = threading.TIMEOUT_MAX if timeout is None else timeout + self.settings.cancel_grace
+        limit = None if seconds >= threading.TIMEOUT_MAX / 2 else monotonic() + seconds
         self.supervise()
         if not self.supervised:
             self.supervise_here()
@@ -717,34 +639,18 @@ class Core(Driver):
         """What a submit to this pool gets once it takes no more jobs."""
         if self.broken_by is not None:
             return self._broken_error()
-        return PoolClosed(f"cannot schedule new futures after shutdown: pool {self.name!r} is {self.state.value}")
+        state = self.public_state.value
+        return PoolClosed(f"cannot schedule new futures after shutdown: pool {self.name!r} is {state}")
 
+
+MOST_COUNTED = 2000
+"""Jobs of the queue that are looked at to learn of which tasks they are: that takes a millisecond."""
 
 SLACK = 0.1
 """Seconds beyond its limit after which a drain stops relying on its supervisor and does the work itself."""
 
 PATIENCE = 0.1
 """Seconds that a drain waits for a job that is between two places in some other thread."""
-
-
-class Announcement:
-    """Events that must be out before the job's next one. Whoever comes second waits for whoever makes it."""
-
-    __slots__ = ("_lock", "_waiting")
-
-    def __init__(self, *waiting: events.JobEvent) -> None:
-        self._waiting = deque(waiting)
-        self._lock = threading.RLock()
-
-    def add(self, event: events.JobEvent) -> None:
-        """Have one more event made, after those that wait."""
-        self._waiting.append(event)
-
-    def make(self, emit: Callable[[events.Event], None]) -> None:
-        """Emit the events, unless that was done."""
-        with self._lock:
-            while self._waiting:
-                emit(self._waiting.popleft())
 
 
 _NEVER_STARTED = frozenset({Outcome.CANCELLED, Outcome.RETURNED})
@@ -756,43 +662,3 @@ _OUTCOME_WHEN_TOLD = {
     "lease_lost": Outcome.CANCELLED,
 }
 """How an attempt ends that was told to stop and did not return, by the cause it was told."""
-
-
-_HOW_CANCELLED = {
-    "cancelled": "was cancelled",
-    "shutdown": "was stopped by the pool's shutdown",
-    "lease_lost": "was stopped, since its lease was lost",
-}
-
-
-def cancelled_error(job: Job, cause: str) -> JobCancelled:
-    """The error of a job that was cancelled, returned or interrupted."""
-    how = _HOW_CANCELLED[cause]
-    never = "" if job.attempts else " before it started"
-    error = JobCancelled(f"job {job.job_id} ({job._task_name}) {how}{never}", job_id=job.job_id, cause=cause)
-    error.__cause__ = job._last_error
-    return error
-
-
-def forked_error(core: Core) -> PoolClosed:
-    """What a copy of a pool says in a forked child, where its workers do not exist."""
-    return PoolClosed(
-        f"pool {core.name!r} belongs to process {core.pid}: this is a forked child, which has none of its workers. "
-        "Make a new pool after the fork."
-    )
-
-
-def job_facts(job: Job) -> tuple[str, str, int, Any]:
-    """What every event of a job begins with."""
-    return job.job_id, job._task_name, job.attempts, job._options.meta
-
-
-def _presentable(error: BaseException, job: Job) -> BaseException:
-    """What the future raises: never a raw ``SystemExit`` or ``KeyboardInterrupt``, which would end the caller."""
-    if not isinstance(error, SystemExit | KeyboardInterrupt):
-        return error
-    code = error.code if isinstance(error, SystemExit) else 130
-    shown = code if code is None or isinstance(code, int) else f"a {type(code).__name__}"
-    exit_error = JobExit(f"job {job.job_id} ({job._task_name}) raised {type(error).__name__}({shown})", code=code)
-    exit_error.__cause__ = error
-    return exit_error.with_traceback(error.__traceback__)

@@ -105,6 +105,10 @@ class Driver:
         """The calling thread runs callbacks of this pool from now on."""
         raise NotImplementedError
 
+    def has_begun(self, job: Job) -> bool:
+        """See `machinery.future.Owner`. Where a worker takes a job in order to run it, it has."""
+        return True
+
     def begin_wait(self, job: Job) -> object:
         """See `machinery.future.Owner`."""
         raise NotImplementedError

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 LOOK_AGAIN = 0.1
 """Seconds between two looks, whatever happens meanwhile."""
+REST = 50
+"""So many times as long as a look took: one at a queue of a million jobs takes some tens of milliseconds."""
 
 
 class Forecast:
@@ -48,8 +50,9 @@ class Forecast:
         with core.lock:
             if now < self._next_look:
                 return
-            self._next_look = now + LOOK_AGAIN
+            self._next_look = now + LOOK_AGAIN  # also for a finalizer that comes back here meanwhile
             estimate = read_stats(core).drain_estimate
+            self._next_look = now + max(LOOK_AGAIN, REST * (monotonic() - now))
             warn, self._warned = warns(self._warned, estimate, limit)
         if warn and estimate is not None:
             core.emit(events.DrainMayOverrun(core.name, now, estimate, limit))

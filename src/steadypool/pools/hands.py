@@ -8,7 +8,8 @@ from typing import Any
 
 from steadypool.machinery.context import set_finder
 from steadypool.machinery.interrupted_start import has_begun
-from steadypool.pools.core import Core, Job, Settings
+from steadypool.pools.core import Core, Job
+from steadypool.pools.settings import Settings
 from steadypool.pools.supervisor import supervise
 from steadypool.pools.thread_worker import ThreadWorker, here
 from steadypool.words.reports import StuckJob
@@ -95,7 +96,8 @@ class HandCore(Core):
         # Its name first: a job that ends meanwhile forgets what it was made of.
         name = worker.taken_name or job._task_name
         stack, _ = self.stack_of(worker, job)
-        return StuckJob(job.job_id, name, monotonic() - job._began, stack, job._told or "")
+        ran = monotonic() - job._began
+        return StuckJob(job.job_id, name, ran, stack, job._told or "", job._options.meta)
 
     def _all_workers(self) -> list[Any]:
         """Those of the pool, by name, and callers. The lock is held."""
@@ -135,6 +137,9 @@ class HandCore(Core):
                 self.recount()
             if self.state is not PoolState.OPEN:
                 self.bell.ring()
+        cause = job._exception.__cause__ if job._exception is not None else None
+        if isinstance(cause, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+            raise cause  # the job is settled; but Ctrl-C was meant for the program
 
     def take_off(self, worker: Any) -> None:
         """The worker leaves: keep what it has counted. The lock is held."""

@@ -12,6 +12,7 @@ from itertools import islice
 from queue import SimpleQueue
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from weakref import ref
 
 from steadypool.machinery.future import JobFuture
 from steadypool.words.errors import JobCancelled, PoolClosed
@@ -59,6 +60,23 @@ class Window:
         self.failure: Exception | None = None
         self.in_flight = 0
         """Items that were submitted, less those that the caller was given."""
+        self.was_read = False
+        self._results: Callable[[], object] = ref(self)
+
+    def open(self, results: Generator[Any, None, None]) -> Iterator[Any]:
+        """Have *results* go up to where it can be closed, and know it from now on."""
+        next(results)
+        self._results = ref(results)
+        return results
+
+    def is_wanted(self) -> bool:
+        """Whether the jobs are, though nobody will read their results.
+
+        As in the standard library: ``pool.map(fn, items)`` whose generator is dropped unread runs them. One that was
+        read, or is closed by hand, cancels what has not started. A weak reference to a dropped generator is dead by
+        the time it is closed, and that tells the two apart.
+        """
+        return not self.was_read and self._results() is None
 
     def submit(self, landed: SimpleQueue[Any] | None = None) -> Iterator[Leg]:
         """Submit while there is room in the window; yields each new leg. Chunks land in *landed*, or by themselves."""
@@ -118,15 +136,14 @@ def ordered(
     deadline = None if timeout is None else monotonic() + timeout
     window = open_window(pool, fn, zip(*iterables, strict=False), chunksize, buffersize)
     legs = deque(window.submit())
-    results = _in_order(window, legs, deadline)
-    next(results)
-    return results
+    return window.open(_in_order(window, legs, deadline))
 
 
 def _in_order(window: Window, legs: deque[Leg], deadline: float | None) -> Generator[Any, None, None]:
     try:
-        # `ordered` goes up to here, so that closing a map from which nothing was taken comes by the "finally" too.
+        # `Window.open` goes up to here, so that closing a map from which nothing was taken comes by the "finally" too.
         yield None
+        window.was_read = True
         while legs:
             items = items_of(legs[0])
             if isinstance(legs[0], JobFuture):
@@ -139,8 +156,9 @@ def _in_order(window: Window, legs: deque[Leg], deadline: float | None) -> Gener
         if window.failure is not None:
             raise window.failure
     finally:
-        for leg in legs:
-            leg.cancel()
+        if not window.is_wanted():
+            for leg in legs:
+                leg.cancel()
 
 
 def _results(chunk: Chunk, deadline: float | None) -> Iterator[Any]:
@@ -179,9 +197,7 @@ def unordered(
     window = open_window(pool, fn, zip(iterable, strict=False), chunksize, buffersize)
     flight = Flight()
     flight.add(window.submit(flight.landed))
-    results = _as_they_end(window, flight)
-    next(results)
-    return results
+    return window.open(_as_they_end(window, flight))
 
 
 class Landing:
@@ -238,6 +254,7 @@ def _as_they_end(window: Window, flight: Flight) -> Generator[Any, None, None]:
     returned: JobCancelled | None = None
     try:
         yield None  # see _in_order
+        window.was_read = True
         while flight.aloft:
             came = flight.next(window.core)
             if not isinstance(came, JobFuture):
@@ -258,5 +275,6 @@ def _as_they_end(window: Window, flight: Flight) -> Generator[Any, None, None]:
         if window.failure is not None:
             raise window.failure
     finally:
-        for left in list(flight.aloft):
-            left.cancel()
+        if not window.is_wanted():
+            for left in list(flight.aloft):
+                left.cancel()

@@ -11,6 +11,7 @@ A visitor asks in JSON, a line for each question, and is answered in lines ``{"k
 * ``{"do": "look"}``: a `Snapshot`. The first look subscribes a `TaskTimer` to each pool, so that run times are known
   from then on; when the last visitor has left it is taken off again.
 * ``{"do": "stack", "pool": 1, "job": "…"}``: where the job is now.
+* ``{"do": "errors", "pool": 1}``: what has failed, with tracebacks.
 * ``{"do": "drain", "pool": 1, "seconds": 30}``: the pool begins to drain.
 
 A pool that closes says how it ended to everybody who has asked, on the thread that closes it, since the program may be
@@ -37,6 +38,7 @@ from steadypool.machinery.reception import Reception, Visitor
 from steadypool.machinery.rendezvous import Listener, open_listener
 from steadypool.machinery.task_times import TaskTimer
 from steadypool.pools import exits
+from steadypool.pools.failures import errors_text
 from steadypool.pools.snapshots import take_snapshot
 from steadypool.words.snapshots import Snapshot
 from steadypool.words.watching import Ending, Question
@@ -164,6 +166,8 @@ class Monitor:
             return _line("refused", f"there is no pool {question.pool} any more")
         if question.do == "stack":
             return _line("stack", _stack(core, question.job))
+        if question.do == "errors":
+            return _line("errors", errors_text(core.ledger.groups()))
         if question.seconds is not None and not question.seconds >= 0:
             return _line("refused", f"a drain's limit is 0 seconds or more, not {question.seconds}")
         core.request_drain(question.seconds)

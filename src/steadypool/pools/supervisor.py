@@ -11,14 +11,19 @@ interpreter exit no thread can be started. The draining thread then runs the sam
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from threading import get_ident
 from time import monotonic, sleep
 
-from steadypool.pools.accounts import close_books, interrupted_row, unfinished_row
-from steadypool.pools.core import Core, Job, cancelled_error
+from steadypool.pools.accounts import Returned, close_books, interrupted_row, unfinished_rows
+from steadypool.pools.core import Core, Job
+from steadypool.pools.job_errors import cancelled_error
 from steadypool.rules.draining import earlier, next_state, wakes_at
 from steadypool.seams.telling import events
 from steadypool.words.states import Outcome, PoolState
+
+LONGEST_REST = 24 * 3600.0
+"""Seconds; as asyncio's event loops have it."""
 
 AFTER_FAULT = 0.05
 """Seconds before the supervisor goes on after an internal error, so that a lasting one does not spin."""
@@ -40,7 +45,7 @@ def _supervise(core: Core) -> None:
         core.next_wake = float("inf")
         # From here on whoever has something earlier rings: what this pass does not see, the next one will.
         try:
-            wake = step(core)
+            wake = earliest_wake(step(core))
             core.next_wake = float("inf") if wake is None else wake
             if not core.is_closed():
                 core.rest(wake)
@@ -48,6 +53,11 @@ def _supervise(core: Core) -> None:
             # Impossible, and said aloud; but nobody else keeps time limits and ends drains, so it goes on.
             logging.getLogger("steadypool").exception("internal error in pool %r: please report it", core.name)
             sleep(AFTER_FAULT)
+
+
+def earliest_wake(due: float | None) -> float | None:
+    """When to wake for what is *due*: within a day, since no selector takes a wait of months."""
+    return None if due is None else min(due, monotonic() + LONGEST_REST)
 
 
 def step(core: Core) -> float | None:
@@ -111,6 +121,10 @@ def begin_drain(core: Core, seconds: float | None) -> None:
             core.deadline = earlier(core.deadline, monotonic() + seconds)
     if first:
         core.queue.open_all_gates()
+        if len(core.queue):
+            # Ctrl-C may have come between putting a job into the queue and waking a worker for it.
+            with suppress(RuntimeError):  # no thread can be started now
+                core.wake_worker()
         if core.sinks:
             core.emit(events.PoolDraining(core.name, monotonic(), seconds))
 
@@ -164,7 +178,7 @@ def hand_back(core: Core, job: Job) -> None:
         core.interrupted.append(interrupted_row(job, 0.0))
         core.settle(job, Outcome.INTERRUPTED, error)
     else:
-        core.returned.append(unfinished_row(core, job))
+        core.returned.append(Returned.of(job))
         core.settle(job, Outcome.RETURNED, error)
 
 
@@ -182,12 +196,14 @@ def _give_up_all(core: Core) -> bool:
 
 def close(core: Core) -> None:
     """Every job has its outcome: write the report and let everybody go."""
+    unfinished = unfinished_rows(core)
     with core.lock:
         if core.state is PoolState.CLOSED:
             return
         by_themselves = core.state is PoolState.DRAINING and not core.returned and not core.interrupted
         core.move_to(PoolState.CLOSED)
-        core.report = close_books(core, on_time=by_themselves)
+        core.report = close_books(core, unfinished, on_time=by_themselves)
+        core.returned.clear()
         core.attention = True
     core.wake_all_workers()
     if core.sinks:

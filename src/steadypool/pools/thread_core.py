@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import _thread
 import itertools
 import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import starmap
 from time import monotonic
 from typing import Any
 
-from steadypool.pools.core import Job, Settings, forked_error, job_facts
+from steadypool.pools.announcer import job_facts
+from steadypool.pools.core import Job
 from steadypool.pools.hands import HandCore
+from steadypool.pools.job_errors import forked_error
+from steadypool.pools.settings import Settings
 from steadypool.pools.thread_worker import ThreadWorker, here
 from steadypool.rules.capacity import capacity, lent_limit, workers_allowed
 from steadypool.seams.telling import events
-from steadypool.words.errors import WouldDeadlock
-from steadypool.words.states import PoolState
+from steadypool.words.errors import InternalError, WouldDeadlock
+from steadypool.words.states import Outcome, PoolState
+
+_RELEASE = _thread.LockType.release
+_ONCE = ((),)
 
 
 class ThreadCore(HandCore):
@@ -38,7 +46,8 @@ class ThreadCore(HandCore):
         self._prefix = prefix
         self.initializer = initializer
         self.initargs = initargs
-        self.parked: list[ThreadWorker] = []
+        self.parked: list[_thread.LockType] = []
+        """The gates at which idle workers sleep."""
         self.threads: set[threading.Thread] = set()
         self.lent = 0
         self.leaving = False
@@ -61,12 +70,14 @@ class ThreadCore(HandCore):
     def wake_worker(self) -> None:
         """Have a parked worker look at the queue, or start one."""
         try:
-            worker = self.parked.pop()
+            # One step, also for Ctrl-C: whoever was taken out of the list and not woken would sleep for ever.
+            any(map(_RELEASE, starmap(self.parked.pop, _ONCE)))
         except IndexError:
-            if self.may_grow:
-                self._grow()
+            pass
         else:
-            worker.gate.release()
+            return
+        if self.may_grow:
+            self._grow()
 
     def wake_all_workers(self) -> None:
         """Have every parked worker look at the pool's state."""
@@ -74,30 +85,42 @@ class ThreadCore(HandCore):
             self.recount()
         for _ in range(len(self.parked)):
             try:
-                worker = self.parked.pop()
+                any(map(_RELEASE, starmap(self.parked.pop, _ONCE)))
             except IndexError:
                 return
-            worker.gate.release()
 
     def _grow(self) -> None:
-        with self.lock:
-            if len(self.workers) >= self.allowed() or self.state is PoolState.CLOSED:
-                self.may_grow = False
-                return
-            worker = ThreadWorker(self, f"{self._prefix}_{next(self._worker_numbers)}")
-            self.workers.add(worker)
-            self.threads.add(worker.thread)
-            self.recount()
+        worker: ThreadWorker | None = None
         try:
-            worker.thread.start()
-        except RuntimeError:
             with self.lock:
-                self.workers.discard(worker)
-                self.threads.discard(worker.thread)
+                if len(self.workers) >= self.allowed() or self.state is PoolState.CLOSED:
+                    self.may_grow = False
+                    return
+                worker = ThreadWorker(self, f"{self._prefix}_{next(self._worker_numbers)}")
+                self.workers.add(worker)
+                self.threads.add(worker.thread)
                 self.recount()
-                if self.workers:
+            worker.thread.start()
+        except BaseException as error:
+            with self.lock:
+                if worker is not None and not worker.begun:  # and it will not begin: `begin` looks whether it may
+                    self.workers.discard(worker)
+                    self.threads.discard(worker.thread)
+                    self.recount()
+                if self.workers and isinstance(error, RuntimeError):
                     return  # the others will run it
             raise
+
+    def was_interrupted(self) -> None:
+        """See `Core.was_interrupted`: a token may be missing, or a worker may sleep while a job waits."""
+        self.queue.mend_room()
+        self.pass_on()
+
+    def begin(self, worker: ThreadWorker) -> bool:
+        """Whether the thread that runs now is wanted: it may have been given up, since Ctrl-C came while it started."""
+        with self.lock:
+            worker.begun = worker in self.workers
+            return worker.begun
 
     def catch_up(self) -> None:
         """There may be more workers than before: start some for what waits already."""
@@ -146,6 +169,14 @@ class ThreadCore(HandCore):
         if self.state is not PoolState.OPEN:
             self.bell.ring()
 
+    def broke_off(self, worker: ThreadWorker, error: BaseException) -> None:
+        """A worker ends by an exception that came from no job: our own fault, or raised in its thread from outside."""
+        for job in worker.running():
+            if self.take_from_worker(job):
+                fault = InternalError(f"the worker of job {job.job_id} ended by {error!r}; please report it")
+                fault.__cause__ = error
+                self.settle(job, Outcome.FAILED, fault)
+
     def ended(self, worker: ThreadWorker) -> None:
         """The worker's thread is about to end."""
         with self.lock:
@@ -159,6 +190,7 @@ class ThreadCore(HandCore):
             self.emit(events.WorkerEnded(self.name, monotonic(), worker.name, reason))
         if was_stuck:
             self._capacity_changed()
+        self.pass_on()
 
     # -- what the control plane asks
 

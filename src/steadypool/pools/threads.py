@@ -14,8 +14,9 @@ from typing import Any, ParamSpec, TypeVar
 
 from steadypool.machinery.arguments import Show
 from steadypool.machinery.future import JobFuture
-from steadypool.pools.contract import PoolContract, check_settings
+from steadypool.pools.contract import PoolContract
 from steadypool.pools.functions import ASYNC_CODE
+from steadypool.pools.settings import check_settings
 from steadypool.pools.thread_core import ThreadCore
 from steadypool.words.options import Retry, check_count
 from steadypool.words.reports import JobFailure
@@ -27,8 +28,10 @@ _numbers = itertools.count()
 
 
 def _default_workers() -> int:
-    # As the standard library has it: some more than processors, since threads mostly wait.
-    return min(32, (os.cpu_count() or 1) + 4)
+    # As the standard library has it: some more than processors, since threads mostly wait. From 3.13 on, those count
+    # that this process may run on.
+    count_processors = getattr(os, "process_cpu_count", os.cpu_count)
+    return min(32, (count_processors() or 1) + 4)
 
 
 class ThreadPool(PoolContract, ThreadPoolExecutor):
@@ -77,7 +80,11 @@ class ThreadPool(PoolContract, ThreadPoolExecutor):
         show_arguments: Show = True,
         monitor: bool = False,
     ) -> None:
+        if not isinstance(thread_name_prefix, str | None):
+            raise TypeError(f"thread_name_prefix must be a str, not {thread_name_prefix!r}")
         number = next(_numbers)
+        if not isinstance(thread_name_prefix, str):
+            raise TypeError(f"thread_name_prefix must be a str, not {thread_name_prefix!r}")
         settings = check_settings(
             name=name or thread_name_prefix or f"ThreadPool-{number}",
             queue_size=queue_size,
@@ -116,26 +123,26 @@ class ThreadPool(PoolContract, ThreadPoolExecutor):
         else:
             fn, options = core.resolve(fn)
         try:
-            core.queue.room.pop()
-        except IndexError:
-            return self._submit_when_full(options, fn, args, kwargs)
-        try:
+            try:
+                core.queue.room.pop()
+            except IndexError:
+                return self._submit_when_full(options, fn, args, kwargs)
             job = JobFuture(core, options, fn, args, kwargs, copy_context(), monotonic(), next(core.tickets))
-        except BaseException:
-            core.queue.give_room()
+            if core.sinks:
+                core.prepare_announcement(job)
+            if not options.plain:
+                return core.enter(job)
+            core.queue.items.append(job)
+            if core.parked or core.may_grow:
+                core.wake_worker_for(job)
+            if core.refusal is not None:  # another thread may have closed the pool since the look above
+                core.check_in(job)  # type: ignore[unreachable]
+            if core.sinks:
+                core.announce(job)
+            return job
+        except BaseException as error:
+            core.submit_raised(error)
             raise
-        if core.sinks:
-            core.prepare_announcement(job)
-        if not options.plain:
-            return core.enter(job)
-        core.queue.items.append(job)
-        if core.parked or core.may_grow:
-            core.wake_worker_for(job)
-        if core.refusal is not None:  # another thread may have closed the pool since the look above
-            core.check_in(job)  # type: ignore[unreachable]
-        if core.sinks:
-            core.announce(job)
-        return job
 
     def resize(self, max_workers: int) -> None:
         """Change how many jobs run at a time. No job is lost or interrupted.

@@ -19,7 +19,7 @@ def read_health(core: Core, patience: float = LOOP_PATIENCE) -> Health:
     with core.lock:
         places, stuck = core.places(), len(core.stuck)
         reasons = reasons_not_ready(
-            core.state,
+            core.public_state,
             forked=forked,
             broken=core.broken_by is not None,
             capacity=places,
@@ -27,7 +27,7 @@ def read_health(core: Core, patience: float = LOOP_PATIENCE) -> Health:
         )
         return Health(
             name=core.name,
-            state=core.state,
+            state=core.public_state,
             alive=is_alive(reasons),
             ready=not reasons,
             reasons=reasons,

@@ -20,15 +20,18 @@ R = TypeVar("R")
 ExceptionTypes = type[BaseException] | tuple[type[BaseException], ...]
 
 
-def check_seconds(what: str, value: object, *, zero: bool = False) -> float | None:
-    """Return *value* if it is ``None`` or a length of time in seconds, or raise `TypeError`/`ValueError`."""
-    if value is None:
+def check_seconds(what: str, value: object, *, zero: bool = False, none: bool = True) -> float | None:
+    """Return *value* if it is a length of time in seconds (or ``None``), or raise `TypeError`/`ValueError`.
+
+    *zero* and *none* say whether these two are lengths that make sense here.
+    """
+    if value is None and none:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{what} must be a number of seconds or None, not {value!r}")
+        raise TypeError(f"{what} must be a number of seconds{' or None' if none else ''}, not {value!r}")
     if math.isnan(value) or value < 0 or (value == 0 and not zero):
         least = "0 or more" if zero else "greater than 0"
-        raise ValueError(f"{what} must be {least} seconds, or None for no limit; got {value!r}")
+        raise ValueError(f"{what} must be {least} seconds{', or None for no limit' if none else ''}; got {value!r}")
     return float(value)
 
 
@@ -81,8 +84,7 @@ class Retry:
         _check_exceptions("Retry(on)", self.on)
         _check_exceptions("Retry(give_up_on)", self.give_up_on)
         for name in ("backoff", "max_backoff"):
-            if check_seconds(f"Retry({name})", getattr(self, name), zero=True) is None:
-                raise TypeError(f"Retry({name}) must be a number of seconds, not None")
+            check_seconds(f"Retry({name})", getattr(self, name), zero=True, none=False)
         if not isinstance(self.jitter, bool):
             raise TypeError(f"Retry(jitter) must be True or False, not {self.jitter!r}")
         if isinstance(self.factor, bool) or not isinstance(self.factor, (int, float)):
@@ -170,8 +172,13 @@ class Task(Generic[P, R]):
     def __init__(self, fn: Callable[P, R], options: TaskOptions) -> None:
         if isinstance(fn, Task):
             raise TypeError(f"{fn!r} is a task already; use .options(...) to change its options")
+        if isinstance(fn, classmethod):
+            raise TypeError("a task needs a function: put @classmethod above @task, not below it")
         if not callable(fn):
             raise TypeError(f"a task needs a function, not {fn!r}")
+        self._is_static = isinstance(fn, staticmethod)
+        if isinstance(fn, staticmethod):
+            fn = fn.__func__
         functools.update_wrapper(self, fn)
         self.fn = fn
         self.task_options = options
@@ -213,7 +220,7 @@ class Task(Generic[P, R]):
         return origin if origin._by_name else self.fn
 
     def __get__(self, instance: Any, owner: type | None = None) -> Task[..., R]:
-        if instance is None:
+        if instance is None or self._is_static:
             return self
         bound: Task[..., R] = Task(MethodType(self.fn, instance), self.task_options)
         bound._remade_by = (getattr, (instance, self.fn.__name__))
@@ -302,13 +309,21 @@ def task(
 
 
 def task_name(fn: Callable[..., Any], options: TaskOptions | None = None) -> str:
-    """What reports call *fn*: the name option, or ``module.qualname``."""
+    """What reports call *fn*: the name option, or ``module.qualname``. Never raises, whatever *fn* does when asked."""
     if options is None and isinstance(fn, Task):
         options = fn.task_options
     if options is not None and options.name is not None:
         return options.name
     while isinstance(fn, functools.partial):
         fn = fn.func
-    name = getattr(fn, "__qualname__", None) or type(fn).__qualname__
-    module = getattr(fn, "__module__", None)
-    return f"{module}.{name}" if module and module != "builtins" else str(name)
+    name = _own_text(fn, "__qualname__") or type(fn).__qualname__
+    module = _own_text(fn, "__module__")
+    return f"{module}.{name}" if module and module != "builtins" else name
+
+
+def _own_text(fn: object, attribute: str) -> str | None:
+    try:
+        value = getattr(fn, attribute, None)
+    except Exception:
+        return None  # a proxy's own ``__getattr__`` may do anything, and a name is not worth a job
+    return value if isinstance(value, str) else None

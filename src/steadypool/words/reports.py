@@ -3,7 +3,8 @@
 # Annotations are real here, not texts: who decodes these records looks them up, and the public ones say another
 # module than this one.
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from enum import Enum
 from typing import Any
 
 from steadypool.words.states import Outcome, PoolState
@@ -138,6 +139,8 @@ class UnfinishedJob:
     """The arguments' ``repr``, shortened, or what the pool's ``show_arguments`` makes of them."""
     waited: float
     """Seconds since it was submitted."""
+    meta: Mapping[str, Any] | None = field(default=None, hash=False)
+    """The task's ``meta`` option."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +152,8 @@ class InterruptedJob:
     attempts: int
     running_for: float
     """Seconds its last attempt ran; 0.0 if it was between two attempts."""
+    meta: Mapping[str, Any] | None = field(default=None, hash=False)
+    """The task's ``meta`` option."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +168,8 @@ class StuckJob:
     """Where it is, as text."""
     cause: str
     """Why it was told to stop: ``"timeout"``, ``"cancelled"`` or ``"shutdown"``."""
+    meta: Mapping[str, Any] | None = field(default=None, hash=False)
+    """The task's ``meta`` option."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,11 +198,35 @@ class DrainReport:
         return self.on_time and not (self.unfinished or self.interrupted or self.stuck)
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as plain data that ``json.dumps`` takes."""
-        return {**asdict(self), "ok": self.ok}
+        """The report as plain data that ``json.dumps`` takes; what is no plain data in a ``meta`` is shown as text."""
+        rows = {name: list(map(_plain_row, getattr(self, name))) for name in ("unfinished", "interrupted", "stuck")}
+        rest = asdict(replace(self, unfinished=(), interrupted=(), stuck=()), dict_factory=_plain)
+        return {**rest, **rows, "ok": self.ok}
 
     def __str__(self) -> str:
         return "\n".join(_lines(self))
+
+
+def _plain(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A record's fields as JSON would give them back: lists for tuples, words for states."""
+    plain: dict[str, Any] = {}
+    for name, value in items:
+        plain[name] = list(value) if isinstance(value, tuple) else value.value if isinstance(value, Enum) else value
+    return plain
+
+
+def _plain_row(row: UnfinishedJob | InterruptedJob | StuckJob) -> dict[str, Any]:
+    meta = None if row.meta is None else {str(key): _plain_value(value) for key, value in row.meta.items()}
+    return {**asdict(replace(row, meta=None)), "meta": meta}
+
+
+def _plain_value(value: object) -> str | int | float | None:
+    if value is None or isinstance(value, str | int | float):
+        return value
+    try:
+        return repr(value)
+    except Exception as error:
+        return f"<repr() raised {type(error).__name__}>"
 
 
 _LISTED = 10
@@ -228,7 +259,8 @@ def _lines(report: DrainReport) -> list[str]:
 
 
 def _error_line(group: ErrorGroup) -> str:
-    text = f"{group.count} x {group.task}: {group.type_name}: {group.message} at {group.where}"
+    text = f"{group.count} x {group.task}: {group.type_name}: {group.message}"
+    text += f" at {group.where}" if group.where else ""  # a job that never started has no place
     return f"{text}, latest {group.sample}" if any(group.arguments) else text
 
 

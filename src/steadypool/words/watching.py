@@ -10,7 +10,7 @@ from steadypool.words.snapshots import PoolSnapshot
 class Question:
     """What a visitor asks for."""
 
-    do: Literal["look", "stack", "drain"]
+    do: Literal["look", "stack", "errors", "drain"]
     pool: int = 0
     """The pool's number, from a snapshot."""
     job: str = ""

@@ -165,3 +165,13 @@ def test_records_are_pruned_when_their_time_is_over(engine: Engine) -> None:
     assert engine.prune(100) == 1 and engine.prune(100) == 0
     assert engine.get(old) is None and record(engine, kept).state is JobState.COMPLETED
     assert engine.put_many([job(id="old")])[0].enqueued
+
+
+def test_records_are_pruned_in_batches(engine: Engine) -> None:
+    engine.put_many([job(keep=0.001) for _ in range(5)])
+    who = worker(engine)
+    engine.settle_many([complete(claim) for claim in take(engine, who)])
+    until = engine.now() + 0.002
+    while engine.now() <= until:
+        pass
+    assert [engine.prune(2) for _ in range(4)] == [2, 2, 1, 0]

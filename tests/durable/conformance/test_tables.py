@@ -102,3 +102,12 @@ def test_a_closed_engine_opens_again(engine: Engine) -> None:
     engine.close()
     engine.put_many([job()])
     assert len(take(engine, worker(engine))) == 2
+
+
+def test_a_listener_is_woken_without_a_job(engine: Engine, open_engine: object) -> None:
+    listener = open_engine().listener("work")  # type: ignore[operator]
+    timer = threading.Timer(0.05, engine.wake)
+    timer.start()
+    assert heard(listener) < 20
+    timer.join()
+    listener.close()

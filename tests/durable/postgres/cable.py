@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import selectors
 import socket
 import tempfile
@@ -13,12 +14,21 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from psycopg.conninfo import conninfo_to_dict
 
 NAME = ".s.PGSQL.5432"
+LISTEN = re.compile(rb'LISTEN "[^"]*"')
 
 
 class Cable:
-    """A ``with`` block in which connections to ``url`` are carried to the server at *far_url*."""
+    """A ``with`` block in which connections to ``url`` are carried to the server at *far_url*.
 
-    def __init__(self, far_url: str) -> None:
+    Args:
+        far_url: the server's.
+        forbid_listen: have no LISTEN arrive; what does instead says nothing, as if a pooler had another session listen.
+    """
+
+    def __init__(self, far_url: str, *, forbid_listen: bool = False) -> None:
+        self._forbids_listen = forbid_listen
+        self.forbidden = 0
+        """How many were kept from arriving."""
         self._far = conninfo_to_dict(far_url)
         self._folder = tempfile.TemporaryDirectory(prefix="sp-cable-", dir="/tmp")
         self.url = urlunsplit(
@@ -88,6 +98,9 @@ class Cable:
         other = self._other[end]
         try:
             data = end.recv(65536)
+            if self._forbids_listen:
+                self.forbidden += len(LISTEN.findall(data))
+                data = LISTEN.sub(lambda found: b"SELECT 1".ljust(len(found[0])), data)
             if data:
                 other.sendall(data)
                 return

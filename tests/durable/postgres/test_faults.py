@@ -17,15 +17,14 @@ import psycopg
 import pytest
 
 from steadypool import JobState, Queue
-from steadypool.durable.address import open_engine
 from steadypool.durable.errors import EngineBusy, EngineError, EngineFull, EngineGone
+from steadypool.durable.opening import open_engine
 from steadypool.durable.postgres import marks
 from steadypool.durable.records import JobFilter, NewJob, Settlement, Verdict
 from tests.contract.stage import WAIT, Stage
 from tests.durable import app
-from tests.durable.postgres.cable import Cable
 from tests.durable.postgres.server import Server, database, in_database, template
-from tests.durable.programs import ROOT, Program, start_worker
+from tests.durable.programs import ROOT, start_worker
 from tests.durable.working import Working
 
 TERMINATE = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"  # noqa: E501
@@ -320,35 +319,6 @@ def test_the_clock_of_a_worker_does_not_matter(queue: Queue, hours: int) -> None
     assert late.state is JobState.SCHEDULED
     process.terminate()
     process.communicate(timeout=WAIT)
-
-
-def test_who_is_cut_off_has_its_results_refused(
-    queue: Queue, address: str, stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    handle = app.act.enqueue(stage.address, "job")
-    with Cable(address) as cable:
-        monkeypatch.setenv("STEADYPOOL_URL", cable.url)
-        far = start_worker("--kind", "thread", "--workers", "1", "--lease", "1")
-        first = stage.enter()
-        cable.cut()
-        monkeypatch.setenv("STEADYPOOL_URL", address)
-        with Working(queue, lease=1.0) as near:
-            second = stage.enter()  # the same job, on this side
-            near.wait_for("JobsTakenBack")
-            first.tell("return")
-            cable.mend()
-            far.read_until("the lease was lost")
-            second.tell("return")
-            assert handle.result(WAIT) == "job" and handle.attempts == 2
-            assert [error.outcome for error in handle.errors] == ["lost"]
-        other = app.add.enqueue(1, 1)  # and the one that was cut off goes on
-        assert other.result(WAIT) == 2
-        end(far)
-
-
-def end(program: Program) -> None:
-    program.process.terminate()
-    assert program.end() == 0
 
 
 def test_a_held_snapshot_does_not_make_claims_slower(address: str, monkeypatch: pytest.MonkeyPatch) -> None:

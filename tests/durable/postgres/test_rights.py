@@ -7,9 +7,9 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
-from steadypool.durable.address import open_engine
 from steadypool.durable.engine import Engine
 from steadypool.durable.errors import EngineError
+from steadypool.durable.opening import open_engine
 from steadypool.durable.records import JobFilter, NewJob
 from tests.durable.postgres.server import TABLES, in_database
 

@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from steadypool import Queue
-from steadypool.durable.address import open_engine
+from steadypool.durable.opening import open_engine
 from steadypool.durable.records import NewJob
 from tests.durable.postgres import server
 

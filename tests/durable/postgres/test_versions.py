@@ -1,26 +1,18 @@
-"""Two versions of workers side by side, poolers, and addresses."""
+"""Two versions of workers side by side, rules, and addresses."""
 
 from __future__ import annotations
-
-import os
-import shutil
-import subprocess
-import tempfile
-import time
-from collections.abc import Iterator
-from pathlib import Path
-from urllib.parse import quote
 
 import psycopg
 import pytest
 
-from steadypool.durable.address import open_engine, parse_postgres
-from steadypool.durable.errors import EngineGone, SchemaMismatch
+from steadypool.durable.address import parse_postgres
+from steadypool.durable.errors import SchemaMismatch
+from steadypool.durable.opening import open_engine
 from steadypool.durable.postgres import schema
 from steadypool.durable.postgres.marks import Marks
+from steadypool.durable.postgres.news import Sparing
 from steadypool.durable.postgres.steadiness import Steadiness
 from steadypool.durable.records import JobFilter, NewJob, Settlement, Verdict
-from tests.contract.stage import WAIT
 from tests.durable.postgres import server
 
 JOB = NewJob("app.work", b'{"a":[]}')
@@ -92,75 +84,6 @@ def test_each_step_is_a_file_and_the_tables_are_tuned(address: str) -> None:
     assert {name for (name,) in tuned} == {"jobs", "ready", "delayed", "workers", "leases", "keys"}
 
 
-# -- a pooler
-
-
-def test_prepared_statements_that_a_pooler_lost_are_sent_plainly(address: str) -> None:
-    engine = open_engine(address)
-    for _ in range(5):
-        engine.put_many([JOB])
-    engine._session._connection.pgconn.exec_(b"DEALLOCATE ALL")  # type: ignore[attr-defined]
-    engine.put_many([JOB])
-    assert len(engine.list(JobFilter())) == 6
-    engine.close()
-
-
-@pytest.fixture
-def bouncer(address: str) -> Iterator[str]:
-    """The address by way of a real PgBouncer, in transaction mode."""
-    program = os.environ.get("STEADYPOOL_TEST_PGBOUNCER") or shutil.which("pgbouncer")
-    if program is None:
-        pytest.skip(
-            "there is no pgbouncer here: the conformance suite stands in, run without LISTEN (postgres-worker-pooled)"
-        )
-    far = psycopg.conninfo.conninfo_to_dict(address)
-    with tempfile.TemporaryDirectory(prefix="sp-pgb-", dir="/tmp") as folder:
-        os.chmod(folder, 0o777)
-        config = Path(folder, "ini")
-        config.write_text(
-            f"[databases]\n* = host={far['host']} port={far.get('port', 5432)} user={far['user']}\n"
-            f"[pgbouncer]\nlisten_addr =\nunix_socket_dir = {folder}\nlisten_port = 6432\nauth_type = any\n"
-            "pool_mode = transaction\ndefault_pool_size = 3\nmax_client_conn = 100\n"
-        )
-        config.chmod(0o644)
-        as_nobody = ["--user=nobody"] if os.geteuid() == 0 else []
-        process = subprocess.Popen([program, *as_nobody, str(config)], stderr=subprocess.DEVNULL)
-        until = time.monotonic() + WAIT
-        while not Path(folder, ".s.PGSQL.6432").exists():
-            assert process.poll() is None and time.monotonic() < until, "pgbouncer has not started"
-        yield f"postgresql://{far['user']}@:6432/{far['dbname']}?host={quote(folder, safe='')}"
-        process.terminate()
-        process.wait(WAIT)
-
-
-def test_a_pooler_that_was_not_told_of_is_named(bouncer: str) -> None:
-    engine = open_engine(bouncer)
-    with pytest.raises(EngineGone, match="pooled=yes"):
-        engine.put_many([JOB])
-    engine.close()
-
-
-def test_a_real_pooler_in_transaction_mode(bouncer: str) -> None:
-    engines = [open_engine(f"{bouncer}&pooled=yes") for _ in range(6)]  # twice as many as it has sessions
-    workers = [engine.register(f"w{number}", 60) for number, engine in enumerate(engines)]
-    seen = 0
-    for number in range(60):
-        engines[number % 6].put_many([JOB] * 3)
-        engine, worker = engines[(number * 5 + 2) % 6], workers[(number * 5 + 2) % 6]
-        claims = engine.claim(worker, ["default"], 3).claims
-        seen += len(claims)
-        assert engine.settle_many([Settlement(c.number, c.token, Verdict.COMPLETE) for c in claims]) == frozenset()
-        assert engine.renew(worker, 60)
-    assert seen == 180
-    listener = engines[0].listener("work")
-    began = time.monotonic()
-    listener.wait(0.2)
-    assert time.monotonic() - began < WAIT
-    listener.close()
-    for engine in engines:
-        engine.close()
-
-
 # -- rules, with numbers alone
 
 
@@ -202,6 +125,12 @@ def test_a_clock_that_jumps_takes_nobody_s_lease() -> None:
     assert not steady.allows_sweep(server=4607.0, ours=7.0, lease=6.0)
     assert steady.allows_sweep(server=4608.1, ours=8.1, lease=6.0)
     assert steady.allows_sweep(server=1000.0, ours=9.1, lease=6.0)  # back: leases hold for longer, nobody is hurt
+
+
+def test_one_call_in_ten_milliseconds_tells_of_work_and_one_that_came_late_tells_afterwards() -> None:
+    sparing = Sparing()
+    assert [sparing.tells(now) for now in (0.0, 0.004, 0.009, 0.011, 0.012)] == [True, False, False, True, False]
+    assert not sparing.came_late(0.020) and sparing.came_late(0.022)
 
 
 # -- addresses

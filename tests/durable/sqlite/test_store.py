@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 
 from steadypool import EngineBusy, EngineError, EngineFull, EngineGone, SchemaMismatch
-from steadypool.durable.address import open_engine, parse_sqlite
+from steadypool.durable.address import parse_sqlite
 from steadypool.durable.engine import Engine
+from steadypool.durable.opening import open_engine
 from steadypool.durable.sqlite import mount, schema
+from steadypool.durable.sqlite.driver import has_wal_reset_bug
 from tests.durable.conformance.steps import complete, job, put, record, take, worker
+from tests.durable.programs import start_greedy
 
 
 @pytest.fixture
@@ -29,27 +32,17 @@ def engine(path: Path) -> Engine:
     engine.close()
 
 
-def test_one_that_writes_without_a_pause_does_not_starve_another(engine: Engine, path: Path) -> None:
-    other = open_engine(f"sqlite:///{path}?synchronous=NORMAL")
+def test_processes_that_write_without_a_pause_do_not_starve_another(engine: Engine, path: Path) -> None:
     put(engine)
-    done = threading.Event()
-
-    def write_without_a_pause() -> None:
-        while not done.is_set():
-            engine.put_many([job(keep=0.0) for _ in range(10)])
-
-    greedy = [threading.Thread(target=write_without_a_pause) for _ in range(2)]
-    for thread in greedy:
-        thread.start()
+    greedy = [start_greedy(f"sqlite:///{path}?synchronous=NORMAL") for _ in range(2)]
     try:
-        other.patience = 5.0  # it must get its turn again and again; SQLite's own waiting gives it none at all
+        for one in greedy:
+            assert one.process.stdout is not None and one.process.stdout.readline() == "writing\n"
         for _ in range(50):
-            put(other)
+            put(engine)  # it must get its turn again and again; SQLite's own waiting gives it none at all
     finally:
-        done.set()
-        for thread in greedy:
-            thread.join()
-        other.close()
+        for one in greedy:
+            one.kill()
 
 
 def test_a_full_disk_is_said_and_loses_nothing(engine: Engine) -> None:
@@ -80,16 +73,48 @@ def test_a_database_that_is_locked_by_a_stranger_is_said(engine: Engine, path: P
     put(engine)
 
 
-def test_a_file_that_was_removed_is_not_written_to(engine: Engine, path: Path) -> None:
+def test_a_file_that_was_removed_is_told_until_somebody_makes_another(engine: Engine, path: Path) -> None:
     put(engine)
     path.unlink()
-    with pytest.raises(EngineGone, match="removed or replaced"):
-        put(engine)
-    assert engine.put_many([job()])[0].number == 1  # a new file, from the start
-    assert record(engine, "job-1").number == 1
-    path.unlink()
+    for _ in range(3):
+        with pytest.raises(EngineGone, match=r"was removed.*steadypool migrate sqlite:///"):
+            put(engine)
+        assert not path.exists()
     with pytest.raises(SchemaMismatch, match="there is no queue"):
         engine.get("job-1")
+    path.touch()  # an empty file is no queue, either
+    with pytest.raises(EngineGone, match="was removed"):
+        put(engine)
+    path.unlink()
+    other = open_engine(f"sqlite:///{path}")
+    other.migrate()
+    with pytest.raises(EngineGone, match="was replaced"):
+        put(engine)
+    assert put(engine) == "job-1"  # a new file, from the start
+    other.close()
+
+
+def test_whoever_is_asked_to_make_a_removed_file_anew_does_so(engine: Engine, path: Path) -> None:
+    put(engine)
+    path.unlink()
+    with pytest.raises(EngineGone):
+        put(engine)
+    assert engine.migrate().pending
+    assert put(engine) == "job-1"
+
+
+def test_a_file_that_was_replaced_is_told_once(engine: Engine, path: Path, tmp_path: Path) -> None:
+    backup = open_engine(f"sqlite:///{tmp_path}/backup.db")
+    for _ in range(3):
+        put(backup)
+    backup.close()
+    put(engine)
+    for name in ("-wal", "-shm"):
+        Path(f"{path}{name}").unlink()
+    (tmp_path / "backup.db").rename(path)
+    with pytest.raises(EngineGone, match="was replaced by another file"):
+        put(engine)
+    assert put(engine) == "job-4"
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
@@ -126,6 +151,31 @@ def test_the_wal_stays_bounded_under_continuous_writing(engine: Engine, path: Pa
         engine.stats()
     listener.close()
     assert os.path.getsize(f"{path}-wal") < 64 * 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    ("version", "has_it"),
+    [
+        ((3, 6, 23), False),
+        ((3, 7, 0), True),
+        ((3, 40, 1), True),
+        ((3, 44, 5), True),
+        ((3, 44, 6), False),
+        ((3, 45, 0), True),
+        ((3, 50, 6), True),
+        ((3, 50, 7), False),
+        ((3, 51, 2), True),
+        ((3, 51, 3), False),
+        ((3, 54, 1), False),
+    ],
+)
+def test_which_libraries_can_damage_a_file(version: tuple[int, ...], has_it: bool) -> None:
+    assert has_wal_reset_bug(version) is has_it
+
+
+def test_an_engine_says_so_of_its_library(engine: Engine, path: Path) -> None:
+    assert bool(engine.caution) is has_wal_reset_bug(sqlite3.sqlite_version_info)
+    assert not open_engine(f"sqlite:///{path}?driver=apsw").caution
 
 
 def test_a_network_file_system_is_refused(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:

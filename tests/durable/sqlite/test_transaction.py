@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import warnings
 from pathlib import Path
 
 import apsw
 import pytest
 
-from steadypool import Queue, UnknownJob
+from steadypool import Queue, SchemaMismatch, UnknownJob
+from steadypool.durable import demand
+from steadypool.durable.sqlite.driver import has_wal_reset_bug
+from tests.contract.stage import WAIT
 from tests.durable import app
+from tests.durable.working import Working
+
+pytestmark = pytest.mark.filterwarnings("ignore:SQLite :RuntimeWarning")
 
 
 @pytest.fixture
@@ -43,6 +50,46 @@ def test_the_job_is_there_if_and_only_if_the_transaction_commits(queue: Queue, p
         handle = app.add.enqueue(2, connection=connection)
     assert handle.record().payload == b'{"one":2}'
     connection.close()
+
+
+def test_without_tables_the_error_says_what_makes_them(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE orders (id INTEGER)")
+    queue = Queue(f"sqlite:///{path}")
+    with connection:
+        connection.execute("INSERT INTO orders VALUES (1)")
+        with pytest.raises(SchemaMismatch, match="steadypool migrate sqlite:///"):
+            queue.task(app.add.fn).enqueue(1, connection=connection)
+    assert connection.execute("SELECT count(*) FROM orders").fetchone() == (1,)
+    connection.close()
+
+
+def test_workers_hear_of_such_a_job_when_they_are_woken(
+    queue: Queue, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demand, "LOOK_AGAIN", 3600.0)
+    with Working(queue):
+        assert app.add.enqueue(0).result(WAIT) == 0
+        connection = sqlite3.connect(path)
+        with connection:
+            handle = app.add.enqueue(1, connection=connection)
+        connection.close()
+        queue.wake()
+        assert handle.result(WAIT) == 1
+
+
+@pytest.mark.skipif(not has_wal_reset_bug(sqlite3.sqlite_version_info), reason="the SQLite here has not the bug")
+def test_a_library_that_can_damage_the_file_is_warned_about_once(queue: Queue, path: Path) -> None:
+    queue.close()
+    connection = sqlite3.connect(path, isolation_level=None)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        for _ in range(2):
+            app.add.enqueue(1, connection=connection)
+    connection.close()
+    [warning] = told
+    assert warning.category is RuntimeWarning and Path(warning.filename).name == Path(__file__).name
+    assert "connection=... included" in str(warning.message)
 
 
 def test_a_connection_that_commits_each_statement_commits_this_one_too(queue: Queue, path: Path) -> None:

@@ -62,7 +62,8 @@ def top_command(**given: Any) -> int:
     \b
     Keys: up, down   choose a worker         d   drain the pool (asks first)
           s          its job's stack         Tab the next pool
-          Esc        back                    q   quit
+          e          errors in full          Esc back
+                                             q   quit
     """
     options = TopOptions(**given)
     check(options)

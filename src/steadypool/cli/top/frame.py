@@ -2,7 +2,7 @@
 
     title         what is watched
     head          health, queue, rates, outcomes
-    body          workers, slowest tasks, errors; or one text, such as a stack
+    body          workers, slowest tasks, errors; or one text, such as a stack, its lines folded
     foot          keys, a question, or a notice
 
 The head and the foot are always there. Of the body, the workers get the room that they need, as long as the other two
@@ -11,27 +11,28 @@ can show their first rows; what is left goes to these.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from time import monotonic
 
 from rich.text import Text
 
-from steadypool.cli.top.columns import Column, printable, table
+from steadypool.cli.top.columns import INDENT, Column, printable, table
 from steadypool.cli.top.view import Page, View
 from steadypool.words.health import Health
 from steadypool.words.reports import PoolStats, WorkerStats
 from steadypool.words.snapshots import ErrorLine, PoolSnapshot
-from steadypool.words.states import Outcome
+from steadypool.words.states import Outcome, PoolState
 
 BAR = 20
+CURVE = "▁▂▃▄▅▆▇█"
 FEW_TASKS, FEW_ERRORS = 3, 2
 """Rows that these have before the workers get all theirs."""
 WIDE = 100
-"""A screen with so many columns also shows which task failed."""
+"""A screen with so many columns also shows which task failed, and how the rate went."""
 SHORT = 14
 """A screen with fewer lines shows the workers alone."""
-KEYS = (("↑↓", "choose"), ("s", "stack"), ("d", "drain"), ("Tab", "next pool"), ("q", "quit"))
+KEYS = (("↑↓", "choose"), ("s", "stack"), ("e", "errors"), ("d", "drain"), ("Tab", "next pool"), ("q", "quit"))
 PAGE_KEYS = (("↑↓", "scroll"), ("r", "again"), ("Esc", "back"), ("d", "drain"), ("q", "quit"))
 _OUTCOME_STYLES = {Outcome.SUCCEEDED: "green", Outcome.RETURNED: "yellow", Outcome.CANCELLED: "yellow"}
 
@@ -43,9 +44,9 @@ def draw(view: View, width: int, height: int) -> Text:
     if pool is None:
         lines.append(Text("  no pool yet"))
     else:
-        lines += [*_head(view, pool), Text("")]
+        lines += [*_head(view, pool, width), Text("")]
         room = height - len(lines) - 1
-        lines += _page(view.page, room) if view.page is not None else _body(view, pool, width, room)
+        lines += _page(view.page, width, room) if view.page is not None else _body(view, pool, width, room)
     lines = lines[: height - 1]
     lines += [Text("")] * (height - 1 - len(lines))
     for line in [*lines, foot := _foot(view)]:
@@ -58,7 +59,7 @@ def plain(view: View, width: int) -> Text:
     pool = view.pool
     if pool is None:
         return Text("no pool")
-    lines = [_title(view, width, style="bold"), *_head(view, pool), Text("")]
+    lines = [_title(view, width, style="bold"), *_head(view, pool, width), Text("")]
     lines += _body(view, pool, width, 10_000)
     if (ending := view.ending) is not None:
         lines += [Text(""), *(Text(printable(line)) for line in ending.report.splitlines())]
@@ -83,13 +84,13 @@ def _title(view: View, width: int, style: str = "bold reverse") -> Text:
     return Text(left + " " * (width - len(left) - len(right)) + right, style)
 
 
-def _head(view: View, pool: PoolSnapshot) -> list[Text]:
+def _head(view: View, pool: PoolSnapshot, width: int) -> list[Text]:
     program = view.snapshot.program if view.snapshot is not None else ""
     return [
         Text(f"  {printable(program)}", "dim"),
         _health_line(view, pool.health, pool.stats),
         _queue_line(pool),
-        _rates_line(view, pool),
+        _rates_line(view, pool, width),
         _outcomes_line(pool.stats),
     ]
 
@@ -103,10 +104,14 @@ def _health_line(view: View, health: Health, stats: PoolStats) -> Text:
     word = "ready" if health.ready else ", ".join(health.reasons)
     word = word if health.alive else f"not alive: {word}"
     line = _labelled("health", Text(word, style))
-    line.append(f"   {stats.running} of {stats.capacity} busy")
+    line.append(f"   {stats.running} of {stats.max_workers} busy")
+    if stats.capacity < stats.max_workers and health.state is not PoolState.CLOSED:
+        line.append(f"   room for {stats.capacity}", "bold red")
     for count, noun in ((stats.stuck, "stuck"), (stats.restarts, "restarts"), (stats.sink_errors, "sink errors")):
         if count:
             line.append(f"   {count:,} {noun}", "bold red" if noun == "stuck" else "yellow")
+    if stats.drain_estimate is not None and health.ready:
+        line.append(f"   a drain takes about {_seconds(stats.drain_estimate)}", "dim")
     return line
 
 
@@ -124,7 +129,7 @@ def _queue_line(pool: PoolSnapshot) -> Text:
     return line
 
 
-def _rates_line(view: View, pool: PoolSnapshot) -> Text:
+def _rates_line(view: View, pool: PoolSnapshot, width: int) -> Text:
     rates = view.rates.get(pool.number)
     if rates is None:
         return _labelled("rates", Text(f"{'…' if not view.has_ended and view.ending is None else '-'}", "dim"))
@@ -132,9 +137,17 @@ def _rates_line(view: View, pool: PoolSnapshot) -> Text:
     for rate, noun in ((rates.failed, "not well"), (rates.retries, "retries")):
         if rate:
             line.append(f"   {rate:,.1f}/s {noun}", "red")
-    if pool.stats.drain_estimate is not None and pool.health.ready:
-        line.append(f"   a drain takes about {_seconds(pool.stats.drain_estimate)}", "dim")
+    history = view.history.get(pool.number, ())
+    if width >= WIDE and len(history) > 1:
+        line.append("   ").append(_curve(history), "green").append(" out", "dim")
     return line
+
+
+def _curve(values: Iterable[float]) -> str:
+    """The values as columns; the highest of them fills a line's height."""
+    values = list(values)
+    top = max(values) or 1.0
+    return "".join(CURVE[min(int(value / top * len(CURVE)), len(CURVE) - 1)] for value in values)
 
 
 def _outcomes_line(stats: PoolStats) -> Text:
@@ -180,7 +193,7 @@ def _share_out(room: int, workers: int, tasks: int, errors: int) -> tuple[int, i
 
 def _workers(view: View, rows: list[tuple[WorkerStats, bool]], width: int, count: int) -> list[Text]:
     if not rows:
-        return [Text("  no workers", "dim")]
+        return [Text("  no worker runs: they start when there is work", "dim")]
     more: list[Text] = []
     if len(rows) > count > 1:
         count -= 1
@@ -190,10 +203,10 @@ def _workers(view: View, rows: list[tuple[WorkerStats, bool]], width: int, count
     top = max(0, min(at - count // 2, len(rows) - count))
     pids = any(row.pid for row, _ in rows)
     columns = [
-        Column("worker", share=2),
+        Column("worker", share=2, most=24),
         *([Column("pid", width=7, right=True)] if pids else []),
-        Column("job", share=2),
-        Column("task", share=4),
+        Column("job", share=2, most=36),
+        Column("task", share=4, most=60),
         Column("for", width=9, right=True),
         Column("done", width=8, right=True),
     ]
@@ -204,7 +217,8 @@ def _workers(view: View, rows: list[tuple[WorkerStats, bool]], width: int, count
 
 def _worker_cells(row: WorkerStats, stuck: bool, pids: bool) -> list[str]:
     pid = [str(row.pid or "")] if pids else []
-    task = (row.task or "?") + (" (stuck)" if stuck else "") if row.job_id else "idle"
+    # The word first: the end of a long name is cut off.
+    task = ("stuck in " if stuck else "") + (row.task or "?") if row.job_id else "idle"
     runs_for = _seconds(row.running_for) if row.job_id else ""
     return [row.name, *pid, row.job_id or "", task, runs_for, f"{row.jobs_done:,}"]
 
@@ -216,7 +230,7 @@ def _worker_style(view: View, row: WorkerStats, stuck: bool) -> str:
 
 def _tasks(pool: PoolSnapshot, width: int, count: int) -> list[Text]:
     columns = [
-        Column("slowest tasks", share=1),
+        Column("slowest tasks", share=1, most=60),
         Column("ended", width=9, right=True),
         Column("not well", width=9, right=True),
         Column("mean", width=9, right=True),
@@ -234,9 +248,9 @@ def _errors(pool: PoolSnapshot, width: int, count: int) -> list[Text]:
     tasks = width >= WIDE
     columns = [
         Column("errors", width=7, right=True),
-        *([Column("task", share=1)] if tasks else []),
-        Column(f"what{f' ({hidden} more)' if hidden > 0 else ''}", share=3),
-        Column("where", share=3 if tasks else 2),
+        *([Column("task", share=2, most=40)] if tasks else []),
+        Column(f"what{f' ({hidden} more)' if hidden > 0 else ''}", share=3, most=70),
+        Column("where", share=2, most=50),
         Column("last", width=8, right=True),
     ]
     cells = [_error_cells(row, tasks) for row in pool.errors[:count]]
@@ -249,14 +263,31 @@ def _error_cells(row: ErrorLine, tasks: bool) -> list[str]:
     return [f"{row.count:,}", *([row.task] if tasks else []), what, row.where, last]
 
 
-def _page(page: Page, room: int) -> list[Text]:
+def _page(page: Page, width: int, room: int) -> list[Text]:
     lines = page.text.rstrip().splitlines() or [""]
     top = min(page.top, max(0, len(lines) - 1))
-    shown = lines[top : top + room - 2]
-    below = len(lines) - top - len(shown)
-    more = [Text(f"  … {below} more lines", "dim")] if below > 0 else []
-    title = Text(f"  {printable(page.title)}", "bold")
-    return [title, *(Text(f"  {printable(line)}") for line in shown), *more]
+    shown: list[Text] = []
+    below = len(lines) - top
+    for line in lines[top:]:
+        folded = [Text(f"  {part}") for part in _folded(printable(line), width - 2 * INDENT)]
+        if shown and len(shown) + len(folded) > room - 2:
+            break
+        shown += folded
+        below -= 1
+    more = [Text(f"  … {_count(below, 'more line')}", "dim")] if below > 0 else []
+    return [Text(f"  {printable(page.title)}", "bold"), *shown[: max(0, room - 2)], *more]
+
+
+def _folded(line: str, width: int) -> list[str]:
+    """The line in pieces of that width; the further ones as far indented as the first, and a little more."""
+    indent = " " * min(len(line) - len(line.lstrip()) + 2, width // 2)
+    pieces = []
+    while len(line) > max(1, width):
+        at = line.rfind(" ", width * 2 // 3, width) + 1 or max(1, width)
+        pieces.append(line[:at])
+        # Whatever the width is, a piece takes at least one letter.
+        line = indent[: max(0, width - 1)] + line[at:]
+    return [*pieces, line]
 
 
 # -- foot
@@ -266,7 +297,9 @@ def _foot(view: View) -> Text:
     pool = view.pool
     if view.asks_to_drain and pool is not None:
         left = pool.stats.waiting + pool.stats.running + pool.stats.retrying
-        question = f" drain pool {pool.stats.name!r} within {view.drain_seconds:g} s ({left:,} jobs left)?  y/n "
+        question = (
+            f" drain pool {pool.stats.name!r} within {view.drain_seconds:g} s ({_count(left, 'job')} left)?  y/n "
+        )
         return Text(question, "bold black on yellow")
     if view.notice and monotonic() < view.notice_until:
         return Text(f" {printable(view.notice)}", "bold yellow")
@@ -280,11 +313,16 @@ def _keys(view: View) -> Sequence[tuple[str, str]]:
     keys = KEYS if view.page is None else PAGE_KEYS
     over = view.has_ended or view.ending is not None
     useless = {"Tab"} if len(view.pools) < 2 else set()
-    useless |= {"d", "s", "r"} if over else set()
+    useless |= {"d", "s", "r", "e"} if over else set()
+    useless |= set() if view.pool is not None and view.pool.errors else {"e"}
     return [(key, does) for key, does in keys if key not in useless]
 
 
 # -- numbers
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _seconds(seconds: float) -> str:

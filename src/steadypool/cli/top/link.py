@@ -19,15 +19,15 @@ class _Envelope(msgspec.Struct):
     body: msgspec.Raw
 
 
-class Stack(str):
-    """Where a job is, as text."""
+class Text(str):
+    """What was asked for, to be read by people: where a job is, or what has failed."""
 
 
 class Notice(str):
     """Something that the program has to say about a question."""
 
 
-Said = Snapshot | Ending | Stack | Notice
+Said = Snapshot | Ending | Text | Notice
 
 
 class Link:
@@ -79,8 +79,8 @@ def _decode(line: bytes) -> Said:
                 return msgspec.json.decode(envelope.body, type=Snapshot)
             case "ended":
                 return msgspec.json.decode(envelope.body, type=Ending)
-            case "stack":
-                return Stack(msgspec.json.decode(envelope.body, type=str))
+            case "stack" | "errors":
+                return Text(msgspec.json.decode(envelope.body, type=str))
             case "draining":
                 return Notice(f"pool {msgspec.json.decode(envelope.body, type=str)!r} begins to drain")
             case _:

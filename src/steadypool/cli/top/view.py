@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from time import monotonic
 
-from steadypool.cli.top.link import Notice, Said, Stack
+from steadypool.cli.top.link import Notice, Said, Text
 from steadypool.cli.top.rates import Rates, rates_between
 from steadypool.words.reports import WorkerStats
 from steadypool.words.snapshots import PoolSnapshot, Snapshot
@@ -13,6 +14,8 @@ from steadypool.words.watching import Ending, Question
 
 NOTICE_SECONDS = 5.0
 PAGE = 10
+HISTORY = 30
+"""So many looks are remembered."""
 SILENT_SECONDS = 3.0
 """After which a program that does not answer is said to be silent."""
 
@@ -23,8 +26,8 @@ class Page:
 
     title: str
     text: str
-    job_id: str = ""
-    """The job whose stack it is, if it is one."""
+    again: Question | None = None
+    """What to ask for a newer one."""
     top: int = 0
     """The first line shown."""
 
@@ -36,6 +39,8 @@ class View:
     drain_seconds: float
     snapshot: Snapshot | None = None
     rates: dict[int, Rates] = field(default_factory=dict)
+    history: dict[int, deque[float]] = field(default_factory=dict)
+    """How many jobs a second have ended, of late."""
     pools: dict[int, PoolSnapshot] = field(default_factory=dict)
     """Every pool that was seen, as it was last."""
     endings: dict[int, Ending] = field(default_factory=dict)
@@ -103,14 +108,16 @@ class View:
                 if pool.number == self.number:
                     self.asks_to_drain = False
                     self.page = Page(f"pool {pool.stats.name!r} has ended", report)
-            case Stack():
-                if self.page is not None:
+            case Text():
+                if self.page is not None and self.page.again is not None:
                     self.page.text = said
             case Notice():
                 self.say(said)
 
     def _take(self, snapshot: Snapshot) -> None:
         self.rates = rates_between(self.snapshot, snapshot)
+        for number, rates in self.rates.items():
+            self.history.setdefault(number, deque(maxlen=HISTORY)).append(rates.ended)
         self.snapshot = snapshot
         self.pools |= {pool.number: pool for pool in snapshot.pools if pool.number not in self.endings}
         if self.number not in self.pools:
@@ -141,6 +148,8 @@ class View:
             self._turn_to_pool(1 if key == "tab" else -1)
         elif key in ("d", "D"):
             self._ask_to_drain()
+        elif key in ("e", "E"):
+            self._ask_for_errors()
         elif self.page is not None:
             self._press_on_page(self.page, key)
         else:
@@ -173,8 +182,8 @@ class View:
         if key in steps:
             last = max(0, len(page.text.splitlines()) - 1)
             page.top = min(max(0, page.top + steps[key]), last)
-        elif key in ("s", "r", "enter") and page.job_id and self.ending is None and not self.has_ended:
-            self.questions.append(Question("stack", self.number, page.job_id))
+        elif key in ("s", "r", "enter") and page.again and self.ending is None and not self.has_ended:
+            self.questions.append(page.again)
         elif key == "escape":
             self.page = None
 
@@ -206,5 +215,16 @@ class View:
             self.say("no job runs now")
             return
         title = f"{row.job_id} {row.task}, after {row.running_for:.1f} s, is here"
-        self.page = Page(title, "…\n", row.job_id)
-        self.questions.append(Question("stack", self.number, row.job_id))
+        self._ask_for(title, Question("stack", self.number, row.job_id))
+
+    def _ask_for_errors(self) -> None:
+        if self.pool is None or not self.pool.errors:
+            self.say("nothing has failed")
+        elif self.has_ended or self.ending is not None:
+            self.say("it has ended")
+        else:
+            self._ask_for(f"what has failed in pool {self.pool.stats.name!r}", Question("errors", self.number))
+
+    def _ask_for(self, title: str, question: Question) -> None:
+        self.page = Page(title, "…\n", question)
+        self.questions.append(question)

@@ -77,6 +77,11 @@ class PostgresEngine:
     def patience(self, seconds: float) -> None:
         self._session.patience = seconds
 
+    @property
+    def caution(self) -> str:
+        """See `Engine.caution`."""
+        return ""
+
     # -- tables
 
     def schema(self) -> Schema:
@@ -253,6 +258,10 @@ class PostgresEngine:
         return int(count)
 
     # -- news, and the end
+
+    def wake(self) -> None:
+        """See `Engine.wake`. The server does so itself when a transaction of the caller's commits."""
+        self._session.call("SELECT pg_notify(%s, '')", [f"{self._schema}.work"])
 
     def listener(self, topic: str) -> Listener:
         """See `Engine.listener`."""

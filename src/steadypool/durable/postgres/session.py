@@ -157,9 +157,21 @@ class Session:
     def _check_version(self, connection: _Connection) -> None:
         if not self._checked:
             with connection.cursor() as cursor:
+                self._beware_of_pooler(connection, cursor)
                 found = schema.found_version(cursor, self.address.schema)
             schema.check_version(found, self.address.schema, self.address.url)
             self._checked = True
+
+    def _beware_of_pooler(self, connection: _Connection, cursor: psycopg.Cursor[Any]) -> None:
+        """Prepare nothing if the session is another than the one that we were told of when we connected.
+
+        A pooler is in between then. In transaction mode our statement's name may be that of somebody else's statement
+        in the session that we get: at best the server refuses it.
+        """
+        [(pid,)] = cursor.execute("SELECT pg_backend_pid()").fetchall()
+        if pid != connection.info.backend_pid:
+            self._prepares = False
+            connection.prepare_threshold = None
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None

@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from steadypool.durable.errors import SchemaMismatch
+from steadypool.durable.sqlite.driver import translate
+
 _BEGINS_BY_ITSELF = getattr(sqlite3, "LEGACY_TRANSACTION_CONTROL", -1)
 
 
@@ -25,9 +28,13 @@ def check_connection(connection: Any, driver: str, path: str) -> None:
             else ""
         )
         raise TypeError(f"connection must be a connection of {driver} to {path}, not {kind}{other}")
-    for _, name, file in connection.execute("PRAGMA database_list").fetchall():
-        if name == "main" and not (file and _same_file(file, path)):
-            raise TypeError(f"connection belongs to {file or 'a database in memory'}, and the queue to {path}")
+    file = _file_of(connection)
+    if not (file and _same_file(file, path)):
+        raise TypeError(f"connection belongs to {file or 'a database in memory'}, and the queue to {path}")
+
+
+def _file_of(connection: Any) -> str:
+    return next(str(file) for _, name, file in connection.execute("PRAGMA database_list").fetchall() if name == "main")
 
 
 def _is_of(connection: Any, driver: str) -> bool:
@@ -51,15 +58,21 @@ def transaction(connection: Any) -> Iterator[None]:
 
     A `sqlite3` connection that begins transactions by itself before it changes data (its default) does so here too, and
     the caller commits. One that commits each statement by itself gets all of this at once.
+
+    Raises:
+        SchemaMismatch: there are no tables of a queue. All else is the caller's library's own error.
     """
     if not _is_in_transaction(connection) and _begins_by_itself(connection):
         connection.execute("BEGIN IMMEDIATE")
     connection.execute("SAVEPOINT steadypool_put")
     try:
         yield
-    except BaseException:
+    except BaseException as error:
         connection.execute("ROLLBACK TO steadypool_put")
         connection.execute("RELEASE steadypool_put")
+        ours = translate(error, _file_of(connection))
+        if isinstance(ours, SchemaMismatch):
+            raise ours from error
         raise
     connection.execute("RELEASE steadypool_put")
 

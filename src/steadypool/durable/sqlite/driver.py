@@ -15,6 +15,12 @@ BUSY, LOCKED, READONLY, IO_ERROR, FULL, CANNOT_OPEN = 5, 6, 8, 10, 13, 14
 LEAST = (3, 24, 0)
 """The oldest SQLite that understands our statements (upserts)."""
 
+WAL_RESET_BUG = ((3, 7, 0), (3, 51, 3))
+"""Versions from the first on and before the second can damage a file when one connection checkpoints while another
+commits and begins the write-ahead log anew."""
+WAL_RESET_MENDED = {(3, 44): 6, (3, 50): 7}
+"""Lines of older versions in which it was mended too, and since when."""
+
 
 class Connection(Protocol):
     """What both libraries' connections have."""
@@ -51,6 +57,15 @@ def sqlite_version(driver: str) -> tuple[int, ...]:
     if driver == "apsw":
         return tuple(int(part) for part in _import_apsw().sqlite_lib_version().split("."))
     return sqlite3.sqlite_version_info
+
+
+def has_wal_reset_bug(version: tuple[int, ...]) -> bool:
+    """Whether that version of SQLite has the bug."""
+    first, mended = WAL_RESET_BUG
+    if not first <= version < mended:
+        return False
+    patch = WAL_RESET_MENDED.get((version[0], version[1]))
+    return patch is None or version[2] < patch
 
 
 def errors_of(driver: str) -> tuple[type[BaseException], ...]:

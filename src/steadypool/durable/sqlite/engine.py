@@ -6,6 +6,7 @@ Each method is one transaction of `sqlite.store`; what it does is written in the
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from time import time
 from typing import Any
@@ -27,6 +28,7 @@ from steadypool.durable.records import (
 )
 from steadypool.durable.sqlite import borrowed, changing, claiming, looking, putting, schema, settling
 from steadypool.durable.sqlite.clock import read_clock
+from steadypool.durable.sqlite.driver import has_wal_reset_bug, sqlite_version
 from steadypool.durable.sqlite.rows import errors_of_job
 from steadypool.durable.sqlite.store import Store
 from steadypool.durable.sqlite.wake import Bells
@@ -50,6 +52,7 @@ class SqliteEngine:
         self._bells = Bells(self._store.path)
         self._held_up = 0
         """Sweeps in a row that came to nothing since they had waited too long."""
+        self._cautioned = False
 
     @property
     def patience(self) -> float:
@@ -59,6 +62,19 @@ class SqliteEngine:
     @patience.setter
     def patience(self, seconds: float) -> None:
         self._store.patience = seconds
+
+    @property
+    def caution(self) -> str:
+        """See `Engine.caution`: whether the library has the WAL-reset bug."""
+        version = sqlite_version(self._store.address.driver)
+        if not has_wal_reset_bug(version):
+            return ""
+        return (
+            f"SQLite {'.'.join(map(str, version))} can damage a file when one connection checkpoints while another "
+            "commits. A lock keeps this queue's own writers from it, but nobody else: with this library let nothing "
+            f"else write to {self._store.path}, connection=... included, or use 3.51.3 or later "
+            "(pip install 'steadypool[apsw]' and ?driver=apsw)"
+        )
 
     # -- tables
 
@@ -96,6 +112,9 @@ class SqliteEngine:
     def put_on(self, connection: Any, jobs: Sequence[NewJob]) -> list[Placed]:
         """See `Engine.put_on`."""
         borrowed.check_connection(connection, self._store.address.driver, self._store.path)
+        if self.caution and not self._cautioned:
+            self._cautioned = True
+            warnings.warn(self.caution, RuntimeWarning, stacklevel=3)
         with borrowed.transaction(connection):
             return putting.put(connection, jobs, time())
 
@@ -248,6 +267,10 @@ class SqliteEngine:
             return looking.prune(connection, limit, time())
 
     # -- news, and the end
+
+    def wake(self) -> None:
+        """See `Engine.wake`."""
+        self._bells.ring("work")
 
     def listener(self, topic: str) -> Listener:
         """See `Engine.listener`."""

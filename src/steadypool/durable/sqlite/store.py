@@ -15,7 +15,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from time import monotonic
 from typing import Any
 
@@ -46,8 +46,13 @@ class Store:
         self._reader: Any = None
         self._fair: FileLock | None = None
         self._identity: tuple[int, int] | None = None
+        """Of the file that the writer has open."""
+        self._checked = False
+        """Its tables are what they should be."""
         self._read_identity: tuple[int, int] | None = None
         self._timeout = -1.0
+        self._vanished = False
+        """The file that we wrote to is gone: no other is made in its place unless somebody asks for that."""
         self.waited = 0.0
         """Seconds that the latest transaction of `write` waited for its turn. Read it inside that block."""
         if sqlite_version(address.driver) < LEAST:
@@ -67,24 +72,19 @@ class Store:
         asked = monotonic()
         until = asked + self.patience
         with self._exclusive(self._writing), self._translated():
-            self._connect_writer(until)
+            self._connect_writer(until, may_make=not make_tables)
             with self._fair_turn(until):
-                connection = self._begin(until)
-                self.waited = monotonic() - asked
                 try:
-                    if make_tables and self._identity is None:
+                    connection = self._begin(until)
+                    self.waited = monotonic() - asked
+                    if make_tables and not self._checked:
                         self._check_tables(connection)
                     yield connection
-                except BaseException:
-                    self._roll_back(connection)
-                    raise
-                try:
                     connection.execute("COMMIT")
-                except BaseException:
-                    self._roll_back(connection)
+                except BaseException:  # Ctrl-C among them, which may come between any two lines
+                    self._roll_back(self._writer)
                     raise
-            if self._identity is None and make_tables:
-                self._identity = _identity(self.path)
+            self._checked, self._vanished = True, False
 
     @contextmanager
     def look(self) -> Iterator[Any]:
@@ -105,21 +105,29 @@ class Store:
 
     def close(self) -> None:
         """Close both connections: the last one to close checkpoints, so this waits for its turn, for a while."""
-        with self._writing, self._looking:
-            writer, reader, fair = self._writer, self._reader, self._fair
-            self._writer = self._reader = self._fair = self._identity = None
-            if self._pid != os.getpid():
-                return  # a forked child's copy: closing would drop the parent's locks
-            had = fair is not None and fair.acquire(min(self.patience, 1.0))
-            try:
-                for connection in (reader, writer):
-                    if connection is not None:
-                        connection.close()
-            finally:
-                if fair is not None:
-                    if had:
-                        fair.release()
-                    fair.close()
+        with ExitStack() as locks:
+            for lock in (self._writing, self._looking):
+                if not lock.acquire(timeout=max(0.001, self.patience)):
+                    return  # somebody is stuck in there; the end of the process closes them, too
+                locks.callback(lock.release)
+            self._close_all()
+
+    def _close_all(self) -> None:
+        writer, reader, fair = self._writer, self._reader, self._fair
+        self._writer = self._reader = self._fair = self._identity = None
+        self._checked = False
+        if self._pid != os.getpid():
+            return  # a forked child's copy: closing would drop the parent's locks
+        had = fair is not None and fair.acquire(min(self.patience, 1.0))
+        try:
+            for connection in (reader, writer):
+                if connection is not None:
+                    connection.close()
+        finally:
+            if fair is not None:
+                if had:
+                    fair.release()
+                fair.close()
 
     # -- one at a time
 
@@ -144,12 +152,12 @@ class Store:
     @contextmanager
     def _fair_turn(self, until: float) -> Iterator[None]:
         assert self._fair is not None
-        if not self._fair.acquire(max(0.0, until - monotonic())):
-            raise EngineBusy(f"other processes have written to {self.path} for {self.patience:g} s without a pause")
         try:
+            if not self._fair.acquire(max(0.0, until - monotonic())):
+                raise EngineBusy(f"other processes have written to {self.path} for {self.patience:g} s without a pause")
             yield
         finally:
-            self._fair.release()
+            self._fair.release()  # without harm if it was not had; Ctrl-C may come before that is known
 
     def _begin(self, until: float) -> Any:
         self._check_identity()
@@ -162,17 +170,21 @@ class Store:
         return self._writer
 
     def _roll_back(self, connection: Any) -> None:
+        if connection is None:
+            return  # the file was removed
         try:
             connection.execute("ROLLBACK")
         except self._errors:
-            pass  # SQLite has done so by itself, as it does after some errors
+            pass  # there is none, or SQLite has done so by itself, as it does after some errors
 
     # -- connecting
 
-    def _connect_writer(self, until: float) -> None:
+    def _connect_writer(self, until: float, may_make: bool) -> None:
         if self._writer is not None:
             return
         check_file_system(self.path)
+        if self._vanished and not may_make and _identity(self.path) is None:
+            raise self._gone()
         if not os.path.isdir(os.path.dirname(self.path)):
             raise EngineGone(
                 f"there is no folder {os.path.dirname(self.path)} to keep {os.path.basename(self.path)} in"
@@ -190,6 +202,7 @@ class Store:
                 connection.close()
                 raise
         self._writer, self._timeout = connection, -1.0
+        self._identity, self._checked = _identity(self.path), False
 
     def _connect_reader(self) -> Any:
         if self._reader is not None and _identity(self.path) != self._read_identity:
@@ -208,9 +221,20 @@ class Store:
 
     def _check_identity(self) -> None:
         """A file that was removed can still be written to, and what is written there is lost: never do that."""
-        if self._identity is not None and _identity(self.path) != self._identity:
-            self._drop_connections()
-            raise EngineGone(f"{self.path} was removed or replaced by another file")
+        found = _identity(self.path)
+        if found == self._identity:
+            return
+        self._drop_connections()
+        self._vanished = True
+        if found is None:
+            raise self._gone()
+        raise EngineGone(f"{self.path} was replaced by another file; the next call uses that one")
+
+    def _gone(self) -> EngineGone:
+        return EngineGone(
+            f"{self.path} was removed, and the jobs in it with it; put it back, or make an empty one: "
+            f"steadypool migrate {self.address.url}"
+        )
 
     def _drop_connections(self) -> None:
         for connection in (self._writer, self._reader):
@@ -220,6 +244,8 @@ class Store:
 
     def _check_tables(self, connection: Any) -> None:
         found = schema.found_version(connection)
+        if found == 0 and self._vanished:
+            raise self._gone()  # what is there now is empty, and nobody has asked for tables in it
         if found == 0:
             schema.apply_pending(connection, 0)
         elif not schema.OLDEST <= found <= schema.VERSION:

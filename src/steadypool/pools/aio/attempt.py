@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from steadypool.machinery.context import JobContext, running_task
 from steadypool.pools.aio.future import AsyncJobFuture
-from steadypool.pools.core import job_facts
+from steadypool.pools.announcer import job_facts
+from steadypool.pools.job_errors import timeout_error
 from steadypool.pools.supervisor import hand_back
 from steadypool.seams.telling import events
 from steadypool.words.reports import WorkerStats
@@ -144,7 +145,7 @@ class Attempt:
         elif core.attention or job._told is not None:
             hand_back(core, job)
         else:
-            core.settle(job, Outcome.TIMED_OUT, core.timeout_error(job, "total_timeout", ""))
+            core.settle(job, Outcome.TIMED_OUT, timeout_error(job, "total_timeout", ""))
         core.attempt_ended(self)
 
     @property

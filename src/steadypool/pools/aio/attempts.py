@@ -11,7 +11,9 @@ from steadypool.machinery.run_times import SAMPLE, WORTH_MEASURING
 from steadypool.machinery.stacks import thread_stack
 from steadypool.pools.aio.attempt import Attempt
 from steadypool.pools.aio.future import AsyncJobFuture
-from steadypool.pools.core import Core, Settings, job_facts
+from steadypool.pools.announcer import job_facts
+from steadypool.pools.core import Core
+from steadypool.pools.settings import Settings
 from steadypool.rules.capacity import capacity, workers_allowed
 from steadypool.words import events
 from steadypool.words.reports import StuckJob
@@ -51,8 +53,8 @@ class AttemptsCore(Core):
     def measure(self, job: AsyncJobFuture[Any], runs: int = 1) -> None:
         """A run is over that stands for *runs*."""
         seconds = monotonic() - job._began
-        self.run_times.add(seconds * runs, runs)
-        self.unmeasured = 0 if seconds > WORTH_MEASURING else SAMPLE - 1
+        self.run_times.add(seconds * runs, runs, task=job._task_name)
+        self.unmeasured = 0 if seconds > WORTH_MEASURING or self.sinks else SAMPLE - 1
         if self.forecast.limit is not None:
             self.forecast.look()
 
@@ -181,7 +183,8 @@ class AttemptsCore(Core):
     def _row(self, attempt: Attempt, job: Job) -> StuckJob:
         name = attempt.name or job._task_name
         stack, _ = self.stack_of(attempt, job)
-        return StuckJob(job.job_id, name, monotonic() - job._began, stack, job._told or "")
+        ran = monotonic() - job._began
+        return StuckJob(job.job_id, name, ran, stack, job._told or "", job._options.meta)
 
 
 _ATTEMPT_FILE = Attempt.run.__code__.co_filename

@@ -45,8 +45,9 @@ from steadypool.pools.aio.functions import check_coroutine_function
 from steadypool.pools.aio.future import AsyncJobFuture
 from steadypool.pools.aio.keeper import keep
 from steadypool.pools.aio.pulse import Pulse
-from steadypool.pools.core import Settings, cancelled_error
 from steadypool.pools.functions import options_within
+from steadypool.pools.job_errors import cancelled_error
+from steadypool.pools.settings import Settings
 from steadypool.pools.supervisor import do_due, take_requests, walk_ladder
 from steadypool.rules.draining import earlier, wakes_at
 from steadypool.seams.telling import events
@@ -116,6 +117,7 @@ class AsyncCore(AttemptsCore):
 
     def request_drain(self, seconds: float | None) -> None:
         """See `Core`. From any thread; also from a signal handler or a finalizer."""
+        self.close_intake()
         self.requests.append(seconds)
         if not self.is_bound:
             self.step()  # nothing was ever submitted

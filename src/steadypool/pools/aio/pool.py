@@ -12,7 +12,7 @@ from contextvars import copy_context
 from inspect import CO_COROUTINE
 from time import monotonic
 from types import FunctionType, TracebackType
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import Any, NoReturn, ParamSpec, Self, TypeVar
 
 from steadypool.machinery.arguments import Show
 from steadypool.pools.aio import mapping
@@ -25,7 +25,8 @@ from steadypool.pools.aio.room import wait_for_room
 from steadypool.pools.aio.signals import DrainOnLoopSignal
 from steadypool.pools.aio.stuck import end_stuck
 from steadypool.pools.books import Books
-from steadypool.pools.contract import check_settings, let_watch
+from steadypool.pools.contract import let_watch
+from steadypool.pools.settings import check_settings
 from steadypool.pools.supervisor import give_back_waiting
 from steadypool.pools.threads import check_workers
 from steadypool.words.errors import QueueFull, WouldDeadlock
@@ -386,7 +387,10 @@ class AsyncPool(Books):
             await self._report()
 
     def request_drain(self, timeout: float | None = None) -> None:
-        """Begin a drain without waiting for it: for jobs, done-callbacks, signal handlers and other threads."""
+        """Begin a drain without waiting for it: for jobs, done-callbacks, signal handlers and other threads.
+
+        From now on the pool refuses work.
+        """
         check_seconds("request_drain(timeout)", timeout, zero=True)
         self._core.request_drain(timeout)
 
@@ -399,6 +403,12 @@ class AsyncPool(Books):
         """
         check_seconds("drain_on_signal(timeout)", timeout, zero=True)
         return DrainOnLoopSignal(self._core, timeout, signals)
+
+    def __enter__(self) -> NoReturn:
+        raise TypeError("an AsyncPool is entered with `async with AsyncPool(...) as pool:`")
+
+    def __exit__(self, *_: object) -> None:
+        """Never comes to be called: but without it, Python would not ask for the other."""
 
     async def __aenter__(self) -> Self:
         self._core.check_loop()

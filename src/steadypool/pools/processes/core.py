@@ -37,12 +37,14 @@ from typing import Any
 from steadypool.machinery.courier import Courier
 from steadypool.machinery.oom import oom_kills
 from steadypool.machinery.wire import ITEMS_MOST, LOADING, can_keep_packets
-from steadypool.pools.core import Job, Settings, forked_error
+from steadypool.pools.core import Job
+from steadypool.pools.job_errors import forked_error
 from steadypool.pools.processes.bell import PipeBell
 from steadypool.pools.processes.chunk import Chunk
 from steadypool.pools.processes.forked import forget_process
 from steadypool.pools.processes.results import ResultsCore
 from steadypool.pools.processes.worker import ProcessWorker
+from steadypool.pools.settings import Settings
 from steadypool.pools.thread_worker import ThreadWorker
 from steadypool.rules.respawn import restart_delay
 from steadypool.seams.telling import events
@@ -294,7 +296,7 @@ class ProcessCore(ResultsCore):
         error = self._crash_error(worker) if blamed or not worker.ready else None
         for job in blamed:
             assert error is not None
-            self.run_times.add(monotonic() - job._began)
+            self.run_times.add(monotonic() - job._began, task=job._task_name)
             self.attempt_raised(job, error if len(blamed) == 1 else self._crash_error(worker), Outcome.CRASHED)
         if self.sinks:
             reason = "killed" if worker.left else "retired" if worker.retiring else "died"
@@ -430,6 +432,12 @@ class ProcessCore(ResultsCore):
             "restarts": self.restarts,
             "worker_rows": tuple(worker.row() for worker in sorted(self.crew, key=lambda w: w.name)),
         }
+
+    def has_begun(self, job: Job) -> bool:
+        """See `machinery.future.Owner`: a job that was sent to a process may be taken back until it is read."""
+        with self.lock:
+            worker = job._worker
+            return not isinstance(worker, ProcessWorker) or job not in worker.hand or worker.has_read(job)
 
     def begin_wait(self, job: Job | None) -> None:
         """A job in a worker process cannot wait for this pool; other threads may."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures._base import PENDING, RUNNING
 from contextvars import Context
@@ -14,13 +15,16 @@ from typing import Any
 
 from steadypool.machinery.payload import INLINE_MOST, Functions, dump
 from steadypool.machinery.wire import LOADING, read_job
-from steadypool.pools.core import Job, Settings, cancelled_error, job_facts
+from steadypool.pools.announcer import job_facts
+from steadypool.pools.core import MOST_COUNTED, Job
 from steadypool.pools.functions import check_function
 from steadypool.pools.hands import HandCore
+from steadypool.pools.job_errors import cancelled_error
 from steadypool.pools.processes.chunk import Chunk, Landed
 from steadypool.pools.processes.frames import chunk_packet, next_packet, pack_call, pack_chunk, workers_import_main
 from steadypool.pools.processes.mender import Mender
 from steadypool.pools.processes.worker import ProcessWorker
+from steadypool.pools.settings import Settings
 from steadypool.pools.supervisor import hand_back
 from steadypool.pools.thread_worker import ThreadWorker
 from steadypool.rules import prefetch
@@ -454,6 +458,15 @@ class DispatchCore(HandCore):
                 if worker.hand and isinstance(worker.hand[0], Chunk):
                     self.unfold(worker.hand[0])
         return super().held_jobs()
+
+    def waiting_tasks(self) -> Counter[str]:
+        """See `Core.waiting_tasks`: also what was sent to workers and has not begun. A chunk counts as its items."""
+        tasks: Counter[str] = Counter()
+        sent = (entry for worker in self.workers for entry in [*worker.hand][worker.taken is None :])
+        retrying = self.retrying_jobs() if self.retrying else ()
+        for entry in (*self.queue.some(MOST_COUNTED), *sent, *retrying):
+            tasks[entry._task_name] += entry.size if isinstance(entry, Chunk) else 1
+        return tasks
 
     # -- sharing
 

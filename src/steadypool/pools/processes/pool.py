@@ -18,11 +18,12 @@ from typing import Any, ParamSpec, TypeVar
 from steadypool.machinery.arguments import Show
 from steadypool.machinery.future import JobFuture
 from steadypool.pools import exits
-from steadypool.pools.contract import PoolContract, Prepared, check_settings
+from steadypool.pools.contract import PoolContract, Prepared
 from steadypool.pools.functions import ASYNC_CODE
 from steadypool.pools.processes.chunk import Chunk, Landed
 from steadypool.pools.processes.core import ProcessCore
 from steadypool.pools.processes.kit import portable
+from steadypool.pools.settings import check_settings
 from steadypool.pools.threads import check_workers
 from steadypool.words.options import Retry, check_count
 from steadypool.words.reports import JobFailure

@@ -11,6 +11,7 @@ from steadypool.machinery import parcel
 from steadypool.machinery.carried import unpack_error
 from steadypool.machinery.future import JobFuture
 from steadypool.machinery.payload import load
+from steadypool.machinery.run_times import SAMPLE, WORTH_MEASURING
 from steadypool.machinery.wire import (
     BROKEN,
     ERROR,
@@ -26,7 +27,8 @@ from steadypool.machinery.wire import (
     VALUE_PARCEL,
     VALUES,
 )
-from steadypool.pools.core import Job, job_facts
+from steadypool.pools.announcer import job_facts
+from steadypool.pools.core import Job
 from steadypool.pools.processes.chunk import Chunk
 from steadypool.pools.processes.dispatch import DispatchCore
 from steadypool.pools.processes.worker import ProcessWorker
@@ -89,6 +91,8 @@ class ResultsCore(DispatchCore):
                 if isinstance(entry, JobFuture) and entry._serial == serial:
                     hand.popleft()
                     done.append((entry, result))
+                    if seconds > WORTH_MEASURING or not worker.done % SAMPLE:
+                        self.run_times.add_to_task(entry._task_name, seconds)
                 elif worker.taken is not None and worker.taken._serial == serial:
                     worker.taken = worker.taken_name = None
             self.counts[Outcome.SUCCEEDED] += len(done)
@@ -96,6 +100,10 @@ class ResultsCore(DispatchCore):
         results.clear()
         if first is not None and first is not running:
             self._became_first(first)
+        self._settle_quickly(done)
+
+    def _settle_quickly(self, done: list[tuple[Job, Any]]) -> None:
+        """The jobs were counted: they have these results."""
         for job, result in done:
             if job._alarm is not None:
                 self._drop_alarm(job)
@@ -129,6 +137,7 @@ class ResultsCore(DispatchCore):
         if chunk.done == chunk.size:
             worker.hand.popleft()
             self._note_seconds(chunk.seconds, chunk.size)
+            self.run_times.add_to_task(chunk._task_name, chunk.seconds, chunk.size)
 
     def _note_seconds(self, packet: float, items: int = 1) -> None:
         """What was in one packet has run that long, all its items together."""
@@ -258,6 +267,7 @@ class ResultsCore(DispatchCore):
             self._became_first(following)
         if job is not None and seconds:
             job._began = monotonic() - seconds  # the worker's own word: it may have come back a while ago
+            self.run_times.add_to_task(job._task_name, seconds)
         return job
 
     def _first_unfolded(self, worker: ProcessWorker) -> Job | None:

@@ -1,0 +1,64 @@
+"""What a worker has done so far: counted as it is written down, for its report."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from time import monotonic
+
+from steadypool.durable.announcing import Announcer
+from steadypool.durable.desk import Desk
+from steadypool.durable.records import Settlement, Verdict
+from steadypool.durable.telling import events
+from steadypool.durable.workreport import WorkReport
+from steadypool.machinery.ledger import Ledger
+from steadypool.words.reports import DrainReport
+
+
+class Tally:
+    """The books of one worker. Its loop alone changes them."""
+
+    def __init__(self, announcer: Announcer, notes: list[str]) -> None:
+        self._announcer = announcer
+        self._began = monotonic()
+        self.claimed = 0
+        self.refused = 0
+        self.verdicts: Counter[Verdict] = Counter()
+        self.ledger = Ledger()
+        self.notes = notes
+        self.pool: DrainReport | None = None
+        """What the pool said at the end."""
+
+    def note_written(self, settlements: Sequence[Settlement], refused: frozenset[tuple[int, int]]) -> None:
+        """The engine has these now, but for those that it refused."""
+        for settlement in settlements:
+            if (settlement.number, settlement.token) in refused:
+                self.refused += 1
+                self._tell_refused(settlement)
+            else:
+                self.verdicts[settlement.verdict] += 1
+
+    def _tell_refused(self, settlement: Settlement) -> None:
+        name = self._announcer.name
+        self._announcer.tell(lambda: events.ResultRefused(name, monotonic(), settlement.number, settlement.token))
+
+    def report(self, desk: Desk) -> WorkReport:
+        """All of it, and what is still on the desk."""
+        left = {held.claim.number: held.claim.id for held in (*desk.not_settled(), *desk.ended)}
+        counts = self.verdicts
+        return WorkReport(
+            self._announcer.name,
+            monotonic() - self._began,
+            self.claimed,
+            counts[Verdict.COMPLETE],
+            counts[Verdict.RETRY],
+            counts[Verdict.DISCARD],
+            counts[Verdict.CANCEL],
+            counts[Verdict.RETURN],
+            self.refused,
+            tuple(f"job-{settlement.number}" for settlement in list(desk.pending)),
+            tuple(left.values()),
+            self.pool,
+            self.ledger.groups(),
+            tuple(self.notes),
+        )
