@@ -68,6 +68,12 @@ def test_changing_jobs(shop: Program) -> None:
     assert again.code == 1 and "has ended already" in again.err and "'job-9'" in again.err
     assert shop.run("jobs", "discard", "job-2", *URL, "--reason", "no use").code == 0
     assert shop.run("jobs", "retry", "job-1", "job-2", *URL).out == "job-1 available\njob-2 available\n"
+    cancelled = shop.run("jobs", "cancel", "job-1", "job-9", *URL, "--json")
+    assert cancelled.code == 1 and not cancelled.err
+    done, unknown = cancelled.results
+    assert done == {"id": "job-1", "done": "cancelled", "error": None}
+    assert (unknown["id"], unknown["done"]) == ("job-9", None) and "'job-9'" in unknown["error"]
+    assert shop.run("jobs", "retry", "job-1", *URL, "--json").code == 0
     assert shop.run("jobs", "pause", *URL).code == 0
     stats = shop.run("jobs", "stats", *URL, "--json").results[0]["queues"][0]
     assert stats["paused"] and stats["available"] == 2

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-from steadypool import ProcessPool
+from steadypool import ProcessPool, WorkerCrashed
 from steadypool.words import events
 from tests.contract import jobs
 from tests.contract.stage import WAIT, Stage
@@ -171,6 +171,17 @@ def test_rows_of_the_stats(make_pool: MakePool, stage: Stage) -> None:
     assert (idle.job_id, idle.task, idle.running_for) == (None, None, 0.0)
     assert busy.jobs_done + idle.jobs_done == 5
     assert len({row.name for row in (busy, idle)}) == 2
+
+
+def test_rows_count_the_workers_that_died_in_their_place(make_pool: MakePool) -> None:
+    pool = warm(make_pool(2))
+    assert [row.restarts for row in pool.stats().worker_rows] == [0, 0]
+    for _ in range(2):
+        with pytest.raises(WorkerCrashed):
+            pool.submit(deeds.segfault).result(WAIT)
+        warm(pool)
+    rows = pool.stats().worker_rows
+    assert sum(row.restarts for row in rows) == pool.stats().restarts == 2
 
 
 def test_the_worker_bears_the_name_of_its_row(make_pool: MakePool) -> None:

@@ -115,26 +115,29 @@ def stats_command(url: str | None, as_json: bool) -> int:
 @jobs_group.command("retry")
 @click.argument("job_ids", nargs=-1, required=True, metavar="ID...")
 @url_option
-def retry_command(job_ids: tuple[str, ...], url: str | None) -> int:
+@json_option
+def retry_command(job_ids: tuple[str, ...], url: str | None, as_json: bool) -> int:
     """Run jobs again that were discarded or cancelled; or now, those that are delayed."""
-    return _change(queue_at(url), job_ids, Queue.retry, "available")
+    return _change(queue_at(url), job_ids, Queue.retry, "available", as_json)
 
 
 @jobs_group.command("cancel")
 @click.argument("job_ids", nargs=-1, required=True, metavar="ID...")
 @url_option
-def cancel_command(job_ids: tuple[str, ...], url: str | None) -> int:
+@json_option
+def cancel_command(job_ids: tuple[str, ...], url: str | None, as_json: bool) -> int:
     """Cancel jobs: those that wait at once, those that run within two seconds."""
-    return _change(queue_at(url), job_ids, Queue.cancel, "cancelled")
+    return _change(queue_at(url), job_ids, Queue.cancel, "cancelled", as_json)
 
 
 @jobs_group.command("discard")
 @click.argument("job_ids", nargs=-1, required=True, metavar="ID...")
 @url_option
 @click.option("--reason", default="discarded by hand", show_default=True, help="Why, for whoever looks later.")
-def discard_command(job_ids: tuple[str, ...], url: str | None, reason: str) -> int:
+@json_option
+def discard_command(job_ids: tuple[str, ...], url: str | None, reason: str, as_json: bool) -> int:
     """Give up jobs that wait."""
-    return _change(queue_at(url), job_ids, lambda queue, job_id: queue.discard(job_id, reason), "discarded")
+    return _change(queue_at(url), job_ids, lambda queue, job_id: queue.discard(job_id, reason), "discarded", as_json)
 
 
 @jobs_group.command("pause")
@@ -157,21 +160,29 @@ def resume_command(name: str, url: str | None) -> int:
     return DONE
 
 
-def _change(queue: Queue, job_ids: Iterable[str], change: Callable[[Queue, str], object], done: str) -> int:
+def _change(
+    queue: Queue, job_ids: Iterable[str], change: Callable[[Queue, str], object], done: str, as_json: bool
+) -> int:
     code = DONE
     for job_id in job_ids:
-        try:
-            changed = change(queue, job_id)
-        except SteadypoolError as error:
-            click.echo(f"Error: {error}", err=True)
-            code = SOME_FAILED
-            continue
-        if changed is False:
-            click.echo(f"Error: job {job_id!r} has ended already", err=True)
-            code = SOME_FAILED
-        else:
+        problem = _problem_with(queue, job_id, change)
+        code = DONE if problem is None and code == DONE else SOME_FAILED
+        if as_json:
+            _echo_json([{"id": job_id, "done": done if problem is None else None, "error": problem}])
+        elif problem is None:
             click.echo(f"{job_id} {done}")
+        else:
+            click.echo(f"Error: {problem}", err=True)
     return code
+
+
+def _problem_with(queue: Queue, job_id: str, change: Callable[[Queue, str], object]) -> str | None:
+    """Change the job; why it could not be changed, or ``None``."""
+    try:
+        changed = change(queue, job_id)
+    except SteadypoolError as error:
+        return str(error)
+    return f"job {job_id!r} has ended already" if changed is False else None
 
 
 def as_plain(record: JobRecord) -> dict[str, Any]:

@@ -23,6 +23,8 @@ class WorkerStats:
     running_for: float
     """Seconds the current attempt has run; 0.0 when idle."""
     jobs_done: int
+    restarts: int = 0
+    """Workers that had this one's place before it, one after another, and died or were killed (processes)."""
 
 
 @dataclass(frozen=True, slots=True)

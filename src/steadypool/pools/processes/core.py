@@ -73,6 +73,8 @@ class ProcessCore(ResultsCore):
         self.workers: set[ProcessWorker] = set()
         self.stuck: dict[Any, Job] = {}
         self.restarts = 0
+        self._vacated: list[int] = []
+        """Places whose workers died and that no other has yet: how many each has lost."""
         self._context = context
         self._kit = kit
         # A worker that is to end after so many jobs looks at their number between packets; and what is pushed out of a
@@ -137,6 +139,7 @@ class ProcessCore(ResultsCore):
             if not self.may_grow:
                 return None
             worker = ProcessWorker(f"{self.name}_{next(self._numbers)}", self.packets)
+            worker.restarts = self._vacated.pop() if self._vacated else 0
             self.workers.add(worker)
             self.recount()
         try:
@@ -338,7 +341,9 @@ class ProcessCore(ResultsCore):
 
     def _replace(self, worker: ProcessWorker, error: WorkerCrashed | None) -> None:
         with self.lock:
-            self.restarts += not worker.retiring or worker.left
+            if not worker.retiring or worker.left:
+                self.restarts += 1
+                self._vacated.append(worker.restarts + 1)
             if not worker.ready and not worker.retiring and self.refusal_is_soft():
                 self._early_deaths += 1
                 delay = restart_delay(self._early_deaths)

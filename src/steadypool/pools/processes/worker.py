@@ -47,6 +47,8 @@ class ProcessWorker:
         self.taken_name: str | None = None
         self.succeeded = 0
         self.done = 0
+        self.restarts = 0
+        """Workers that had its place before, and died."""
         self.left = False
         """It was killed: nothing it says counts any more."""
         self.ready = False
@@ -296,9 +298,9 @@ class ProcessWorker:
         """What `PoolStats` says of this worker."""
         job = self.hand[0] if self.hand else self.taken
         if job is None:
-            return WorkerStats(self.name, self.pid or None, None, None, 0.0, self.done)
-        name = self.taken_name or job._task_name
-        return WorkerStats(self.name, self.pid or None, job.job_id, name, monotonic() - job._began, self.done)
+            return WorkerStats(self.name, self.pid or None, None, None, 0.0, self.done, self.restarts)
+        name, ran = self.taken_name or job._task_name, monotonic() - job._began
+        return WorkerStats(self.name, self.pid or None, job.job_id, name, ran, self.done, self.restarts)
 
 
 @contextmanager
