@@ -265,10 +265,11 @@ def test_links_lead_somewhere(page: Page) -> None:
         assert not anchor or anchor in Page(target).anchors(), link
 
 
-def test_the_files_that_the_architecture_names_exist() -> None:
+@pytest.mark.parametrize("name", ["architecture", "inside"])
+def test_the_files_that_it_names_exist(name: str) -> None:
     source = ROOT / "src" / "steadypool"
     known = {path.name for path in source.rglob("*.py")}
-    for code in page("architecture").codes():
+    for code in page(name).codes():
         if re.fullmatch(r"[\w/]+(\.py|/)", code):
             inside = code.removeprefix("steadypool/")
             assert (source / inside).exists() or ("/" not in inside and inside in known), code
