@@ -141,6 +141,19 @@ def test_a_coroutine_that_blocks_its_loop_does_not_hold_up_the_end(queue: Queue,
         actor.tell("return")
 
 
+@pytest.mark.parametrize("kind", ["thread", "process", "async"])
+def test_a_worker_ends_when_its_pool_is_drained_from_outside(queue: Queue, stage: Stage, kind: str) -> None:
+    handle = (app.act_async if kind == "async" else app.act).enqueue(stage.address)
+    with Working(queue, kind) as working:
+        actor = stage.enter()
+        assert working.worker._pool is not None
+        working.worker._pool.request_drain(None)  # as the viewer does
+        actor.tell("return")
+        report = working.ended()
+    assert handle.state is JobState.COMPLETED and not report.unwritten
+    assert any("closed by itself" in note for note in report.notes)
+
+
 def test_a_worker_that_cannot_start_says_so_and_leaves_nothing_behind(queue: Queue) -> None:
     with pytest.raises(PoolBroken, match="initializer failed"):
         queue.work(kind="process", workers=1, pool={"initializer": app.fail.fn})

@@ -36,6 +36,10 @@ class Working:
         """Drain, and return the report."""
         if self._thread.is_alive():
             self.worker.request_drain(seconds)
+        return self.ended(seconds)
+
+    def ended(self, seconds: float = 0.0) -> WorkReport:
+        """Wait until it has ended by itself, and return the report."""
         self._thread.join(WAIT + seconds)
         assert not self._thread.is_alive(), "the worker has not ended in its time"
         if self.failure is not None:

@@ -32,6 +32,9 @@ ROOM = 100_000
 class Pool(Protocol):
     """What a worker asks of a pool. Its futures are those of `ThreadPool`, or look like them."""
 
+    _core: Any
+    """Its core, for `Core.at_close`."""
+
     def _submit_prepared(self, calls: Sequence[Prepared]) -> Sequence[Any]:
         """Submit them all; returns their futures, fewer if the pool has closed."""
 

@@ -66,6 +66,8 @@ if TYPE_CHECKING:
 WARM_UP = TaskOptions(name="steadypool.warm_up", meta={})
 WARM_UP_LIMIT = 20.0
 """Seconds that a worker waits for its processes before it begins to claim."""
+WRITE_OUT = 5.0
+"""Seconds to write down what has ended, when the pool was closed by somebody else."""
 
 
 class Worker:
@@ -226,6 +228,7 @@ class Worker:
         )
         for sink in self._pool_sinks:
             pool.subscribe(sink)
+        pool._core.at_close.append(self._pool_has_closed)
         return pool
 
     def _warm_up(self, pool: Pool) -> None:
@@ -298,8 +301,10 @@ class Worker:
         return bool(self._orders.given) or self._registration.is_lost
 
     def _pool_has_closed(self) -> None:
-        self._tally.notes.append("the pool has closed by itself")
-        self.request_drain(0.0)
+        """Called by whoever closes it: `steadypool top` can have it drained, and a pool that is broken closes."""
+        if not self._orders.given:
+            self._tally.notes.append("the pool has closed by itself")
+            self.request_drain(WRITE_OUT)
 
     def _tend(self) -> None:
         """Take back what dead workers held, and prune; now and then."""
