@@ -27,7 +27,7 @@ class Remains:
     def now(cls) -> Remains:
         """What there is at this moment."""
         return cls(
-            frozenset(family(os.getpid())),
+            frozenset(pid for pid in family(os.getpid()) if not _is_of_a_server(pid)),
             descriptors(),
             frozenset(os.listdir("/dev/shm")),
             frozenset(os.listdir(tempfile.gettempdir())),
@@ -50,6 +50,14 @@ class Remains:
 def _is_others(name: str) -> bool:
     """Of pytest, of the tests, and where multiprocessing's forkserver listens, left by programs that were killed."""
     return name.startswith(("pytest-of-", "stage-", "pymp-"))
+
+
+def _is_of_a_server(pid: int) -> bool:
+    """Whether it belongs to the PostgreSQL that other tests have started here, whose processes come and go."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip() == "postgres"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def descriptors() -> Counter[str]:
