@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -38,6 +39,8 @@ def tables(effort: Effort) -> Iterator[Table]:
             run = partial(in_batches, batch)
             yield _each_its_future(batch, measure(_contenders(submits, run, max(batch, MOST_JOBS)), effort))
         yield _round_trip(measure(_contenders(submits, one_at_a_time), effort.in_short_turns()))
+        if hasattr(os, "sched_setaffinity"):
+            yield _on_one_core(effort)
         yield _map(measure([_mapping(OURS, ours), _mapping(STANDARD, standard)], effort))
         yield _options(ours, effort)
     yield waiting_jobs(effort)
@@ -98,6 +101,25 @@ def _round_trip(samples: Samples) -> Table:
         base=OURS,
         note="Most of it is the switch to another thread and back, for which the kernel may wake a sleeping core.",
         targets=[at_most("not slower than ThreadPoolExecutor", 1 / ratio(samples, STANDARD, OURS), 1.05)],
+    )
+
+
+def _on_one_core(effort: Effort) -> Table:
+    """The round trip without the choice that the kernel has: where to put a thread that wakes."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})  # this thread's, and that of all threads which it starts
+    try:
+        with ThreadPool(WORKERS) as ours, ThreadPoolExecutor(WORKERS) as standard:
+            submits: dict[str, Submit] = {OURS: ours.submit, STANDARD: standard.submit}
+            samples = measure(_contenders(submits, one_at_a_time), effort)
+    finally:
+        os.sched_setaffinity(0, cores)
+    return compared(
+        "round-trip-one-core",
+        "Threads: round trip, one job at a time, on one core",
+        samples,
+        base=OURS,
+        note="The same where no other core is to be woken: what the pools themselves take, and two switches.",
     )
 
 
