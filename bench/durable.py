@@ -15,7 +15,7 @@ from pathlib import Path
 from time import perf_counter, sleep, time
 from typing import Any
 
-from bench.durable_sides import GRACE, SERVERS, SIXTEEN
+from bench.durable_sides import GRACE, SERVERS, SIXTEEN, SLEEPERS
 from bench.rounds import Effort, percentile
 from bench.tables import Table, at_least, at_most, in_unit
 
@@ -81,7 +81,7 @@ def end_to_end(work: str, effort: Effort) -> Table:
     targets = [at_least(f"{ours}: 5 times the faster peer", _times(runs, ours, PEERS), 5.0) for ours in OURS]
     if RAW in rate:
         targets += [at_least(f"{ours}: 1/4 of the raw engine", _times(runs, ours, (RAW,)), 0.25) for ours in OURS]
-    title = "jobs that do nothing" if work == "nothing" else "jobs of a millisecond (8 workers)"
+    title = "jobs that do nothing" if work == "nothing" else f"jobs that wait for a millisecond ({SLEEPERS} workers)"
     data = {name: {"jobs_per_second": rate[name], "cpu": [run.cpu for run in found]} for name, found in runs.items()}
     columns = ("", "jobs/s", "range", "CPU µs a job: enqueue", "work")
     note = "Every commit waits for the disk. The raw engine is SQL alone, in batches of 100, and runs nothing."
@@ -89,8 +89,8 @@ def end_to_end(work: str, effort: Effort) -> Table:
         slept = _seconds_of_a_millisecond()
         wanted = 5 * max(rate[name] for name in PEERS)
         note = (
-            f"Every commit waits for the disk. sleep(0.001) takes {slept * 1000:.2f} ms here, so 8 workers do "
-            f"{8 / slept:,.0f} jobs/s at most; 5 times the faster peer is {wanted:,.0f}."
+            f"Every commit waits for the disk. sleep(0.001) takes {slept * 1000:.2f} ms here, so {SLEEPERS} workers do "
+            f"{SLEEPERS / slept:,.0f} jobs/s at most; 5 times the faster peer is {wanted:,.0f}."
         )
     return Table(f"durable-{work}", f"End to end, {title}", columns, rows, data, note, targets)
 

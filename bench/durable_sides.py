@@ -20,6 +20,8 @@ from time import perf_counter, sleep
 from typing import Any
 
 WORKERS = 2
+SLEEPERS = 16
+"""Workers for jobs that wait for a millisecond: enough for none of the contenders to be held up by their number."""
 RAW_BATCH = 100
 at_the_end: list[Callable[[], object]] = []
 """What is to be done when the time has been taken."""
@@ -136,7 +138,7 @@ def _consume_ours(kind: str) -> Side:
         from steadypool import Worker, WorkerSettings
 
         app = _ours(folder)
-        worker = Worker(app.queue, WorkerSettings(kind=kind, workers=WORKERS if work == "nothing" else 8))
+        worker = Worker(app.queue, WorkerSettings(kind=kind, workers=WORKERS if work == "nothing" else SLEEPERS))
         ready = threading.Event()
         worker.subscribe(lambda event: ready.set())
         thread = threading.Thread(target=worker.run)
@@ -197,7 +199,8 @@ def produce_huey(folder: str, jobs: int, batch: int, work: str) -> Callable[[], 
 
 def consume_huey(folder: str, jobs: int, batch: int, work: str) -> Callable[[], None]:
     huey, _ = _huey(folder)
-    consumer = huey.create_consumer(workers=WORKERS if work == "nothing" else 8, periodic=False, initial_delay=0.001)
+    workers = WORKERS if work == "nothing" else SLEEPERS
+    consumer = huey.create_consumer(workers=workers, periodic=False, initial_delay=0.001)
 
     def run() -> None:
         consumer.start()

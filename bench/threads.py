@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -25,6 +26,9 @@ BATCHES = (1_000, 20_000, 100_000)
 """Jobs whose futures are taken together. The ratio depends on it, so each size is shown and judged by itself, and all
 contenders have the same: in small batches waking a worker weighs most, in large ones the garbage collector."""
 
+TRIPS = 3000
+"""Round trips of which switches are counted."""
+
 Submit = Callable[..., Any]
 
 
@@ -39,6 +43,7 @@ def tables(effort: Effort) -> Iterator[Table]:
             run = partial(in_batches, batch)
             yield _each_its_future(batch, measure(_contenders(submits, run, max(batch, MOST_JOBS)), effort))
         yield _round_trip(measure(_contenders(submits, one_at_a_time), effort.in_short_turns()))
+        yield _switches(submits)
         if hasattr(os, "sched_setaffinity"):
             yield _on_one_core(effort)
         yield _map(measure([_mapping(OURS, ours), _mapping(STANDARD, standard)], effort))
@@ -102,6 +107,22 @@ def _round_trip(samples: Samples) -> Table:
         note="Most of it is the switch to another thread and back, for which the kernel may wake a sleeping core.",
         targets=[at_most("not slower than ThreadPoolExecutor", 1 / ratio(samples, STANDARD, OURS), 1.05)],
     )
+
+
+def _switches(submits: dict[str, Submit]) -> Table:
+    """What the kernel does meanwhile."""
+    rows, data = [], {}
+    for name, submit in submits.items():
+        before = resource.getrusage(resource.RUSAGE_SELF)
+        one_at_a_time(submit, (nothing, None) if name == PEBBLE else (nothing,), TRIPS)
+        after = resource.getrusage(resource.RUSAGE_SELF)
+        slept = (after.ru_nvcsw - before.ru_nvcsw) / TRIPS
+        displaced = (after.ru_nivcsw - before.ru_nivcsw) / TRIPS
+        rows.append((name, f"{slept:.1f}", f"{displaced:.1f}"))
+        data[name] = {"slept": slept, "displaced": displaced}
+    columns = ("a round trip", "a thread goes to sleep", "a thread is displaced")
+    note = "The least is two sleeps: the submitter until the job has ended, and the worker until the next."
+    return Table("switches", "Threads: how often the kernel switches in a round trip", columns, rows, data, note)
 
 
 def _on_one_core(effort: Effort) -> Table:

@@ -25,18 +25,19 @@ class Courier:
 
     def carry(self, errand: Callable[[], None]) -> None:
         """Have *errand* run soon. It must not raise."""
-        thread = threading.Thread(target=self._run, name=f"{self._name}-callbacks", daemon=True)
+        thread: threading.Thread | None = None
         try:
             with self._lock:
                 self._errands.append(errand)
                 if not self._idle.is_set():
                     return
+                thread = threading.Thread(target=self._run, name=f"{self._name}-callbacks", daemon=True)
                 self._idle.clear()
             thread.start()
         except RuntimeError:
             self._run()  # no thread can be started (from 3.12 on: at interpreter exit)
         except BaseException:  # Ctrl-C: the next errand starts a thread for this one, too
-            if not has_begun(thread):
+            if thread is not None and not has_begun(thread):
                 self._idle.set()
             raise
 
