@@ -36,9 +36,11 @@ def test_nothing_is_lost_when_workers_and_enqueuers_are_killed(queue: Queue, tmp
         said = [enqueuer.process.stdout.readline() for _ in range(random.randint(20, 120))]
         worker.process.kill()
         enqueuer.process.kill()
-        rest, _ = enqueuer.process.communicate(timeout=WAIT)
+        # Not `communicate`, which knows nothing of what `readline` has read ahead.
+        said.append(enqueuer.process.stdout.read())
+        enqueuer.end()
         worker.end()
-        enqueued |= set(numbers_in("".join(said) + rest))
+        enqueued |= set(numbers_in("".join(said)))
     assert start_worker(*SHORT, "--kind", "thread", "--until-empty").end() == 0
     ran = Counter(int(line.split()[0]) for line in Path(path).read_text().splitlines())
     tokens = [line.split()[1] for line in Path(path).read_text().splitlines()]
