@@ -51,9 +51,10 @@ class Program:
 
     def end(self) -> int:
         """Wait for the end; returns the exit code."""
-        _, err = self.process.communicate(timeout=WAIT * 2)
-        self.said.append(err)
-        return self.process.returncode
+        # Not `communicate`, which knows nothing of what `read_until` has read ahead.
+        assert self.process.stderr is not None
+        self.said.append(self.process.stderr.read())
+        return self.process.wait(WAIT)
 
 
 def start_worker(*options: str, within: Sequence[str] = ()) -> Program:

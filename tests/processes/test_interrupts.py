@@ -21,7 +21,7 @@ from tests.processes.warming import warm
 
 MakePool = Callable[..., Any]
 SEED = 20261122
-ENOUGH = 60
+ENOUGH = 30
 # One that hits a finalizer is not raised, but reported.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
