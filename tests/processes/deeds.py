@@ -488,7 +488,9 @@ def note_slowly(path: str, number: int) -> int:
 
 
 def long_text_or_die(number: int) -> Any:
-    """Return a long text 150 times, then what makes the worker send them all, and then die."""
+    """Return a long text 150 times, then what makes the worker send them all, and then die, once."""
     if number < 150:
         return f"{number:01000d}"
-    return [b"x" * 5000] if number == 150 else leave(7)
+    if number == 151:
+        leave(7)
+    return [b"x" * 5000]  # those behind it run elsewhere, if they begin before the map is closed
