@@ -92,6 +92,22 @@ def test_a_blocked_loop_is_answered_for() -> None:
     assert shown["health"]["reasons"] == ["event loop blocked"] and shown["stats"]["running"] == 1
 
 
+def test_it_can_be_closed_while_its_thread_is_awake() -> None:
+    with ThreadPool(1) as pool:
+        server = serve_status(pool)
+        trigger = server._server.trigger
+        pull = trigger._physical_pull
+
+        def pull_late() -> None:
+            pull()  # as a response that ends in this moment does
+            server._thread.join(0.2)  # and the server's thread finds what it is to do, before this one goes on
+            pull()
+
+        trigger._physical_pull = pull_late
+        server.close()
+        assert not server._thread.is_alive()
+
+
 def test_metrics_are_those_of_the_sink() -> None:
     pytest.importorskip("prometheus_client")
     pytest.importorskip("steadypool.observe.prometheus")

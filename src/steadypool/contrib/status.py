@@ -157,8 +157,18 @@ class StatusServer:
                 return
             self._closed = True
         self._server.task_dispatcher.shutdown(timeout=LOOP_PATIENCE + 1)
-        # On its own thread, or it could wait on descriptors that are somebody else's by then.
-        self._server.trigger.pull_trigger(self._close_all)
+        # On its own thread, or it could wait on descriptors that are somebody else's by then. That thread may be awake
+        # already and come first: it must not close the trigger while this one is about to write to it.
+        pulled = threading.Event()
+
+        def close_all() -> None:
+            pulled.wait(LOOP_PATIENCE)
+            self._close_all()
+
+        try:
+            self._server.trigger.pull_trigger(close_all)
+        finally:
+            pulled.set()
         self._thread.join(LOOP_PATIENCE + 1)
         self._pages.close()
 
