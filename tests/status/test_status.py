@@ -332,11 +332,15 @@ def test_a_forked_child_lets_go_of_the_port(tmp_path: Path) -> None:
         pool = ThreadPool(1)
         server = serve_status(pool)
         told, tell = os.pipe()
+        began, begin = os.pipe()
         child = os.fork()
         if child == 0:
+            os.close(tell)  # or it would wait for itself, were its parent to fail
+            os.write(begin, b"x")
             os.read(told, 1)
             server.close()  # not the child's: nothing to do
             os._exit(0)
+        os.read(began, 1)  # until then the child may hold the port: fork() returns here first
         assert urllib.request.urlopen(server.url + "/livez", timeout=20).status == 200
         server.close()
         try:
