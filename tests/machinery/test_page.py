@@ -49,6 +49,13 @@ def test_a_cause_that_does_not_exist_changes_nothing() -> None:
     assert worker.told(7) is None
 
 
+def test_the_parent_says_which_jobs_must_not_begin() -> None:
+    parent, worker = two_ends()
+    assert not worker.is_withheld(0) and not worker.is_withheld(7)
+    parent.withhold(7, 9)
+    assert [worker.is_withheld(serial) for serial in range(6, 11)] == [False, True, True, False, False]
+
+
 def test_the_largest_serial() -> None:
     parent, worker = two_ends()
     worker.begin(2**64 - 1, 1.0)

@@ -13,14 +13,17 @@ from hypothesis import strategies as st
 
 from steadypool.machinery.parcel import pack, unpack
 from steadypool.machinery.wire import (
+    BUNDLE,
     KEYWORDS,
     PARCEL,
     WHOLE,
     JobFrame,
     Line,
+    bundle_frame,
     can_keep_packets,
     job_frame,
     make_line,
+    read_bundle,
     read_job,
 )
 
@@ -38,6 +41,14 @@ frames = st.builds(
 @given(frames)
 def test_a_job_in_a_packet(job: JobFrame) -> None:
     assert read_job(job_frame(*job)) == job
+
+
+@given(st.lists(frames, min_size=1, max_size=20))
+def test_jobs_in_a_bundle(jobs: list[JobFrame]) -> None:
+    packet = bundle_frame(jobs[0].serial, [job_frame(*job) for job in jobs])
+    head = read_job(packet)
+    assert (head.serial, head.number, head.flags) == (jobs[0].serial, len(jobs), BUNDLE)
+    assert list(read_bundle(packet)) == jobs
 
 
 KINDS = [pytest.param(True, id="packets"), pytest.param(False, id="stream")]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steadypool.rules.prefetch import MOST, WORTH, depth, moving_average
+from steadypool.rules.prefetch import MOST, WORTH, depth, moving_average, refill
 
 lengths = st.floats(0, 1e5)
 
@@ -58,3 +58,10 @@ def test_a_worker_whose_jobs_have_become_short_is_trusted_again(past: list[float
     for _ in range(400):
         mean = moving_average(mean, short)
     assert mean == pytest.approx(short, rel=0.01)
+
+
+@given(lengths)
+def test_a_worker_is_given_more_before_it_has_nothing(mean: float) -> None:
+    held = depth(mean)
+    assert 0 <= refill(held) < held
+    assert held == 1 or refill(held) > 0

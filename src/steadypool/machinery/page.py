@@ -11,7 +11,7 @@ import os
 
 SIZE = mmap.PAGESIZE
 # Where the fields are, counted in cells of eight bytes; the parent's have a cache line of their own.
-_BEGAN, RUNNING, _CAUSE, _TOLD = 0, 1, 8, 9
+_BEGAN, RUNNING, _CAUSE, _TOLD, _HELD_FROM, HELD_TO = 0, 1, 8, 9, 10, 11
 CAUSES = ("", "timeout", "cancelled", "shutdown", "lease_lost")
 NONE = 0
 """No job. A job is written as the serial of its sending, so that a retry is another one."""
@@ -54,6 +54,16 @@ class Page:
         if self.serials[_TOLD] != serial:
             return None
         return CAUSES[self.serials[_CAUSE]] or None
+
+    def withhold(self, first: int, end: int) -> None:
+        """Ask the worker not to begin the serials from *first* to before *end*, and to say so if it comes to one."""
+        # In this order: what is between the two writes withholds too much, and the worker may always give back.
+        self.serials[HELD_TO] = end
+        self.serials[_HELD_FROM] = first
+
+    def is_withheld(self, serial: int) -> bool:
+        """Whether the worker, which has written this serial as the running one, must not begin it."""
+        return serial < self.serials[HELD_TO] and serial >= self.serials[_HELD_FROM]
 
     def close(self) -> None:
         """Give the memory back."""

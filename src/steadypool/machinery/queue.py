@@ -97,7 +97,7 @@ class JobQueue(Generic[E]):
         return job
 
     def take_into(self, place: list[E]) -> bool:
-        """As `take`, into *place*, which is empty: whatever interrupts this thread, the job is in one of the two."""
+        """As `take`, to the end of *place*: whatever interrupts this thread, the job is in one of the two."""
         if self.heap and self._take_ranked(place) is not None:
             return True
         try:

@@ -1,8 +1,8 @@
 """What travels between the parent and a worker process.
 
-Jobs go down one socket, a packet for each (or for a chunk of a map), results come up another as a stream of frames,
-many to a read. A packet is atomic (``SOCK_SEQPACKET``): nobody holds a lock that a killed worker could die with, and
-a packet that the worker has not read yet can be taken back, through a duplicate of the worker's own end.
+Jobs go down one socket, results come up another as a stream of frames, many to a read. A packet holds one job, a bundle
+of them, or a chunk of a map. It is atomic (``SOCK_SEQPACKET``): nobody holds a lock that a killed worker could die
+with, and a packet that the worker has not read yet can be taken back, through a duplicate of the worker's own end.
 
 Each frame's header (job number, status) stands outside the pickle, so a payload that cannot be read fails its own
 job and nothing else. A big payload travels as a parcel, its descriptor beside the packet.
@@ -16,6 +16,7 @@ from __future__ import annotations
 import array
 import socket
 import struct
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 JOB: Final = struct.Struct("<QQBIII")
@@ -38,14 +39,23 @@ SINGLE = 16
 """Of a chunk: it is a list of single arguments."""
 CARRIED = 32
 """The extras hold something that is to be done before the job."""
+BUNDLE = 64
+"""The packet holds several jobs, one behind the other; the number is how many."""
 
 ITEMS_MOST = 1 << 16
-"""Serials of sendings are this far apart, so that each item of a chunk has one."""
+"""Serials of sendings are this far apart, so that each job of a bundle and each item of a chunk has one."""
 LOADING = ITEMS_MOST - 1
 """Added to a chunk's serial: the worker reads it, and has begun no item yet."""
 
 # statuses of a result
 NOTHING, VALUE, VALUE_PARCEL, ERROR, READY, BROKEN, PROGRESS, RETIRING, NOT_FOUND, VALUES, UNREADABLE = range(11)
+WITHHELD = 11
+"""Neither this job nor those behind it in its packet was begun, and none will be."""
+
+
+def sending(serial: int) -> int:
+    """What the serials of all that travels in one packet have in common."""
+    return serial // ITEMS_MOST
 
 
 class JobFrame(NamedTuple):
@@ -64,13 +74,27 @@ def job_frame(serial: int, number: int, flags: int, function: bytes, extras: byt
     return b"".join((JOB.pack(serial, number, flags, len(function), len(extras), len(call)), function, extras, call))
 
 
-def read_job(packet: bytes) -> JobFrame:
-    """The job, or the chunk, in a packet."""
-    serial, number, flags, function, extras, _ = JOB.unpack_from(packet)
-    a = JOB.size
+def bundle_frame(serial: int, jobs: list[bytes]) -> bytes:
+    """Several jobs in one packet; *serial* is the first one's."""
+    return b"".join((JOB.pack(serial, len(jobs), BUNDLE, 0, 0, 0), *jobs))
+
+
+def read_job(packet: bytes, at: int = 0) -> JobFrame:
+    """The job or the chunk in a packet, or what stands before the jobs of a bundle; or the job at this place of one."""
+    serial, number, flags, function, extras, call = JOB.unpack_from(packet, at)
+    a = at + JOB.size
     b = a + function
     c = b + extras
-    return JobFrame(serial, number, flags, packet[a:b], packet[b:c], packet[c:])
+    return JobFrame(serial, number, flags, packet[a:b], packet[b:c], packet[c : c + call])
+
+
+def read_bundle(packet: bytes) -> Iterator[JobFrame]:
+    """The jobs of a bundle."""
+    at = JOB.size
+    while at < len(packet):
+        job = read_job(packet, at)
+        at += JOB.size + len(job.function) + len(job.extras) + len(job.call)
+        yield job
 
 
 class Line:

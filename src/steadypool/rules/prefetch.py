@@ -9,7 +9,7 @@ MOST = 64
 WEIGHT = 0.1
 """How much the latest run counts in the moving average."""
 TOGETHER_SECONDS = 0.005
-"""Work in one packet: what is in a packet that a worker has read cannot be given to another worker."""
+"""Work in one packet of a map."""
 TOGETHER_BYTES = 40 * 1024
 """Bytes of arguments in one packet."""
 TOGETHER_LEAST, TOGETHER_MOST = 2, 1000
@@ -22,6 +22,14 @@ def depth(mean_seconds: float | None) -> int:
     if mean_seconds * MOST <= WORTH:
         return MOST
     return max(1, min(MOST, 1 + int(WORTH / mean_seconds)))
+
+
+def refill(depth: int) -> int:
+    """A worker is given more once it holds no more than this: many at a time, which can travel together.
+
+    A quarter of a millisecond's work, or the job that it runs, is enough to do until they are there.
+    """
+    return min(depth - 1, max(1, depth // 4))
 
 
 def together(wanted: int, mean_seconds: float | None, mean_bytes: float | None) -> int:

@@ -27,10 +27,11 @@ from typing import Any
 from steadypool.machinery import parcel, stack_pipe
 from steadypool.machinery.carried import pack_error
 from steadypool.machinery.context import JobContext, set_finder
-from steadypool.machinery.page import NONE, RUNNING, Page
+from steadypool.machinery.page import HELD_TO, NONE, RUNNING, Page
 from steadypool.machinery.payload import LoadedFunctions, dump, load
 from steadypool.machinery.wire import (
     BROKEN,
+    BUNDLE,
     CARRIED,
     CHUNK,
     ERROR,
@@ -49,7 +50,9 @@ from steadypool.machinery.wire import (
     VALUE_PARCEL,
     VALUES,
     WHOLE,
+    WITHHELD,
     JobFrame,
+    read_bundle,
     read_job,
 )
 from steadypool.pools.processes.kit import Kit
@@ -141,6 +144,8 @@ class Worker:
             frame = read_job(packet)
             if frame.flags & CHUNK:
                 self._run_chunk(frame)
+            elif frame.flags & BUNDLE:
+                self._run_bundle(packet)
             else:
                 self._run(frame, fd)
         self._out.send(RETIRING, NONE)
@@ -174,11 +179,21 @@ class Worker:
         else:
             self._line.end.recv(1, socket.MSG_PEEK)
 
-    def _run(self, frame: JobFrame, fd: int | None) -> None:
-        self._done += 1
-        self._context, self._frame = None, frame
+    def _run_bundle(self, packet: bytes) -> None:
+        """Run jobs that travelled together. But for that, each is a job like any other."""
+        for job in read_bundle(packet):
+            if not self._run(job, None):
+                return
+
+    def _run(self, frame: JobFrame, fd: int | None) -> bool:
+        """Run one job. False if it must not begin, and what came with it neither."""
         began = monotonic()
         self.page.begin(frame.serial, began)
+        if self.page.is_withheld(frame.serial):  # after the line above: see `pools.processes.sharing`
+            self._out.send(WITHHELD, frame.serial)
+            return False
+        self._done += 1
+        self._context, self._frame = None, frame
         # A context of its own for each job: what it sets is gone with it.
         context = contextvars.Context()
         try:
@@ -199,6 +214,7 @@ class Worker:
             seconds = monotonic() - began
             self._out.send(*self._pack_result(frame.serial, result), seconds)
         self._frame = None
+        return True
 
     def _run_chunk(self, chunk: JobFrame) -> None:
         """Run items that travelled together. Each is a job of its own: in the page, in its context, in its outcome."""
@@ -225,9 +241,12 @@ class Worker:
 
         This is the innermost loop: what it does for each item it does itself, as far as that is usual.
         """
-        running, out, atoms, context = self.page.serials, self._out, ATOMS, contextvars.copy_context
+        cells, out, atoms, context = self.page.serials, self._out, ATOMS, contextvars.copy_context
         for serial, args in calls:
-            running[RUNNING] = serial
+            cells[RUNNING] = serial
+            if serial < cells[HELD_TO] and self.page.is_withheld(serial):
+                out.send(WITHHELD, serial)
+                return False
             try:
                 result = fn(*args)
             except BaseException as error:

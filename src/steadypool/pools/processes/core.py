@@ -13,8 +13,8 @@ Theory of operation
 * **A starter thread** lives while workers are being started, which can take tens of milliseconds.
 
 A worker's ``hand`` is what was sent to it and has not come back, in order: the first runs, the others lie in its
-socket. How many that may be follows from how long jobs take (`rules.prefetch`). What lies there can be taken back, one
-packet at a time, by the kernel's own atomicity: to cancel it, to give it to a worker that is idle while this one
+socket, or have been read and wait behind it. How many that may be follows from how long jobs take (`rules.prefetch`).
+What has not begun can be taken back (`sharing.py`): to cancel it, to give it to a worker that is idle while this one
 is busy, and when the worker has died.
 
 Who is to blame when a worker dies: the page names the job it began last. If that one's result has not come, it is
@@ -79,9 +79,9 @@ class ProcessCore(ResultsCore):
         self._kit = kit
         # A worker that is to end after so many jobs looks at their number between packets; and what is pushed out of a
         # full queue is one job.
-        self.takes_chunks = (
-            kit["max_tasks"] is None and kit["max_memory"] is None and settings.on_full != "discard_oldest"
-        )
+        wears_out = kit["max_tasks"] is not None or kit["max_memory"] is not None
+        self.takes_chunks = not wears_out and settings.on_full != "discard_oldest"
+        self.takes_bundles = self.packets and not wears_out
         self._starter = Courier(f"{self.name}-starter", lambda: None)
         self._spawning = threading.RLock()
         self._early_deaths = 0
@@ -203,6 +203,7 @@ class ProcessCore(ResultsCore):
             worker.retiring = True
             self.recount()
         self.take_back(worker)
+        self.withhold(worker)
         worker.end_line()
         self.full = False
         if len(self.queue) or (reason == "worn out" and self.state is PoolState.OPEN):
@@ -235,10 +236,11 @@ class ProcessCore(ResultsCore):
             # Only what lies behind a job that has begun: or resizes in a row could keep any job from ever beginning.
             if len(self.crew) > self.max_workers and worker.hand and worker.has_started(worker.hand[0]):
                 self.take_back(worker)
+                self.withhold(worker)
             self._leave_if_surplus(worker)
         self.full = False
         self.pump()
-        self._share_out()
+        self.share_out()
 
     def give_up_job(self, job: Job) -> None:
         """As `Core.give_up_job`; a job that has a retry left gets it once its worker is dead."""

@@ -1,60 +1,69 @@
-"""Which worker gets which job: the pump, and the sharing out of what lies behind a long job."""
+"""Which worker gets which job: the pump.
+
+Jobs go to a worker one by one as they are submitted, as long as it holds few; what waits meanwhile goes together, in
+one packet, once it holds few again. A packet costs two system calls and twice the GIL, more than all the rest of a
+small job.
+"""
 
 from __future__ import annotations
 
+import itertools
 import os
 import pickle
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures._base import PENDING, RUNNING
+from concurrent.futures._base import RUNNING
 from contextvars import Context
 from itertools import islice
-from time import monotonic, sleep
+from time import monotonic
 from typing import Any
 
 from steadypool.machinery.payload import INLINE_MOST, Functions, dump
-from steadypool.machinery.wire import LOADING, read_job
+from steadypool.machinery.wire import LOADING, WHOLE
 from steadypool.pools.announcer import job_facts
 from steadypool.pools.core import MOST_COUNTED, Job
 from steadypool.pools.functions import check_function
-from steadypool.pools.hands import HandCore
 from steadypool.pools.job_errors import cancelled_error
 from steadypool.pools.processes.chunk import Chunk, Landed
-from steadypool.pools.processes.frames import chunk_packet, next_packet, pack_call, pack_chunk, workers_import_main
+from steadypool.pools.processes.frames import (
+    bundle_packet,
+    chunk_packet,
+    job_packet,
+    next_serial,
+    pack_call,
+    pack_chunk,
+    workers_import_main,
+)
 from steadypool.pools.processes.mender import Mender
+from steadypool.pools.processes.sharing import SharingCore
 from steadypool.pools.processes.worker import ProcessWorker
 from steadypool.pools.settings import Settings
 from steadypool.pools.supervisor import hand_back
-from steadypool.pools.thread_worker import ThreadWorker
 from steadypool.rules import prefetch
 from steadypool.seams.telling import events
 from steadypool.words.errors import PoolClosed
 from steadypool.words.options import Task, TaskOptions
 from steadypool.words.states import Outcome, PoolState
 
-MOST_LOOKS = 100
-"""How often a cancel looks for a job that other threads move on meanwhile."""
 RESULTS_WITHIN = 0.002
 """Seconds that results of a chunk may gather in its worker."""
+HEAD_MOST = 256
+"""Bytes that stand before a job's function and arguments, if its options hold nothing but numbers."""
+ALONE = prefetch.TOGETHER_BYTES + 1
+"""What counts as the size of a job that travels alone."""
 _WITHOUT_BLOCKING = (False,)
-STEAL_AFTER = 0.002
-"""Seconds that a worker may run one job before what lies behind it goes to an idle worker."""
 
 
-class DispatchCore(HandCore):
-    """Hands jobs to worker processes, and takes back what they have not begun."""
-
-    workers: set[ProcessWorker]
+class DispatchCore(SharingCore):
+    """Hands jobs to worker processes."""
 
     def __init__(self, settings: Settings, max_workers: int, packets: bool) -> None:
         super().__init__(settings, max_workers)
-        self.crew: tuple[ProcessWorker, ...] = ()
-        """The workers that may be given jobs."""
         self.functions = Functions(workers_import_main())
         self.packets = packets
-        self.full = False
-        """No worker has room: nobody need try before a result comes."""
+        self.takes_bundles = packets
+        """Whether jobs may travel together."""
         self.mean: float | None = None
         """How long jobs take, in seconds: a moving average."""
         self.depth = prefetch.depth(None) if packets else 1
@@ -64,7 +73,6 @@ class DispatchCore(HandCore):
         """How big their arguments are."""
         self.pump_lock = threading.Lock()
         self.mender = Mender(self)
-        self._steal_planned = False
         self._look_planned = False
 
     def retire(self, worker: ProcessWorker, reason: str) -> None:
@@ -147,24 +155,35 @@ class DispatchCore(HandCore):
         self.mender.was_interrupted()
 
     def _hand_out(self) -> None:
-        moving = self.mender.moving
         while len(self.queue):
             worker = self._pick()
             if worker is None:
                 return
             # Not all to the first worker that has room, or the others would have nothing to do.
             share = len(self.queue) // max(1, len(self.crew))
-            for _ in range(max(1, min(self.depth - len(worker.hand), share))):
-                if not self.queue.take_into(moving):
-                    break
-                self._hand_over(worker, moving[0])
-                moving.clear()
-                if worker.congested:
-                    break
+            together = self.takes_bundles and not self.carriers and not self.attention and self.broken_by is None
+            self._fill(worker, max(1, min(self.depth - len(worker.hand), share)) if together else 1)
         self.full = False
+
+    def _fill(self, worker: ProcessWorker, room: int) -> None:
+        """Hand over what is next, up to *room* jobs if these can travel together."""
+        moving, size = self.mender.moving, 0
+        while len(moving) < room and self.queue.take_into(moving):
+            size += _size_in_bundle(moving[-1])
+            if size > prefetch.TOGETHER_BYTES:
+                if len(moving) > 1:
+                    self.requeue(moving[-1])  # by its age it stays the next
+                    moving.pop()
+                break
+        if len(moving) > 1:
+            self._hand_over_bundle(worker, moving[:])
+        elif moving:
+            self._hand_over(worker, moving[0])
+        moving.clear()
 
     def _pick(self) -> ProcessWorker | None:
         best: ProcessWorker | None = None
+        low = prefetch.refill(self.depth)
         if len(self.crew) > self.max_workers and self._busy() >= self.max_workers:
             return None  # after a resize, until the workers too many have left
         for worker in self.crew:
@@ -173,7 +192,7 @@ class DispatchCore(HandCore):
             held = len(worker.hand)
             if not held and worker.ready:
                 return worker
-            if held < self.depth and (best is None or held < len(best.hand)):
+            if held < self.depth and held <= low and (best is None or held < len(best.hand)):
                 best = worker
         if best is not None and not best.hand:
             return best
@@ -186,7 +205,7 @@ class DispatchCore(HandCore):
 
     def _is_slow(self, worker: ProcessWorker) -> bool:
         """Whether it has run its present job for longer than jobs should wait behind one."""
-        return self._has_run(worker) > prefetch.WORTH
+        return worker.has_run() > prefetch.WORTH
 
     def _hand_over(self, worker: ProcessWorker, job: Job | Chunk) -> None:
         if isinstance(job, Chunk):
@@ -196,16 +215,11 @@ class DispatchCore(HandCore):
             return
         if job._packed is None and not self.prepare(job):
             return  # it was first run in its caller's thread
-        with self.lock:
-            if worker.dead or worker.retiring:
-                self.requeue(job)
-                return
-            job.attempts += 1
-            job._worker = worker
-            worker.hand.append(job)
-            first = len(worker.hand) == 1
+        first = self._put_into_hand(worker, [job])
+        if first is None:
+            return
         try:
-            packet, fd = next_packet(job, self._carried(job) if self.carriers else None)
+            packet, fd = job_packet(job, self._carried(job) if self.carriers else None)
         except (OSError, ValueError) as error:
             if self.take_out(worker, job):
                 self.settle(job, Outcome.FAILED, error)
@@ -216,7 +230,34 @@ class DispatchCore(HandCore):
             raise
         if first:
             self._became_first(job)
-        self._send(worker, job, packet, fd)
+        self._send(worker, [job], packet, fd)
+
+    def _hand_over_bundle(self, worker: ProcessWorker, jobs: list[Job]) -> None:
+        first = self._put_into_hand(worker, jobs)
+        if first is None:
+            return
+        packet = bundle_packet(jobs)
+        if first:
+            self._became_first(jobs[0])
+        self._send(worker, jobs, packet, None)
+
+    def _put_into_hand(self, worker: ProcessWorker, entries: Sequence[Job | Chunk]) -> bool | None:
+        """Note what is about to be sent together, and say whether it is the first in the worker's hand.
+
+        ``None``: the worker takes no more, and the entries are back in the queue.
+        """
+        with self.lock:
+            if worker.dead or worker.retiring:
+                for entry in entries:
+                    self.requeue(entry)
+                return None
+            first = not worker.hand
+            for entry, serial in zip(entries, itertools.count(next_serial())):
+                entry.attempts += 1
+                entry._worker = worker
+                entry._serial = serial
+                worker.hand.append(entry)
+        return first
 
     def _may_go(self, job: Job) -> bool:
         """Settle a job that must not go to a worker any more, and say so."""
@@ -230,7 +271,7 @@ class DispatchCore(HandCore):
             return True
         return False
 
-    def _send(self, worker: ProcessWorker, entry: Job | Chunk, packet: bytes, fd: int | None) -> None:
+    def _send(self, worker: ProcessWorker, entries: Sequence[Job | Chunk], packet: bytes, fd: int | None) -> None:
         # Before it is tried: what makes room clears it, and that may be over by the time that this thread goes on.
         worker.congested = True
         self.mender.moving.append(worker)
@@ -243,32 +284,15 @@ class DispatchCore(HandCore):
                 os.close(fd)
         if sent:
             worker.congested = False
-            if not isinstance(entry, Chunk):
-                if entry._told is not None:
-                    worker.tell(entry, entry._told)  # whoever told it did not know this sending's serial yet
+            if not any(isinstance(entry, Chunk) or entry._told is not None for entry in entries):
                 return
         with self.lock:
             # A chunk may have been unfolded meanwhile, as any may that lies in a hand.
-            for job in worker.sent_with(entry._serial) if isinstance(entry, Chunk) else (entry,):
+            for job in worker.sent_with(entries[0]._serial) if isinstance(entries[0], Chunk) else entries:
                 if not sent and self.take_out(worker, job):
                     self.requeue(job)
                 elif job._told is not None:
-                    worker.tell(job, job._told)
-
-    def take_out(self, worker: ProcessWorker, job: Job | Chunk) -> bool:
-        with self.lock:
-            try:
-                worker.hand.remove(job)
-            except ValueError:
-                return False
-            job.attempts -= 1
-            return True
-
-    def requeue(self, job: Job | Chunk) -> None:
-        """Back into the queue, by its age in front; it has not begun."""
-        job._state = PENDING
-        job._attempt_ends = None
-        self.queue.put_ranked(job, has_room=False)
+                    worker.tell(job, job._told)  # whoever told it did not know this sending's serial yet
 
     def _became_first(self, job: Job | Chunk) -> None:
         """The job is the first in its worker's hand: it runs now, or will in a moment."""
@@ -368,15 +392,12 @@ class DispatchCore(HandCore):
                 for job in chunk.unfold():
                     self.requeue(job)
                 return
-            chunk.attempts += 1
-            chunk._worker = worker
-            worker.hand.append(chunk)
-            first = len(worker.hand) == 1
+            first = self._put_into_hand(worker, [chunk])
             packet = chunk_packet(chunk)
             worker.latest_chunk = chunk._serial + LOADING
         if first:
             self._became_first(chunk)
-        self._send(worker, chunk, packet, None)
+        self._send(worker, [chunk], packet, None)
         if not self._look_planned:
             self._look_planned = True
             with self.lock:
@@ -468,87 +489,15 @@ class DispatchCore(HandCore):
             tasks[entry._task_name] += entry.size if isinstance(entry, Chunk) else 1
         return tasks
 
-    # -- sharing
 
-    def _share_out(self) -> None:
-        """Give an idle worker what lies unread behind another's long job."""
-        if not self.may_grow and not any(not worker.hand and worker.taken is None for worker in self.crew):
-            return
-        for worker in self.crew:
-            if len(worker.hand) < 2 and not (worker.hand and worker.taken is not None):
-                continue
-            if worker.taken is not None or self._has_run(worker) >= STEAL_AFTER:
-                if self.take_back(worker, most=1):
-                    self.full = False
-                    self.pump()
-            elif not self._steal_planned:
-                self._steal_planned = True
-                with self.lock:
-                    self.agenda.add(monotonic() + STEAL_AFTER, self._share_again)
-                self.bell.ring()
-
-    def _share_again(self) -> None:
-        self._steal_planned = False
-        self._share_out()
-
-    def _has_run(self, worker: ProcessWorker) -> float:
-        try:
-            first = worker.hand[0]
-        except IndexError:
-            return 0.0
-        return monotonic() - worker.page.began() if worker.has_started(first) else 0.0
-
-    def take_back(self, worker: ProcessWorker, most: int = 1 << 30) -> int:
-        """Take packets out of the worker's socket that it has not read, and put their jobs into the queue."""
-        count = 0
-        while count < most and worker.duplicate.keeps_packets and self._take_one_back(worker):
-            worker.congested = False
-            count += 1
-        return count
-
-    def _take_one_back(self, worker: ProcessWorker) -> bool:
-        # All under the lock: two threads that read from one line would overwrite each other's packet.
-        with self.lock:
-            try:
-                received = worker.duplicate.receive(wait=False)
-            except OSError:
-                return False
-            if received is None or not received[0]:
-                return False
-            packet, fd = received
-            if fd is not None:
-                os.close(fd)
-            for job in worker.sent_with(read_job(packet).serial):
-                worker.hand.remove(job)
-                job.attempts -= 1
-                self.requeue(job)
-            return True
-
-    def reclaim(self, job: Job | Chunk) -> bool:
-        """Take a job back that was sent to a worker and not begun; false if it was, or is not there."""
-        mine = False
-        for _ in range(MOST_LOOKS):
-            worker = job._worker
-            if isinstance(worker, ThreadWorker) or job.outcome is not None:
-                break
-            if worker is not None and job in worker.hand:
-                if worker.has_read(job):
-                    break
-                self.take_back(worker)
-            mine = self.queue.remove(job)
-            if mine:
-                break
-            # Another thread has moved it on, from its worker to the queue or the other way, or is about to send it,
-            # or its worker has read it and is about to begin: look again.
-            sleep(0)
-        self.full = False
-        self.pump()
-        return mine
-
-    def reclaim_waiting(self) -> None:
-        """Put all jobs that were sent and not read back into the queue, before the drain hands it back."""
-        for worker in list(self.workers):
-            self.take_back(worker)
+def _size_in_bundle(entry: Job | Chunk) -> int:
+    """Bytes of the entry in a packet with others; `ALONE` if it goes by itself."""
+    if isinstance(entry, Chunk) or entry._packed is None or entry._told is not None:
+        return ALONE
+    options, packed = entry._options, entry._packed
+    if packed.plain is None or packed.flags & WHOLE or options.id or options.name or options.meta:
+        return ALONE
+    return HEAD_MOST + len(packed.plain)
 
 
 def _submitters_context(job: Job) -> Context:

@@ -12,7 +12,18 @@ from typing import Any
 from steadypool.machinery import parcel
 from steadypool.machinery.future import JobFuture
 from steadypool.machinery.payload import Functions, Pickled, dump
-from steadypool.machinery.wire import CARRIED, CHUNK, ITEMS_MOST, JOB, KEYWORDS, PARCEL, SINGLE, WHOLE, job_frame
+from steadypool.machinery.wire import (
+    CARRIED,
+    CHUNK,
+    ITEMS_MOST,
+    JOB,
+    KEYWORDS,
+    PARCEL,
+    SINGLE,
+    WHOLE,
+    bundle_frame,
+    job_frame,
+)
 from steadypool.pools.processes.chunk import Chunk, PackedChunk
 from steadypool.words.options import task_name
 
@@ -67,9 +78,13 @@ def pack_chunk(functions: Functions, fn: Any, calls: list[tuple[Any, ...]]) -> t
     return (flags, function, b"", call.stream), call.size
 
 
+def next_serial() -> int:
+    """A serial for the next sending."""
+    return next(_serials)
+
+
 def chunk_packet(chunk: Chunk) -> bytes:
-    """The packet for one sending of the chunk, with a new serial."""
-    chunk._serial = next(_serials)
+    """The packet for this sending of the chunk."""
     return job_frame(chunk._serial, chunk._number, *chunk.packed)
 
 
@@ -82,8 +97,13 @@ def workers_import_main() -> bool:
     return file is not None and os.path.exists(file)
 
 
-def next_packet(job: Job, carried: bytes | None = None) -> tuple[bytes, int | None]:
-    """The packet for one sending of the job, with a new serial, and the parcel's descriptor if there is one.
+def bundle_packet(jobs: list[Job]) -> bytes:
+    """The packet for this sending of these jobs, none of which needs a parcel."""
+    return bundle_frame(jobs[0]._serial, [job_packet(job)[0] for job in jobs])
+
+
+def job_packet(job: Job, carried: bytes | None = None) -> tuple[bytes, int | None]:
+    """The packet for this sending of the job, and the parcel's descriptor if there is one.
 
     *carried* is the pickle of what sinks want done before the job.
 
@@ -91,7 +111,6 @@ def next_packet(job: Job, carried: bytes | None = None) -> tuple[bytes, int | No
         OSError: no memory, or no descriptor, for a parcel.
     """
     packed: PackedCall = job._packed
-    job._serial = serial = next(_serials)
     if (
         carried is None
         and packed.plain is not None
@@ -99,7 +118,7 @@ def next_packet(job: Job, carried: bytes | None = None) -> tuple[bytes, int | No
         and job.attempts == 1
         and not packed.flags & WHOLE
     ):
-        return JOB.pack(serial, job._number, packed.flags, *packed.sizes) + packed.plain, None
+        return JOB.pack(job._serial, job._number, packed.flags, *packed.sizes) + packed.plain, None
     flags, fd = packed.flags | (CARRIED if carried is not None else 0), None
     if packed.call is None:
         call = b""

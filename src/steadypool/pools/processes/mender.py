@@ -6,8 +6,8 @@ Such an exception can end a submit between any two steps, on the main thread alo
 can be lost: what takes a job out of one place and notes it in another is one step in C. The rest is put right here:
 
 * *A job was put into the queue, and nobody was told.* The pump is started.
-* *The pump had a job between two places.* It is in ``moving`` until it has arrived, and nothing else is sent
-  before it has been seen to: results are expected in the order of the hand. If it is in its worker's hand, it has
+* *The pump had jobs between two places.* They are in ``moving`` until they have arrived, and nothing else is sent
+  before they have been seen to: results are expected in the order of the hand. What is in its worker's hand has
   not been sent before the worker stands in ``moving`` too; so it goes back into the queue. From then on only the worker
   knows. What lies in its socket is taken back. If that does not bring it up, and the page does not say that it was
   read, the worker is retired: it runs what it has, leaves, and what it never began goes to others, as it does for any
@@ -29,10 +29,10 @@ from typing import TYPE_CHECKING, Any
 
 from steadypool.pools.core import PATIENCE
 from steadypool.pools.processes.chunk import Chunk
+from steadypool.pools.processes.worker import ProcessWorker
 
 if TYPE_CHECKING:
     from steadypool.pools.processes.core import ProcessCore
-    from steadypool.pools.processes.worker import ProcessWorker
 
 AFTERWARDS = 0.02
 """Seconds after which no thread is still at what it was doing when another was interrupted."""
@@ -46,7 +46,7 @@ class Mender:
     def __init__(self, core: Any) -> None:
         self._core: ProcessCore = core
         self.moving: list[Any] = []
-        """What the pump has between two places, and then its worker. Whoever pumps touches it, and nobody else."""
+        """What the pump has between two places, and then the worker. Whoever pumps touches it, and nobody else."""
         self._balances = False
 
     def was_interrupted(self) -> None:
@@ -88,18 +88,23 @@ class Mender:
     def _see_to_moving(self) -> None:
         core = self._core
         if self.moving:
-            entry, worker = (*self.moving, None)[:2]
-            if worker is not None:
-                self._ask_worker(worker, entry._serial)
+            if isinstance(self.moving[-1], ProcessWorker):
+                self._ask_worker(self.moving[-1], self.moving[0]._serial)
             else:
-                with core.lock:
-                    holder = entry._worker
-                    if holder is None or entry not in holder.hand:
-                        core.agenda.add(monotonic() + AFTERWARDS, self._find_place, entry)
-                    elif core.take_out(holder, entry):
-                        core.requeue(entry)
+                for entry in self.moving:
+                    self._put_back(entry)
                 core.bell.ring()
         self.moving.clear()
+
+    def _put_back(self, entry: Any) -> None:
+        """An entry that was not sent."""
+        core = self._core
+        with core.lock:
+            holder = entry._worker
+            if holder is None or entry not in holder.hand:
+                core.agenda.add(monotonic() + AFTERWARDS, self._find_place, entry)
+            elif core.take_out(holder, entry):
+                core.requeue(entry)
 
     def _find_place(self, entry: Any) -> None:
         """Put an entry that is nowhere into the queue."""
@@ -121,7 +126,7 @@ class Mender:
         return entry.outcome is None and entry._entry is None and not self._core.queue.has(entry)
 
     def _ask_worker(self, worker: ProcessWorker, serial: int) -> None:
-        """An entry that may have been sent, or not."""
+        """What has this serial, or travels with it, may have been sent or not."""
         core = self._core
         if self._may_be_unsent(worker, serial):
             core.take_back(worker)

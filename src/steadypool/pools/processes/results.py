@@ -15,7 +15,6 @@ from steadypool.machinery.run_times import SAMPLE, WORTH_MEASURING
 from steadypool.machinery.wire import (
     BROKEN,
     ERROR,
-    ITEMS_MOST,
     NOT_FOUND,
     NOTHING,
     PROGRESS,
@@ -26,6 +25,8 @@ from steadypool.machinery.wire import (
     VALUE,
     VALUE_PARCEL,
     VALUES,
+    WITHHELD,
+    sending,
 )
 from steadypool.pools.announcer import job_facts
 from steadypool.pools.core import Job
@@ -164,7 +165,7 @@ class ResultsCore(DispatchCore):
         self._leave_if_surplus(worker)
         self.pump()
         if not self.queue:
-            self._share_out()
+            self.share_out()
         if self.state is not PoolState.OPEN:
             self.bell.ring()
 
@@ -188,6 +189,8 @@ class ResultsCore(DispatchCore):
             self._values_came(worker, serial, seconds, load(payload))
         elif status == UNREADABLE:
             self._chunk_was_unreadable(worker, serial, bool(payload))
+        elif status == WITHHELD:
+            self._was_withheld(worker, serial)
         else:
             self._note_seconds(seconds)
             self._result_came(worker, serial, status, payload, seconds)
@@ -222,12 +225,20 @@ class ResultsCore(DispatchCore):
             self.functions.carry_main_by_value()
         with self.lock:
             self._first_unfolded(worker)
-            if worker.taken is not None and worker.taken._serial // ITEMS_MOST == serial // ITEMS_MOST:
+            if worker.taken is not None and sending(worker.taken._serial) == sending(serial):
                 worker.taken = worker.taken_name = None  # it was settled while it was read
             for job in worker.sent_with(serial):
                 worker.hand.remove(job)
                 job.attempts -= 1
                 self.requeue(job)
+            following = worker.hand[0] if worker.hand else None
+        if following is not None:
+            self._became_first(following)
+
+    def _was_withheld(self, worker: ProcessWorker, serial: int) -> None:
+        """The worker has come to a job that it must not begin: it has left that and what travelled behind it."""
+        with self.lock:
+            self.take_unbegun(worker, serial)
             following = worker.hand[0] if worker.hand else None
         if following is not None:
             self._became_first(following)

@@ -20,7 +20,7 @@ from steadypool.machinery.faults import read_stack
 from steadypool.machinery.future import JobFuture
 from steadypool.machinery.page import Page, make_page
 from steadypool.machinery.stack_pipe import StackPipe
-from steadypool.machinery.wire import ITEMS_MOST, RESULT, Line, make_line
+from steadypool.machinery.wire import RESULT, Line, make_line, sending
 from steadypool.pools.processes import child
 from steadypool.pools.processes.chunk import Chunk
 from steadypool.pools.processes.frames import workers_import_main
@@ -78,6 +78,8 @@ class ProcessWorker:
         self._partial = b""
         # Asking for that many new bytes at each read would have the allocator fetch and return them each time.
         self._buffer = memoryview(bytearray(READ_SIZE))
+        self._seen, self._seen_since = 0, 0.0
+        """What it ran when `is_held_up` looked, and since when."""
         self.latest_chunk = 0
         """The last serial that may be one of a chunk's items."""
         self._by_forkserver = False
@@ -209,15 +211,35 @@ class ProcessWorker:
     def has_started(self, job: Job | Chunk) -> bool:
         """Whether the process has begun this sending of the job."""
         running = self.page.running()
-        return running == job._serial or (isinstance(job, Chunk) and running // ITEMS_MOST == job._serial // ITEMS_MOST)
+        return running == job._serial or (isinstance(job, Chunk) and sending(running) == sending(job._serial))
+
+    def has_run(self) -> float:
+        """Seconds since the process began what is first in the hand, as far as it has."""
+        try:
+            first = self.hand[0]
+        except IndexError:
+            return 0.0
+        return monotonic() - self.page.began() if self.has_started(first) else 0.0
 
     def has_read(self, job: Job | Chunk) -> bool:
         """Whether the process has taken this sending of the job off its socket, as far as the page says."""
-        return self.page.running() // ITEMS_MOST >= job._serial // ITEMS_MOST
+        return sending(self.page.running()) >= sending(job._serial)
 
     def sent_with(self, serial: int) -> list[Job | Chunk]:
-        """What came into the hand by the sending that this serial is of: a job, a chunk, or what is left of one."""
-        return [job for job in self.hand if job._serial // ITEMS_MOST == serial // ITEMS_MOST]
+        """What came into the hand by the sending that this serial is of: jobs, a chunk, or what is left of one."""
+        return [job for job in self.hand if sending(job._serial) == sending(serial)]
+
+    def has_more(self) -> bool:
+        """Whether there may be something in its hand that it has not begun."""
+        hand = self.hand
+        return len(hand) > 1 or (bool(hand) and (self.taken is not None or isinstance(hand[0], Chunk)))
+
+    def is_held_up(self, seconds: float) -> bool:
+        """Whether it has been at the same job, or the same item of a chunk, for so long, as far as this was called."""
+        running, now = self.page.running(), monotonic()
+        if running != self._seen:
+            self._seen, self._seen_since = running, now
+        return now - self._seen_since >= seconds
 
     def tell(self, job: Job, cause: str) -> None:
         """Tell the job to stop: through the page, and through the pipe for one that sleeps."""
