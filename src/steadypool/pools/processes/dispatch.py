@@ -13,7 +13,7 @@ import pickle
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures._base import RUNNING
+from concurrent.futures._base import PENDING, RUNNING
 from contextvars import Context
 from itertools import islice
 from time import monotonic
@@ -254,6 +254,7 @@ class DispatchCore(SharingCore):
             first = not worker.hand
             for entry, serial in zip(entries, itertools.count(next_serial())):
                 entry.attempts += 1
+                entry._state = PENDING
                 entry._worker = worker
                 entry._serial = serial
                 worker.hand.append(entry)
@@ -295,12 +296,16 @@ class DispatchCore(SharingCore):
                     worker.tell(job, job._told)  # whoever told it did not know this sending's serial yet
 
     def _became_first(self, job: Job | Chunk) -> None:
-        """The job is the first in its worker's hand: it runs now, or will in a moment."""
-        job._began = now = monotonic()
-        job._state = RUNNING
+        """See `SharingCore._became_first`."""
+        worker = job._worker
+        with self.lock:
+            if job._state is RUNNING or not worker.hand or worker.hand[0] is not job:
+                return  # another thread has said so, or the job has ended since
+            job._began = now = monotonic()
+            job._state = RUNNING
         if self.state is PoolState.CANCELLING:
             # What travelled with a job that has been told comes after it: it cannot be taken back, but told as well.
-            self._tell_first(job._worker)
+            self._tell_first(worker)
         if isinstance(job, Chunk):
             return
         timeout = job._options.timeout
@@ -312,7 +317,7 @@ class DispatchCore(SharingCore):
             self.announce(job)
             waited = now - job._submitted
             context = _submitters_context(job)
-            context.run(self.emit, events.JobStarted(self.name, now, *job_facts(job), job._worker.name, waited))
+            context.run(self.emit, events.JobStarted(self.name, now, *job_facts(job), worker.name, waited))
 
     def _tell_first(self, worker: ProcessWorker) -> None:
         """The pool is cancelling: tell what the worker runs now."""

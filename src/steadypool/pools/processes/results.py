@@ -190,7 +190,7 @@ class ResultsCore(DispatchCore):
         elif status == UNREADABLE:
             self._chunk_was_unreadable(worker, serial, bool(payload))
         elif status == WITHHELD:
-            self._was_withheld(worker, serial)
+            self.was_withheld(worker, serial)
         else:
             self._note_seconds(seconds)
             self._result_came(worker, serial, status, payload, seconds)
@@ -231,14 +231,6 @@ class ResultsCore(DispatchCore):
                 worker.hand.remove(job)
                 job.attempts -= 1
                 self.requeue(job)
-            following = worker.hand[0] if worker.hand else None
-        if following is not None:
-            self._became_first(following)
-
-    def _was_withheld(self, worker: ProcessWorker, serial: int) -> None:
-        """The worker has come to a job that it must not begin: it has left that and what travelled behind it."""
-        with self.lock:
-            self.take_unbegun(worker, serial)
             following = worker.hand[0] if worker.hand else None
         if following is not None:
             self._became_first(following)

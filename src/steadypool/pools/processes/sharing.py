@@ -57,6 +57,10 @@ class SharingCore(HandCore):
         """Make jobs of what has not come back of a chunk."""
         raise NotImplementedError
 
+    def _became_first(self, job: Job | Chunk) -> None:
+        """The job is the first in its worker's hand: it runs now, or will in a moment. May be said more than once."""
+        raise NotImplementedError
+
     def take_out(self, worker: ProcessWorker, job: Job | Chunk) -> bool:
         """Take what was not sent after all out of the hand; false if somebody else has it."""
         with self.lock:
@@ -81,6 +85,8 @@ class SharingCore(HandCore):
         while count < most and worker.duplicate.keeps_packets and self._take_one_back(worker):
             worker.congested = False
             count += 1
+        if count:
+            self._see_to_first(worker)
         return count
 
     def _take_one_back(self, worker: ProcessWorker) -> bool:
@@ -98,6 +104,13 @@ class SharingCore(HandCore):
             for job in worker.sent_with(read_job(packet).serial):
                 self._take_from(worker, job)
             return True
+
+    def _see_to_first(self, worker: ProcessWorker) -> None:
+        """The worker has gone on while something was taken: what is first in its hand now may not have been before."""
+        with self.lock:
+            first = worker.hand[0] if worker.hand and worker.taken is None else None
+        if first is not None:
+            self._became_first(first)
 
     def _take_from(self, worker: ProcessWorker, job: Job | Chunk) -> None:
         worker.hand.remove(job)
@@ -134,10 +147,18 @@ class SharingCore(HandCore):
     def _finish_withholding(self, worker: ProcessWorker, first: int) -> None:
         """Take what the worker has not begun, `VISIBLE_SECONDS` after it was withheld."""
         with self.lock:
-            if not worker.dead and worker.page.running() < first:
-                self.take_unbegun(worker, first)
+            if worker.dead or worker.page.running() >= first:
+                return
+            self._take_unbegun(worker, first)
+        self._see_to_first(worker)
 
-    def take_unbegun(self, worker: ProcessWorker, first: int) -> None:
+    def was_withheld(self, worker: ProcessWorker, serial: int) -> None:
+        """The worker has come to a job that it must not begin: it has left that and what travelled behind it."""
+        with self.lock:
+            self._take_unbegun(worker, serial)
+        self._see_to_first(worker)
+
+    def _take_unbegun(self, worker: ProcessWorker, first: int) -> None:
         """Put into the queue what has this serial, and what stands behind it in the same packet. The lock is held."""
         taken = worker.taken
         if taken is not None and taken._serial >= first and sending(taken._serial) == sending(first):
