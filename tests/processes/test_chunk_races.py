@@ -103,11 +103,11 @@ def test_a_worker_whose_packets_were_all_taken_back_gets_new_ones(make_pool: Mak
     pool = quick(make_pool(1))
     if not pool._core.packets:
         pytest.skip("what is in a stream cannot be taken back")
-    pool._core.depth = 64
     (worker,), (pid,) = pool._core.workers, pool.worker_pids()
     os.kill(pid, signal.SIGSTOP)
     while psutil.Process(pid).status() != psutil.STATUS_STOPPED:
         sleep(0.001)  # it may be on its way to read
+    pool._core.depth = 64
     try:
         results = pool.map_unordered(len, [b"x" * 4000] * 900, chunksize=10)
         assert worker.congested, "its socket is full"
