@@ -109,7 +109,7 @@ def test_a_worker_whose_packets_were_all_taken_back_gets_new_ones(make_pool: Mak
         sleep(0.001)  # it may be on its way to read
     pool._core.depth = 64
     try:
-        results = pool.map_unordered(len, [b"x" * 4000] * 900, chunksize=10)
+        results = pool.map_unordered(len, [bytes(4000) for _ in range(900)], chunksize=10)
         assert worker.congested, "its socket is full"
         results.close()
         assert not worker.hand
