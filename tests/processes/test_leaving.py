@@ -31,8 +31,16 @@ def start() -> Iterator[Start]:
     for process in started:
         if process.poll() is None:
             for pid in reversed(family(process.pid)):
-                os.kill(pid, signal.SIGKILL)
+                kill(pid)
         process.communicate()
+
+
+def kill(pid: int) -> None:
+    """It may have gone: a worker that has just died is in the list until the forkserver has collected it."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
 
 
 def say_line(process: subprocess.Popen[str]) -> str:
