@@ -58,13 +58,13 @@ def test_what_is_no_json_fails_and_is_not_tried_again(
 
 
 def test_a_job_over_its_time_limit_costs_that_line_alone(program: Program, stage: Stage) -> None:
-    process = program.start("map", "jobs:on_stage", "--workers", "2", "--timeout", "0.3", "--errors", "errors.jsonl")
-    type_lines(process, "hangs")
+    process = program.start(
+        "map", "jobs:on_stage_if_it_hangs", "--workers", "2", "--timeout", "0.5", "--errors", "errors.jsonl"
+    )
+    type_lines(process, "hangs", "ends")
     stage.enter()
-    type_lines(process, "ends")
-    stage.enter().tell("ended")
     ended = finish(process)
-    assert (ended.code, ended.results) == (1, ["ended"])
+    assert (ended.code, ended.results) == (1, ["ends"])
     (error,) = errors_of(program)
     assert (error["input"], error["outcome"], error["attempts"]) == ("hangs", "timed_out", 1)
     assert "readline" in error["error"], "it says where the job was"
@@ -85,7 +85,7 @@ def test_a_run_that_stands_still_says_why_and_goes_on_when_it_can(program: Progr
 
 def test_total_timeout_counts_the_wait(program: Program, stage: Stage) -> None:
     process = program.start(
-        "map", "jobs:on_stage", "--workers", "1", "--total-timeout", "0.3", "--errors", "errors.jsonl", "--quiet"
+        "map", "jobs:on_stage", "--workers", "1", "--total-timeout", "0.8", "--errors", "errors.jsonl", "--quiet"
     )
     type_lines(process, "runs", "waits")
     stage.enter()

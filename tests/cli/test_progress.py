@@ -16,7 +16,10 @@ def test_a_log_gets_a_plain_line_every_few_seconds(program: Program, stage: Stag
     stage.enter().tell("done")
     actor = stage.enter()
     assert process.stderr is not None
-    assert re.fullmatch(r"steadypool: 1 done, [\d,]+/s, 0 failed\n", process.stderr.readline())
+    line = process.stderr.readline()
+    while line.startswith("steadypool: 0 done, "):  # a busy machine takes longer to start the job
+        line = process.stderr.readline()
+    assert re.fullmatch(r"steadypool: 1 done, [\d,]+/s, 0 failed\n", line)
     actor.tell("done")
     assert finish(process).code == 0
 
@@ -27,10 +30,9 @@ def test_a_terminal_gets_a_bar_with_rate_failures_and_time_left(program: Program
     process = program.start("map", "jobs:on_stage", "in.txt", "--workers", "1", stderr=terminal, env={"TERM": "xterm"})
     os.close(terminal)
     stage.enter().tell("fail")
-    seen = read_until(screen, b"1 failed")
-    assert re.search(rb"50%.*1 done, [\d,]+/s, 1 failed, \d+:\d\d left", seen)
+    read_until(screen, rb"50%.*1 done, [\d,]+/s, 1 failed, \d+:\d\d left")
     stage.enter().tell("done")
-    assert b"2 done" in read_until(screen, b"accepted: 1 succeeded, 1 failed")
+    read_until(screen, rb"(?s)2 done.*accepted: 1 succeeded, 1 failed")
     assert process.stdout is not None
     assert process.stdout.read() == '"done"\n'
     assert process.wait(10) == 1
@@ -48,9 +50,8 @@ def test_typing_lines_at_a_terminal_is_explained(program: Program) -> None:
     os.close(screen)
 
 
-def read_until(screen: int, wanted: bytes) -> bytes:
-    """What appears on the terminal, up to *wanted*."""
+def read_until(screen: int, wanted: bytes) -> None:
+    """Read until what has appeared on the terminal matches *wanted*; it comes in pieces."""
     seen = b""
-    while wanted not in seen:
+    while not re.search(wanted, seen):
         seen += os.read(screen, 4096)
-    return seen

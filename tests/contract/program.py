@@ -37,7 +37,7 @@ def say(text: object) -> None:
 def drain_on_signal(kind: Kind, address: str) -> None:
     """Run two jobs and queue two, until a signal comes; then report."""
     signal.signal(signal.SIGTERM, on_third_signal)
-    pool = kind.make(2, cancel_grace=0.2)
+    pool = kind.make(2, cancel_grace=60)
     with pool.drain_on_signal(timeout=60):
         futures = [pool.submit(jobs.act, address, f"job-{number}") for number in range(4)]
         say("ready")

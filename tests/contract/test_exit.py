@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import time
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 from steadypool.words.events import PoolClosing
 from tests.contract import jobs, program
 from tests.contract.kinds import Kind
+from tests.contract.lateness import takes
 from tests.contract.stage import WAIT, Stage
 from tests.contract.watch import Watch
 
@@ -38,9 +38,8 @@ def test_a_pool_left_open_is_drained(kind: Kind, tmp_path: Any) -> None:
 
 
 def test_what_is_stuck_is_named_and_does_not_hold_the_exit(kind: Kind, stage: Stage) -> None:
-    began = time.monotonic()
-    code, output, errors = run(kind, program.left_open_stuck, stage.address)
-    assert time.monotonic() - began < START_OF_PYTHON
+    with takes(START_OF_PYTHON):
+        code, output, errors = run(kind, program.left_open_stuck, stage.address)
     assert (code, output) == (0, "end of main\n")
     assert "leaky" in errors and "tests.contract.jobs.act" in errors and "tests.contract.jobs.nothing" in errors
     assert "Traceback" not in errors and "Exception" not in errors

@@ -159,10 +159,12 @@ def test_an_idle_pool_sleeps(tmp_path: Path, kind: str) -> None:
             with getattr(steadypool, os.environ["KIND"])(2, timeout=60) as pool:
                 list(pool.map(abs, range(100)))
                 pids = [os.getpid(), *getattr(pool, "worker_pids", list)()]
-                time.sleep(1)  # what was under way comes to rest
-                before = wake_ups(pids)
-                time.sleep(1)
-                print(json.dumps([before, wake_ups(pids)]))
+                for _ in range(10):  # what was under way comes to rest
+                    before = wake_ups(pids)
+                    time.sleep(1)
+                    if (after := wake_ups(pids)) == before:
+                        break
+                print(json.dumps([before, after]))
         """,
         KIND=kind,
     )

@@ -65,7 +65,7 @@ def test_a_time_limit_ends_an_attempt(queue: Queue, stage: Stage, kind: str) -> 
         with pytest.raises(JobDiscarded, match=r"timeout of 0[.]2 s"):
             handle.result(WAIT)
         assert handle.outcome is Outcome.TIMED_OUT
-        stage.enter().close()
+        stage.close()  # a thread goes on; a process may have been killed before it came here
 
 
 def test_a_time_limit_may_be_given_for_one_call(queue: Queue, stage: Stage) -> None:

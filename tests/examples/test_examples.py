@@ -47,15 +47,17 @@ CLIENTS = 16
 class Client(threading.Thread):
     """Asks for one hash, and keeps the answer."""
 
-    def __init__(self, address: str, password: str) -> None:
+    def __init__(self, address: str, password: str, answered: threading.Event) -> None:
         super().__init__()
         self.address = address
         self.password = password
+        self.answered = answered
         self.status = 0
         self.text = ""
 
     def run(self) -> None:
         self.status, self.text = ask(self.address, self.password.encode())
+        self.answered.set()
 
 
 def ask(address: str, body: bytes | None = None) -> tuple[int, str]:
@@ -77,10 +79,11 @@ def read_line(process: subprocess.Popen[str]) -> str:
 def test_the_service_finishes_refuses_and_reports(service: subprocess.Popen[str], number: signal.Signals) -> None:
     address = re.fullmatch(r"listening on (\S+)\n", read_line(service)).group(1)  # type: ignore[union-attr]
     assert ask(f"{address}health") == (200, "open")
-    clients = [Client(address, f"password {n}") for n in range(CLIENTS)]
+    answered = threading.Event()
+    clients = [Client(address, f"password {n}", answered) for n in range(CLIENTS)]
     for client in clients:
         client.start()
-    clients[0].join()  # the others run or wait: each takes as long as this one did
+    answered.wait(20)  # whoever was first, the others run or wait: each takes as long as that one did
     service.send_signal(number)
     assert read_line(service) == "draining\n"
     while ask(f"{address}health") == (200, "open"):
@@ -90,9 +93,12 @@ def test_the_service_finishes_refuses_and_reports(service: subprocess.Popen[str]
     out, err = service.communicate(timeout=20)
     for client in clients:
         client.join()
-        assert (client.status, client.text) == (200, expected_hash(client.password))
+    served = [client for client in clients if client.status == 200]
+    # On a busy machine the signal may come before the last of them.
+    assert [client.status for client in clients if client not in served] == [503] * (CLIENTS - len(served))
+    assert [client.text for client in served] == [expected_hash(client.password) for client in served]
     assert service.returncode == 0
-    assert f"{CLIENTS} accepted: {CLIENTS} succeeded" in out
+    assert f"{len(served)} accepted: {len(served)} succeeded" in out
     assert err == ""
 
 

@@ -41,6 +41,19 @@ def say(text: object) -> None:
     print(text, flush=True)
 
 
+def listen() -> list[int]:
+    """From now on, SIGUSR1 is put into this list."""
+    told: list[int] = []
+    signal.signal(signal.SIGUSR1, lambda number, frame: told.append(number))
+    return told
+
+
+def wait_until(told: list[int]) -> None:
+    """Wait for that signal."""
+    while not told:  # not pause(): another thread may be given the signal, or it came just before
+        threading.Event().wait(0.02)
+
+
 def open_pools(**options: Any) -> list[ProcessPool]:
     """A pool for each way of starting processes, with a worker that is there."""
     for method in METHODS:
@@ -64,10 +77,12 @@ def hold_busy(address: str) -> None:
 
 
 def end_busy(address: str) -> None:
-    """End with workers in C code that holds the GIL."""
+    """End, after a signal, with workers in C code that holds the GIL."""
+    told = listen()
     for pool in open_pools(exit_timeout=0.2, cancel_grace=0.1):
         pool.submit(deeds.count_on_stage, address)
     say("ready")
+    wait_until(told)
 
 
 def fork_a_child(address: str) -> None:
@@ -83,12 +98,10 @@ def fork_a_child(address: str) -> None:
 
 def drop_pools() -> None:
     """After a signal nobody refers to the pools any more."""
-    told: list[int] = []
-    signal.signal(signal.SIGUSR1, lambda number, frame: told.append(number))
+    told = listen()
     open_pools()
     say("ready")
-    while not told:  # not pause(): another thread may be given the signal, or it came just before
-        threading.Event().wait(0.02)
+    wait_until(told)
     kept.clear()
     gc.collect()
     say("dropped")

@@ -27,7 +27,7 @@ class Remains:
     def now(cls) -> Remains:
         """What there is at this moment."""
         return cls(
-            frozenset(pid for pid in family(os.getpid()) if not _is_of_a_server(pid)),
+            frozenset(pid for pid in family(os.getpid()) if _is_ours(pid)),
             descriptors(),
             frozenset(os.listdir("/dev/shm")),
             frozenset(os.listdir(tempfile.gettempdir())),
@@ -52,12 +52,12 @@ def _is_others(name: str) -> bool:
     return name.startswith(("pytest-of-", "stage-", "pymp-"))
 
 
-def _is_of_a_server(pid: int) -> bool:
-    """Whether it belongs to the PostgreSQL that other tests have started here, whose processes come and go."""
+def _is_ours(pid: int) -> bool:
+    """Whether it is there, and not of the PostgreSQL that other tests have started here: those come and go."""
     try:
-        return Path(f"/proc/{pid}/comm").read_text().strip() == "postgres"
+        return Path(f"/proc/{pid}/comm").read_text().strip() != "postgres"
     except (FileNotFoundError, ProcessLookupError):
-        return False
+        return False  # it has gone since it was listed
 
 
 def descriptors() -> Counter[str]:

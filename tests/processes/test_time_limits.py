@@ -70,8 +70,8 @@ def test_cancel_of_a_running_job_is_as_hard(make_pool: MakePool, stage: Stage) -
 def test_a_stopped_process_is_killed(make_pool: MakePool, stage: Stage) -> None:
     """It can take no stack and see no cancellation."""
     pool = make_pool(1, cancel_grace=0.1)
+    # It is not waited for on the stage: on a busy machine it may be killed before it has come there.
     future = pool.submit(task(deeds.stop_process, timeout=0.2), stage.address)
-    stage.enter()
     assert isinstance(future.exception(WAIT), JobTimeout)
     assert pool.submit(jobs.same, 1).result(WAIT) == 1
 

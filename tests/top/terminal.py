@@ -81,6 +81,13 @@ class Terminal:
         self._stream.feed(data)
         return bool(data)
 
+    def wait_exited(self) -> None:
+        """Wait until the process is gone, and keep the terminal. What it still draws is read, or it might block."""
+        until = monotonic() + self._wait
+        while self.process.poll() is None:
+            assert monotonic() < until, f"it has not ended; there is\n{self.text}"
+            self._read(0.02)
+
     def wait_ended(self) -> int:
         """Wait until the program has ended; its exit code."""
         os.close(self._slave)

@@ -158,7 +158,7 @@ def test_the_terminal_is_left_as_it_was(top: Top, number: int, code: int) -> Non
             screen.press("\x03")
         else:
             screen.process.send_signal(number)
-        screen.process.wait(WAIT)
+        screen.wait_exited()
         assert termios.tcgetattr(screen._slave) == screen.before
         assert screen.wait_ended() == code
         assert "Traceback" not in screen.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sqlite3
 import threading
@@ -13,6 +14,7 @@ from steadypool import EngineBusy, EngineError, EngineFull, EngineGone, SchemaMi
 from steadypool.durable.address import parse_sqlite
 from steadypool.durable.engine import Engine
 from steadypool.durable.opening import open_engine
+from steadypool.durable.sqlite import engine as sqlite_engine
 from steadypool.durable.sqlite import mount, schema
 from steadypool.durable.sqlite.driver import has_wal_reset_bug
 from tests.durable.conformance.steps import complete, job, put, record, take, worker
@@ -240,13 +242,30 @@ def test_a_sweep_that_was_held_up_leaves_time_to_renew(engine: Engine, path: Pat
     take(engine, who)
     stranger = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     stranger.execute("BEGIN IMMEDIATE")
-    timer = threading.Timer(0.4, lambda: stranger.execute("ROLLBACK"))
-    timer.start()
+
+    def let_go_later() -> None:
+        while is_free(f"{path}-lock"):
+            pass  # the sweep has still to come to its turn
+        threading.Event().wait(sqlite_engine.HELD_UP + 0.1)
+        stranger.execute("ROLLBACK")
+
+    thread = threading.Thread(target=let_go_later)
+    thread.start()
     assert engine.sweep(100).workers == ()  # nobody could write, the worker that wanted to renew included
-    timer.join()
+    thread.join()
     stranger.close()
     assert engine.renew(who, 60.0)
     assert engine.sweep(100).workers == ()
+
+
+def is_free(lock: str) -> bool:
+    """Whether nobody holds the lock of that file."""
+    with open(lock) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
 
 
 def test_looking_for_work_in_vain_writes_nothing(engine: Engine, path: Path) -> None:
