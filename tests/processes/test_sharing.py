@@ -6,19 +6,24 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import wait
 from pathlib import Path
+from time import sleep
 from typing import Any
 
+import psutil
 import pytest
 
-from steadypool import Outcome, WorkerCrashed, task
+from steadypool import JobTimeout, Outcome, ThreadPool, WorkerCrashed, task
 from steadypool.words import events
 from tests.contract import jobs
 from tests.contract.stage import WAIT, Stage
 from tests.contract.watch import Watch
 from tests.processes import deeds
 from tests.processes.methods import on_every_method
+from tests.processes.test_chunk_races import wait_for_rest
 from tests.processes.warming import warm
+from tests.races.arena import switching_every
 
 MakePool = Callable[..., Any]
 
@@ -66,6 +71,41 @@ def test_a_job_behind_another_can_be_cancelled(make_pool: MakePool, stage: Stage
     assert [future.result(WAIT) for future in behind[1::2]] == list("135")
     assert first.result(WAIT) == "busy-0"
     assert jobs.lines(log) == list("135")
+
+
+def test_what_comes_first_since_another_was_taken_back_has_its_limit(make_pool: MakePool) -> None:
+    pool = warm(make_pool(1, cancel_grace=0.1))
+    core = pool._core
+    if not core.packets:
+        pytest.skip("what is in a stream cannot be taken back")
+    (worker,), (pid,) = core.workers, pool.worker_pids()
+    os.kill(pid, signal.SIGSTOP)
+    while psutil.Process(pid).status() != psutil.STATUS_STOPPED:
+        sleep(0.001)
+    core.depth = 64
+    first = pool.submit(jobs.same, 1)
+    second = pool.submit(task(deeds.count_for_ever, timeout=0.2))
+    assert core.take_back(worker, most=1) == 1
+    os.kill(pid, signal.SIGCONT)
+    assert isinstance(second.exception(WAIT), JobTimeout)
+    assert first.result(WAIT) == 1
+
+
+def test_jobs_are_taken_back_by_many_at_once(make_pool: MakePool, tmp_path: Path) -> None:
+    """Threads cancel what lies in the workers' sockets while these read: each job runs once or is cancelled."""
+    pool = warm(make_pool(2, queue_size=3000))
+    log = str(tmp_path / "log")
+    with switching_every(1e-5):
+        futures = [pool.submit(jobs.note, log, str(number)) for number in range(3000)]
+        with ThreadPool(4) as threads:
+            cancels = list(threads.map(lambda future: future.cancel(), futures[::3]))
+        cancelled = {future for future, was in zip(futures[::3], cancels, strict=True) if was}
+    done = wait(futures, WAIT)
+    assert not done.not_done
+    assert {future for future in futures if future.cancelled()} == cancelled
+    ran = [int(line) for line in jobs.lines(log)]
+    assert sorted(ran) == [number for number, future in enumerate(futures) if future not in cancelled]
+    wait_for_rest(pool)
 
 
 # -- chunks
