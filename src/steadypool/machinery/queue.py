@@ -57,7 +57,8 @@ class Entry(Protocol):
 E = TypeVar("E", bound=Entry)
 LOOKS = 100
 """How often `JobQueue.mend_room` looks, a millisecond apart."""
-_ONCE: tuple[tuple[()], ...] = ((),)
+ONCE: tuple[tuple[()], ...] = ((),)
+"""For `starmap`: one call without arguments."""
 
 
 class JobQueue(Generic[E]):
@@ -101,7 +102,7 @@ class JobQueue(Generic[E]):
         if self.heap and self._take_ranked(place) is not None:
             return True
         try:
-            place.extend(starmap(self.items.popleft, _ONCE))  # one step in C
+            place.extend(starmap(self.items.popleft, ONCE))  # one step in C
         except IndexError:
             return bool(self.heap) and self._take_ranked(place) is not None
         self.give_room()

@@ -12,6 +12,7 @@ from itertools import starmap
 from time import monotonic
 from typing import Any
 
+from steadypool.machinery.queue import ONCE
 from steadypool.pools.announcer import job_facts
 from steadypool.pools.core import Job
 from steadypool.pools.hands import HandCore
@@ -24,7 +25,6 @@ from steadypool.words.errors import InternalError, WouldDeadlock
 from steadypool.words.states import Outcome, PoolState
 
 _RELEASE = _thread.LockType.release
-_ONCE = ((),)
 
 
 class ThreadCore(HandCore):
@@ -71,7 +71,7 @@ class ThreadCore(HandCore):
         """Have a parked worker look at the queue, or start one."""
         try:
             # One step, also for Ctrl-C: whoever was taken out of the list and not woken would sleep for ever.
-            any(map(_RELEASE, starmap(self.parked.pop, _ONCE)))
+            any(map(_RELEASE, starmap(self.parked.pop, ONCE)))
         except IndexError:
             pass
         else:
@@ -85,7 +85,7 @@ class ThreadCore(HandCore):
             self.recount()
         for _ in range(len(self.parked)):
             try:
-                any(map(_RELEASE, starmap(self.parked.pop, _ONCE)))
+                any(map(_RELEASE, starmap(self.parked.pop, ONCE)))
             except IndexError:
                 return
 
