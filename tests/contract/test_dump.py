@@ -18,6 +18,8 @@ from tests.contract import jobs
 from tests.contract.stage import WAIT, Actor, Stage
 from tests.contract.test_queue import in_thread
 
+pytestmark = pytest.mark.usefixtures("patient_stacks")
+
 
 def test_every_running_job_with_its_stack(make_pool: Callable[..., Any], stage: Stage) -> None:
     pool = make_pool(2, name="busy")

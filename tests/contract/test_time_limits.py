@@ -13,12 +13,14 @@ from steadypool import JobTimeout, Outcome, Retry, task
 from tests.contract import jobs
 from tests.contract.stage import WAIT, Stage
 
+pytestmark = pytest.mark.usefixtures("patient_stacks")
 LONG = 30.0
 """A grace that no test waits for."""
 
 
 def test_the_caller_is_told_at_the_limit_whatever_the_job_does(make_pool: Callable[..., Any], stage: Stage) -> None:
     pool = make_pool(1, cancel_grace=LONG)
+    pool.submit(jobs.nothing).result(WAIT)  # or the limit might pass while its module is imported
     began = time.monotonic()
     future, actor = stage.start(pool, fn=task(jobs.act, timeout=0.1, id="slow-1"))
     with pytest.raises(JobTimeout, match=r"timeout of 0\.1 s") as caught:
@@ -132,6 +134,7 @@ def test_an_expired_job_gives_its_room_back(make_pool: Callable[..., Any], stage
 
 def test_the_total_limit_ends_a_running_job(make_pool: Callable[..., Any], stage: Stage) -> None:
     pool = make_pool(1, cancel_grace=LONG)
+    pool.submit(jobs.nothing).result(WAIT)  # or the limit might pass while its module is imported
     future, actor = stage.start(pool, fn=task(jobs.act, total_timeout=0.1))
     assert actor.ask("told")[1] == "timeout"
     with pytest.raises(JobTimeout) as caught:

@@ -71,6 +71,7 @@ def test_the_normal_is_quiet_and_failures_have_their_traceback(
     assert {record.name for record in records.all} == {"test"}
 
 
+@pytest.mark.usefixtures("patient_stacks")
 def test_what_is_stuck_or_late_says_where(
     make_pool: Callable[..., Any], stage: Stage, logger: logging.Logger, records: Records
 ) -> None:

@@ -15,7 +15,7 @@ from steadypool import ProcessPool, WorkerCrashed
 from tests.contract.jobs import nothing
 from tests.contract.stage import WAIT, Stage
 from tests.processes import deeds, spinning
-from tests.processes.warming import warm
+from tests.processes.warming import known_pids, warm
 
 MakePool = Callable[..., Any]
 NO_FRAME = "which has no Python frame of its own"
@@ -66,7 +66,7 @@ def test_a_worker_that_does_not_answer(make_pool: MakePool, stage: Stage) -> Non
     """A stopped one. What it answers when it goes on is for nobody: neither the next question nor a crash."""
     pool = make_pool(1)
     future, actor = stage.start(pool)
-    (pid,) = pool.worker_pids()
+    (pid,) = known_pids(pool)
     for _ in range(3):
         os.kill(pid, signal.SIGSTOP)
         try:
@@ -144,8 +144,10 @@ def test_workers_that_die_meanwhile(stage: Stage) -> None:
     dumped = 0
     with ProcessPool(2) as pool:
         for _ in range(3):
-            doomed = [stage.start(pool)[0] for _ in range(2)]
-            killer = threading.Thread(target=lambda: [os.kill(pid, signal.SIGSEGV) for pid in pool.worker_pids()])
+            started = [stage.start(pool) for _ in range(2)]
+            doomed = [future for future, _ in started]
+            pids = [actor.ask("worker")[0] for _, actor in started]
+            killer = threading.Thread(target=lambda pids=pids: [os.kill(pid, signal.SIGSEGV) for pid in pids])
             killer.start()
             while not all(future.done() for future in doomed):
                 assert pool.dump()

@@ -18,12 +18,13 @@ from tests.contract.watch import Watch
 from tests.processes import deeds
 from tests.processes.methods import on_every_method
 from tests.processes.remains import is_dead, open_watch, wait_gone
-from tests.processes.warming import warm
+from tests.processes.warming import known_pids, warm
 
 MakePool = Callable[..., Any]
 
 
 @on_every_method
+@pytest.mark.usefixtures("patient_stacks")
 @pytest.mark.parametrize("hog", [deeds.count_for_ever, deeds.match_for_ever], ids=["sum", "re"])
 def test_c_code_that_holds_the_gil_is_killed(make_pool: MakePool, stage: Stage, hog: Any) -> None:
     pool = warm(make_pool(2, cancel_grace=0.1))
@@ -56,7 +57,7 @@ def test_cancel_of_a_running_job_is_as_hard(make_pool: MakePool, stage: Stage) -
     pool = make_pool(1, cancel_grace=0.1)
     future = pool.submit(deeds.count_on_stage, stage.address)
     stage.enter()
-    [pid] = pool.worker_pids()
+    [pid] = known_pids(pool)
     watch = open_watch(pid)
     assert watch is not None
     assert future.cancel(running=True)
@@ -84,7 +85,7 @@ def test_the_worker_sees_that_it_is_told(make_pool: MakePool, stage: Stage, told
     pool = make_pool(1, cancel_grace=60)
     future = pool.submit(task(waits, timeout=0.1 if told == "limit" else None), stage.address)
     stage.enter()
-    [pid] = pool.worker_pids()
+    [pid] = known_pids(pool)
     if told == "cancel":
         assert future.cancel(running=True)
         if future.exception(WAIT) is None:

@@ -21,7 +21,7 @@ from tests.contract.watch import Watch
 from tests.processes import deeds, program
 from tests.processes.methods import on_every_method
 from tests.processes.remains import wait_gone
-from tests.processes.warming import warm
+from tests.processes.warming import known_pids, warm
 
 MakePool = Callable[..., Any]
 
@@ -43,7 +43,7 @@ def test_as_many_workers_as_jobs_at_a_time_and_no_more(make_pool: MakePool, stag
     pool = make_pool(3)
     busy = stage.occupy(pool, 3)
     pool.submit(jobs.nothing)
-    assert len(pool.worker_pids()) == 3
+    assert len(known_pids(pool, 3)) == 3
     assert len({actor.ask("worker")[0] for _, actor in busy}) == 3
 
 
@@ -103,7 +103,7 @@ def test_resize(make_pool: MakePool, stage: Stage) -> None:
     others = [pool.submit(jobs.act, stage.address, f"other-{number}") for number in range(2)]
     pool.resize(3)
     actors = stage.enter_many(2)
-    assert len(pool.worker_pids()) == 3
+    assert len(known_pids(pool, 3)) == 3
     pool.resize(1)
     for actor in (one, *actors.values()):
         actor.tell("return")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import Any
 
-from tests.contract.stage import Stage
+from tests.contract.stage import WAIT, Stage
 
 
 def warm(pool: Any) -> Any:
@@ -17,3 +18,11 @@ def warm(pool: Any) -> Any:
     for future in futures:
         future.result()
     return pool
+
+
+def known_pids(pool: Any, workers: int = 1) -> list[int]:
+    """The pids of so many workers. A job may have begun before the thread that starts its process has noted the pid."""
+    give_up = monotonic() + WAIT
+    while len(pids := pool.worker_pids()) < workers:
+        assert monotonic() < give_up, pids
+    return list(pids)

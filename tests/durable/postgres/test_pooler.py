@@ -40,7 +40,7 @@ def bouncer(address: str, found_program: str) -> Iterator[str]:
 
 def do_some_jobs(queue: Queue, address: str, listeners: int) -> None:
     """One while the worker is idle, one that fails first, and several at once."""
-    with Working(queue, lease=2.0) as working:
+    with Working(queue, lease=10.0) as working:  # its patience is a third of that, two seconds at most
         assert app.add.enqueue(1, 1).result(WAIT) == 2
         assert app.fail.enqueue(1).result(WAIT) == 2
         handles = [app.add.enqueue(number) for number in range(20)]
