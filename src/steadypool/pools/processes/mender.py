@@ -101,10 +101,14 @@ class Mender:
         core = self._core
         with core.lock:
             holder = entry._worker
-            if holder is None or entry not in holder.hand:
+            unsent = [] if holder is None else [one for one in holder.hand if one is entry]
+            if isinstance(entry, Chunk) and entry.jobs is not None and holder is not None:
+                unsent = holder.sent_with(entry._serial)  # it was unfolded there
+            for one in unsent:
+                if core.take_out(holder, one):
+                    core.requeue(one)
+            if not unsent:
                 core.agenda.add(monotonic() + AFTERWARDS, self._find_place, entry)
-            elif core.take_out(holder, entry):
-                core.requeue(entry)
 
     def _find_place(self, entry: Any) -> None:
         """Put an entry that is nowhere into the queue."""

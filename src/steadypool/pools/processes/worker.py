@@ -201,12 +201,15 @@ class ProcessWorker:
     # -- its jobs
 
     def running(self) -> tuple[Job, ...]:
-        """The job it runs, as far as is known without asking: the first in its hand, unless that is a chunk."""
+        """The job it runs, as far as is known without asking: the first in its hand, unless that is a chunk.
+
+        While it runs one that somebody else has settled, nothing in its hand has begun.
+        """
         try:
             first = self.hand[0]
         except IndexError:
             return ()
-        return () if isinstance(first, Chunk) else (first,)
+        return () if self.taken is not None or isinstance(first, Chunk) else (first,)
 
     def has_started(self, job: Job | Chunk) -> bool:
         """Whether the process has begun this sending of the job."""
@@ -318,7 +321,7 @@ class ProcessWorker:
 
     def row(self) -> WorkerStats:
         """What `PoolStats` says of this worker."""
-        job = self.hand[0] if self.hand else self.taken
+        job = self.taken or (self.hand[0] if self.hand else None)
         if job is None:
             return WorkerStats(self.name, self.pid or None, None, None, 0.0, self.done, self.restarts)
         name, ran = self.taken_name or job._task_name, monotonic() - job._began
