@@ -14,6 +14,7 @@ from typing import Any
 
 from steadypool.machinery.queue import ONCE
 from steadypool.pools.announcer import job_facts
+from steadypool.pools.balance import Balance
 from steadypool.pools.core import Job
 from steadypool.pools.hands import HandCore
 from steadypool.pools.job_errors import forked_error
@@ -53,6 +54,7 @@ class ThreadCore(HandCore):
         self.leaving = False
         """Workers look at this before they take a job; true when one of them may have to leave."""
         self._worker_numbers = itertools.count()
+        self._balance = Balance(self)
 
     # -- workers come and go
 
@@ -112,9 +114,11 @@ class ThreadCore(HandCore):
             raise
 
     def was_interrupted(self) -> None:
-        """See `Core.was_interrupted`: a token may be missing, or a worker may sleep while a job waits."""
+        """See `Core.was_interrupted`: a place in the queue or a ticket may be missing, or a worker sleep while a job
+        waits."""
         self.queue.mend_room()
         self.pass_on()
+        self._balance.plan()
 
     def begin(self, worker: ThreadWorker) -> bool:
         """Whether the thread that runs now is wanted: it may have been given up, since Ctrl-C came while it started."""

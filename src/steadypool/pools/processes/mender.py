@@ -15,8 +15,7 @@ can be lost: what takes a job out of one place and notes it in another is one st
   `AFTERWARDS`.
   All that is the supervisor's to do: whoever else wants to pump meanwhile leaves it to that.
 * *A worker was made, and nobody starts it.* It is started.
-* *A ticket or a place of the queue was taken for a job that did not come to be.* Once the pool has been idle for a
-  while, and nobody has submitted meanwhile, the books are set to what is there.
+* *A ticket or a place of the queue was taken for a job that did not come to be.* See `pools.balance`.
 
 No signal interrupts the supervisor.
 """
@@ -27,7 +26,7 @@ from threading import get_ident
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
-from steadypool.pools.core import PATIENCE
+from steadypool.pools.balance import Balance
 from steadypool.pools.processes.chunk import Chunk
 from steadypool.pools.processes.worker import ProcessWorker
 
@@ -47,19 +46,14 @@ class Mender:
         self._core: ProcessCore = core
         self.moving: list[Any] = []
         """What the pump has between two places, and then the worker. Whoever pumps touches it, and nobody else."""
-        self._balances = False
+        self._balance = Balance(core)
 
     def was_interrupted(self) -> None:
         """An exception out of the blue has ended something half-way."""
         core = self._core
-        now = monotonic()
         with core.lock:
-            core.agenda.add(now, self._go_on)
-            if not self._balances:
-                core.agenda.add(now + PATIENCE, self._balance, None)
-                self._balances = True
-        core.supervise()
-        core.bell.ring()
+            core.agenda.add(monotonic(), self._go_on)
+        self._balance.plan()
 
     def _go_on(self) -> None:
         """Do what the interrupted thread would have done."""
@@ -144,19 +138,3 @@ class Mender:
         with self._core.lock:
             sent = worker.sent_with(serial)
             return bool(sent) and not worker.has_read(sent[0])
-
-    def _balance(self, before: tuple[int, int, int] | None) -> None:
-        """Set the books right once nothing has moved for a while in an idle pool."""
-        core = self._core
-        with core.lock:
-            if core.is_closed():
-                return
-            accepted, ended, room = core.accepted(), sum(core.outcomes().values()), len(core.queue.room)
-            is_idle = not core.retrying and not len(core.queue) and core.all_idle()
-            now = (accepted, ended, room) if is_idle else None
-            if now is None or now != before:
-                core.agenda.add(monotonic() + PATIENCE, self._balance, now)
-                return
-            core.withdraw_tickets(accepted - ended)
-            self._balances = False
-        core.queue.give_rooms(core.queue.size - room)
