@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import wait
 from pathlib import Path
-from time import sleep
+from time import monotonic, sleep
 from typing import Any
 
 import psutil
@@ -21,6 +21,7 @@ from tests.contract.stage import WAIT, Stage
 from tests.contract.watch import Watch
 from tests.processes import deeds
 from tests.processes.methods import on_every_method
+from tests.processes.test_bundles import send_together
 from tests.processes.test_chunk_races import wait_for_rest
 from tests.processes.warming import warm
 from tests.races.arena import switching_every
@@ -58,6 +59,22 @@ def test_what_lies_behind_a_long_job_is_fetched_when_a_worker_gets_free(make_poo
     assert not one.done()
     first.tell("return")
     assert one.result(WAIT) == "busy-0"
+
+
+def test_what_lies_behind_a_long_job_is_not_overtaken_for_ever(make_pool: MakePool, stage: Stage) -> None:
+    """The other worker is never idle, and the queue never empty."""
+    pool = warm(make_pool(2, queue_size=50))
+    if not pool._core.packets:
+        pytest.skip("nothing lies behind a job where nothing can be taken back")
+    long, *behind = send_together(pool, (jobs.act, stage.address), *[(jobs.same, number) for number in range(20)])
+    actor = stage.enter()
+    until = monotonic() + WAIT
+    while not all(future.done() for future in behind):
+        assert monotonic() < until
+        pool.submit(jobs.sleep, 0.001)
+    assert not long.done()
+    actor.tell("return")
+    assert long.result(WAIT) == "actor"
 
 
 def test_a_job_behind_another_can_be_cancelled(make_pool: MakePool, stage: Stage, tmp_path: Path) -> None:

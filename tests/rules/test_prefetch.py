@@ -6,14 +6,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steadypool.rules.prefetch import MOST, WORTH, depth, moving_average, refill
+from steadypool.rules.prefetch import MOST, ONE_BEHIND, WORTH, depth, moving_average, refill
 
 lengths = st.floats(0, 1e5)
 
 
 @pytest.mark.parametrize(
     ("mean", "expected"),
-    [(None, 2), (0.0, MOST), (-1.0, MOST), (1e-9, MOST), (1e-4, 11), (4e-4, 3), (9e-4, 2), (2e-3, 1), (60.0, 1)],
+    [
+        (None, 2),
+        (0.0, MOST),
+        (-1.0, MOST),
+        (1e-9, MOST),
+        (1e-4, 11),
+        (4e-4, 3),
+        (9e-4, 2),
+        (2e-3, 2),
+        (4e-3, 1),
+        (60.0, 1),
+    ],
 )
 def test_how_deep(mean: float | None, expected: int) -> None:
     assert depth(mean) == expected
@@ -23,7 +34,7 @@ def test_how_deep(mean: float | None, expected: int) -> None:
 def test_what_waits_behind_the_running_job_is_never_worth_more_than_a_moment(mean: float) -> None:
     held = depth(mean)
     assert 1 <= held <= MOST
-    assert (held - 1) * mean <= WORTH * 1.0001
+    assert (held - 1) * mean <= (WORTH if held > 2 else ONE_BEHIND) * 1.0001
 
 
 @given(lengths, lengths)

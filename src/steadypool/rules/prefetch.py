@@ -4,6 +4,8 @@ from __future__ import annotations
 
 WORTH = 0.001
 """Seconds of work that may wait inside a worker: enough to hide the way there, too little to keep anybody waiting."""
+ONE_BEHIND = 0.003
+"""Seconds up to which a job may have one waiting behind it: the way to the worker and back is worth some of that."""
 MOST = 64
 """More packets than this do not fit a socket's buffer."""
 WEIGHT = 0.1
@@ -21,7 +23,8 @@ def depth(mean_seconds: float | None) -> int:
         return 2
     if mean_seconds * MOST <= WORTH:
         return MOST
-    return max(1, min(MOST, 1 + int(WORTH / mean_seconds)))
+    least = 2 if mean_seconds <= ONE_BEHIND else 1
+    return max(least, min(MOST, 1 + int(WORTH / mean_seconds)))
 
 
 def refill(depth: int) -> int:

@@ -166,6 +166,8 @@ class ResultsCore(DispatchCore):
         self.pump()
         if not self.queue:
             self.share_out()
+        else:
+            self.relieve()
         if self.state is not PoolState.OPEN:
             self.bell.ring()
 

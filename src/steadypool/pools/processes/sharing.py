@@ -1,4 +1,4 @@
-"""Taking back what a worker has not begun: for one that is idle, for a cancel, for the drain.
+"""Taking back what a worker has not begun: for one that is idle, for the sake of age, for a cancel, for the drain.
 
 Theory of operation
 -------------------
@@ -33,6 +33,8 @@ MOST_LOOKS = 100
 """How often a cancel looks for a job that other threads move on meanwhile."""
 STEAL_AFTER = 0.002
 """Seconds that a worker may run one job before what lies behind it goes to an idle worker."""
+LONG = 0.01
+"""Seconds after which nothing is to lie behind a job, since younger jobs would overtake what does."""
 VISIBLE_SECONDS = 0.001
 
 
@@ -48,6 +50,7 @@ class SharingCore(HandCore):
         self.full = False
         """No worker has room: nobody need try before a result comes."""
         self._steal_planned = False
+        self._relieved = 0.0
 
     def pump(self) -> None:
         """Hand waiting jobs to workers with room."""
@@ -188,6 +191,18 @@ class SharingCore(HandCore):
                 self.withhold(worker)
             else:
                 self._plan_to_share()
+
+    def relieve(self) -> None:
+        """Put what lies behind long jobs into the queue, where it is older than what waits there. Now and then."""
+        now = monotonic()
+        if now < self._relieved + LONG:
+            return
+        self._relieved = now
+        for worker in self.crew:
+            if worker.has_more() and (worker.taken is not None or worker.has_run() >= LONG):
+                self.take_back(worker)
+                if worker.is_held_up(LONG):
+                    self.withhold(worker)
 
     def _plan_to_share(self) -> None:
         if not self._steal_planned:
