@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from steadypool import JobCancelled, Outcome, PoolClosed, QueueFull, task
+from steadypool.rules.prefetch import WORTH
 from tests.contract import jobs
 from tests.contract.stage import WAIT, Stage
 
@@ -17,6 +18,7 @@ from tests.contract.stage import WAIT, Stage
 def fill(pool: Any, stage: Stage, waiting: int) -> tuple[list[tuple[Any, Any]], list[Any]]:
     """Have the pool's one worker busy and its queue full."""
     busy = stage.occupy(pool, 1)
+    time.sleep(2 * WORTH)  # a worker process that has just begun a job may be given another one to hold
     return busy, [pool.try_submit(jobs.same, number) for number in range(waiting)]
 
 
