@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from time import sleep
+from time import monotonic, sleep
 from typing import Any
 
 import pytest
@@ -23,7 +23,7 @@ from tests.contract.stage import WAIT, Stage
 from tests.contract.watch import Watch
 from tests.processes import deeds
 from tests.processes.methods import on_every_method
-from tests.processes.test_chunk_races import wait_for_rest
+from tests.processes.test_chunk_races import hold_up, wait_for_rest
 from tests.processes.test_chunks import fork_at
 from tests.processes.warming import warm
 from tests.races.arena import switching_every
@@ -165,6 +165,35 @@ def test_one_that_hangs_hangs_alone(make_pool: MakePool, tmp_path: Path) -> None
     assert [future.result(WAIT) for future in futures[:15] + futures[16:]] == [*range(15), *range(16, 40)]
     assert [int(line) for line in jobs.lines(log)] == list(range(40)), "each once"
     wait_for_rest(pool)
+
+
+def test_one_that_has_begun_before_anybody_knows_what_became_of_the_last(make_pool: MakePool) -> None:
+    """Both time limits are over when the supervisor looks, and the first one's result lies there unread."""
+    pool = warm(make_pool(1, cancel_grace=0.1))
+    (worker,) = pool._core.workers
+    gate = hold_up(pool)
+    calls = ((task(jobs.sleep, total_timeout=0.2), 0.05), (task(deeds.count_for_ever, total_timeout=0.2),))
+    futures = send_together(pool, *calls)
+    until = monotonic() + WAIT
+    while not worker.has_started(futures[1]) or monotonic() < futures[1]._total_ends:
+        assert monotonic() < until
+        sleep(0.001)
+    gate.set()
+    assert isinstance(futures[1].exception(WAIT), JobTimeout)
+    assert pool.submit(jobs.same, 1).result(WAIT) == 1
+    futures[0].exception(WAIT)
+    wait_for_rest(pool)
+
+
+def test_a_job_that_is_taken_back_was_not_said_to_have_started(make_pool: MakePool) -> None:
+    pool = warm(make_pool(2))
+    watch = Watch(pool)
+    for number in range(60):
+        futures = send_together(pool, (jobs.sleep, 0.003 + number * 0.00005), *[(jobs.same, 1)] * 5)
+        for future in futures:
+            future.result(WAIT)
+    started = Counter(event.job_id for event in watch.of(events.JobStarted))
+    assert set(started.values()) == {1}
 
 
 def test_a_child_that_one_forks_runs_no_other(make_pool: MakePool, tmp_path: Path) -> None:

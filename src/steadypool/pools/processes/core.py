@@ -390,7 +390,8 @@ class ProcessCore(ResultsCore):
         if worker is None or isinstance(worker, ThreadWorker):
             return super().take_from_worker(job)
         with self.lock:
-            runs = worker.running() == (job,)
+            # It may have begun while the result of the one before has not been read yet.
+            runs = worker.running() == (job,) or worker.has_started(job)
             try:
                 worker.hand.remove(job)
             except ValueError:

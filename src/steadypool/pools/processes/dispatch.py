@@ -299,8 +299,12 @@ class DispatchCore(SharingCore):
         """See `SharingCore._became_first`."""
         worker = job._worker
         with self.lock:
+            if isinstance(job, Chunk) and job.jobs is not None and worker.hand:
+                job = worker.hand[0]  # it was unfolded since
             if job._state is RUNNING or not worker.hand or worker.hand[0] is not job:
                 return  # another thread has said so, or the job has ended since
+            if worker.taken is not None or worker.page.is_withheld(job._serial):
+                return  # not yet: it will be said when that has ended, or when it is clear that the job does run
             job._began = now = monotonic()
             job._state = RUNNING
         if self.state is PoolState.CANCELLING:
@@ -438,7 +442,7 @@ class DispatchCore(SharingCore):
                 for job in reversed(jobs):
                     worker.hand.insert(at, job)
                 if at == 0:
-                    jobs[0]._state = RUNNING
+                    jobs[0]._state = chunk._state
                 return jobs
             if self.queue.remove(chunk):
                 self._free_rooms(chunk)

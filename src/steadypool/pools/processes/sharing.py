@@ -21,7 +21,7 @@ import os
 from concurrent.futures._base import PENDING
 from time import monotonic, sleep
 
-from steadypool.machinery.wire import ITEMS_MOST, LOADING, read_job, sending
+from steadypool.machinery.wire import ITEMS_MOST, read_job, sending
 from steadypool.pools.core import Job
 from steadypool.pools.hands import HandCore
 from steadypool.pools.processes.chunk import Chunk
@@ -142,7 +142,7 @@ class SharingCore(HandCore):
                 return None
             running = worker.page.running()
             behind = any(_last_serial(entry) > running for entry in worker.sent_with(running))
-            if running % ITEMS_MOST == LOADING or not behind:
+            if worker.is_loading() or not behind:
                 return None
             worker.page.withhold(running + 1, running - running % ITEMS_MOST + ITEMS_MOST)
             return running + 1
@@ -150,9 +150,12 @@ class SharingCore(HandCore):
     def _finish_withholding(self, worker: ProcessWorker, first: int) -> None:
         """Take what the worker has not begun, `VISIBLE_SECONDS` after it was withheld."""
         with self.lock:
-            if worker.dead or worker.page.running() >= first:
+            if worker.dead:
                 return
-            self._take_unbegun(worker, first)
+            if worker.page.running() < first:
+                self._take_unbegun(worker, first)
+            elif worker.page.is_withheld(first):
+                worker.page.withhold(0, 0)  # too late: it has begun, or says that it will not
         self._see_to_first(worker)
 
     def was_withheld(self, worker: ProcessWorker, serial: int) -> None:
@@ -187,7 +190,7 @@ class SharingCore(HandCore):
             elif self.take_back(worker, most=1):
                 self.full = False
                 self.pump()
-            elif worker.taken is not None or worker.is_held_up(STEAL_AFTER):
+            elif not worker.is_loading() and (worker.taken is not None or worker.is_held_up(STEAL_AFTER)):
                 self.withhold(worker)
             else:
                 self._plan_to_share()
@@ -245,8 +248,10 @@ class SharingCore(HandCore):
             first = self._begin_to_withhold(worker) if job._serial > worker.page.running() else None
         if first is None:
             return False
-        sleep(VISIBLE_SECONDS)
-        self._finish_withholding(worker, first)
+        try:
+            sleep(VISIBLE_SECONDS)
+        finally:
+            self._finish_withholding(worker, first)
         return True
 
     def reclaim_waiting(self) -> None:

@@ -20,7 +20,7 @@ from steadypool.machinery.faults import read_stack
 from steadypool.machinery.future import JobFuture
 from steadypool.machinery.page import Page, make_page
 from steadypool.machinery.stack_pipe import StackPipe
-from steadypool.machinery.wire import RESULT, Line, make_line, sending
+from steadypool.machinery.wire import ITEMS_MOST, LOADING, RESULT, Line, make_line, sending
 from steadypool.pools.processes import child
 from steadypool.pools.processes.chunk import Chunk
 from steadypool.pools.processes.frames import workers_import_main
@@ -231,6 +231,10 @@ class ProcessWorker:
     def sent_with(self, serial: int) -> list[Job | Chunk]:
         """What came into the hand by the sending that this serial is of: jobs, a chunk, or what is left of one."""
         return [job for job in self.hand if sending(job._serial) == sending(serial)]
+
+    def is_loading(self) -> bool:
+        """Whether it reads a chunk, and has begun no item yet."""
+        return self.page.running() % ITEMS_MOST == LOADING
 
     def has_more(self) -> bool:
         """Whether there may be something in its hand that it has not begun."""
