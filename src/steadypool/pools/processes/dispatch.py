@@ -303,10 +303,11 @@ class DispatchCore(SharingCore):
                 job = worker.hand[0]  # it was unfolded since
             if job._state is RUNNING or not worker.hand or worker.hand[0] is not job:
                 return  # another thread has said so, or the job has ended since
-            if worker.taken is not None or worker.page.is_withheld(job._serial):
-                return  # not yet: it will be said when that has ended, or when it is clear that the job does run
+            if worker.taken is not None:
+                return  # not yet: it will be said when that has ended
             job._began = now = monotonic()
             job._state = RUNNING
+            told = not isinstance(job, Chunk) and self.told_started.pop(job, None) == job.attempts
         if self.state is PoolState.CANCELLING:
             # What travelled with a job that has been told comes after it: it cannot be taken back, but told as well.
             self._tell_first(worker)
@@ -317,7 +318,7 @@ class DispatchCore(SharingCore):
             # The earliest moment that can be its limit; when that comes, the page says what is.
             job._attempt_ends = now + timeout
             self._wake_before(job._attempt_ends)
-        if self.sinks:
+        if self.sinks and not told:
             self.announce(job)
             waited = now - job._submitted
             context = _submitters_context(job)

@@ -18,8 +18,9 @@ What was sent to a worker is in one of three places:
 from __future__ import annotations
 
 import os
-from concurrent.futures._base import PENDING
+from concurrent.futures._base import PENDING, RUNNING
 from time import monotonic, sleep
+from weakref import WeakKeyDictionary
 
 from steadypool.machinery.wire import ITEMS_MOST, read_job, sending
 from steadypool.pools.core import Job
@@ -49,6 +50,8 @@ class SharingCore(HandCore):
         """The workers that may be given jobs."""
         self.full = False
         """No worker has room: nobody need try before a result comes."""
+        self.told_started: WeakKeyDictionary[Job, int] = WeakKeyDictionary()
+        """Jobs that were first in a hand, and taken back, and the attempt that sinks may know to have started."""
         self._steal_planned = False
         self._relieved = 0.0
 
@@ -76,6 +79,8 @@ class SharingCore(HandCore):
 
     def requeue(self, job: Job | Chunk) -> None:
         """Back into the queue, by its age in front; it has not begun."""
+        if job._state is RUNNING and not isinstance(job, Chunk):
+            self.told_started[job] = job.attempts + 1
         job._state = PENDING
         job._attempt_ends = None
         self.queue.put_ranked(job, has_room=False)
@@ -154,8 +159,6 @@ class SharingCore(HandCore):
                 return
             if worker.page.running() < first:
                 self._take_unbegun(worker, first)
-            elif worker.page.is_withheld(first):
-                worker.page.withhold(0, 0)  # too late: it has begun, or says that it will not
         self._see_to_first(worker)
 
     def was_withheld(self, worker: ProcessWorker, serial: int) -> None:
