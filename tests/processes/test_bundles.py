@@ -284,6 +284,24 @@ def test_a_long_item_holds_up_no_other(make_pool: MakePool, stage: Stage) -> Non
     wait_for_rest(pool)
 
 
+class TakesLongToLoad:
+    """An argument that its reader spends a while on; then it is a number."""
+
+    def __reduce__(self) -> Any:
+        return jobs.sleep, (0.05,)
+
+
+def test_a_long_item_holds_up_no_other_after_a_long_load_either(make_pool: MakePool, stage: Stage) -> None:
+    pool = warm(make_pool(2))
+    items = [stage.address, TakesLongToLoad(), *range(30)]
+    results = pool.map_unordered(deeds.same_or_act, items, chunksize=len(items))
+    actor = stage.enter()
+    assert sorted(next(results) for _ in range(31)) == sorted([0.05, *range(30)])
+    actor.tell("return")
+    assert list(results) == ["actor"]
+    wait_for_rest(pool)
+
+
 def test_what_is_behind_a_long_item_goes_with_its_map(make_pool: MakePool, stage: Stage) -> None:
     pool = warm(make_pool(1))
     results = pool.map_unordered(deeds.same_or_act, [stage.address, *range(30)], chunksize=31)

@@ -309,7 +309,7 @@ class DispatchCore(SharingCore):
             job._state = RUNNING
             told = not isinstance(job, Chunk) and self.told_started.pop(job, None) == job.attempts
         if self.state is PoolState.CANCELLING:
-            # What travelled with a job that has been told comes after it: it cannot be taken back, but told as well.
+            # It was on its way when the drain gave back what waits: it is told, as those were that ran.
             self._tell_first(worker)
         if isinstance(job, Chunk):
             return
