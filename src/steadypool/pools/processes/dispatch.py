@@ -425,6 +425,8 @@ class DispatchCore(SharingCore):
                 self.agenda.add(now + RESULTS_WITHIN, self._look_after_chunks)
         for worker in busy:
             worker.ask_for_results()
+        if busy and not self.queue:
+            self.share_out()  # no result need ever come of a chunk whose first item is long
 
     def _free_rooms(self, chunk: Chunk) -> None:
         rooms, chunk.rooms = chunk.rooms, 0
