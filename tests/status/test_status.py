@@ -323,6 +323,22 @@ def test_it_sleeps_while_nobody_asks(tmp_path: Path) -> None:
     assert ended.stdout == "True\n", ended.stderr
 
 
+def test_a_request_before_any_thread_waits_for_one_is_nothing_to_warn_of(tmp_path: Path) -> None:
+    ended = run(
+        tmp_path,
+        """
+        import urllib.request
+        from steadypool import ThreadPool, serve_status
+
+        with ThreadPool(1) as pool, serve_status(pool) as server:
+            server._server.task_dispatcher.active_count += 4  # as it is until its threads have begun to wait
+            print(urllib.request.urlopen(server.url + "/livez", timeout=20).status)
+            server._server.task_dispatcher.active_count -= 4
+        """,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "200\n", "")
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 def test_a_forked_child_lets_go_of_the_port(tmp_path: Path) -> None:
     ended = run(

@@ -21,6 +21,7 @@ another machine is refused: a web page in the browser of somebody on this machin
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import threading
@@ -146,6 +147,7 @@ class StatusServer:
             asyncore_use_poll=True,
             ident="steadypool",
         )
+        self._server.task_dispatcher.queue_logger = _quiet_logger()
         self._thread = threading.Thread(target=self._server.run, name=f"steadypool-status-{self.port}", daemon=True)
         self._thread.start()
         _servers.add(self)
@@ -190,6 +192,13 @@ class StatusServer:
 
     def __repr__(self) -> str:
         return f"<StatusServer {self.url}{' closed' if self._closed else ''}>"
+
+
+def _quiet_logger() -> logging.Logger:
+    """Instead of waitress's own, which warns of every request that finds no thread waiting, such as the very first."""
+    logger = logging.getLogger(__name__)
+    logger.setLevel(logging.ERROR)
+    return logger
 
 
 class StatusPages:
