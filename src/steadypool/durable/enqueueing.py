@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -70,6 +70,16 @@ def split_options(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, A
         raise TypeError(f'there is no option "{name}": {hint}')
     ours = {name: value for name, value in given.items() if name in ENQUEUE_NAMES}
     return ours, {name: value for name, value in given.items() if name in TASK_NAMES}
+
+
+def check_aliases(aliases: object) -> tuple[str, ...]:
+    """Return *aliases* as a tuple, or raise `TypeError` if they are no names."""
+    if isinstance(aliases, str) or not isinstance(aliases, Iterable):
+        raise TypeError(f"aliases must be a list of names such as ['app.send_mail'], not {aliases!r}")
+    names = tuple(aliases)
+    for name in names:
+        check_text("aliases must be names: each", name, "app.send_mail")
+    return names
 
 
 def change(options: EnqueueOptions, changes: Mapping[str, Any]) -> EnqueueOptions:

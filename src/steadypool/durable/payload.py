@@ -10,6 +10,7 @@ caller is still there, with the argument named.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, get_type_hints
@@ -224,8 +225,12 @@ class Payload:
 
 
 def _hints_of(name: str, fn: Callable[..., Any]) -> dict[str, Any]:
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    if not hasattr(fn, "__annotations__"):
+        fn = type(fn).__call__
     try:
-        return get_type_hints(fn, include_extras=True)
+        return get_type_hints(fn, include_extras=True) if hasattr(fn, "__annotations__") else {}
     except Exception as error:
         raise TypeError(f"{name}: its annotations cannot be read: {type(error).__name__}: {error}") from error
 

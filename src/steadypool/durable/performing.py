@@ -34,8 +34,8 @@ Item = tuple[str, str, int, str]
 
 def place_of(task: DurableTask[Any, Any]) -> Place | None:
     """Module and qualified name by which another process finds the task; ``None`` if it would not."""
-    module, name = getattr(task.fn, "__module__", None), task.fn.__qualname__
-    if module is None or module == "__main__" or "<locals>" in name:
+    module, name = getattr(task.fn, "__module__", None), getattr(task.fn, "__qualname__", None)
+    if module is None or name is None or module == "__main__" or "<locals>" in name:
         return None
     found: object = sys.modules.get(module)
     for part in name.split("."):

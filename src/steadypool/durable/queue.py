@@ -17,6 +17,7 @@ from steadypool.durable.enqueueing import EnqueueOptions
 from steadypool.durable.errors import PayloadRefused, WrongState
 from steadypool.durable.handle import JobHandle, unknown
 from steadypool.durable.opening import open_engine
+from steadypool.durable.origin import here
 from steadypool.durable.records import EngineStats, JobFilter, JobRecord, Placed
 from steadypool.durable.states import WAITING, JobState, state_named
 from steadypool.durable.task import DurableTask
@@ -50,7 +51,7 @@ class Queue:
             check_url(url)
         self._url = url
         self.tasks: dict[str, DurableTask[Any, Any]] = {}
-        """Every task of this queue by the name that it has in the database."""
+        """Every task of this queue by each name that it has in the database: its own, and its aliases."""
         self._pid: int | None = None
         self._opening = threading.Lock()
         self._engine: Engine | None = None
@@ -68,30 +69,38 @@ class Queue:
         """Make a function a `DurableTask`: ``@queue.task`` or ``@queue.task(timeout=60, retry=Retry(5))`` above it.
 
         The options are those of every task, and of `EnqueueOptions` (``queue``, ``keep``, …), as defaults for each job.
+        ``aliases`` are names that the task had before: jobs that were enqueued under one of them are run, too.
+
+        A module that is reloaded, and a notebook's cell that is run again, replace the tasks that they have made.
 
         Raises:
             TypeError, ValueError: for an option that does not exist, a value that makes no sense, or a name that
                 another task of this queue has.
         """
+        aliases = enqueueing.check_aliases(options.pop("aliases", ()))
         ours, others = enqueueing.split_options(options)
         settings = TaskOptions(**others)
         how = EnqueueOptions(**ours)
 
         def make(function: Callable[..., Any]) -> DurableTask[Any, Any]:
-            _check_function(function)
-            return self._add(DurableTask(self, function, settings, how))
+            _check_function(function, settings.name)
+            return self._add(DurableTask(self, function, settings, how, aliases=aliases, made=here()))
 
         return make if fn is None else make(fn)
 
     def _add(self, task: DurableTask[P, R]) -> DurableTask[P, R]:
-        known = self.tasks.get(task.durable_name)
-        if known is not None and known.fn.__code__.co_filename != task.fn.__code__.co_filename:
-            raise ValueError(
-                f"this queue has a task {task.durable_name!r} already, {known.fn!r}: give one of them a name of its "
-                "own, "
-                "@queue.task(name=...)"
-            )
-        self.tasks[task.durable_name] = task
+        known = {name: self.tasks[name] for name in task.names if name in self.tasks}
+        for name, other in known.items():
+            if not task.replaces(other):
+                raise ValueError(
+                    f"this queue has a task {name!r} already, {other.whereabouts()}; the second one is "
+                    f"{task.whereabouts()}. Workers find a task by its name: give one of them a name of its own, "
+                    "@queue.task(name=...)"
+                )
+        for other in known.values():
+            for name in other.names:
+                self.tasks.pop(name, None)
+        self.tasks.update(dict.fromkeys(task.names, task))
         return task
 
     # -- putting
@@ -333,11 +342,13 @@ def _close_all() -> None:
         queue.close()
 
 
-def _check_function(fn: object) -> None:
+def _check_function(fn: object, name: str | None) -> None:
     if isinstance(fn, DurableTask):
         raise TypeError(f"{fn!r} is a durable task already")
-    if not hasattr(fn, "__code__") or not hasattr(fn, "__qualname__"):
-        raise TypeError(f"a durable task needs a function, which a worker can find by its name, not {fn!r}")
+    if not callable(fn) or isinstance(fn, type):
+        raise TypeError(f"a durable task needs a function, not {fn!r}")
+    if name is None and not hasattr(fn, "__qualname__"):
+        raise TypeError(f"{fn!r} has no name by which a worker could find it: give it one, queue.task(fn, name=...)")
 
 
 def _job_of_row(task: DurableTask[Any, Any], number: int, row: object) -> Any:

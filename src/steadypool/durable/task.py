@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from steadypool.durable import enqueueing
 from steadypool.durable.enqueueing import EnqueueOptions
 from steadypool.durable.handle import JobHandle
+from steadypool.durable.origin import Origin
 from steadypool.durable.payload import Payload
 from steadypool.durable.records import NewJob
 from steadypool.words.options import Task, TaskOptions, task_name
@@ -36,8 +37,13 @@ class DurableTask(Task[P, R]):
         options: TaskOptions,
         how: EnqueueOptions,
         changed: frozenset[str] = frozenset(),
+        *,
+        aliases: tuple[str, ...] = (),
+        made: Origin | None = None,
     ) -> None:
         super().__init__(fn, options)
+        self._aliases = aliases
+        self._made = made
         self.queue = queue
         self.enqueue_options = how
         self._changed = changed
@@ -52,6 +58,19 @@ class DurableTask(Task[P, R]):
         if self._name is None:
             self._name = durable_name(self.fn, self.task_options)
         return self._name
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every name by which a worker finds the task: its own, and its aliases."""
+        return (self.durable_name, *self._aliases)
+
+    def replaces(self, other: DurableTask[Any, Any]) -> bool:
+        """Whether this is what *other* has become, since its module ran again; else they are two tasks."""
+        return self._made is not None and other._made is not None and self._made.is_later_run_of(other._made)
+
+    def whereabouts(self) -> str:
+        """The function and where it was made a task, for messages."""
+        return f"{task_name(self.fn)}, made at {self._made or 'run time'}"
 
     @property
     def payload(self) -> Payload:
@@ -176,7 +195,7 @@ def durable_name(fn: Callable[..., Any], options: TaskOptions) -> str:
         module = spec.name.removesuffix(".__main__")
     elif file:
         module = Path(file).stem
-    return f"{module}.{fn.__qualname__}"
+    return f"{module}.{getattr(fn, '__qualname__', type(fn).__qualname__)}"
 
 
 def _derive(origin: DurableTask[P, R], changes: dict[str, Any]) -> DurableTask[P, R]:
