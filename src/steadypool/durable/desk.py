@@ -86,6 +86,8 @@ class Desk:
         """When the first of those did."""
         self.pending: list[Settlement] = []
         """What is to be written."""
+        self.unwritten: list[Settlement] = []
+        """What the store does not take in any form. Those jobs run again when this worker has gone."""
         self._open: Counter[int] = Counter()
         """Jobs of each lease that are not settled."""
         self.done: list[int] = []
@@ -142,6 +144,10 @@ class Desk:
         """The first so many settlements and leases have been written down."""
         del self.pending[:count]
         del self.done[:leases]
+
+    def set_aside(self) -> None:
+        """The first settlement cannot be written; the others can."""
+        self.unwritten.append(self.pending.pop(0))
 
     def oldest(self) -> float:
         """Seconds that the first of what has ended has waited to be looked at."""

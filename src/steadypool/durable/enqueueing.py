@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from steadypool.durable.records import DEFAULT_QUEUE, NewJob
+from steadypool.durable.texts import LONGEST_KEY, LONGEST_NAME, what_is_wrong_with
 from steadypool.words.options import TaskOptions, check_count, check_seconds
 
 DAY = 86_400.0
@@ -40,13 +41,13 @@ class EnqueueOptions:
     keep: float = DAY
 
     def __post_init__(self) -> None:
-        check_text("queue", self.queue, "mail")
+        check_name("queue", self.queue, "mail")
         check_seconds("delay", self.delay, zero=True)
         _moment(self.at)
         if self.delay is not None and self.at is not None:
             raise ValueError(f"give delay or at, not both; got delay={self.delay!r}, at={self.at!r}")
         if self.unique is not None:
-            check_text("unique", self.unique, "welcome:42")
+            check_key("unique", self.unique, "welcome:42")
         check_seconds("unique_for", self.unique_for)
         if self.unique_for is not None and self.unique is None:
             raise ValueError("unique_for says how long the key of unique holds: give unique, too")
@@ -78,7 +79,7 @@ def check_aliases(aliases: object) -> tuple[str, ...]:
         raise TypeError(f"aliases must be a list of names such as ['app.send_mail'], not {aliases!r}")
     names = tuple(aliases)
     for name in names:
-        check_text("aliases must be names: each", name, "app.send_mail")
+        check_name("aliases must be names: each", name, "app.send_mail")
     return names
 
 
@@ -114,7 +115,9 @@ def new_job(task: str, payload: bytes, how: EnqueueOptions, options: TaskOptions
 
 
 def check_id(job_id: str | None) -> str | None:
-    """Return *job_id*, or raise `ValueError` if it looks like one that the queue makes up."""
+    """Return *job_id*, or raise `ValueError` if no store can keep it, or it looks like one that the queue makes up."""
+    if job_id is not None:
+        check_key("id", job_id, "order-42")
     if job_id is not None and job_id.startswith("job-") and job_id[4:].isdigit():
         raise ValueError(
             f"ids such as {job_id!r} are given by the queue itself; choose another, such as 'order-{job_id[4:]}'"
@@ -143,10 +146,28 @@ def encode_per_call(options: TaskOptions, changed: frozenset[str]) -> bytes | No
         raise TypeError(f"meta must be of what JSON can carry, since it travels with the job: {error}") from None
 
 
-def check_text(what: str, value: object, example: str) -> None:
-    """Do nothing, unless *value* is no text, or empty."""
+def check_name(what: str, value: object, example: str) -> None:
+    """Do nothing, unless *value* is no name that every store can keep.
+
+    Raises:
+        TypeError, ValueError: saying why it is none.
+    """
+    _check_text(what, value, example, LONGEST_NAME, "give a shorter one")
+
+
+def check_key(what: str, value: object, example: str) -> None:
+    """The same for an id or a unique key, which may be longer."""
+    _check_text(what, value, example, LONGEST_KEY, "use a hash of it, such as hashlib.sha256(...).hexdigest()")
+
+
+def _check_text(what: str, value: object, example: str, most: int, instead: str) -> None:
     if not (isinstance(value, str) and value):
         raise TypeError(f"{what} must be a non-empty str such as {example!r}, not {value!r}")
+    wrong = what_is_wrong_with(value, most)
+    if wrong:
+        shown = ascii(value) if len(value) <= 60 else f"{value[:50]!a}..."
+        hint = f": {instead}" if wrong.startswith("takes") else ""
+        raise ValueError(f"{what} must be a text that every store can keep, and {shown} {wrong}{hint}")
 
 
 def _moment(at: datetime | float | None) -> float | None:

@@ -4,7 +4,8 @@ SteadypoolError
 ├── EngineError                 the store said no
 │   ├── EngineBusy              ... somebody else held it for too long; trying again may work
 │   ├── EngineGone              ... it cannot be reached; it may come back
-│   └── EngineFull              ... there is no room left to write to
+│   ├── EngineFull              ... there is no room left to write to
+│   └── EngineRefused           ... it cannot keep what it was given: too large, or no text in its encoding
 ├── SchemaMismatch              the tables are missing, or of another version
 ├── PayloadRefused (TypeError)  the arguments do not fit the task's signature, or JSON
 ├── UnknownJob     (LookupError)
@@ -31,6 +32,13 @@ class EngineGone(EngineError):
 
 class EngineFull(EngineError):
     """The store has no room left."""
+
+
+class EngineRefused(EngineError):
+    """The store cannot keep what it was given: it is too large, or text that the store has no characters for.
+
+    Nothing was written, and trying again would not help.
+    """
 
 
 class SchemaMismatch(SteadypoolError):

@@ -80,9 +80,12 @@ class Judge:
         if result is not None:
             encoded, seconds = result
             feed.pace.add(seconds)
-        settlement = verdicts.judge(claim, outcome, error, encoded, feed.retry, self._caps, random.random())
-        if error is not None and outcome in NEVER_LOOKED_AT:
-            self._tally.ledger.add(claim.id, claim.task, error)
+        try:
+            settlement = verdicts.judge(claim, outcome, error, encoded, feed.retry, self._caps, random.random())
+            if error is not None and outcome in NEVER_LOOKED_AT:
+                self._tally.ledger.add(claim.id, claim.task, error)
+        except Exception as broken:  # of code of the user's: one job's error is not to end the worker
+            settlement = verdicts.untold(claim, broken)
         self._record(held, settlement)
 
     def _record(self, held: Held, settlement: Settlement) -> None:

@@ -21,6 +21,8 @@ from steadypool.durable.origin import here
 from steadypool.durable.records import EngineStats, JobFilter, JobRecord, Placed
 from steadypool.durable.states import WAITING, JobState, state_named
 from steadypool.durable.task import DurableTask
+from steadypool.durable.texts import storable
+from steadypool.durable.verdicts import LONGEST_MESSAGE
 from steadypool.durable.writer import Writer
 from steadypool.words.options import Task, TaskOptions, check_count
 
@@ -191,7 +193,7 @@ class Queue:
             UnknownJob: there is none.
             WrongState: it runs (cancel it instead), or has ended.
         """
-        found = self.engine.discard(self.record(job_id).number, reason)
+        found = self.engine.discard(self.record(job_id).number, storable(reason, LONGEST_MESSAGE))
         if found is None:
             raise unknown(job_id)
         if found.state not in WAITING:
@@ -225,12 +227,12 @@ class Queue:
 
     def pause(self, name: str = "default") -> None:
         """Have no more jobs claimed from the named queue; what runs goes on."""
-        enqueueing.check_text("queue", name, "mail")
+        enqueueing.check_name("queue", name, "mail")
         self.engine.pause(name, True)
 
     def resume(self, name: str = "default") -> None:
         """Have jobs claimed from it again."""
-        enqueueing.check_text("queue", name, "mail")
+        enqueueing.check_name("queue", name, "mail")
         self.engine.pause(name, False)
 
     def wake(self) -> None:

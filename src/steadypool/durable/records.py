@@ -123,6 +123,8 @@ class Settlement(NamedTuple):
     """For DISCARD: why it will not run again."""
     crashed: bool = False
     """For RETRY and DISCARD: the job's own process died."""
+    attempt: int = 0
+    """For COMPLETE: which it was, for the error if the result cannot be written."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import socket
 from dataclasses import dataclass, field
 from typing import Any
 
+from steadypool.durable.enqueueing import check_name
 from steadypool.durable.feeding import KINDS
 from steadypool.durable.records import DEFAULT_QUEUE
 from steadypool.durable.verdicts import Caps
@@ -44,9 +45,12 @@ class WorkerSettings:
             raise ValueError(f"kind must be one of {', '.join(KINDS)}, not {self.kind!r}")
         if self.workers is not None:
             check_count("workers", self.workers)
-        if not self.queues or not all(self.queues):
+        if not self.queues:
             raise ValueError(f"queues must be names such as ('default',), not {self.queues!r}")
+        for name in self.queues:
+            check_name("a name in queues", name, "mail")
         if (check_seconds("lease", self.lease) or 0.0) < 1.0:
             raise ValueError(f"lease must be 1 second or more, not {self.lease!r}: a busy machine pauses for that long")
         if not self.name:
             object.__setattr__(self, "name", f"{socket.gethostname()}-{os.getpid()}")
+        check_name("name", self.name, "mail-1")

@@ -91,7 +91,8 @@ class Starter:
         return groups
 
     def _submit(self, groups: Sequence[list[Held]]) -> None:
-        futures = self._pool._submit_prepared([self._call_of(group) for group in groups])
+        groups, calls = self._calls_of(groups)
+        futures = self._pool._submit_prepared(calls)
         for group, future in zip(groups, futures, strict=False):
             bundle = Bundle(group, future) if len(group) > 1 else None
             for held in group:
@@ -103,6 +104,23 @@ class Starter:
                 for held in group:
                     self._desk.settle(held, given_back(held.claim))
             self._on_closed()
+
+    def _calls_of(self, groups: Sequence[list[Held]]) -> tuple[list[list[Held]], list[Prepared]]:
+        """The groups of which calls can be made, and the calls. What somebody else wrote into the table may be none."""
+        able: list[list[Held]] = []
+        calls: list[Prepared] = []
+        for group in groups:
+            try:
+                calls.append(self._call_of(group))
+                able.append(group)
+            except Exception as error:
+                if len(group) == 1:
+                    self._desk.settle(group[0], verdicts.not_started(group[0].claim, error))
+                else:
+                    alone, theirs = self._calls_of([[held] for held in group])
+                    able += alone
+                    calls += theirs
+        return able, calls
 
     def _call_of(self, group: Sequence[Held]) -> Prepared:
         feed = self._feeds[group[0].claim.task]

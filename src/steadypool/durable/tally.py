@@ -56,7 +56,7 @@ class Tally:
             counts[Verdict.CANCEL],
             counts[Verdict.RETURN],
             self.refused,
-            tuple(f"job-{settlement.number}" for settlement in list(desk.pending)),
+            tuple(f"job-{settlement.number}" for settlement in (*desk.unwritten, *desk.pending)),
             tuple(left.values()),
             self.pool,
             self.ledger.groups(),

@@ -56,7 +56,9 @@ class DurableTask(Task[P, R]):
     def durable_name(self) -> str:
         """What the task is called in the database, by which a worker finds it."""
         if self._name is None:
-            self._name = durable_name(self.fn, self.task_options)
+            name = durable_name(self.fn, self.task_options)
+            enqueueing.check_name("the name of a durable task", name, "app.send_email")
+            self._name = name
         return self._name
 
     @property

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from steadypool.durable.errors import PayloadRefused
 from steadypool.durable.records import AttemptError, Claim, Settlement, Verdict
+from steadypool.durable.texts import LONGEST_NAME, storable
 from steadypool.rules.retrying import backoff, next_delay
 from steadypool.words.errors import RemoteError
 from steadypool.words.options import Retry
@@ -15,6 +17,8 @@ from steadypool.words.states import Outcome
 LONGEST_MESSAGE = 2_000
 LONGEST_TRACEBACK = 20_000
 """Characters that are kept of each attempt's error, the end of the traceback being the best part."""
+LARGEST_RESULT = 500_000_000
+"""Bytes: what is twice as large has no room in a value of SQLite's or PostgreSQL's, nor has this one in a dump."""
 AFTER_CRASH = Retry(attempts=2, backoff=0.5, max_backoff=30.0)
 """How long a job waits that has killed its process, so that a crash loop is slow."""
 
@@ -50,7 +54,9 @@ def judge(
         chance: in [0, 1), for the spread of waits.
     """
     if outcome is Outcome.SUCCEEDED:
-        return Settlement(claim.number, claim.token, Verdict.COMPLETE, result=result)
+        if result is not None and len(result) > LARGEST_RESULT:
+            return _too_large(claim, len(result))
+        return Settlement(claim.number, claim.token, Verdict.COMPLETE, result=result, attempt=claim.attempt)
     if outcome in (Outcome.RETURNED, Outcome.INTERRUPTED):
         return Settlement(claim.number, claim.token, Verdict.RETURN)  # an interruption is not a failure
     if outcome is Outcome.CANCELLED:
@@ -65,6 +71,12 @@ def expired(claim: Claim) -> Settlement:
     """For a job whose ``total_timeout`` passed before it could start."""
     error = AttemptError(claim.attempt, "timed_out", "JobTimeout", "its total_timeout passed before it could start")
     return Settlement(claim.number, claim.token, Verdict.DISCARD, error=error, reason="its total_timeout passed")
+
+
+def _too_large(claim: Claim, size: int) -> Settlement:
+    text = f"its result takes {size:,} bytes, and may take {LARGEST_RESULT:,}; it has run, and is not run again"
+    error = AttemptError(claim.attempt, "failed", "PayloadRefused", text)
+    return Settlement(claim.number, claim.token, Verdict.DISCARD, error=error, reason="its result is too large")
 
 
 def _after_crash(claim: Claim, error: BaseException, caps: Caps, chance: float) -> Settlement:
@@ -93,14 +105,49 @@ def _after_failure(
     return Settlement(claim.number, claim.token, Verdict.DISCARD, error=told, reason=reason)
 
 
+def untold(claim: Claim, broken: BaseException) -> Settlement:
+    """For a job whose end cannot be judged: code of its error's, or of its task's ``Retry``, fails."""
+    told = describe(claim.attempt, Outcome.FAILED, broken)
+    reason = "what became of it cannot be told: looking at its error failed"
+    return Settlement(claim.number, claim.token, Verdict.DISCARD, error=told, reason=reason)
+
+
+def not_started(claim: Claim, error: BaseException) -> Settlement:
+    """For a job whose row holds what no call can be made of: not by us was it written so."""
+    told = describe(claim.attempt, Outcome.FAILED, error)
+    return Settlement(
+        claim.number, claim.token, Verdict.DISCARD, error=told, reason="its arguments or options cannot be read"
+    )
+
+
+def unwritable(refused: Settlement, why: BaseException) -> Settlement:
+    """What is written instead of a settlement that the store cannot keep: the same without what the user brought."""
+    said = ascii(_said(lambda: str(why)))[1:-1][:LONGEST_MESSAGE]
+    error = refused.error
+    if refused.verdict is Verdict.COMPLETE:
+        told = AttemptError(refused.attempt, "failed", "ResultNotWritten", f"its result cannot be written: {said}")
+        reason = "its result cannot be written; it has run, and is not run again"
+        return refused._replace(verdict=Verdict.DISCARD, result=None, error=told, reason=reason)
+    if error is not None:
+        message = f"(the error cannot be written as it was: {said})"
+        error = AttemptError(error.attempt, error.outcome, ascii(error.type_name)[1:-1], message)
+    return refused._replace(error=error, reason=ascii(refused.reason)[1:-1])
+
+
 def describe(attempt: int, outcome: Outcome, error: BaseException) -> AttemptError:
-    """The error as it is recorded."""
+    """The error as it is recorded. Never raises, whatever the error's own code does."""
     if isinstance(error, RemoteError):
         name, message, trace = error.type_name, error.text, error.traceback
     else:
-        name, message = _name_of(error), _message_of(error)
-        trace = "".join(traceback.format_exception(error))
-    return AttemptError(attempt, outcome.value, name, message[:LONGEST_MESSAGE], trace[-LONGEST_TRACEBACK:])
+        name, message = _said(lambda: _name_of(error)), _said(lambda: str(error))
+        trace = _said(lambda: "".join(traceback.format_exception(error)))
+    return AttemptError(
+        attempt,
+        outcome.value,
+        storable(name, LONGEST_NAME),
+        storable(message, LONGEST_MESSAGE),
+        storable(trace, LONGEST_TRACEBACK, from_end=True),
+    )
 
 
 def _name_of(error: BaseException) -> str:
@@ -108,8 +155,8 @@ def _name_of(error: BaseException) -> str:
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _message_of(error: BaseException) -> str:
+def _said(say: Callable[[], str]) -> str:
     try:
-        return str(error)
-    except Exception as broken:
+        return say()
+    except BaseException as broken:  # what a ``__str__`` raises, SystemExit included, is not for the worker
         return f"(its text cannot be had: {type(broken).__name__})"

@@ -118,7 +118,11 @@ def _values(address: PostgresAddress, jobs: Sequence[NewJob]) -> dict[str, Any]:
 def _placed(found: Sequence[Any], address: PostgresAddress) -> list[Placed]:
     if found[0][0] is None:
         raise TypeError(f"connection is to the database {found[0][1]!r}, and the queue is kept in {address.url}")
-    return [Placed(number, job_id, enqueued) for number, job_id, enqueued in found]
+    # As bytes where the connection is in SQL_ASCII.
+    return [
+        Placed(number, job_id.decode() if isinstance(job_id, bytes) else job_id, enqueued)
+        for number, job_id, enqueued in found
+    ]
 
 
 def _is_of(connection: Any, module: str, *names: str) -> bool:

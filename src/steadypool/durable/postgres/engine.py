@@ -15,7 +15,9 @@ from typing import Any
 
 from steadypool.durable.address import PostgresAddress
 from steadypool.durable.engine import Listener
+from steadypool.durable.errors import EngineRefused
 from steadypool.durable.postgres import borrowed, rows, schema
+from steadypool.durable.postgres.characters import text_of
 from steadypool.durable.postgres.marks import Marks
 from steadypool.durable.postgres.news import PostgresListener, Sparing
 from steadypool.durable.postgres.session import Session
@@ -119,7 +121,7 @@ class PostgresEngine:
     def register(self, name: str, seconds: float) -> int:
         """See `Engine.register`."""
         self._lease = max(self._lease, seconds)
-        [(number,)] = self._call("register(%s, %s::float8)", [rows.text_of(name), seconds])
+        [(number,)] = self._call("register(%s, %s::float8)", [text_of(name, self._session.encoding), seconds])
         return int(number)
 
     def renew(self, worker: int, seconds: float) -> bool:
@@ -143,7 +145,7 @@ class PostgresEngine:
         values = [
             worker,
             max(0, limit),
-            *(rows.settle_values(settlements) if settlements else _NOTHING_TO_SETTLE),
+            *(rows.settle_values(settlements, self._session.encoding) if settlements else _NOTHING_TO_SETTLE),
             rows.bigints(done),
             list(queues),
             stretches.queue,
@@ -174,7 +176,8 @@ class PostgresEngine:
         """See `Engine.settle_many`."""
         if not settlements:
             return frozenset()
-        [(refused,)] = self._session.call(self._settle, [*rows.settle_values(settlements), *_tells(settlements)])
+        values = rows.settle_values(settlements, self._session.encoding)
+        [(refused,)] = self._session.call(self._settle, [*values, *_tells(settlements)])
         self._note(settlements, (), None, None)
         return rows.pairs(refused)
 
@@ -217,7 +220,7 @@ class PostgresEngine:
 
     def discard(self, number: int, reason: str) -> JobRecord | None:
         """See `Engine.discard`."""
-        return self._change("discard(%s, %s)", [number, rows.text_of(reason)])
+        return self._change("discard(%s, %s)", [number, text_of(reason, self._session.encoding)])
 
     def retry(self, number: int) -> JobRecord | None:
         """See `Engine.retry`."""
@@ -292,7 +295,10 @@ class PostgresEngine:
         digits = job_id.removeprefix("job-")
         if digits is not job_id and digits.isascii() and digits.isdigit():
             return int(digits) if len(digits) < 19 else None
-        found = self._select("SELECT number FROM @.chosen_ids WHERE id = %s", [rows.text_of(job_id)])
+        try:
+            found = self._select("SELECT number FROM @.chosen_ids WHERE id = %s", [job_id])
+        except EngineRefused:
+            return None  # no text of this database: no job has it
         return int(found[0][0]) if found else None
 
     def _list(self, view: str, which: JobFilter) -> Records:

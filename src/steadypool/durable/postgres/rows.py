@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
+from steadypool.durable.postgres.characters import text_of
 from steadypool.durable.records import AttemptError, Claim, JobRecord, NewJob, Placed, Settlement, Verdict
 from steadypool.durable.states import JobState
 
@@ -19,11 +21,6 @@ LATEST = 2.0e11
 def bigints(values: Iterable[int]) -> str:
     """An array, as text: faster than to have each value looked at for its size."""
     return f"{{{','.join(map(str, values))}}}"
-
-
-def text_of(value: str) -> str:
-    """*value* as PostgreSQL can keep it: it knows no character 0, and no half of a surrogate pair."""
-    return value.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
 def public_id(number: int, chosen: str | None) -> str:
@@ -86,8 +83,9 @@ def jobs_as_json(jobs: Sequence[NewJob]) -> str:
         [
             {
                 **dict(zip(_JSON_FIELDS, _fields(job), strict=True)),
-                "payload": job.payload.decode(),
-                "options": None if job.options is None else job.options.decode(),
+                # In letters that every encoding has: the connection may be in another than the database.
+                "payload": b64encode(job.payload).decode(),
+                "options": None if job.options is None else b64encode(job.options).decode(),
             }
             for job in jobs
         ],
@@ -98,15 +96,16 @@ def jobs_as_json(jobs: Sequence[NewJob]) -> str:
 # -- settling
 
 
-def settle_values(settlements: Sequence[Settlement]) -> list[Any]:
-    """The arguments of ``settle`` for these: the completed as arrays, the others as JSON; both ordered by number.
+def settle_values(settlements: Sequence[Settlement], encoding: str) -> list[Any]:
+    """The arguments of ``settle`` for these, in a database of that encoding: the completed as arrays, the others as
+    JSON; both ordered by number.
 
     That order is the one in which rows are locked, so no two calls wait for each other.
     """
     ordered = sorted(settlements, key=lambda settlement: settlement.number)
     numbers = [settlement.number for settlement in ordered]
     if len(set(numbers)) < len(numbers):  # the same job twice: in their order, which the arrays do not keep
-        return ["{}", "{}", None, _others_as_json(ordered)]
+        return ["{}", "{}", None, _others_as_json(ordered, encoding)]
     completed = [settlement for settlement in ordered if settlement.verdict is Verdict.COMPLETE]
     others = [settlement for settlement in ordered if settlement.verdict is not Verdict.COMPLETE]
     results = [settlement.result for settlement in completed]
@@ -114,36 +113,36 @@ def settle_values(settlements: Sequence[Settlement]) -> list[Any]:
         bigints(settlement.number for settlement in completed),
         bigints(settlement.token for settlement in completed),
         results if any(result is not None for result in results) else None,
-        _others_as_json(others) if others else None,
+        _others_as_json(others, encoding) if others else None,
     ]
 
 
-def _others_as_json(settlements: Sequence[Settlement]) -> str:
-    return json.dumps([_as_object(settlement) for settlement in settlements], ensure_ascii=False)
+def _others_as_json(settlements: Sequence[Settlement], encoding: str) -> str:
+    return json.dumps([_as_object(settlement, encoding) for settlement in settlements], ensure_ascii=False)
 
 
-def _as_object(settlement: Settlement) -> dict[str, Any]:
+def _as_object(settlement: Settlement, encoding: str) -> dict[str, Any]:
     error = settlement.error
-    why = {} if error is None else _error_as_object(error)
+    why = {} if error is None else _error_as_object(error, encoding)
     return {
         "number": settlement.number,
         "token": settlement.token,
         "verdict": settlement.verdict.value,
-        "result": None if settlement.result is None else settlement.result.decode(),
+        "result": None if settlement.result is None else b64encode(settlement.result).decode(),
         "delay": _length(settlement.delay),
-        "reason": text_of(settlement.reason),
+        "reason": text_of(settlement.reason, encoding),
         "crashed": settlement.crashed,
         **why,
     }
 
 
-def _error_as_object(error: AttemptError) -> dict[str, Any]:
+def _error_as_object(error: AttemptError, encoding: str) -> dict[str, Any]:
     return {
         "attempt": error.attempt,
         "outcome": error.outcome,
-        "type_name": text_of(error.type_name),
-        "message": text_of(error.message),
-        "traceback": text_of(error.traceback),
+        "type_name": text_of(error.type_name, encoding),
+        "message": text_of(error.message, encoding),
+        "traceback": text_of(error.traceback, encoding),
     }
 
 

@@ -27,8 +27,9 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from steadypool.durable.address import PostgresAddress
-from steadypool.durable.errors import EngineBusy, EngineError, EngineFull, EngineGone, SchemaMismatch
+from steadypool.durable.errors import EngineBusy, EngineError, EngineFull, EngineGone, EngineRefused, SchemaMismatch
 from steadypool.durable.postgres import schema
+from steadypool.durable.postgres.characters import UTF8
 
 ROLLED_BACK = frozenset({"40001", "40P01"})
 """Serialization failure, deadlock: it did not happen, and is sent again."""
@@ -39,6 +40,11 @@ OUTDATED = frozenset({"0A000"})
 BUSY = frozenset({"55P03", "57014", "53300", "53400"}) | ROLLED_BACK
 GONE = frozenset({"57P01", "57P02", "57P03", "57P05", "25006"})
 """Shut down, crashed, starting, idle for too long; or read-only, which a primary becomes when another takes over."""
+REFUSED = frozenset({"22", "23", "54"})
+"""Classes of errors about what was to be written: its text or its number, a constraint, its size."""
+NOT_SENT = (psycopg.DataError, psycopg.ProgrammingError, psycopg.NotSupportedError)
+NOT_ENCODED = (UnicodeError, OverflowError, MemoryError)
+"""What is raised here for a value that cannot be sent; nothing has been."""
 NO_TABLES = frozenset({"3F000", "42P01", "42883"})
 CANCEL_SECONDS = 1.0
 """How long we wait for the server to hear that an answer is not wanted any more."""
@@ -54,6 +60,8 @@ class Session:
         self._connection: _Connection | None = None
         self._checked = False
         self._prepares = not address.pooled
+        self.encoding = UTF8
+        """The database's own, by its name there; known once there was a connection."""
         self._pid = os.getpid()
 
     def call(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
@@ -73,6 +81,8 @@ class Session:
                 except psycopg.Error as error:
                     if not self._mend(connection, error, until):
                         raise self._translate(connection, error, until) from error
+                except NOT_ENCODED as error:
+                    raise EngineRefused(f"{self.address.url} cannot keep this: {error}") from error
                 except BaseException:
                     self._drop()  # interrupted: the answer is still to come
                     raise
@@ -152,6 +162,7 @@ class Session:
             hint = "; for a pooler in transaction mode, add pooled=yes to the address" if "parameter" in why else ""
             raise EngineGone(f"cannot connect to {self.address.url}: {why}{hint}") from error
         self._connection, self._checked = connection, False
+        self.encoding = connection.info.parameter_status("server_encoding") or UTF8
         return connection
 
     def _check_version(self, connection: _Connection) -> None:
@@ -199,6 +210,8 @@ class Session:
         state, where = error.sqlstate, self.address.url
         if state is None and monotonic() >= until and not connection.closed:
             return self._give_up(connection)
+        if (state is None and isinstance(error, NOT_SENT)) or (state or "")[:2] in REFUSED or _is_too_large(error):
+            return EngineRefused(f"{where} cannot keep this: {_first_line(error)}")
         if state is None or state[:2] == "08" or state in GONE or connection.closed:
             self._drop()
             return EngineGone(f"lost the connection to {where}: {_first_line(error)}")
@@ -249,12 +262,18 @@ class _Connection(psycopg.Connection[Any]):
 
 def connection_string(address: PostgresAddress, **more: Any) -> str:
     """What libpq is to connect to, and how."""
-    how: dict[str, Any] = {"application_name": "steadypool", **address.parameters, **more}
+    # In UTF-8 whatever the database has, and whatever PGCLIENTENCODING says: the server converts.
+    how: dict[str, Any] = {"application_name": "steadypool", **address.parameters, **more, "client_encoding": "UTF8"}
     if not address.pooled:  # a pooler refuses what it does not know
         # Each statement of a function is to see what was committed before it, whatever the database's own default.
         ours = "-c default_transaction_isolation=read\\ committed"
         how["options"] = f"{how['options']} {ours}" if how.get("options") else ours
     return make_conninfo("", **how)
+
+
+def _is_too_large(error: psycopg.Error) -> bool:
+    """Whether a value has no room in a gigabyte, which is as much as the server takes at a time."""
+    return error.sqlstate == "XX000" and "invalid memory alloc request size" in str(error)
 
 
 def _first_line(error: BaseException) -> str:

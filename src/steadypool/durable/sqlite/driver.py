@@ -9,8 +9,9 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
-from steadypool.durable.errors import EngineBusy, EngineError, EngineFull, EngineGone, SchemaMismatch
+from steadypool.durable.errors import EngineBusy, EngineError, EngineFull, EngineGone, EngineRefused, SchemaMismatch
 
+TOO_BIG, CONSTRAINT, MISMATCH = 18, 19, 20
 BUSY, LOCKED, READONLY, IO_ERROR, FULL, CANNOT_OPEN = 5, 6, 8, 10, 13, 14
 LEAST = (3, 24, 0)
 """The oldest SQLite that understands our statements (upserts)."""
@@ -69,10 +70,11 @@ def has_wal_reset_bug(version: tuple[int, ...]) -> bool:
 
 
 def errors_of(driver: str) -> tuple[type[BaseException], ...]:
-    """What the library raises when SQLite says no."""
+    """What the library raises when SQLite says no, and when a value is nothing that SQLite could be given."""
+    values = (UnicodeError, OverflowError, MemoryError)
     if driver == "apsw":
-        return (_import_apsw().Error,)
-    return (sqlite3.Error,)
+        return (_import_apsw().Error, *values)
+    return (sqlite3.Error, *values)
 
 
 def translate(error: BaseException, path: str) -> EngineError | SchemaMismatch:
@@ -85,6 +87,8 @@ def translate(error: BaseException, path: str) -> EngineError | SchemaMismatch:
         return EngineFull(f"there is no room left for {path}: {error}")
     if primary in (IO_ERROR, CANNOT_OPEN, READONLY):
         return EngineGone(f"{path} cannot be used: {error}")
+    if primary in (TOO_BIG, CONSTRAINT, MISMATCH) or isinstance(error, (UnicodeError, OverflowError, MemoryError)):
+        return EngineRefused(f"{path} cannot keep this: {type(error).__name__}: {error}")
     if "no such table" in str(error) or "no such column" in str(error):
         return SchemaMismatch(
             f"{path} has not the tables of a queue ({error}); run: steadypool migrate sqlite:///{path}"

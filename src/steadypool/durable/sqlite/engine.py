@@ -13,7 +13,7 @@ from typing import Any
 
 from steadypool.durable.address import SqliteAddress
 from steadypool.durable.engine import Listener
-from steadypool.durable.errors import SchemaMismatch
+from steadypool.durable.errors import EngineRefused, SchemaMismatch
 from steadypool.durable.records import (
     Claimed,
     EngineStats,
@@ -205,14 +205,17 @@ class SqliteEngine:
 
     def get(self, job_id: str) -> JobRecord | None:
         """See `Engine.get`."""
-        with self._store.look() as connection:
-            number = looking.number_of(connection, job_id)
-            record = None if number is None else looking.record_of(connection, number, time())
-            return (
-                None
-                if record is None
-                else looking.complete(connection, record, errors_of_job(connection, record.number))
-            )
+        try:
+            with self._store.look() as connection:
+                number = looking.number_of(connection, job_id)
+                record = None if number is None else looking.record_of(connection, number, time())
+                return (
+                    None
+                    if record is None
+                    else looking.complete(connection, record, errors_of_job(connection, record.number))
+                )
+        except EngineRefused:
+            return None  # no text that could be kept: no job has it
 
     def cancel(self, number: int) -> JobRecord | None:
         """See `Engine.cancel`."""

@@ -296,7 +296,8 @@ BEGIN
     END IF;
 END $$;
 
--- The same for a connection of the caller's: jobs as JSON, which every driver can send; a row for each. If the database
+-- The same for a connection of the caller's: jobs as JSON, which every driver can send; a row for each. Payload and
+-- options are in base64, for the connection and the database may be in encodings of their own. If the database
 -- is not the one that was meant, nothing is put, and one row without a number names the one that it is.
 CREATE FUNCTION @schema@.put_json(p_jobs text, p_database text, OUT number bigint, OUT id text, OUT enqueued boolean)
 RETURNS SETOF record LANGUAGE plpgsql SECURITY DEFINER
@@ -309,12 +310,12 @@ BEGIN
     END IF;
     RETURN QUERY
     WITH given AS (
-        SELECT array_agg(convert_to(payload, 'UTF8') ORDER BY o) AS payloads, array_agg(task ORDER BY o) AS tasks,
+        SELECT array_agg(decode(payload, 'base64') ORDER BY o) AS payloads, array_agg(task ORDER BY o) AS tasks,
                array_agg(queue ORDER BY o) AS queues, array_agg(rank ORDER BY o) AS ranks,
                array_agg(delay ORDER BY o) AS delays, array_agg(at ORDER BY o) AS ats, array_agg(g.id ORDER BY o) AS ids,
                array_agg("unique" ORDER BY o) AS uniques, array_agg(unique_for ORDER BY o) AS periods,
                array_agg(total_timeout ORDER BY o) AS totals, array_agg(keep ORDER BY o) AS keeps,
-               array_agg(convert_to(options, 'UTF8') ORDER BY o) AS options
+               array_agg(decode(options, 'base64') ORDER BY o) AS options
         FROM ROWS FROM (json_to_recordset(p_jobs::json) AS (
             payload text, task text, queue text, rank bigint, delay float8, at float8, id text, "unique" text,
             unique_for float8, total_timeout float8, keep float8, options text))
@@ -453,7 +454,7 @@ BEGIN
             VALUES (s.number, s.attempt, s.outcome, s.type_name, s.message, s.traceback, p_now);
         END IF;
         CASE v_verdict
-            WHEN 'complete' THEN PERFORM end_job(j, 'completed', convert_to(s.result, 'UTF8'), '', p_now);
+            WHEN 'complete' THEN PERFORM end_job(j, 'completed', decode(s.result, 'base64'), '', p_now);
             WHEN 'discard' THEN PERFORM end_job(j, 'discarded', NULL, s.reason, p_now);
             WHEN 'cancel' THEN PERFORM end_job(j, 'cancelled', NULL, '', p_now);
             WHEN 'retry' THEN PERFORM put_back(j, s.delay, true, p_now);
