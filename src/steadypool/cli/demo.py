@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from time import monotonic
 from typing import Any, Protocol
 
 import click
@@ -28,6 +27,7 @@ from steadypool.cli.survey import (
     survey_file,
 )
 from steadypool.cli.tally import Tally
+from steadypool.words.clock import monotonic
 from steadypool.words.events import Event, JobCrashed, JobTimedOut, WorkerLeftBehind
 
 PLAIN_KINDS = [kind.name for kind in KINDS.values() if not kind.takes_coroutines]

@@ -8,7 +8,6 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from time import monotonic
 
 from rich.console import Console
 from rich.text import Text
@@ -19,6 +18,7 @@ from steadypool.durable.address import URL_VARIABLE
 from steadypool.durable.queue import Queue
 from steadypool.durable.records import JobFilter, JobRecord, QueueStats
 from steadypool.durable.states import ENDED, JobState
+from steadypool.words.clock import monotonic
 
 FILES = 600
 """Enough work that a worker is in the middle of it when it is killed."""

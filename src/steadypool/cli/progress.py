@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from time import monotonic
 from types import TracebackType
 from typing import Protocol
 
@@ -12,6 +11,7 @@ from rich.progress import BarColumn, ProgressColumn, SpinnerColumn, TextColumn, 
 from rich.progress import Progress as RichProgress
 
 from steadypool.cli.tally import Tally
+from steadypool.words.clock import monotonic
 
 BAR_SECONDS = 0.1
 LINE_SECONDS = 2.0

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from time import monotonic
-
 from rich.console import Console
 
 from steadypool.cli.kinds import LinePool
 from steadypool.cli.tally import Tally
+from steadypool.words.clock import monotonic
 
 LOOK_SECONDS = 1.0
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass
-from time import monotonic
 from typing import Any
 
 from steadypool.durable.performing import Ended, Performed
 from steadypool.durable.records import Claim, Settlement
 from steadypool.machinery.carried import unpack_error
+from steadypool.words.clock import monotonic
 from steadypool.words.states import Outcome
 
 End = tuple[Outcome, BaseException | None, Performed | None]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
@@ -10,6 +9,7 @@ import msgspec
 from steadypool.durable.errors import JobDiscarded, UnknownJob
 from steadypool.durable.records import AttemptError, JobRecord, Placed
 from steadypool.durable.states import ENDED, JobState
+from steadypool.words.clock import monotonic
 from steadypool.words.errors import JobCancelled
 from steadypool.words.states import Outcome
 

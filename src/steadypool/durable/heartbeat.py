@@ -16,12 +16,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from time import monotonic
 
 from steadypool.durable.errors import EngineError, SchemaMismatch
 from steadypool.durable.opening import open_engine
 from steadypool.durable.pulse import RENEWALS, Order, read_news, write_order
 from steadypool.machinery.bell import Bell
+from steadypool.words.clock import monotonic
 
 START_LIMIT = 10.0
 """Seconds that a worker waits for its helper before it begins without."""

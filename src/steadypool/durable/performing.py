@@ -14,7 +14,6 @@ from contextlib import suppress
 from contextvars import Context
 from functools import cache
 from importlib import import_module
-from time import monotonic
 from typing import Any
 
 from steadypool.durable.address import URL_VARIABLE
@@ -22,6 +21,7 @@ from steadypool.durable.payload import Payload
 from steadypool.durable.task import DurableTask
 from steadypool.machinery.carried import pack_error
 from steadypool.machinery.context import JobContext, current_job, set_finder
+from steadypool.words.clock import monotonic
 
 Place = tuple[str, str]
 Performed = tuple[bytes, float]

@@ -12,8 +12,9 @@ import select
 import signal
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from time import monotonic
 from typing import IO
+
+from steadypool.words.clock import monotonic
 
 RENEWALS = 3
 """Renewals in the time of one lease: two may fail before it is lost."""

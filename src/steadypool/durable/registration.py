@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import monotonic
 
 from steadypool.durable.announcing import Announcer
 from steadypool.durable.desk import Desk
@@ -11,6 +10,7 @@ from steadypool.durable.engine import Engine
 from steadypool.durable.heartbeat import Heartbeat
 from steadypool.durable.telling import events
 from steadypool.durable.trouble import TROUBLES, Trouble
+from steadypool.words.clock import monotonic
 
 
 class Registration:

@@ -8,12 +8,12 @@ that one commit writes many: `Rest.ring_at` says how many must have ended before
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import monotonic
 
 from steadypool.durable import demand
 from steadypool.durable.desk import Desk
 from steadypool.durable.engine import Listener
 from steadypool.machinery.bell import Bell
+from steadypool.words.clock import monotonic
 
 
 class Rest:

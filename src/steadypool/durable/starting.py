@@ -8,7 +8,6 @@ how one of its jobs did (its process died, its time was up), that one runs again
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from time import monotonic
 from typing import Any
 
 from steadypool.durable import verdicts
@@ -18,6 +17,7 @@ from steadypool.durable.feeding import Feed, Pool, most_bundled
 from steadypool.durable.records import Claim, Settlement, Verdict
 from steadypool.durable.telling import events
 from steadypool.pools.contract import Prepared
+from steadypool.words.clock import monotonic
 
 UNKNOWN_DELAY = 30.0
 """Seconds for which a job goes back whose task is not known here: in a deploy, a newer worker comes soon."""

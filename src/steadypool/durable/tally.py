@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from time import monotonic
 
 from steadypool.durable.announcing import Announcer
 from steadypool.durable.desk import Desk
@@ -12,6 +11,7 @@ from steadypool.durable.records import Settlement, Verdict
 from steadypool.durable.telling import events
 from steadypool.durable.workreport import WorkReport
 from steadypool.machinery.ledger import Ledger
+from steadypool.words.clock import monotonic
 from steadypool.words.reports import DrainReport
 
 

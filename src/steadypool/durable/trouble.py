@@ -3,11 +3,10 @@ more slowly."""
 
 from __future__ import annotations
 
-from time import monotonic
-
 from steadypool.durable.announcing import Announcer
 from steadypool.durable.errors import EngineError, SchemaMismatch
 from steadypool.durable.telling import events
+from steadypool.words.clock import monotonic
 
 TROUBLES = (EngineError, SchemaMismatch)
 """What an engine raises that may pass: another process migrates, makes room, lets go of a lock."""

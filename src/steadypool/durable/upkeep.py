@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import random
-from time import monotonic
 
 from steadypool.durable.engine import Engine
 from steadypool.durable.records import Swept
+from steadypool.words.clock import monotonic
 
 PRUNED_AT_ONCE = 500
 PRUNE_EVERY = 10.0

@@ -32,7 +32,6 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import wait
-from time import monotonic
 from typing import TYPE_CHECKING
 
 from steadypool.durable import demand
@@ -58,6 +57,7 @@ from steadypool.durable.trouble import TROUBLES, Trouble
 from steadypool.durable.upkeep import Upkeep
 from steadypool.durable.workreport import WorkReport
 from steadypool.seams.sink import Sink
+from steadypool.words.clock import monotonic
 from steadypool.words.options import TaskOptions
 
 if TYPE_CHECKING:

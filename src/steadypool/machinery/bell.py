@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import _thread
 import threading
-from time import monotonic
+
+from steadypool.words.clock import monotonic
 
 
 class Bell:

@@ -6,9 +6,9 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from time import monotonic, sleep
 from typing import Any, Protocol
 
+from steadypool.words.clock import monotonic, sleep
 from steadypool.words.errors import JobCancelled, JobTimeout
 
 

@@ -25,10 +25,10 @@ from collections.abc import Callable, Generator
 from concurrent.futures import Future, InvalidStateError
 from concurrent.futures._base import CANCELLED, CANCELLED_AND_NOTIFIED, FINISHED, PENDING, RUNNING
 from contextvars import Context
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from steadypool.machinery.unseen import Unseen
+from steadypool.words.clock import monotonic
 from steadypool.words.options import TaskOptions, task_name
 from steadypool.words.states import NEVER_LOOKED_AT, Outcome
 

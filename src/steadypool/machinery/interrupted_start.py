@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from time import monotonic, sleep
+
+from steadypool.words.clock import monotonic, sleep
 
 BEGIN_SECONDS = 0.05
 """How long a thread may take to begin."""

@@ -12,9 +12,9 @@ import time
 import traceback
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
-from time import monotonic
 
 from steadypool.rules.rates import after_event, faded
+from steadypool.words.clock import monotonic
 from steadypool.words.errors import JobTimeout, RemoteError
 from steadypool.words.reports import ErrorGroup
 

@@ -29,9 +29,9 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from itertools import repeat, starmap
-from time import monotonic, sleep
 from typing import Generic, Protocol, TypeVar
 
+from steadypool.words.clock import monotonic, sleep
 from steadypool.words.options import TaskOptions
 
 

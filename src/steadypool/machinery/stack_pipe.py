@@ -45,10 +45,10 @@ import select
 import signal
 import threading
 from collections.abc import Callable
-from time import monotonic
 
 from steadypool.machinery.main_thread import main_thread_of
 from steadypool.rules.looking import may_look
+from steadypool.words.clock import monotonic
 
 _HAS_REAL_TIME = hasattr(signal, "SIGRTMIN")
 # Real-time signals, where there are any: nobody else uses those.

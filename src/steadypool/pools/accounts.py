@@ -5,12 +5,12 @@ from __future__ import annotations
 import _thread
 from collections import Counter
 from collections.abc import Mapping
-from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from steadypool.machinery.arguments import arguments_text, is_quickly_shown
 from steadypool.machinery.future import JobFuture
 from steadypool.rules.forecast import Run, drain_estimate, spread
+from steadypool.words.clock import monotonic
 from steadypool.words.reports import DrainReport, InterruptedJob, PoolStats, UnfinishedJob
 
 if TYPE_CHECKING:

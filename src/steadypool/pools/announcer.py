@@ -9,13 +9,13 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from time import monotonic
 from typing import Any
 
 from steadypool.machinery.future import JobFuture
 from steadypool.pools.driver import Driver
 from steadypool.seams.sink import Carrier, Sink, Watcher
 from steadypool.seams.telling import events
+from steadypool.words.clock import monotonic
 from steadypool.words.reports import PoolStats
 from steadypool.words.states import Outcome
 

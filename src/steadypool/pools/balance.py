@@ -7,10 +7,10 @@ much is taken off them. All that is the supervisor's to do, which no signal inte
 
 from __future__ import annotations
 
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from steadypool.pools.core import PATIENCE
+from steadypool.words.clock import monotonic
 
 if TYPE_CHECKING:
     from steadypool.pools.hands import HandCore

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextvars import copy_context
 from queue import SimpleQueue
-from time import monotonic
 from typing import Any, ParamSpec, Self, TypeVar
 
 from steadypool.machinery.future import JobFuture
@@ -22,6 +21,7 @@ from steadypool.pools.group import Group
 from steadypool.pools.job_errors import forked_error
 from steadypool.pools.signals import DrainOnSignal, in_signal_handler
 from steadypool.pools.supervisor import give_back_waiting
+from steadypool.words.clock import monotonic
 from steadypool.words.errors import PoolClosed
 from steadypool.words.options import TaskOptions, check_seconds
 from steadypool.words.reports import DrainReport

@@ -30,7 +30,6 @@ from collections.abc import Callable
 from concurrent.futures._base import PENDING
 from contextlib import suppress
 from functools import partial
-from time import monotonic, sleep
 from typing import Any
 
 from steadypool.machinery.agenda import Agenda
@@ -49,6 +48,7 @@ from steadypool.pools.job_errors import cancelled_error, forked_error, presentab
 from steadypool.pools.settings import Settings
 from steadypool.rules.retrying import next_delay
 from steadypool.seams.telling import events
+from steadypool.words.clock import monotonic, sleep
 from steadypool.words.errors import PoolBroken, PoolClosed, QueueFull, SteadypoolError
 from steadypool.words.options import Retry, Task, TaskOptions, task_name
 from steadypool.words.reports import DrainReport, InterruptedJob, JobFailure, PoolStats

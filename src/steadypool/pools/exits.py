@@ -12,9 +12,9 @@ import os
 import sys
 import weakref
 from collections.abc import Callable
-from time import monotonic
 from typing import TYPE_CHECKING
 
+from steadypool.words.clock import monotonic
 from steadypool.words.reports import DrainReport
 from steadypool.words.states import PoolState
 

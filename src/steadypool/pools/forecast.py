@@ -7,12 +7,12 @@ is nobody to warn, and nothing to do.
 
 from __future__ import annotations
 
-from time import monotonic
 from typing import TYPE_CHECKING
 
 from steadypool.pools.accounts import read_stats
 from steadypool.rules.forecast import warns
 from steadypool.seams.telling import events
+from steadypool.words.clock import monotonic
 from steadypool.words.states import PoolState
 
 if TYPE_CHECKING:

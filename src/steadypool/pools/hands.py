@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from time import monotonic
 from typing import Any
 
 from steadypool.machinery.context import set_finder
@@ -12,6 +11,7 @@ from steadypool.pools.core import Core, Job
 from steadypool.pools.settings import Settings
 from steadypool.pools.supervisor import supervise
 from steadypool.pools.thread_worker import ThreadWorker, here
+from steadypool.words.clock import monotonic
 from steadypool.words.reports import StuckJob
 from steadypool.words.states import Outcome, PoolState
 

@@ -10,11 +10,11 @@ from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import islice
 from queue import SimpleQueue
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from weakref import ref
 
 from steadypool.machinery.future import JobFuture
+from steadypool.words.clock import monotonic
 from steadypool.words.errors import JobCancelled, PoolClosed
 from steadypool.words.options import check_count, check_seconds
 

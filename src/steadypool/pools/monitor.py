@@ -30,7 +30,6 @@ import weakref
 from contextlib import suppress
 from functools import partial
 from importlib import import_module
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from steadypool.machinery.as_json import as_json
@@ -40,6 +39,7 @@ from steadypool.machinery.task_times import TaskTimer
 from steadypool.pools import exits
 from steadypool.pools.failures import errors_text
 from steadypool.pools.snapshots import take_snapshot
+from steadypool.words.clock import monotonic
 from steadypool.words.snapshots import Snapshot
 from steadypool.words.watching import Ending, Question
 

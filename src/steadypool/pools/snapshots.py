@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from time import monotonic
 from typing import TYPE_CHECKING
 
 from steadypool.pools.accounts import read_stats
 from steadypool.pools.wellbeing import read_health
+from steadypool.words.clock import monotonic
 from steadypool.words.reports import WorkerStats
 from steadypool.words.snapshots import ErrorLine, PoolSnapshot, TaskTimes
 

@@ -13,13 +13,13 @@ from __future__ import annotations
 import logging
 from contextlib import suppress
 from threading import get_ident
-from time import monotonic, sleep
 
 from steadypool.pools.accounts import Returned, close_books, interrupted_row, unfinished_rows
 from steadypool.pools.core import Core, Job
 from steadypool.pools.job_errors import cancelled_error
 from steadypool.rules.draining import earlier, next_state, wakes_at
 from steadypool.seams.telling import events
+from steadypool.words.clock import monotonic, sleep
 from steadypool.words.states import Outcome, PoolState
 
 LONGEST_REST = 24 * 3600.0

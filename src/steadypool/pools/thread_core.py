@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import starmap
-from time import monotonic
 from typing import Any
 
 from steadypool.machinery.queue import ONCE
@@ -22,6 +21,7 @@ from steadypool.pools.settings import Settings
 from steadypool.pools.thread_worker import ThreadWorker, here
 from steadypool.rules.capacity import capacity, lent_limit, workers_allowed
 from steadypool.seams.telling import events
+from steadypool.words.clock import monotonic
 from steadypool.words.errors import InternalError, WouldDeadlock
 from steadypool.words.states import Outcome, PoolState
 

@@ -25,7 +25,6 @@ import _thread
 import threading
 from collections.abc import Callable
 from concurrent.futures._base import FINISHED, RUNNING
-from time import monotonic
 from typing import Any
 
 from steadypool.machinery.context import JobContext, set_finder
@@ -36,6 +35,7 @@ from steadypool.pools.core import Core, Job
 from steadypool.pools.job_errors import cancelled_error, timeout_error
 from steadypool.pools.supervisor import hand_back
 from steadypool.seams.telling import events
+from steadypool.words.clock import monotonic
 from steadypool.words.reports import WorkerStats
 from steadypool.words.states import Outcome, PoolState
 

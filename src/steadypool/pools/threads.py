@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from time import monotonic
 from types import FunctionType
 from typing import Any, ParamSpec, TypeVar
 
@@ -18,6 +17,7 @@ from steadypool.pools.contract import PoolContract
 from steadypool.pools.functions import ASYNC_CODE
 from steadypool.pools.settings import check_settings
 from steadypool.pools.thread_core import ThreadCore
+from steadypool.words.clock import monotonic
 from steadypool.words.options import Retry, check_count
 from steadypool.words.reports import JobFailure
 

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from time import monotonic
 
 from rich.text import Text
 
 from steadypool.cli.top.columns import INDENT, Column, printable, table
 from steadypool.cli.top.view import Page, View
+from steadypool.words.clock import monotonic
 from steadypool.words.health import Health
 from steadypool.words.reports import PoolStats, WorkerStats
 from steadypool.words.snapshots import ErrorLine, PoolSnapshot

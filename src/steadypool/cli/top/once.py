@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import select
-from time import monotonic
 from typing import Any
 
 import msgspec
@@ -11,6 +10,7 @@ import msgspec
 from steadypool.cli.endings import UsageMistake
 from steadypool.cli.top.link import Link
 from steadypool.cli.top.view import View
+from steadypool.words.clock import monotonic
 from steadypool.words.snapshots import Snapshot
 from steadypool.words.watching import Question
 

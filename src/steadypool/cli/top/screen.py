@@ -11,7 +11,6 @@ import select
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from time import monotonic
 from types import FrameType
 
 from rich.console import Console
@@ -21,6 +20,7 @@ from steadypool.cli.top.frame import draw
 from steadypool.cli.top.keys import Keyboard
 from steadypool.cli.top.link import Link
 from steadypool.cli.top.view import View
+from steadypool.words.clock import monotonic
 from steadypool.words.snapshots import Snapshot
 from steadypool.words.watching import Question
 

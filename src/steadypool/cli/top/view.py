@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from time import monotonic
 
 from steadypool.cli.top.link import Notice, Said, Text
 from steadypool.cli.top.rates import Rates, rates_between
+from steadypool.words.clock import monotonic
 from steadypool.words.reports import WorkerStats
 from steadypool.words.snapshots import PoolSnapshot, Snapshot
 from steadypool.words.watching import Ending, Question

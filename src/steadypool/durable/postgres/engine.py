@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
-from time import monotonic
 from typing import Any
 
 from steadypool.durable.address import PostgresAddress
@@ -37,6 +36,7 @@ from steadypool.durable.records import (
     WorkerRow,
 )
 from steadypool.durable.states import ENDED, JobState
+from steadypool.words.clock import monotonic
 
 Rows = list[Any]
 Records = list[JobRecord]

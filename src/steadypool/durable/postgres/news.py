@@ -19,13 +19,13 @@ import os
 import random
 import select
 import threading
-from time import monotonic
 
 import psycopg
 from psycopg import pq
 
 from steadypool.durable.address import PostgresAddress
 from steadypool.durable.postgres.session import connection_string
+from steadypool.words.clock import monotonic
 
 TOPICS = ("work", "ends")
 QUIET = 0.010

@@ -20,7 +20,6 @@ import select
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from time import monotonic
 from typing import Any
 
 import psycopg
@@ -30,6 +29,7 @@ from steadypool.durable.address import PostgresAddress
 from steadypool.durable.errors import EngineBusy, EngineError, EngineFull, EngineGone, EngineRefused, SchemaMismatch
 from steadypool.durable.postgres import schema
 from steadypool.durable.postgres.characters import UTF8
+from steadypool.words.clock import monotonic
 
 ROLLED_BACK = frozenset({"40001", "40P01"})
 """Serialization failure, deadlock: it did not happen, and is sent again."""

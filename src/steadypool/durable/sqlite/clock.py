@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from time import monotonic, time
+from time import time
+
+from steadypool.words.clock import monotonic
 
 
 @dataclass(frozen=True, slots=True)

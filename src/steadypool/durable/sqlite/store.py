@@ -16,7 +16,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from time import monotonic
 from typing import Any
 
 from steadypool.durable.address import SqliteAddress
@@ -25,6 +24,7 @@ from steadypool.durable.sqlite import schema
 from steadypool.durable.sqlite.driver import LEAST, connect, errors_of, set_busy_timeout, sqlite_version, translate
 from steadypool.durable.sqlite.lock import FileLock
 from steadypool.durable.sqlite.mount import check_file_system
+from steadypool.words.clock import monotonic
 
 CHECKPOINT_PAGES = 4000
 """The WAL is copied back whenever it has that many pages: 16 MB. A few milliseconds, every few hundred batches."""

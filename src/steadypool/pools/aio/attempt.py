@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from asyncio import Future
 from collections.abc import Generator
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from steadypool.machinery.context import JobContext, running_task
@@ -14,6 +13,7 @@ from steadypool.pools.announcer import job_facts
 from steadypool.pools.job_errors import timeout_error
 from steadypool.pools.supervisor import hand_back
 from steadypool.seams.telling import events
+from steadypool.words.clock import monotonic
 from steadypool.words.reports import WorkerStats
 from steadypool.words.states import Outcome, PoolState
 

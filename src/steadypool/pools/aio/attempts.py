@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from time import monotonic
 from typing import Any
 
 from steadypool.machinery.coroutine_stacks import task_stack
@@ -16,6 +15,7 @@ from steadypool.pools.core import Core
 from steadypool.pools.settings import Settings
 from steadypool.rules.capacity import capacity, workers_allowed
 from steadypool.words import events
+from steadypool.words.clock import monotonic
 from steadypool.words.reports import StuckJob
 
 Job = Any  # the common core is written for `JobFuture`; what it uses of one, `AsyncJobFuture` has as well

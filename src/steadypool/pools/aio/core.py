@@ -32,7 +32,6 @@ import threading
 from asyncio.events import _get_running_loop
 from collections.abc import Callable
 from contextvars import Context, copy_context
-from time import monotonic
 from typing import Any
 
 from steadypool.machinery.context import running_task
@@ -51,6 +50,7 @@ from steadypool.pools.settings import Settings
 from steadypool.pools.supervisor import do_due, take_requests, walk_ladder
 from steadypool.rules.draining import earlier, wakes_at
 from steadypool.seams.telling import events
+from steadypool.words.clock import monotonic
 from steadypool.words.options import Task, TaskOptions
 from steadypool.words.states import Outcome, PoolState
 

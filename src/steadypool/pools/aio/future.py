@@ -22,11 +22,11 @@ import types
 from asyncio import Future, InvalidStateError
 from collections.abc import Callable, Generator
 from contextvars import Context
-from time import monotonic
 from types import CodeType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from steadypool.machinery.unseen import Unseen
+from steadypool.words.clock import monotonic
 from steadypool.words.errors import JobCancelled
 from steadypool.words.options import TaskOptions, task_name
 from steadypool.words.states import NEVER_LOOKED_AT, Outcome

@@ -12,7 +12,6 @@ import concurrent.futures
 import threading
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures._base import PENDING, RUNNING
-from time import monotonic
 from typing import Any, TypeVar
 
 from steadypool.machinery.future import Waker
@@ -21,6 +20,7 @@ from steadypool.pools.aio.future import AsyncJobFuture
 from steadypool.pools.aio.pool import AsyncPool
 from steadypool.pools.contract import Prepared
 from steadypool.seams.sink import Sink
+from steadypool.words.clock import monotonic
 from steadypool.words.errors import JobCancelled, PoolClosed
 from steadypool.words.options import Task
 from steadypool.words.reports import DrainReport, ErrorGroup, PoolStats

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
-from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from steadypool.pools.aio.future import AsyncJobFuture, was_handed_back
+from steadypool.words.clock import monotonic
 from steadypool.words.errors import PoolClosed
 from steadypool.words.options import check_count, check_seconds
 from steadypool.words.states import Outcome

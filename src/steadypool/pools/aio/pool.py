@@ -10,7 +10,6 @@ import weakref
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from contextvars import copy_context
 from inspect import CO_COROUTINE
-from time import monotonic
 from types import FunctionType, TracebackType
 from typing import Any, NoReturn, ParamSpec, Self, TypeVar
 
@@ -29,6 +28,7 @@ from steadypool.pools.contract import let_watch
 from steadypool.pools.settings import check_settings
 from steadypool.pools.supervisor import give_back_waiting
 from steadypool.pools.threads import check_workers
+from steadypool.words.clock import monotonic
 from steadypool.words.errors import QueueFull, WouldDeadlock
 from steadypool.words.options import Retry, TaskOptions, check_seconds
 from steadypool.words.reports import DrainReport, JobFailure

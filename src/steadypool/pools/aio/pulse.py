@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from time import monotonic
+
+from steadypool.words.clock import monotonic
 
 SHORT = 0.1
 """Seconds that whoever asks waits for an answer to an old question."""

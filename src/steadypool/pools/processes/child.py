@@ -21,7 +21,6 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from time import monotonic
 from typing import Any
 
 from steadypool.machinery import parcel, stack_pipe
@@ -56,6 +55,7 @@ from steadypool.machinery.wire import (
     read_job,
 )
 from steadypool.pools.processes.kit import Kit
+from steadypool.words.clock import monotonic
 from steadypool.words.options import task_name
 
 GATHERED_BYTES = 64 * 1024

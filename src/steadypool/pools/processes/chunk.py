@@ -13,10 +13,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures._base import PENDING
 from queue import Empty, SimpleQueue
-from time import monotonic
 from typing import Any
 
 from steadypool.machinery.future import JobFuture
+from steadypool.words.clock import monotonic
 from steadypool.words.options import TaskOptions, task_name
 
 Job = JobFuture[Any]

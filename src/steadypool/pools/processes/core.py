@@ -31,7 +31,6 @@ import threading
 from contextlib import suppress
 from functools import partial
 from multiprocessing.context import BaseContext
-from time import monotonic
 from typing import Any
 
 from steadypool.machinery.courier import Courier
@@ -48,6 +47,7 @@ from steadypool.pools.settings import Settings
 from steadypool.pools.thread_worker import ThreadWorker
 from steadypool.rules.respawn import restart_delay
 from steadypool.seams.telling import events
+from steadypool.words.clock import monotonic
 from steadypool.words.errors import WorkerCrashed
 from steadypool.words.states import Outcome, PoolState
 

@@ -16,7 +16,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures._base import PENDING, RUNNING
 from contextvars import Context
 from itertools import islice
-from time import monotonic
 from typing import Any
 
 from steadypool.machinery.payload import INLINE_MOST, Functions, dump
@@ -42,6 +41,7 @@ from steadypool.pools.settings import Settings
 from steadypool.pools.supervisor import hand_back
 from steadypool.rules import prefetch
 from steadypool.seams.telling import events
+from steadypool.words.clock import monotonic
 from steadypool.words.errors import PoolClosed
 from steadypool.words.options import Task, TaskOptions
 from steadypool.words.states import Outcome, PoolState

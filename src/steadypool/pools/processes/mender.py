@@ -23,12 +23,12 @@ No signal interrupts the supervisor.
 from __future__ import annotations
 
 from threading import get_ident
-from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 from steadypool.pools.balance import Balance
 from steadypool.pools.processes.chunk import Chunk
 from steadypool.pools.processes.worker import ProcessWorker
+from steadypool.words.clock import monotonic, sleep
 
 if TYPE_CHECKING:
     from steadypool.pools.processes.core import ProcessCore

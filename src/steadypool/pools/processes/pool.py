@@ -11,7 +11,6 @@ from contextlib import suppress
 from contextvars import copy_context
 from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
-from time import monotonic
 from types import FunctionType
 from typing import Any, ParamSpec, TypeVar
 
@@ -25,6 +24,7 @@ from steadypool.pools.processes.core import ProcessCore
 from steadypool.pools.processes.kit import portable
 from steadypool.pools.settings import check_settings
 from steadypool.pools.threads import check_workers
+from steadypool.words.clock import monotonic
 from steadypool.words.options import Retry, check_count
 from steadypool.words.reports import JobFailure
 

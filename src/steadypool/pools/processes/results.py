@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pickle
-from time import monotonic
 from typing import Any
 
 from steadypool.machinery import parcel
@@ -35,6 +34,7 @@ from steadypool.pools.processes.dispatch import DispatchCore
 from steadypool.pools.processes.worker import ProcessWorker
 from steadypool.rules import prefetch
 from steadypool.seams.telling import events
+from steadypool.words.clock import monotonic
 from steadypool.words.states import Outcome, PoolState
 
 

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import os
 from concurrent.futures._base import PENDING, RUNNING
-from time import monotonic, sleep
 from weakref import WeakKeyDictionary
 
 from steadypool.machinery.wire import ITEMS_MOST, read_job, sending
@@ -29,6 +28,7 @@ from steadypool.pools.processes.chunk import Chunk
 from steadypool.pools.processes.worker import ProcessWorker
 from steadypool.pools.settings import Settings
 from steadypool.pools.thread_worker import ThreadWorker
+from steadypool.words.clock import monotonic, sleep
 
 MOST_LOOKS = 100
 """How often a cancel looks for a job that other threads move on meanwhile."""

@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.context import BaseContext
-from time import monotonic
 from typing import Any
 
 from steadypool.machinery.faults import read_stack
@@ -25,6 +24,7 @@ from steadypool.pools.processes import child
 from steadypool.pools.processes.chunk import Chunk
 from steadypool.pools.processes.frames import workers_import_main
 from steadypool.pools.processes.kit import Descriptor, Kit
+from steadypool.words.clock import monotonic
 from steadypool.words.reports import WorkerStats
 
 Job = JobFuture[Any]
