@@ -133,9 +133,9 @@ def test_a_program_that_does_not_answer() -> None:
 
 def test_columns_cut_and_what_could_move_the_cursor() -> None:
     columns = [Column("a", width=4), Column("b", share=1, right=True)]
-    heading, row = table(columns, [["long text", "\x1b[2Jx\n"]], ["bold"], 20)
+    heading, row = table(columns, [["long text", "\x1b[2J\n"]], ["bold"], 20)
     assert heading.plain == "  a              b"
-    assert row.plain == "  lon…       [2Jx "
+    assert row.plain == "  lon…   \\x1b[2J\\n"
 
 
 @pytest.mark.parametrize(

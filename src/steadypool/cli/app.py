@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import NoReturn
 
 import click
@@ -41,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
+    _let_every_letter_through()
     try:
         code = program.main(arguments, prog_name="steadypool", standalone_mode=False)
     except click.ClickException as error:
@@ -51,3 +53,9 @@ def _run(arguments: Sequence[str] | None) -> int:
     except BrokenPipeError:
         return CLOSED_PIPE
     return code if isinstance(code, int) else 0
+
+
+def _let_every_letter_through() -> None:
+    """What standard output has no letter for is written out, as on standard error: cron's is ASCII."""
+    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors in ("strict", "surrogateescape"):
+        sys.stdout.reconfigure(errors="backslashreplace")

@@ -6,6 +6,8 @@ import signal
 
 import click
 
+from steadypool.words.printable import printable_lines
+
 DONE = 0
 SOME_FAILED = 1
 INTERRUPTED = 128 + signal.SIGINT
@@ -13,7 +15,15 @@ CLOSED_PIPE = 128 + 13
 """What a shell reports for a program that ``SIGPIPE`` (13 everywhere) ended: whoever read the results left."""
 
 
-class UsageMistake(click.ClickException):
+class Mistake(click.ClickException):
+    """What is said names what others have named, and what they said."""
+
+    def format_message(self) -> str:
+        """As a terminal may be given it."""
+        return printable_lines(self.message)
+
+
+class UsageMistake(Mistake):
     """What was asked for cannot be done: one line that says why, and exit code 2."""
 
     exit_code = 2
@@ -23,7 +33,7 @@ class OutputClosed(Exception):
     """Whoever read the results has left (``| head``)."""
 
 
-class OutputFailed(click.ClickException):
+class OutputFailed(Mistake):
     """Results cannot be written any more, for example because the disk is full."""
 
     exit_code = SOME_FAILED

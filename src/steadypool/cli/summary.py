@@ -12,6 +12,7 @@ from rich.text import Text
 
 from steadypool import DrainReport, ErrorGroup
 from steadypool.cli.tally import Tally
+from steadypool.words.printable import printable
 
 LOG_WIDTH = 160
 """Columns where there is no terminal to ask."""
@@ -80,10 +81,10 @@ def _table(groups: list[ErrorGroup]) -> Table:
     for group in groups[:GROUPS_SHOWN]:
         table.add_row(
             f"{group.count:,}",
-            Text(group.type_name.removeprefix("steadypool.words.errors.")),
+            Text(printable(group.type_name.removeprefix("steadypool.words.errors."))),
             Text(_first_line(group.message)),
-            Text(group.where),
-            Text(_shortened(group.sample)),
+            Text(printable(group.where)),
+            Text(printable(_shortened(group.sample))),
             _time(group.first_seen),
             _time(group.last_seen),
         )
@@ -97,7 +98,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def _first_line(message: str) -> str:
-    return _shortened(message.partition("\n")[0])
+    return printable(_shortened(message.partition("\n")[0]))
 
 
 def _shortened(text: str) -> str:

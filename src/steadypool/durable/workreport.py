@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from steadypool.words.printable import printable
 from steadypool.words.reports import DrainReport, ErrorGroup
 
 
@@ -57,7 +58,7 @@ class WorkReport:
         lines += [f"  note: {note}" for note in self.notes]
         if self.pool is not None and not self.pool.ok:
             lines += [f"  {line}" for line in str(replace(self.pool, errors=())).splitlines()]
-        return "\n".join(lines)
+        return "\n".join(map(printable, lines))
 
 
 def _row(title: str, jobs: tuple[str, ...]) -> list[str]:

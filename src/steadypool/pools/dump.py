@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from steadypool.pools.accounts import read_stats
+from steadypool.words.printable import printable, printable_lines
 from steadypool.words.reports import StuckJob
 
 if TYPE_CHECKING:
@@ -30,6 +31,6 @@ def dump_text(core: Core) -> str:
 def _lines(row: StuckJob) -> list[str]:
     told = f", told to stop ({row.cause})" if row.cause else ""
     return [
-        f"  {row.id} {row.task} for {row.running_for:.1f} s{told}",
-        *(f"    {line}" for line in row.stack.rstrip().splitlines()),
+        f"  {printable(row.id)} {printable(row.task)} for {row.running_for:.1f} s{told}",
+        *(f"    {line}" for line in printable_lines(row.stack.rstrip()).split("\n")),
     ]

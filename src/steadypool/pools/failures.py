@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from steadypool.words.printable import printable, printable_lines
 from steadypool.words.reports import ErrorGroup
 
 MOST_GROUPS = 20
@@ -21,10 +22,10 @@ def errors_text(groups: Sequence[ErrorGroup]) -> str:
 def _lines(group: ErrorGroup) -> list[str]:
     times = f"first {_clock(group.first_seen)}, last {_clock(group.last_seen)}, {group.rate * 60:.1f} a minute"
     return [
-        f"{group.count:,} x {group.task}: {group.type_name}: {group.message}",
-        f"  at {group.where or 'an unknown place'}; {times}",
-        f"  latest job: {group.sample}",
-        *(f"    {line}" for line in group.traceback.rstrip().splitlines()),
+        printable(f"{group.count:,} x {group.task}: {group.type_name}: {group.message}"),
+        f"  at {printable(group.where) or 'an unknown place'}; {times}",
+        printable(f"  latest job: {group.sample}"),
+        *(f"    {line}" for line in printable_lines(group.traceback.rstrip()).split("\n")),
     ]
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from typing import Any
 
+from steadypool.words.printable import printable, printable_lines
 from steadypool.words.states import Outcome, PoolState
 
 
@@ -206,7 +207,7 @@ class DrainReport:
         return {**rest, **rows, "ok": self.ok}
 
     def __str__(self) -> str:
-        return "\n".join(_lines(self))
+        return "\n".join(map(printable, _lines(self)))
 
 
 def _plain(items: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -252,7 +253,7 @@ def _lines(report: DrainReport) -> list[str]:
         lines.append(
             f"  stuck: {job.id} {job.task} running for {job.running_for:.1f} s, told to stop ({job.cause}), is here:"
         )
-        lines += [f"    {line}" for line in job.stack.rstrip().splitlines()]
+        lines += [f"    {line}" for line in printable_lines(job.stack.rstrip()).split("\n")]
     if len(report.stuck) > _LISTED:
         lines.append(f"  ... and {len(report.stuck) - _LISTED} more stuck")
     lines += _section("errors", [_error_line(group) for group in report.errors])

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
+from steadypool.words.printable import printable
+
 INDENT, GAP = 2, 2
 
 
@@ -56,8 +58,3 @@ def _line(columns: Sequence[Column], widths: Sequence[int], cells: Sequence[str]
         line.append_text(text).append("" if column.right else space)
     line.stylize(style, INDENT)
     return line
-
-
-def printable(cell: str) -> str:
-    """What a program says must not move the cursor."""
-    return "".join(letter if letter.isprintable() else " " for letter in cell)

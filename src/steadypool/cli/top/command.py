@@ -11,7 +11,6 @@ from rich.console import Console
 
 from steadypool.cli.endings import DONE, UsageMistake
 from steadypool.cli.summary import console_on
-from steadypool.cli.top.columns import printable
 from steadypool.cli.top.frame import plain
 from steadypool.cli.top.keys import Keyboard
 from steadypool.cli.top.link import Link
@@ -19,6 +18,7 @@ from steadypool.cli.top.once import as_json, look_twice
 from steadypool.cli.top.programs import find_program
 from steadypool.cli.top.screen import Screen
 from steadypool.cli.top.view import View
+from steadypool.words.printable import printable
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,11 @@ from datetime import datetime
 
 from rich.text import Text
 
-from steadypool.cli.top.columns import INDENT, Column, printable, table
+from steadypool.cli.top.columns import INDENT, Column, table
 from steadypool.cli.top.view import Page, View
 from steadypool.words.clock import monotonic
 from steadypool.words.health import Health
+from steadypool.words.printable import printable
 from steadypool.words.reports import PoolStats, WorkerStats
 from steadypool.words.snapshots import ErrorLine, PoolSnapshot
 from steadypool.words.states import Outcome, PoolState
@@ -297,9 +298,8 @@ def _foot(view: View) -> Text:
     pool = view.pool
     if view.asks_to_drain and pool is not None:
         left = pool.stats.waiting + pool.stats.running + pool.stats.retrying
-        question = (
-            f" drain pool {pool.stats.name!r} within {view.drain_seconds:g} s ({_count(left, 'job')} left)?  y/n "
-        )
+        name, left_over = printable(repr(pool.stats.name)), _count(left, "job")
+        question = f" drain pool {name} within {view.drain_seconds:g} s ({left_over} left)?  y/n "
         return Text(question, "bold black on yellow")
     if view.notice and monotonic() < view.notice_until:
         return Text(f" {printable(view.notice)}", "bold yellow")
