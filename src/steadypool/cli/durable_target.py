@@ -43,7 +43,11 @@ def load_durable_task(spec: str, url: str | None) -> DurableTask[Any, Any]:
 
 
 def with_address(queue: Queue, url: str | None) -> Queue:
-    """The queue, with *url* as its address if it has none."""
+    """The queue, with the address from the command line, if there is one.
+
+    Raises:
+        UsageMistake: it has another one of its own.
+    """
     with said_plainly():
         queue.use_address(url)
     return queue

@@ -16,7 +16,7 @@ from steadypool.words.errors import JobCancelled
 @click.command("enqueue")
 @click.argument("target", metavar="MODULE:TASK")
 @click.argument("arguments", default="[]", metavar="[JSON]")
-@click.option("--url", "-u", envvar="STEADYPOOL_URL", help="Where the jobs are, if the queue does not say.")
+@click.option("--url", "-u", help="Where the jobs are, if the queue does not say (default: STEADYPOOL_URL).")
 @click.option("--delay", type=click.FloatRange(min=0), help="Seconds from now until it may run.")
 @click.option("--priority", type=int, help="Higher runs first (default: the task's).")
 @click.option("--unique", metavar="KEY", help="Enqueue nothing while a job of this task with this key waits or runs.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
@@ -124,6 +125,27 @@ def parse_postgres(url: str) -> PostgresAddress:
     pooled = ours.get("pooled", "no")
     _check_choice("pooled", pooled, ("yes", "no"))
     return PostgresAddress({name: str(value) for name, value in parameters.items()}, schema, pooled == "yes")
+
+
+def is_same_place(one: str, other: str) -> bool:
+    """Whether both addresses lead to the same jobs, as far as can be told without asking; settings do not count.
+
+    Raises:
+        ValueError: one of them makes no sense.
+    """
+    return _place(one) == _place(other)
+
+
+def shown(url: str) -> str:
+    """The address, without a password."""
+    parse = parse_sqlite if check_url(url) == "sqlite" else parse_postgres
+    return parse(url).url
+
+
+def _place(url: str) -> str:
+    if check_url(url) == "sqlite":
+        return os.path.realpath(parse_sqlite(url).path)
+    return parse_postgres(url).url
 
 
 def _check_choice(what: str, value: str, choices: tuple[str, ...]) -> None:

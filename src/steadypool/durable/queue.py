@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, overload
 
 from steadypool.durable import enqueueing
-from steadypool.durable.address import URL_VARIABLE, check_url
+from steadypool.durable.address import URL_VARIABLE, check_url, is_same_place, shown
 from steadypool.durable.engine import Engine
 from steadypool.durable.enqueueing import EnqueueOptions
 from steadypool.durable.errors import PayloadRefused, WrongState
@@ -52,6 +52,8 @@ class Queue:
         if url is not None:
             check_url(url)
         self._url = url
+        self._used_at: str | None = None
+        """Where it is open."""
         self.tasks: dict[str, DurableTask[Any, Any]] = {}
         """Every task of this queue by each name that it has in the database: its own, and its aliases."""
         self._pid: int | None = None
@@ -267,7 +269,7 @@ class Queue:
                 self._writer.close()
             if self._engine is not None:
                 self._engine.close()
-            self._writer = self._engine = self._pid = None
+            self._writer = self._engine = self._pid = self._used_at = None
 
     def __enter__(self) -> Self:
         return self
@@ -291,16 +293,23 @@ class Queue:
         return url
 
     def use_address(self, url: str | None) -> None:
-        """Have *url* as the address, if none was given when the queue was made.
+        """Have *url* as the address of a queue that was made without one; ``None``: see that it has one.
 
         Raises:
-            ValueError: there is none, here or there.
+            ValueError: there is none, here or there; or the queue has another one, or is in use at another one. Neither
+                wins: code elsewhere relies on the other.
         """
-        if self._url is None and url:
-            check_url(url)
-            self._url = url
-        if not self.url:
-            raise ValueError("this queue has no address")
+        if not url:
+            check_url(self.url)
+            return
+        check_url(url)
+        own = self._url or self._used_at
+        if own is not None and not is_same_place(own, url):
+            raise ValueError(
+                f"the queue has an address of its own, {shown(own)}, and cannot have another, {shown(url)}: leave out "
+                f"the latter (--url), or make it Queue(), which takes the address that it is given, or {URL_VARIABLE}"
+            )
+        self._url = self._url or url
 
     @property
     def engine(self) -> Engine:
@@ -308,7 +317,7 @@ class Queue:
         self._renew_after_fork()
         with self._opening:
             if self._engine is None:
-                self._engine = open_engine(self.url)
+                self._engine = open_engine(self._use())
             return self._engine
 
     @property
@@ -317,14 +326,18 @@ class Queue:
         self._renew_after_fork()
         with self._opening:
             if self._writer is None:
-                self._writer = Writer(open_engine(self.url))
+                self._writer = Writer(open_engine(self._use()))
             return self._writer
+
+    def _use(self) -> str:
+        self._used_at = self.url
+        return self._used_at
 
     def _renew_after_fork(self) -> None:
         if self._pid != os.getpid():
             # Kept, not freed: closing a connection that the parent has open would drop the parent's locks.
             self._left_behind += [self._engine, self._writer]
-            self._engine = self._writer = None
+            self._engine = self._writer = self._used_at = None
             self._opening = threading.Lock()  # another thread of the parent may have held it at the fork
             self._pid = os.getpid()
 
