@@ -151,7 +151,7 @@ def test_a_worker_ends_when_its_pool_is_drained_from_outside(queue: Queue, stage
         actor.tell("return")
         report = working.ended()
     assert handle.state is JobState.COMPLETED and not report.unwritten
-    assert any("closed by itself" in note for note in report.notes)
+    assert any("its pool was closed by another" in note for note in report.notes)
 
 
 def test_a_worker_that_cannot_start_says_so_and_leaves_nothing_behind(queue: Queue) -> None:

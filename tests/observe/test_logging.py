@@ -13,8 +13,10 @@ import pytest
 import structlog
 
 from steadypool import Retry, ThreadPool, task
+from steadypool.durable import events as durable
 from steadypool.observe.logging import LEVELS, LoggingSink
 from steadypool.words import events
+from steadypool.words.states import Outcome
 from tests.contract import jobs
 from tests.contract.stage import WAIT, Stage
 
@@ -163,6 +165,54 @@ def test_a_kind_of_event_that_it_does_not_know(logger: logging.Logger, records: 
 def test_lines_for_people(logger: logging.Logger, records: Records, event: events.Event, line: str) -> None:
     LoggingSink(logger)(event)
     assert [record.getMessage() for record in records.all] == [line]
+
+
+@pytest.mark.parametrize(
+    ("event", "line"),
+    [
+        (durable.EngineCaution("vm-1", 0.0, "this SQLite can damage a file"), "note: this SQLite can damage a file"),
+        (durable.WorkerRegistered("vm-1", 0.0, 7), "worker 'vm-1' is ready (number 7)"),
+        (durable.EngineTrouble("vm-1", 0.0, OSError("gone"), 1.0), "OSError: gone; trying again"),
+        (
+            durable.JobsTakenBack("vm-1", 0.0, ("vm-2", "vm-3"), 4, 1),
+            "worker vm-2, vm-3 is gone, its lease has run out: 4 jobs run again, 1 are discarded",
+        ),
+        (
+            durable.AttemptFailed(
+                "w", 0.0, "job-1", "t", "q", 2, Outcome.TIMED_OUT, ValueError("no"), "a.py:1 in f", 10
+            ),
+            "job job-1 (t) timed out in attempt 2: ValueError: no at a.py:1 in f; it is retried in 10.0 s",
+        ),
+        (
+            durable.JobGivenUp("w", 0.0, "i\x1bd", "t", "q", 1, Outcome.FAILED, ValueError("a\x1b[2J"), "", "no retry"),
+            "job i\\x1bd (t) failed in attempt 1: ValueError: a\\x1b[2J; it is discarded: no retry",
+        ),
+    ],
+)
+def test_lines_of_a_durable_worker(logger: logging.Logger, records: Records, event: events.Event, line: str) -> None:
+    LoggingSink(logger)(event)
+    assert [record.getMessage() for record in records.all] == [line]
+
+
+def test_every_durable_event_says_how_it_is_logged() -> None:
+    for kind in vars(durable).values():
+        if isinstance(kind, type) and issubclass(kind, events.Event) and kind is not events.Event:
+            assert kind.LOG.text, kind  # type: ignore[attr-defined]
+
+
+def test_control_characters_of_a_job_do_not_reach_a_terminal(
+    pool: Any, logger: logging.Logger, records: Records
+) -> None:
+    def fail() -> None:
+        raise ValueError("\x1b]0;title\x07 two\nlines")
+
+    pool.subscribe(LoggingSink(logger))
+    pool.submit(task(fail, id="id\x1b[31m", name="a\rtask")).exception(WAIT)
+    pool.drain(WAIT)
+    (failed,) = records.of("JobFailed")
+    assert failed.getMessage().startswith("job id\\x1b[31m (a\\rtask) failed")
+    assert "\x1b" not in failed.exc_text and "\\x1b]0;title\\x07 two\nlines" in failed.exc_text
+    assert failed.job_id == "id\x1b[31m", "a machine gets it as it is"
 
 
 def test_an_error_that_cannot_be_shown(logger: logging.Logger, records: Records) -> None:

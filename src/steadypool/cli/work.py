@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.text import Text
 
 from steadypool.cli.durable_target import load_queue, said_plainly
@@ -20,8 +21,10 @@ from steadypool.durable.records import DEFAULT_QUEUE
 from steadypool.durable.settings import WorkerSettings
 from steadypool.durable.verdicts import Caps
 from steadypool.durable.worker import Worker
+from steadypool.durable.worker_log import FORMATS, LEVELS, OURS, LogSettings
 from steadypool.durable.workreport import WorkReport
-from steadypool.words.events import Event
+from steadypool.observe.logging import LoggingSink
+from steadypool.words.events import Event, JobCrashed, JobFailed, JobSubmitted, JobTimedOut
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +45,14 @@ class WorkOptions:
     drain_timeout: float
     until_empty: bool
     quiet: bool
+    log_level: str | None
+    log_format: str | None
     report: str | None
 
 
 @click.command("work")
 @click.argument("target", metavar="MODULE:QUEUE")
-@click.option("--url", "-u", envvar="STEADYPOOL_URL", help="Where the jobs are, if the queue does not say.")
+@click.option("--url", "-u", help="Where the jobs are, if the queue does not say (default: STEADYPOOL_URL).")
 @click.option("--workers", "-w", type=COUNT, help="How many jobs run at a time (default: the pool's).")
 @click.option("--kind", type=click.Choice(KINDS), default="process", show_default=True, help="What runs the jobs.")
 @click.option("--queue", "queues", multiple=True, metavar="NAME", help="A named queue to work on; may be repeated.")
@@ -66,7 +71,9 @@ class WorkOptions:
 )
 @click.option("--until-empty", is_flag=True, help="Stop when nothing is left to do but what is scheduled for later.")
 @click.option("--report", metavar="FILE", help="Write the report to FILE as JSON.")
-@click.option("--quiet", "-q", is_flag=True, help="Say nothing but what is wrong.")
+@click.option("--quiet", "-q", is_flag=True, help="Log warnings and errors alone, and print no report.")
+@click.option("--log-level", type=click.Choice(LEVELS), help="The least that is logged (default: info).")
+@click.option("--log-format", type=click.Choice(FORMATS), help="How (default: the program's own way, else text).")
 def work_command(**given: Any) -> int:
     """Run the jobs of QUEUE, a steadypool.Queue in MODULE.
 
@@ -99,9 +106,10 @@ class Work:
         """Work, and say how it went."""
         options = self._options
         queue = load_queue(options.target, options.url)
+        self._log_settings().apply()
         with said_plainly():
             worker = Worker(queue, self._settings())
-            worker.subscribe(Teller(self._console, options.quiet))
+            worker.subscribe(WorkLog(), jobs=options.log_level == "debug")
             report = worker.run(until_empty=options.until_empty, drain_timeout=options.drain_timeout, on_signals=True)
         self._say(report)
         return DONE if not (report.unwritten or report.left) else SOME_FAILED
@@ -110,6 +118,8 @@ class Work:
         options = self._options
         # Shown by `steadypool top`, by the queue's place in its module and the names that are worked on.
         pool: dict[str, Any] = {"monitor": True, "name": " ".join((options.target, *options.queues))}
+        if options.kind == "process":
+            pool["initializer"] = self._log_settings().apply
         if options.max_tasks_per_child is not None:
             pool["max_tasks_per_child"] = options.max_tasks_per_child
         return WorkerSettings(
@@ -123,54 +133,61 @@ class Work:
             pool=pool,
         )
 
+    def _log_settings(self) -> LogSettings:
+        level = self._options.log_level or ("warning" if self._options.quiet else "info")
+        return LogSettings(level, self._options.log_format)
+
     def _say(self, report: WorkReport) -> None:
-        if self._options.report:
+        options = self._options
+        if options.report:
             from msgspec import json
 
-            Path(self._options.report).write_bytes(json.encode(report.to_dict()))
-        if not self._options.quiet or report.unwritten or report.left:
+            Path(options.report).write_bytes(json.encode(report.to_dict()))
+        is_well = not (report.unwritten or report.left)
+        if options.log_format == "json":
+            level = logging.INFO if is_well else logging.ERROR
+            facts = {"kind": "WorkReport", "report": report.to_dict()}
+            logging.getLogger(OURS).log(level, "%s", str(report).partition("\n")[0], extra=facts)
+        elif not (options.quiet and is_well):
             self._console.print(Text(str(report)), soft_wrap=True)
-        print_errors(self._console, report.errors)
+            print_errors(self._console, report.errors)
 
 
-class Teller:
-    """A sink that says what an operator wants to know, one line each."""
+class WorkLog:
+    """A sink that logs what an operator wants to know; what comes again and again, once."""
 
-    def __init__(self, console: Console, quiet: bool) -> None:
-        self._console = console
-        self._quiet = quiet
+    REFUSED_SECONDS = 10.0
+    """Between two lines on results that were refused: they may come by the thousand."""
+
+    def __init__(self) -> None:
+        self._log = LoggingSink(OURS)
         self._unknown: set[str] = set()
         self._in_trouble = False
+        self._refused_at = -inf
 
     def __call__(self, event: Event) -> None:
         """Take one event."""
-        line = self._line(event)
-        if line is not None:
-            self._console.print(Text(f"steadypool: {line}"), soft_wrap=True)
+        if self._is_news(event):
+            self._log(event)
 
-    def _line(self, event: Event) -> str | None:
+    def _is_news(self, event: Event) -> bool:
         match event:
-            case events.WorkerRegistered():
-                return None if self._quiet else f"worker {event.pool!r} is ready (number {event.number})"
-            case events.EngineCaution():
-                return None if self._quiet else f"note: {event.text}"
+            case JobSubmitted() | JobFailed() | JobTimedOut() | JobCrashed():
+                return False  # with --log-level debug; the worker's own events tell more of these
             case events.TaskUnknown():
-                if event.task in self._unknown:
-                    return None
+                known = event.task in self._unknown
                 self._unknown.add(event.task)
-                return f"this worker cannot run {event.task}: its jobs go back for {event.delay:g} s each time"
-            case events.LeaseLost():
-                return f"the lease was lost; {event.jobs} running jobs were told to stop, and run again elsewhere"
+                return not known
             case events.ResultRefused():
-                return f"the result of job-{event.job} came too late and was refused: another worker has the job"
-            case events.JobsTakenBack():
-                names = ", ".join(event.workers)
-                return f"took back {event.returned} jobs of {names}, gone without leave ({event.discarded} discarded)"
+                if event.at < self._refused_at + self.REFUSED_SECONDS:
+                    return False
+                self._refused_at = event.at
+                return True
             case events.EngineTrouble():
                 first, self._in_trouble = not self._in_trouble, True
-                return f"{event.error}; trying again" if first else None
+                return first
             case events.EngineBack():
                 self._in_trouble = False
-                return f"the database answers again after {event.seconds:.1f} s"
+                return True
             case _:
-                return None
+                return True

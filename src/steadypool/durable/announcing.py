@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from steadypool.durable.records import Claim, Settlement, Verdict
+from steadypool.durable.telling import events
+from steadypool.machinery.ledger import where_raised
 from steadypool.seams.sink import Sink
+from steadypool.words.clock import monotonic
+from steadypool.words.states import Outcome
 
 
 class Announcer:
@@ -24,10 +29,28 @@ class Announcer:
         """Tell every sink of the event that *make* gives."""
         if not self._sinks:
             return
-        event = make()
+        try:
+            event = make()
+        except Exception as error:  # an exception of the user's may do anything when it is looked at
+            self._notes.append(f"an event could not be made: {type(error).__name__}")
+            return
         for sink in self._sinks:
             try:
                 sink(event)
             except Exception as error:
                 self._notes.append(f"a sink raised {type(error).__name__}: {error}")
                 self._sinks = tuple(other for other in self._sinks if other is not sink)
+
+    def tell_failure(self, claim: Claim, settlement: Settlement, error: BaseException) -> None:
+        """Tell of an attempt that has failed, and of what comes next."""
+        recorded = settlement.error
+        assert recorded is not None
+
+        def make() -> Any:
+            outcome, where = Outcome(recorded.outcome), where_raised(error)
+            job = self.name, monotonic(), claim.id, claim.task, claim.queue, claim.attempt, outcome, error, where
+            if settlement.verdict is Verdict.RETRY:
+                return events.AttemptFailed(*job, settlement.delay)
+            return events.JobGivenUp(*job, settlement.reason)
+
+        self.tell(make)

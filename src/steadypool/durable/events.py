@@ -1,27 +1,68 @@
 """What a durable worker tells its sinks, besides what its pool tells them. Frozen records; ``pool`` is the worker's
-name."""
+name. ``LOG`` is how a sink says it to people."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from logging import ERROR, INFO, WARNING
+from typing import ClassVar
 
 from steadypool.words.events import Event
+from steadypool.words.logline import LogLine
+from steadypool.words.states import Outcome
+
+_FAILED = "job %(job_id)s (%(task)s) %(how)s in attempt %(attempt)s: %(error)s%(place)s"
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerRegistered(Event):
     """The worker may claim jobs: at its start, and again after it lost its lease."""
 
+    LOG: ClassVar[LogLine] = LogLine(INFO, "worker '%(pool)s' is ready (number %(number)s)")
     number: int
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFailed(Event):
+    """An attempt has failed, and another follows in *delay* seconds."""
+
+    LOG: ClassVar[LogLine] = LogLine(INFO, f"{_FAILED}; it is retried in %(delay).1f s")
+    job_id: str
+    task: str
+    queue: str
+    attempt: int
+    outcome: Outcome
+    error: BaseException
+    where: str
+    delay: float
+
+
+@dataclass(frozen=True, slots=True)
+class JobGivenUp(Event):
+    """A job is discarded, for *reason*; its last attempt has failed, or its time was up before one."""
+
+    LOG: ClassVar[LogLine] = LogLine(ERROR, f"{_FAILED}; it is discarded: %(reason)s", traceback=True)
+    job_id: str
+    task: str
+    queue: str
+    attempt: int
+    outcome: Outcome
+    error: BaseException
+    where: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class TaskUnknown(Event):
     """A job's task is not known here, or is not for this kind of pool: the job goes back for *delay* seconds."""
 
+    LOG: ClassVar[LogLine] = LogLine(
+        WARNING, "this worker cannot run %(task)s: job %(job_id)s goes back for %(delay)g s%(hint)s"
+    )
     job_id: str
     task: str
     delay: float
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +70,9 @@ class LeaseLost(Event):
     """The worker was paused or cut off for longer than its lease. *jobs* were told to stop; their results are
     refused."""
 
+    LOG: ClassVar[LogLine] = LogLine(
+        WARNING, "the lease was lost: %(jobs)s running jobs were told to stop, and run again elsewhere"
+    )
     jobs: int
 
 
@@ -36,6 +80,9 @@ class LeaseLost(Event):
 class ResultRefused(Event):
     """The result of a claim came too late: the job belongs to another, or has ended."""
 
+    LOG: ClassVar[LogLine] = LogLine(
+        WARNING, "the result of job-%(job)s came too late and was refused: another worker has the job, or it has ended"
+    )
     job: int
     token: int
 
@@ -44,6 +91,10 @@ class ResultRefused(Event):
 class JobsTakenBack(Event):
     """Other workers were gone, and what they held runs again."""
 
+    LOG: ClassVar[LogLine] = LogLine(
+        WARNING,
+        "worker %(workers)s is gone, its lease has run out: %(returned)s jobs run again, %(discarded)s are discarded",
+    )
     workers: tuple[str, ...]
     returned: int
     discarded: int
@@ -53,6 +104,7 @@ class JobsTakenBack(Event):
 class EngineCaution(Event):
     """Something about the store, as it is on this machine, that whoever runs the worker should know. At its start."""
 
+    LOG: ClassVar[LogLine] = LogLine(INFO, "note: %(text)s")
     text: str
 
 
@@ -60,6 +112,7 @@ class EngineCaution(Event):
 class EngineTrouble(Event):
     """The engine could not do what it was asked; the worker tries again in *delay* seconds."""
 
+    LOG: ClassVar[LogLine] = LogLine(WARNING, "%(error)s; trying again")
     error: Exception
     delay: float
 
@@ -68,4 +121,5 @@ class EngineTrouble(Event):
 class EngineBack(Event):
     """The engine answers again, after *seconds*."""
 
+    LOG: ClassVar[LogLine] = LogLine(WARNING, "the database answers again after %(seconds).1f s")
     seconds: float

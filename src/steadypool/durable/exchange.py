@@ -108,6 +108,8 @@ class Exchange:
             self._desk.set_aside()
         else:
             self._note_written(instead, refused, 0)
+            if settlement.verdict is Verdict.COMPLETE and not refused:
+                self._tally.tell_unwritable(instead[0], why)
 
     def _note_written(
         self, settlements: Sequence[Settlement], refused: frozenset[tuple[int, int]], leases: int

@@ -6,6 +6,7 @@ import random
 from collections.abc import Mapping, Sequence
 
 from steadypool.durable import verdicts
+from steadypool.durable.announcing import Announcer
 from steadypool.durable.desk import Desk, Held, end_of
 from steadypool.durable.feeding import Feed
 from steadypool.durable.orders import Orders
@@ -20,9 +21,17 @@ class Judge:
     """Takes what has ended from the desk, and leaves there what is to be written. On the worker's loop."""
 
     def __init__(
-        self, desk: Desk, tally: Tally, feeds: Mapping[str, Feed], starter: Starter, caps: Caps, orders: Orders
+        self,
+        desk: Desk,
+        announcer: Announcer,
+        tally: Tally,
+        feeds: Mapping[str, Feed],
+        starter: Starter,
+        caps: Caps,
+        orders: Orders,
     ) -> None:
         self._desk = desk
+        self._announcer = announcer
         self._tally = tally
         self._feeds = feeds
         self._starter = starter
@@ -85,7 +94,9 @@ class Judge:
             if error is not None and outcome in NEVER_LOOKED_AT:
                 self._tally.ledger.add(claim.id, claim.task, error)
         except Exception as broken:  # of code of the user's: one job's error is not to end the worker
-            settlement = verdicts.untold(claim, broken)
+            settlement, error = verdicts.untold(claim, broken), broken
+        if error is not None and settlement.error is not None and not held.lost:
+            self._announcer.tell_failure(claim, settlement, error)
         self._record(held, settlement)
 
     def _record(self, held: Held, settlement: Settlement) -> None:

@@ -18,6 +18,7 @@ from steadypool.durable.records import Claim, Settlement, Verdict
 from steadypool.durable.telling import events
 from steadypool.pools.contract import Prepared
 from steadypool.words.clock import monotonic
+from steadypool.words.errors import JobTimeout
 
 UNKNOWN_DELAY = 30.0
 """Seconds for which a job goes back whose task is not known here: in a deploy, a newer worker comes soon."""
@@ -62,7 +63,8 @@ class Starter:
             if feed is None or not feed.runs_here:
                 self._return_unknown(held)
             elif claim.expires_in is not None and claim.expires_in <= 0:
-                self._desk.settle(held, verdicts.expired(claim))
+                error = JobTimeout("its total_timeout passed", job_id=claim.id, limit="total_timeout")
+                self._give_up(held, verdicts.expired(claim), error)
             else:
                 starting.append(held)
         if starting:
@@ -115,7 +117,7 @@ class Starter:
                 able.append(group)
             except Exception as error:
                 if len(group) == 1:
-                    self._desk.settle(group[0], verdicts.not_started(group[0].claim, error))
+                    self._give_up(group[0], verdicts.not_started(group[0].claim, error), error)
                 else:
                     alone, theirs = self._calls_of([[held] for held in group])
                     able += alone
@@ -127,6 +129,10 @@ class Starter:
         if len(group) == 1:
             return feed.prepare(group[0].claim)
         return feed.prepare_bundle([held.claim for held in group])
+
+    def _give_up(self, held: Held, settlement: Settlement, error: Exception) -> None:
+        self._announcer.tell_failure(held.claim, settlement, error)
+        self._desk.settle(held, settlement)
 
     def _return_unknown(self, held: Held) -> None:
         claim = held.claim

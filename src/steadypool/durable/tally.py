@@ -13,6 +13,7 @@ from steadypool.durable.workreport import WorkReport
 from steadypool.machinery.ledger import Ledger
 from steadypool.words.clock import monotonic
 from steadypool.words.reports import DrainReport
+from steadypool.words.states import Outcome
 
 
 class Tally:
@@ -37,6 +38,14 @@ class Tally:
                 self._tell_refused(settlement)
             else:
                 self.verdicts[settlement.verdict] += 1
+
+    def tell_unwritable(self, instead: Settlement, why: Exception) -> None:
+        """A job has run, and is discarded since the store cannot keep its result."""
+        job = f"job-{instead.number}"
+        name, at = self._announcer.name, monotonic()
+        self._announcer.tell(
+            lambda: events.JobGivenUp(name, at, job, "", "", instead.attempt, Outcome.FAILED, why, "", instead.reason)
+        )
 
     def _tell_refused(self, settlement: Settlement) -> None:
         name = self._announcer.name

@@ -113,6 +113,7 @@ class Worker:
         self._look_at = 0.0
         """When the engine is asked again though there is nothing to write and no room."""
         self._until_empty = False
+        self._is_leaving = False
         self._done = threading.Event()
         self._failure: BaseException | None = None
 
@@ -177,6 +178,7 @@ class Worker:
             pool = self._set_up()
             while not self._orders.given and not self._is_empty():
                 self._round()
+            self._is_leaving = True
             self._leaving(pool).leave()
         except BaseException as error:
             self._failure = error
@@ -206,7 +208,9 @@ class Worker:
             self._rest.jobs_have_ended,
             self._pool_has_closed,
         )
-        self._judge = Judge(self._desk, self._tally, feeds, self._starter, self.settings.caps, self._orders)
+        self._judge = Judge(
+            self._desk, self._announcer, self._tally, feeds, self._starter, self.settings.caps, self._orders
+        )
         if self.settings.kind == "process":
             self._warm_up(pool)
         self._rest.listener = self._engine.listener("work")
@@ -302,8 +306,8 @@ class Worker:
 
     def _pool_has_closed(self) -> None:
         """Called by whoever closes it: `steadypool top` can have it drained, and a pool that is broken closes."""
-        if not self._orders.given:
-            self._tally.notes.append("the pool has closed by itself")
+        if not (self._orders.given or self._is_leaving):
+            self._tally.notes.append("its pool was closed by another, or could not go on; so the worker ended")
             self.request_drain(WRITE_OUT)
 
     def _tend(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import traceback
+
 from steadypool.words.errors import RemoteError
 
 LONGEST = 300
@@ -22,3 +24,11 @@ def message_of(error: BaseException) -> str:
         return str(error).partition("\n")[0][:LONGEST]
     except Exception as broken:
         return f"<str() of the exception raised {type(broken).__name__}>"
+
+
+def traceback_of(error: BaseException) -> str:
+    """The traceback as text."""
+    try:
+        return "".join(traceback.format_exception(error)).rstrip()
+    except Exception as broken:
+        return f"{type_of(error)}: <formatting the exception raised {type(broken).__name__}>"

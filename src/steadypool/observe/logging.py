@@ -2,6 +2,9 @@
 
 Every record carries the event's fields, in ``extra`` for the standard library's loggers and as key-value pairs for
 others that take those, such as structlog's.
+
+An event of another kind than the pools' may say itself how it is logged: by a class attribute ``LOG``, a `LogLine`.
+Those of durable workers do.
 """
 
 from __future__ import annotations
@@ -9,13 +12,16 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
+from functools import cache
 from logging import DEBUG, ERROR, INFO, WARNING
 from typing import Any, Protocol
 
-from steadypool.observe.failure import message_of, type_of
+from steadypool.observe.failure import message_of, traceback_of, type_of
 from steadypool.words import events
-from steadypool.words.events import Event, JobEnded
+from steadypool.words.events import Event
+from steadypool.words.logline import LogLine
+from steadypool.words.printable import printable, printable_lines
 
 
 class KeyValueLogger(Protocol):
@@ -28,51 +34,38 @@ class KeyValueLogger(Protocol):
 Logger = str | logging.Logger | KeyValueLogger
 
 
-@dataclass(frozen=True)
-class _Kind:
-    """How one kind of event is logged."""
-
-    level: int
-    text: str
-    """With the names of fields in it."""
-
-
 _JOB = "job %(job_id)s (%(task)s)"
 _ENDED = "in attempt %(attempt)s, after %(ran).3f s"
-_KINDS: dict[type[Event], _Kind] = {
-    events.JobSubmitted: _Kind(DEBUG, f"{_JOB} was submitted"),
-    events.JobRejected: _Kind(WARNING, "a job (%(task)s) was refused, since the queue is full"),
-    events.JobStarted: _Kind(DEBUG, f"{_JOB} started on %(worker)s, attempt %(attempt)s, after %(waited).3f s"),
-    events.JobRetrying: _Kind(INFO, f"{_JOB} failed {_ENDED}, and runs again in %(delay).3f s: %(error)s"),
-    events.JobToldToStop: _Kind(INFO, f"{_JOB} was told to stop (%(cause)s)"),
-    events.JobStuck: _Kind(ERROR, f"{_JOB} did not stop, and is left behind here:\n%(stack)s"),
-    events.JobProgress: _Kind(DEBUG, f"{_JOB} is at %(done)s%(out_of)s"),
-    events.JobSucceeded: _Kind(DEBUG, f"{_JOB} succeeded {_ENDED}"),
-    events.JobFailed: _Kind(ERROR, f"{_JOB} failed {_ENDED}"),
-    events.JobTimedOut: _Kind(ERROR, f"{_JOB} timed out {_ENDED}"),
-    events.JobWasCancelled: _Kind(INFO, f"{_JOB} was cancelled"),
-    events.JobCrashed: _Kind(ERROR, f"{_JOB} crashed {_ENDED}"),
-    events.JobReturned: _Kind(WARNING, f"{_JOB} was handed back, since the pool closes"),
-    events.JobInterrupted: _Kind(WARNING, f"{_JOB} was interrupted {_ENDED}, since the pool closes"),
-    events.WorkerStarted: _Kind(DEBUG, "worker %(worker)s started"),
-    events.WorkerEnded: _Kind(DEBUG, "worker %(worker)s ended (%(reason)s)"),
-    events.WorkerLeftBehind: _Kind(WARNING, "worker %(worker)s is left behind with its job"),
-    events.CapacityChanged: _Kind(INFO, "the capacity of pool %(pool)s is %(capacity)s, of %(max_workers)s workers"),
-    events.DrainMayOverrun: _Kind(
+_KINDS: dict[type[Event], LogLine] = {
+    events.JobSubmitted: LogLine(DEBUG, f"{_JOB} was submitted"),
+    events.JobRejected: LogLine(WARNING, "a job (%(task)s) was refused, since the queue is full"),
+    events.JobStarted: LogLine(DEBUG, f"{_JOB} started on %(worker)s, attempt %(attempt)s, after %(waited).3f s"),
+    events.JobRetrying: LogLine(INFO, f"{_JOB} failed {_ENDED}, and runs again in %(delay).3f s: %(error)s"),
+    events.JobToldToStop: LogLine(INFO, f"{_JOB} was told to stop (%(cause)s)"),
+    events.JobStuck: LogLine(ERROR, f"{_JOB} did not stop, and is left behind here:\n%(stack)s"),
+    events.JobProgress: LogLine(DEBUG, f"{_JOB} is at %(done)s%(out_of)s"),
+    events.JobSucceeded: LogLine(DEBUG, f"{_JOB} succeeded {_ENDED}"),
+    events.JobFailed: LogLine(ERROR, f"{_JOB} failed {_ENDED}", traceback=True),
+    events.JobTimedOut: LogLine(ERROR, f"{_JOB} timed out {_ENDED}", traceback=True),
+    events.JobWasCancelled: LogLine(INFO, f"{_JOB} was cancelled"),
+    events.JobCrashed: LogLine(ERROR, f"{_JOB} crashed {_ENDED}", traceback=True),
+    events.JobReturned: LogLine(WARNING, f"{_JOB} was handed back, since the pool closes"),
+    events.JobInterrupted: LogLine(WARNING, f"{_JOB} was interrupted {_ENDED}, since the pool closes"),
+    events.WorkerStarted: LogLine(DEBUG, "worker %(worker)s started"),
+    events.WorkerEnded: LogLine(DEBUG, "worker %(worker)s ended (%(reason)s)"),
+    events.WorkerLeftBehind: LogLine(WARNING, "worker %(worker)s is left behind with its job"),
+    events.CapacityChanged: LogLine(INFO, "the capacity of pool %(pool)s is %(capacity)s, of %(max_workers)s workers"),
+    events.DrainMayOverrun: LogLine(
         WARNING, "pool %(pool)s would need about %(estimate).1f s to drain; a signal would give it %(seconds).1f s"
     ),
-    events.PoolDraining: _Kind(INFO, "pool %(pool)s drains, %(limit)s"),
-    events.PoolCancelling: _Kind(WARNING, "pool %(pool)s has not drained in time: what runs is told to stop"),
-    events.PoolClosing: _Kind(INFO, "pool %(pool)s is closed (on time: %(on_time)s)"),
+    events.PoolDraining: LogLine(INFO, "pool %(pool)s drains, %(limit)s"),
+    events.PoolCancelling: LogLine(WARNING, "pool %(pool)s has not drained in time: what runs is told to stop"),
+    events.PoolClosing: LogLine(INFO, "pool %(pool)s is closed (on time: %(on_time)s)"),
 }
 LEVELS: Mapping[type[Event], int] = {kind: how.level for kind, how in _KINDS.items()}
 """The level of each kind of event, unless a sink is told otherwise."""
 
-_WITH_TRACEBACK = frozenset({events.JobFailed, events.JobTimedOut, events.JobCrashed})
-_NAMES: dict[type[Event], tuple[str, ...]] = {
-    kind: tuple(field.name for field in fields(kind) if field.name not in ("at", "error")) for kind in _KINDS
-}
-_LATER_KINDS = _Kind(INFO, "%(kind)s in pool %(pool)s")
+_LATER_KINDS = LogLine(INFO, "%(kind)s in pool %(pool)s")
 
 
 class LoggingSink:
@@ -87,7 +80,7 @@ class LoggingSink:
 
     def __init__(self, logger: Logger = "steadypool", levels: Mapping[type[Event], int] | None = None) -> None:
         for kind in levels or {}:
-            if kind not in _KINDS:
+            if not _is_event(kind):
                 raise ValueError(
                     f"levels are given by event class, such as {{JobSucceeded: logging.INFO}}; got {kind!r}"
                 )
@@ -101,20 +94,40 @@ class LoggingSink:
     def __call__(self, event: Event) -> None:
         """Log one event."""
         kind = type(event)
-        level = self._levels.get(kind, INFO)
+        how = _line_of(kind)
+        level = self._levels.get(kind, how.level)
+        error = getattr(event, "error", None) if how.traceback else None
         if self._standard is None:
-            self._other.log(level, _words(kind.__name__), **_facts(event), **_error_of(event))
+            caught = {} if error is None else {"exc_info": error}
+            self._other.log(level, _words(kind.__name__), **_facts(event), **caught)
         elif self._standard.isEnabledFor(level):
-            facts = _facts(event)
-            error = event.error if kind in _WITH_TRACEBACK and isinstance(event, JobEnded) else None
-            text = _KINDS.get(kind, _LATER_KINDS).text
-            self._standard.log(level, text, _told(facts), exc_info=error, extra=facts)
+            self._standard.handle(_record(self._standard, level, how.text, _facts(event), error))
+
+
+def _is_event(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Event)
+
+
+def _line_of(kind: type[Event]) -> LogLine:
+    known = _KINDS.get(kind) or getattr(kind, "LOG", None)
+    return known if isinstance(known, LogLine) else _LATER_KINDS
+
+
+def _record(
+    logger: logging.Logger, level: int, text: str, facts: dict[str, Any], error: BaseException | None
+) -> logging.LogRecord:
+    caught = None if error is None else (type(error), error, error.__traceback__)
+    record = logger.makeRecord(logger.name, level, __file__, 0, text, (_told(facts),), caught, "__call__", facts)
+    if error is not None:
+        # What formatters take that write text: the job's own code has said what is in it.
+        record.exc_text = printable_lines(traceback_of(error))
+    return record
 
 
 def _facts(event: Event) -> dict[str, Any]:
     """The event's fields as plain data, its kind, and what its error says."""
-    kind = type(event)
-    facts = {name: getattr(event, name) for name in _NAMES.get(kind, ("pool",))}
+    kind: Any = type(event)
+    facts = {name: getattr(event, name) for name in _names_of(kind)}
     facts["kind"] = kind.__name__
     if "outcome" in facts:
         facts["outcome"] = facts["outcome"].value
@@ -124,22 +137,30 @@ def _facts(event: Event) -> dict[str, Any]:
     return facts
 
 
+@cache
+def _names_of(kind: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind) if field.name not in ("at", "error"))
+
+
 def _told(facts: dict[str, Any]) -> dict[str, Any]:
-    """The facts, and some of them in words."""
+    """The facts, and some of them in words, as a terminal may be given them."""
     seconds, total = facts.get("seconds"), facts.get("total")
+    where = facts.get("where")
     return {
-        **facts,
-        "error": f"{facts.get('error_type')}: {facts.get('error_message')}",
-        "stack": str(facts.get("stack")).rstrip(),
+        **{name: _shown(value) for name, value in facts.items()},
+        "error": printable(f"{facts.get('error_type')}: {facts.get('error_message')}"),
+        "how": str(facts.get("outcome")).replace("_", " "),
+        "place": "" if not where else printable(f" at {where}"),
+        "stack": printable_lines(str(facts.get("stack")).rstrip()),
         "limit": "without a limit" if seconds is None else f"within {seconds:g} s",
         "out_of": "" if total is None else f" of {total}",
     }
 
 
-def _error_of(event: Event) -> dict[str, Any]:
-    if type(event) in _WITH_TRACEBACK and isinstance(event, JobEnded):
-        return {"exc_info": event.error}
-    return {}
+def _shown(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return ", ".join(str(_shown(one)) for one in value)
+    return printable(value) if isinstance(value, str) else value
 
 
 def _words(name: str) -> str:
