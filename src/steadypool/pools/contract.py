@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextvars import copy_context
 from queue import SimpleQueue
+from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
 from steadypool.machinery.future import JobFuture
@@ -261,6 +262,7 @@ class PoolContract(Books, Executor):
         timeout: float | None = None,
         chunksize: int = 1,
         buffersize: int | None = None,
+        read_here: bool = False,
     ) -> Iterator[R]:
         """Like the built-in ``map``: results in order, lazily, with at most *buffersize* jobs in flight.
 
@@ -270,6 +272,9 @@ class PoolContract(Books, Executor):
             timeout: seconds from this call within which every result must be there.
             chunksize: how many items travel together where jobs travel (processes); no meaning on threads.
             buffersize: how many jobs may be in flight; by default ``queue_size``.
+            read_here: read *iterables* on the calling thread, as one that is bound to its thread needs it. By
+                default, what may wait (all but lists and their like) is read by a thread of the map's own, so that
+                results that are there need not wait for it.
 
         Returns:
             A generator. Closing it cancels what has not started, but for items of a chunk that a worker has read; so
@@ -279,13 +284,19 @@ class PoolContract(Books, Executor):
             TimeoutError: from the generator, when *timeout* has passed.
             PoolClosed: from the generator, when the pool closes under it, after the results that were finished.
         """
-        return mapping.ordered(self, fn, iterables, timeout, chunksize, buffersize)
+        return mapping.ordered(self, fn, iterables, timeout, chunksize, buffersize, read_here)
 
     def map_unordered(
-        self, fn: Callable[[Any], R], iterable: Iterable[Any], *, buffersize: int | None = None, chunksize: int = 1
+        self,
+        fn: Callable[[Any], R],
+        iterable: Iterable[Any],
+        *,
+        buffersize: int | None = None,
+        chunksize: int = 1,
+        read_here: bool = False,
     ) -> Iterator[R]:
         """Results as they end, lazily, with at most *buffersize* jobs in flight; otherwise as `map`."""
-        return mapping.unordered(self, fn, iterable, chunksize, buffersize)
+        return mapping.unordered(self, fn, iterable, chunksize, buffersize, read_here)
 
     def group(self) -> Group:
         """A ``with`` scope for jobs that belong together: nothing in it outlives it; see `Group`."""
@@ -352,6 +363,14 @@ class PoolContract(Books, Executor):
 
     def __enter__(self) -> Self:
         return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Wait until what was submitted has ended; also what maps, which nobody has read, have yet to submit first."""
+        if kind is None:
+            mapping.await_first_windows(self._core)
+        self.shutdown(wait=True)
 
     def _refuse_to_wait_here(self, what: str, instead: str) -> None:
         if self._core.is_own_thread():

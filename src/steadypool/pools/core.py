@@ -101,6 +101,8 @@ class Core(Announcer):
         self.drain_began = 0.0
         self.at_close: list[Callable[[], None]] = []
         """Called once the report is written, before whoever waits for it wakes. They must neither raise nor wait."""
+        self.opening_maps: set[Any] = set()
+        """Maps whose first window is not submitted yet, and that nobody has read: see `pools.map_input`."""
         self.closed = threading.Event()
         self.report: DrainReport | None = None
         self.returned: list[Returned] = []

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from steadypool.pools.aio.attempt import TURN
 from steadypool.pools.aio.future import AsyncJobFuture, was_handed_back
+from steadypool.pools.aio.map_input import BRISK, PATIENCE, Brisk, Feeder
 from steadypool.words.clock import monotonic
 from steadypool.words.errors import PoolClosed
 from steadypool.words.options import check_count, check_seconds
@@ -33,17 +35,25 @@ class AsyncWindow:
         self._rows = rows
         self._is_async = hasattr(rows, "__anext__")
         self._size = size
+        self._feeder: Feeder | None = None
         self.failure: Exception | None = None
         self._row: tuple[Any, ...] | None = None
         """Input that was taken and is not submitted yet."""
+        self.in_flight: Collection[Any] = ()
+        self.add: Callable[[AsyncJobFuture[Any]], object] = _no_job
+        """Takes each new future to where ``in_flight`` counts it."""
+        self.is_there: Callable[[], object] = _no_job
+        """Whether a result can be given now."""
+        self.is_submitting = False
 
-    def fill_at_once(self, in_flight: Any, add: Callable[[AsyncJobFuture[Any]], object]) -> None:
+    def open(self) -> None:
         """Submit as far as that is possible without waiting, for input or for room."""
-        while self._pool is not None and not self._is_async and len(in_flight) < self._size:
+        brisk = Brisk(PATIENCE)
+        while self._pool is not None and not self._is_async and self.has_room() and not brisk.is_over():
             try:
-                row = self._row = next(self._rows, None)
+                row = self._row = brisk.next(self._rows)
             except Exception as error:
-                self._end(error)
+                self.end(error)
                 return
             if row is None:
                 return  # `fill` will see it, too
@@ -51,34 +61,87 @@ class AsyncWindow:
             if job is None:
                 return
             self._row = None
-            add(job)
+            self.add(job)
 
-    async def fill(self, in_flight: Any, add: Callable[[AsyncJobFuture[Any]], object]) -> None:
-        """Submit while there is input, and less in flight than the window is wide; *add* gets each new future."""
-        core, rows, fn, options = self.core, self._rows, self._fn, self._options
+    async def fill(self) -> None:
+        """Submit while there is input, and less in flight than the window is wide; or leave it to the feeder."""
+        if self._is_async:
+            self._feed()
+            return
+        brisk = Brisk(BRISK)
         try:
-            while self._pool is not None and len(in_flight) < self._size:
-                row = self._row
-                if row is None:
-                    row = await anext(rows, None) if self._is_async else next(rows, None)
+            while self._pool is not None and self.has_room():
+                row = brisk.next(self._rows) if self._row is None else self._row
                 self._row = None
                 if row is None:
                     self._pool = None
                     return
-                job = core.take_on(options, fn, row, {})
-                add(job if job is not None else await self._pool._submit_patiently(options, fn, row))
+                await self.submit(row)
+                if brisk.is_over():
+                    await TURN
+                    if self.is_there():
+                        return
+                    brisk = Brisk(BRISK)
         except Exception as error:
-            self._end(error)
+            self.end(error)
 
-    def _end(self, failure: Exception) -> None:
+    def _feed(self) -> None:
+        if self._feeder is None:
+            self._feeder = Feeder(self, lambda: anext(self._rows, None))
+        self._feeder.room.set()
+
+    async def submit(self, row: tuple[Any, ...]) -> None:
+        """Submit one, waiting for room in the queue."""
+        assert self._pool is not None
+        self.is_submitting = True
+        try:
+            job = self.core.take_on(self._options, self._fn, row, {})
+            self.add(job if job is not None else await self._pool._submit_patiently(self._options, self._fn, row))
+        finally:
+            self.is_submitting = False
+
+    def has_room(self) -> bool:
+        """Whether less is in flight than the window is wide."""
+        return len(self.in_flight) < self._size
+
+    def has_ended(self) -> bool:
+        """Whether nothing more will be submitted."""
+        return self._pool is None
+
+    async def has_more(self, deadline: float | None) -> bool:
+        """Wait until something is in flight; false if nothing more will be.
+
+        Raises:
+            TimeoutError: at *deadline*.
+        """
+        while not self.in_flight:
+            feeder = self._feeder
+            if feeder is None or feeder.has_ended or self._pool is None:
+                return False
+            try:
+                await feeder.wait(None if deadline is None else deadline - monotonic())
+            except TimeoutError:
+                raise TimeoutError("the map's input was not all there within its timeout") from None
+        return True
+
+    def end(self, failure: Exception | None = None) -> None:
+        """Nothing more will be submitted."""
         self._pool = None
-        self.failure = failure
+        self.failure = self.failure or failure
 
     async def close(self) -> None:
         """Close the input, if that is a generator of our own."""
         self._pool = None
+        if self._feeder is not None:
+            await self._feeder.close()
+            for late in list(self.in_flight):
+                late.cancel()
         if isinstance(self._rows, AsyncGenerator):
             await self._rows.aclose()
+
+
+def _no_job(*_: object) -> None:
+    raise AssertionError("a window was opened before its jobs had a place")
 
 
 def open_window(
@@ -132,7 +195,8 @@ def ordered(
     deadline = None if timeout is None else monotonic() + timeout
     window = open_window(pool, fn, iterables, chunksize, buffersize)
     futures: deque[AsyncJobFuture[Any]] = deque()
-    window.fill_at_once(futures, futures.append)
+    window.in_flight, window.add, window.is_there = futures, futures.append, lambda: futures and futures[0].done()
+    window.open()
     return _begun(_in_order(window, futures, deadline))
 
 
@@ -150,8 +214,8 @@ async def _in_order(
 ) -> AsyncGenerator[Any, None]:
     try:
         yield None  # see `_begun`
-        await window.fill(futures, futures.append)
-        while futures:
+        await window.fill()
+        while await window.has_more(deadline):
             future = futures.popleft()
             if future.outcome is not Outcome.SUCCEEDED:
                 await _ready(future, deadline)
@@ -159,7 +223,7 @@ async def _in_order(
             result = [future.result()]
             del future
             yield result.pop()
-            await window.fill(futures, futures.append)
+            await window.fill()
         if window.failure is not None:
             raise window.failure
     finally:
@@ -200,7 +264,8 @@ def unordered(
     """See `AsyncPool.map_unordered`."""
     window = open_window(pool, fn, (iterable,), chunksize, buffersize)
     flight = AsyncFlight()
-    window.fill_at_once(flight.aloft, flight.add)
+    window.in_flight, window.add, window.is_there = flight.aloft, flight.add, flight.has_landed
+    window.open()
     return _begun(_as_they_end(window, flight))
 
 
@@ -225,6 +290,10 @@ class AsyncFlight:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
+    def has_landed(self) -> bool:
+        """Whether one has ended."""
+        return bool(self._landed)
+
     async def next(self, core: Any) -> AsyncJobFuture[Any]:
         """The next one to have ended."""
         while not self._landed:
@@ -243,8 +312,8 @@ async def _as_they_end(window: AsyncWindow, flight: AsyncFlight) -> AsyncGenerat
     returned: BaseException | None = None
     try:
         yield None  # see `_begun`
-        await window.fill(flight.aloft, flight.add)
-        while flight.aloft:
+        await window.fill()
+        while await window.has_more(None):
             future = await flight.next(window.core)
             if was_handed_back(future._error):
                 returned = future._error
@@ -252,7 +321,7 @@ async def _as_they_end(window: AsyncWindow, flight: AsyncFlight) -> AsyncGenerat
                 result = [future.result()]
                 del future
                 yield result.pop()
-            await window.fill(flight.aloft, flight.add)
+            await window.fill()
         if returned is not None:
             raise PoolClosed(f"the pool closed under a map: {returned}") from returned
         if window.failure is not None:
