@@ -131,3 +131,14 @@ async def block_loop(address: str) -> Any:
 @queue.task
 def big(size: int) -> str:
     return "x" * size
+
+
+@queue.task(queue="children")
+def child(number: int) -> int:
+    return number
+
+
+@queue.task
+def parent(count: int) -> int:
+    """Enqueue so many jobs of another queue, and wait for them."""
+    return sum(child.enqueue(number).result() for number in range(count))

@@ -194,6 +194,9 @@ class Engine(Protocol):
     def get(self, job_id: str) -> JobRecord | None:
         """The job of that id, ended ones included, with the errors of its attempts; ``None`` if there is none."""
 
+    def not_ended(self, numbers: Sequence[int]) -> frozenset[int]:
+        """Which of these jobs are there and have not ended."""
+
     def cancel(self, number: int) -> JobRecord | None:
         """Cancel: one that waits at once; for one that runs, leave word for its worker (`Claimed.cancels`).
 

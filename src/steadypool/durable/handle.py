@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from steadypool.durable.task import DurableTask
 
 R = TypeVar("R")
-LOOK_AGAIN = 1.0
-"""Seconds after which a waiter looks for itself: news of ends may be lost."""
+LONGEST_WAIT = 3600.0
+"""Seconds after which a waiter looks for itself, however it is told of ends."""
 _BY_ERROR = {"timed_out": Outcome.TIMED_OUT, "crashed": Outcome.CRASHED, "lost": Outcome.CRASHED}
 
 
@@ -99,20 +99,17 @@ class JobHandle(Generic[R]):
         return f"<durable job {self.job_id}>"
 
     def _wait(self, timeout: float | None) -> JobRecord:
-        until = None if timeout is None else monotonic() + timeout
-        listener = self._queue.engine.listener("ends")
-        try:
+        until = float("inf") if timeout is None else monotonic() + timeout
+        with self._queue.ends.of(self._number) as waiter:
             while True:
-                # First the listener, then the look: an end between the two rings it.
+                # First the waiter, then the look: an end between the two wakes it.
                 found = self.record()
                 if found.state in ENDED:
                     return found
-                left = LOOK_AGAIN if until is None else min(LOOK_AGAIN, until - monotonic())
+                left = until - monotonic()
                 if left <= 0:
                     raise TimeoutError(f"job {self.job_id} has not ended within {timeout} s ({found.state.value})")
-                listener.wait(left)
-        finally:
-            listener.close()
+                waiter.wait(min(left, LONGEST_WAIT))
 
     def _raise_unless_completed(self, found: JobRecord) -> None:
         if found.state is JobState.COMPLETED:

@@ -84,6 +84,8 @@ class Heartbeat:
                 if not self._up.is_set():
                     self._renew()
                 self._bell.wait(monotonic() + self._seconds / RENEWALS)
+                if self._up.is_set():
+                    self._engine.close()  # the helper has a connection of its own
                 if self._helper is not None and self._helper.has_ended:
                     self._helper = None
                     self._up.clear()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, overload
 
 from steadypool.durable import enqueueing
 from steadypool.durable.address import URL_VARIABLE, check_url, is_same_place, shown
+from steadypool.durable.ends import Ends
 from steadypool.durable.engine import Engine
 from steadypool.durable.enqueueing import EnqueueOptions
 from steadypool.durable.errors import PayloadRefused, WrongState
@@ -60,6 +61,7 @@ class Queue:
         self._opening = threading.Lock()
         self._engine: Engine | None = None
         self._writer: Writer | None = None
+        self._ends: Ends | None = None
         self._left_behind: list[object] = []
         _queues.add(self)
 
@@ -269,7 +271,7 @@ class Queue:
                 self._writer.close()
             if self._engine is not None:
                 self._engine.close()
-            self._writer = self._engine = self._pid = self._used_at = None
+            self._writer = self._engine = self._ends = self._pid = self._used_at = None
 
     def __enter__(self) -> Self:
         return self
@@ -329,6 +331,15 @@ class Queue:
                 self._writer = Writer(open_engine(self._use()))
             return self._writer
 
+    @property
+    def ends(self) -> Ends:
+        """How the threads of this process wait for results."""
+        engine = self.engine
+        with self._opening:
+            if self._ends is None:
+                self._ends = Ends(engine)
+            return self._ends
+
     def _use(self) -> str:
         self._used_at = self.url
         return self._used_at
@@ -336,8 +347,8 @@ class Queue:
     def _renew_after_fork(self) -> None:
         if self._pid != os.getpid():
             # Kept, not freed: closing a connection that the parent has open would drop the parent's locks.
-            self._left_behind += [self._engine, self._writer]
-            self._engine = self._writer = self._used_at = None
+            self._left_behind += [self._engine, self._writer, self._ends]
+            self._engine = self._writer = self._ends = self._used_at = None
             self._opening = threading.Lock()  # another thread of the parent may have held it at the fork
             self._pid = os.getpid()
 

@@ -214,6 +214,11 @@ class PostgresEngine:
         holder = self._select("SELECT name FROM @.held WHERE number = %s", [number]) if record.state is _RUNS else []
         return replace(record, errors=tuple(map(rows.error_of, errors)), worker=holder[0][0] if holder else None)
 
+    def not_ended(self, numbers: Sequence[int]) -> frozenset[int]:
+        """See `Engine.not_ended`."""
+        found = self._select("SELECT number FROM @.live WHERE number = ANY (%s::bigint[])", [rows.bigints(numbers)])
+        return frozenset(number for [number] in found)
+
     def cancel(self, number: int) -> JobRecord | None:
         """See `Engine.cancel`."""
         return self._change("cancel(%s)", [number])

@@ -217,6 +217,11 @@ class SqliteEngine:
         except EngineRefused:
             return None  # no text that could be kept: no job has it
 
+    def not_ended(self, numbers: Sequence[int]) -> frozenset[int]:
+        """See `Engine.not_ended`."""
+        with self._store.peek() as connection:
+            return looking.not_ended(connection, numbers)
+
     def cancel(self, number: int) -> JobRecord | None:
         """See `Engine.cancel`."""
         with self._store.write() as connection:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -37,6 +38,14 @@ def record_of(connection: Any, number: int, now: float) -> JobRecord | None:
         return live_record(found[0], now)
     found = connection.execute(f"SELECT {HISTORY} FROM history WHERE number = ?", (number,)).fetchall()
     return ended_record(found[0]) if found else None
+
+
+def not_ended(connection: Any, numbers: Sequence[int]) -> frozenset[int]:
+    """Which of these jobs are there and have not ended."""
+    found = connection.execute(
+        "SELECT number FROM jobs WHERE number IN (SELECT value FROM json_each(?))", (as_json(numbers),)
+    )
+    return frozenset(number for [number] in found.fetchall())
 
 
 def complete(connection: Any, record: JobRecord, errors: tuple[AttemptError, ...]) -> JobRecord:
