@@ -8,6 +8,8 @@ SteadypoolError
 │   └── EngineRefused           ... it cannot keep what it was given: too large, or no text in its encoding
 ├── SchemaMismatch              the tables are missing, or of another version
 ├── PayloadRefused (TypeError)  the arguments do not fit the task's signature, or JSON
+│   ├── ArgumentsUnfit          ... of a stored job, as this worker knows the task
+│   └── ResultUnfit             ... what the task returned
 ├── UnknownJob     (LookupError)
 ├── WrongState     (RuntimeError)  the job is not in a state from which that can be done
 └── JobDiscarded                what `JobHandle.result` raises for a job that failed for good
@@ -55,6 +57,17 @@ class PayloadRefused(SteadypoolError, TypeError):
     def __init__(self, message: str = "", *, argument: str = "") -> None:
         super().__init__(message)
         self.argument = argument
+
+
+class ArgumentsUnfit(PayloadRefused):
+    """A stored call does not fit the task's signature as this worker has it: another version has enqueued it."""
+
+
+class ResultUnfit(PayloadRefused):
+    """What a task returned cannot be stored as it is. The job has run, and is not run again."""
+
+    def __init__(self, message: str = "", *, argument: str = "return") -> None:
+        super().__init__(message, argument=argument)
 
 
 class UnknownJob(SteadypoolError, LookupError):

@@ -178,4 +178,4 @@ def _call_of(task: DurableTask[Any, Any], kind: str) -> tuple[Callable[..., Any]
     place = performing.place_of(task)
     if place is not None:
         return performing.perform_at, place
-    return performing.perform_function, (task.fn, task.durable_name)
+    return performing.perform_function, (task.fn, task.durable_name, task.queue.max_payload)

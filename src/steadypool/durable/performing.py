@@ -48,9 +48,9 @@ def perform_at(module: str, name: str, payload: str) -> Performed:
     return perform(_task_at(module, name), payload)
 
 
-def perform_function(fn: Callable[..., Any], name: str, payload: str) -> Performed:
+def perform_function(fn: Callable[..., Any], name: str, most: int | None, payload: str) -> Performed:
     """Run a function that has travelled by value."""
-    return _perform(Payload(name, fn), fn, payload)
+    return _perform(Payload(name, fn, most), fn, payload)
 
 
 def perform(task: DurableTask[Any, Any], payload: str) -> Performed:

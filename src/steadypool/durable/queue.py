@@ -19,6 +19,7 @@ from steadypool.durable.errors import PayloadRefused, WrongState
 from steadypool.durable.handle import JobHandle, unknown
 from steadypool.durable.opening import open_engine
 from steadypool.durable.origin import here
+from steadypool.durable.payload import MOST_BYTES
 from steadypool.durable.records import EngineStats, JobFilter, JobRecord, Placed
 from steadypool.durable.states import WAITING, JobState, state_named
 from steadypool.durable.task import DurableTask
@@ -42,6 +43,8 @@ class Queue:
     Args:
         url: where jobs are kept: ``sqlite:///jobs.db`` beside the program, ``sqlite:////var/lib/app/jobs.db``.
             ``None``: the environment variable ``STEADYPOOL_URL``, read when the queue is first used.
+        max_payload: bytes of JSON that the arguments of one job may have, and its result, 1,048,576 by default;
+            ``None``: no limit. A row is read as a whole, and a worker holds many.
 
     Raises:
         TypeError, ValueError: at once, for an address that makes no sense.
@@ -49,10 +52,11 @@ class Queue:
     Making one opens nothing: the first use does. Any thread may use it; a forked child opens its own connection.
     """
 
-    def __init__(self, url: str | None = None) -> None:
+    def __init__(self, url: str | None = None, *, max_payload: int | None = MOST_BYTES) -> None:
         if url is not None:
             check_url(url)
         self._url = url
+        self.max_payload = None if max_payload is None else check_count("max_payload", max_payload)
         self._used_at: str | None = None
         """Where it is open."""
         self.tasks: dict[str, DurableTask[Any, Any]] = {}
@@ -356,7 +360,14 @@ class Queue:
         return f"<Queue {self._url or URL_VARIABLE}>"
 
     def __reduce__(self) -> Any:
-        return (Queue, (self._url,))  # a task that travels by value takes its queue along; not what is connected
+        return (
+            _remake,
+            (self._url, self.max_payload),
+        )  # a task that travels by value takes its queue along; not what is connected
+
+
+def _remake(url: str | None, max_payload: int | None) -> Queue:
+    return Queue(url, max_payload=max_payload)
 
 
 _queues: weakref.WeakSet[Queue] = weakref.WeakSet()

@@ -83,7 +83,8 @@ class DurableTask(Task[P, R]):
         """
         origin = self._origin
         if origin._payload is None:
-            origin._payload = Payload(task_name(origin.fn, origin.task_options), origin.fn)
+            name = task_name(origin.fn, origin.task_options)
+            origin._payload = Payload(name, origin.fn, origin.queue.max_payload)
         return origin._payload
 
     def enqueue(self, /, *args: Any, **kwargs: Any) -> JobHandle[R]:
@@ -168,13 +169,9 @@ class DurableTask(Task[P, R]):
         return enqueueing.new_job(self.durable_name, payload, self.enqueue_options, self.task_options, self._per_call)
 
     def _connection_among(self, kwargs: dict[str, Any]) -> Any:
-        if "connection" not in kwargs or "connection" in self.fn.__code__.co_varnames[: self._parameter_count()]:
+        if "connection" not in kwargs or self.payload.has_parameter("connection"):
             return None
         return kwargs.pop("connection")
-
-    def _parameter_count(self) -> int:
-        code = self.fn.__code__
-        return code.co_argcount + code.co_kwonlyargcount
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self  # a durable task is a function of a module: it has no instance that could travel
