@@ -124,7 +124,7 @@ def _attributes(error: BaseException) -> dict[str, bytes]:
 
 
 def _flat(value: Any) -> bytes:
-    pickled = dump(value, main_by_name=True)
+    pickled = dump(value, to_parent=True)
     if not pickled.buffers:
         return pickled.stream
     return pickle.dumps(value, 5)

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from types import BuiltinFunctionType, FunctionType, ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from steadypool.machinery.main_globals import TravelledFunction
 from steadypool.machinery.parcel import Buffer
-from steadypool.words.options import Task
+from steadypool.words.options import Task, task_name
+
+if TYPE_CHECKING:
+    from steadypool.machinery.by_value import FunctionPickle
 
 OUT_OF_BAND = 16 * 1024
 """Bytes from which a buffer travels beside the stream."""
 INLINE_MOST = 48 * 1024
 """Bytes of stream that fit a packet with its header; more travels as a parcel."""
+
+INLINE_FUNCTION_MOST = 16 * 1024
+"""Bytes of a function that came by value which fit a packet beside its arguments; more travels with them."""
+
+DEFINED_ANEW = (
+    "{} was defined anew, by a reload of its module perhaps: workers that have imported the module go on with the old "
+    "code. Make a new pool to have them import it again"
+)
 
 _SIMPLE = frozenset({int, float, complex, bool, str, type(None)})
 _BY_REFERENCE = (FunctionType, BuiltinFunctionType, type, Task)
@@ -56,8 +69,9 @@ class _Outside:
         return type(self.data), (pickle.PickleBuffer(self.data),)
 
 
-def dump(value: Any, *, main_by_name: bool = False) -> Pickled:
-    """Pickle a value. With *main_by_name* what belongs to ``__main__`` goes by reference, as pickle has it.
+def dump(value: Any, *, main_by_name: bool = False, to_parent: bool = False) -> Pickled:
+    """Pickle a value. With *main_by_name* what belongs to ``__main__`` goes by reference, as pickle has it; so it does
+    *to_parent*, where what has a name in a worker has it too.
 
     Raises:
         Exception: whatever pickling raised; for what pickle refuses, what `cloudpickle` said of it.
@@ -70,19 +84,18 @@ def dump(value: Any, *, main_by_name: bool = False) -> Pickled:
     try:
         stream = pickle.dumps(value, 5, buffer_callback=keep)
     except (pickle.PicklingError, AttributeError, TypeError) as refused:
-        return _dump_by_value(value, refused)
-    if b"__main__" in stream and not main_by_name:
+        return _dump_by_value(value, refused, to_parent)
+    if b"__main__" in stream and not main_by_name and not to_parent:
         # By reference it would be looked up in the worker's own __main__, which is another module.
-        return _dump_by_value(value, None)
+        return _dump_by_value(value, None, False)
     return Pickled(stream, buffers)
 
 
-def _dump_by_value(value: Any, refused: Exception | None) -> Pickled:
-    import cloudpickle
+def _dump_by_value(value: Any, refused: Exception | None, to_parent: bool) -> Pickled:
+    from steadypool.machinery import by_value  # takes long to import, and most programs never need it
 
-    buffers: list[pickle.PickleBuffer] = []
     try:
-        return Pickled(cloudpickle.dumps(value, 5, buffer_callback=partial(_keep_big, buffers)), buffers)
+        return Pickled(*by_value.dump_value(value, _keep_big, to_parent=to_parent))
     except Exception as error:
         if refused is not None and type(error) is type(refused):
             raise refused from None
@@ -112,7 +125,7 @@ def load(stream: Buffer, buffers: Sequence[Buffer] = ()) -> Any:
 
 
 class Functions:
-    """Pickles of functions that travel by reference, which are always the same."""
+    """Pickles of functions that are the same for many jobs: by reference, or by value until something changes."""
 
     MOST = 1000
 
@@ -120,6 +133,8 @@ class Functions:
         self.main_by_name = main_by_name
         """Whether workers can import the program's main module, as `multiprocessing` lets them where it is a file."""
         self._known: dict[Callable[..., Any], bytes] = {}
+        self._names: dict[bytes, Callable[..., Any]] = {}
+        self._by_value: dict[FunctionType, FunctionPickle] = {}
         self.without_arguments: dict[bytes, Any] = {}
         """What a call of each without arguments travels as."""
 
@@ -127,9 +142,10 @@ class Functions:
         """A worker did not find something of the main module under its name."""
         self.main_by_name = False
         self._known.clear()
+        self._names.clear()
 
     def dump(self, fn: Callable[..., Any]) -> bytes | None:
-        """The pickle of a function that pickles by reference; ``None`` for one that must travel with its call."""
+        """The pickle of a function that has a name; ``None`` for one that must travel with its call."""
         try:
             return self._known[fn]
         except (KeyError, TypeError):
@@ -139,24 +155,53 @@ class Functions:
         if not isinstance(fn, _BY_REFERENCE):
             return None
         if not self.main_by_name and getattr(fn, "__module__", None) == "__main__":
-            return None
+            return self._dump_by_value(fn)
         bound_to = getattr(fn, "__self__", None)
         if bound_to is not None and not isinstance(bound_to, ModuleType):
             return None  # a built-in method: what it is bound to may change
         try:
             stream = pickle.dumps(fn, 5)
         except Exception:
-            return None  # tried again with the call, where the error belongs to the job
+            return self._dump_by_value(fn)
         if len(self._known) < self.MOST:
             self._known[fn] = stream
+            if self._names.setdefault(stream, fn) is not fn:
+                warnings.warn(DEFINED_ANEW.format(task_name(fn)), RuntimeWarning, stacklevel=2)
         return stream
+
+    def _dump_by_value(self, fn: Callable[..., Any]) -> bytes | None:
+        """The pickle of a function of the main module, kept until something that it names has changed."""
+        fn = fn.fn if isinstance(fn, Task) else fn
+        if not isinstance(fn, FunctionType):
+            return None
+        try:
+            known = self._by_value.get(fn)
+            if known is None or not known.is_current(fn):
+                known = self._pickle_by_value(fn)
+                if known is None:
+                    return None
+        except Exception:
+            return None  # tried again with the call, where the error belongs to the job
+        stream = known.stream
+        return stream if len(stream) <= INLINE_FUNCTION_MOST else None
+
+    def _pickle_by_value(self, fn: FunctionType) -> FunctionPickle | None:
+        from steadypool.machinery import by_value
+
+        if not by_value.has_name(fn):
+            return None
+        self.without_arguments.clear()
+        pickled = by_value.FunctionPickle(fn)
+        if len(self._by_value) < self.MOST:
+            self._by_value[fn] = pickled
+        return pickled
 
 
 class LoadedFunctions:
     """The other end of `Functions`: what has been loaded once is not looked up again."""
 
     def __init__(self) -> None:
-        self._known: dict[bytes, Callable[..., Any]] = {}
+        self._known: dict[bytes, Callable[..., Any] | TravelledFunction] = {}
 
     def load(self, stream: bytes) -> Callable[..., Any]:
         """The function. Raises whatever unpickling raises."""
@@ -168,4 +213,7 @@ class LoadedFunctions:
             self._known[stream] = fn
             if len(self._known) > Functions.MOST:
                 self._known.clear()
+        if isinstance(fn, TravelledFunction):
+            fn = fn.ready()
+            return fn.fn if isinstance(fn, Task) else fn
         return fn

@@ -216,7 +216,7 @@ class Task(Generic[P, R]):
             origin = origin._remade_by[1][0]
         if origin._by_name is None and origin._remade_by is None:
             module = getattr(origin.fn, "__module__", None)
-            origin._by_name = module != "__main__" and _find(module, getattr(origin.fn, "__qualname__", None)) is origin
+            origin._by_name = _find(module, getattr(origin.fn, "__qualname__", None)) is origin
         return origin if origin._by_name else self.fn
 
     def __get__(self, instance: Any, owner: type | None = None) -> Task[..., R]:

@@ -26,6 +26,7 @@ from typing import Any
 from steadypool.machinery import parcel, stack_pipe
 from steadypool.machinery.carried import pack_error
 from steadypool.machinery.context import JobContext, set_finder
+from steadypool.machinery.main_globals import note_main
 from steadypool.machinery.page import HELD_TO, NONE, RUNNING, Page
 from steadypool.machinery.payload import LoadedFunctions, dump, load
 from steadypool.machinery.wire import (
@@ -128,6 +129,7 @@ class Worker:
 
     def work(self) -> None:
         """Run jobs until the line ends."""
+        note_main()
         if not self._initialize():
             return
         set_finder(self._current)
@@ -206,8 +208,8 @@ class Worker:
                 self.page.begin(frame.serial, began)
             result = context.run(fn, *args, **kwargs)
             del fn, args, kwargs
-        except NotFound:
-            self._out.send(NOT_FOUND, frame.serial)
+        except NotFound as not_found:
+            self._out.send(NOT_FOUND, frame.serial, pack_error(not_found.error))
         except BaseException as error:
             self._out.send(ERROR, frame.serial, _pack_raised(error), monotonic() - began)
         else:
@@ -267,8 +269,8 @@ class Worker:
         try:
             return self._load_call(frame, fd)
         except (AttributeError, ImportError) as error:
-            if not frame.flags & WHOLE and (b"__main__" in frame.function or b"__main__" in frame.call):
-                raise NotFound from error
+            if b"__main__" in frame.function or b"__main__" in frame.call:
+                raise NotFound(error) from None
             raise
 
     def _load_call(self, frame: JobFrame, fd: int | None) -> tuple[Callable[..., Any], Any, dict[str, Any]]:
@@ -294,7 +296,7 @@ class Worker:
         if result is None:
             return NOTHING, serial, b""
         try:
-            pickled = dump(result, main_by_name=True)  # what has a name here has it in the parent too
+            pickled = dump(result, to_parent=True)
             if not pickled.is_big:
                 return VALUE, serial, pickled.stream
             parts = pickled.parts()
@@ -340,6 +342,10 @@ def _do_carried(frame: JobFrame, context: contextvars.Context) -> None:
 
 class NotFound(Exception):
     """Something of the main module is not there under its name in a worker: the parent sends it by value."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 class ProcessJobContext(JobContext):

@@ -34,9 +34,11 @@ _serials = itertools.count(ITEMS_MOST, ITEMS_MOST)
 class PackedCall:
     """What of a job does not change from one sending to the next."""
 
-    __slots__ = ("call", "flags", "function", "plain", "sizes")
+    __slots__ = ("call", "flags", "function", "main_by_name", "plain", "sizes")
 
-    def __init__(self, flags: int, function: bytes, call: Pickled | None) -> None:
+    def __init__(self, flags: int, function: bytes, call: Pickled | None, main_by_name: bool) -> None:
+        self.main_by_name = main_by_name
+        """Whether what belongs to the main module goes by its name."""
         self.flags = flags
         self.function = function
         self.call = call
@@ -53,15 +55,15 @@ def pack_call(functions: Functions, job: Job) -> PackedCall:
     function = functions.dump(job._fn)
     by_name = functions.main_by_name
     if function is None:
-        return PackedCall(WHOLE, b"", dump((job._fn, job._args, job._kwargs), main_by_name=by_name))
+        return PackedCall(WHOLE, b"", dump((job._fn, job._args, job._kwargs), main_by_name=by_name), by_name)
     if not job._args and not job._kwargs:
         known = functions.without_arguments.get(function)
         if known is None:
-            known = functions.without_arguments[function] = PackedCall(0, function, None)
+            known = functions.without_arguments[function] = PackedCall(0, function, None, by_name)
         return known
     if job._kwargs:
-        return PackedCall(KEYWORDS, function, dump((job._args, job._kwargs), main_by_name=by_name))
-    return PackedCall(0, function, dump(job._args, main_by_name=by_name))
+        return PackedCall(KEYWORDS, function, dump((job._args, job._kwargs), main_by_name=by_name), by_name)
+    return PackedCall(0, function, dump(job._args, main_by_name=by_name), by_name)
 
 
 def pack_chunk(functions: Functions, fn: Any, calls: list[tuple[Any, ...]]) -> tuple[PackedChunk, int]:
@@ -89,12 +91,15 @@ def chunk_packet(chunk: Chunk) -> bytes:
 
 
 def workers_import_main() -> bool:
-    """Whether the main module can be imported by name or path; not in a REPL, a notebook or ``python -c``."""
+    """Whether the main module can be imported by name or path: not in a REPL, a notebook or ``python -c``, and not the
+    ``__main__`` of a package or a zip file, which `multiprocessing` has no worker import."""
     main = sys.modules.get("__main__")
-    if getattr(main, "__spec__", None) is not None:
-        return True
+    spec = getattr(main, "__spec__", None)
+    if spec is not None:
+        name: str = spec.name
+        return name.rpartition(".")[2] != "__main__"
     file = getattr(main, "__file__", None)  # "<stdin>" if the program comes from there
-    return file is not None and os.path.exists(file)
+    return file is not None and os.path.isfile(file)  # a pipe cannot be read again
 
 
 def bundle_packet(jobs: list[Job]) -> bytes:

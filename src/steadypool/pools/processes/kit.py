@@ -11,8 +11,7 @@ from functools import partial
 from multiprocessing.reduction import DupFd
 from typing import Any
 
-import cloudpickle
-
+from steadypool.machinery.by_value import dump_value, note_globals
 from steadypool.machinery.wire import Line
 from steadypool.pools.processes.frames import workers_import_main
 
@@ -81,17 +80,22 @@ class Initializer:
     def __reduce__(self) -> tuple[Any, ...]:
         by_name = _try_pickle(pickle.dumps, self) if workers_import_main() else None
         if by_name is not None:
-            return _initializer, (by_name, _try_pickle(cloudpickle.dumps, self))
-        return _initializer, (None, cloudpickle.dumps((self.fn, self.args)))
+            return _initializer, (by_name, _try_pickle(_dump_by_value, self))
+        return _initializer, (None, _dump_by_value((self.fn, self.args)))
 
 
 def portable(fn: Callable[..., object] | None, args: tuple[Any, ...]) -> Callable[[], object] | None:
     """The initializer so that each worker can have it, whatever it is."""
     if fn is None:
         return None
+    note_globals(fn)
     initializer = Initializer(fn, args)
     stream = _try_pickle(pickle.dumps, initializer)
     return partial(fn, *args) if stream is not None and b"__main__" not in stream else initializer
+
+
+def _dump_by_value(value: Any) -> bytes:
+    return dump_value(value, lambda buffers, buffer: True)[0]
 
 
 def _try_pickle(dumps: Callable[[Any], bytes], initializer: Initializer) -> bytes | None:

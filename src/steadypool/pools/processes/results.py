@@ -186,7 +186,7 @@ class ResultsCore(DispatchCore):
         elif status == PROGRESS:
             self._progress_came(worker, serial, payload)
         elif status == NOT_FOUND:
-            self._was_not_found(worker, serial)
+            self._was_not_found(worker, serial, payload)
         elif status == VALUES:
             self._values_came(worker, serial, seconds, load(payload))
         elif status == UNREADABLE:
@@ -213,11 +213,16 @@ class ResultsCore(DispatchCore):
         elif (job := self._came_back(worker, serial, False, seconds)) is not None:
             self.attempt_raised(job, error)
 
-    def _was_not_found(self, worker: ProcessWorker, serial: int) -> None:
+    def _was_not_found(self, worker: ProcessWorker, serial: int, error: bytes) -> None:
         """A worker looked in vain for something of the main module: send the job again, by value."""
-        self.functions.carry_main_by_value()
         job = self._came_back(worker, serial, False, 0.0)
-        if job is not None and self.prepare(job):
+        if job is None:
+            return
+        if not job._packed.main_by_name:
+            self.attempt_raised(job, unpack_error(error))  # it is something else that is not there
+            return
+        self.functions.carry_main_by_value()
+        if self.prepare(job):
             job.attempts -= 1
             self.requeue(job)
 
