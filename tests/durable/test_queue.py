@@ -281,3 +281,37 @@ def test_a_queue_that_nobody_refers_to_leaves_nothing_open(tmp_path: Path) -> No
     assert not list(tmp_path.glob("*-wal"))
     del queue, task
     gc.collect()
+
+
+def test_a_relative_address_is_that_of_the_folder_in_which_the_queue_was_made(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """However it was given: a program, or a job, may go elsewhere before the first use and after it."""
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STEADYPOOL_URL", "sqlite:///a folder/jobs%20db?synchronous=NORMAL")
+    (tmp_path / "a folder").mkdir()
+    given, found, told = Queue("sqlite:///a folder/jobs%20db?synchronous=NORMAL"), Queue(), Queue()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    told.use_address("sqlite:///a folder/jobs%20db?synchronous=NORMAL")
+    for queue in (given, found, told, pickle.loads(pickle.dumps(given))):
+        assert queue.url.endswith("/a folder/jobs%20db?synchronous=NORMAL")
+        queue.task(lambda: 1).enqueue()
+        monkeypatch.chdir(tmp_path)
+        assert queue.stats().queues[0].available
+        queue.close()
+        monkeypatch.chdir(tmp_path / "elsewhere")
+    assert [file.name for file in tmp_path.rglob("jobs*db")] == ["jobs db"]
+    monkeypatch.chdir(tmp_path)
+    with Queue("sqlite:///a folder/jobs%20db") as queue:
+        assert queue.stats().queues[0].available == 4
+
+
+def test_a_relative_address_in_a_folder_that_was_removed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(ValueError, match="give an address that is absolute"):
+        Queue("sqlite:///jobs.db")
+    assert Queue(f"sqlite:///{tmp_path}/jobs.db").stats
+    monkeypatch.undo()

@@ -73,6 +73,29 @@ def check_url(url: object) -> str:
     return scheme
 
 
+def in_folder(url: str, folder: str | None) -> str:
+    """The same address, whatever folder becomes the current one: a relative path of a file is completed by *folder*.
+
+    Raises:
+        ValueError: there is no folder to complete it by.
+    """
+    before, scheme, place = url.partition("sqlite:///")
+    path, mark, settings = place.partition("?")
+    if before or not scheme or not path or unquote(path).startswith("/") or path == ":memory:":
+        return url
+    if folder is None:
+        raise ValueError(f"{url!r} is relative, and the current folder was removed: give an address that is absolute")
+    return f"sqlite:///{quote(os.path.normpath(folder))}/{path}{mark}{settings}"
+
+
+def current_folder() -> str | None:
+    """The current folder, unless it was removed."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return None
+
+
 def parse_sqlite(url: str) -> SqliteAddress:
     """The parts of a ``sqlite://`` address.
 

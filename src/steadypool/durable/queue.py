@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, overload
 
 from steadypool.durable import enqueueing
-from steadypool.durable.address import URL_VARIABLE, check_url, is_same_place, shown
+from steadypool.durable.address import URL_VARIABLE, check_url, current_folder, in_folder, is_same_place, shown
 from steadypool.durable.ends import Ends
 from steadypool.durable.engine import Engine
 from steadypool.durable.enqueueing import EnqueueOptions
@@ -42,7 +42,8 @@ class Queue:
 
     Args:
         url: where jobs are kept: ``sqlite:///jobs.db`` beside the program, ``sqlite:////var/lib/app/jobs.db``.
-            ``None``: the environment variable ``STEADYPOOL_URL``, read when the queue is first used.
+            ``None``: the environment variable ``STEADYPOOL_URL``, read when the queue is first used. A relative path
+            begins at the folder that was the current one when the queue was made.
         max_payload: bytes of JSON that the arguments of one job may have, and its result, 1,048,576 by default;
             ``None``: no limit. A row is read as a whole, and a worker holds many.
 
@@ -53,9 +54,9 @@ class Queue:
     """
 
     def __init__(self, url: str | None = None, *, max_payload: int | None = MOST_BYTES) -> None:
-        if url is not None:
-            check_url(url)
-        self._url = url
+        self._folder = current_folder()
+        """What a relative address begins at, wherever the program goes later."""
+        self._url = None if url is None else self._fixed(url)
         self.max_payload = None if max_payload is None else check_count("max_payload", max_payload)
         self._used_at: str | None = None
         """Where it is open."""
@@ -295,8 +296,7 @@ class Queue:
         url = self._url or os.environ.get(URL_VARIABLE)
         if not url:
             raise ValueError(f"this queue has no address: Queue('sqlite:///jobs.db'), or the variable {URL_VARIABLE}")
-        check_url(url)
-        return url
+        return self._fixed(url)
 
     def use_address(self, url: str | None) -> None:
         """Have *url* as the address of a queue that was made without one; ``None``: see that it has one.
@@ -308,7 +308,7 @@ class Queue:
         if not url:
             check_url(self.url)
             return
-        check_url(url)
+        url = self._fixed(url)
         own = self._url or self._used_at
         if own is not None and not is_same_place(own, url):
             raise ValueError(
@@ -348,10 +348,15 @@ class Queue:
         self._used_at = self.url
         return self._used_at
 
+    def _fixed(self, url: str) -> str:
+        check_url(url)
+        return in_folder(url, self._folder)
+
     def _renew_after_fork(self) -> None:
         if self._pid != os.getpid():
-            # Kept, not freed: closing a connection that the parent has open would drop the parent's locks.
-            self._left_behind += [self._engine, self._writer, self._ends]
+            # The parent's: neither used, nor closed by being freed.
+            parts = (self._engine, self._writer, self._ends)
+            self._left_behind += [part for part in parts if part is not None]
             self._engine = self._writer = self._ends = self._used_at = None
             self._opening = threading.Lock()  # another thread of the parent may have held it at the fork
             self._pid = os.getpid()
@@ -377,6 +382,14 @@ _queues: weakref.WeakSet[Queue] = weakref.WeakSet()
 def _close_all() -> None:
     for queue in list(_queues):
         queue.close()
+
+
+def _renew_all() -> None:
+    for queue in list(_queues):
+        queue._renew_after_fork()
+
+
+os.register_at_fork(after_in_child=_renew_all)  # at once, while there is one thread
 
 
 def _check_function(fn: object, name: str | None) -> None:

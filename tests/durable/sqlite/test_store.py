@@ -49,7 +49,7 @@ def test_processes_that_write_without_a_pause_do_not_starve_another(engine: Engi
 
 def test_a_full_disk_is_said_and_loses_nothing(engine: Engine) -> None:
     kept = put(engine)
-    writer = engine._store._writer  # type: ignore[attr-defined]
+    writer = engine._store._open.writer  # type: ignore[attr-defined]
     [[pages]] = writer.execute("PRAGMA page_count").fetchall()
     writer.execute(f"PRAGMA max_page_count = {pages + 20}").fetchall()
     with pytest.raises(EngineFull, match="no room left"):
@@ -191,7 +191,7 @@ def test_a_commit_waits_for_the_disk_unless_told_otherwise(path: Path, tmp_path:
     for url, wanted in ((f"sqlite:///{path}", 2), (f"sqlite:///{tmp_path}/other.db?synchronous=NORMAL", 1)):
         engine = open_engine(url)
         put(engine)
-        writer = engine._store._writer  # type: ignore[attr-defined]
+        writer = engine._store._open.writer  # type: ignore[attr-defined]
         assert writer.execute("PRAGMA synchronous").fetchall() == [(wanted,)]
         assert writer.execute("PRAGMA journal_mode").fetchall() == [("wal",)]
         engine.close()

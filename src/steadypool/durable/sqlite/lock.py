@@ -24,6 +24,7 @@ class FileLock:
     """An exclusive lock on the file at *path*, which is made if need be."""
 
     def __init__(self, path: str) -> None:
+        self._path = path
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         self._changed = threading.Condition()
         self._keeper: threading.Thread | None = None
@@ -56,7 +57,15 @@ class FileLock:
 
     def release(self) -> None:
         """Let the next one in."""
-        fcntl.flock(self._file, fcntl.LOCK_UN)
+        if self._file >= 0:  # else a forked child's copy, which came out of the parent's block
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def is_current(self) -> bool:
+        """Whether others who come now find the same file, or whether it was removed."""
+        try:
+            return os.path.samestat(os.stat(self._path), os.fstat(self._file))
+        except OSError:
+            return False
 
     def close(self) -> None:
         """Give the file back; not while the lock is held."""

@@ -7,6 +7,9 @@
   That keeps the WAL-reset bug of SQLite up to 3.51.2 out.
 * **Looking** is another connection: it sees the last commit and waits for nobody. It is never left inside a
   transaction, which would keep the WAL from being reset and let it grow without bound.
+* **Forks**: whatever touches a connection is inside of `connections.in_use`, which is short: it does not cover the wait
+  for one's turn. What a fork does is told there.
+* **Files that go away** are looked for before each transaction, and after each commit (`sqlite.log`).
 """
 
 from __future__ import annotations
@@ -20,7 +23,16 @@ from typing import Any
 
 from steadypool.durable.address import SqliteAddress
 from steadypool.durable.errors import EngineBusy, EngineError, EngineGone, SchemaMismatch
-from steadypool.durable.sqlite import schema
+from steadypool.durable.sqlite import log, schema
+from steadypool.durable.sqlite.connections import (
+    Connections,
+    alone_with,
+    check_locked,
+    check_usable,
+    connections_to,
+    identity_of,
+    in_use,
+)
 from steadypool.durable.sqlite.driver import LEAST, connect, errors_of, set_busy_timeout, sqlite_version, translate
 from steadypool.durable.sqlite.lock import FileLock
 from steadypool.durable.sqlite.mount import check_file_system
@@ -42,14 +54,10 @@ class Store:
         self._pid = os.getpid()
         self._writing = threading.Lock()
         self._looking = threading.Lock()
-        self._writer: Any = None
-        self._reader: Any = None
+        self._open = Connections(self.path)
         self._fair: FileLock | None = None
-        self._identity: tuple[int, int] | None = None
-        """Of the file that the writer has open."""
         self._checked = False
         """Its tables are what they should be."""
-        self._read_identity: tuple[int, int] | None = None
         self._timeout = -1.0
         self._vanished = False
         """The file that we wrote to is gone: no other is made in its place unless somebody asks for that."""
@@ -72,25 +80,26 @@ class Store:
         asked = monotonic()
         until = asked + self.patience
         with self._exclusive(self._writing), self._translated():
-            self._connect_writer(until, may_make=not make_tables)
-            with self._fair_turn(until):
+            self._check_place(may_make=not make_tables)
+            with self._fair_turn(until), in_use(self._open):
                 try:
                     connection = self._begin(until)
                     self.waited = monotonic() - asked
                     if make_tables and not self._checked:
                         self._check_tables(connection)
                     yield connection
+                    self._check_process()
                     connection.execute("COMMIT")
                 except BaseException:  # Ctrl-C among them, which may come between any two lines
-                    self._roll_back(self._writer)
+                    self._roll_back(self._open.writer)
                     raise
+                self._check_files(until)
             self._checked, self._vanished = True, False
 
     @contextmanager
     def look(self) -> Iterator[Any]:
         """A connection to read with: everything in the block sees one state of the file. Keep the block short."""
-        with self._exclusive(self._looking), self._translated():
-            connection = self._connect_reader()
+        with self._reading() as connection:
             connection.execute("BEGIN")
             try:
                 yield connection
@@ -100,8 +109,8 @@ class Store:
     @contextmanager
     def peek(self) -> Iterator[Any]:
         """The reading connection without a transaction, for one statement."""
-        with self._exclusive(self._looking), self._translated():
-            yield self._connect_reader()
+        with self._reading() as connection:
+            yield connection
 
     def close(self) -> None:
         """Close both connections: the last one to close checkpoints, so this waits for its turn, for a while."""
@@ -113,16 +122,14 @@ class Store:
             self._close_all()
 
     def _close_all(self) -> None:
-        writer, reader, fair = self._writer, self._reader, self._fair
-        self._writer = self._reader = self._fair = self._identity = None
+        fair, self._fair = self._fair, None
         self._checked = False
         if self._pid != os.getpid():
-            return  # a forked child's copy: closing would drop the parent's locks
+            return
         had = fair is not None and fair.acquire(min(self.patience, 1.0))
         try:
-            for connection in (reader, writer):
-                if connection is not None:
-                    connection.close()
+            with in_use(self._open):
+                self._open.close()
         finally:
             if fair is not None:
                 if had:
@@ -133,14 +140,26 @@ class Store:
 
     @contextmanager
     def _exclusive(self, lock: threading.Lock) -> Iterator[None]:
-        if self._pid != os.getpid():
-            raise EngineError(f"the engine on {self.path} belongs to process {self._pid}: open another after the fork")
+        self._check_process()
         if not lock.acquire(timeout=max(0.001, self.patience)):
             raise EngineBusy(f"another thread of this process has used {self.path} for {self.patience:g} s")
         try:
             yield
         finally:
             lock.release()
+
+    @contextmanager
+    def _reading(self) -> Iterator[Any]:
+        with self._exclusive(self._looking), self._translated():
+            found = identity_of(self.path)
+            if found is not None and log.is_lost(self.path, found):
+                self._save_log()
+            with in_use(self._open):
+                yield self._connect_reader()
+
+    def _check_process(self) -> None:
+        if self._pid != os.getpid():
+            raise EngineError(f"the engine on {self.path} belongs to process {self._pid}: open another after the fork")
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -151,27 +170,49 @@ class Store:
 
     @contextmanager
     def _fair_turn(self, until: float) -> Iterator[None]:
-        assert self._fair is not None
         try:
-            if not self._fair.acquire(max(0.0, until - monotonic())):
-                raise EngineBusy(f"other processes have written to {self.path} for {self.patience:g} s without a pause")
+            self._take_turn(until)
             yield
         finally:
-            self._fair.release()  # without harm if it was not had; Ctrl-C may come before that is known
+            if self._fair is not None:
+                self._fair.release()  # without harm if it was not had; Ctrl-C may come before that is known
+
+    def _take_turn(self, until: float) -> None:
+        while True:
+            fair = self._fair = self._fair or self._open_lock()
+            if not fair.acquire(max(0.0, until - monotonic())):
+                raise EngineBusy(f"other processes have written to {self.path} for {self.patience:g} s without a pause")
+            if fair.is_current():
+                return
+            self._fair = None  # it was removed, and who comes now finds another: so do we
+            fair.release()
+            fair.close()
+
+    def _open_lock(self) -> FileLock:
+        folder, name = os.path.split(self.path)
+        if not os.path.isdir(folder):
+            raise EngineGone(f"there is no folder {folder} to keep {name} in")
+        try:
+            with in_use(self._open):
+                return FileLock(f"{self.path}-lock")
+        except OSError as error:
+            raise EngineGone(f"cannot write beside {self.path}: {error}") from error
 
     def _begin(self, until: float) -> Any:
-        self._check_identity()
+        self._check_files(until)
+        if self._open.writer is None:
+            self._connect_writer(until)
         left = max(0.0, until - monotonic())
         if not self._timeout * 0.5 <= left <= self._timeout:
             # Set only when it has changed by much: most transactions find the lock free.
-            set_busy_timeout(self._writer, left)
+            set_busy_timeout(self._open.writer, left)
             self._timeout = left
-        self._writer.execute("BEGIN IMMEDIATE")
-        return self._writer
+        self._open.writer.execute("BEGIN IMMEDIATE")
+        return self._open.writer
 
     def _roll_back(self, connection: Any) -> None:
-        if connection is None:
-            return  # the file was removed
+        if connection is None or self._pid != os.getpid():
+            return  # the file was removed, or this is the copy of a forked child
         try:
             connection.execute("ROLLBACK")
         except self._errors:
@@ -179,68 +220,98 @@ class Store:
 
     # -- connecting
 
-    def _connect_writer(self, until: float, may_make: bool) -> None:
-        if self._writer is not None:
+    def _check_place(self, may_make: bool) -> None:
+        """Whether a connection that is to be made has a place to go to."""
+        if self._open.writer is not None:
             return
+        check_usable(self.path, identity_of(self.path))
         check_file_system(self.path)
-        if self._vanished and not may_make and _identity(self.path) is None:
+        if self._vanished and not may_make and identity_of(self.path) is None:
             raise self._gone()
-        if not os.path.isdir(os.path.dirname(self.path)):
-            raise EngineGone(
-                f"there is no folder {os.path.dirname(self.path)} to keep {os.path.basename(self.path)} in"
-            )
+
+    def _connect_writer(self, until: float, makes_log: bool = False) -> None:
+        """In our turn: the file is not yet made perhaps, or was just made. Changing to WAL needs it alone."""
+        if not makes_log:
+            self._check_before_connecting()
+        connection = connect(self.path, self.address.driver)
         try:
-            self._fair = self._fair or FileLock(f"{self.path}-lock")
-        except OSError as error:
-            raise EngineGone(f"cannot write beside {self.path}: {error}") from error
-        # Not yet made, or made by another process at this moment: changing to WAL needs the file alone.
-        with self._fair_turn(until):
-            connection = connect(self.path, self.address.driver)
-            try:
-                _prepare(connection, self.address.synchronous, max(0.0, until - monotonic()))
-            except BaseException:
-                connection.close()
-                raise
-        self._writer, self._timeout = connection, -1.0
-        self._identity, self._checked = _identity(self.path), False
+            _prepare(connection, self.address.synchronous, max(0.0, until - monotonic()))
+            self._note_files(connection)
+        except BaseException:
+            connection.close()
+            raise
+        self._open.writer, self._timeout = connection, -1.0
+        self._checked = False
 
     def _connect_reader(self) -> Any:
-        if self._reader is not None and _identity(self.path) != self._read_identity:
-            self._reader.close()  # the file was removed or replaced: what is read here is not what others see
-            self._reader = None
-        if self._reader is None:
-            self._read_identity = _identity(self.path)
-            if self._read_identity is None:
+        found = identity_of(self.path)
+        if self._open.reader is not None and found != self._open.identity:
+            # The file was removed or replaced: what is read here is not what others see.
+            self._open.reader.close()
+            self._open.reader = None
+        if self._open.reader is None:
+            if found is None:
                 raise SchemaMismatch(
                     f"there is no queue at {self.path} yet; run: steadypool migrate {self.address.url}"
                 )
+            self._check_before_connecting()
             connection = connect(self.path, self.address.driver, read_only=True)
-            set_busy_timeout(connection, self.patience)
-            self._reader = connection
-        return self._reader
+            try:
+                set_busy_timeout(connection, self.patience)
+                if self._open.writer is None:
+                    self._note_files(connection)
+            except BaseException:
+                connection.close()
+                raise
+            self._open.reader = connection
+        return self._open.reader
 
-    def _check_identity(self) -> None:
-        """A file that was removed can still be written to, and what is written there is lost: never do that."""
-        found = _identity(self.path)
-        if found == self._identity:
+    def _check_before_connecting(self) -> None:
+        check_usable(self.path, identity_of(self.path))
+        if not connections_to(identity_of(self.path)):
+            log.check_not_missing(self.path)
+
+    def _note_files(self, connection: Any) -> None:
+        """Note which files the first connection has opened. It reads, which locks them."""
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
+        check_locked(self.path)
+        self._open.identity, self._open.log = identity_of(self.path), log.log_of(self.path)
+
+    # -- files that go away
+
+    def _check_files(self, until: float) -> None:
+        """A file that was removed can still be written to, and what is written there is lost: never do that.
+
+        Raises:
+            EngineGone: the file, or the log beside it, is not the one that is open here.
+        """
+        had, found = self._open.identity, identity_of(self.path)
+        if had is None or found == had:
+            if found is not None and log.is_lost(self.path, found):
+                saved, error = log.save(self.path, found, max(0.0, until - monotonic()))
+                if saved:
+                    self._connect_writer(until, makes_log=True)
+                raise error
             return
-        self._drop_connections()
+        with alone_with(had, max(0.0, until - monotonic())) as mine:
+            for connections in mine:
+                connections.close()
         self._vanished = True
         if found is None:
             raise self._gone()
         raise EngineGone(f"{self.path} was replaced by another file; the next call uses that one")
+
+    def _save_log(self) -> None:
+        """The same for who only looks."""
+        until = monotonic() + self.patience
+        with self._fair_turn(until), in_use(self._open):
+            self._check_files(until)
 
     def _gone(self) -> EngineGone:
         return EngineGone(
             f"{self.path} was removed, and the jobs in it with it; put it back, or make an empty one: "
             f"steadypool migrate {self.address.url}"
         )
-
-    def _drop_connections(self) -> None:
-        for connection in (self._writer, self._reader):
-            if connection is not None:
-                connection.close()
-        self._writer = self._reader = self._identity = None
 
     def _check_tables(self, connection: Any) -> None:
         found = schema.found_version(connection)
@@ -263,11 +334,3 @@ def _prepare(connection: Any, synchronous: str, seconds: float) -> None:
         pragmas.append("fullfsync = 1")  # a plain fsync there does not reach the disk
     for pragma in pragmas:
         connection.execute(f"PRAGMA {pragma}").fetchall()
-
-
-def _identity(path: str) -> tuple[int, int] | None:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino

@@ -6,6 +6,8 @@ full socket has news waiting already. A socket that nobody has bound any more is
 A listener that sleeps in `wait` is woken by its own process through the same socket. Nothing is sent to a listener that
 does not sleep: `wake` sets a flag first and looks whether it sleeps second, and `wait` the other way round.
 
+A forked child closes its copies at once and leaves the sockets where they are: they are the parent's.
+
 A path of a socket has room for about a hundred characters. Linux reaches a longer one through the folder's descriptor.
 Where there is no way (or the file system has no sockets) nobody is woken, and who waits looks once a second.
 """
@@ -17,6 +19,7 @@ import select
 import socket
 import sys
 import threading
+import weakref
 from itertools import count
 
 LONGEST = 100
@@ -33,6 +36,7 @@ class Bells:
         self._descriptor: int | None = None
         self._sender: socket.socket | None = None
         self._lock = threading.Lock()
+        _open.add(self)
 
     def ring(self, topic: str) -> None:
         """Wake every listener of *topic*, in whichever process. Never waits, never raises."""
@@ -72,6 +76,11 @@ class Bells:
                 os.close(self._descriptor)
                 self._descriptor = None
 
+    def forget(self) -> None:
+        """In a forked child: another thread may have had the lock."""
+        self._lock = threading.Lock()
+        self.close()
+
     def _send(self, name: str) -> None:
         with self._lock:
             if self._sender is None:
@@ -105,9 +114,13 @@ class BellListener:
         os.set_blocking(self._inside, False)
         os.set_blocking(self._outside, False)
         self._closed = False
+        _open.add(self)
 
     def wait(self, seconds: float) -> None:
         """See `durable.engine.Listener.wait`."""
+        if self._closed:  # a forked child's copy
+            threading.Event().wait(max(0.0, seconds))
+            return
         self._asleep = True
         try:
             if self._woken:
@@ -135,9 +148,15 @@ class BellListener:
         """See `durable.engine.Listener.close`."""
         if self._closed:
             return
-        self._closed = True
         if self._path is not None:
             _remove(self._path)
+        self.forget()
+
+    def forget(self) -> None:
+        """In a forked child: the socket's place is the parent's."""
+        if self._closed:
+            return
+        self._closed = True
         self._end.close()
         os.close(self._inside)
         os.close(self._outside)
@@ -158,3 +177,14 @@ def _remove(path: str) -> None:
         os.unlink(path)
     except OSError:
         pass
+
+
+_open: weakref.WeakSet[Bells | BellListener] = weakref.WeakSet()
+
+
+def _forget_all() -> None:
+    for one in list(_open):
+        one.forget()
+
+
+os.register_at_fork(after_in_child=_forget_all)
