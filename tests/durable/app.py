@@ -142,3 +142,23 @@ def child(number: int) -> int:
 def parent(count: int) -> int:
     """Enqueue so many jobs of another queue, and wait for them."""
     return sum(child.enqueue(number).result() for number in range(count))
+
+
+@queue.task
+def sums(count: int) -> int:
+    """Enqueue so many jobs of the same queue, and wait for them."""
+    return sum(add.enqueue(number).result() for number in range(count))
+
+
+@queue.task
+async def sums_async(count: int) -> int:
+    import asyncio
+
+    handles = [await add_async.enqueue_async(number) for number in range(count)]
+    return sum([await asyncio.to_thread(handle.result) for handle in handles])
+
+
+@queue.task
+async def blocks_its_loop() -> int:
+    handle = await add_async.enqueue_async(1)
+    return handle.result()

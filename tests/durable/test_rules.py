@@ -9,6 +9,7 @@ import pytest
 from steadypool import JobTimeout, Outcome, PayloadRefused, RemoteError, Retry, WorkerCrashed
 from steadypool.durable.demand import AHEAD, LOOK_AGAIN, MOST_AHEAD, Pace, room, window, writes_now
 from steadypool.durable.feeding import MOST_BUNDLED, Feed, RunTime, bundle_seconds, most_bundled
+from steadypool.durable.nested import Slots
 from steadypool.durable.records import Claim, Verdict
 from steadypool.durable.settings import WorkerSettings
 from steadypool.durable.states import ENDED, MOVES, WAITING, JobState, check_move
@@ -134,7 +135,7 @@ def test_what_travels_together_stays_within_a_part_of_the_time_limit() -> None:
 
 def test_only_plain_jobs_of_a_task_that_a_process_finds_travel_together() -> None:
     for kind, most in (("process", 5), ("thread", 1)):
-        feed = Feed(app.add, kind)
+        feed = Feed(app.add, kind, Slots("sqlite:///jobs.db", "worker", ("default",), 1, False, ""))
         for _ in range(100):
             feed.pace.add(0.00099)
         assert feed.most_together(claim()) == most

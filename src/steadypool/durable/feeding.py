@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import msgspec
 
 from steadypool.durable import performing
+from steadypool.durable.nested import Slots
 from steadypool.durable.records import Claim
 from steadypool.durable.task import DurableTask
 from steadypool.pools.contract import Prepared
@@ -63,17 +64,17 @@ def open_pool(
     cancel_grace: float,
     name: str,
     more: Mapping[str, Any],
-    url: str,
+    slots: Slots,
     tasks: Iterable[DurableTask[Any, Any]],
 ) -> Pool:
-    """A pool of that kind for these tasks, whose processes find the queue at *url*."""
+    """A pool of that kind for these tasks, whose processes are told of *slots*."""
     common: dict[str, Any] = {"queue_size": ROOM, "cancel_grace": cancel_grace, "name": name, **more}
     pool: Pool
     if kind == "process":
         from steadypool.pools.processes import ProcessPool
 
         places = [place for task in tasks if (place := performing.place_of(task)) is not None]
-        own = (url, places, common.pop("initializer", None), common.pop("initargs", ()))
+        own = (slots, places, common.pop("initializer", None), common.pop("initargs", ()))
         pool = ProcessPool(workers, initializer=performing.prepare_process, initargs=own, **common)
     elif kind == "async":
         from steadypool.pools.aio.loop_pool import LoopPool
@@ -118,7 +119,7 @@ class RunTime:
 class Feed:
     """How one task's claims become the pool's jobs."""
 
-    def __init__(self, task: DurableTask[Any, Any], kind: str) -> None:
+    def __init__(self, task: DurableTask[Any, Any], kind: str, slots: Slots) -> None:
         self.retry = task.task_options.retry
         self.runs_here = kind != "async" or performing.is_async(task)
         """Whether this kind of pool can run the task: an event loop runs coroutine functions only."""
@@ -132,7 +133,7 @@ class Feed:
         }
         self._options = replace(task.task_options, **own).over(TaskOptions())
         self._meta = dict(task.task_options.meta or {})
-        self._fn, self._args = _call_of(task, kind)
+        self._fn, self._args = _call_of(task, kind, slots)
         self._place = performing.place_of(task) if kind == "process" else None
         self.pace = RunTime()
 
@@ -170,11 +171,11 @@ class Feed:
         return changed, {**(given.get("meta") or {}), **meta}
 
 
-def _call_of(task: DurableTask[Any, Any], kind: str) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+def _call_of(task: DurableTask[Any, Any], kind: str, slots: Slots) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     if kind == "async":
-        return performing.perform_async, (task,)
+        return performing.perform_async, (slots, task)
     if kind == "thread":
-        return performing.perform, (task,)
+        return performing.perform_within, (slots, task)
     place = performing.place_of(task)
     if place is not None:
         return performing.perform_at, place

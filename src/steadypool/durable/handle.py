@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 
 from steadypool.durable.errors import JobDiscarded, UnknownJob
+from steadypool.durable.nested import LOOK_EVERY, Watch
 from steadypool.durable.records import AttemptError, JobRecord, Placed
 from steadypool.durable.states import ENDED, JobState
 from steadypool.words.clock import monotonic
@@ -82,6 +84,7 @@ class JobHandle(Generic[R]):
             JobDiscarded: it failed for good; the last attempt's error is told.
             JobCancelled: it was cancelled.
             UnknownJob: its record was pruned.
+            WouldDeadlock: in a job of a worker of the same queue, all of whose slots wait for such jobs.
         """
         return self._decoded(self.record_at_end(timeout))
 
@@ -100,7 +103,8 @@ class JobHandle(Generic[R]):
 
     def _wait(self, timeout: float | None) -> JobRecord:
         until = float("inf") if timeout is None else monotonic() + timeout
-        with self._queue.ends.of(self._number) as waiter:
+        nested = Watch.here(self._queue)
+        with self._queue.ends.of(self._number) as waiter, nested or nullcontext():
             while True:
                 # First the waiter, then the look: an end between the two wakes it.
                 found = self.record()
@@ -109,7 +113,9 @@ class JobHandle(Generic[R]):
                 left = until - monotonic()
                 if left <= 0:
                     raise TimeoutError(f"job {self.job_id} has not ended within {timeout} s ({found.state.value})")
-                waiter.wait(min(left, LONGEST_WAIT))
+                if nested is not None:
+                    nested.look(found)
+                waiter.wait(min(left, LONGEST_WAIT if nested is None else LOOK_EVERY))
 
     def _raise_unless_completed(self, found: JobRecord) -> None:
         if found.state is JobState.COMPLETED:

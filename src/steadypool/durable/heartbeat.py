@@ -72,7 +72,8 @@ class Heartbeat:
         """Stop renewing; waits *seconds* at most for the thread to end."""
         self._stopping = True
         self._bell.ring()
-        self._thread.join(seconds)
+        if self._thread.ident is not None:  # it never began if the worker could not be registered
+            self._thread.join(seconds)
 
     def _beat(self) -> None:
         try:

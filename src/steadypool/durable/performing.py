@@ -16,7 +16,9 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
+from steadypool.durable import nested
 from steadypool.durable.address import URL_VARIABLE
+from steadypool.durable.nested import Slots
 from steadypool.durable.payload import Payload
 from steadypool.durable.task import DurableTask
 from steadypool.machinery.carried import pack_error
@@ -45,17 +47,25 @@ def place_of(task: DurableTask[Any, Any]) -> Place | None:
 
 def perform_at(module: str, name: str, payload: str) -> Performed:
     """Run the task that is found there."""
+    nested.enter_in_process()
     return perform(_task_at(module, name), payload)
 
 
 def perform_function(fn: Callable[..., Any], name: str, most: int | None, payload: str) -> Performed:
     """Run a function that has travelled by value."""
+    nested.enter_in_process()
     return _perform(Payload(name, fn, most), fn, payload)
 
 
 def perform(task: DurableTask[Any, Any], payload: str) -> Performed:
     """Run a task."""
     return _perform(task.payload, task.fn, payload)
+
+
+def perform_within(slots: Slots, task: DurableTask[Any, Any], payload: str) -> Performed:
+    """Run a task on a thread of the worker that has those slots."""
+    nested.enter(slots)
+    return perform(task, payload)
 
 
 def perform_bundle(module: str, name: str, items: list[Item]) -> list[Ended]:
@@ -80,6 +90,7 @@ def perform_bundle(module: str, name: str, items: list[Item]) -> list[Ended]:
 
 
 def _attempt(task: DurableTask[Any, Any], payload: str) -> Ended:
+    nested.enter_in_process()
     try:
         return perform(task, payload)
     except Exception as error:
@@ -106,22 +117,24 @@ class ItemContext(JobContext):
         self._outer._wait(seconds)
 
 
-async def perform_async(task: DurableTask[Any, Any], payload: str) -> Performed:
-    """Run a coroutine function on the running loop."""
+async def perform_async(slots: Slots, task: DurableTask[Any, Any], payload: str) -> Performed:
+    """Run a coroutine function on the running loop, which is that of the worker's with those slots."""
+    nested.enter(slots)
     began = monotonic()
     args, kwargs = task.payload.decode(payload)
     return task.payload.encode_result(await task.fn(*args, **kwargs)), monotonic() - began
 
 
 def prepare_process(
-    url: str, places: Sequence[Place], initializer: Callable[..., object] | None, initargs: tuple[Any, ...]
+    slots: Slots, places: Sequence[Place], initializer: Callable[..., object] | None, initargs: tuple[Any, ...]
 ) -> None:
     """What each process of a pool begins with.
 
     A `Queue` without an address of its own finds the worker's. The tasks are made ready, which would be in the time of
     the first job of each.
     """
-    os.environ[URL_VARIABLE] = url
+    os.environ[URL_VARIABLE] = slots.url
+    nested.work_for(slots)
     for module, name in places:
         # What cannot be had here is the failure of its jobs: they try again, and say why.
         with suppress(Exception):

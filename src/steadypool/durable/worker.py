@@ -30,8 +30,10 @@ The loop's rounds are here. What each part of one does is in a file of its own::
 
 from __future__ import annotations
 
+import os
 import threading
 from concurrent.futures import wait
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from steadypool.durable import demand
@@ -42,6 +44,7 @@ from steadypool.durable.exchange import Exchange
 from steadypool.durable.feeding import Feed, Pool, open_pool
 from steadypool.durable.judging import Judge
 from steadypool.durable.leaving import Leaving
+from steadypool.durable.nested import Slots, new_folder
 from steadypool.durable.opening import open_engine
 from steadypool.durable.orders import Orders
 from steadypool.durable.performing import nothing
@@ -106,6 +109,14 @@ class Worker:
             self._engine, self._desk, self._registration, self._tally, self._trouble, settings.queues
         )
         self._upkeep = Upkeep(self._engine, settings.caps.losses, demand.LOOK_AGAIN)
+        self._nested = Slots(
+            url,
+            settings.name,
+            settings.queues,
+            settings.workers or os.cpu_count() or 1,
+            settings.kind == "async",
+            new_folder(),
+        )
         self._pool: Pool | None = None
         self._pool_sinks: list[Sink] = []
         self._slots = 0
@@ -184,6 +195,7 @@ class Worker:
             self._failure = error
             self._abandon()
         finally:
+            self._nested.remove_folder()
             self._done.set()
 
     def _abandon(self) -> None:
@@ -191,6 +203,7 @@ class Worker:
         self._registration.stop()
         if self._pool is not None:
             self._pool.request_drain(0.0)
+        self._engine.close()
 
     def _set_up(self) -> Pool:
         if self._engine.schema().found == 0:
@@ -198,7 +211,8 @@ class Worker:
         self._registration.begin()
         self._pool = pool = self._open_pool()
         self._slots = pool.stats().max_workers
-        feeds = {name: Feed(task, self.settings.kind) for name, task in self._queue.tasks.items()}
+        self._nested = slots = replace(self._nested, count=self._slots)
+        feeds = {name: Feed(task, self.settings.kind, slots) for name, task in self._queue.tasks.items()}
         self._starter = Starter(
             self._desk,
             self._announcer,
@@ -227,7 +241,7 @@ class Worker:
             settings.cancel_grace,
             settings.name,
             settings.pool,
-            self._queue.url,
+            self._nested,
             self._queue.tasks.values(),
         )
         for sink in self._pool_sinks:

@@ -52,7 +52,7 @@ class QueueFull(SteadypoolError):
 
 
 class WouldDeadlock(SteadypoolError, RuntimeError):
-    """A job was about to wait for its own pool in a way that could never end."""
+    """A job was about to wait for its own pool, or for its own durable queue, in a way that could never end."""
 
 
 class JobTimeout(SteadypoolError, TimeoutError):

@@ -1,0 +1,65 @@
+"""Jobs that wait for jobs of their own queue."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+
+from steadypool import JobState, Queue
+from steadypool.durable import nested
+from steadypool.durable.errors import JobDiscarded
+from steadypool.durable.handle import JobHandle
+from tests.contract.stage import WAIT
+from tests.durable import app
+from tests.durable.working import Working
+
+
+def state_of(handle: JobHandle[int]) -> JobState:
+    """How it ended: with its result, or told that its wait could never end."""
+    with suppress(JobDiscarded):
+        assert handle.result(WAIT) == 3
+    record = handle.record()
+    assert all("WouldDeadlock" in error.type_name and "queue=..." in error.message for error in record.errors)
+    return record.state
+
+
+@pytest.mark.every_engine
+@pytest.mark.parametrize("kind", ["thread", "process", "async"])
+def test_when_every_slot_waits_the_last_gives_up_and_the_others_go_on(queue: Queue, kind: str) -> None:
+    task = app.sums_async if kind == "async" else app.sums
+    handles = [task.enqueue(3) for _ in range(2)]
+    with Working(queue, kind=kind):
+        states = sorted(map(state_of, handles))
+    assert states == [JobState.COMPLETED, JobState.DISCARDED]
+    assert {record.state for record in queue.list() if record.task.endswith((".add", ".add_async"))} == {
+        JobState.COMPLETED
+    }
+
+
+@pytest.mark.parametrize("kind", ["thread", "process"])
+def test_a_slot_that_is_free_is_enough(queue: Queue, kind: str) -> None:
+    handle = app.sums.enqueue(3)
+    with Working(queue, kind=kind):
+        assert handle.result(WAIT) == 3
+
+
+def test_jobs_of_another_queue_may_be_waited_for(queue: Queue) -> None:
+    handles = [app.parent.enqueue(2) for _ in range(4)]
+    with Working(queue), Working(queue, queues=("children",)):
+        assert [handle.result(WAIT) for handle in handles] == [1] * 4
+
+
+@pytest.mark.every_engine
+def test_workers_that_all_wait_for_each_other(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nested, "STUCK_AFTER", 3.0)
+    handles = [app.sums.enqueue(3) for _ in range(2)]
+    with Working(queue, workers=1, name="one"), Working(queue, workers=1, name="two"):
+        states = sorted(map(state_of, handles))
+    assert JobState.DISCARDED in states
+
+
+def test_a_wait_on_the_loop_of_all_jobs_is_refused(queue: Queue) -> None:
+    handle = app.blocks_its_loop.enqueue()
+    with Working(queue, kind="async"), pytest.raises(JobDiscarded, match="to_thread"):
+        handle.result(WAIT)
