@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -27,6 +28,12 @@ INLINE_FUNCTION_MOST = 16 * 1024
 DEFINED_ANEW = (
     "{} was defined anew, by a reload of its module perhaps: workers that have imported the module go on with the old "
     "code. Make a new pool to have them import it again"
+)
+
+HALF_IMPORTED = (
+    "module {!r} has not been imported to its end, so a worker that is forked now could not run {}. Start pools under "
+    '`if __name__ == "__main__":` in the main module, or in a function; not in the body of a module whose functions '
+    "they run"
 )
 
 _SIMPLE = frozenset({int, float, complex, bool, str, type(None)})
@@ -132,6 +139,8 @@ class Functions:
     def __init__(self, main_by_name: bool) -> None:
         self.main_by_name = main_by_name
         """Whether workers can import the program's main module, as `multiprocessing` lets them where it is a file."""
+        self.to_forks = False
+        """Whether workers are forked, and so get modules as they are at that moment."""
         self._known: dict[Callable[..., Any], bytes] = {}
         self._names: dict[bytes, Callable[..., Any]] = {}
         self._by_value: dict[FunctionType, FunctionPickle] = {}
@@ -145,7 +154,11 @@ class Functions:
         self._names.clear()
 
     def dump(self, fn: Callable[..., Any]) -> bytes | None:
-        """The pickle of a function that has a name; ``None`` for one that must travel with its call."""
+        """The pickle of a function that has a name; ``None`` for one that must travel with its call.
+
+        Raises:
+            RuntimeError: a forked worker could not run it.
+        """
         try:
             return self._known[fn]
         except (KeyError, TypeError):
@@ -156,6 +169,8 @@ class Functions:
             return None
         if not self.main_by_name and getattr(fn, "__module__", None) == "__main__":
             return self._dump_by_value(fn)
+        if self.to_forks and _is_being_imported(fn):
+            raise RuntimeError(HALF_IMPORTED.format(fn.__module__, task_name(fn)))
         bound_to = getattr(fn, "__self__", None)
         if bound_to is not None and not isinstance(bound_to, ModuleType):
             return None  # a built-in method: what it is bound to may change
@@ -195,6 +210,12 @@ class Functions:
         if len(self._by_value) < self.MOST:
             self._by_value[fn] = pickled
         return pickled
+
+
+def _is_being_imported(fn: Callable[..., Any]) -> bool:
+    """Whether the import of its module is under way, on this thread or another."""
+    spec = getattr(sys.modules.get(getattr(fn, "__module__", None) or ""), "__spec__", None)
+    return getattr(spec, "_initializing", False) is True
 
 
 class LoadedFunctions:

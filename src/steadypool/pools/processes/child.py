@@ -55,6 +55,8 @@ from steadypool.machinery.wire import (
     read_bundle,
     read_job,
 )
+from steadypool.pools.processes.forked import forget_imports
+from steadypool.pools.processes.importing import loads_jobs
 from steadypool.pools.processes.kit import Kit
 from steadypool.words.clock import monotonic
 from steadypool.words.options import task_name
@@ -68,6 +70,7 @@ SHORT, SHORT_TUPLE = 1000, 20
 def main(kit: Kit) -> None:
     """The life of a worker process."""
     _become_a_worker(kit)
+    forget_imports()
     Worker(kit).work()
 
 
@@ -223,8 +226,7 @@ class Worker:
         self._context, self._frame = None, chunk
         self.page.begin(chunk.serial + LOADING, monotonic())
         try:
-            call: Any = load(chunk.call)
-            fn, items = call if chunk.flags & WHOLE else (self._functions.load(chunk.function), call)
+            fn, items = self._load_chunk(chunk)
         except Exception as error:
             for_main = isinstance(error, AttributeError | ImportError) and b"__main__" in chunk.function + chunk.call
             self._out.send(UNREADABLE, chunk.serial, b"main" if for_main else b"")
@@ -273,6 +275,15 @@ class Worker:
                 raise NotFound(error) from None
             raise
 
+    @loads_jobs
+    def _load_chunk(self, chunk: JobFrame) -> tuple[Callable[..., Any], list[Any]]:
+        call: Any = load(chunk.call)
+        if chunk.flags & WHOLE:
+            fn, items = call
+            return fn, items
+        return self._functions.load(chunk.function), call
+
+    @loads_jobs
     def _load_call(self, frame: JobFrame, fd: int | None) -> tuple[Callable[..., Any], Any, dict[str, Any]]:
         call: Any = frame.call
         if not frame.flags and not call:

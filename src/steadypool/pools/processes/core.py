@@ -38,6 +38,7 @@ from steadypool.machinery.oom import oom_kills
 from steadypool.machinery.wire import ITEMS_MOST, LOADING, can_keep_packets
 from steadypool.pools.core import Job
 from steadypool.pools.job_errors import forked_error
+from steadypool.pools.processes import importing
 from steadypool.pools.processes.bell import PipeBell
 from steadypool.pools.processes.chunk import Chunk
 from steadypool.pools.processes.forked import forget_process
@@ -56,8 +57,8 @@ RESIZE_AFTER = 0.02
 LEAVE_SECONDS = 1.0
 """How long an idle worker may take to leave before it is killed."""
 UNGUARDED = (
-    ' (workers import the main module: what starts a pool must stand under `if __name__ == "__main__":` there, or else '
-    "each worker begins to start workers of its own)"
+    ' (workers import the main module: what starts a pool must stand under `if __name__ == "__main__":` there, or in a '
+    "function, and not in the body of a module that it imports, or else each worker begins to start workers of its own)"
 )
 _MAY_RETRY = (PoolState.OPEN, PoolState.DRAINING)
 
@@ -76,6 +77,7 @@ class ProcessCore(ResultsCore):
         self._vacated: list[int] = []
         """Places whose workers died and that no other has yet: how many each has lost."""
         self._context = context
+        self.functions.to_forks = context.get_start_method() == "fork"
         self._kit = kit
         # A worker that is to end after so many jobs looks at their number between packets; and what is pushed out of a
         # full queue is one job.
@@ -139,6 +141,7 @@ class ProcessCore(ResultsCore):
             if not self.may_grow:
                 return None
             worker = ProcessWorker(f"{self.name}_{next(self._numbers)}", self.packets)
+            worker.refused = importing.refusal()
             worker.restarts = self._vacated.pop() if self._vacated else 0
             self.workers.add(worker)
             self.recount()
@@ -164,6 +167,9 @@ class ProcessCore(ResultsCore):
             if worker.dead or worker.start_began or self._gone.is_set():
                 return
             worker.start_began = True
+            if worker.refused is not None:
+                self._could_not_start(worker, worker.refused)
+                return
             self._selector.register(worker.results, selectors.EVENT_READ, partial(self._results_came, worker))
             try:
                 worker.start(self._context, {"pool": self.name, **self._kit})
@@ -179,8 +185,8 @@ class ProcessCore(ResultsCore):
             with self.lock:  # too many processes, say, or the forkserver was killed: try again later
                 self.agenda.add(monotonic(), self._worker_died, worker)
         else:
-            # An initializer that cannot be pickled, say, or this process is a worker itself: see UNGUARDED.
-            self._broke(error, f"no worker could be started{UNGUARDED if isinstance(error, RuntimeError) else ''}")
+            # An initializer that cannot be pickled, say, or this process is a worker that imports something.
+            self._broke(error, "no worker could be started")
             with self.lock:
                 self.agenda.add(monotonic(), self._worker_died, worker)
         self.bell.ring()
@@ -515,6 +521,6 @@ class ProcessCore(ResultsCore):
 
 def _hint(error: WorkerCrashed) -> str:
     """What is likely behind workers that end before they are ready."""
-    if error.exitcode != 1:
-        return ""
-    return f": an exception ended them, with a traceback on their stderr{UNGUARDED}"
+    if error.exitcode == importing.UNGUARDED_EXIT:
+        return UNGUARDED
+    return ": an exception ended them, with a traceback on their stderr" if error.exitcode == 1 else ""

@@ -7,10 +7,21 @@ the parent's alive must not stay open in the child, or that server would outlive
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from contextlib import suppress
 from multiprocessing import forkserver, process
+from types import ModuleType
 from typing import Any
+
+
+def forget_imports() -> None:
+    """In a forked worker: no thread goes on with the imports that were under way, so none must be waited for."""
+    for module in list(sys.modules.values()):
+        if isinstance(module, ModuleType):
+            spec = object.__getattribute__(module, "__dict__").get("__spec__")  # a lazy module stays as it is
+            if getattr(spec, "_initializing", False) is True:
+                spec._initializing = False
 
 
 def forget_process(child: Any) -> None:

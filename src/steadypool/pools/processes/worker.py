@@ -53,6 +53,8 @@ class ProcessWorker:
         """It was killed: nothing it says counts any more."""
         self.ready = False
         self.start_began = False
+        self.refused: RuntimeError | None = None
+        """Why it must not be started."""
         self.started = False
         self._is_known = threading.Event()
         """`start` has returned; the process may have done a lot by then."""
