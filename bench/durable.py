@@ -220,7 +220,7 @@ def _rate_with(folder: str, waiting: int, jobs: int) -> float:
     began = perf_counter()
     for _ in range(jobs // 100):
         answer = engine.claim(who, ["default"], 100, done)
-        done = [Settlement(claim.number, claim.token, Verdict.COMPLETE, result=b"1") for claim in answer.claims]
+        done = [Settlement(claim, Verdict.COMPLETE, result=b"1") for claim in answer.claims]
     rate = jobs / (perf_counter() - began)
     engine.close()
     return rate

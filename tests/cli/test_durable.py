@@ -46,7 +46,7 @@ def test_enqueue_work_and_look(shop: Program) -> None:
     assert "3 claimed, 1 completed" in worked.err and "ZeroDivisionError" in worked.err
     assert json.loads((shop.folder / "r.json").read_text())["discarded"] == 1
     listed = shop.run("jobs", "list", *URL, "--json").results
-    assert [(row["id"], row["state"]) for row in listed] == [
+    assert [(row["id"][:5], row["state"]) for row in listed] == [
         ("then", "scheduled"),
         ("job-2", "discarded"),
         ("job-1", "completed"),
@@ -83,7 +83,7 @@ def test_changing_jobs(shop: Program) -> None:
 
 def test_enqueue_can_wait_for_the_result(shop: Program) -> None:
     worker = shop.start("work", "shop:queue", "--kind", "thread", "--quiet")
-    assert shop.run("enqueue", "shop:divide", "[6, 4]", "--wait", "20").out == "job-1\n1.5\n"
+    assert shop.run("enqueue", "shop:divide", "[6, 4]", "--wait", "20").out.endswith("\n1.5\n")
     failed = shop.run("enqueue", "shop:divide", "[6, 0]", "--wait", "20")
     assert failed.code == 1 and "division by zero" in failed.err
     worker.terminate()

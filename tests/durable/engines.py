@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -44,6 +46,46 @@ def hold_table_locks(url: str) -> Iterator[None]:
         connection.execute("LOCK TABLE steadypool.jobs, steadypool.workers IN ACCESS EXCLUSIVE MODE")
         yield
         connection.rollback()
+
+
+@contextmanager
+def remember_file(url: str) -> Iterator[Callable[[], None]]:
+    """As `.backup` and `.restore` of SQLite's shell do it, under the feet of whoever has the file open.
+
+    In a process of its own: one must not open a file with both libraries.
+    """
+    copy = "import sqlite3, sys\nsqlite3.connect(sys.argv[1]).backup(sqlite3.connect(sys.argv[2]))"
+    file = file_of(url)
+    kept = file.with_name("kept")
+    subprocess.run([sys.executable, "-c", copy, file, kept], check=True)
+
+    def go_back() -> None:
+        subprocess.run([sys.executable, "-c", copy, kept, file], check=True)
+
+    yield go_back
+
+
+@contextmanager
+def remember_tables(url: str) -> Iterator[Callable[[], None]]:
+    """What a replica knows that has not heard of the latest commits; the sequence, too."""
+    owner = server.in_database(server.admin_url(), urlsplit(url).path[1:])
+    with psycopg.connect(owner, autocommit=True) as connection:
+        for table in server.TABLES:
+            connection.execute(f"CREATE TABLE public.old_{table} AS TABLE steadypool.{table}")
+        [given] = connection.execute("SELECT last_value, is_called FROM steadypool.job_numbers").fetchall()
+
+        def go_back() -> None:
+            with connection.transaction():
+                for table in server.TABLES:
+                    connection.execute(f"DELETE FROM steadypool.{table}")
+                    connection.execute(
+                        f"INSERT INTO steadypool.{table} OVERRIDING SYSTEM VALUE SELECT * FROM public.old_{table}"
+                    )
+                connection.execute("SELECT setval('steadypool.job_numbers', %s, %s)", given)
+
+        yield go_back
+        for table in server.TABLES:
+            connection.execute(f"DROP TABLE public.old_{table}")
 
 
 def drop_tables(url: str) -> None:
@@ -102,6 +144,8 @@ class EngineKind:
     """The same, used by one test after another, where that is quicker still: for tests that leave nobody at work."""
     hold: Callable[[str], AbstractContextManager[None]] = hold_file_lock
     """A ``with`` block in which nobody else can write to the store."""
+    remember: Callable[[str], AbstractContextManager[Callable[[], None]]] = remember_file
+    """A ``with`` block that gives a function by which the store goes back to what it was at the beginning of it."""
     destroy: Callable[[str], None] = remove_file
     """Takes the store away from under its users."""
     runs_workers: bool = True
@@ -117,6 +161,20 @@ class EngineKind:
 ENGINES = [
     EngineKind("sqlite", sqlite_file),
     EngineKind("sqlite-apsw", sqlite_file_by_apsw, runs_workers=False),
-    EngineKind("postgres", postgres_database, postgres_with_tables, postgres_reused, hold_table_locks, drop_tables),
-    EngineKind("postgres-worker-pooled", postgres_database, reused_store=postgres_as_worker, runs_workers=False),
+    EngineKind(
+        "postgres",
+        postgres_database,
+        postgres_with_tables,
+        postgres_reused,
+        hold_table_locks,
+        remember_tables,
+        drop_tables,
+    ),
+    EngineKind(
+        "postgres-worker-pooled",
+        postgres_database,
+        reused_store=postgres_as_worker,
+        remember=remember_tables,
+        runs_workers=False,
+    ),
 ]

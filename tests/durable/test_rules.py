@@ -19,7 +19,7 @@ from tests.durable import app
 
 
 def claim(attempt: int = 1, crashes: int = 0, losses: int = 0, **more: Any) -> Claim:
-    return Claim(7, "job-7", 3, 1, attempt, crashes, losses, "app.work", "default", b"{}", **more)
+    return Claim(7, 0, "job-7", 3, 1, attempt, crashes, losses, "app.work", "default", b"{}", **more)
 
 
 def verdict(outcome: Outcome, error: BaseException | None = None, retry: Retry | None = None, **facts: Any) -> Any:
@@ -28,7 +28,7 @@ def verdict(outcome: Outcome, error: BaseException | None = None, retry: Retry |
 
 def test_what_returned_is_complete() -> None:
     settlement = verdict(Outcome.SUCCEEDED)
-    assert (settlement.verdict, settlement.result, settlement.token) == (Verdict.COMPLETE, b"1", 3)
+    assert (settlement.verdict, settlement.result, settlement.claim.token) == (Verdict.COMPLETE, b"1", 3)
 
 
 @pytest.mark.parametrize("outcome", [Outcome.RETURNED, Outcome.INTERRUPTED])

@@ -60,7 +60,7 @@ def test_a_waiter_whose_look_fails_hands_the_lead_on(queue: Queue) -> None:
     entered, over = threading.Event(), threading.Event()
 
     def lead() -> None:
-        with ends.of(handle.record().number) as waiter:
+        with ends.of(handle._key) as waiter:
             ends._leads(waiter)
             entered.set()
             over.wait(WAIT)
@@ -68,7 +68,7 @@ def test_a_waiter_whose_look_fails_hands_the_lead_on(queue: Queue) -> None:
     thread = threading.Thread(target=lead)
     thread.start()
     entered.wait(WAIT)
-    with ends.of(handle.record().number) as waiter:
+    with ends.of(handle._key) as waiter:
         handle.cancel()
         over.set()
         waiter.wait(WAIT)

@@ -6,7 +6,7 @@ The worker's loop alone changes it; `finish` is called by whichever thread ends 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,6 +95,9 @@ class Desk:
 
     def take(self, claim: Claim, worker: int) -> Held:
         """A claim has come."""
+        before = self.held.get(claim.number)
+        if before is not None:
+            self._lose(before)  # the store has forgotten that claim: it has gone back in time
         held = self.held[claim.number] = Held(claim, worker)
         self._open[claim.lease] += 1
         return held
@@ -126,19 +129,35 @@ class Desk:
             self.done.append(lease)
 
     def lose_all(self) -> list[Held]:
-        """The lease is lost, and with it all that is held; returns that."""
+        """The registration is lost, and with it all that is held: it is told, and returned."""
         lost = list(self.held.values())
         for held in lost:
-            held.lost = True
-        self.lost.update(lost)
-        self.held.clear()
+            self._lose(held)
         self._open.clear()
         self.done.clear()
         return lost
 
-    def leases(self) -> list[int]:
-        """The leases that are known and not written off."""
-        return [*self._open, *self.done]
+    def lose(self, leases: Collection[int]) -> list[Held]:
+        """These leases are lost, and with them what is held under them: it is told, and returned."""
+        lost = [held for held in self.held.values() if held.claim.lease in leases]
+        for held in lost:
+            self._lose(held)
+        for lease in leases:
+            self._open.pop(lease, None)
+        self.done = [lease for lease in self.done if lease not in leases]
+        return lost
+
+    def _lose(self, held: Held) -> None:
+        held.lost = True
+        del self.held[held.claim.number]
+        self.lost.add(held)
+        if held.future is not None:
+            held.future.cancel(running=True, cause="lease_lost")
+
+    def claims(self) -> list[tuple[int, int]]:
+        """Lease and number of everything that is at work, or whose settlement is not yet written."""
+        settled = [settlement.claim for settlement in (*self.unwritten, *self.pending)]
+        return [(claim.lease, claim.number) for claim in (*(held.claim for held in self.held.values()), *settled)]
 
     def written(self, count: int, leases: int) -> None:
         """The first so many settlements and leases have been written down."""

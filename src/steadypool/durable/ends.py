@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from steadypool.durable.engine import Engine, Listener
+from steadypool.durable.records import JobKey
 from steadypool.words.clock import monotonic
 
 LOOK_AGAIN = 1.0
@@ -23,9 +24,9 @@ LOOK_AGAIN = 1.0
 class Waiter:
     """One thread that waits for one job."""
 
-    def __init__(self, ends: Ends, number: int) -> None:
+    def __init__(self, ends: Ends, job: JobKey) -> None:
         self._ends = ends
-        self.number = number
+        self.job = job
         self.event = threading.Event()
         """It leads from now on, or its job may have ended."""
         self.may_have_ended = False
@@ -50,9 +51,9 @@ class Ends:
         self._listener: Listener | None = None
 
     @contextmanager
-    def of(self, number: int) -> Iterator[Waiter]:
+    def of(self, job: JobKey) -> Iterator[Waiter]:
         """A ``with`` block in which the calling thread may wait for that job."""
-        waiter = Waiter(self, number)
+        waiter = Waiter(self, job)
         try:
             with self._lock:
                 self._waiters[waiter] = None
@@ -85,9 +86,9 @@ class Ends:
     def _look(self) -> None:
         with self._lock:
             waiters = list(self._waiters)
-        not_ended = self._engine.not_ended([waiter.number for waiter in waiters])
+        not_ended = self._engine.not_ended([waiter.job for waiter in waiters])
         for waiter in waiters:
-            if waiter.number not in not_ended:
+            if waiter.job not in not_ended:
                 waiter.may_have_ended = True
                 waiter.event.set()
 

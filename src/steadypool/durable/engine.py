@@ -12,11 +12,31 @@ which is *running*. A claim writes nothing to the job's row.
 
 Fencing
 -------
-The row counts how often the job came back from a claim (``returns``). A claim's token is that number plus one. A
-settlement holds if and only if the job's row exists and ``returns == token - 1``; whatever brings the job back (retry,
-return, sweep) adds one in the same transaction. That is the whole fence: one condition on one row. A worker that was
-paused, cut off or swept, and a settlement that is sent twice since the answer to the first was lost, are refused by it.
-The lease lists ``(number, token)`` pairs, so that a sweep takes back just what is still out under that very claim.
+The row counts how often the job came back from a claim (``returns``). A claim's token is that number plus one. Whatever
+brings the job back (retry, return, sweep) adds one in the same transaction. The lease lists ``(number, token)`` pairs,
+so that a sweep takes back just what is still out under that very claim. A settlement holds if and only if
+
+* its claim's **lease** is there, and
+* the job's row is there, and has ``returns == token - 1``.
+
+A worker that was paused, cut off or swept, and a settlement that is sent twice since the answer to the first was lost,
+are refused by that.
+
+A store that has gone back in time
+----------------------------------
+A replica takes over that lacks the last commits, or a backup is put back, while workers and handles know of what has
+been lost by it. The store agrees with itself, and gives numbers of jobs and tokens again. So nothing outside of it is
+known by those alone:
+
+* **Leases and workers** have random numbers. A settlement under a lease that was lost is refused, and a worker that was
+  lost is not renewed: both are as if they had been swept.
+* **A job** has a ``nonce``, a random number in its row, that is part of its id and that every call for one job is given
+  (`get`, `cancel`, `discard`, `retry`; `Claimed.cancels` has it, too). A handle never takes another job for its own.
+* **What a worker has settled** may be out again under its name. `reconcile` tells the store what the worker really
+  holds, now and then and after each trouble; and dropping a lease puts back what is out under it all the same.
+* **Where to look**: an engine that remembers how far it has claimed looks from the beginning every second.
+
+What was enqueued in the time that was lost is lost with it: the store never heard of it.
 
 What every engine owes
 ----------------------
@@ -43,9 +63,11 @@ from steadypool.durable.records import (
     Claimed,
     EngineStats,
     JobFilter,
+    JobKey,
     JobRecord,
     NewJob,
     Placed,
+    Reconciled,
     Schema,
     Settlement,
     Swept,
@@ -130,7 +152,7 @@ class Engine(Protocol):
     # -- working
 
     def register(self, name: str, seconds: float) -> int:
-        """Add a worker whose leases hold for *seconds*, and return its number, which was never given before."""
+        """Add a worker whose leases hold for *seconds*, and return its number: a random one."""
 
     def renew(self, worker: int, seconds: float) -> bool:
         """Have the worker's leases hold for *seconds* from now; touches its one row.
@@ -150,28 +172,30 @@ class Engine(Protocol):
         """Settle, then claim, in one transaction and one round trip.
 
         Args:
-            worker: who claims. If it is not registered any more nothing is claimed; the settlements hold as ever.
+            worker: who claims. If it is not registered any more nothing is claimed.
             queues: claimed from in this order: the first is emptied before the second is looked at. Paused ones are
                 left out. Delayed jobs whose time has come count as available.
             limit: how many jobs at most; 0 to settle alone.
             settlements: see `settle_many`.
-            done: leases that the worker holds no job of any more, once these settlements are through. To leave one
-                out does no harm: what is settled is not taken back by a sweep.
+            done: leases that the worker holds no job of any more, once these settlements are through. What is out
+                under them all the same is put back, attempts included. To leave one out does no harm: what is settled
+                is not taken back by a sweep.
 
         Within a queue the highest priority goes first, and of one priority the earliest put. The claimed jobs are spent
         an attempt and are the worker's until it settles them or its lease runs out. A call that finds nothing to do
         must not write, so that an idle worker costs (nearly) nothing.
         """
 
-    def disown(self, worker: int, known: Sequence[int]) -> int:
-        """Put back, attempts included, what the worker holds under leases that are not among *known*.
+    def reconcile(self, worker: int, known: Sequence[tuple[int, int]]) -> Reconciled:
+        """Put back, attempts included, what is out under the worker's leases but for *known*, ``(lease, number)`` each.
 
-        For a worker whose call of `claim` has failed: it may have happened, and nobody would ever run what it gave.
-        Returns how many jobs came back.
+        For a worker whose call of `claim` has failed: it may have happened, and nobody would ever run what it gave. And
+        for a store that may have gone back in time, now and then: it says also which of these leases are no more. A
+        call that finds nothing to put back must not write.
         """
 
     def settle_many(self, settlements: Sequence[Settlement]) -> frozenset[tuple[int, int]]:
-        """Record what became of claims; returns the ``(number, token)`` of those that were refused by the fence.
+        """Record what became of claims; returns the ``(number, lease)`` of those that were refused by the fence.
 
         A job that ends leaves its history for `NewJob.keep` seconds (discarded and cancelled: a week at least), gives
         its unique key back unless that holds for a period, and listeners for ends are told. Errors are recorded.
@@ -192,12 +216,15 @@ class Engine(Protocol):
     # -- one job
 
     def get(self, job_id: str) -> JobRecord | None:
-        """The job of that id, ended ones included, with the errors of its attempts; ``None`` if there is none."""
+        """The job of that id, ended ones included, with the errors of its attempts; ``None`` if there is none.
 
-    def not_ended(self, numbers: Sequence[int]) -> frozenset[int]:
+        An id that was not chosen by the user may be given without its nonce, as people type it.
+        """
+
+    def not_ended(self, jobs: Sequence[JobKey]) -> frozenset[JobKey]:
         """Which of these jobs are there and have not ended."""
 
-    def cancel(self, number: int) -> JobRecord | None:
+    def cancel(self, number: int, nonce: int) -> JobRecord | None:
         """Cancel: one that waits at once; for one that runs, leave word for its worker (`Claimed.cancels`).
 
         Returns:
@@ -205,10 +232,10 @@ class Engine(Protocol):
             are told when it ran.
         """
 
-    def discard(self, number: int, reason: str) -> JobRecord | None:
+    def discard(self, number: int, nonce: int, reason: str) -> JobRecord | None:
         """Discard one that waits; returns the job as it was found. One that runs or has ended is left alone."""
 
-    def retry(self, number: int) -> JobRecord | None:
+    def retry(self, number: int, nonce: int) -> JobRecord | None:
         """Make a job available now that was discarded or cancelled (with its attempts forgotten), or that is delayed.
 
         Returns:

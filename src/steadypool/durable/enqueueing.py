@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from steadypool.durable.records import DEFAULT_QUEUE, NewJob
+from steadypool.durable.records import DEFAULT_QUEUE, NewJob, parts_of_id
 from steadypool.durable.texts import LONGEST_KEY, LONGEST_NAME, what_is_wrong_with
 from steadypool.words.options import TaskOptions, check_count, check_seconds
 
@@ -118,7 +118,7 @@ def check_id(job_id: str | None) -> str | None:
     """Return *job_id*, or raise `ValueError` if no store can keep it, or it looks like one that the queue makes up."""
     if job_id is not None:
         check_key("id", job_id, "order-42")
-    if job_id is not None and job_id.startswith("job-") and job_id[4:].isdigit():
+    if job_id is not None and parts_of_id(job_id)[0] is not None:
         raise ValueError(
             f"ids such as {job_id!r} are given by the queue itself; choose another, such as 'order-{job_id[4:]}'"
         )

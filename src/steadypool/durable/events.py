@@ -81,9 +81,9 @@ class ResultRefused(Event):
     """The result of a claim came too late: the job belongs to another, or has ended."""
 
     LOG: ClassVar[LogLine] = LogLine(
-        WARNING, "the result of job-%(job)s came too late and was refused: another worker has the job, or it has ended"
+        WARNING, "the result of %(job)s came too late and was refused: another worker has the job, or it has ended"
     )
-    job: int
+    job: str
     token: int
 
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from time import monotonic
 
 from steadypool.durable import verdicts
 from steadypool.durable.desk import Desk
 from steadypool.durable.engine import Engine
 from steadypool.durable.errors import EngineBusy, EngineError, EngineFull, EngineGone
-from steadypool.durable.records import Claimed, Settlement, Verdict
+from steadypool.durable.records import Claim, Claimed, Settlement, Verdict
 from steadypool.durable.registration import Registration
 from steadypool.durable.tally import Tally
 from steadypool.durable.trouble import TROUBLES, Trouble
 
 LARGEST_CALL = 32_000_000
 """Bytes of results that one call writes at most, if it is not a single one that has more."""
-NOBODY_S = Settlement(0, 0, Verdict.CANCEL)
+NOBODY_S = Settlement(Claim(0, 0, "", 0, 0, 0, 0, 0, "", "", b""), Verdict.CANCEL)
 """Of no job: every engine refuses it by the fence, having done all that it does for others."""
 
 
@@ -27,8 +28,8 @@ def may_be_for_its_content(error: Exception) -> bool:
 class Exchange:
     """Whatever the engine raises, nothing is lost: what could not be written stays on the desk and goes with the next.
 
-    A call that raised may have happened, and have claimed jobs of which we never heard: the next one disowns those
-    first.
+    A call that raised may have happened, and have claimed jobs of which we never heard: the next one tells the engine
+    first what is really held here. So it does now and then in any case, since a store may go back in time.
 
     If it is for what one job brought that the engine refuses a call (an error's text, a result too large), that job's
     settlement is found by halves, and written without it; all others are written as they are.
@@ -42,6 +43,7 @@ class Exchange:
         tally: Tally,
         trouble: Trouble,
         queues: Sequence[str],
+        reconcile_every: float,
     ) -> None:
         self._engine = engine
         self._desk = desk
@@ -49,6 +51,8 @@ class Exchange:
         self._tally = tally
         self._trouble = trouble
         self._queues = list(queues)
+        self._every = reconcile_every
+        self._reconcile_at = monotonic() + reconcile_every
 
     def make(self, limit: int) -> Claimed | None:
         """Write down what has ended and claim up to *limit*; ``None`` if the engine is in trouble."""
@@ -59,8 +63,8 @@ class Exchange:
         self._queues.append(self._queues.pop(0))
         number = self._registration.number
         try:
-            if self._trouble:
-                self._engine.disown(number, desk.leases())
+            if self._trouble or monotonic() >= self._reconcile_at:
+                self._reconcile(number)
             answer = self._engine.claim(number, self._queues, limit, settlements, desk.done[:leases])
         except TROUBLES as error:
             if settlements and may_be_for_its_content(error):
@@ -116,6 +120,12 @@ class Exchange:
     ) -> None:
         self._tally.note_written(settlements, refused)
         self._desk.written(len(settlements), leases)
+
+    def _reconcile(self, number: int) -> None:
+        found = self._engine.reconcile(number, self._desk.claims())
+        self._reconcile_at = monotonic() + self._every
+        if found.lost:
+            self._tally.note_lost(len(self._desk.lose(found.lost)))
 
     def take_leave(self) -> None:
         """The worker has stopped."""

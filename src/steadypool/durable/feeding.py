@@ -140,7 +140,7 @@ class Feed:
     def prepare(self, claim: Claim) -> Prepared:
         """What the pool is given for the claim."""
         options = self._options
-        meta = {**self._meta, "fencing_token": f"{claim.number}:{claim.token}"}
+        meta = {**self._meta, "fencing_token": claim.fencing_token}
         if claim.options is not None or claim.expires_in is not None:
             options, meta = self._own_options(claim, meta)
         options = options.for_job(claim.id, meta, claim.attempt - 1)
@@ -160,7 +160,7 @@ class Feed:
     def prepare_bundle(self, claims: Sequence[Claim]) -> Prepared:
         """What the pool is given for several claims at once."""
         assert self._place is not None
-        items = [(claim.id, f"{claim.number}:{claim.token}", claim.attempt, claim.payload.decode()) for claim in claims]
+        items = [(claim.id, claim.fencing_token, claim.attempt, claim.payload.decode()) for claim in claims]
         options = self._options.for_job(claims[0].id, self._meta, 0)
         return options, performing.perform_bundle, (*self._place, items)
 

@@ -34,12 +34,12 @@ class JobHandle(Generic[R]):
             this is the job that has it.
     """
 
-    __slots__ = ("_number", "_queue", "_task", "enqueued", "job_id")
+    __slots__ = ("_key", "_queue", "_task", "enqueued", "job_id")
 
     def __init__(self, queue: Queue, placed: Placed, task: DurableTask[Any, R] | None = None) -> None:
         self._queue = queue
         self._task = task
-        self._number = placed.number
+        self._key = (placed.number, placed.nonce)
         self.job_id = placed.id
         self.enqueued = placed.enqueued
 
@@ -52,9 +52,13 @@ class JobHandle(Generic[R]):
         """Everything that is known of the job now.
 
         Raises:
-            UnknownJob: its record was pruned, or the transaction that put it has not been committed.
+            UnknownJob: its record was pruned, the transaction that put it has not been committed, or the store has
+                gone back to a time before it: another job that has been given its id since is not taken for it.
         """
-        return self._queue.record(self.job_id)
+        found = self._queue.record(self.job_id)
+        if (found.number, found.nonce) != self._key:
+            raise unknown(self.job_id)
+        return found
 
     @property
     def state(self) -> JobState:
@@ -96,7 +100,10 @@ class JobHandle(Generic[R]):
 
     def cancel(self) -> bool:
         """Cancel it: at once if it waits, within two seconds if it runs; false if it has ended."""
-        return self._queue.cancel(self.job_id)
+        found = self._queue.engine.cancel(*self._key)
+        if found is None:
+            raise unknown(self.job_id)
+        return found.state not in ENDED
 
     def __repr__(self) -> str:
         return f"<durable job {self.job_id}>"
@@ -104,7 +111,7 @@ class JobHandle(Generic[R]):
     def _wait(self, timeout: float | None) -> JobRecord:
         until = float("inf") if timeout is None else monotonic() + timeout
         nested = Watch.here(self._queue)
-        with self._queue.ends.of(self._number) as waiter, nested or nullcontext():
+        with self._queue.ends.of(self._key) as waiter, nested or nullcontext():
             while True:
                 # First the waiter, then the look: an end between the two wakes it.
                 found = self.record()
@@ -152,4 +159,7 @@ def outcome_of(found: JobRecord) -> Outcome | None:
 
 def unknown(job_id: str) -> UnknownJob:
     """The error for an id that nobody knows."""
-    return UnknownJob(f"there is no job {job_id!r}: it was never enqueued here, or its record was pruned")
+    return UnknownJob(
+        f"there is no job {job_id!r}: it was never enqueued here, its record was pruned, or the store has gone back to "
+        "a time before it"
+    )

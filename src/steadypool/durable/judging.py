@@ -10,7 +10,7 @@ from steadypool.durable.announcing import Announcer
 from steadypool.durable.desk import Desk, Held, end_of
 from steadypool.durable.feeding import Feed
 from steadypool.durable.orders import Orders
-from steadypool.durable.records import Settlement, Verdict
+from steadypool.durable.records import JobKey, Settlement, Verdict
 from steadypool.durable.starting import Starter, given_back
 from steadypool.durable.tally import Tally
 from steadypool.durable.verdicts import Caps
@@ -67,11 +67,11 @@ class Judge:
                 self._judge(held)
         self._desk.ended.extend(left)
 
-    def heed_cancels(self, numbers: Sequence[int]) -> None:
+    def heed_cancels(self, jobs: Sequence[JobKey]) -> None:
         """Somebody wants these cancelled; those that run here are told."""
-        for number in numbers:
+        for number, nonce in jobs:
             held = self._desk.held.get(number)
-            if held is not None and held.future is not None and not held.wanted_cancelled:
+            if held is not None and held.claim.nonce == nonce and held.future is not None and not held.wanted_cancelled:
                 held.wanted_cancelled = True
                 held.future.cancel(running=True)
 
@@ -110,7 +110,7 @@ class Judge:
         """Its bundle has ended without saying how this one did: it may have run, and runs again by itself."""
         claim = held.claim
         if held.wanted_cancelled:
-            self._record(held, Settlement(claim.number, claim.token, Verdict.CANCEL))
+            self._record(held, Settlement(claim, Verdict.CANCEL))
         elif held.lost or self._orders.given:
             self._record(held, given_back(claim))
         else:

@@ -148,7 +148,8 @@ class Queue:
             UnknownJob: there is none, or its record was pruned.
         """
         found = self.record(job_id)
-        return JobHandle(self, Placed(found.number, found.id, False), self.tasks.get(found.task))
+        placed = Placed(found.number, found.nonce, found.id, False)
+        return JobHandle(self, placed, self.tasks.get(found.task))
 
     def record(self, job_id: str) -> JobRecord:
         """Everything that is known of one job.
@@ -172,7 +173,8 @@ class Queue:
         Raises:
             UnknownJob: there is none.
         """
-        found = self.engine.cancel(self.record(job_id).number)
+        known = self.record(job_id)
+        found = self.engine.cancel(known.number, known.nonce)
         if found is None:
             raise unknown(job_id)
         return found.state in WAITING or found.state is JobState.RUNNING
@@ -184,7 +186,8 @@ class Queue:
             UnknownJob: there is none.
             WrongState: it is none of these, or its unique key was taken by another job meanwhile.
         """
-        found = self.engine.retry(self.record(job_id).number)
+        known = self.record(job_id)
+        found = self.engine.retry(known.number, known.nonce)
         if found is None:
             raise unknown(job_id)
         if found.state in (JobState.DISCARDED, JobState.CANCELLED):
@@ -202,7 +205,8 @@ class Queue:
             UnknownJob: there is none.
             WrongState: it runs (cancel it instead), or has ended.
         """
-        found = self.engine.discard(self.record(job_id).number, storable(reason, LONGEST_MESSAGE))
+        known = self.record(job_id)
+        found = self.engine.discard(known.number, known.nonce, storable(reason, LONGEST_MESSAGE))
         if found is None:
             raise unknown(job_id)
         if found.state not in WAITING:

@@ -1,14 +1,17 @@
 """What travels between a queue, a worker and an engine: frozen records.
 
-A job's **number** is the engine's handle for it: given once, ever growing, never given again. Its **id** is what people
-see: the one they chose, or ``job-<number>``. Moments are seconds since the epoch by the engine's clock; a length of
-time travels as a length and is added to that clock by the engine, so that no worker's clock matters.
+A job's **number** is the engine's handle for it: ever growing, and never given again by a store that only goes
+forward. One that has gone back in time gives it again; the **nonce**, a random number that is kept in the job's row,
+tells the two jobs apart. Its **id** is what people see: the one they chose, or both, ``job-<number>-<nonce>``. Moments
+are seconds since the epoch by the engine's clock; a length of time travels as a length and is added to that clock by
+the engine, so that no worker's clock matters.
 
 Those that are made for each job are named tuples, which are made in a fifth of the time that a frozen dataclass takes.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
@@ -16,6 +19,24 @@ from typing import NamedTuple
 from steadypool.durable.states import JobState
 
 DEFAULT_QUEUE = "default"
+JobKey = tuple[int, int]
+"""Number and nonce: one job, and no other, for ever."""
+_GIVEN_ID = re.compile(r"job-([0-9]{1,18})(?:-([0-9a-f]{10}))?")
+"""An id that was not chosen by the user. Without the nonce it is a short form that people may type."""
+
+
+def public_id(number: int, nonce: int, chosen: str | None) -> str:
+    """What people call the job."""
+    return chosen if chosen is not None else f"job-{number}-{nonce:010x}"
+
+
+def parts_of_id(job_id: str) -> tuple[int | None, int | None]:
+    """Number and nonce in an id that was not chosen by the user; ``None`` for what is not in it."""
+    found = _GIVEN_ID.fullmatch(job_id)
+    if found is None:
+        return None, None
+    number, nonce = found.groups()
+    return int(number), None if nonce is None else int(nonce, 16)
 
 
 class NewJob(NamedTuple):
@@ -49,6 +70,7 @@ class Placed(NamedTuple):
     """What became of one `NewJob`."""
 
     number: int
+    nonce: int
     id: str
     enqueued: bool
     """False: the id or the unique key was taken, and this is the job that has it. Nothing was put."""
@@ -58,12 +80,12 @@ class Claim(NamedTuple):
     """One job, claimed by one worker."""
 
     number: int
+    nonce: int
     id: str
     token: int
-    """The fencing token: 1 for the job's first claim, one more for each later one. With the number it names this claim
-    and no other, for ever, which makes ``number:token`` an idempotency key for what the job does elsewhere."""
+    """1 for the job's first claim, one more for each later one."""
     lease: int
-    """The lease that it came with, for `Engine.claim(done=…)`."""
+    """The lease that it came with: a random number. With the job's number it names this claim and no other."""
     attempt: int
     """Which attempt this is, from 1. It is spent already."""
     crashes: int
@@ -76,6 +98,11 @@ class Claim(NamedTuple):
     options: bytes | None = None
     expires_in: float | None = None
     """Seconds left of `NewJob.total_timeout`; may be negative."""
+
+    @property
+    def fencing_token(self) -> str:
+        """For what the job does elsewhere: it names the job before the colon, and grows with each claim behind it."""
+        return f"{self.number}-{self.nonce:010x}:{self.token}"
 
 
 class Verdict(StrEnum):
@@ -110,8 +137,7 @@ class AttemptError:
 class Settlement(NamedTuple):
     """What became of one claim."""
 
-    number: int
-    token: int
+    claim: Claim
     verdict: Verdict
     result: bytes | None = None
     """For COMPLETE: what the task returned, as JSON."""
@@ -123,8 +149,6 @@ class Settlement(NamedTuple):
     """For DISCARD: why it will not run again."""
     crashed: bool = False
     """For RETRY and DISCARD: the job's own process died."""
-    attempt: int = 0
-    """For COMPLETE: which it was, for the error if the result cannot be written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,13 +157,22 @@ class Claimed:
 
     claims: tuple[Claim, ...] = ()
     refused: frozenset[tuple[int, int]] = frozenset()
-    """``(number, token)`` of settlements that came too late: the claim was lost, or settled before."""
-    cancels: tuple[int, ...] = ()
-    """Numbers of running jobs that somebody wants cancelled, whoever runs them."""
+    """``(number, lease)`` of settlements that came too late: the claim was lost, or settled before."""
+    cancels: tuple[JobKey, ...] = ()
+    """Of running jobs that somebody wants cancelled, whoever runs them."""
     next_due: float | None = None
     """Seconds until the earliest delayed job of any queue may run; ``None`` if there is none."""
     more: bool = False
     """Whether there may be more to claim than was asked for."""
+
+
+class Reconciled(NamedTuple):
+    """What one call of `Engine.reconcile` found."""
+
+    returned: int = 0
+    """Jobs that were put back: the worker had them by the tables, and did not know."""
+    lost: frozenset[int] = frozenset()
+    """Leases that the worker knew, and that are no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +192,7 @@ class JobRecord:
     """Everything the engine knows of one job."""
 
     number: int
+    nonce: int
     id: str
     task: str
     queue: str

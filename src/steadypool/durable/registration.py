@@ -69,9 +69,6 @@ class Registration:
         lost = desk.lose_all()
         self.number, self.is_lost = number, False
         self._heart.follow(number)
-        for held in lost:
-            if held.future is not None:
-                held.future.cancel(running=True, cause="lease_lost")
         name = self._announcer.name
         self._announcer.tell(lambda: events.LeaseLost(name, monotonic(), len(lost)))
         self.announce()

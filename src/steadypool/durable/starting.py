@@ -136,7 +136,7 @@ class Starter:
 
     def _return_unknown(self, held: Held) -> None:
         claim = held.claim
-        self._desk.settle(held, Settlement(claim.number, claim.token, Verdict.RETURN, delay=UNKNOWN_DELAY))
+        self._desk.settle(held, Settlement(claim, Verdict.RETURN, delay=UNKNOWN_DELAY))
         name = self._announcer.name
         self._announcer.tell(lambda: events.TaskUnknown(name, monotonic(), claim.id, claim.task, UNKNOWN_DELAY))
 
@@ -159,4 +159,4 @@ class Ending:
 
 def given_back(claim: Claim) -> Settlement:
     """What gives a claim back as if it had never been."""
-    return Settlement(claim.number, claim.token, Verdict.RETURN)
+    return Settlement(claim, Verdict.RETURN)

@@ -33,7 +33,7 @@ class Tally:
     def note_written(self, settlements: Sequence[Settlement], refused: frozenset[tuple[int, int]]) -> None:
         """The engine has these now, but for those that it refused."""
         for settlement in settlements:
-            if (settlement.number, settlement.token) in refused:
+            if (settlement.claim.number, settlement.claim.lease) in refused:
                 self.refused += 1
                 self._tell_refused(settlement)
             else:
@@ -41,19 +41,27 @@ class Tally:
 
     def tell_unwritable(self, instead: Settlement, why: Exception) -> None:
         """A job has run, and is discarded since the store cannot keep its result."""
-        job = f"job-{instead.number}"
-        name, at = self._announcer.name, monotonic()
+        claim, name, at = instead.claim, self._announcer.name, monotonic()
         self._announcer.tell(
-            lambda: events.JobGivenUp(name, at, job, "", "", instead.attempt, Outcome.FAILED, why, "", instead.reason)
+            lambda: events.JobGivenUp(
+                name, at, claim.id, claim.task, claim.queue, claim.attempt, Outcome.FAILED, why, "", instead.reason
+            )
         )
+
+    def note_lost(self, jobs: int) -> None:
+        """The store does not know of the leases that so many jobs at work are held by."""
+        name = self._announcer.name
+        if jobs:
+            self._announcer.tell(lambda: events.LeaseLost(name, monotonic(), jobs))
 
     def _tell_refused(self, settlement: Settlement) -> None:
         name = self._announcer.name
-        self._announcer.tell(lambda: events.ResultRefused(name, monotonic(), settlement.number, settlement.token))
+        claim = settlement.claim
+        self._announcer.tell(lambda: events.ResultRefused(name, monotonic(), claim.id, claim.token))
 
     def report(self, desk: Desk) -> WorkReport:
         """All of it, and what is still on the desk."""
-        left = {held.claim.number: held.claim.id for held in (*desk.not_settled(), *desk.ended)}
+        left = dict.fromkeys(held.claim.id for held in (*desk.not_settled(), *desk.ended))
         counts = self.verdicts
         return WorkReport(
             self._announcer.name,
@@ -65,8 +73,8 @@ class Tally:
             counts[Verdict.CANCEL],
             counts[Verdict.RETURN],
             self.refused,
-            tuple(f"job-{settlement.number}" for settlement in (*desk.unwritten, *desk.pending)),
-            tuple(left.values()),
+            tuple(settlement.claim.id for settlement in (*desk.unwritten, *desk.pending)),
+            tuple(left),
             self.pool,
             self.ledger.groups(),
             tuple(self.notes),

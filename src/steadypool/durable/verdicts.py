@@ -56,11 +56,11 @@ def judge(
     if outcome is Outcome.SUCCEEDED:
         if result is not None and len(result) > LARGEST_RESULT:
             return _too_large(claim, len(result))
-        return Settlement(claim.number, claim.token, Verdict.COMPLETE, result=result, attempt=claim.attempt)
+        return Settlement(claim, Verdict.COMPLETE, result=result)
     if outcome in (Outcome.RETURNED, Outcome.INTERRUPTED):
-        return Settlement(claim.number, claim.token, Verdict.RETURN)  # an interruption is not a failure
+        return Settlement(claim, Verdict.RETURN)  # an interruption is not a failure
     if outcome is Outcome.CANCELLED:
-        return Settlement(claim.number, claim.token, Verdict.CANCEL)
+        return Settlement(claim, Verdict.CANCEL)
     assert error is not None, "what has failed has an error"
     if outcome is Outcome.CRASHED:
         return _after_crash(claim, error, caps, chance)
@@ -70,13 +70,13 @@ def judge(
 def expired(claim: Claim) -> Settlement:
     """For a job whose ``total_timeout`` passed before it could start."""
     error = AttemptError(claim.attempt, "timed_out", "JobTimeout", "its total_timeout passed before it could start")
-    return Settlement(claim.number, claim.token, Verdict.DISCARD, error=error, reason="its total_timeout passed")
+    return Settlement(claim, Verdict.DISCARD, error=error, reason="its total_timeout passed")
 
 
 def _too_large(claim: Claim, size: int) -> Settlement:
     text = f"its result takes {size:,} bytes, and may take {LARGEST_RESULT:,}; it has run, and is not run again"
     error = AttemptError(claim.attempt, "failed", "PayloadRefused", text)
-    return Settlement(claim.number, claim.token, Verdict.DISCARD, error=error, reason="its result is too large")
+    return Settlement(claim, Verdict.DISCARD, error=error, reason="its result is too large")
 
 
 def _after_crash(claim: Claim, error: BaseException, caps: Caps, chance: float) -> Settlement:
@@ -84,9 +84,9 @@ def _after_crash(claim: Claim, error: BaseException, caps: Caps, chance: float) 
     crashes = claim.crashes + 1
     if crashes >= caps.crashes:
         reason = f"its process died {crashes} times"
-        return Settlement(claim.number, claim.token, Verdict.DISCARD, error=told, reason=reason, crashed=True)
+        return Settlement(claim, Verdict.DISCARD, error=told, reason=reason, crashed=True)
     delay = backoff(AFTER_CRASH, crashes, chance)
-    return Settlement(claim.number, claim.token, Verdict.RETRY, error=told, delay=delay, crashed=True)
+    return Settlement(claim, Verdict.RETRY, error=told, delay=delay, crashed=True)
 
 
 def _after_failure(
@@ -100,24 +100,22 @@ def _after_failure(
         # Seconds count from now: what is left of the total time is a deadline on that scale.
         delay = next_delay(retry, error, failures, 0.0, claim.expires_in, chance)
     if delay is not None:
-        return Settlement(claim.number, claim.token, Verdict.RETRY, error=told, delay=delay)
+        return Settlement(claim, Verdict.RETRY, error=told, delay=delay)
     reason = "its arguments or its result do not fit" if isinstance(error, PayloadRefused) else "no retry is left"
-    return Settlement(claim.number, claim.token, Verdict.DISCARD, error=told, reason=reason)
+    return Settlement(claim, Verdict.DISCARD, error=told, reason=reason)
 
 
 def untold(claim: Claim, broken: BaseException) -> Settlement:
     """For a job whose end cannot be judged: code of its error's, or of its task's ``Retry``, fails."""
     told = describe(claim.attempt, Outcome.FAILED, broken)
     reason = "what became of it cannot be told: looking at its error failed"
-    return Settlement(claim.number, claim.token, Verdict.DISCARD, error=told, reason=reason)
+    return Settlement(claim, Verdict.DISCARD, error=told, reason=reason)
 
 
 def not_started(claim: Claim, error: BaseException) -> Settlement:
     """For a job whose row holds what no call can be made of: not by us was it written so."""
     told = describe(claim.attempt, Outcome.FAILED, error)
-    return Settlement(
-        claim.number, claim.token, Verdict.DISCARD, error=told, reason="its arguments or options cannot be read"
-    )
+    return Settlement(claim, Verdict.DISCARD, error=told, reason="its arguments or options cannot be read")
 
 
 def unwritable(refused: Settlement, why: BaseException) -> Settlement:
@@ -125,7 +123,9 @@ def unwritable(refused: Settlement, why: BaseException) -> Settlement:
     said = ascii(_said(lambda: str(why)))[1:-1][:LONGEST_MESSAGE]
     error = refused.error
     if refused.verdict is Verdict.COMPLETE:
-        told = AttemptError(refused.attempt, "failed", "ResultNotWritten", f"its result cannot be written: {said}")
+        told = AttemptError(
+            refused.claim.attempt, "failed", "ResultNotWritten", f"its result cannot be written: {said}"
+        )
         reason = "its result cannot be written; it has run, and is not run again"
         return refused._replace(verdict=Verdict.DISCARD, result=None, error=told, reason=reason)
     if error is not None:

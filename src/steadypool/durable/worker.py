@@ -106,7 +106,13 @@ class Worker:
             self._rest.wake,
         )
         self._exchange = Exchange(
-            self._engine, self._desk, self._registration, self._tally, self._trouble, settings.queues
+            self._engine,
+            self._desk,
+            self._registration,
+            self._tally,
+            self._trouble,
+            settings.queues,
+            settings.lease,
         )
         self._upkeep = Upkeep(self._engine, settings.caps.losses, demand.LOOK_AGAIN)
         self._nested = Slots(

@@ -40,23 +40,23 @@ def record(engine: Engine, job_id: str) -> JobRecord:
 
 
 def complete(claim: Claim, result: bytes = b"null") -> Settlement:
-    return Settlement(claim.number, claim.token, Verdict.COMPLETE, result=result)
+    return Settlement(claim, Verdict.COMPLETE, result=result)
 
 
 def again(claim: Claim, delay: float = 0.0, *, crashed: bool = False) -> Settlement:
-    return Settlement(claim.number, claim.token, Verdict.RETRY, error=failure(claim), delay=delay, crashed=crashed)
+    return Settlement(claim, Verdict.RETRY, error=failure(claim), delay=delay, crashed=crashed)
 
 
 def give_up(claim: Claim, reason: str = "no retry left") -> Settlement:
-    return Settlement(claim.number, claim.token, Verdict.DISCARD, error=failure(claim), reason=reason)
+    return Settlement(claim, Verdict.DISCARD, error=failure(claim), reason=reason)
 
 
 def give_back(claim: Claim, delay: float = 0.0) -> Settlement:
-    return Settlement(claim.number, claim.token, Verdict.RETURN, delay=delay)
+    return Settlement(claim, Verdict.RETURN, delay=delay)
 
 
 def cancelled(claim: Claim) -> Settlement:
-    return Settlement(claim.number, claim.token, Verdict.CANCEL)
+    return Settlement(claim, Verdict.CANCEL)
 
 
 def failure(claim: Claim) -> AttemptError:

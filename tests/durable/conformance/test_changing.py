@@ -20,14 +20,15 @@ from tests.durable.conformance.steps import (
 from tests.durable.conformance.test_leases import MANY, run_out
 
 
-def number(engine: Engine, job_id: str) -> int:
-    return record(engine, job_id).number
+def key(engine: Engine, job_id: str) -> tuple[int, int]:
+    found = record(engine, job_id)
+    return found.number, found.nonce
 
 
 def test_who_waits_is_cancelled_at_once(engine: Engine) -> None:
     for more in ({}, {"delay": 3600.0}):
         job_id = put(engine, **more)
-        found = engine.cancel(number(engine, job_id))
+        found = engine.cancel(*key(engine, job_id))
         assert found is not None and found.state is not JobState.CANCELLED
         assert record(engine, job_id).state is JobState.CANCELLED
     assert take(engine, worker(engine)) == []
@@ -37,9 +38,9 @@ def test_who_runs_is_left_word_for(engine: Engine) -> None:
     job_id = put(engine)
     who = worker(engine)
     [claim] = take(engine, who)
-    engine.cancel(claim.number)
+    engine.cancel(claim.number, claim.nonce)
     assert record(engine, job_id).cancelling
-    assert engine.claim(who, ["default"], 0).cancels == (claim.number,)
+    assert engine.claim(who, ["default"], 0).cancels == ((claim.number, claim.nonce),)
     engine.settle_many([cancelled(claim)])
     assert record(engine, job_id).state is JobState.CANCELLED
     assert engine.claim(who, ["default"], 0).cancels == ()
@@ -49,13 +50,13 @@ def test_who_was_to_be_cancelled_does_not_run_again(engine: Engine) -> None:
     for settle in (again, give_back):
         job_id = put(engine)
         [claim] = take(engine, worker(engine))
-        engine.cancel(claim.number)
+        engine.cancel(claim.number, claim.nonce)
         engine.settle_many([settle(claim)])
         assert record(engine, job_id).state is JobState.CANCELLED
     job_id = put(engine)
     who = worker(engine)
     [claim] = take(engine, who)
-    engine.cancel(claim.number)
+    engine.cancel(claim.number, claim.nonce)
     run_out(engine, who)
     engine.sweep(MANY)
     assert record(engine, job_id).state is JobState.CANCELLED
@@ -65,24 +66,24 @@ def test_who_was_to_be_cancelled_does_not_run_again(engine: Engine) -> None:
 def test_who_completes_before_word_arrives_has_completed(engine: Engine) -> None:
     job_id = put(engine)
     [claim] = take(engine, worker(engine))
-    engine.cancel(claim.number)
+    engine.cancel(claim.number, claim.nonce)
     engine.settle_many([complete(claim)])
     assert record(engine, job_id).state is JobState.COMPLETED
-    found = engine.cancel(claim.number)
+    found = engine.cancel(claim.number, claim.nonce)
     assert found is not None and found.state is JobState.COMPLETED
 
 
 def test_what_does_not_exist_is_said_so(engine: Engine) -> None:
     assert engine.get("job-999") is None and engine.get("nobody") is None and engine.get("job-x") is None
     assert engine.get(f"job-{10**40}") is None
-    assert engine.cancel(999) is None and engine.retry(999) is None and engine.discard(999, "") is None
+    assert engine.cancel(999, 1) is None and engine.retry(999, 1) is None and engine.discard(999, 1, "") is None
 
 
 def test_who_waits_can_be_discarded_and_who_runs_cannot(engine: Engine) -> None:
     waits, runs = put(engine, queue="other"), put(engine)
     [claim] = take(engine, worker(engine))
-    engine.discard(number(engine, waits), "not wanted")
-    engine.discard(claim.number, "not wanted")
+    engine.discard(*key(engine, waits), "not wanted")
+    engine.discard(claim.number, claim.nonce, "not wanted")
     assert record(engine, waits).state is JobState.DISCARDED and record(engine, waits).reason == "not wanted"
     assert record(engine, runs).state is JobState.RUNNING
 
@@ -92,14 +93,14 @@ def test_who_was_given_up_can_run_again_from_the_start(engine: Engine) -> None:
     who = worker(engine)
     [claim] = take(engine, who)
     engine.settle_many([give_up(claim)])
-    engine.retry(claim.number)
+    engine.retry(claim.number, claim.nonce)
     found = record(engine, job_id)
     assert (found.state, found.attempt, found.priority) == (JobState.AVAILABLE, 0, 2)
     assert not engine.put_many([job(unique="k")])[0].enqueued
     [second] = take(engine, who)
     assert (second.attempt, second.payload, second.options) == (1, claim.payload, b"{}")
     assert second.token > claim.token
-    assert engine.settle_many([complete(claim)]) == frozenset({(claim.number, claim.token)})
+    assert engine.settle_many([complete(claim)]) == frozenset({(claim.number, claim.lease)})
 
 
 def test_who_was_given_up_stays_so_if_its_key_is_taken(engine: Engine) -> None:
@@ -107,13 +108,13 @@ def test_who_was_given_up_stays_so_if_its_key_is_taken(engine: Engine) -> None:
     [claim] = take(engine, worker(engine))
     engine.settle_many([give_up(claim)])
     put(engine, unique="k")
-    found = engine.retry(claim.number)
+    found = engine.retry(claim.number, claim.nonce)
     assert found is not None and record(engine, job_id).state is JobState.DISCARDED
 
 
 def test_who_is_delayed_can_run_now(engine: Engine) -> None:
     job_id = put(engine, delay=3600.0)
-    engine.retry(number(engine, job_id))
+    engine.retry(*key(engine, job_id))
     assert [claim.id for claim in take(engine, worker(engine))] == [job_id]
 
 

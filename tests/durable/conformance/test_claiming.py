@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from steadypool.durable.engine import Engine
-from steadypool.durable.records import Claim, Verdict
+from steadypool.durable.records import Claim, Reconciled, Verdict
 from steadypool.durable.states import JobState
 from tests.durable.conformance.steps import (
     again,
@@ -139,7 +139,7 @@ def test_a_settlement_holds_once(engine: Engine, verdict: Verdict) -> None:
     put(engine)
     [claim] = take(engine, worker(engine))
     settlement = _settlement(claim, verdict)
-    late = frozenset({(claim.number, claim.token)})
+    late = frozenset({(claim.number, claim.lease)})
     assert engine.settle_many([settlement]) == frozenset()
     assert engine.settle_many([settlement]) == late
     assert engine.settle_many([complete(claim)]) == late
@@ -158,14 +158,14 @@ def _settlement(claim: Claim, verdict: Verdict) -> object:
 def test_the_same_settlement_twice_in_one_call_holds_once(engine: Engine) -> None:
     put(engine)
     [claim] = take(engine, worker(engine))
-    assert engine.settle_many([again(claim), complete(claim)]) == frozenset({(claim.number, claim.token)})
+    assert engine.settle_many([again(claim), complete(claim)]) == frozenset({(claim.number, claim.lease)})
 
 
 def test_a_refused_settlement_does_not_keep_the_others_from_holding(engine: Engine) -> None:
     first, second = put(engine), put(engine)
     one, two = take(engine, worker(engine))
     engine.settle_many([complete(one)])
-    assert engine.settle_many([complete(one), complete(two)]) == frozenset({(one.number, one.token)})
+    assert engine.settle_many([complete(one), complete(two)]) == frozenset({(one.number, one.lease)})
     assert record(engine, first).state is record(engine, second).state is JobState.COMPLETED
 
 
@@ -175,7 +175,7 @@ def test_a_claim_that_came_back_is_fenced_off_from_the_next_one(engine: Engine) 
     [old] = take(engine, who)
     engine.settle_many([give_back(old)])
     [new] = take(engine, who)
-    assert engine.settle_many([complete(old)]) == frozenset({(old.number, old.token)})
+    assert engine.settle_many([complete(old)]) == frozenset({(old.number, old.lease)})
     assert record(engine, job_id).state is JobState.RUNNING
     assert engine.settle_many([complete(new)]) == frozenset()
 
@@ -204,10 +204,10 @@ def test_an_answer_that_was_lost_is_put_back(engine: Engine) -> None:
     who = worker(engine)
     known = take(engine, who, 2)
     lost = take(engine, who, 2)
-    assert engine.disown(who, [known[0].lease]) == 2
+    assert engine.reconcile(who, [(claim.lease, claim.number) for claim in known]) == Reconciled(2)
     assert {claim.number for claim in take(engine, who)} == {claim.number for claim in lost}
     assert engine.settle_many([complete(claim) for claim in known]) == frozenset()
-    assert engine.settle_many([complete(lost[0])]) == frozenset({(lost[0].number, lost[0].token)})
+    assert engine.settle_many([complete(lost[0])]) == frozenset({(lost[0].number, lost[0].lease)})
 
 
 def test_finished_work_leaves_nothing_behind_in_the_hot_tables(engine: Engine) -> None:

@@ -19,7 +19,8 @@ def test_what_was_put_is_there_for_another_engine_object(engine: Engine, open_en
 def test_numbers_grow_and_are_never_given_again(engine: Engine) -> None:
     placed = engine.put_many([job(keep=0.0) for _ in range(3)])
     numbers = [one.number for one in placed]
-    assert numbers == sorted(set(numbers)) and [one.id for one in placed] == [f"job-{n}" for n in numbers]
+    assert numbers == sorted(set(numbers))
+    assert [one.id for one in placed] == [f"job-{one.number}-{one.nonce:010x}" for one in placed]
     who = worker(engine)
     engine.settle_many([complete(claim) for claim in take(engine, who)])
     [after] = engine.put_many([job()])
@@ -99,10 +100,10 @@ def test_a_unique_key_is_the_task_s_own(engine: Engine) -> None:
 
 
 def test_a_unique_key_is_given_back_by_whatever_ends_the_job(engine: Engine) -> None:
-    for end in (engine.cancel, lambda number: engine.discard(number, "no")):
+    for end in (engine.cancel, lambda number, nonce: engine.discard(number, nonce, "no")):
         [placed] = engine.put_many([job(unique="k")])
         assert placed.enqueued
-        end(placed.number)
+        end(placed.number, placed.nonce)
     put(engine, unique="k")
     engine.settle_many([give_up(claim) for claim in take(engine, worker(engine))])
     assert engine.put_many([job(unique="k")])[0].enqueued

@@ -71,7 +71,7 @@ def test_a_cancel_of_a_running_job_is_told_to_its_worker(engine: Engine, open_en
     put(engine)
     [claim] = take(engine, worker(engine))
     listener = open_engine().listener("work")  # type: ignore[operator]
-    engine.cancel(claim.number)
+    engine.cancel(claim.number, claim.nonce)
     assert heard(listener) < 20
     listener.close()
 

@@ -299,7 +299,7 @@ def test_a_full_disk_is_said_and_nothing_is_half_written(tmp_path: Path) -> None
         assert len(engine.list(JobFilter(limit=100_000))) == calls * 200
         worker = engine.register("w", 60)
         claims = engine.claim(worker, ["default"], 50).claims
-        settlements = [Settlement(claim.number, claim.token, Verdict.COMPLETE) for claim in claims]
+        settlements = [Settlement(claim, Verdict.COMPLETE) for claim in claims]
         assert engine.settle_many(settlements) == frozenset()  # what is there can be worked off
         engine.close()
     finally:
@@ -348,7 +348,7 @@ def test_a_held_snapshot_does_not_make_claims_slower(address: str, monkeypatch: 
             for _ in range(20):
                 engine.put_many([job(keep=0.0) for _ in range(250)])
                 claims = engine.claim(worker, ["default"], 250).claims
-                engine.settle_many([Settlement(one.number, one.token, Verdict.COMPLETE) for one in claims])
+                engine.settle_many([Settlement(one, Verdict.COMPLETE) for one in claims])
                 assert len(claims) == 250
             engine.close()  # its session reports what it has counted
             read.append(entries_read(address) - before)

@@ -114,7 +114,7 @@ def test_more_engines_than_a_real_pooler_has_sessions(bouncer: str) -> None:
         engine, worker = engines[(number * 5 + 2) % 6], workers[(number * 5 + 2) % 6]
         claims = engine.claim(worker, ["default"], 3).claims
         seen += len(claims)
-        assert engine.settle_many([Settlement(c.number, c.token, Verdict.COMPLETE) for c in claims]) == frozenset()
+        assert engine.settle_many([Settlement(c, Verdict.COMPLETE) for c in claims]) == frozenset()
         assert engine.renew(worker, 60)
     assert seen == 180
     listener = engines[0].listener("work")

@@ -31,7 +31,7 @@ def name_of(address: str) -> str:
 def test_an_enqueuer_puts_and_cancels_and_reads_nothing(as_role: Callable[[str], Engine]) -> None:
     engine = as_role("enqueuer")
     [placed] = engine.put_many([JOB])
-    engine.cancel(placed.number)
+    engine.cancel(placed.number, placed.nonce)
     for refused in (
         lambda: engine.get(placed.id),
         lambda: engine.list(JobFilter()),
@@ -58,7 +58,11 @@ def test_a_reader_reads_and_changes_nothing(as_role: Callable[[str], Engine], ad
     [placed] = owner.put_many([JOB])
     engine = as_role("reader")
     assert engine.get(placed.id) is not None and len(engine.list(JobFilter())) == 1 and engine.stats().queues
-    for refused in (lambda: engine.put_many([JOB]), lambda: engine.cancel(placed.number), lambda: engine.retry(1)):
+    for refused in (
+        lambda: engine.put_many([JOB]),
+        lambda: engine.cancel(placed.number, placed.nonce),
+        lambda: engine.retry(1, 1),
+    ):
         with pytest.raises(EngineError, match="permission denied"):
             refused()
     engine.close()

@@ -32,7 +32,7 @@ def test_plans_stay_though_statistics_say_that_the_tables_are_empty(address: str
     leases: list[int] = []
     for _ in range(6):
         answer = engine.claim(worker, ["default"], 100, done, leases)
-        done = [Settlement(claim.number, claim.token, Verdict.COMPLETE) for claim in answer.claims]
+        done = [Settlement(claim, Verdict.COMPLETE) for claim in answer.claims]
         leases = [claim.lease for claim in answer.claims[:1]]
     engine.close()
     read = {table: count - before[table] for table, count in counts(address, "seq_tup_read").items()}

@@ -30,9 +30,9 @@ def test_a_worker_goes_on_when_a_later_version_migrates(address: str) -> None:
     [first] = engine.claim(worker, ["default"], 1).claims
     with psycopg.connect(address, autocommit=True) as connection:
         connection.execute(LATER.format(works_from=1).encode())
-    done = Settlement(first.number, first.token, Verdict.COMPLETE, b"1")
+    done = Settlement(first, Verdict.COMPLETE, b"1")
     [second] = engine.claim(worker, ["default"], 1, [done], [first.lease]).claims
-    engine.settle_many([Settlement(second.number, second.token, Verdict.RETRY, delay=60)])
+    engine.settle_many([Settlement(second, Verdict.RETRY, delay=60)])
     engine.close()
     assert engine.put_many([JOB])[0].enqueued  # a new connection looks at the version again
     assert {record.state.value for record in engine.list(JobFilter())} == {"completed", "retryable", "available"}

@@ -105,7 +105,7 @@ def _by_django(connection: Any, statement: str, values: dict[str, Any]) -> Seque
 
 def _statement(address: PostgresAddress) -> str:
     return (
-        f"SELECT number, id, enqueued FROM {address.schema}.put_json(CAST(%(jobs)s AS text), "
+        f"SELECT number, nonce, id, enqueued FROM {address.schema}.put_json(CAST(%(jobs)s AS text), "
         "CAST(%(database)s AS text))"
     )
 
@@ -117,11 +117,11 @@ def _values(address: PostgresAddress, jobs: Sequence[NewJob]) -> dict[str, Any]:
 
 def _placed(found: Sequence[Any], address: PostgresAddress) -> list[Placed]:
     if found[0][0] is None:
-        raise TypeError(f"connection is to the database {found[0][1]!r}, and the queue is kept in {address.url}")
+        raise TypeError(f"connection is to the database {found[0][2]!r}, and the queue is kept in {address.url}")
     # As bytes where the connection is in SQL_ASCII.
     return [
-        Placed(number, job_id.decode() if isinstance(job_id, bytes) else job_id, enqueued)
-        for number, job_id, enqueued in found
+        Placed(number, nonce, job_id.decode() if isinstance(job_id, bytes) else job_id, enqueued)
+        for number, nonce, job_id, enqueued in found
     ]
 
 

@@ -25,15 +25,18 @@ from steadypool.durable.records import (
     Claimed,
     EngineStats,
     JobFilter,
+    JobKey,
     JobRecord,
     NewJob,
     Placed,
     QueueStats,
+    Reconciled,
     Schema,
     Settlement,
     Swept,
     Verdict,
     WorkerRow,
+    parts_of_id,
 )
 from steadypool.durable.states import ENDED, JobState
 from steadypool.words.clock import monotonic
@@ -42,7 +45,7 @@ Rows = list[Any]
 Records = list[JobRecord]
 PATIENCE = 10.0
 _STAYS = frozenset({Verdict.RETRY, Verdict.RETURN})
-_NOTHING_TO_SETTLE = ("{}", "{}", None, None)
+_NOTHING_TO_SETTLE = ("{}", "{}", "{}", "{}", None, None)
 
 
 class PostgresEngine:
@@ -63,11 +66,13 @@ class PostgresEngine:
             f"SELECT * FROM {s}.put(%b::bytea[], %s::text[], %s::text[], %s::bigint[], %s::float8[], %s::float8[], "
             "%s::text[], %s::text[], %s::float8[], %s::float8[], %s::float8[], %b::bytea[], %s)"
         )
-        self._settle = f"SELECT {s}.settle(%s::bigint[], %s::int[], %b::bytea[], %s::text, %s, %s)"
+        self._settle = (
+            f"SELECT {s}.settle(%s::bigint[], %s::bigint[], %s::int[], %s::bigint[], %b::bytea[], %s::text, %s, %s)"
+        )
         self._claim = (
-            f"SELECT * FROM {s}.claim(%s, %s, %s::bigint[], %s::int[], %b::bytea[], %s::text, %s::bigint[], "
-            "%s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s, %s, %s::float8, %s, "
-            "%s)"
+            f"SELECT * FROM {s}.claim(%s, %s, %s::bigint[], %s::bigint[], %s::int[], %s::bigint[], %b::bytea[], "
+            "%s::text, %s::bigint[], %s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], "
+            "%s, %s, %s::float8, %s, %s)"
         )
 
     @property
@@ -103,10 +108,10 @@ class PostgresEngine:
         if not jobs:
             return []
         tells = self._sparing.tells(monotonic())
-        [(numbers, taken, owners)] = self._session.call(self._put, [*rows.columns_of(jobs), tells])
+        [answer] = self._session.call(self._put, [*rows.columns_of(jobs), tells])
         if not tells and self._sparing.came_late(monotonic()) and self._sparing.tells(monotonic()):
             self._session.call("SELECT pg_notify(%s, '')", [f"{self._schema}.work"])
-        return rows.placed_of(jobs, numbers, taken, owners)
+        return rows.placed_of(jobs, answer)
 
     def put_on(self, connection: Any, jobs: Sequence[NewJob]) -> list[Placed]:
         """See `Engine.put_on`."""
@@ -156,21 +161,23 @@ class PostgresEngine:
             *_tells(settlements),
         ]
         *found, answer = self._session.call(self._claim, values)
-        refused, cancels, next_due, seen, took = answer[13:]
-        self._note(settlements, found, seen, took)
+        refused, cancels, next_due, seen, took = answer[14:]
+        self._note(settlements, found, limit, seen, took)
         return Claimed(
             tuple(rows.claims_of(found, queues)),
             rows.pairs(refused),
-            tuple(cancels or ()),
+            rows.cancels_of(cancels or ()),
             next_due,
             0 < limit == len(found),
         )
 
-    def disown(self, worker: int, known: Sequence[int]) -> int:
-        """See `Engine.disown`."""
-        self._marks.look_soon()
-        [(count,)] = self._call("disown(%s, %s::bigint[])", [worker, rows.bigints(known)])
-        return int(count)
+    def reconcile(self, worker: int, known: Sequence[tuple[int, int]]) -> Reconciled:
+        """See `Engine.reconcile`."""
+        leases, numbers = rows.bigints(lease for lease, _ in known), rows.bigints(number for _, number in known)
+        [(returned, lost)] = self._call("reconcile(%s, %s::bigint[], %s::bigint[])", [worker, leases, numbers])
+        if returned:
+            self._marks.look_soon()
+        return Reconciled(returned, frozenset(lost))
 
     def settle_many(self, settlements: Sequence[Settlement]) -> frozenset[tuple[int, int]]:
         """See `Engine.settle_many`."""
@@ -178,7 +185,7 @@ class PostgresEngine:
             return frozenset()
         values = rows.settle_values(settlements, self._session.encoding)
         [(refused,)] = self._session.call(self._settle, [*values, *_tells(settlements)])
-        self._note(settlements, (), None, None)
+        self._note(settlements, (), 0, None, None)
         return rows.pairs(refused)
 
     def leave(self, worker: int) -> None:
@@ -201,7 +208,9 @@ class PostgresEngine:
 
     def get(self, job_id: str) -> JobRecord | None:
         """See `Engine.get`."""
-        number = self._number_of(job_id)
+        number, nonce = parts_of_id(job_id)
+        if number is None:
+            number = self._number_of(job_id)
         if number is None:
             return None
         found = self._select(f"SELECT {rows.RECORD} FROM @.live WHERE number = %s", [number])
@@ -210,27 +219,30 @@ class PostgresEngine:
         if not found:
             return None
         record = rows.record_of(found[0])
+        if nonce is not None and record.nonce != nonce:
+            return None
         errors = self._select(f"SELECT {rows.ERROR} FROM @.job_errors WHERE job = %s ORDER BY entry", [number])
         holder = self._select("SELECT name FROM @.held WHERE number = %s", [number]) if record.state is _RUNS else []
         return replace(record, errors=tuple(map(rows.error_of, errors)), worker=holder[0][0] if holder else None)
 
-    def not_ended(self, numbers: Sequence[int]) -> frozenset[int]:
+    def not_ended(self, jobs: Sequence[JobKey]) -> frozenset[JobKey]:
         """See `Engine.not_ended`."""
-        found = self._select("SELECT number FROM @.live WHERE number = ANY (%s::bigint[])", [rows.bigints(numbers)])
-        return frozenset(number for [number] in found)
+        numbers = rows.bigints(number for number, _ in jobs)
+        found = self._select("SELECT number, nonce FROM @.live WHERE number = ANY (%s::bigint[])", [numbers])
+        return frozenset((number, nonce) for number, nonce in found) & frozenset(jobs)
 
-    def cancel(self, number: int) -> JobRecord | None:
+    def cancel(self, number: int, nonce: int) -> JobRecord | None:
         """See `Engine.cancel`."""
-        return self._change("cancel(%s)", [number])
+        return self._change("cancel(%s, %s)", [number, nonce])
 
-    def discard(self, number: int, reason: str) -> JobRecord | None:
+    def discard(self, number: int, nonce: int, reason: str) -> JobRecord | None:
         """See `Engine.discard`."""
-        return self._change("discard(%s, %s)", [number, text_of(reason, self._session.encoding)])
+        return self._change("discard(%s, %s, %s)", [number, nonce, text_of(reason, self._session.encoding)])
 
-    def retry(self, number: int) -> JobRecord | None:
+    def retry(self, number: int, nonce: int) -> JobRecord | None:
         """See `Engine.retry`."""
         self._marks.look_soon()
-        return self._change("retry(%s)", [number])
+        return self._change("retry(%s, %s)", [number, nonce])
 
     # -- many jobs
 
@@ -250,7 +262,7 @@ class PostgresEngine:
         for queue, state, count in self._select("SELECT queue, state, count FROM @.queue_counts"):
             counts[queue][state] += count
         ages = dict(self._select("SELECT queue, seconds FROM @.queue_ages"))
-        workers = self._select("SELECT name, alive, running, since FROM @.worker_counts ORDER BY number")
+        workers = self._select("SELECT name, alive, running, since FROM @.worker_counts ORDER BY since, number")
         return EngineStats(
             tuple(_queue_stats(name, counts[name], ages.get(name)) for name in sorted(counts)),
             tuple(WorkerRow(name, alive, running, since.timestamp()) for name, alive, running, since in workers),
@@ -297,9 +309,6 @@ class PostgresEngine:
         return rows.record_of(found[0]) if found else None
 
     def _number_of(self, job_id: str) -> int | None:
-        digits = job_id.removeprefix("job-")
-        if digits is not job_id and digits.isascii() and digits.isdigit():
-            return int(digits) if len(digits) < 19 else None
         try:
             found = self._select("SELECT number FROM @.chosen_ids WHERE id = %s", [job_id])
         except EngineRefused:
@@ -319,11 +328,15 @@ class PostgresEngine:
         )
         return list(map(rows.record_of, found))
 
-    def _note(self, settlements: Sequence[Settlement], found: Any, seen: float | None, took: float | None) -> None:
+    def _note(
+        self, settlements: Sequence[Settlement], found: Any, limit: int, seen: float | None, took: float | None
+    ) -> None:
         """Learn from an answer where to look the next time."""
-        self._marks.claimed((row[8], row[9], row[0]) for row in found)
-        if seen is not None:
-            self._seen = seen
+        entries = [(row[9], row[10], row[0]) for row in found]
+        # A look from the beginning that has not found the end: what follows may lie before the marks, too.
+        self._marks.claimed(entries, from_the_beginning=took is not None and len(found) == limit)
+        if limit > 0:
+            self._seen = float("-inf") if seen is None else seen  # not all that is due was promoted
         if took is not None:
             self._marks.looked(monotonic(), took)
         if any(settlement.verdict in _STAYS for settlement in settlements):

@@ -4,7 +4,8 @@ As long as some session holds a snapshot (a report, a dump, a forgotten transact
 its index, and a claim that begins at the head of the queue walks over all of them: with a million, a batch takes
 50 ms instead of 3. So a claim begins behind the number that was claimed last, for each priority of each queue.
 
-What lies before a mark can still be claimable: a job that was put back, or whose putting committed late. So a claim
+What lies before a mark can still be claimable: a job that was put back, whose putting committed late, or of a store
+that has gone back in time. So a claim
 looks from the beginning once a second in any case, and when the marks did not give enough: then, however, for no more
 than a twentieth of the time, should it be slow.
 """
@@ -62,9 +63,16 @@ class Marks:
                 add(queue, *after, HIGHEST, HIGHEST)
         return stretches
 
-    def claimed(self, entries: Iterable[tuple[str, int, int]]) -> None:
-        """These (queue, rank, number) were claimed."""
+    def claimed(self, entries: Iterable[tuple[str, int, int]], *, from_the_beginning: bool = False) -> None:
+        """These (queue, rank, number) were claimed.
+
+        Args:
+            from_the_beginning: by a look from there, and there may be more right behind them. Then marks go back to
+                them: many jobs were put back, or the store has gone back in time and gives lower numbers again.
+        """
         with self._lock:
+            if from_the_beginning:
+                self._marks.clear()
             for queue, rank, number in entries:
                 ranks = self._marks.setdefault(queue, {})
                 ranks[rank] = max(number, ranks.get(rank, LOWEST))

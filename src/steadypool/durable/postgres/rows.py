@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from steadypool.durable.postgres.characters import text_of
-from steadypool.durable.records import AttemptError, Claim, JobRecord, NewJob, Placed, Settlement, Verdict
+from steadypool.durable.records import AttemptError, Claim, JobRecord, NewJob, Placed, Settlement, Verdict, public_id
 from steadypool.durable.states import JobState
 
 LONGEST = 2.5e10
@@ -21,11 +21,6 @@ LATEST = 2.0e11
 def bigints(values: Iterable[int]) -> str:
     """An array, as text: faster than to have each value looked at for its size."""
     return f"{{{','.join(map(str, values))}}}"
-
-
-def public_id(number: int, chosen: str | None) -> str:
-    """What people call the job."""
-    return chosen if chosen is not None else f"job-{number}"
 
 
 # -- putting
@@ -66,11 +61,15 @@ def _length(seconds: float | None) -> float | None:
     return None if seconds is None else float(min(seconds, LONGEST))
 
 
-def placed_of(jobs: Sequence[NewJob], numbers: Sequence[int], taken: Sequence[int], owners: Any) -> list[Placed]:
+def placed_of(jobs: Sequence[NewJob], answer: Sequence[Any]) -> list[Placed]:
     """The answer of ``put``."""
-    placed = [Placed(number, public_id(number, job.id), True) for number, job in zip(numbers, jobs, strict=True)]
-    for at, owner in zip(taken, owners or (), strict=True):
-        placed[at - 1] = Placed(numbers[at - 1], owner, False)
+    numbers, nonce, taken, owner_nonces, owners = answer
+    placed = [
+        Placed(number, nonce, public_id(number, nonce, job.id), True) for number, job in zip(numbers, jobs, strict=True)
+    ]
+    for at, owner_nonce, chosen in zip(taken, owner_nonces or (), owners or (), strict=True):
+        number, nonce = numbers[at - 1], owner_nonce or 0  # the record is gone, and its key still holds
+        placed[at - 1] = Placed(number, nonce, public_id(number, nonce, chosen), False)
     return placed
 
 
@@ -97,21 +96,24 @@ def jobs_as_json(jobs: Sequence[NewJob]) -> str:
 
 
 def settle_values(settlements: Sequence[Settlement], encoding: str) -> list[Any]:
-    """The arguments of ``settle`` for these, in a database of that encoding: the completed as arrays, the others as
-    JSON; both ordered by number.
+    """The arguments of ``settle`` for these, in a database of that encoding: their leases, the completed as arrays, the
+    others as JSON; both ordered by number.
 
     That order is the one in which rows are locked, so no two calls wait for each other.
     """
-    ordered = sorted(settlements, key=lambda settlement: settlement.number)
-    numbers = [settlement.number for settlement in ordered]
-    if len(set(numbers)) < len(numbers):  # the same job twice: in their order, which the arrays do not keep
-        return ["{}", "{}", None, _others_as_json(ordered, encoding)]
+    ordered = sorted(settlements, key=lambda settlement: settlement.claim.number)
+    under = bigints({settlement.claim.lease for settlement in ordered})
+    if len({settlement.claim.number for settlement in ordered}) < len(ordered):
+        # The same job twice: in their order, which the arrays do not keep.
+        return [under, "{}", "{}", "{}", None, _others_as_json(ordered, encoding)]
     completed = [settlement for settlement in ordered if settlement.verdict is Verdict.COMPLETE]
     others = [settlement for settlement in ordered if settlement.verdict is not Verdict.COMPLETE]
     results = [settlement.result for settlement in completed]
     return [
-        bigints(settlement.number for settlement in completed),
-        bigints(settlement.token for settlement in completed),
+        under,
+        bigints(settlement.claim.number for settlement in completed),
+        bigints(settlement.claim.token for settlement in completed),
+        bigints(settlement.claim.lease for settlement in completed),
         results if any(result is not None for result in results) else None,
         _others_as_json(others, encoding) if others else None,
     ]
@@ -125,8 +127,9 @@ def _as_object(settlement: Settlement, encoding: str) -> dict[str, Any]:
     error = settlement.error
     why = {} if error is None else _error_as_object(error, encoding)
     return {
-        "number": settlement.number,
-        "token": settlement.token,
+        "number": settlement.claim.number,
+        "token": settlement.claim.token,
+        "lease": settlement.claim.lease,
         "verdict": settlement.verdict.value,
         "result": None if settlement.result is None else b64encode(settlement.result).decode(),
         "delay": _length(settlement.delay),
@@ -147,15 +150,21 @@ def _error_as_object(error: AttemptError, encoding: str) -> dict[str, Any]:
 
 
 def pairs(flat: Sequence[int]) -> frozenset[tuple[int, int]]:
-    """``(number, token)`` of refused settlements."""
+    """``(number, lease)`` of refused settlements."""
     return frozenset(zip(flat[::2], flat[1::2], strict=True))
+
+
+def cancels_of(flat: Sequence[int]) -> tuple[tuple[int, int], ...]:
+    """``(number, nonce)`` of jobs that somebody wants cancelled: all of the ones, and then all of the others."""
+    half = len(flat) // 2
+    return tuple(zip(flat[:half], flat[half:], strict=True))
 
 
 # -- reading
 
 RECORD = (
-    "number, id, task, queue, state, priority, attempt, crashes, losses, enqueued_at, due_at, ended_at, payload, "
-    "result, reason, cancelling"
+    "number, nonce, id, task, queue, state, priority, attempt, crashes, losses, enqueued_at, due_at, ended_at, "
+    "payload, result, reason, cancelling"
 )
 ERROR = "attempt, outcome, type_name, message, traceback, at"
 
@@ -163,11 +172,12 @@ ERROR = "attempt, outcome, type_name, message, traceback, at"
 def claims_of(rows: Sequence[Sequence[Any]], queues: Sequence[str]) -> list[Claim]:
     """The claims, in the order in which they were to be given: rows of one statement have none."""
     place = {queue: position for position, queue in enumerate(queues)}
-    ordered = sorted(rows, key=lambda row: (place[row[8]], row[9], row[0]))
+    ordered = sorted(rows, key=lambda row: (place[row[9]], row[10], row[0]))
     return [
         Claim(
             number,
-            public_id(number, chosen),
+            nonce,
+            public_id(number, nonce, chosen),
             token,
             lease,
             attempt,
@@ -179,18 +189,19 @@ def claims_of(rows: Sequence[Sequence[Any]], queues: Sequence[str]) -> list[Clai
             options,
             left,
         )
-        for number, chosen, token, lease, attempt, crashes, losses, task, queue, _, payload, options, left in (
-            row[:13] for row in ordered
+        for number, nonce, chosen, token, lease, attempt, crashes, losses, task, queue, _, payload, options, left in (
+            row[:14] for row in ordered
         )
     ]
 
 
 def record_of(row: Sequence[Any]) -> JobRecord:
     """From the columns of `RECORD`."""
-    number, job_id, task, queue, state, priority, attempt, crashes, losses, *rest = row
+    number, nonce, job_id, task, queue, state, priority, attempt, crashes, losses, *rest = row
     enqueued, due, ended, payload, result, reason, cancelling = rest
     return JobRecord(
         number,
+        nonce,
         job_id,
         task,
         queue,

@@ -12,34 +12,33 @@ from steadypool.durable.sqlite.settling import remove_waiting
 from steadypool.durable.states import WAITING, JobState
 
 _REVIVED = (
-    "INSERT INTO jobs (number, id, queue, task, rank, returns, enqueued_at, keep, unique_key, "
-    "unique_held, options, payload)"
-    " SELECT number, id, queue, task, rank, returns, enqueued_at, keep, unique_key, unique_held, options, payload"
-    " FROM history WHERE number = ?"
+    "INSERT INTO jobs (number, nonce, id, queue, task, rank, returns, enqueued_at, keep, unique_key, unique_held, "
+    "options, payload) SELECT number, nonce, id, queue, task, rank, returns, enqueued_at, keep, unique_key, "
+    "unique_held, options, payload FROM history WHERE number = ?"
 )
 
 
-def cancel(connection: Any, number: int, now: float) -> JobRecord | None:
+def cancel(connection: Any, number: int, nonce: int, now: float) -> JobRecord | None:
     """Cancel one that waits, or leave word for the worker of one that runs."""
-    found = record_of(connection, number, now)
+    found = record_of(connection, number, nonce, now)
     if found is not None and found.state in WAITING:
         _end(connection, number, JobState.CANCELLED, now)
     elif found is not None and found.state is JobState.RUNNING:
-        connection.execute("INSERT OR IGNORE INTO cancels VALUES (?)", (number,))
+        connection.execute("INSERT OR IGNORE INTO cancels VALUES (?, ?)", (number, nonce))
     return found
 
 
-def discard(connection: Any, number: int, reason: str, now: float) -> JobRecord | None:
+def discard(connection: Any, number: int, nonce: int, reason: str, now: float) -> JobRecord | None:
     """Discard one that waits."""
-    found = record_of(connection, number, now)
+    found = record_of(connection, number, nonce, now)
     if found is not None and found.state in WAITING:
         _end(connection, number, JobState.DISCARDED, now, reason)
     return found
 
 
-def retry(connection: Any, number: int, now: float) -> JobRecord | None:
+def retry(connection: Any, number: int, nonce: int, now: float) -> JobRecord | None:
     """Make one available that was given up, or that is delayed."""
-    found = record_of(connection, number, now)
+    found = record_of(connection, number, nonce, now)
     if found is None:
         return None
     if found.state in (JobState.DISCARDED, JobState.CANCELLED):

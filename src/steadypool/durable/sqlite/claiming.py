@@ -6,22 +6,23 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from steadypool.durable.records import Claim
+from steadypool.durable.nonces import random_number
+from steadypool.durable.records import Claim, public_id
 from steadypool.durable.sqlite.clock import Moment
-from steadypool.durable.sqlite.putting import take_numbers
-from steadypool.durable.sqlite.rows import as_json, public_id
+from steadypool.durable.sqlite.rows import as_json
 
 PROMOTED_AT_ONCE = 1000
 """Delayed jobs that one claim makes available at most, so that a flood of them does not make one long transaction."""
 CANCELS_AT_ONCE = 1000
-_CLAIM = """SELECT r.rank, j.number, j.id, j.returns, j.attempt, j.crashes, j.losses, j.task, j.payload, j.options,
-    j.expires_at FROM ready r JOIN jobs j ON j.number = r.number WHERE r.queue = ? ORDER BY r.rank, r.number LIMIT ?"""
+_CLAIM = """SELECT r.rank, j.number, j.nonce, j.id, j.returns, j.attempt, j.crashes, j.losses, j.task, j.payload,
+    j.options, j.expires_at FROM ready r JOIN jobs j ON j.number = r.number WHERE r.queue = ?
+    ORDER BY r.rank, r.number LIMIT ?"""
 _TAKEN = "DELETE FROM ready WHERE queue = ? AND (rank, number) >= (?, ?) AND (rank, number) <= (?, ?)"
 
 
 def register(connection: Any, name: str, seconds: float, now: Moment) -> int:
     """Add a worker."""
-    number = take_numbers(connection, "worker", 1)
+    number = random_number()
     ends = (now.boot, now.steady + seconds, now.wall + seconds)
     connection.execute("INSERT INTO workers VALUES (?, ?, ?, ?, ?, ?)", (number, name, now.wall, *ends))
     return number
@@ -82,16 +83,17 @@ def next_due(connection: Any, now: float) -> float | None:
     return None if due is None else max(0.0, due - now)
 
 
-def wanted_cancels(connection: Any) -> tuple[int, ...]:
+def wanted_cancels(connection: Any) -> tuple[tuple[int, int], ...]:
     """Running jobs that somebody wants cancelled."""
-    return tuple(n for [n] in connection.execute("SELECT job FROM cancels LIMIT ?", (CANCELS_AT_ONCE,)).fetchall())
+    found = connection.execute("SELECT job, nonce FROM cancels LIMIT ?", (CANCELS_AT_ONCE,)).fetchall()
+    return tuple((number, nonce) for number, nonce in found)
 
 
 def claim(connection: Any, worker: int, queues: Sequence[str], limit: int, now: float) -> list[Claim]:
     """Claim up to *limit* jobs under one new lease."""
     paused = {name for [name] in connection.execute("SELECT name FROM queues WHERE paused").fetchall()}
     claims: list[Claim] = []
-    lease = take_numbers(connection, "lease", 1)
+    lease = random_number()
     for queue in queues:
         if queue not in paused and len(claims) < limit:
             claims += _claim_from(connection, queue, limit - len(claims), lease, now)
@@ -109,7 +111,8 @@ def _claim_from(connection: Any, queue: str, limit: int, lease: int, now: float)
     return [
         Claim(
             number,
-            public_id(number, chosen),
+            nonce,
+            public_id(number, nonce, chosen),
             returns + 1,
             lease,
             attempt + 1,
@@ -121,23 +124,14 @@ def _claim_from(connection: Any, queue: str, limit: int, lease: int, now: float)
             options,
             None if expires is None else expires - now,
         )
-        for _, number, chosen, returns, attempt, crashes, losses, task, payload, options, expires in rows
+        for _, number, nonce, chosen, returns, attempt, crashes, losses, task, payload, options, expires in rows
     ]
 
 
-def drop_leases(connection: Any, worker: int, leases: Sequence[int]) -> None:
-    """The worker holds nothing of them any more."""
-    if leases:
-        connection.executemany("DELETE FROM leases WHERE number = ? AND worker = ?", [(n, worker) for n in leases])
-
-
-def unknown_leases(connection: Any, worker: int, known: Sequence[int]) -> list[int]:
-    """The worker's leases that it does not know of."""
-    found = connection.execute(
-        "SELECT number FROM leases WHERE worker = ? AND number NOT IN (SELECT value FROM json_each(?))",
-        (worker, as_json(known)),
-    )
-    return [number for [number] in found.fetchall()]
+def leases_of(connection: Any, worker: int) -> dict[int, dict[int, int]]:
+    """What the worker holds: for each lease, number and token of its jobs, those that are settled included."""
+    found = connection.execute("SELECT number, jobs FROM leases WHERE worker = ?", (worker,)).fetchall()
+    return {number: dict(json.loads(jobs)) for number, jobs in found}
 
 
 def leave(connection: Any, worker: int) -> None:

@@ -18,9 +18,11 @@ from steadypool.durable.records import (
     Claimed,
     EngineStats,
     JobFilter,
+    JobKey,
     JobRecord,
     NewJob,
     Placed,
+    Reconciled,
     Schema,
     Settlement,
     Swept,
@@ -152,7 +154,7 @@ class SqliteEngine:
                     )
         with self._store.write() as connection:
             refused = settling.settle(connection, settlements, now)
-            claiming.drop_leases(connection, worker, done)
+            settling.drop_leases(connection, worker, done, now)
             claiming.promote(connection, now)
             claims = []
             if limit > 0 and claiming.is_registered(connection, worker):
@@ -167,11 +169,17 @@ class SqliteEngine:
         self._tell_of(settlements)
         return answer
 
-    def disown(self, worker: int, known: Sequence[int]) -> int:
-        """See `Engine.disown`."""
-        with self._store.write() as connection:
-            unknown = claiming.unknown_leases(connection, worker, known)
-            return sum(settling.disown(connection, lease, time()) for lease in unknown)
+    def reconcile(self, worker: int, known: Sequence[tuple[int, int]]) -> Reconciled:
+        """See `Engine.reconcile`."""
+        with self._store.look() as connection:
+            found = settling.compare(connection, worker, known)
+        if found.leases or found.out:
+            with self._store.write() as connection:
+                found = settling.compare(connection, worker, known)
+                settling.put_back_held(connection, found.out.items(), time())
+                settling.drop_leases(connection, worker, found.leases, time())
+            self._bells.ring("work")
+        return Reconciled(len(found.out), found.lost)
 
     def settle_many(self, settlements: Sequence[Settlement]) -> frozenset[tuple[int, int]]:
         """See `Engine.settle_many`."""
@@ -207,8 +215,7 @@ class SqliteEngine:
         """See `Engine.get`."""
         try:
             with self._store.look() as connection:
-                number = looking.number_of(connection, job_id)
-                record = None if number is None else looking.record_of(connection, number, time())
+                record = looking.record_by_id(connection, job_id, time())
                 return (
                     None
                     if record is None
@@ -217,30 +224,30 @@ class SqliteEngine:
         except EngineRefused:
             return None  # no text that could be kept: no job has it
 
-    def not_ended(self, numbers: Sequence[int]) -> frozenset[int]:
+    def not_ended(self, jobs: Sequence[JobKey]) -> frozenset[JobKey]:
         """See `Engine.not_ended`."""
         with self._store.peek() as connection:
-            return looking.not_ended(connection, numbers)
+            return looking.not_ended(connection, jobs)
 
-    def cancel(self, number: int) -> JobRecord | None:
+    def cancel(self, number: int, nonce: int) -> JobRecord | None:
         """See `Engine.cancel`."""
         with self._store.write() as connection:
-            found = changing.cancel(connection, number, time())
+            found = changing.cancel(connection, number, nonce, time())
         if found is not None:
             self._bells.ring("work" if found.state is JobState.RUNNING else "ends")
         return found
 
-    def discard(self, number: int, reason: str) -> JobRecord | None:
+    def discard(self, number: int, nonce: int, reason: str) -> JobRecord | None:
         """See `Engine.discard`."""
         with self._store.write() as connection:
-            found = changing.discard(connection, number, reason, time())
+            found = changing.discard(connection, number, nonce, reason, time())
         self._bells.ring("ends")
         return found
 
-    def retry(self, number: int) -> JobRecord | None:
+    def retry(self, number: int, nonce: int) -> JobRecord | None:
         """See `Engine.retry`."""
         with self._store.write() as connection:
-            found = changing.retry(connection, number, time())
+            found = changing.retry(connection, number, nonce, time())
         self._bells.ring("work")
         return found
 

@@ -7,7 +7,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from steadypool.durable.records import AttemptError, EngineStats, JobFilter, JobRecord, QueueStats, WorkerRow
+from steadypool.durable.records import (
+    AttemptError,
+    EngineStats,
+    JobFilter,
+    JobKey,
+    JobRecord,
+    QueueStats,
+    WorkerRow,
+    parts_of_id,
+)
 from steadypool.durable.sqlite.clock import Moment
 from steadypool.durable.sqlite.putting import IDS
 from steadypool.durable.sqlite.rows import (
@@ -17,35 +26,39 @@ from steadypool.durable.sqlite.rows import (
     as_json,
     ended_record,
     live_record,
-    number_in,
 )
 from steadypool.durable.states import ENDED, JobState
 
 
-def number_of(connection: Any, job_id: str) -> int | None:
-    """The number of the job that has this id."""
-    number = number_in(job_id)
-    if number is not None:
-        return number
-    found = connection.execute("SELECT job FROM keys WHERE scope = ? AND key = ?", (IDS, job_id)).fetchall()
-    return int(found[0][0]) if found else None
+def record_by_id(connection: Any, job_id: str, now: float) -> JobRecord | None:
+    """The job that has this id, without its errors."""
+    number, nonce = parts_of_id(job_id)
+    if number is None:
+        found = connection.execute("SELECT job FROM keys WHERE scope = ? AND key = ?", (IDS, job_id)).fetchall()
+        number = int(found[0][0]) if found else None
+    return None if number is None else record_of(connection, number, nonce, now)
 
 
-def record_of(connection: Any, number: int, now: float) -> JobRecord | None:
-    """The job of that number, without its errors."""
+def record_of(connection: Any, number: int, nonce: int | None, now: float) -> JobRecord | None:
+    """The job of that number and nonce (``None``: whichever), without its errors."""
     found = connection.execute(f"SELECT {LIVE} FROM {LIVE_FROM} WHERE j.number = ?", (number,)).fetchall()
     if found:
-        return live_record(found[0], now)
-    found = connection.execute(f"SELECT {HISTORY} FROM history WHERE number = ?", (number,)).fetchall()
-    return ended_record(found[0]) if found else None
+        record = live_record(found[0], now)
+    else:
+        found = connection.execute(f"SELECT {HISTORY} FROM history WHERE number = ?", (number,)).fetchall()
+        if not found:
+            return None
+        record = ended_record(found[0])
+    return record if nonce is None or record.nonce == nonce else None
 
 
-def not_ended(connection: Any, numbers: Sequence[int]) -> frozenset[int]:
+def not_ended(connection: Any, jobs: Sequence[JobKey]) -> frozenset[JobKey]:
     """Which of these jobs are there and have not ended."""
     found = connection.execute(
-        "SELECT number FROM jobs WHERE number IN (SELECT value FROM json_each(?))", (as_json(numbers),)
+        "SELECT number, nonce FROM jobs WHERE number IN (SELECT value FROM json_each(?))",
+        (as_json(number for number, _ in jobs),),
     )
-    return frozenset(number for [number] in found.fetchall())
+    return frozenset((number, nonce) for number, nonce in found.fetchall()) & frozenset(jobs)
 
 
 def complete(connection: Any, record: JobRecord, errors: tuple[AttemptError, ...]) -> JobRecord:
@@ -58,7 +71,7 @@ def worker_of(connection: Any, number: int) -> str | None:
     """The name of the worker that runs the job."""
     found = connection.execute(
         "SELECT w.name FROM leases l JOIN workers w ON w.number = l.worker, json_each(l.jobs) j "
-        "WHERE json_extract(j.value, '$[0]') = ? ORDER BY l.number DESC LIMIT 1",
+        "WHERE json_extract(j.value, '$[0]') = ? ORDER BY json_extract(j.value, '$[1]') DESC LIMIT 1",
         (number,),
     ).fetchall()
     return found[0][0] if found else None
@@ -167,7 +180,7 @@ def _worker_rows(connection: Any, now: Moment) -> tuple[WorkerRow, ...]:
         "SELECT w.name, CASE WHEN w.boot = ? THEN w.steady_until >= ? ELSE w.wall_until >= ? END, "
         "(SELECT count(*) FROM leases l, json_each(l.jobs) h JOIN jobs j ON j.number = json_extract(h.value, '$[0]') "
         "AND j.returns = json_extract(h.value, '$[1]') - 1 WHERE l.worker = w.number), w.since "
-        "FROM workers w ORDER BY w.number",
+        "FROM workers w ORDER BY w.since, w.number",
         (now.boot, now.steady, now.wall),
     )
     return tuple(WorkerRow(name, bool(alive), running, since) for name, alive, running, since in rows.fetchall())

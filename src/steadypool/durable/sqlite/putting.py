@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from steadypool.durable.records import NewJob, Placed
-from steadypool.durable.sqlite.rows import public_id
+from steadypool.durable.nonces import new_nonce
+from steadypool.durable.records import NewJob, Placed, public_id
 
 _JOB = (
-    "INSERT INTO jobs (number, id, queue, task, rank, enqueued_at, expires_at, keep, unique_key, unique_held, options, "
-    "payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO jobs (number, nonce, id, queue, task, rank, enqueued_at, expires_at, keep, unique_key, unique_held, "
+    "options, payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _READY = "INSERT INTO ready VALUES (?, ?, ?)"
 _DELAYED = "INSERT INTO delayed VALUES (?, ?, 0)"
@@ -24,38 +24,39 @@ IDS = ""
 
 def put(connection: Any, jobs: Sequence[NewJob], now: float) -> list[Placed]:
     """Put the jobs, but for those whose id or unique key is taken."""
-    first = take_numbers(connection, "job", len(jobs))
+    first, nonce = _take_numbers(connection, len(jobs)), new_nonce()
     placed: list[Placed] = []
     fresh: list[tuple[int, NewJob]] = []
     for number, job in enumerate(jobs, first):
         taken = _take_keys(connection, number, job, now) if job.id is not None or job.unique is not None else None
         if taken is None:
             fresh.append((number, job))
-            taken = Placed(number, public_id(number, job.id), True)
+            taken = Placed(number, nonce, public_id(number, nonce, job.id), True)
         placed.append(taken)
-    _insert(connection, fresh, now)
+    _insert(connection, fresh, nonce, now)
     return placed
 
 
-def take_numbers(connection: Any, name: str, count: int) -> int:
-    """The first of *count* numbers that were never given before."""
-    connection.execute("UPDATE counters SET value = value + ? WHERE name = ?", (count, name))
-    [[last]] = connection.execute("SELECT value FROM counters WHERE name = ?", (name,)).fetchall()
+def _take_numbers(connection: Any, count: int) -> int:
+    """The first of *count* numbers that were never given before, as far as this file knows."""
+    connection.execute("UPDATE counters SET value = value + ? WHERE name = 'job'", (count,))
+    [[last]] = connection.execute("SELECT value FROM counters WHERE name = 'job'").fetchall()
     return int(last) - count + 1
 
 
-def _insert(connection: Any, jobs: Sequence[tuple[int, NewJob]], now: float) -> None:
-    connection.executemany(_JOB, [_columns(number, job, now) for number, job in jobs])
+def _insert(connection: Any, jobs: Sequence[tuple[int, NewJob]], nonce: int, now: float) -> None:
+    connection.executemany(_JOB, [_columns(number, nonce, job, now) for number, job in jobs])
     due = [(job.at if job.at is not None else now + job.delay, number, job) for number, job in jobs]
     connection.executemany(_READY, [(job.queue, -job.priority, number) for at, number, job in due if at <= now])
     connection.executemany(_DELAYED, [(at, number) for at, number, _ in due if at > now])
 
 
-def _columns(number: int, job: NewJob, now: float) -> tuple[Any, ...]:
+def _columns(number: int, nonce: int, job: NewJob, now: float) -> tuple[Any, ...]:
     expires = None if job.total_timeout is None else now + job.total_timeout
     held = job.unique is not None and job.unique_for is None
     return (
         number,
+        nonce,
         job.id,
         job.queue,
         job.task,
@@ -80,7 +81,8 @@ def _take_keys(connection: Any, number: int, job: NewJob, now: float) -> Placed 
     for scope, key, _ in wanted:
         owner = owner_of_key(connection, scope, key, now)
         if owner is not None:
-            return Placed(owner, public_id(owner, _chosen_id(connection, owner)), False)
+            nonce, chosen = _identity_of(connection, owner)
+            return Placed(owner, nonce, public_id(owner, nonce, chosen), False)
     connection.executemany(_KEY, [(scope, key, number, until) for scope, key, until in wanted])
     return None
 
@@ -93,10 +95,10 @@ def owner_of_key(connection: Any, scope: str, key: str, now: float) -> int | Non
     return int(found[0][0])
 
 
-def _chosen_id(connection: Any, number: int) -> str | None:
+def _identity_of(connection: Any, number: int) -> tuple[int, str | None]:
+    """The job's nonce, and its id if that was chosen; 0 for one whose record is gone, and whose key still holds."""
     for table in ("jobs", "history"):
-        found = connection.execute(f"SELECT id FROM {table} WHERE number = ?", (number,)).fetchall()
+        found = connection.execute(f"SELECT nonce, id FROM {table} WHERE number = ?", (number,)).fetchall()
         if found:
-            chosen: str | None = found[0][0]
-            return chosen
-    return None
+            return found[0][0], found[0][1]
+    return 0, None

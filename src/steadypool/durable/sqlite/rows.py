@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from steadypool.durable.records import AttemptError, JobRecord
+from steadypool.durable.records import AttemptError, JobRecord, public_id
 from steadypool.durable.states import JobState
 
 
@@ -28,23 +28,6 @@ class Row(NamedTuple):
 
 
 COLUMNS = ", ".join(Row._fields)
-
-
-def public_id(number: int, chosen: str | None) -> str:
-    """What people call the job."""
-    return chosen if chosen is not None else f"job-{number}"
-
-
-MOST_DIGITS = 18
-"""Of a number that the database has room for."""
-
-
-def number_in(job_id: str) -> int | None:
-    """The number in an id that was not chosen by the user; ``None`` if it was."""
-    digits = job_id.removeprefix("job-")
-    if digits == job_id or not (digits.isascii() and digits.isdigit()) or len(digits) > MOST_DIGITS:
-        return None
-    return int(digits)
 
 
 def as_json(numbers: Iterable[int]) -> str:
@@ -69,16 +52,19 @@ def errors_of_job(connection: Any, number: int) -> tuple[AttemptError, ...]:
 
 
 HISTORY = (
-    "number, id, task, queue, state, rank, attempt, crashes, losses, enqueued_at, ended_at, payload, result, reason"
+    "number, nonce, id, task, queue, state, rank, attempt, crashes, losses, enqueued_at, ended_at, payload, result, "
+    "reason"
 )
 
 
 def ended_record(values: Sequence[Any]) -> JobRecord:
     """The record of an ended job, from the columns of `HISTORY`."""
-    number, chosen, task, queue, state, rank, attempt, crashes, losses, enqueued, ended, payload, result, why = values
+    number, nonce, chosen, task, queue, state, rank, attempt, crashes, losses, enqueued, ended, *rest = values
+    payload, result, why = rest
     return JobRecord(
         number,
-        public_id(number, chosen),
+        nonce,
+        public_id(number, nonce, chosen),
         task,
         queue,
         JobState(state),
@@ -95,7 +81,7 @@ def ended_record(values: Sequence[Any]) -> JobRecord:
 
 
 LIVE = (
-    "j.number, j.id, j.task, j.queue, j.rank, j.attempt, j.crashes, j.losses, j.enqueued_at, j.payload, "
+    "j.number, j.nonce, j.id, j.task, j.queue, j.rank, j.attempt, j.crashes, j.losses, j.enqueued_at, j.payload, "
     "r.number, d.due, d.retry, c.job"
 )
 LIVE_FROM = (
@@ -106,11 +92,13 @@ LIVE_FROM = (
 
 def live_record(values: Sequence[Any], now: float) -> JobRecord:
     """The record of a job that has not ended, from the columns of `LIVE`."""
-    number, chosen, task, queue, rank, attempt, crashes, losses, enqueued, payload, ready, due, again, cancel = values
+    number, nonce, chosen, task, queue, rank, attempt, crashes, losses, enqueued, payload, *rest = values
+    ready, due, again, cancel = rest
     state = _live_state(ready, due, again, now)
     return JobRecord(
         number,
-        public_id(number, chosen),
+        nonce,
+        public_id(number, nonce, chosen),
         task,
         queue,
         state,

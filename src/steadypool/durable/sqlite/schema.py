@@ -3,14 +3,14 @@
 jobs      one row for each job that has not ended; written once, deleted once, unless it comes back from a claim
 ready     what may be claimed, in the order in which it is
 delayed   what waits for a moment
-workers   who works; renewing a lease touches this row alone
-leases    one row for each claim of many jobs: ``[[number, token], …]``
+workers   who works, by a random number; renewing a lease touches this row alone
+leases    one row for each claim of many jobs: ``[[number, token], …]``; its number is random
 history   jobs that have ended, until ``keep_until``
 errors    failed attempts, of jobs and of history
 keys      what is taken: ids (scope ``''``) and unique keys (scope: the task)
 cancels   running jobs that somebody wants cancelled
 queues    those that are paused
-counters  the last number given
+counters  the last number given to a job
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from typing import Any
 STEPS: tuple[tuple[str, ...], ...] = (
     (
         """CREATE TABLE jobs (
-            number INTEGER PRIMARY KEY, id TEXT, queue TEXT NOT NULL, task TEXT NOT NULL, rank INTEGER NOT NULL,
+            number INTEGER PRIMARY KEY, nonce INTEGER NOT NULL, id TEXT, queue TEXT NOT NULL,
+            task TEXT NOT NULL, rank INTEGER NOT NULL,
             attempt INTEGER NOT NULL DEFAULT 0, crashes INTEGER NOT NULL DEFAULT 0, losses INTEGER NOT NULL DEFAULT 0,
             returns INTEGER NOT NULL DEFAULT 0, enqueued_at REAL NOT NULL, expires_at REAL, keep REAL NOT NULL,
             unique_key TEXT, unique_held INTEGER NOT NULL DEFAULT 0, options BLOB, payload BLOB NOT NULL)""",
@@ -34,7 +35,8 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE leases (number INTEGER PRIMARY KEY, worker INTEGER NOT NULL, jobs TEXT NOT NULL)",
         "CREATE INDEX leases_of_worker ON leases (worker)",
         """CREATE TABLE history (
-            number INTEGER PRIMARY KEY, id TEXT, queue TEXT NOT NULL, task TEXT NOT NULL, rank INTEGER NOT NULL,
+            number INTEGER PRIMARY KEY, nonce INTEGER NOT NULL, id TEXT, queue TEXT NOT NULL,
+            task TEXT NOT NULL, rank INTEGER NOT NULL,
             attempt INTEGER NOT NULL, crashes INTEGER NOT NULL, losses INTEGER NOT NULL, returns INTEGER NOT NULL,
             enqueued_at REAL NOT NULL, keep REAL NOT NULL, unique_key TEXT, unique_held INTEGER NOT NULL,
             options BLOB, payload BLOB,
@@ -47,10 +49,10 @@ STEPS: tuple[tuple[str, ...], ...] = (
         """CREATE TABLE keys (scope TEXT NOT NULL, key TEXT NOT NULL, job INTEGER NOT NULL, until REAL,
             PRIMARY KEY (scope, key)) WITHOUT ROWID""",
         "CREATE INDEX keys_to_prune ON keys (until) WHERE until IS NOT NULL",
-        "CREATE TABLE cancels (job INTEGER PRIMARY KEY)",
+        "CREATE TABLE cancels (job INTEGER PRIMARY KEY, nonce INTEGER NOT NULL)",
         "CREATE TABLE queues (name TEXT PRIMARY KEY, paused INTEGER NOT NULL) WITHOUT ROWID",
         "CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
-        "INSERT INTO counters VALUES ('job', 0), ('worker', 0), ('lease', 0)",
+        "INSERT INTO counters VALUES ('job', 0)",
     ),
 )
 VERSION = len(STEPS)

@@ -9,19 +9,20 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from steadypool.durable.records import AttemptError, Settlement, Verdict
+from steadypool.durable.sqlite.claiming import leases_of
 from steadypool.durable.sqlite.putting import IDS
 from steadypool.durable.sqlite.rows import Row, as_json, rows_of
 from steadypool.durable.states import JobState, check_move
 
 KEEP_FAILED = 7 * 86_400.0
 """Seconds for which discarded and cancelled jobs are kept at least: somebody may want to run them again."""
-_COMPLETED = """INSERT INTO history SELECT number, id, queue, task, rank, ?, ?, ?, returns + 1, enqueued_at, keep,
-    unique_key, unique_held, NULL, NULL, ?, ?, ?, ?, ? FROM jobs WHERE number = ?"""
-_GIVEN_UP = """INSERT INTO history SELECT number, id, queue, task, rank, ?, ?, ?, returns + 1, enqueued_at, keep,
-    unique_key, unique_held, options, payload, ?, ?, ?, ?, ? FROM jobs WHERE number = ?"""
+_COMPLETED = """INSERT INTO history SELECT number, nonce, id, queue, task, rank, ?, ?, ?, returns + 1, enqueued_at,
+    keep, unique_key, unique_held, NULL, NULL, ?, ?, ?, ?, ? FROM jobs WHERE number = ?"""
+_GIVEN_UP = """INSERT INTO history SELECT number, nonce, id, queue, task, rank, ?, ?, ?, returns + 1, enqueued_at,
+    keep, unique_key, unique_held, options, payload, ?, ?, ?, ?, ? FROM jobs WHERE number = ?"""
 _BACK = "UPDATE jobs SET attempt = ?, crashes = ?, losses = ?, returns = returns + 1 WHERE number = ?"
 _ERROR = "INSERT INTO errors VALUES (?, ?, ?, ?, ?, ?, ?)"
 
@@ -93,19 +94,21 @@ class Changes:
 
 
 def settle(connection: Any, settlements: Sequence[Settlement], now: float) -> frozenset[tuple[int, int]]:
-    """Settle what still holds; returns ``(number, token)`` of what does not."""
+    """Settle what still holds; returns ``(number, lease)`` of what does not."""
     if not settlements:
         return frozenset()
-    rows = rows_of(connection, [s.number for s in settlements])
+    leases = _still_there(connection, {s.claim.lease for s in settlements})
+    rows = rows_of(connection, [s.claim.number for s in settlements])
     cancels = cancelled_among(connection, rows)
     changes = Changes(now)
     refused = set()
     for settlement in settlements:
-        row = rows.pop(settlement.number, None)  # out: the same claim a second time is too late
-        if row is None or row.returns != settlement.token - 1:
-            refused.add((settlement.number, settlement.token))
+        claim = settlement.claim
+        row = rows.pop(claim.number, None)  # out: the same claim a second time is too late
+        if row is None or row.returns != claim.token - 1 or claim.lease not in leases:
+            refused.add((claim.number, claim.lease))
             if row is not None:
-                rows[settlement.number] = row
+                rows[claim.number] = row
         else:
             _apply(changes, row, settlement, row.number in cancels)
     changes.write(connection)
@@ -139,7 +142,8 @@ def _apply(changes: Changes, row: Row, settlement: Settlement, cancelled: bool) 
 def take_back(connection: Any, worker: int, max_losses: int, now: float) -> tuple[int, int]:
     """A worker is gone: put back what it held; returns how many jobs came back, and how many were lost too often."""
     changes = Changes(now)
-    rows = still_held(connection, "worker = ?", worker)
+    leases = connection.execute("SELECT jobs FROM leases WHERE worker = ?", (worker,)).fetchall()
+    rows = still_out(connection, [pair for [jobs] in leases for pair in json.loads(jobs)])
     cancels = cancelled_among(connection, rows)
     for number, row in rows.items():
         _lose(changes, row, max_losses, number in cancels)
@@ -150,25 +154,66 @@ def take_back(connection: Any, worker: int, max_losses: int, now: float) -> tupl
     return len(changes.back), len(changes.gone)
 
 
-def disown(connection: Any, lease: int, now: float) -> int:
-    """The answer that told of this lease was lost: put its jobs back as if nobody had claimed them."""
+def drop_leases(connection: Any, worker: int, leases: Sequence[int], now: float) -> int:
+    """The worker holds nothing under these. What is out under them all the same is put back, and counted: the store has
+    gone back behind its settlement, or the answer that told of the claim was lost."""
+    back = 0
+    for lease in leases:
+        which = (lease, worker)
+        found = connection.execute("SELECT jobs FROM leases WHERE number = ? AND worker = ?", which).fetchall()
+        back += sum(put_back_held(connection, json.loads(jobs), now) for [jobs] in found)
+        connection.execute("DELETE FROM leases WHERE number = ? AND worker = ?", which)
+    return back
+
+
+class Differences(NamedTuple):
+    """Between what a worker knows that it holds, and what the tables say."""
+
+    lost: frozenset[int]
+    """Leases that it knows, and that are no more."""
+    leases: tuple[int, ...]
+    """Its leases that it does not know."""
+    out: dict[int, int]
+    """Jobs that are out under its leases without its knowing, with their tokens."""
+
+
+def compare(connection: Any, worker: int, known: Iterable[tuple[int, int]]) -> Differences:
+    """Compare what the worker knows, ``(lease, number)`` each, with the tables."""
+    known = frozenset(known)
+    leases = {lease for lease, _ in known}
+    held = leases_of(connection, worker)
+    strange = [pair for lease, jobs in held.items() for pair in jobs.items() if (lease, pair[0]) not in known]
+    out = {number: row.returns + 1 for number, row in still_out(connection, strange).items()}
+    return Differences(frozenset(leases - held.keys()), tuple(held.keys() - leases), out)
+
+
+def put_back_held(connection: Any, held: Iterable[tuple[int, int]], now: float) -> int:
+    """Put those of these jobs back, attempts included, that are out under these tokens; returns how many."""
+    rows = still_out(connection, held)
+    if not rows:
+        return 0
     changes = Changes(now)
-    rows = still_held(connection, "number = ?", lease)
     for row in rows.values():
         changes.put_back(row, attempt=row.attempt, crashes=row.crashes, losses=row.losses, delay=0.0, again=False)
     changes.write(connection)
-    connection.execute("DELETE FROM leases WHERE number = ?", (lease,))
     return len(changes.back)
 
 
-def still_held(connection: Any, which: str, value: int) -> dict[int, Row]:
-    """The jobs that are out under the leases for which *which* holds."""
-    held: dict[int, int] = {}
-    for [jobs] in connection.execute(f"SELECT jobs FROM leases WHERE {which}", (value,)).fetchall():
-        for number, token in json.loads(jobs):
-            held[number] = max(token, held.get(number, 0))
-    rows = rows_of(connection, list(held))
-    return {number: row for number, row in rows.items() if row.returns == held[number] - 1}
+def still_out(connection: Any, held: Iterable[tuple[int, int]]) -> dict[int, Row]:
+    """Those of these jobs, by number and token, that have neither ended nor come back."""
+    latest: dict[int, int] = {}
+    for number, token in held:
+        latest[number] = max(token, latest.get(number, 0))
+    rows = rows_of(connection, list(latest))
+    return {number: row for number, row in rows.items() if row.returns == latest[number] - 1}
+
+
+def _still_there(connection: Any, leases: Iterable[int]) -> set[int]:
+    """A lease that is no more was swept, or was made in a time that the store has gone back behind."""
+    found = connection.execute(
+        "SELECT number FROM leases WHERE number IN (SELECT value FROM json_each(?))", (as_json(leases),)
+    )
+    return {number for [number] in found.fetchall()}
 
 
 def _lose(changes: Changes, row: Row, max_losses: int, cancelled: bool) -> None:

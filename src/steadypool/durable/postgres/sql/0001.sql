@@ -13,9 +13,15 @@ CREATE TABLE @schema@.versions (
     works_from int NOT NULL  -- the oldest Steadypool, by its own version of the tables, that can work with these
 );
 
+-- A number that no other row has or ever had. A sequence gives its own again once the store has gone back in time: a
+-- replica took over that lacked the last commits, or a backup was put back.
+CREATE FUNCTION @schema@.random_number() RETURNS bigint LANGUAGE sql VOLATILE
+AS $$ SELECT uuid_hash_extended(gen_random_uuid(), 0) & 9223372036854775807 $$;
+
 -- One row for each job that has not ended; written once and deleted once, unless it comes back from a claim.
 CREATE TABLE @schema@.jobs (
     number bigint PRIMARY KEY,
+    nonce bigint NOT NULL,  -- 40 random bits, which tell it from another job that has been given the same number
     id text,
     queue text NOT NULL,
     task text NOT NULL,
@@ -23,7 +29,7 @@ CREATE TABLE @schema@.jobs (
     attempt int NOT NULL DEFAULT 0,
     crashes int NOT NULL DEFAULT 0,
     losses int NOT NULL DEFAULT 0,
-    returns int NOT NULL DEFAULT 0,  -- how often it came back from a claim: the fence
+    returns int NOT NULL DEFAULT 0,  -- how often it came back from a claim: half of the fence
     enqueued_at timestamptz NOT NULL,
     expires_at timestamptz,
     keep double precision NOT NULL,
@@ -58,16 +64,16 @@ CREATE UNIQUE INDEX delayed_job ON @schema@.delayed (number);
 
 -- Who works. A renewal touches this one row, whose page has room for its next versions.
 CREATE TABLE @schema@.workers (
-    number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    number bigint PRIMARY KEY DEFAULT @schema@.random_number(),
     name text NOT NULL,
     since timestamptz NOT NULL,
     until timestamptz NOT NULL
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 500,
         autovacuum_vacuum_cost_delay = 0);
 
--- One row for each claim of many jobs.
+-- One row for each claim of many jobs: the other half of the fence.
 CREATE TABLE @schema@.leases (
-    number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    number bigint PRIMARY KEY DEFAULT @schema@.random_number(),
     worker bigint NOT NULL,
     numbers bigint[] NOT NULL,
     tokens int[] NOT NULL
@@ -78,6 +84,7 @@ CREATE INDEX leases_of_worker ON @schema@.leases (worker);
 -- Jobs that have ended, until keep_until.
 CREATE TABLE @schema@.history (
     number bigint PRIMARY KEY,
+    nonce bigint NOT NULL,
     id text,
     queue text NOT NULL,
     task text NOT NULL,
@@ -125,14 +132,15 @@ CREATE TABLE @schema@.keys (
 CREATE INDEX keys_to_prune ON @schema@.keys (until) WHERE until IS NOT NULL;
 
 -- Running jobs that somebody wants cancelled; and queues that are paused.
-CREATE TABLE @schema@.cancels (job bigint PRIMARY KEY);
+CREATE TABLE @schema@.cancels (job bigint PRIMARY KEY, nonce bigint NOT NULL);
 CREATE TABLE @schema@.queues (name text PRIMARY KEY, paused boolean NOT NULL);
 
 
 -- To look at ----------------------------------------------------------------------------------------------------------
 
 CREATE VIEW @schema@.live AS
-SELECT j.number, coalesce(j.id, 'job-' || j.number) AS id, j.task, j.queue,
+SELECT j.number, j.nonce, coalesce(j.id, 'job-' || j.number || '-' || lpad(to_hex(j.nonce), 10, '0')) AS id,
+       j.task, j.queue,
        CASE WHEN r.number IS NOT NULL THEN 'available'
             WHEN d.due IS NULL THEN 'running'
             WHEN d.due <= clock_timestamp() THEN 'available'  -- the next claim says so
@@ -148,9 +156,9 @@ LEFT JOIN @schema@.delayed d ON d.number = j.number
 LEFT JOIN @schema@.cancels c ON c.job = j.number;
 
 CREATE VIEW @schema@.ended AS
-SELECT h.number, coalesce(h.id, 'job-' || h.number) AS id, h.task, h.queue, h.state, -h.rank AS priority, h.attempt,
-       h.crashes, h.losses, h.enqueued_at, NULL::timestamptz AS due_at, h.ended_at, h.payload, h.result, h.reason,
-       false AS cancelling
+SELECT h.number, h.nonce, coalesce(h.id, 'job-' || h.number || '-' || lpad(to_hex(h.nonce), 10, '0')) AS id, h.task,
+       h.queue, h.state, -h.rank AS priority, h.attempt, h.crashes, h.losses, h.enqueued_at,
+       NULL::timestamptz AS due_at, h.ended_at, h.payload, h.result, h.reason, false AS cancelling
 FROM @schema@.history h;
 
 -- The jobs that workers hold, and under which lease.
@@ -220,11 +228,12 @@ END $$;
 
 -- Put jobs. A column whose values are all alike comes as one value, one without values as null. No length of time is
 -- longer than what a timestamp has room for: the caller sees to that.
--- Returns their numbers; for the positions in `taken` those of the jobs that have the id or key, named by `owners`.
+-- Returns their numbers, and their nonce, one for all. For the positions in `taken` the numbers are those of the jobs
+-- that have the id or key, and `owner_nonces` are theirs, `owners` their chosen ids: null for one whose record is gone.
 CREATE FUNCTION @schema@.put(
     p_payload bytea[], p_task text[], p_queue text[], p_rank bigint[], p_delay float8[], p_at float8[], p_id text[],
     p_unique text[], p_unique_for float8[], p_total float8[], p_keep float8[], p_options bytea[], p_notify boolean,
-    OUT numbers bigint[], OUT taken int[], OUT owners text[])
+    OUT numbers bigint[], OUT nonce bigint, OUT taken int[], OUT owner_nonces bigint[], OUT owners text[])
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = @schema@, pg_temp SET enable_seqscan = off SET plan_cache_mode = force_generic_plan
 AS $$
@@ -234,7 +243,9 @@ DECLARE
     v_id text;
     v_unique text;
     v_for float8;
+    v_nonce bigint := random_number() & 1099511627775;
 BEGIN
+    nonce := v_nonce;
     SELECT array_agg(nextval('job_numbers')) INTO numbers FROM generate_series(1, cardinality(p_payload));
     taken := '{}';
     IF p_id IS NOT NULL OR p_unique IS NOT NULL THEN
@@ -276,9 +287,10 @@ BEGIN
              LATERAL (SELECT g.ordinal::int) AS o (i)
         WHERE i <> ALL (taken)
     ), written AS (
-        INSERT INTO jobs (number, id, queue, task, rank, enqueued_at, expires_at, keep, unique_key, unique_held,
+        INSERT INTO jobs (number, nonce, id, queue, task, rank, enqueued_at, expires_at, keep, unique_key, unique_held,
                           options, payload)
-        SELECT number, id, queue, task, rank, v_now, expires_at, keep, unique_key, unique_held, options, payload
+        SELECT number, v_nonce, id, queue, task, rank, v_now, expires_at, keep, unique_key, unique_held, options,
+               payload
         FROM given
     ), later AS (
         INSERT INTO delayed SELECT due, number, false, queue, rank FROM given WHERE due > v_now
@@ -286,10 +298,12 @@ BEGIN
     INSERT INTO ready SELECT queue, rank, number FROM given WHERE due IS NULL OR due <= v_now;
 
     IF taken <> '{}' THEN
-        SELECT array_agg(coalesce((SELECT id FROM jobs WHERE number = numbers[t.at]),
-                                  (SELECT id FROM history WHERE number = numbers[t.at]),
-                                  'job-' || numbers[t.at]) ORDER BY t.ordinal)
-        INTO owners FROM unnest(taken) WITH ORDINALITY AS t (at, ordinal);
+        SELECT array_agg(o.nonce ORDER BY t.ordinal), array_agg(o.id ORDER BY t.ordinal) INTO owner_nonces, owners
+        FROM unnest(taken) WITH ORDINALITY AS t (at, ordinal)
+        LEFT JOIN LATERAL (
+            SELECT j.nonce, j.id FROM jobs j WHERE j.number = numbers[t.at]
+            UNION ALL SELECT h.nonce, h.id FROM history h WHERE h.number = numbers[t.at] LIMIT 1
+        ) o ON true;
     END IF;
     IF p_notify THEN
         PERFORM pg_notify('@schema@.work', '');
@@ -299,13 +313,14 @@ END $$;
 -- The same for a connection of the caller's: jobs as JSON, which every driver can send; a row for each. Payload and
 -- options are in base64, for the connection and the database may be in encodings of their own. If the database
 -- is not the one that was meant, nothing is put, and one row without a number names the one that it is.
-CREATE FUNCTION @schema@.put_json(p_jobs text, p_database text, OUT number bigint, OUT id text, OUT enqueued boolean)
+CREATE FUNCTION @schema@.put_json(
+    p_jobs text, p_database text, OUT number bigint, OUT nonce bigint, OUT id text, OUT enqueued boolean)
 RETURNS SETOF record LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = @schema@, pg_temp
 AS $$
 BEGIN
     IF p_database <> current_database() THEN
-        RETURN QUERY SELECT NULL::bigint, current_database()::text, false;
+        RETURN QUERY SELECT NULL::bigint, NULL::bigint, current_database()::text, false;
         RETURN;
     END IF;
     RETURN QUERY
@@ -325,12 +340,12 @@ BEGIN
         SELECT given.ids, p.* FROM given, put(payloads, tasks, queues, ranks, delays, ats, given.ids, uniques, periods,
                                               totals, keeps, options, true) p
     )
-    SELECT n.number,
-           CASE WHEN array_position(done.taken, n.o::int) IS NULL
-                THEN coalesce(done.ids[n.o], 'job-' || n.number)
-                ELSE done.owners[array_position(done.taken, n.o::int)] END,
-           array_position(done.taken, n.o::int) IS NULL
-    FROM done, unnest(done.numbers) WITH ORDINALITY AS n (number, o) ORDER BY n.o;
+    SELECT n.number, m.nonce, coalesce(m.id, 'job-' || n.number || '-' || lpad(to_hex(m.nonce), 10, '0')), p.at IS NULL
+    FROM done, unnest(done.numbers) WITH ORDINALITY AS n (number, o),
+         LATERAL (SELECT array_position(done.taken, n.o::int)) AS p (at),
+         LATERAL (SELECT CASE WHEN p.at IS NULL THEN done.nonce ELSE coalesce(done.owner_nonces[p.at], 0) END,
+                         CASE WHEN p.at IS NULL THEN done.ids[n.o] ELSE done.owners[p.at] END) AS m (nonce, id)
+    ORDER BY n.o;
 END $$;
 
 
@@ -352,8 +367,8 @@ BEGIN
     END IF;
     IF v_keep > 0 THEN
         INSERT INTO history VALUES (
-            p.number, p.id, p.queue, p.task, p.rank, p.attempt, p.crashes, p.losses, p.returns + 1, p.enqueued_at,
-            p.keep, p.unique_key, p.unique_held,
+            p.number, p.nonce, p.id, p.queue, p.task, p.rank, p.attempt, p.crashes, p.losses, p.returns + 1,
+            p.enqueued_at, p.keep, p.unique_key, p.unique_held,
             CASE WHEN p_state <> 'completed' THEN p.options END, CASE WHEN p_state <> 'completed' THEN p.payload END,
             p_state, p_now, p_now + v_keep * interval '1 second', p_result, p_reason);
     ELSE
@@ -380,8 +395,9 @@ BEGIN
     END IF;
 END $$;
 
--- The common case: jobs that completed, ordered by number. Returns (number, token, number, token, ...) of the refused.
-CREATE FUNCTION @schema@.settle_completed(p_numbers bigint[], p_tokens int[], p_results bytea[], p_now timestamptz)
+-- The common case: jobs that completed, ordered by number. Returns (number, lease, number, lease, ...) of the refused.
+CREATE FUNCTION @schema@.settle_completed(
+    p_numbers bigint[], p_tokens int[], p_leases bigint[], p_results bytea[], p_lost bigint[], p_now timestamptz)
 RETURNS bigint[] LANGUAGE plpgsql
 SET search_path = @schema@, pg_temp SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 SET enable_bitmapscan = off SET plan_cache_mode = force_generic_plan
@@ -391,15 +407,15 @@ DECLARE
 BEGIN
     WITH gone AS (
         -- The fence. Should another transaction have the row, this waits, and looks at `returns` again.
-        DELETE FROM jobs j USING unnest(p_numbers, p_tokens, p_results) AS s (number, token, result)
-        WHERE j.number = s.number AND j.returns = s.token - 1
-        RETURNING j.number, j.id, j.queue, j.task, j.rank, j.attempt, j.crashes, j.losses, j.returns, j.enqueued_at,
-                  j.keep, j.unique_key, j.unique_held, s.result
+        DELETE FROM jobs j USING unnest(p_numbers, p_tokens, p_leases, p_results) AS s (number, token, lease, result)
+        WHERE j.number = s.number AND j.returns = s.token - 1 AND s.lease <> ALL (p_lost)
+        RETURNING j.number, j.nonce, j.id, j.queue, j.task, j.rank, j.attempt, j.crashes, j.losses, j.returns,
+                  j.enqueued_at, j.keep, j.unique_key, j.unique_held, s.result
     ), kept AS (
-        INSERT INTO history (number, id, queue, task, rank, attempt, crashes, losses, returns, enqueued_at, keep,
+        INSERT INTO history (number, nonce, id, queue, task, rank, attempt, crashes, losses, returns, enqueued_at, keep,
                              unique_key, unique_held, state, ended_at, keep_until, result)
-        SELECT number, id, queue, task, rank, attempt + 1, crashes, losses, returns + 1, enqueued_at, keep, unique_key,
-               unique_held, 'completed', p_now, p_now + keep * interval '1 second', result
+        SELECT number, nonce, id, queue, task, rank, attempt + 1, crashes, losses, returns + 1, enqueued_at, keep,
+               unique_key, unique_held, 'completed', p_now, p_now + keep * interval '1 second', result
         FROM gone WHERE keep > 0
     ), unlocked AS (
         DELETE FROM keys k USING gone g
@@ -416,13 +432,15 @@ BEGIN
     END IF;
     IF cardinality(v_held) = cardinality(p_numbers) THEN RETURN '{}'; END IF;
     RETURN (
-        SELECT array_agg(x) FROM unnest(p_numbers, p_tokens) AS s (number, token), unnest(ARRAY[s.number, s.token]) x
+        SELECT array_agg(x.value ORDER BY s.number, x.place)
+        FROM unnest(p_numbers, p_leases) AS s (number, lease),
+             unnest(ARRAY[s.number, s.lease]) WITH ORDINALITY AS x (value, place)
         WHERE v_held IS NULL OR s.number <> ALL (v_held)
     );
 END $$;
 
 -- Everything else, as a JSON array, in its order: that of numbers. Returns the refused, as above.
-CREATE FUNCTION @schema@.settle_others(p_settlements text, p_now timestamptz)
+CREATE FUNCTION @schema@.settle_others(p_settlements text, p_lost bigint[], p_now timestamptz)
 RETURNS bigint[] LANGUAGE plpgsql
 SET search_path = @schema@, pg_temp SET enable_seqscan = off
 AS $$
@@ -433,12 +451,13 @@ DECLARE
     v_refused bigint[] := '{}';
 BEGIN
     FOR s IN SELECT * FROM json_to_recordset(p_settlements::json) AS (
-        number bigint, token int, verdict text, result text, delay float8, reason text, crashed boolean,
+        number bigint, token int, lease bigint, verdict text, result text, delay float8, reason text, crashed boolean,
         attempt int, outcome text, type_name text, message text, traceback text)
     LOOP
-        SELECT * INTO j FROM jobs WHERE number = s.number AND returns = s.token - 1 FOR UPDATE;
+        SELECT * INTO j FROM jobs
+        WHERE number = s.number AND returns = s.token - 1 AND s.lease <> ALL (p_lost) FOR UPDATE;
         IF NOT FOUND THEN
-            v_refused := v_refused || ARRAY[s.number, s.token];
+            v_refused := v_refused || ARRAY[s.number, s.lease];
             CONTINUE;
         END IF;
         v_verdict := s.verdict;
@@ -475,20 +494,24 @@ BEGIN
     END IF;
 END $$;
 
+-- Each settlement names the lease of its claim; p_under are all of these. A lease that is no more was swept, or was
+-- made in a time that the store has gone back behind: then its jobs are others' to run.
 CREATE FUNCTION @schema@.settle(
-    p_numbers bigint[], p_tokens int[], p_results bytea[], p_others text, p_ends boolean, p_work boolean)
+    p_under bigint[], p_numbers bigint[], p_tokens int[], p_leases bigint[], p_results bytea[], p_others text,
+    p_ends boolean, p_work boolean)
 RETURNS bigint[] LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = @schema@, pg_temp SET lock_timeout = '10s'
+SET search_path = @schema@, pg_temp SET enable_seqscan = off SET lock_timeout = '10s'
 AS $$
 DECLARE
     v_now timestamptz := clock_timestamp();
+    v_lost bigint[] := ARRAY(SELECT u FROM unnest(p_under) u WHERE NOT EXISTS (SELECT FROM leases WHERE number = u));
     v_refused bigint[] := '{}';
 BEGIN
     IF p_numbers <> '{}' THEN
-        v_refused := settle_completed(p_numbers, p_tokens, p_results, v_now);
+        v_refused := settle_completed(p_numbers, p_tokens, p_leases, p_results, v_lost, v_now);
     END IF;
     IF p_others IS NOT NULL THEN
-        v_refused := v_refused || settle_others(p_others, v_now);
+        v_refused := v_refused || settle_others(p_others, v_lost, v_now);
     END IF;
     IF p_ends THEN
         PERFORM tell_of_ends();
@@ -534,8 +557,8 @@ END $$;
 CREATE FUNCTION @schema@.take(
     p_worker bigint, p_limit int, p_queue text[], p_after_rank bigint[], p_after bigint[], p_upto_rank bigint[],
     p_upto bigint[])
-RETURNS TABLE (number bigint, id text, token int, lease bigint, attempt int, crashes int, losses int, task text,
-               queue text, rank bigint, payload bytea, options bytea, expires_in float8)
+RETURNS TABLE (number bigint, nonce bigint, id text, token int, lease bigint, attempt int, crashes int, losses int,
+               task text, queue text, rank bigint, payload bytea, options bytea, expires_in float8)
 LANGUAGE plpgsql
 SET search_path = @schema@, pg_temp SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 SET enable_bitmapscan = off SET enable_sort = off SET plan_cache_mode = force_generic_plan
@@ -565,8 +588,8 @@ BEGIN
         SELECT p_worker, array_agg(t.number), array_agg(t.returns + 1) FROM jobs_taken t HAVING count(*) > 0
         RETURNING leases.number
     )
-    SELECT t.number, t.id, t.returns + 1, l.number, t.attempt + 1, t.crashes, t.losses, t.task, t.queue, t.rank,
-           t.payload, t.options, extract(epoch FROM t.expires_at - clock_timestamp())::float8
+    SELECT t.number, t.nonce, t.id, t.returns + 1, l.number, t.attempt + 1, t.crashes, t.losses, t.task, t.queue,
+           t.rank, t.payload, t.options, extract(epoch FROM t.expires_at - clock_timestamp())::float8
     FROM jobs_taken t CROSS JOIN leased l;
 END $$;
 
@@ -611,17 +634,46 @@ BEGIN
     RETURN v_count;
 END $$;
 
+-- The worker holds nothing under these leases. What is out under them all the same is put back, attempts included: the
+-- store has gone back behind its settlement, or the answer that told of the claim was lost. Returns how many.
+CREATE FUNCTION @schema@.drop_leases(p_worker bigint, p_leases bigint[]) RETURNS int LANGUAGE plpgsql
+SET search_path = @schema@, pg_temp SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+AS $$
+DECLARE
+    j jobs;
+    v_count int := 0;
+BEGIN
+    FOR j IN
+        WITH gone AS MATERIALIZED (
+            DELETE FROM leases l WHERE l.number = ANY (p_leases) AND l.worker = p_worker RETURNING l.numbers, l.tokens
+        )
+        SELECT jobs.* FROM (
+            SELECT u.number, max(u.token) AS token FROM gone, unnest(gone.numbers, gone.tokens) AS u (number, token)
+            GROUP BY u.number
+        ) h JOIN jobs ON jobs.number = h.number AND jobs.returns = h.token - 1
+        ORDER BY jobs.number FOR UPDATE OF jobs
+    LOOP
+        PERFORM put_back(j, 0, false, clock_timestamp());
+        v_count := v_count + 1;
+    END LOOP;
+    IF v_count > 0 THEN
+        PERFORM pg_notify('@schema@.work', '');
+    END IF;
+    RETURN v_count;
+END $$;
+
 -- Settle, then claim. The last row has no number; it tells the rest of the answer.
 --   p_queue ... p_upto: the stretches to look at, see `take`; the low-water marks are in them
 --   p_full: look at the queues p_queues from their beginnings, whatever the stretches say
 --   p_else_full: do so if the stretches do not give enough
 --   p_due_after: delayed jobs due up to then have been seen
 CREATE FUNCTION @schema@.claim(
-    p_worker bigint, p_limit int, p_numbers bigint[], p_tokens int[], p_results bytea[], p_others text, p_done bigint[],
-    p_queues text[], p_queue text[], p_after_rank bigint[], p_after bigint[], p_upto_rank bigint[], p_upto bigint[],
-    p_full boolean, p_else_full boolean, p_due_after float8, p_ends boolean, p_work boolean)
-RETURNS TABLE (number bigint, id text, token int, lease bigint, attempt int, crashes int, losses int, task text,
-               queue text, rank bigint, payload bytea, options bytea, expires_in float8,
+    p_worker bigint, p_limit int, p_under bigint[], p_numbers bigint[], p_tokens int[], p_leases bigint[],
+    p_results bytea[], p_others text, p_done bigint[], p_queues text[], p_queue text[], p_after_rank bigint[],
+    p_after bigint[], p_upto_rank bigint[], p_upto bigint[], p_full boolean, p_else_full boolean, p_due_after float8,
+    p_ends boolean, p_work boolean)
+RETURNS TABLE (number bigint, nonce bigint, id text, token int, lease bigint, attempt int, crashes int, losses int,
+               task text, queue text, rank bigint, payload bytea, options bytea, expires_in float8,
                refused bigint[], cancelled bigint[], next_due float8, seen float8, took float8)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = @schema@, pg_temp SET enable_seqscan = off SET lock_timeout = '10s'
@@ -639,10 +691,10 @@ DECLARE
 BEGIN
     refused := '{}';
     IF p_numbers <> '{}' OR p_others IS NOT NULL THEN
-        refused := settle(p_numbers, p_tokens, p_results, p_others, p_ends, p_work);
+        refused := settle(p_under, p_numbers, p_tokens, p_leases, p_results, p_others, p_ends, p_work);
     END IF;
     IF p_done <> '{}' THEN
-        DELETE FROM leases l WHERE l.number = ANY (p_done) AND l.worker = p_worker;
+        PERFORM drop_leases(p_worker, p_done);
     END IF;
     IF p_limit > 0 THEN
         v_promoted := promote(v_due_after, v_now);
@@ -669,7 +721,7 @@ BEGIN
             took := extract(epoch FROM clock_timestamp() - v_began);
         END IF;
     END IF;
-    SELECT array_agg(c.job) INTO cancelled FROM (SELECT x.job FROM cancels x LIMIT 1000) c;
+    SELECT array_agg(c.job) || array_agg(c.nonce) INTO cancelled FROM (SELECT * FROM cancels x LIMIT 1000) c;
     SELECT extract(epoch FROM greatest(d.due - clock_timestamp(), interval '0')) INTO next_due
     FROM delayed d WHERE d.due > v_due_after ORDER BY d.due LIMIT 1;
     -- Not a moment too late: a transaction that put jobs due by now may commit after this one.
@@ -677,29 +729,36 @@ BEGIN
     RETURN NEXT;
 END $$;
 
--- Put back, attempts included, what the worker holds under leases that it does not know of; returns how many.
-CREATE FUNCTION @schema@.disown(p_worker bigint, p_known bigint[]) RETURNS int LANGUAGE plpgsql SECURITY DEFINER
+-- Put back, attempts included, what the worker holds by the tables but does not know of: all that is out under its
+-- leases but for these jobs under these leases. Of the leases that it knows, returns those that are no more.
+CREATE FUNCTION @schema@.reconcile(
+    p_worker bigint, p_leases bigint[], p_numbers bigint[], OUT returned int, OUT lost bigint[])
+LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = @schema@, pg_temp SET enable_seqscan = off SET lock_timeout = '10s'
 AS $$
 DECLARE
     j jobs;
-    v_count int := 0;
 BEGIN
+    returned := drop_leases(p_worker, ARRAY(
+        SELECT l.number FROM leases l WHERE l.worker = p_worker AND l.number <> ALL (p_leases)));
     FOR j IN
         SELECT jobs.* FROM (
             SELECT u.number, max(u.token) AS token FROM leases l, unnest(l.numbers, l.tokens) AS u (number, token)
-            WHERE l.worker = p_worker AND l.number <> ALL (p_known) GROUP BY u.number
+            WHERE l.worker = p_worker
+              AND NOT EXISTS (SELECT FROM unnest(p_leases, p_numbers) k (lease, number)
+                              WHERE k.lease = l.number AND k.number = u.number)
+            GROUP BY u.number
         ) h JOIN jobs ON jobs.number = h.number AND jobs.returns = h.token - 1
         ORDER BY jobs.number FOR UPDATE OF jobs
     LOOP
         PERFORM put_back(j, 0, false, clock_timestamp());
-        v_count := v_count + 1;
+        returned := returned + 1;
     END LOOP;
-    DELETE FROM leases l WHERE l.worker = p_worker AND l.number <> ALL (p_known);
-    IF v_count > 0 THEN
+    IF returned > 0 THEN
         PERFORM pg_notify('@schema@.work', '');
     END IF;
-    RETURN v_count;
+    lost := ARRAY(SELECT DISTINCT k FROM unnest(p_leases) k
+                  WHERE NOT EXISTS (SELECT FROM leases l WHERE l.number = k AND l.worker = p_worker));
 END $$;
 
 -- Take back what gone workers held. One row for each such worker.
@@ -804,19 +863,20 @@ BEGIN
     RETURN NULL;
 END $$;
 
-CREATE FUNCTION @schema@.cancel(p_number bigint) RETURNS SETOF @schema@.live LANGUAGE plpgsql SECURITY DEFINER
+CREATE FUNCTION @schema@.cancel(p_number bigint, p_nonce bigint)
+RETURNS SETOF @schema@.live LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = @schema@, pg_temp SET enable_seqscan = off SET lock_timeout = '10s'
 AS $$
 DECLARE
     j jobs;
     v_found live;
 BEGIN
-    SELECT * INTO j FROM jobs WHERE number = p_number FOR UPDATE;
-    IF NOT FOUND THEN RETURN QUERY SELECT * FROM ended WHERE number = p_number; RETURN; END IF;
+    SELECT * INTO j FROM jobs WHERE number = p_number AND nonce = p_nonce FOR UPDATE;
+    IF NOT FOUND THEN RETURN QUERY SELECT * FROM ended WHERE number = p_number AND nonce = p_nonce; RETURN; END IF;
     SELECT * INTO v_found FROM live WHERE number = p_number;
     v_found.state := coalesce(take_out(j), 'running');
     IF v_found.state = 'running' THEN
-        INSERT INTO cancels VALUES (p_number) ON CONFLICT DO NOTHING;
+        INSERT INTO cancels VALUES (p_number, p_nonce) ON CONFLICT DO NOTHING;
         PERFORM pg_notify('@schema@.work', '');
     ELSE
         PERFORM end_job(j, 'cancelled', NULL, '', clock_timestamp());
@@ -825,7 +885,7 @@ BEGIN
     RETURN NEXT v_found;
 END $$;
 
-CREATE FUNCTION @schema@.discard(p_number bigint, p_reason text)
+CREATE FUNCTION @schema@.discard(p_number bigint, p_nonce bigint, p_reason text)
 RETURNS SETOF @schema@.live LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = @schema@, pg_temp SET enable_seqscan = off SET lock_timeout = '10s'
 AS $$
@@ -833,8 +893,8 @@ DECLARE
     j jobs;
     v_found live;
 BEGIN
-    SELECT * INTO j FROM jobs WHERE number = p_number FOR UPDATE;
-    IF NOT FOUND THEN RETURN QUERY SELECT * FROM ended WHERE number = p_number; RETURN; END IF;
+    SELECT * INTO j FROM jobs WHERE number = p_number AND nonce = p_nonce FOR UPDATE;
+    IF NOT FOUND THEN RETURN QUERY SELECT * FROM ended WHERE number = p_number AND nonce = p_nonce; RETURN; END IF;
     SELECT * INTO v_found FROM live WHERE number = p_number;
     v_found.state := coalesce(take_out(j), 'running');
     IF v_found.state <> 'running' THEN
@@ -844,7 +904,8 @@ BEGIN
     RETURN NEXT v_found;
 END $$;
 
-CREATE FUNCTION @schema@.retry(p_number bigint) RETURNS SETOF @schema@.live LANGUAGE plpgsql SECURITY DEFINER
+CREATE FUNCTION @schema@.retry(p_number bigint, p_nonce bigint)
+RETURNS SETOF @schema@.live LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = @schema@, pg_temp SET enable_seqscan = off SET lock_timeout = '10s'
 AS $$
 DECLARE
@@ -852,7 +913,7 @@ DECLARE
     h history;
     v_found live;
 BEGIN
-    SELECT * INTO j FROM jobs WHERE number = p_number FOR UPDATE;
+    SELECT * INTO j FROM jobs WHERE number = p_number AND nonce = p_nonce FOR UPDATE;
     IF FOUND THEN
         SELECT * INTO v_found FROM live WHERE number = p_number;
         DELETE FROM delayed WHERE number = p_number;
@@ -863,16 +924,16 @@ BEGIN
         RETURN NEXT v_found;
         RETURN;
     END IF;
-    SELECT * INTO h FROM history WHERE number = p_number FOR UPDATE;
-    IF NOT FOUND THEN RETURN QUERY SELECT * FROM live WHERE number = p_number; RETURN; END IF;
+    SELECT * INTO h FROM history WHERE number = p_number AND nonce = p_nonce FOR UPDATE;
+    IF NOT FOUND THEN RETURN QUERY SELECT * FROM live WHERE number = p_number AND nonce = p_nonce; RETURN; END IF;
     RETURN QUERY SELECT * FROM ended WHERE number = p_number;
     IF h.state = 'completed' THEN RETURN; END IF;
     IF h.unique_held AND take_key(h.task, h.unique_key, h.number, NULL, clock_timestamp()) IS NOT NULL THEN RETURN; END IF;
     DELETE FROM history WHERE number = p_number;
-    INSERT INTO jobs (number, id, queue, task, rank, returns, enqueued_at, keep, unique_key, unique_held, options,
-                      payload)
-    VALUES (h.number, h.id, h.queue, h.task, h.rank, h.returns, h.enqueued_at, h.keep, h.unique_key, h.unique_held,
-            h.options, h.payload);
+    INSERT INTO jobs (number, nonce, id, queue, task, rank, returns, enqueued_at, keep, unique_key, unique_held,
+                      options, payload)
+    VALUES (h.number, h.nonce, h.id, h.queue, h.task, h.rank, h.returns, h.enqueued_at, h.keep, h.unique_key,
+            h.unique_held, h.options, h.payload);
     INSERT INTO ready VALUES (h.queue, h.rank, h.number);
     PERFORM pg_notify('@schema@.work', '');
 END $$;
@@ -902,7 +963,7 @@ BEGIN
         ('enqueuer', 'put'), ('enqueuer', 'put_json'), ('enqueuer', 'cancel'),
         ('worker', 'put'), ('worker', 'put_json'), ('worker', 'cancel'), ('worker', 'discard'), ('worker', 'retry'),
         ('worker', 'pause'), ('worker', 'register'), ('worker', 'renew'), ('worker', 'leave'), ('worker', 'claim'),
-        ('worker', 'disown'), ('worker', 'settle'), ('worker', 'sweep'), ('worker', 'prune')
+        ('worker', 'reconcile'), ('worker', 'settle'), ('worker', 'sweep'), ('worker', 'prune')
     LOOP
         IF EXISTS (SELECT FROM pg_roles WHERE rolname = '@schema@_' || v_role) THEN
             EXECUTE format('GRANT EXECUTE ON ROUTINE @schema@.%I TO %I', v_what, '@schema@_' || v_role);
