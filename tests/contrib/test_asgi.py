@@ -18,9 +18,10 @@ import pytest
 from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
 from starlette.applications import Starlette
+from starlette.routing import Route
 
-from steadypool import AsyncPool, DrainReport, PoolState
-from steadypool.contrib.asgi import Readiness, is_ready, pool_lifespan
+from steadypool import AsyncPool, DrainReport, PoolState, ProcessPool, ThreadPool
+from steadypool.contrib.asgi import Liveness, Readiness, is_ready, pool_lifespan
 
 WEB = Path(__file__).parents[2] / "examples" / "web.py"
 WAIT = 30.0
@@ -52,6 +53,55 @@ def test_a_pool_lives_as_long_as_its_application() -> None:
     assert [report.stats.succeeded for report in reports] == [1, 1] and all(report.ok for report in reports)
 
 
+def test_an_application_that_is_started_again_needs_a_function() -> None:
+    app = FastAPI(lifespan=pool_lifespan(AsyncPool(2)))
+    with TestClient(app):
+        pass
+    with pytest.raises(RuntimeError, match=r"pool_lifespan\(lambda: AsyncPool\(\.\.\.\)\)"), TestClient(app):
+        pass
+
+
+@pytest.mark.parametrize("given", [None, 3, [AsyncPool(1)], {"pool": "a"}])
+def test_what_is_no_pool_is_told_at_once(given: Any) -> None:
+    with pytest.raises(TypeError, match="needs a pool"):
+        pool_lifespan(given)
+
+
+def test_pools_of_every_kind() -> None:
+    reports: list[DrainReport] = []
+    kinds = {"threads": lambda: ThreadPool(2), "processes": lambda: ProcessPool(1), "tasks": lambda: AsyncPool(2)}
+    app = FastAPI(lifespan=pool_lifespan(kinds, on_drained=reports.append))
+
+    @app.get("/all")
+    async def get() -> list[int]:
+        state = app.state
+        return [
+            await state.threads.run(abs, -1),
+            await state.processes.run(abs, -2),
+            await state.tasks.run(double, 21),
+        ]
+
+    for _ in range(2):
+        with TestClient(app) as client:
+            assert client.get("/all").json() == [1, 2, 42]
+    assert len(reports) == 6 and all(report.ok and report.stats.succeeded == 1 for report in reports)
+
+
+def test_the_pool_may_be_the_loop_s_own_executor() -> None:
+    reports: list[DrainReport] = []
+    app = Starlette(lifespan=pool_lifespan(lambda: ThreadPool(1), on_drained=reports.append))
+
+    async def work() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(app.state.pool)
+        assert await loop.run_in_executor(None, abs, -1) == 1
+
+    with TestClient(app) as client:
+        assert client.portal is not None
+        client.portal.call(work)
+    assert reports[0].ok
+
+
 def test_readiness() -> None:
     pool = AsyncPool(1, cancel_grace=0)
     app = Starlette(lifespan=pool_lifespan(pool, drain_timeout=0, attribute="jobs"))
@@ -60,13 +110,38 @@ def test_readiness() -> None:
     async def occupy() -> None:
         await app.state.jobs.submit(hang)
 
-    with TestClient(app) as client:
+    with TestClient(app, follow_redirects=False) as client:
         assert (client.get("/ready").status_code, client.get("/ready").text) == (200, "ready\n")
+        assert client.get("/ready/").status_code == 200
         assert client.portal is not None
         client.portal.call(occupy)
         pool.request_drain(WAIT)
-        answer = client.get("/ready")
-        assert (answer.status_code, answer.text) == (503, "draining\n")
+        for path in ("/ready", "/ready/"):
+            answer = client.get(path)
+            assert (answer.status_code, answer.text) == (503, "draining\n")
+
+
+@pytest.mark.parametrize("application", [FastAPI, Starlette])
+def test_probes_answer_where_they_are_mounted(application: Any) -> None:
+    app = application(lifespan=pool_lifespan(lambda: ThreadPool(1)))
+    app.mount("/ready", Readiness(lambda: app.state.pool))
+    app.mount("/alive", Liveness(lambda: app.state.pool))
+    for _ in range(2):
+        with TestClient(app, follow_redirects=False) as client:
+            assert [client.get(path).status_code for path in ("/ready", "/ready/", "/alive")] == [200] * 3
+            assert client.head("/ready").status_code == 200
+            app.state.pool.request_drain(0)
+            assert client.get("/ready").status_code == 503
+
+
+def test_probes_as_routes() -> None:
+    with ThreadPool(1) as pool:
+        app = Starlette(routes=[Route("/ready", Readiness(pool))])
+        client = TestClient(app, follow_redirects=False)
+        assert client.get("/ready").status_code == 200
+    assert client.get("/ready").status_code == 503
+    with pytest.raises(TypeError, match="Readiness needs a pool"):
+        Readiness(3)  # type: ignore[arg-type]
 
 
 def test_what_is_left_undone_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

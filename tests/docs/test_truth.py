@@ -50,7 +50,7 @@ ELSEWHERE = frozenset(
         "Condition", "ExceptionGroup", "KillMode", "ProcessPoolExecutor", "ThreadPoolExecutor",
         "TimeoutStopSec",
         # other libraries'
-        "ProcessorFormatter", "ExtraAdder",
+        "ProcessorFormatter", "ExtraAdder", "TestClient",
         # our own, behind the doors
         "AsyncGroup", "Bell", "Courier", "DrainOnSignal", "Group", "JobQueue",
     }
