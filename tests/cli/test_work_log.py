@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import textwrap
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.cli.program import Program
@@ -134,3 +136,20 @@ def test_what_the_program_has_set_up_stays_unless_a_format_is_given(shop: Progra
     shop.run("enqueue", task, '["8"]')
     said = work(shop, "--kind", kind, "--log-format", "text", module="own")
     assert "shop: [job-2] charging 8" in said and not [line for line in said.splitlines() if line[:4] == "own "]
+
+
+def test_the_status_is_served_where_it_is_told(shop: Program) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = str(taken.getsockname()[1])
+        taken.listen()
+        refused = shop.run("work", "shop:queue", "--status-port", port)
+        assert refused.code == 2 and refused.err.count("\n") == 1 and f"port {port}" in refused.err
+    worker = shop.start("work", "shop:queue", "--kind", "thread", "--status-port", port)
+    for line in worker.stderr or ():
+        if "is ready" in line:
+            break
+    for path in ("livez", "readyz", "metrics"):
+        assert httpx.get(f"http://127.0.0.1:{port}/{path}", trust_env=False, verify=False).status_code == 200
+    worker.terminate()
+    assert worker.wait(20) == 0

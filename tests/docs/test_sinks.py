@@ -15,13 +15,15 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from prometheus_client import CollectorRegistry
 
 from steadypool import Retry, ThreadPool, task
+from steadypool.durable import depths
 from steadypool.machinery import arguments, run_times
 from steadypool.observe import opentelemetry
 from steadypool.observe.prometheus import PrometheusSink
 from steadypool.observe.watched_pools import MOST_POOLS
 from steadypool.pools.core import MOST_COUNTED
 from steadypool.pools.forecast import LOOK_AGAIN
-from steadypool.words import events
+from steadypool.words import depth, events
+from steadypool.words.depth import QueueDepth
 from steadypool.words.states import Outcome
 from tests.contract import jobs
 from tests.docs.pages import names_in, page
@@ -42,13 +44,25 @@ def exposed() -> dict[str, tuple[str, set[str]]]:
 @contextmanager
 def everything_has_happened(sink: Any) -> Iterator[None]:
     """A pool, of which *sink* was told each thing that a metric counts."""
+    source = Source()
     with ThreadPool(1) as pool:
         pool.subscribe(sink)
+        sink.watch_queues(source)
         pool.submit(task(jobs.fail, retry=Retry(2, backoff=0))).exception()
         pool._core.emit(events.WorkerEnded(pool.name, 0.0, "w", "killed"))
         pool._core.emit(events.JobRejected(pool.name, 0.0, "t"))
         pool._core.emit(events.JobStuck(pool.name, 0.0, "id", "t", 1, None, "here"))
         yield
+
+
+class Source:
+    """What a worker of a durable queue says of it."""
+
+    def depths(self) -> list[QueueDepth]:
+        return [QueueDepth("mail", True, False, 1, 2.0, 3, 4, 5, 6)]
+
+    def failures(self) -> dict[tuple[str, str, str], int]:
+        return {("mail", "send", "retry"): 1}
 
 
 def test_every_metric_of_opentelemetry_is_in_the_docs_and_none_of_prometheus_is_missing() -> None:
@@ -135,6 +149,9 @@ def test_attributes_and_metrics_of_opentelemetry() -> None:
     [
         ("sinks", "and {} pools have labels", MOST_POOLS),
         ("sinks", "first {} tasks", 100),
+        ("sinks", "A count stops at {:,}", depth.MOST_COUNTED),
+        ("sinks", "at most every {:g} seconds", depths.FRESH),
+        ("sinks", "takes a second at most", depths.PATIENCE == 1.0),
         ("lifecycle", "{} tasks have an average of their own", run_times.MOST_TASKS),
         ("lifecycle", "a queue of more than {0:,} jobs, {0:,} are looked at", MOST_COUNTED),
         ("guarantees", "({} characters at most)", arguments.MAX_TEXT),

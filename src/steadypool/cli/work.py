@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import Any
 import click
 from rich.text import Text
 
+import steadypool
 from steadypool.cli.durable_target import load_queue, said_plainly
-from steadypool.cli.endings import DONE, SOME_FAILED
+from steadypool.cli.endings import DONE, SOME_FAILED, UsageMistake
 from steadypool.cli.map import COUNT, SECONDS
 from steadypool.cli.summary import console_on, print_errors
 from steadypool.durable import events
@@ -45,6 +47,8 @@ class WorkOptions:
     drain_timeout: float
     until_empty: bool
     quiet: bool
+    status_port: int | None
+    status_host: str
     log_level: str | None
     log_format: str | None
     report: str | None
@@ -72,6 +76,13 @@ class WorkOptions:
 @click.option("--until-empty", is_flag=True, help="Stop when nothing is left to do but what is scheduled for later.")
 @click.option("--report", metavar="FILE", help="Write the report to FILE as JSON.")
 @click.option("--quiet", "-q", is_flag=True, help="Log warnings and errors alone, and print no report.")
+@click.option(
+    "--status-port",
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help="Serve /livez, /readyz, /metrics and /status.json there, over HTTP.",
+)
+@click.option("--status-host", default="127.0.0.1", show_default=True, help="And on this address: 0.0.0.0 for all.")
 @click.option("--log-level", type=click.Choice(LEVELS), help="The least that is logged (default: info).")
 @click.option("--log-format", type=click.Choice(FORMATS), help="How (default: the program's own way, else text).")
 def work_command(**given: Any) -> int:
@@ -110,7 +121,10 @@ class Work:
         with said_plainly():
             worker = Worker(queue, self._settings())
             worker.subscribe(WorkLog(), jobs=options.log_level == "debug")
-            report = worker.run(until_empty=options.until_empty, drain_timeout=options.drain_timeout, on_signals=True)
+            with self._served(worker):
+                report = worker.run(
+                    until_empty=options.until_empty, drain_timeout=options.drain_timeout, on_signals=True
+                )
         self._say(report)
         return DONE if not (report.unwritten or report.left) else SOME_FAILED
 
@@ -132,6 +146,20 @@ class Work:
             cancel_grace=options.cancel_grace,
             pool=pool,
         )
+
+    def _served(self, worker: Worker) -> AbstractContextManager[object]:
+        """A ``with`` block in which its status is served, if it is to be.
+
+        Raises:
+            UsageMistake: it cannot be.
+        """
+        options = self._options
+        if options.status_port is None:
+            return nullcontext()
+        try:
+            return steadypool.serve_status(worker, options.status_port, options.status_host)
+        except OSError as error:
+            raise UsageMistake(error.strerror or str(error)) from error
 
     def _log_settings(self) -> LogSettings:
         level = self._options.log_level or ("warning" if self._options.quiet else "info")

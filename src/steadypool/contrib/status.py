@@ -1,4 +1,4 @@
-"""`serve_status`: what orchestrators, Prometheus and people ask of a program's pools, over HTTP.
+"""`serve_status`: what orchestrators, Prometheus and people ask of a program's pools and workers, over HTTP.
 
     with serve_status(pool, port=8080):
         ...
@@ -53,9 +53,11 @@ Environ = dict[str, Any]
 
 
 class Pool(Protocol):
-    """A pool of any kind."""
+    """A pool of any kind, or a worker of a durable queue."""
 
-    _core: Any
+    @property
+    def _core(self) -> Any:
+        """``None``: it has no pool yet."""
 
     def health(self) -> Health:
         """Whether the pool is alive and ready, and if not, why."""
@@ -83,7 +85,7 @@ def serve_status(
     """Answer ``/livez``, ``/readyz``, ``/metrics`` and ``/status.json`` for one pool or several, from threads.
 
     Args:
-        pool: the pool, or all pools of the program; of any kind.
+        pool: the pool, or all pools of the program, of any kind; or a durable queue's `Worker`, or several.
         port: where to listen; 0 for a free one, see `StatusServer.port`.
         host: the address to listen on. ``"0.0.0.0"`` lets other machines ask, without a password.
         registry: what ``/metrics`` shows; by default one of its own, with a `PrometheusSink` for these pools.
@@ -112,7 +114,10 @@ def _check_pools(pool: Any) -> tuple[Pool, ...]:
     elif isinstance(pool, Iterable):
         pools = tuple(pool)
     if not pools or not all(hasattr(one, "health") and hasattr(one, "_core") for one in pools):
-        raise TypeError(f"serve_status needs a pool or some pools, as in serve_status(pool, port=8080); got {pool!r}")
+        raise TypeError(
+            "serve_status needs a pool, a durable worker, or some of them, as in serve_status(pool, port=8080); got "
+            f"{pool!r}"
+        )
     return pools
 
 
@@ -259,8 +264,10 @@ class StatusPages:
         return Answer("200 OK" if good else "503 Service Unavailable", _encoded(lines))
 
     def _status(self, environ: Environ) -> Answer:
-        pools = [take_snapshot(pool._core, number, patience=LOOP_PATIENCE) for number, pool in enumerate(self._pools)]
-        return Answer("200 OK", as_json({"pools": pools}), "application/json")
+        cores = [core for pool in self._pools if (core := pool._core) is not None]
+        shown = {"pools": [take_snapshot(core, number, patience=LOOP_PATIENCE) for number, core in enumerate(cores)]}
+        depths = {depth.name: depth for pool in self._pools if hasattr(pool, "depths") for depth in pool.depths()}
+        return Answer("200 OK", as_json({**shown, "queues": [*depths.values()]}), "application/json")
 
     # -- metrics
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -20,10 +21,16 @@ class Announcer:
         self.name = name
         self._notes = notes
         self._sinks: tuple[Sink, ...] = ()
+        self.failures: Counter[tuple[str, str, str]] = Counter()
+        """Attempts that have failed, by queue, task and what came next."""
 
     def subscribe(self, sink: Sink) -> None:
         """Tell this one, too."""
         self._sinks = (*self._sinks, sink)
+
+    def unsubscribe(self, sink: Sink) -> None:
+        """Tell this one no more."""
+        self._sinks = tuple(other for other in self._sinks if other is not sink)
 
     def tell(self, make: Callable[[], Any]) -> None:
         """Tell every sink of the event that *make* gives."""
@@ -39,12 +46,13 @@ class Announcer:
                 sink(event)
             except Exception as error:
                 self._notes.append(f"a sink raised {type(error).__name__}: {error}")
-                self._sinks = tuple(other for other in self._sinks if other is not sink)
+                self.unsubscribe(sink)
 
     def tell_failure(self, claim: Claim, settlement: Settlement, error: BaseException) -> None:
         """Tell of an attempt that has failed, and of what comes next."""
         recorded = settlement.error
         assert recorded is not None
+        self.failures[claim.queue, claim.task, settlement.verdict.value] += 1
 
         def make() -> Any:
             outcome, where = Outcome(recorded.outcome), where_raised(error)

@@ -72,6 +72,7 @@ from steadypool.durable.records import (
     Settlement,
     Swept,
 )
+from steadypool.words.depth import QueueDepth
 
 
 class Listener(Protocol):
@@ -250,6 +251,13 @@ class Engine(Protocol):
 
     def stats(self) -> EngineStats:
         """Queues and workers, by counting. Not for a hot path."""
+
+    def depths(self, queues: Sequence[str]) -> Sequence[QueueDepth]:
+        """What these named queues hold, in their order, each count up to `MOST_COUNTED` and no further.
+
+        It costs milliseconds however much there is; delayed jobs are counted from the earliest on, of all queues
+        together.
+        """
 
     def pause(self, queue: str, paused: bool) -> None:
         """Stop or resume claims from a queue; what runs goes on. Resuming tells listeners for work."""

@@ -36,6 +36,10 @@ class Pool(Protocol):
     _core: Any
     """Its core, for `Core.at_close`."""
 
+    @property
+    def name(self) -> str:
+        """What it is called."""
+
     def _submit_prepared(self, calls: Sequence[Prepared]) -> Sequence[Any]:
         """Submit them all; returns their futures, fewer if the pool has closed."""
 

@@ -32,13 +32,16 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import wait
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from steadypool.durable import demand
 from steadypool.durable.announcing import Announcer
 from steadypool.durable.demand import Pace
+from steadypool.durable.depths import Depths
 from steadypool.durable.desk import Desk
 from steadypool.durable.exchange import Exchange
 from steadypool.durable.feeding import Feed, Pool, open_pool
@@ -59,9 +62,14 @@ from steadypool.durable.telling import events
 from steadypool.durable.trouble import TROUBLES, Trouble
 from steadypool.durable.upkeep import Upkeep
 from steadypool.durable.workreport import WorkReport
-from steadypool.seams.sink import Sink
+from steadypool.pools.wellbeing import read_health
+from steadypool.rules.health import is_alive
+from steadypool.seams.sink import QueueWatcher, Sink, Watcher
 from steadypool.words.clock import monotonic
+from steadypool.words.depth import QueueDepth
+from steadypool.words.health import Health, HealthReason
 from steadypool.words.options import TaskOptions
+from steadypool.words.states import PoolState
 
 if TYPE_CHECKING:
     from steadypool.durable.queue import Queue
@@ -124,7 +132,10 @@ class Worker:
             new_folder(),
         )
         self._pool: Pool | None = None
+        self._sinks: list[Sink] = []
         self._pool_sinks: list[Sink] = []
+        self._depths = Depths(url, settings.queues)
+        self._is_registered = False
         self._slots = 0
         self._pace = Pace()
         self._look_at = 0.0
@@ -162,14 +173,71 @@ class Worker:
         self._orders.end(seconds)
         self._rest.wake()
 
-    def subscribe(self, sink: Sink, *, jobs: bool = False) -> None:
-        """Have *sink* called with every event of the worker (`durable.events`). Before `run`.
+    def subscribe(self, sink: Sink, *, jobs: bool = False) -> Callable[[], None]:
+        """Have *sink* called with every event of the worker (`durable.events`); returns what ends that.
 
-        With *jobs* also with every event of its pool; short jobs then travel one by one, so that each has its own.
+        A sink with metrics shows the figures of the queues, too, and the books of the pool.
+
+        With *jobs*, before `run`, also with every event of its pool; short jobs then travel one by one, so that each
+        has its own.
         """
         self._announcer.subscribe(sink)
+        if isinstance(sink, QueueWatcher):
+            sink.watch_queues(self)
+        self._sinks.append(sink)
         if jobs:
             self._pool_sinks.append(sink)
+        if self._pool is not None:
+            self._show_pool(self._pool, sink)
+        return partial(self._unsubscribe, sink)
+
+    def _unsubscribe(self, sink: Sink) -> None:
+        self._announcer.unsubscribe(sink)
+        self._sinks = [other for other in self._sinks if other is not sink]
+        if isinstance(sink, QueueWatcher):
+            sink.unwatch_queues(self)
+        if isinstance(sink, Watcher) and self._pool is not None:
+            sink.unwatch(self._pool)
+
+    @staticmethod
+    def _show_pool(pool: Pool, sink: Sink) -> None:
+        if isinstance(sink, Watcher):
+            sink.watch(pool)
+
+    def health(self) -> Health:
+        """Whether the worker is alive, and ready: registered, its pool and its database at work. From any thread."""
+        pool = self._pool
+        reasons = () if pool is None else read_health(pool._core).reasons
+        reasons += tuple(self._reasons())
+        state = PoolState.OPEN if pool is None else pool._core.public_state
+        capacity = 0 if pool is None else pool.stats().capacity
+        return Health(self.settings.name, state, is_alive(reasons), not reasons, reasons, capacity=capacity)
+
+    def _reasons(self) -> Iterator[HealthReason]:
+        if self._failure is not None:
+            yield HealthReason.BROKEN
+        elif self._done.is_set():
+            return
+        elif not self._is_registered:
+            yield HealthReason.STARTING
+        elif self._orders.given and self._pool is not None and self._pool._core.public_state is PoolState.OPEN:
+            yield HealthReason.DRAINING
+        if self._trouble and not self._done.is_set():
+            yield HealthReason.STORE_AWAY
+
+    def depths(self) -> tuple[QueueDepth, ...]:
+        """What its named queues hold, as of a few seconds ago, counted up to a bound. From any thread; never waits
+        longer than a second for the database."""
+        return self._depths.read()
+
+    def failures(self) -> Mapping[tuple[str, str, str], int]:
+        """How many attempts have failed here, by queue, task, and what came next: ``"retry"`` or ``"discard"``."""
+        return dict(self._announcer.failures)
+
+    @property
+    def _core(self) -> Any:
+        """That of its pool, for those who show it; ``None`` before there is one."""
+        return None if self._pool is None else self._pool._core
 
     @property
     def completed(self) -> int:
@@ -202,6 +270,7 @@ class Worker:
             self._abandon()
         finally:
             self._nested.remove_folder()
+            self._depths.close()
             self._done.set()
 
     def _abandon(self) -> None:
@@ -237,6 +306,7 @@ class Worker:
         if self._engine.caution:
             self._announcer.tell(lambda: events.EngineCaution(self.settings.name, monotonic(), self._engine.caution))
         self._registration.announce()
+        self._is_registered = True
         return pool
 
     def _open_pool(self) -> Pool:
@@ -245,13 +315,16 @@ class Worker:
             settings.kind,
             settings.workers,
             settings.cancel_grace,
-            settings.name,
+            " ".join(settings.queues),
             settings.pool,
             self._nested,
             self._queue.tasks.values(),
         )
         for sink in self._pool_sinks:
             pool.subscribe(sink)
+        for sink in self._sinks:
+            if sink not in self._pool_sinks:
+                self._show_pool(pool, sink)
         pool._core.at_close.append(self._pool_has_closed)
         return pool
 

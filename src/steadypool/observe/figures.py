@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from steadypool.words.depth import QueueDepth
 from steadypool.words.reports import PoolStats
 from steadypool.words.states import PoolState
 
@@ -61,6 +62,39 @@ GAUGES: Sequence[Figure] = (
         lambda s: s.drain_estimate,
         max,
     ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class QueueFigure:
+    """One number of a durable queue, read when somebody asks."""
+
+    prometheus: str
+    opentelemetry: str
+    unit: str
+    text: str
+    value: Callable[[QueueDepth], float | None]
+    """``None``: not known now."""
+
+
+QUEUE_GAUGES: Sequence[QueueFigure] = (
+    QueueFigure("queue_answers", "queue.answers", "{queue}", "1 while the store tells of it.", lambda d: d.answers),
+    QueueFigure("queue_paused", "queue.paused", "{queue}", "1 while it is paused.", lambda d: d.paused),
+    QueueFigure("queue_available", "queue.available", JOB, "Durable jobs that may run.", lambda d: d.available),
+    QueueFigure(
+        "queue_oldest_seconds",
+        "queue.oldest",
+        SECONDS,
+        "Since the oldest available one was enqueued.",
+        lambda d: d.oldest_available,
+    ),
+    QueueFigure("queue_scheduled", "queue.scheduled", JOB, "Durable jobs for later.", lambda d: d.scheduled),
+    QueueFigure("queue_retryable", "queue.retryable", JOB, "Those that are retried later.", lambda d: d.retryable),
+    QueueFigure("queue_running", "queue.running", JOB, "Those that run, on any worker.", lambda d: d.running),
+    QueueFigure("queue_discarded", "queue.discarded", JOB, "Those that were given up.", lambda d: d.discarded),
+)
+FAILURES = QueueFigure(
+    "attempts_failed", "attempts.failed", "{attempt}", "Attempts of durable jobs that failed here.", lambda d: None
 )
 
 COUNTERS: Sequence[Figure] = (

@@ -31,9 +31,10 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode, TracerProvid
 from steadypool.observe.bounded import BoundedNames
 from steadypool.observe.encodable import encodable
 from steadypool.observe.failure import message_of, type_of
-from steadypool.observe.figures import COUNTERS, GAUGES, Figure
+from steadypool.observe.figures import COUNTERS, FAILURES, GAUGES, QUEUE_GAUGES, Figure, QueueFigure
 from steadypool.observe.watched_pools import WatchedPools
-from steadypool.seams.sink import Watched
+from steadypool.observe.watched_queues import QueueSources
+from steadypool.seams.sink import Watched, WatchedQueues
 from steadypool.words import events
 from steadypool.words.events import Event, JobEvent
 from steadypool.words.options import check_count
@@ -55,6 +56,7 @@ ATTEMPT = "steadypool.job.attempt"
 OUTCOME = "steadypool.job.outcome"
 WAITED = "steadypool.job.waited"
 WORKER = "steadypool.worker"
+NEXT = "steadypool.next"
 
 _ERRORS = frozenset({Outcome.FAILED, Outcome.TIMED_OUT, Outcome.CRASHED})
 _Key = tuple[str, str, int]
@@ -105,6 +107,14 @@ class OpenTelemetrySink:
     def unwatch(self, pool: Watched) -> None:
         """See `Watcher`."""
         self._metrics.pools.discard(pool)
+
+    def watch_queues(self, source: WatchedQueues) -> None:
+        """See `QueueWatcher`."""
+        self._metrics.queues.add(source)
+
+    def unwatch_queues(self, source: WatchedQueues) -> None:
+        """See `QueueWatcher`."""
+        self._metrics.queues.discard(source)
 
     def carry(self, job: JobEvent) -> Callable[[], object]:
         """See `Carrier`: the attempt's span goes with it to the worker process."""
@@ -231,6 +241,16 @@ class _Metrics:
             for figure in figures:
                 name, look = f"{SCOPE}.{figure.opentelemetry}", partial(_observe, self.pools, figure)
                 create(name, [look], figure.unit, figure.text)
+        self.queues = QueueSources(names)
+        for gauge in QUEUE_GAUGES:
+            asked = partial(_observe_queues, self.queues, gauge)
+            meter.create_observable_gauge(f"{SCOPE}.{gauge.opentelemetry}", [asked], gauge.unit, gauge.text)
+        meter.create_observable_counter(
+            f"{SCOPE}.{FAILURES.opentelemetry}",
+            [partial(_observe_failures, self.queues)],
+            FAILURES.unit,
+            FAILURES.text,
+        )
 
     def _attributes(self, pool: str, task: str) -> dict[str, str]:
         return {**_facts_of(self.pools.label(pool)), TASK: self._names(task)}
@@ -272,3 +292,16 @@ def _observe(pools: WatchedPools, figure: Figure, options: CallbackOptions) -> I
         value = figure.of(stats)
         if value is not None:
             yield Observation(value, {DESTINATION: name})
+
+
+def _observe_queues(queues: QueueSources, figure: QueueFigure, options: CallbackOptions) -> Iterable[Observation]:
+    """One number of each durable queue."""
+    for name, depth in queues.depths().items():
+        value = figure.value(depth)
+        if value is not None:
+            yield Observation(value, {DESTINATION: name})
+
+
+def _observe_failures(queues: QueueSources, options: CallbackOptions) -> Iterable[Observation]:
+    for (queue, task, then), count in queues.failures().items():
+        yield Observation(count, {**_facts_of(queue), TASK: task, NEXT: then})

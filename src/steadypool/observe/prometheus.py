@@ -18,9 +18,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from steadypool.observe.bounded import BoundedNames
-from steadypool.observe.figures import COUNTERS, GAUGES
+from steadypool.observe.figures import COUNTERS, FAILURES, GAUGES, QUEUE_GAUGES
 from steadypool.observe.watched_pools import WatchedPools
-from steadypool.seams.sink import Watched
+from steadypool.observe.watched_queues import QueueSources
+from steadypool.seams.sink import Watched, WatchedQueues
 from steadypool.words import events
 from steadypool.words.events import Event
 from steadypool.words.options import check_count
@@ -73,6 +74,14 @@ class PrometheusSink:
         """See `Watcher`."""
         self._metrics.pools.discard(pool)
 
+    def watch_queues(self, source: WatchedQueues) -> None:
+        """See `QueueWatcher`."""
+        self._metrics.queues.add(source)
+
+    def unwatch_queues(self, source: WatchedQueues) -> None:
+        """See `QueueWatcher`."""
+        self._metrics.queues.discard(source)
+
     def _submitted(self, event: events.JobSubmitted) -> None:
         self._metrics.of(event.pool, event.task).accepted.inc()
 
@@ -124,6 +133,7 @@ class _Metrics:
         self.made_with = max_tasks, buckets
         self.pools = WatchedPools()
         self._task_label = BoundedNames(max_tasks)
+        self.queues = QueueSources(self._task_label)
         self._known: dict[tuple[str, str], _TaskMetrics] = {}
         by_task = ("pool", "task")
         name = "steadypool_{}".format
@@ -148,6 +158,7 @@ class _Metrics:
             name("worker_kills"), "Worker processes that the pool killed.", ("pool",), registry=registry
         )
         registry.register(_Books(self.pools))
+        registry.register(_Queues(self.queues))
 
     def of(self, pool: str, task: str) -> _TaskMetrics:
         """The metrics of one task in one pool."""
@@ -190,3 +201,31 @@ class _Books(Collector):
                     if value is not None:
                         metric.add_metric((pool,), value)
                 yield metric
+
+
+class _Queues(Collector):
+    """What is read of durable queues when somebody asks."""
+
+    def __init__(self, queues: QueueSources) -> None:
+        self._queues = queues
+
+    def describe(self) -> tuple[()]:
+        """Of nothing: to register must not look at the store."""
+        return ()
+
+    def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
+        """Called by the registry."""
+        depths = self._queues.depths()
+        for figure in QUEUE_GAUGES:
+            gauge = GaugeMetricFamily(f"steadypool_{figure.prometheus}", figure.text, labels=("queue",))
+            for queue, depth in depths.items():
+                value = figure.value(depth)
+                if value is not None:
+                    gauge.add_metric((queue,), value)
+            yield gauge
+        counter = CounterMetricFamily(
+            f"steadypool_{FAILURES.prometheus}", FAILURES.text, labels=("queue", "task", "next")
+        )
+        for labels, count in self._queues.failures().items():
+            counter.add_metric(labels, count)
+        yield counter

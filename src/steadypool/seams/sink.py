@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from steadypool.words.depth import QueueDepth
     from steadypool.words.events import Event, JobEvent
     from steadypool.words.reports import PoolStats
 
@@ -28,7 +29,9 @@ class Sink(Protocol):
 class Watched(Protocol):
     """A pool, as a sink may look at it. From any thread, but not while it takes an event."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What it is called."""
 
     def stats(self) -> PoolStats:
         """The books at this moment."""
@@ -42,6 +45,27 @@ class Watcher(Protocol):
         """It is subscribed to *pool*. It must hold it weakly, or the pool could never be freed."""
 
     def unwatch(self, pool: Watched, /) -> None:
+        """It is no longer."""
+
+
+class WatchedQueues(Protocol):
+    """A worker of durable queues, as a sink may look at it. From any thread."""
+
+    def depths(self) -> Sequence[QueueDepth]:
+        """What its named queues hold, as of a few seconds ago. Never waits long."""
+
+    def failures(self) -> Mapping[tuple[str, str, str], int]:
+        """How many attempts have failed here, by queue, task, and what came next: ``"retry"`` or ``"discard"``."""
+
+
+@runtime_checkable
+class QueueWatcher(Protocol):
+    """A sink that also reads figures of durable queues when it is asked for them."""
+
+    def watch_queues(self, source: WatchedQueues, /) -> None:
+        """It is subscribed to a worker. It must hold it weakly."""
+
+    def unwatch_queues(self, source: WatchedQueues, /) -> None:
         """It is no longer."""
 
 

@@ -26,6 +26,11 @@ class HealthReason(StrEnum):
     LOOP_ENDED = "event loop ended"
     """Its event loop was closed while the pool was open."""
 
+    STARTING = "starting"
+    """A worker of a durable queue that has not begun to claim."""
+    STORE_AWAY = "database does not answer"
+    """That of a durable queue; its worker tries again, and goes on by itself."""
+
 
 FATAL = frozenset(
     {HealthReason.BROKEN, HealthReason.ALL_STUCK, HealthReason.LOOP_BLOCKED, HealthReason.LOOP_ENDED},

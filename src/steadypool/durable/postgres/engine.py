@@ -40,6 +40,7 @@ from steadypool.durable.records import (
 )
 from steadypool.durable.states import ENDED, JobState
 from steadypool.words.clock import monotonic
+from steadypool.words.depth import MOST_COUNTED, QueueDepth
 
 Rows = list[Any]
 Records = list[JobRecord]
@@ -267,6 +268,11 @@ class PostgresEngine:
             tuple(_queue_stats(name, counts[name], ages.get(name)) for name in sorted(counts)),
             tuple(WorkerRow(name, alive, running, since.timestamp()) for name, alive, running, since in workers),
         )
+
+    def depths(self, queues: Sequence[str]) -> Sequence[QueueDepth]:
+        """See `Engine.depths`."""
+        found = self._call("depths(%s::text[], %s)", [list(queues), MOST_COUNTED])
+        return [QueueDepth(name, True, *counts) for name, *counts in found]
 
     def pause(self, queue: str, paused: bool) -> None:
         """See `Engine.pause`."""

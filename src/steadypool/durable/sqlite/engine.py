@@ -28,13 +28,14 @@ from steadypool.durable.records import (
     Swept,
     Verdict,
 )
-from steadypool.durable.sqlite import borrowed, changing, claiming, looking, putting, schema, settling
+from steadypool.durable.sqlite import borrowed, changing, claiming, depths, looking, putting, schema, settling
 from steadypool.durable.sqlite.clock import read_clock
 from steadypool.durable.sqlite.driver import has_wal_reset_bug, sqlite_version
 from steadypool.durable.sqlite.rows import errors_of_job
 from steadypool.durable.sqlite.store import Store
 from steadypool.durable.sqlite.wake import Bells
 from steadypool.durable.states import JobState
+from steadypool.words.depth import QueueDepth
 
 PATIENCE = 10.0
 HELD_UP = 0.25
@@ -262,6 +263,11 @@ class SqliteEngine:
         """See `Engine.stats`."""
         with self._store.look() as connection:
             return looking.stats(connection, read_clock())
+
+    def depths(self, queues: Sequence[str]) -> Sequence[QueueDepth]:
+        """See `Engine.depths`."""
+        with self._store.look() as connection:
+            return depths.read(connection, queues, time())
 
     def pause(self, queue: str, paused: bool) -> None:
         """See `Engine.pause`."""

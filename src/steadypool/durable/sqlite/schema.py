@@ -43,6 +43,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
             state TEXT NOT NULL, ended_at REAL NOT NULL, keep_until REAL NOT NULL, result BLOB, reason TEXT NOT
             NULL)""",
         "CREATE INDEX history_to_prune ON history (keep_until)",
+        "CREATE INDEX history_discarded ON history (queue) WHERE state = 'discarded'",
         """CREATE TABLE errors (job INTEGER NOT NULL, attempt INTEGER NOT NULL, at REAL NOT NULL, outcome TEXT NOT NULL,
             type_name TEXT NOT NULL, message TEXT NOT NULL, traceback TEXT NOT NULL)""",
         "CREATE INDEX errors_of_job ON errors (job)",

@@ -85,6 +85,7 @@ class LoopPool:
     def __init__(self, max_workers: int | None = None, **options: Any) -> None:
         self._pool = AsyncPool(**options) if max_workers is None else AsyncPool(max_workers, **options)
         self._core = self._pool._core
+        self.name = self._core.name
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, name="steadypool-loop", daemon=True)
         self._under_way: set[LoopFuture] = set()

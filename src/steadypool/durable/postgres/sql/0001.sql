@@ -106,6 +106,7 @@ CREATE TABLE @schema@.history (
     reason text NOT NULL DEFAULT ''
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX history_to_prune ON @schema@.history (keep_until);
+CREATE INDEX history_discarded ON @schema@.history (queue) WHERE state = 'discarded';
 
 -- Failed attempts, of jobs and of history.
 CREATE TABLE @schema@.errors (
@@ -200,6 +201,51 @@ CREATE VIEW @schema@.worker_counts AS
 SELECT w.number, w.name, w.until >= clock_timestamp() AS alive,
        (SELECT count(*) FROM @schema@.held h WHERE h.worker = w.number) AS running, w.since
 FROM @schema@.workers w;
+
+-- What these queues hold, each count up to p_most; of the delayed jobs, the earliest so many of all queues.
+CREATE FUNCTION @schema@.depths(p_queues text[], p_most int)
+RETURNS TABLE (name text, paused boolean, available bigint, oldest float8, scheduled bigint, retryable bigint,
+               running bigint, discarded bigint)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = @schema@, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    v_now timestamptz := clock_timestamp();
+BEGIN
+    RETURN QUERY
+    WITH earliest AS MATERIALIZED (
+        SELECT d.queue, d.due, d.retry FROM delayed d ORDER BY d.due, d.number LIMIT p_most
+    ), later AS MATERIALIZED (
+        SELECT e.queue, count(*) FILTER (WHERE e.due <= v_now) AS due,
+               count(*) FILTER (WHERE e.due > v_now AND e.retry) AS retryable,
+               count(*) FILTER (WHERE e.due > v_now AND NOT e.retry) AS scheduled
+        FROM earliest e GROUP BY e.queue
+    ), at_work AS MATERIALIZED (
+        SELECT j.queue, count(*) AS count FROM held h JOIN jobs j ON j.number = h.number GROUP BY j.queue
+    )
+    SELECT q.name,
+           EXISTS (SELECT FROM queues p WHERE p.name = q.name AND p.paused),
+           (SELECT count(*) FROM (SELECT FROM ready r WHERE r.queue = q.name LIMIT p_most) c) + coalesce(l.due, 0),
+           -- The first of each priority, a hundred priorities at most.
+           coalesce((
+               WITH RECURSIVE firsts AS (
+                   (SELECT r.rank, r.number FROM ready r WHERE r.queue = q.name ORDER BY r.rank, r.number LIMIT 1)
+                   UNION ALL
+                   SELECT n.rank, n.number FROM firsts f, LATERAL (
+                       SELECT r.rank, r.number FROM ready r WHERE r.queue = q.name AND r.rank > f.rank
+                       ORDER BY r.rank, r.number LIMIT 1) n
+               )
+               SELECT extract(epoch FROM v_now - min(j.enqueued_at))::float8
+               FROM (SELECT f.number FROM firsts f LIMIT 100) f JOIN jobs j ON j.number = f.number
+           ), 0),
+           coalesce(l.scheduled, 0), coalesce(l.retryable, 0), coalesce(w.count, 0),
+           (SELECT count(*) FROM (
+               SELECT FROM history h WHERE h.queue = q.name AND h.state = 'discarded' LIMIT p_most) c)
+    FROM unnest(p_queues) WITH ORDINALITY AS q (name, place)
+    LEFT JOIN later l ON l.queue = q.name LEFT JOIN at_work w ON w.queue = q.name
+    ORDER BY q.place;
+END $$;
 
 
 -- To put --------------------------------------------------------------------------------------------------------------
@@ -963,7 +1009,8 @@ BEGIN
         ('enqueuer', 'put'), ('enqueuer', 'put_json'), ('enqueuer', 'cancel'),
         ('worker', 'put'), ('worker', 'put_json'), ('worker', 'cancel'), ('worker', 'discard'), ('worker', 'retry'),
         ('worker', 'pause'), ('worker', 'register'), ('worker', 'renew'), ('worker', 'leave'), ('worker', 'claim'),
-        ('worker', 'reconcile'), ('worker', 'settle'), ('worker', 'sweep'), ('worker', 'prune')
+        ('worker', 'reconcile'), ('worker', 'settle'), ('worker', 'sweep'), ('worker', 'prune'), ('worker', 'depths'),
+        ('reader', 'depths')
     LOOP
         IF EXISTS (SELECT FROM pg_roles WHERE rolname = '@schema@_' || v_role) THEN
             EXECUTE format('GRANT EXECUTE ON ROUTINE @schema@.%I TO %I', v_what, '@schema@_' || v_role);
