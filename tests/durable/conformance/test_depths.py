@@ -21,8 +21,8 @@ def test_each_state_is_counted_by_queue(engine: Engine) -> None:
     error = AttemptError(1, "failed", "E", "no")
     engine.settle_many(
         [
-            Settlement(one.number, one.token, Verdict.DISCARD, error=error, reason="no retry is left"),
-            Settlement(two.number, two.token, Verdict.RETRY, error=error, delay=60.0),
+            Settlement(one, Verdict.DISCARD, error=error, reason="no retry is left"),
+            Settlement(two, Verdict.RETRY, error=error, delay=60.0),
         ]
     )
     mail, empty, other = engine.depths(["mail", "empty", "other"])
@@ -31,7 +31,7 @@ def test_each_state_is_counted_by_queue(engine: Engine) -> None:
     assert mail.oldest_available is not None and 0.0 <= mail.oldest_available < 60.0
     assert empty == QueueDepth("empty", True, False, 0, 0.0, 0, 0, 0, 0)
     assert (other.available, other.running) == (1, 0)
-    engine.settle_many([Settlement(three.number, three.token, Verdict.COMPLETE, result=b"1")])
+    engine.settle_many([Settlement(three, Verdict.COMPLETE, result=b"1")])
     engine.pause("other", True)
     mail, other = engine.depths(["mail", "other"])
     assert mail.running == 0 and mail.discarded == 1 and other.paused
