@@ -7,6 +7,8 @@ import reprlib
 from collections.abc import Callable
 from typing import Any
 
+from steadypool.machinery.ledger import PLAIN
+
 Show = bool | Callable[[str, tuple[Any, ...], dict[str, Any]], str]
 """Whether reports show arguments; or what they show, as a function of the task's name, ``args`` and ``kwargs``."""
 
@@ -57,12 +59,9 @@ def arguments_text(show: Show, task: str, args: tuple[Any, ...], kwargs: dict[st
     return text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT - 4]}...)"
 
 
-_PLAIN = frozenset({str, bytes, int, float, complex, bool, type(None)})
-
-
 def is_quickly_shown(show: Show, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     """Whether `arguments_text` runs no code of the user's, which might take its time."""
-    return show is False or (show is True and all(type(value) in _PLAIN for value in (*args, *kwargs.values())))
+    return show is False or (show is True and all(type(value) in PLAIN for value in (*args, *kwargs.values())))
 
 
 def _call_text(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:

@@ -25,11 +25,12 @@ from collections.abc import Callable, Generator
 from concurrent.futures import Future, InvalidStateError
 from concurrent.futures._base import CANCELLED, CANCELLED_AND_NOTIFIED, FINISHED, PENDING, RUNNING
 from contextvars import Context
+from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from steadypool.machinery.unseen import Unseen
 from steadypool.words.clock import monotonic
-from steadypool.words.options import TaskOptions, task_name
+from steadypool.words.options import Task, TaskOptions, task_name
 from steadypool.words.states import NEVER_LOOKED_AT, Outcome
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 DONE = frozenset({CANCELLED, CANCELLED_AND_NOTIFIED, FINISHED})
 Callback = Callable[["JobFuture[Any]"], object]
+NAMED_BY_PYTHON = frozenset({FunctionType, BuiltinFunctionType, MethodType, type})
+"""Whose names are found without any code of the user's."""
 
 
 class Waker(Protocol):
@@ -111,12 +114,15 @@ class JobFuture(Future[T], Generic[T]):
     _announcement: Any = None
     _packed: Any = None
     """What travels to a worker process."""
+    _packed_meta: bytes | None = None
     _serial = 0
     """Stands for the latest sending to a worker process."""
     _pristine_context: Any = None
     """The submitter's context, while attempts run in copies of it."""
     _job_context: Any = None
     _progress: tuple[float, float | None] | None = None
+    _own_name: str | None = None
+    """What the function says it is called, if that is no plain function."""
 
     def __init__(
         self,
@@ -138,6 +144,8 @@ class JobFuture(Future[T], Generic[T]):
         self._context = context
         self._submitted = submitted
         self._number = number
+        if type(fn) not in NAMED_BY_PYTHON and not (type(fn) is Task and type(fn.fn) in NAMED_BY_PYTHON):
+            self._own_name = task_name(fn)  # now, on the caller's thread: it may be code of the user's
 
     # -- what the caller sees
 
@@ -238,7 +246,7 @@ class JobFuture(Future[T], Generic[T]):
 
     @property
     def _task_name(self) -> str:
-        return self._options.name or ("?" if self._fn is None else task_name(self._fn))
+        return self._options.name or ("?" if self._fn is None else self._own_name or task_name(self._fn))
 
     # -- waiting
 

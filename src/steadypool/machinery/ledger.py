@@ -11,7 +11,9 @@ import threading
 import time
 import traceback
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import WrapperDescriptorType
 
 from steadypool.rules.rates import after_event, faded
 from steadypool.words.clock import monotonic
@@ -25,8 +27,12 @@ MAX_TEXT = 20_000
 """Characters of traceback kept for a group."""
 
 MAX_CAUSES = 30
+PLAIN = frozenset({str, bytes, int, float, complex, bool, type(None)})
+"""Types whose values are shown without any code of the user's."""
 
 Key = tuple[str, str, str]
+Describe = Callable[[BaseException], tuple[str, str]]
+"""Gives the traceback and the message of an error as texts."""
 
 
 @dataclass
@@ -69,20 +75,30 @@ class Ledger:
 
     def __init__(self) -> None:
         self._groups: OrderedDict[Key, _Group] = OrderedDict()
-        # Reentrant: formatting runs code of the user's (``__str__``), which may fail a job of its own.
+        # Reentrant: a finalizer that the garbage collector runs in the middle may fail a job of its own.
         self._lock = threading.RLock()
 
     def renew_lock(self) -> None:
         """In a forked child the lock may be held by a thread that does not exist there."""
         self._lock = threading.RLock()
 
-    def add(self, job_id: str, task: str, error: BaseException, arguments: str = "", attempts: int = 1) -> Key:
-        """Count one failed job; returns what its group is found by."""
+    def add(
+        self,
+        job_id: str,
+        task: str,
+        error: BaseException,
+        arguments: str = "",
+        attempts: int = 1,
+        describe: Describe | None = None,
+    ) -> Key:
+        """Count one failed job; returns what its group is found by. *describe* is asked for a new group's texts."""
         key = (task, type_name(error), where_raised(error))
+        texts = None if key in self._groups else (describe or described)(error)  # the user's code: not under the lock
         with self._lock:
             group = self._groups.get(key)
             if group is None:
-                group = self._groups[key] = _Group(traceback_text(error), first_line(error), time.time())
+                trace, message = texts or ("", "")
+                group = self._groups[key] = _Group(trace, message, time.time())
                 if len(self._groups) > MAX_GROUPS:
                     self._groups.popitem(last=False)
             self._groups.move_to_end(key)
@@ -101,6 +117,32 @@ class Ledger:
             now = monotonic()
             rows = [group.row(key, now) for key, group in self._groups.items()]
         return tuple(sorted(rows, key=lambda row: -row.count))
+
+
+def described(error: BaseException) -> tuple[str, str]:
+    """Its traceback and its message. Never raises, but may take as long as the exception's own methods do."""
+    return traceback_text(error), first_line(error)
+
+
+def is_quickly_described(error: BaseException | None) -> bool:
+    """Whether `described` runs no code of the user's, which might take its time."""
+    for _ in range(MAX_CAUSES):
+        if error is None:
+            return True
+        if not _says_itself(error):
+            return False
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return False
+
+
+def _says_itself(error: BaseException) -> bool:
+    cls = type(error)
+    if type(cls) is not type or isinstance(error, BaseExceptionGroup):
+        return False
+    if cls.__module__.startswith("steadypool."):
+        return True
+    by_python = type(cls.__str__) is WrapperDescriptorType and type(cls.__repr__) is WrapperDescriptorType
+    return by_python and all(type(value) in PLAIN for value in error.args)
 
 
 def type_name(error: BaseException) -> str:

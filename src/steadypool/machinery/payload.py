@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 import pickle
 import sys
 import warnings
@@ -36,6 +37,9 @@ HALF_IMPORTED = (
     "they run"
 )
 
+NAMES = b"\x93"
+"""The only instruction by which a pickle of protocol 5 names something; but for numbers that stand for names, of which
+programs may have some in `copyreg`."""
 _SIMPLE = frozenset({int, float, complex, bool, str, type(None)})
 _BY_REFERENCE = (FunctionType, BuiltinFunctionType, type, Task)
 
@@ -129,6 +133,11 @@ def _outside(value: Any) -> Any:
 def load(stream: Buffer, buffers: Sequence[Buffer] = ()) -> Any:
     """The value again. Raises whatever unpickling raises."""
     return pickle.loads(stream, buffers=buffers)
+
+
+def is_plain(stream: Buffer) -> bool:
+    """Whether loading a pickle of ours runs no code but Python's own: it names no class and no function."""
+    return NAMES not in stream and not copyreg._inverted_registry  # type: ignore[attr-defined]
 
 
 class Functions:

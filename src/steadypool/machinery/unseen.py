@@ -10,6 +10,8 @@ import sys
 from steadypool.machinery.ledger import traceback_text
 
 _collecting = False
+hurried: set[int] = set()
+"""Threads that must go on: what they free is reported by another."""
 
 
 def _note_collection(phase: str, info: dict[str, int]) -> None:
@@ -23,7 +25,8 @@ class Unseen:
     An object of its own, so that only failures pay for a finalizer (asyncio's tasks have it in the future itself).
 
     The report is made at once when the last reference goes. When the garbage collector frees the future it can
-    interrupt any code, which may hold any lock of a log handler's; then a thread of its own reports.
+    interrupt any code, which may hold any lock of a log handler's; then a thread of its own reports. So it does when a
+    pool's supervisor lets go of it, since a log handler may take its time.
     """
 
     __slots__ = ("error", "job_id", "seen", "task")
@@ -39,7 +42,7 @@ class Unseen:
     def __del__(self) -> None:
         if self.seen or sys.is_finalizing():
             return
-        if not _collecting:
+        if not _collecting and _thread.get_ident() not in hurried:
             _report(self.job_id, self.task, self.error)
             return
         try:

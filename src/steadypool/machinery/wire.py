@@ -14,6 +14,8 @@ so a worker is then only ever given one job.
 from __future__ import annotations
 
 import array
+import errno
+import os
 import socket
 import struct
 from collections.abc import Iterator
@@ -171,6 +173,16 @@ class Line:
 
 _ONE_FD = socket.CMSG_SPACE(4)
 _CLOEXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+
+
+def lost_descriptor(what: str) -> OSError:
+    """Why a descriptor has not come: most likely this process has as many as it may."""
+    try:
+        os.close(os.dup(0))
+    except OSError as error:
+        if error.errno != errno.EBADF:
+            return OSError(error.errno, f"{os.strerror(error.errno or 0)}: {what}")
+    return OSError(errno.EMFILE, f"{os.strerror(errno.EMFILE)}: {what}")
 
 
 def _receive_exactly(end: socket.socket, size: int) -> bytes:

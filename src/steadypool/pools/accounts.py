@@ -81,7 +81,7 @@ def read_stats(core: Core) -> PoolStats:
         outcomes = core.outcomes()
         retrying = core.retrying
         held = core.held_jobs()
-        running = len(held)
+        running = core.count_running(held)
         workers = core.worker_facts()
         # Once closed, every job has its outcome: a ticket without one is about to be withdrawn.
         accepted = sum(outcomes.values()) if core.is_closed() else core.accepted()

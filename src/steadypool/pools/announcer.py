@@ -6,11 +6,16 @@ next one is left with the job as an `Announcement`, and whoever comes first make
 
 from __future__ import annotations
 
+import _thread
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextvars import copy_context
+from functools import partial
+from threading import get_ident
 from typing import Any
 
+from steadypool.machinery.courier import Courier
 from steadypool.machinery.future import JobFuture
 from steadypool.pools.driver import Driver
 from steadypool.seams.sink import Carrier, Sink, Watcher
@@ -20,6 +25,10 @@ from steadypool.words.reports import PoolStats
 from steadypool.words.states import Outcome
 
 Job = JobFuture[Any]
+SINKS_SECONDS = 0.1
+"""How long the supervisor waits for sinks before it goes on without them, until they have caught up."""
+MOST_EVENTS = 10_000
+"""Events that wait for a sink that hangs; those beyond are counted as its errors."""
 
 
 class Announcer(Driver):
@@ -31,8 +40,17 @@ class Announcer(Driver):
         self.sinks: tuple[Sink, ...] = ()
         self.carriers: tuple[Carrier, ...] = ()
         self.sink_errors = 0
+        self.supervisors: set[int] = set()
+        """Threads that run the supervisor's loop now: usually one. No code of the user's runs there."""
+        self.messenger = self.new_messenger()
+        """Tells the sinks what the supervisor has to say."""
+        self._sinks_are_late = False
         self._subscriptions: tuple[Sink, ...] = ()
         """The sinks, each as often as it was added."""
+
+    def new_messenger(self) -> Courier:
+        """A courier for events."""
+        return Courier(f"{self.name}-events", self.mark_own_thread, MOST_EVENTS)
 
     def stats(self) -> PoolStats:
         """The books at this moment, for sinks that look at them."""
@@ -63,6 +81,31 @@ class Announcer(Driver):
 
     def emit(self, event: events.Event) -> None:
         """Give an event to every sink. One that raises is muted and counted."""
+        if get_ident() in self.supervisors:
+            self._have_told(partial(copy_context().run, self._tell_sinks, event))
+        else:
+            self._tell_sinks(event)
+
+    def _have_told(self, errand: Callable[[], object]) -> None:
+        """The supervisor has something for the sinks: it waits a moment for them, and goes on without."""
+        told = _thread.allocate_lock()
+        told.acquire()
+
+        def run() -> None:
+            try:
+                errand()
+            finally:
+                told.release()
+
+        if self._sinks_are_late and self.messenger.is_idle():
+            self._sinks_are_late = False
+        if not self.messenger.carry(run, "a sink"):
+            with self.lock:
+                self.sink_errors += 1  # one of them hangs, and this event would be the last of very many
+        elif not self._sinks_are_late:
+            self._sinks_are_late = not told.acquire(timeout=SINKS_SECONDS)
+
+    def _tell_sinks(self, event: events.Event) -> None:
         for sink in self.sinks:
             try:
                 sink(event)
@@ -96,29 +139,40 @@ class Announcer(Driver):
 
     def announce(self, job: Job) -> None:
         """Say what is still to be said of the job. One job's events arrive in order."""
-        announcement = job._announcement
-        if announcement is not None:
+        announcement: Announcement | None = job._announcement
+        if announcement is None or not announcement.is_wanted():
+            return
+        if get_ident() in self.supervisors:
+            self._have_told(partial(announcement.make, self._tell_sinks))
+        else:
             announcement.make(self.emit)
 
 
 class Announcement:
     """Events that must be out before the job's next one. Whoever comes second waits for whoever makes it."""
 
-    __slots__ = ("_lock", "_waiting")
+    __slots__ = ("_is_making", "_lock", "_waiting")
 
     def __init__(self, *waiting: events.JobEvent) -> None:
         self._waiting = deque(waiting)
         self._lock = threading.RLock()
+        self._is_making = False
 
     def add(self, event: events.JobEvent) -> None:
         """Have one more event made, after those that wait."""
         self._waiting.append(event)
 
+    def is_wanted(self) -> bool:
+        """Whether there may be something to say, or another thread says it now."""
+        return bool(self._waiting) or self._is_making
+
     def make(self, emit: Callable[[events.Event], None]) -> None:
         """Emit the events, unless that was done."""
         with self._lock:
+            self._is_making = True
             while self._waiting:
                 emit(self._waiting.popleft())
+            self._is_making = False
 
 
 def job_facts(job: Job) -> tuple[str, str, int, Any]:

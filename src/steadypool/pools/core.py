@@ -33,31 +33,29 @@ from functools import partial
 from typing import Any
 
 from steadypool.machinery.agenda import Agenda
-from steadypool.machinery.arguments import arguments_text
-from steadypool.machinery.bell import Bell
-from steadypool.machinery.courier import Courier
 from steadypool.machinery.future import JobFuture
 from steadypool.machinery.ledger import Ledger
 from steadypool.machinery.queue import JobQueue
 from steadypool.machinery.run_times import RunTimes
 from steadypool.pools.accounts import Returned, interrupted_row, read_stats
-from steadypool.pools.announcer import Announcer, job_facts
+from steadypool.pools.announcer import job_facts
+from steadypool.pools.errands import Errands
 from steadypool.pools.forecast import Forecast
 from steadypool.pools.functions import check_function, options_within
 from steadypool.pools.job_errors import cancelled_error, forked_error, presentable, timeout_error
 from steadypool.pools.settings import Settings
-from steadypool.rules.retrying import next_delay
+from steadypool.rules.retrying import delay_after
 from steadypool.seams.telling import events
 from steadypool.words.clock import monotonic, sleep
 from steadypool.words.errors import PoolBroken, PoolClosed, QueueFull, SteadypoolError
-from steadypool.words.options import Retry, Task, TaskOptions, task_name
+from steadypool.words.options import Task, TaskOptions, task_name
 from steadypool.words.reports import DrainReport, InterruptedJob, JobFailure, PoolStats
 from steadypool.words.states import NEVER_LOOKED_AT, Outcome, PoolState, move
 
 Job = JobFuture[Any]
 
 
-class Core(Announcer):
+class Core(Errands):
     """The books and the control plane of one pool; a driver adds the workers.
 
     The pool object that users hold refers to its core, never the other way round: workers refer to the core,
@@ -67,8 +65,7 @@ class Core(Announcer):
     _broken_how = ""
 
     def __init__(self, settings: Settings, max_workers: int) -> None:
-        super().__init__(settings.name)
-        self.settings = settings
+        super().__init__(settings)
         self.options = settings.options
         self.max_workers = max_workers
         self.queue: JobQueue[Any] = JobQueue(settings.queue_size)
@@ -78,12 +75,9 @@ class Core(Announcer):
         self.attention = False
         """Workers look at this between two jobs; true when the pool wants something of them."""
         self.tickets = itertools.count()
-        self.bell = Bell()
         self.ledger = Ledger()
         self.run_times = RunTimes()
         self.forecast = Forecast(self)
-        self.agenda = Agenda()
-        self.courier = Courier(self.name, self.mark_own_thread)
         self.counts: Counter[Outcome] = Counter()
         self.retrying = 0
         self.rejected = 0
@@ -112,8 +106,6 @@ class Core(Announcer):
         self.may_grow = True
         """Whether another worker may be started."""
         self.supervised = False
-        self.supervisors: set[int] = set()
-        """Threads that run the supervisor's loop now: usually one."""
         self.broken_by: BaseException | None = None
 
     # -- taking a job on
@@ -238,23 +230,23 @@ class Core(Announcer):
                 failure = self._note_failure(job, outcome, error)
             if self.sinks:
                 self.emit_end(job, outcome, error)
-        except Exception:
+        except Exception as fault:
             # An exception or an argument with methods that raise where none should: no reason to leave the job hanging.
-            logging.getLogger("steadypool").exception(
-                "pool %r could not report the end of job %s", self.name, job.job_id
-            )
+            self.log("pool %r could not report the end of job %s", self.name, job.job_id, fault=fault)
+        made_of = self.made_of(job)
         job._settle(outcome, result, error, started=started or outcome not in _NEVER_STARTED)
+        self.free(job, made_of)
         if failure is not None:
-            self._deliver(partial(self._say_failure, failure))
+            self.deliver(partial(self._say_failure, failure), f"on_error, called for job {job.job_id}")
         if job._callbacks:
-            self._call_back(job)
+            self.call_back(job)
         if self.state is not PoolState.OPEN:
             self.bell.ring()
 
     def _note_failure(self, job: Job, outcome: Outcome, error: BaseException) -> JobFailure | None:
         """Enter it into the ledger; returns it if somebody wants to hear of it."""
         name, arguments = job._task_name, self.arguments_of(job)
-        key = self.ledger.add(job.job_id, name, error, arguments, job.attempts)
+        key = self.ledger.add(job.job_id, name, error, arguments, job.attempts, self.describe)
         if self.settings.on_error is None or (group := self.ledger.group(key)) is None:
             return None
         facts = outcome, error, job.attempts, arguments, job._options.meta, group
@@ -272,29 +264,18 @@ class Core(Announcer):
             logger = logging.getLogger("steadypool")
             logger.exception("on_error of pool %r raised for job %s", self.name, failure.job_id)
 
-    def arguments_of(self, job: Job) -> str:
-        """What reports say of the job's arguments."""
-        return arguments_text(self.settings.show_arguments, job._task_name, job._args, job._kwargs)
-
-    def _call_back(self, job: Job) -> None:
-        self._deliver(job._run_callbacks)
-
-    def _deliver(self, errand: Callable[[], None]) -> None:
-        """Run code of the user's that must not hold up the supervisor. It must not raise."""
-        if threading.get_ident() in self.supervisors:
-            self.courier.carry(errand)
-        else:
-            errand()
-
     def attempt_raised(self, job: Job, error: BaseException, outcome: Outcome = Outcome.FAILED) -> None:
         """An attempt ended with *error*; the caller has taken the job out of the worker's hand."""
+        pending = job._pending_error
+        worth = self.is_worth_retrying_now(job, error if pending is None else pending)
         with self.lock:
             # In one piece with a tell: a cancel that comes while the job is between two places must not be lost.
-            pending = job._pending_error
+            if job._pending_error is not pending:
+                pending, worth = job._pending_error, False
             if pending is not None:
                 pending.__cause__ = error
                 error, outcome = pending, _OUTCOME_WHEN_TOLD[job._told or ""]
-            delay = None if outcome in _STOPPED else self._put_on_agenda(job, error)
+            delay = self._put_on_agenda(job, error) if worth and outcome not in _STOPPED else None
         if delay is None:
             if outcome is Outcome.INTERRUPTED:
                 self.note_interrupted(job)
@@ -310,12 +291,7 @@ class Core(Announcer):
         if job._options.retry is None or self.state in (PoolState.CANCELLING, PoolState.CLOSED):
             return None
         now = monotonic()
-        try:
-            delay = next_delay(job._options.retry, error, job.attempts, now, job._total_ends, random.random())
-        except Exception as broken:
-            # ``on`` names a class whose own ``__instancecheck__`` raises: no reason to run again, or to lose the job.
-            error.add_note(f"(Retry.on could not be asked: it raised {type(broken).__name__})")
-            delay = None
+        delay = delay_after(job._options.retry, job.attempts, now, job._total_ends, random.random())
         if delay is not None:
             job._told = job._pending_error = job._stop_event = job._attempt_ends = None
             job._last_error = error
@@ -474,9 +450,10 @@ class Core(Announcer):
         self.settle(job, Outcome.TIMED_OUT, error)
 
     def _may_retry(self, job: Job, error: BaseException) -> bool:
+        if not self.is_worth_retrying_now(job, error):
+            return False
         now = monotonic() + self.settings.cancel_grace
-        retry: Retry | None = job._options.retry
-        return next_delay(retry, error, job.attempts, now, job._total_ends, 0.0) is not None
+        return delay_after(job._options.retry, job.attempts, now, job._total_ends, 0.0) is not None
 
     def _wake_before(self, moment: float) -> None:
         if moment < self.next_wake:
@@ -535,9 +512,10 @@ class Core(Announcer):
 
     def broke(self, error: BaseException, how: str = "the initializer failed") -> None:
         """There can be no workers: the pool takes no more jobs and fails what waits. Once, and clearly."""
+        said = self.repr_of(error)
         with self.lock:
             if self.broken_by is None:
-                self._broken_how = how
+                self._broken_how = f"{how}: {said}"
                 self.broken_by = error
         self.refusal = self._broken_error
         self.request_drain(None)
@@ -555,7 +533,7 @@ class Core(Announcer):
 
     def _broken_error(self) -> PoolBroken:
         how = self._broken_how
-        error = PoolBroken(f"cannot schedule new futures: pool {self.name!r} is broken, {how}: {self.broken_by!r}")
+        error = PoolBroken(f"cannot schedule new futures: pool {self.name!r} is broken, {how}")
         error.__cause__ = self.broken_by
         return error
 
@@ -607,7 +585,9 @@ class Core(Announcer):
             self.supervise_here()
         until = None if limit is None else max(limit, monotonic()) + SLACK
         self.join(until)
-        self.courier.wait_idle(None if until is None else max(0.0, until - monotonic()))
+        for courier in (*self.couriers, self.messenger):
+            courier.end()
+            courier.wait_idle(None if until is None else max(0.0, until - monotonic()))
         assert self.report is not None
         return self.report
 
@@ -615,6 +595,7 @@ class Core(Announcer):
         """In a forked child: no lock can be trusted, no worker exists; refuse everything from now on."""
         self.lock = threading.RLock()
         self.ledger.renew_lock()
+        self.renew_threads()
         # The jobs are the parent's: here they must neither run nor be settled.
         self.queue = JobQueue(1)
         self.agenda = Agenda()

@@ -54,6 +54,10 @@ class Driver:
         """The jobs in workers' hands."""
         raise NotImplementedError
 
+    def count_running(self, held: list[Job]) -> int:
+        """How many of the `held_jobs` a worker runs."""
+        return len(held)
+
     def jobs_with_limits(self) -> list[Job]:
         """The jobs in workers' hands whose attempts have a time limit."""
         return [job for job in self.held_jobs() if job._attempt_ends is not None]

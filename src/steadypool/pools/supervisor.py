@@ -1,7 +1,9 @@
 """The control plane's loop: does what is due, ends what is overdue, and walks the drain ladder.
 
 It sleeps until the next moment that something is due and is rung for everything else; an idle pool's supervisor
-never wakes. It runs no code of the user's but sinks: callbacks go to the courier.
+never wakes. It runs no code of the user's: callbacks and finalizers go to the courier, events to the messenger, what is
+needed at once (a ``repr``, a ``__str__``) aside, for a moment at most, and results of classes to the loader
+(`pools.processes.loader`).
 
 Every step takes jobs out of their places atomically and changes books under the pool's lock, so two threads may
 run it at once. That is what makes a drain end even if this thread is held up: by a sink that hangs, or because at
@@ -10,9 +12,7 @@ interpreter exit no thread can be started. The draining thread then runs the sam
 
 from __future__ import annotations
 
-import logging
 from contextlib import suppress
-from threading import get_ident
 
 from steadypool.pools.accounts import Returned, close_books, interrupted_row, unfinished_rows
 from steadypool.pools.core import Core, Job
@@ -31,13 +31,12 @@ AFTER_FAULT = 0.05
 
 def supervise(core: Core) -> None:
     """Look after the pool until it is closed."""
-    core.supervisors.add(get_ident())
-    try:
-        _supervise(core)
-    finally:
-        core.supervisors.discard(get_ident())
-        core.bell.ring()  # for another that may be at it too
-    core.farewell()
+    with core.hurrying():
+        try:
+            _supervise(core)
+        finally:
+            core.bell.ring()  # for another that may be at it too
+        core.farewell()
 
 
 def _supervise(core: Core) -> None:
@@ -49,9 +48,9 @@ def _supervise(core: Core) -> None:
             core.next_wake = float("inf") if wake is None else wake
             if not core.is_closed():
                 core.rest(wake)
-        except Exception:
+        except Exception as fault:
             # Impossible, and said aloud; but nobody else keeps time limits and ends drains, so it goes on.
-            logging.getLogger("steadypool").exception("internal error in pool %r: please report it", core.name)
+            core.log("internal error in pool %r: please report it", core.name, fault=fault)
             sleep(AFTER_FAULT)
 
 
@@ -203,8 +202,10 @@ def close(core: Core) -> None:
         by_themselves = core.state is PoolState.DRAINING and not core.returned and not core.interrupted
         core.move_to(PoolState.CLOSED)
         core.report = close_books(core, unfinished, on_time=by_themselves)
-        core.returned.clear()
+        returned, core.returned = core.returned, []
         core.attention = True
+    if returned:  # with the arguments of its jobs
+        core.deliver(returned.clear, "a finalizer of what a job was called with")
     core.wake_all_workers()
     if core.sinks:
         core.emit(events.PoolClosing(core.name, monotonic(), by_themselves))

@@ -48,12 +48,26 @@ def next_delay(
 
     A wait that would outlast *total_deadline* is no use to anybody: give up now, with the last error.
     """
-    if retry is None or attempts >= retry.attempts or not is_worth_retrying(retry, error):
+    if retry is None or not is_worth_retrying(retry, error):
+        return None
+    return delay_after(retry, attempts, now, total_deadline, chance)
+
+
+def delay_after(
+    retry: Retry | None, attempts: int, now: float, total_deadline: float | None, chance: float
+) -> float | None:
+    """As `next_delay`, after an error that is worth it."""
+    if retry is None or attempts >= retry.attempts:
         return None
     delay = backoff(retry, attempts, chance)
     if total_deadline is not None and now + delay >= total_deadline:
         return None
     return delay
+
+
+def is_quickly_decided(retry: Retry) -> bool:
+    """Whether `is_worth_retrying` runs no code of the user's, which might take its time."""
+    return all(type(cls) is type for cls in (*_classes(retry.on), *_classes(retry.give_up_on)))
 
 
 def _classes(types: ExceptionTypes) -> tuple[type[BaseException], ...]:

@@ -363,7 +363,7 @@ class AsyncCore(AttemptsCore):
         self.counts[Outcome.INTERRUPTED] += 1
         job.outcome = Outcome.INTERRUPTED
 
-    def _call_back(self, job: Job) -> None:
+    def call_back(self, job: Job) -> None:
         """Nothing to do: asyncio's futures call back by themselves."""
 
     # -- room

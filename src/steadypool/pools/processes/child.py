@@ -52,6 +52,7 @@ from steadypool.machinery.wire import (
     WHOLE,
     WITHHELD,
     JobFrame,
+    lost_descriptor,
     read_bundle,
     read_job,
 )
@@ -289,7 +290,8 @@ class Worker:
         if not frame.flags and not call:
             return self._functions.load(frame.function), (), {}
         if frame.flags & PARCEL:
-            assert fd is not None
+            if fd is None:
+                raise lost_descriptor("the memory of the job's arguments could not be received")
             stream, *buffers = parcel.unpack(fd, pickle.loads(frame.call))
             call = load(stream, buffers)
         elif call:
@@ -375,7 +377,7 @@ class ProcessJobContext(JobContext):
             name or worker.name_of(frame),
             attempt,
             min(ends, default=None),
-            meta,
+            None if meta is None else pickle.loads(meta),
         )
         self._worker = worker
         self._serial = frame.serial

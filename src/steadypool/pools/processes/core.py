@@ -498,7 +498,8 @@ class ProcessCore(ResultsCore):
     def join(self, until: float | None) -> None:
         """Wait for the workers to have left; after *until*, see them off here."""
         if not self._gone.wait(None if until is None else max(0.0, until - monotonic())):
-            self.farewell()
+            with self.hurrying():
+                self.farewell()
         if self._supervisor is not None and self._supervisor is not threading.current_thread():
             self._supervisor.join(None if until is None else max(0.0, until - monotonic()))
 

@@ -15,9 +15,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures._base import PENDING, RUNNING
 from contextvars import Context
+from functools import partial
 from itertools import islice
+from threading import get_ident
 from typing import Any
 
+from steadypool.machinery.courier import Courier
 from steadypool.machinery.payload import INLINE_MOST, Functions, dump
 from steadypool.machinery.wire import LOADING, WHOLE
 from steadypool.pools.announcer import job_facts
@@ -32,14 +35,17 @@ from steadypool.pools.processes.frames import (
     next_serial,
     pack_call,
     pack_chunk,
+    pack_meta,
     workers_import_main,
 )
+from steadypool.pools.processes.loader import Load
 from steadypool.pools.processes.mender import Mender
 from steadypool.pools.processes.sharing import SharingCore
 from steadypool.pools.processes.worker import ProcessWorker
 from steadypool.pools.settings import Settings
 from steadypool.pools.supervisor import hand_back
 from steadypool.rules import prefetch
+from steadypool.seams.sink import Carrier
 from steadypool.seams.telling import events
 from steadypool.words.clock import monotonic
 from steadypool.words.errors import PoolClosed
@@ -72,6 +78,8 @@ class DispatchCore(SharingCore):
         self.item_bytes: float | None = None
         """How big their arguments are."""
         self.pump_lock = threading.Lock()
+        self.loader = Courier(f"{self.name}-loader", self.mark_own_thread)
+        self.couriers.append(self.loader)
         self.mender = Mender(self)
         self._look_planned = False
 
@@ -98,12 +106,44 @@ class DispatchCore(SharingCore):
 
     def prepare(self, job: Job) -> bool:
         """Pickle the job. One that cannot be fails with the pickling error itself."""
+        error = self._pack(job)
+        if error is not None:
+            self.settle(job, Outcome.FAILED, error)
+        return error is None
+
+    def _pack(self, job: Job) -> Exception | None:
         try:
             job._packed = pack_call(self.functions, job)
+            if job._options.meta and job._packed_meta is None:
+                job._packed_meta = pack_meta(job._options.meta)
         except Exception as error:
-            self.settle(job, Outcome.FAILED, error)
-            return False
-        return True
+            return error
+        return None
+
+    def _prepare_elsewhere(self, load: Load, job: Job) -> None:
+        """Have a job pickled that is in the hand of *load*, and put into the queue then."""
+        self.send(self.loader, partial(self._pack_again, load, job), f"pickling job {job.job_id}")
+
+    def _pack_again(self, load: Load, job: Job) -> None:
+        """On the loader's thread."""
+        load.ident = get_ident()
+        error = self._pack(job)
+        if load.put_down(job):
+            if error is None:
+                self.requeue(job)
+            else:
+                self.settle(job, Outcome.FAILED, error)
+        self.load_is_over(load)
+        self.full = False
+        self.pump()
+
+    def load_is_over(self, load: Load) -> None:
+        """What *load* held has its outcome, or another place."""
+        with self.lock:
+            self.callers.discard(load)
+            self.stuck.pop(load, None)
+        if self.state is not PoolState.OPEN:
+            self.bell.ring()
 
     def wake_worker(self) -> None:
         """A job was put into the queue: hand it to a worker with room."""
@@ -213,8 +253,8 @@ class DispatchCore(SharingCore):
             return
         if (self.attention or self.broken_by is not None or job._told is not None) and not self._may_go(job):
             return
-        if job._packed is None and not self.prepare(job):
-            return  # it was first run in its caller's thread
+        if job._packed is None and not self._is_prepared(worker, job):
+            return
         first = self._put_into_hand(worker, [job])
         if first is None:
             return
@@ -259,6 +299,17 @@ class DispatchCore(SharingCore):
                 entry._serial = serial
                 worker.hand.append(entry)
         return first
+
+    def _is_prepared(self, worker: ProcessWorker, job: Job) -> bool:
+        """Pickle a job that was first run in its caller's thread, or was an item of a chunk."""
+        if not self.is_hurried():
+            return self.prepare(job)
+        load = Load(self, worker.name)
+        with self.lock:
+            load.hold(job)
+            self.callers.add(load)
+        self._prepare_elsewhere(load, job)
+        return False
 
     def _may_go(self, job: Job) -> bool:
         """Settle a job that must not go to a worker any more, and say so."""
@@ -340,8 +391,8 @@ class DispatchCore(SharingCore):
         wanted: list[bytes] = []
         for sink in self.carriers:
             try:
-                action = context.run(sink.carry, event)
-                wanted += [] if action is None else [dump(action, main_by_name=True).stream]
+                ask = partial(context.run, _what_it_carries, sink, event)
+                wanted += self.aside.call(ask, []) if self.is_hurried() else ask()
             except BaseException as error:
                 self.mute(error)
         return pickle.dumps(wanted) if wanted else None
@@ -492,6 +543,10 @@ class DispatchCore(SharingCore):
                     self.unfold(worker.hand[0])
         return super().held_jobs()
 
+    def count_running(self, held: list[Job]) -> int:
+        """See `Driver.count_running`: a job whose result is being loaded has left its worker."""
+        return sum(not isinstance(job._worker, Load) for job in held)
+
     def waiting_tasks(self) -> Counter[str]:
         """See `Core.waiting_tasks`: also what was sent to workers and has not begun. A chunk counts as its items."""
         tasks: Counter[str] = Counter()
@@ -500,6 +555,11 @@ class DispatchCore(SharingCore):
         for entry in (*self.queue.some(MOST_COUNTED), *sent, *retrying):
             tasks[entry._task_name] += entry.size if isinstance(entry, Chunk) else 1
         return tasks
+
+
+def _what_it_carries(sink: Carrier, event: events.JobEvent) -> list[bytes]:
+    action = sink.carry(event)
+    return [] if action is None else [dump(action, main_by_name=True).stream]
 
 
 def _size_in_bundle(entry: Job | Chunk) -> int:

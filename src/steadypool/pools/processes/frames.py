@@ -6,12 +6,13 @@ import itertools
 import os
 import pickle
 import sys
+from collections.abc import Mapping
 from itertools import chain
 from typing import Any
 
 from steadypool.machinery import parcel
 from steadypool.machinery.future import JobFuture
-from steadypool.machinery.payload import Functions, Pickled, dump
+from steadypool.machinery.payload import Functions, Pickled, dump, is_plain
 from steadypool.machinery.wire import (
     CARRIED,
     CHUNK,
@@ -48,6 +49,10 @@ class PackedCall:
             stream = b"" if call is None else call.stream
             self.plain = function + stream
             self.sizes = (len(function), 0, len(stream))
+
+    def is_plain(self) -> bool:
+        """Whether nothing that it was made of can have a finalizer of the user's."""
+        return self.call is None or not (self.flags & WHOLE or not is_plain(self.call.stream))
 
 
 def pack_call(functions: Functions, job: Job) -> PackedCall:
@@ -152,9 +157,12 @@ def _extras(job: Job, carried: bytes | None) -> bytes:
     attempt = job.attempts + options.earlier_attempts
     if carried is None and options.plain and attempt == 1 and name is None and options.id is None and not options.meta:
         return b""
-    meta: Any = dict(options.meta) if options.meta else None
-    extras = (options.id, name, attempt, options.timeout, job._total_ends, meta, carried)
+    return pickle.dumps((options.id, name, attempt, options.timeout, job._total_ends, job._packed_meta, carried), 5)
+
+
+def pack_meta(meta: Mapping[str, Any]) -> bytes:
+    """The ``meta`` option for the job's context; what cannot be pickled is shown as text."""
     try:
-        return pickle.dumps(extras, 5)
+        return pickle.dumps(dict(meta), 5)
     except Exception:
-        return pickle.dumps((*extras[:5], {key: repr(value) for key, value in (meta or {}).items()}, carried), 5)
+        return pickle.dumps({key: repr(value) for key, value in meta.items()}, 5)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import pickle
+from functools import partial
+from threading import get_ident
 from typing import Any
 
 from steadypool.machinery import parcel
 from steadypool.machinery.carried import unpack_error
 from steadypool.machinery.future import JobFuture
-from steadypool.machinery.payload import load
+from steadypool.machinery.payload import is_plain, load
 from steadypool.machinery.run_times import SAMPLE, WORTH_MEASURING
 from steadypool.machinery.wire import (
     BROKEN,
@@ -25,16 +27,18 @@ from steadypool.machinery.wire import (
     VALUE_PARCEL,
     VALUES,
     WITHHELD,
+    lost_descriptor,
     sending,
 )
 from steadypool.pools.announcer import job_facts
 from steadypool.pools.core import Job
 from steadypool.pools.processes.chunk import Chunk
 from steadypool.pools.processes.dispatch import DispatchCore
+from steadypool.pools.processes.loader import MOST, SLOWLY, Load
 from steadypool.pools.processes.worker import ProcessWorker
 from steadypool.rules import prefetch
 from steadypool.seams.telling import events
-from steadypool.words.clock import monotonic
+from steadypool.words.clock import monotonic, sleep
 from steadypool.words.states import Outcome, PoolState
 
 
@@ -108,9 +112,13 @@ class ResultsCore(DispatchCore):
         for job, result in done:
             if job._alarm is not None:
                 self._drop_alarm(job)
+            packed = job._packed
+            made_of = None if packed is not None and packed.is_plain() else self.made_of(job)
             job._settle(Outcome.SUCCEEDED, result, None)
+            if made_of is not None:
+                self.free(job, made_of)
             if job._callbacks:
-                self._call_back(job)
+                self.call_back(job)
 
     def _values_came(self, worker: ProcessWorker, serial: int, seconds: float, values: list[Any]) -> None:
         """Items of a chunk have succeeded; *serial* is the first one's."""
@@ -148,16 +156,20 @@ class ResultsCore(DispatchCore):
 
     def _succeeded(self, worker: ProcessWorker, serial: int, result: Any, seconds: float) -> None:
         job = self._came_back(worker, serial, True, seconds)
-        if job is None:
-            return
+        if job is not None:
+            self._publish(job, result)
+
+    def _publish(self, job: Job, result: Any) -> None:
+        """The job was counted as succeeded: say so, and settle it."""
         if self.sinks:
             self.emit_end(job, Outcome.SUCCEEDED, None)
         if job._alarm is not None:
             self._drop_alarm(job)
-        job._packed = None
+        made_of = self.made_of(job)
         job._settle(Outcome.SUCCEEDED, result, None)
+        self.free(job, made_of)
         if job._callbacks:
-            self._call_back(job)
+            self.call_back(job)
 
     def _has_room(self, worker: ProcessWorker) -> None:
         worker.congested = False
@@ -182,9 +194,13 @@ class ResultsCore(DispatchCore):
         elif status == RETIRING:
             self.retire(worker, "worn out")
         elif status == BROKEN:
-            self._broke(unpack_error(payload))
+            self.send(self.loader, lambda: self._broke(unpack_error(payload)), "loading what an initializer raised")
         elif status == PROGRESS:
-            self._progress_came(worker, serial, payload)
+            came = partial(self._progress_came, worker, serial, payload)
+            if is_plain(payload):
+                came()
+            else:
+                self.send(self.loader, came, "loading a job's progress")
         elif status == NOT_FOUND:
             self._was_not_found(worker, serial, payload)
         elif status == VALUES:
@@ -198,33 +214,58 @@ class ResultsCore(DispatchCore):
             self._result_came(worker, serial, status, payload, seconds)
 
     def _result_came(self, worker: ProcessWorker, serial: int, status: int, payload: bytes, seconds: float) -> None:
-        error: BaseException | None = None
-        result: Any = None
-        if status == ERROR:
-            error = unpack_error(payload)
-        elif status != NOTHING:
-            try:
-                result = self._load(worker, serial, status, payload)
-            except BaseException as failure:  # a result that exits must not end the supervisor
-                failure.add_note("(the job returned, but its result cannot be loaded in the parent process)")
-                error = failure
-        if error is None:
-            self._succeeded(worker, serial, result, seconds)
-        elif (job := self._came_back(worker, serial, False, seconds)) is not None:
-            self.attempt_raised(job, error)
+        if status == NOTHING:
+            self._succeeded(worker, serial, None, seconds)
+            return
+        if status == VALUE and (loaded := _try_load(payload)) is not None:
+            self._succeeded(worker, serial, loaded[0], seconds)
+            return
+        received = self._receive_parcel(worker, serial) if status == VALUE_PARCEL else None
+        load = Load(self, worker.name)
+        job = self._came_back(worker, serial, False, seconds, load)
+        if job is None:
+            if isinstance(received, int):
+                os.close(received)
+            return
+        if job._attempt_ends is not None:
+            self._wake_before(job._attempt_ends)
+        errand = partial(self._load_result, load, job, status, payload, received)
+        self.send(self.loader, errand, f"loading the result of job {job.job_id}")
+        if self.loader.backlog() > MOST:
+            sleep(SLOWLY)
+
+    def _load_result(self, load: Load, job: Job, status: int, payload: bytes, parcel: int | OSError | None) -> None:
+        """On the loader's thread: see `pools.processes.loader`."""
+        load.ident = get_ident()
+        result, error = _loaded(status, payload, parcel)
+        with self.lock:
+            mine = load.put_down(job)
+            if mine and error is None:
+                self.counts[Outcome.SUCCEEDED] += 1
+        with self.hurrying():  # what else hangs must not keep this job from its outcome either
+            if mine and error is None:
+                self._publish(job, result)
+            elif mine and error is not None:
+                self.attempt_raised(job, error)
+        self.load_is_over(load)
 
     def _was_not_found(self, worker: ProcessWorker, serial: int, error: bytes) -> None:
         """A worker looked in vain for something of the main module: send the job again, by value."""
-        job = self._came_back(worker, serial, False, 0.0)
+        load = Load(self, worker.name)
+        job = self._came_back(worker, serial, False, 0.0, load)
+        packed = None if job is None else job._packed
         if job is None:
             return
-        if not job._packed.main_by_name:
-            self.attempt_raised(job, unpack_error(error))  # it is something else that is not there
+        if packed is None:  # it was settled just now
+            self.load_is_over(load)
+            return
+        if not packed.main_by_name:  # it is something else that is not there
+            errand = partial(self._load_result, load, job, ERROR, error, None)
+            self.send(self.loader, errand, f"loading the error of job {job.job_id}")
             return
         self.functions.carry_main_by_value()
-        if self.prepare(job):
-            job.attempts -= 1
-            self.requeue(job)
+        job.attempts -= 1
+        self._prepare_elsewhere(load, job)
 
     def _chunk_was_unreadable(self, worker: ProcessWorker, serial: int, for_main: bool) -> None:
         """None of a chunk's items has run, for one of them cannot be loaded: each goes for itself, and fails alone."""
@@ -242,22 +283,24 @@ class ResultsCore(DispatchCore):
         if following is not None:
             self._became_first(following)
 
-    def _load(self, worker: ProcessWorker, serial: int, status: int, payload: bytes) -> Any:
-        if status == VALUE:
-            return load(payload)
-        assert status == VALUE_PARCEL
+    def _receive_parcel(self, worker: ProcessWorker, serial: int) -> int | OSError:
+        """The descriptor of the memory that a big result is in; or why it is not there."""
         while (received := worker.line.receive(wait=False)) is not None:
             packet, fd = received
             if fd is None:
                 break
             if RESULT.unpack(packet)[0] == serial:
-                stream, *buffers = parcel.unpack(fd, pickle.loads(payload))
-                return load(stream, buffers)
+                return fd
             os.close(fd)  # of a job that was settled meanwhile
-        raise OSError("the result's memory did not come with it")
+        return lost_descriptor("the result's memory did not come with it")
 
-    def _came_back(self, worker: ProcessWorker, serial: int, succeeded: bool, seconds: float) -> Job | None:
-        """Take the job that a result is for out of the hand; ``None`` if it was settled meanwhile."""
+    def _came_back(
+        self, worker: ProcessWorker, serial: int, succeeded: bool, seconds: float, load: Load | None = None
+    ) -> Job | None:
+        """Take the job that a result is for out of the hand, into that of *load* if there is one.
+
+        ``None``: it was settled meanwhile.
+        """
         job: Job | None = None
         with self.lock:
             worker.done += 1
@@ -270,6 +313,9 @@ class ResultsCore(DispatchCore):
                 worker.hand.popleft()
                 if succeeded:
                     self.counts[Outcome.SUCCEEDED] += 1
+                if load is not None:
+                    load.hold(job)
+                    self.callers.add(load)
             else:
                 return None
             following = worker.hand[0] if worker.hand else None
@@ -294,8 +340,26 @@ class ResultsCore(DispatchCore):
                 self.emit(events.JobProgress(self.name, monotonic(), *job_facts(job), done, total))
 
 
+def _loaded(status: int, payload: bytes, memory: int | OSError | None) -> tuple[Any, BaseException | None]:
+    """The result, or the error."""
+    if status == ERROR:
+        return None, unpack_error(payload)
+    try:
+        if isinstance(memory, OSError):
+            raise memory
+        if memory is None:
+            return load(payload), None
+        stream, *buffers = parcel.unpack(memory, pickle.loads(payload))
+        return load(stream, buffers), None
+    except BaseException as failure:  # a result that exits must not end this thread
+        BaseException.add_note(failure, "(the job returned, but its result cannot be loaded in the parent process)")
+        return None, failure
+
+
 def _try_load(payload: bytes) -> tuple[Any] | None:
-    """What a small result is, in a tuple; ``None`` if loading it failed, which is dealt with elsewhere."""
+    """What a plain result is, in a tuple; ``None`` if it is for the loader."""
+    if not is_plain(payload):
+        return None
     try:
         return (load(payload),)
     except BaseException:
