@@ -17,11 +17,13 @@ import pickle
 import sys
 import threading
 import weakref
+from collections import ChainMap
 from collections.abc import Callable
 from functools import partial
 from hashlib import blake2b
+from multiprocessing.reduction import ForkingPickler
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import cloudpickle
 
@@ -36,6 +38,7 @@ _NOTHING = object()
 _NAMES = frozenset({"__main__", "__mp_main__"})
 _FACTS = ("__name__", "__package__", "__path__", "__file__")
 Keep = Callable[[list[pickle.PickleBuffer], pickle.PickleBuffer], bool]
+_REDUCERS: Any = ForkingPickler._extra_reducers  # type: ignore[attr-defined]
 _versions = itertools.count(1)
 _lock = threading.RLock()
 
@@ -111,6 +114,9 @@ def note_globals(fn: Any) -> None:
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     """One pickle by value. It notes which globals the functions in it name."""
+
+    # Pipes, sockets and locks travel as `multiprocessing` has it.
+    dispatch_table: ClassVar[Any] = ChainMap(cloudpickle.Pickler.dispatch_table, _REDUCERS)
 
     def __init__(
         self, file: io.BytesIO, keep: Callable[[pickle.PickleBuffer], bool] | None = None, *, to_parent: bool = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copyreg
+import io
 import pickle
 import sys
 import warnings
@@ -99,7 +100,19 @@ def dump(value: Any, *, main_by_name: bool = False, to_parent: bool = False) -> 
     if b"__main__" in stream and not main_by_name and not to_parent:
         # By reference it would be looked up in the worker's own __main__, which is another module.
         return _dump_by_value(value, None, False)
+    if b"multiprocessing.connection" in stream:
+        return _dump_with_handles(value)
     return Pickled(stream, buffers)
+
+
+def _dump_with_handles(value: Any) -> Pickled:
+    """Pickle the end of a pipe as `multiprocessing` does, with its descriptor; pickle would carry the bare number."""
+    from multiprocessing.reduction import ForkingPickler
+
+    buffers: list[pickle.PickleBuffer] = []
+    with io.BytesIO() as file:
+        ForkingPickler(file, 5, True, partial(_keep_big, buffers)).dump(value)
+        return Pickled(file.getvalue(), buffers)
 
 
 def _dump_by_value(value: Any, refused: Exception | None, to_parent: bool) -> Pickled:

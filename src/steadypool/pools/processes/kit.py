@@ -7,8 +7,8 @@ import pickle
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from multiprocessing.reduction import DupFd
+from multiprocessing.context import get_spawning_popen
+from multiprocessing.reduction import DupFd, ForkingPickler
 from typing import Any
 
 from steadypool.machinery.by_value import dump_value, note_globals
@@ -65,12 +65,14 @@ class Kit:
 
 
 class Initializer:
-    """An initializer, with its arguments, of the main module or by no name at all.
+    """An initializer and its arguments, on their way to a process that is being started.
 
-    A worker gets it by its name if it can, since then what it sets is what jobs see, and by value if it cannot.
+    What is of the main module travels by its name if it can, since then what the initializer sets is what jobs see,
+    and by value if it cannot. Queues, pipes, locks and the like of `multiprocessing` travel as it has it.
     """
 
     def __init__(self, fn: Callable[..., object], args: tuple[Any, ...]) -> None:
+        note_globals(fn)
         self.fn = fn
         self.args = args
 
@@ -78,31 +80,46 @@ class Initializer:
         return self.fn(*self.args)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        by_name = _try_pickle(pickle.dumps, self) if workers_import_main() else None
-        if by_name is not None:
-            return _initializer, (by_name, _try_pickle(_dump_by_value, self))
-        return _initializer, (None, _dump_by_value((self.fn, self.args)))
+        call = (self.fn, self.args)
+        handed = _Handed()
+        try:
+            by_name: bytes | None = bytes(ForkingPickler.dumps(call, 5))
+        except (pickle.PicklingError, AttributeError, TypeError):
+            by_name = None
+        if by_name is not None and b"__main__" not in by_name:
+            return _initializer, (by_name, None)
+        if by_name is None or not workers_import_main():
+            handed.take_back()
+            return _initializer, (None, _dump_by_value(call))
+        # Each descriptor is handed over once: then there is no second pickle.
+        return _initializer, (by_name, None if handed.any() else _try_by_value(call))
 
 
-def portable(fn: Callable[..., object] | None, args: tuple[Any, ...]) -> Callable[[], object] | None:
-    """The initializer so that each worker can have it, whatever it is."""
-    if fn is None:
-        return None
-    note_globals(fn)
-    initializer = Initializer(fn, args)
-    stream = _try_pickle(pickle.dumps, initializer)
-    return partial(fn, *args) if stream is not None and b"__main__" not in stream else initializer
+class _Handed:
+    """The descriptors that pickling gives to the process that is being started."""
+
+    def __init__(self) -> None:
+        self._all: list[int] = getattr(get_spawning_popen(), "_fds", [])
+        self._before = len(self._all)
+
+    def any(self) -> bool:
+        """Whether there are any."""
+        return len(self._all) > self._before
+
+    def take_back(self) -> None:
+        """Let the process not have them: what was pickled is not used."""
+        del self._all[self._before :]
 
 
 def _dump_by_value(value: Any) -> bytes:
     return dump_value(value, lambda buffers, buffer: True)[0]
 
 
-def _try_pickle(dumps: Callable[[Any], bytes], initializer: Initializer) -> bytes | None:
+def _try_by_value(value: Any) -> bytes | None:
     try:
-        return dumps((initializer.fn, initializer.args))
+        return _dump_by_value(value)
     except Exception:
-        return None
+        return None  # it is for the worker that does not find the name, and says so then
 
 
 def _initializer(by_name: bytes | None, by_value: bytes | None) -> Initializer:

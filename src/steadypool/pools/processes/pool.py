@@ -21,7 +21,7 @@ from steadypool.pools.contract import PoolContract, Prepared
 from steadypool.pools.functions import ASYNC_CODE
 from steadypool.pools.processes.chunk import Chunk, Landed
 from steadypool.pools.processes.core import ProcessCore
-from steadypool.pools.processes.kit import portable
+from steadypool.pools.processes.kit import Initializer
 from steadypool.pools.settings import check_settings
 from steadypool.pools.threads import check_workers
 from steadypool.words.clock import monotonic
@@ -94,7 +94,7 @@ class ProcessPool(PoolContract):
         )
         workers = os.cpu_count() or 1 if max_workers is None else check_workers(max_workers)
         kit = {
-            "initializer": portable(initializer, initargs),
+            "initializer": None if initializer is None else Initializer(initializer, initargs),
             "max_tasks": None
             if max_tasks_per_child is None
             else check_count("max_tasks_per_child", max_tasks_per_child),
