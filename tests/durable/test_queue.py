@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import math
 import pickle
 import signal
+import sqlite3
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +18,7 @@ import pytest
 
 from steadypool import (
     EngineBusy,
+    EngineGone,
     JobState,
     PayloadRefused,
     Queue,
@@ -27,6 +30,7 @@ from steadypool import (
 from steadypool.durable.enqueueing import EnqueueOptions
 from steadypool.durable.handle import JobHandle
 from steadypool.durable.records import JobFilter
+from steadypool.durable.writer import _copy
 from tests.contract.stage import WAIT
 from tests.durable import app
 from tests.durable.engines import EngineKind
@@ -47,7 +51,9 @@ def test_the_handle_tells_where_the_job_is(queue: Queue) -> None:
     assert handle.attempts == 0 and handle.errors == ()
     assert handle.record().payload == b'{"one":1,"other":2}'
     assert queue.get(handle.id).record() == handle.record() and handle.id == handle.job_id
-    with pytest.raises(TimeoutError, match="available"):
+    with pytest.raises(
+        TimeoutError, match=r"\(available\); no worker is there to run it: start one with steadypool work"
+    ):
         handle.result(0.01)
 
 
@@ -58,6 +64,57 @@ def test_options_of_one_job(queue: Queue) -> None:
     assert (found.id, found.priority, found.queue, found.state) == ("mine", 5, "mail", JobState.SCHEDULED)
     assert found.due_at == pytest.approx(at.timestamp())
     assert app.add.enqueue_options == EnqueueOptions()  # a copy was changed, not the task
+
+
+def test_lengths_of_time_may_be_timedeltas(queue: Queue) -> None:
+    task = app.add.options(
+        delay=timedelta(minutes=1), unique="k", unique_for=timedelta(hours=1), keep=timedelta(days=2)
+    )
+    assert task.enqueue_options == EnqueueOptions(delay=60.0, unique="k", unique_for=3600.0, keep=172_800.0)
+    limits = app.add.options(timeout=timedelta(seconds=5), total_timeout=timedelta(minutes=1)).task_options
+    assert (limits.timeout, limits.total_timeout) == (5.0, 60.0)
+    assert queue.task(name="late", delay=timedelta(seconds=60))(len).enqueue("a").state is JobState.SCHEDULED
+    for wrong in (timedelta(seconds=-1), "5m"):
+        with pytest.raises((TypeError, ValueError), match="delay must be"):
+            app.add.options(delay=wrong)  # type: ignore[arg-type]
+
+
+def test_a_job_that_would_be_given_up_before_it_may_run_is_refused(queue: Queue) -> None:
+    soon = datetime.now(UTC) + timedelta(hours=1)
+    assert app.add.options(at=soon, total_timeout=7200).enqueue(1).enqueued
+    with pytest.raises(ValueError, match=r"at=.*, in 3,\d\d\d s, and total_timeout=60: the job would be given up"):
+        app.add.options(at=soon, total_timeout=60).enqueue(1)
+    with pytest.raises(ValueError, match="delay=120 and total_timeout=60"):
+        queue.task(name="never", delay=120, total_timeout=60)(len)
+    assert app.add.options(delay=120).options(total_timeout=math.inf).enqueue(1).enqueued
+
+
+@pytest.mark.parametrize("name", ["delay", "apply_async", "send", "kiq", "defer"])
+def test_who_comes_from_another_queue_is_told_the_word(name: str) -> None:
+    with pytest.raises(AttributeError, match=rf"has no '{name}': enqueue a job of it with enqueue\(\.\.\.\)"):
+        getattr(app.add, name)
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = app.add.nonsense  # type: ignore[attr-defined]
+
+
+def test_options_among_the_arguments_are_told_where_they_belong(queue: Queue) -> None:
+    hint = r"unexpected keyword argument.*options stand before it: \.options\(delay=5, id='a'\)\.enqueue\(\.\.\.\)"
+    with pytest.raises(PayloadRefused, match=hint):
+        app.add.enqueue(1, delay=5, id="a")  # type: ignore[call-overload]
+
+
+def test_many_at_once_in_a_transaction_of_the_callers(queue: Queue, url: str) -> None:
+    queue.engine.migrate()
+    connection = sqlite3.connect(url.removeprefix("sqlite:///").partition("?")[0])
+    rows = [(number,) for number in range(1500)]
+    with pytest.raises(ZeroDivisionError), connection:
+        queue.enqueue_many(app.add, rows, connection=connection)
+        _ = 1 / 0
+    assert not queue.list()
+    with connection:
+        handles = queue.enqueue_many(app.add, rows, connection=connection)
+    connection.close()
+    assert queue.stats().queues[0].available == len(handles) == 1500
 
 
 def test_a_conflict_is_returned_not_raised(queue: Queue) -> None:
@@ -112,15 +169,27 @@ def test_one_commit_takes_all_that_has_gathered_meanwhile(queue: Queue, engine_k
     writer._engine.put_many = put_many  # type: ignore[method-assign]
 
 
-def test_who_could_not_be_answered_is_told_that_it_may_have_happened(
-    queue: Queue, engine_kind: EngineKind, url: str
+def test_who_could_not_be_answered_is_told_whether_it_may_have_happened(
+    queue: Queue, engine_kind: EngineKind, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app.add.enqueue(0)
     queue.writer._engine.patience = 0.05
-    with engine_kind.hold(url), pytest.raises(EngineBusy, match="may or may not have been enqueued"):
+    with engine_kind.hold(url), pytest.raises(EngineBusy, match=r"\(nothing was enqueued\)") as caught:
         app.add.enqueue(1)
+    assert caught.value.nothing_happened
     queue.writer._engine.patience = 5.0
-    assert app.add.enqueue(2).enqueued
+    assert app.add.enqueue(2).enqueued and queue.stats().queues[0].available == 2
+
+
+def test_a_commit_without_an_answer_may_have_happened() -> None:
+    unknown = _copy(EngineGone("lost the connection"))
+    assert "may or may not have been enqueued" in str(unknown) and isinstance(unknown, EngineGone)
+
+
+@pytest.mark.parametrize("url", ["postgresql://nobody@127.0.0.1:1/nothing", "sqlite:////nowhere/at/all/jobs.db"])
+def test_what_cannot_be_reached_has_put_nothing(url: str) -> None:
+    with Queue(url) as queue, pytest.raises(EngineGone, match=r"\(nothing was enqueued\)"):
+        queue.task(lambda: 1).enqueue()
 
 
 @pytest.mark.every_engine
@@ -242,6 +311,12 @@ WRONG_OPTIONS: list[tuple[dict[str, Any], str]] = [
     ({"unique_for": 5}, "give unique, too"),
     ({"queue": ""}, "non-empty str"),
     ({"keep": None}, "kept for ever"),
+    ({"aliases": ["old"]}, 'no option "aliases"'),
+    (
+        {"delay": 120, "total_timeout": 60},
+        "delay=120 and total_timeout=60: the job would be given up before it may run",
+    ),
+    ({"delay": timedelta(minutes=2), "total_timeout": timedelta(minutes=2)}, "total_timeout is counted from"),
     ({"retry": Retry(2)}, "@queue.task"),
     ({"name": "other"}, "the worker finds the task by it"),
     ({"meta": {"x": object()}}, "JSON can carry"),

@@ -8,6 +8,7 @@ import pytest
 
 from steadypool import JobTimeout, Outcome, PayloadRefused, RemoteError, Retry, WorkerCrashed
 from steadypool.durable.demand import AHEAD, LOOK_AGAIN, MOST_AHEAD, Pace, room, window, writes_now
+from steadypool.durable.errors import ArgumentsUnfit, ResultUnfit
 from steadypool.durable.feeding import MOST_BUNDLED, Feed, RunTime, bundle_seconds, most_bundled
 from steadypool.durable.nested import Slots
 from steadypool.durable.records import Claim, Verdict
@@ -66,9 +67,23 @@ def test_a_crash_counts_for_itself() -> None:
     assert settlement.reason == "its process died 3 times"
 
 
-def test_what_does_not_fit_is_never_tried_again() -> None:
-    settlement = verdict(Outcome.FAILED, PayloadRefused("no"), Retry(10))
-    assert settlement.verdict is Verdict.DISCARD and "do not fit" in settlement.reason
+def test_a_result_that_does_not_fit_is_never_tried_again() -> None:
+    settlement = verdict(Outcome.FAILED, ResultUnfit("no"), Retry(10))
+    assert settlement.verdict is Verdict.DISCARD and "does not fit" in settlement.reason
+
+
+def test_a_job_that_could_not_enqueue_another_has_failed_like_any_other() -> None:
+    assert verdict(Outcome.FAILED, PayloadRefused("no"), Retry(10)).verdict is Verdict.RETRY
+
+
+def test_arguments_of_another_version_go_back_ever_longer_and_are_no_failure() -> None:
+    settlements = [
+        judge(claim()._replace(token=token), Outcome.FAILED, ArgumentsUnfit("no"), None, Retry(1), Caps(), 0.5)
+        for token in (1, 2, 3, 10, 2000)
+    ]
+    assert {settlement.verdict for settlement in settlements} == {Verdict.RETURN}
+    assert [settlement.delay for settlement in settlements] == [30, 60, 120, 600, 600]
+    assert [settlement.error is not None for settlement in settlements] == [True, False, False, False, False]
 
 
 def test_errors_are_kept_short_and_whole_in_what_matters() -> None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steadypool import JobTimeout, Retry, SteadypoolError, WorkerCrashed
+from steadypool.durable.feeding import with_long_waits
 from steadypool.rules.retrying import backoff, is_worth_retrying, next_delay
 
 
@@ -124,3 +125,32 @@ def test_a_retry_always_has_time_left(
     if delay is not None:
         assert attempts < retry.attempts
         assert deadline is None or now + delay < deadline
+
+
+def test_what_a_retry_does_not_say_follows_from_where_it_is_used() -> None:
+    plain = Retry(5, jitter=False)
+    assert [backoff(plain, attempts, 0.0) for attempts in (1, 2, 9, 10)] == [0.1, 0.2, 25.6, 30.0]
+    long = with_long_waits(plain)
+    assert long is not None and (long.attempts, long.jitter) == (5, False)
+    assert [backoff(long, attempts, 0.0) for attempts in (1, 2, 9, 10)] == [10.0, 20.0, 2560.0, 3600.0]
+    assert with_long_waits(None) is None
+
+
+def test_waits_that_are_given_are_kept_everywhere() -> None:
+    for whole in (Retry(5, backoff=0.1, max_backoff=30.0), Retry(5, backoff=0, max_backoff=0)):
+        assert with_long_waits(whole) == whole
+    for retry in (Retry(5, backoff=60.0, jitter=False), with_long_waits(Retry(5, backoff=60.0, jitter=False))):
+        assert retry is not None and backoff(retry, 1, 0.0) == 60.0
+    day = Retry(5, backoff=86_400.0, jitter=False)
+    assert backoff(day, 2, 0.0) == backoff(with_long_waits(day) or day, 2, 0.0) == 86_400.0
+    assert backoff(with_long_waits(Retry(5, max_backoff=1.0, jitter=False)) or day, 1, 0.0) == 1.0
+
+
+def test_the_spans_that_its_text_names() -> None:
+    def span(retry: Retry) -> float:
+        return sum(backoff(retry, attempts, 1.0) for attempts in range(1, retry.attempts))
+
+    five, ten = Retry(5), Retry(10)
+    assert round(span(five), 1) == 1.5 and round(span(ten)) == 51
+    assert span(with_long_waits(five) or five) == 150 and round(span(with_long_waits(ten) or ten) / 60) == 85
+    assert "1.5 s" in (Retry.__doc__ or "") and "85 minutes" in (Retry.__doc__ or "")

@@ -9,6 +9,7 @@ import click
 from steadypool.cli.durable_target import load_durable_task, said_plainly
 from steadypool.cli.endings import DONE, SOME_FAILED, UsageMistake
 from steadypool.cli.map import SECONDS
+from steadypool.cli.times import LENGTH, MOMENT
 from steadypool.durable.errors import JobDiscarded
 from steadypool.words.errors import JobCancelled
 
@@ -17,7 +18,8 @@ from steadypool.words.errors import JobCancelled
 @click.argument("target", metavar="MODULE:TASK")
 @click.argument("arguments", default="[]", metavar="[JSON]")
 @click.option("--url", "-u", help="Where the jobs are, if the queue does not say (default: STEADYPOOL_URL).")
-@click.option("--delay", type=click.FloatRange(min=0), help="Seconds from now until it may run.")
+@click.option("--delay", type=LENGTH, help="How long from now until it may run: seconds, or 90s, 5m, 1h30m.")
+@click.option("--at", type=MOMENT, help="The moment it may run, with a zone: 2026-01-31T12:00+01:00.")
 @click.option("--priority", type=int, help="Higher runs first (default: the task's).")
 @click.option("--unique", metavar="KEY", help="Enqueue nothing while a job of this task with this key waits or runs.")
 @click.option("--id", "job_id", metavar="ID", help="The job's id, instead of one that is made up.")

@@ -71,6 +71,7 @@ from steadypool.durable.records import (
     Schema,
     Settlement,
     Swept,
+    WorkerRow,
 )
 from steadypool.words.depth import QueueDepth
 
@@ -129,7 +130,7 @@ class Engine(Protocol):
         ``enqueued=False``. Listeners for work are told, once for the call.
 
         Raises:
-            EngineError: it may or may not have happened.
+            EngineError: it may or may not have happened, unless that says ``nothing_happened``.
         """
 
     def put_on(self, connection: Any, jobs: Sequence[NewJob]) -> list[Placed]:
@@ -258,6 +259,9 @@ class Engine(Protocol):
         It costs milliseconds however much there is; delayed jobs are counted from the earliest on, of all queues
         together.
         """
+
+    def workers(self) -> tuple[WorkerRow, ...]:
+        """Who works: a part of `stats` that is quick."""
 
     def pause(self, queue: str, paused: bool) -> None:
         """Stop or resume claims from a queue; what runs goes on. Resuming tells listeners for work."""

@@ -5,14 +5,15 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from time import time
 from typing import Any
 
 import msgspec
 
 from steadypool.durable.records import DEFAULT_QUEUE, NewJob, parts_of_id
 from steadypool.durable.texts import LONGEST_KEY, LONGEST_NAME, what_is_wrong_with
-from steadypool.words.options import TaskOptions, check_count, check_seconds
+from steadypool.words.options import TaskKeywords, TaskOptions, as_seconds, check_count, check_seconds
 
 DAY = 86_400.0
 PER_CALL = ("timeout", "meta")
@@ -26,7 +27,7 @@ class EnqueueOptions:
 
     Args:
         queue: the named queue.
-        delay: seconds from now until it may run.
+        delay: seconds from now until it may run. Here and below a `timedelta` will do, too.
         at: the moment it may run: a `datetime` with a time zone, or seconds since the epoch.
         unique: a key: while a job of this task with this key waits or runs, no other is put.
         unique_for: seconds for which the key holds from now on, whether or not the job has ended.
@@ -42,6 +43,8 @@ class EnqueueOptions:
 
     def __post_init__(self) -> None:
         check_name("queue", self.queue, "mail")
+        for name in ("delay", "unique_for", "keep"):
+            object.__setattr__(self, name, as_seconds(getattr(self, name)))
         check_seconds("delay", self.delay, zero=True)
         _moment(self.at)
         if self.delay is not None and self.at is not None:
@@ -55,8 +58,26 @@ class EnqueueOptions:
             raise TypeError("keep must be a number of seconds, not None: records that are kept for ever fill the disk")
 
 
+class EnqueueKeywords(TaskKeywords, total=False):
+    """The options of a durable task as keywords, for type checkers."""
+
+    queue: str
+    delay: float | timedelta | None
+    at: datetime | float | None
+    unique: str | None
+    unique_for: float | timedelta | None
+    keep: float | timedelta
+
+
+class DurableKeywords(EnqueueKeywords, total=False):
+    """Those of ``@queue.task``."""
+
+    aliases: Iterable[str]
+
+
 ENQUEUE_NAMES = frozenset(field.name for field in fields(EnqueueOptions))
 TASK_NAMES = frozenset({"name", "id", "timeout", "total_timeout", "retry", "priority", "meta"})
+OPTION_NAMES = ENQUEUE_NAMES | TASK_NAMES
 
 
 def split_options(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -65,9 +86,9 @@ def split_options(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, A
     Raises:
         TypeError: for one that does not exist.
     """
-    for name in given.keys() - ENQUEUE_NAMES - TASK_NAMES:
-        near = difflib.get_close_matches(name, ENQUEUE_NAMES | TASK_NAMES, 1)
-        hint = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(sorted(ENQUEUE_NAMES | TASK_NAMES))}"
+    for name in given.keys() - OPTION_NAMES:
+        near = difflib.get_close_matches(name, OPTION_NAMES, 1)
+        hint = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(sorted(OPTION_NAMES))}"
         raise TypeError(f'there is no option "{name}": {hint}')
     ours = {name: value for name, value in given.items() if name in ENQUEUE_NAMES}
     return ours, {name: value for name, value in given.items() if name in TASK_NAMES}
@@ -98,6 +119,8 @@ def new_job(task: str, payload: bytes, how: EnqueueOptions, options: TaskOptions
     priority = check_count("priority", options.priority, least=-_BIGGEST_PRIORITY)
     if priority > _BIGGEST_PRIORITY:
         raise ValueError(f"priority must be at most {_BIGGEST_PRIORITY}; got {priority}")
+    if options.total_timeout is not None:
+        check_in_time(how, options, time())
     return NewJob(
         task,
         payload,
@@ -112,6 +135,21 @@ def new_job(task: str, payload: bytes, how: EnqueueOptions, options: TaskOptions
         how.keep,
         per_call,
     )
+
+
+def check_in_time(how: EnqueueOptions, options: TaskOptions, now: float) -> None:
+    """Raise `ValueError` if the job would be given up before it may run."""
+    total, delay = options.total_timeout, how.delay
+    if total is None or how.delay is how.at:  # neither is given
+        return
+    moment = _moment(how.at)
+    wait = delay if delay is not None else (moment or 0.0) - now
+    if wait >= total:
+        given = f"delay={delay:g}" if delay is not None else f"at={how.at!r}, in {wait:,.0f} s,"
+        raise ValueError(
+            f"{given} and total_timeout={total:g}: the job would be given up before it may run; total_timeout is "
+            "counted from the enqueue, so make it longer, or leave it out and use timeout, which one attempt may take"
+        )
 
 
 def check_id(job_id: str | None) -> str | None:

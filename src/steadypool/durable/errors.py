@@ -21,7 +21,13 @@ from steadypool.words.errors import SteadypoolError
 
 
 class EngineError(SteadypoolError):
-    """What the queue is stored on could not do what it was asked. The driver's own error is ``__cause__``."""
+    """What the queue is stored on could not do what it was asked. The driver's own error is ``__cause__``.
+
+    Attributes:
+        nothing_happened: whether it is certain that nothing was changed. Else it may or may not have been.
+    """
+
+    nothing_happened = False
 
 
 class EngineBusy(EngineError):

@@ -13,8 +13,9 @@ from steadypool.durable.nested import Slots
 from steadypool.durable.records import Claim
 from steadypool.durable.task import DurableTask
 from steadypool.pools.contract import Prepared
+from steadypool.rules.retrying import waits_of
 from steadypool.seams.sink import Sink
-from steadypool.words.options import TaskOptions
+from steadypool.words.options import Retry, TaskOptions
 from steadypool.words.reports import DrainReport, ErrorGroup, PoolStats
 
 BUNDLE_SECONDS = 0.005
@@ -25,6 +26,8 @@ KNOWN_AFTER = 20
 """Jobs of a task that must have ended before its run time is believed."""
 MOST_BUNDLED = 32
 WEIGHT = 0.1
+FIRST_WAIT, LONGEST_WAIT = 10.0, 3600.0
+"""Seconds until a job that has failed is tried again, where its `Retry` does not say."""
 KINDS = ("thread", "process", "async")
 ROOM = 100_000
 """The pool's own queue is never what bounds: the worker claims no more than it has use for."""
@@ -120,11 +123,19 @@ class RunTime:
         return max(1, int(seconds / max(self._mean, 1e-9)))
 
 
+def with_long_waits(retry: Retry | None) -> Retry | None:
+    """The rule with the waits of durable jobs for what it does not say: what they need may be away for an hour."""
+    if retry is None:
+        return None
+    first, longest = waits_of(retry, FIRST_WAIT, LONGEST_WAIT)
+    return replace(retry, backoff=first, max_backoff=longest)
+
+
 class Feed:
     """How one task's claims become the pool's jobs."""
 
     def __init__(self, task: DurableTask[Any, Any], kind: str, slots: Slots) -> None:
-        self.retry = task.task_options.retry
+        self.retry = with_long_waits(task.task_options.retry)
         self.runs_here = kind != "async" or performing.is_async(task)
         """Whether this kind of pool can run the task: an event loop runs coroutine functions only."""
         # Retries are the queue's: each attempt is a job of its own for the pool. Order is the queue's, too.

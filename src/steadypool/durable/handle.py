@@ -10,7 +10,7 @@ import msgspec
 from steadypool.durable.errors import JobDiscarded, UnknownJob
 from steadypool.durable.nested import LOOK_EVERY, Watch
 from steadypool.durable.records import AttemptError, JobRecord, Placed
-from steadypool.durable.states import ENDED, JobState
+from steadypool.durable.states import ENDED, WAITING, JobState
 from steadypool.words.clock import monotonic
 from steadypool.words.errors import JobCancelled
 from steadypool.words.states import Outcome
@@ -119,10 +119,16 @@ class JobHandle(Generic[R]):
                     return found
                 left = until - monotonic()
                 if left <= 0:
-                    raise TimeoutError(f"job {self.job_id} has not ended within {timeout} s ({found.state.value})")
+                    raise TimeoutError(self._late(found, timeout))
                 if nested is not None:
                     nested.look(found)
                 waiter.wait(min(left, LONGEST_WAIT if nested is None else LOOK_EVERY))
+
+    def _late(self, found: JobRecord, timeout: float | None) -> str:
+        hint = ""
+        if found.state in WAITING and not any(worker.alive for worker in self._queue.engine.workers()):
+            hint = "; no worker is there to run it: start one with steadypool work MODULE:QUEUE"
+        return f"job {self.job_id} has not ended within {timeout} s ({found.state.value}){hint}"
 
     def _raise_unless_completed(self, found: JobRecord) -> None:
         if found.state is JobState.COMPLETED:

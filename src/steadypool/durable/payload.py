@@ -19,6 +19,7 @@ from typing import Any, get_type_hints
 
 import msgspec
 
+from steadypool.durable.enqueueing import OPTION_NAMES
 from steadypool.durable.errors import ArgumentsUnfit, PayloadRefused, ResultUnfit
 from steadypool.durable.sameness import as_it_was, has_json_alone, hint_for, is_same, is_same_json, sure_types
 
@@ -130,7 +131,10 @@ class Payload:
         try:
             return self._signature.bind(*args, **kwargs).arguments
         except TypeError as error:
-            raise PayloadRefused(f"{self._name}{self._signature} cannot be called like that: {error}") from None
+            options = {name: kwargs[name] for name in kwargs if name in OPTION_NAMES and name not in self._fields}
+            shown = ", ".join(f"{name}={_shortened(value)}" for name, value in options.items())
+            hint = f"; options stand before it: .options({shown}).enqueue(...)" if options else ""
+            raise PayloadRefused(f"{self._name}{self._signature} cannot be called like that: {error}{hint}") from None
 
     def from_json(self, text: str | bytes) -> bytes:
         """The payload of a call that is given as JSON: an array of arguments, or an object of them by name.

@@ -8,13 +8,13 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overload
 
 from steadypool.durable import enqueueing
 from steadypool.durable.address import URL_VARIABLE, check_url, current_folder, in_folder, is_same_place, shown
 from steadypool.durable.ends import Ends
 from steadypool.durable.engine import Engine
-from steadypool.durable.enqueueing import EnqueueOptions
+from steadypool.durable.enqueueing import DurableKeywords, EnqueueOptions
 from steadypool.durable.errors import PayloadRefused, WrongState
 from steadypool.durable.handle import JobHandle, unknown
 from steadypool.durable.opening import open_engine
@@ -73,9 +73,11 @@ class Queue:
     # -- tasks
 
     @overload
-    def task(self, fn: Callable[P, R], /) -> DurableTask[P, R]: ...
+    def task(self, fn: Callable[P, R], /, **options: Unpack[DurableKeywords]) -> DurableTask[P, R]: ...
     @overload
-    def task(self, fn: None = None, /, **options: Any) -> Callable[[Callable[P, R]], DurableTask[P, R]]: ...
+    def task(
+        self, fn: None = None, /, **options: Unpack[DurableKeywords]
+    ) -> Callable[[Callable[P, R]], DurableTask[P, R]]: ...
     def task(self, fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         """Make a function a `DurableTask`: ``@queue.task`` or ``@queue.task(timeout=60, retry=Retry(5))`` above it.
 
@@ -116,26 +118,31 @@ class Queue:
 
     # -- putting
 
-    def enqueue_many(self, task: Task[P, R], rows: Iterable[tuple[Any, ...] | Mapping[str, Any]]) -> list[JobHandle[R]]:
+    def enqueue_many(
+        self, task: Task[P, R], rows: Iterable[tuple[Any, ...] | Mapping[str, Any]], *, connection: Any = None
+    ) -> list[JobHandle[R]]:
         """Enqueue a job for each row, a thousand to a transaction; much faster than one by one.
 
         Args:
             task: a task of this queue, with its options.
             rows: a tuple of arguments, or a mapping of keywords, for each job. Read lazily.
+            connection: put them in the transaction of this one, as `DurableTask.enqueue` does: all of them are there
+                if and only if that commits.
 
         Returns:
             A handle for each row, in order.
 
         Raises:
             PayloadRefused: a row cannot be stored, naming its number. Earlier thousands are enqueued, its own is not.
-            EngineError: the store could not do it; the thousand at work may or may not have been enqueued.
+            EngineError: the store could not do it; it says whether the thousand at work may have been enqueued.
         """
         if not isinstance(task, DurableTask) or task.queue is not self:
             raise TypeError(f"enqueue_many needs a task of this queue, made by @queue.task, not {task!r}")
         handles: list[JobHandle[R]] = []
         numbered = enumerate(rows)
         while batch := list(itertools.islice(numbered, ROWS_AT_ONCE)):
-            placed = self.writer.put([_job_of_row(task, number, row) for number, row in batch])
+            jobs = [_job_of_row(task, number, row) for number, row in batch]
+            placed = self.writer.put(jobs) if connection is None else self.engine.put_on(connection, jobs)
             handles += [JobHandle(self, one, task) for one in placed]
         return handles
 

@@ -6,10 +6,10 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 
 from steadypool.durable import enqueueing
-from steadypool.durable.enqueueing import EnqueueOptions
+from steadypool.durable.enqueueing import EnqueueKeywords, EnqueueOptions
 from steadypool.durable.handle import JobHandle
 from steadypool.durable.origin import Origin
 from steadypool.durable.payload import Payload
@@ -19,6 +19,8 @@ from steadypool.words.options import Task, TaskOptions, task_name
 if TYPE_CHECKING:
     from steadypool.durable.queue import Queue
 
+_ELSEWHERE = ("delay", "apply_async", "send", "send_with_options", "kiq", "schedule", "defer", "defer_async", "submit")
+"""How other queues call it."""
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -42,6 +44,8 @@ class DurableTask(Task[P, R]):
         made: Origin | None = None,
     ) -> None:
         super().__init__(fn, options)
+        if how.at is None:
+            enqueueing.check_in_time(how, options, 0.0)
         self._aliases = aliases
         self._made = made
         self.queue = queue
@@ -87,6 +91,10 @@ class DurableTask(Task[P, R]):
             origin._payload = Payload(name, origin.fn, origin.queue.max_payload)
         return origin._payload
 
+    @overload
+    def enqueue(self, /, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]: ...
+    @overload
+    def enqueue(self, /, *args: Any, connection: Any, **kwargs: Any) -> JobHandle[R]: ...
     def enqueue(self, /, *args: Any, **kwargs: Any) -> JobHandle[R]:
         """Put a job into the queue. When this returns it is durable, and will be run at least once.
 
@@ -95,7 +103,7 @@ class DurableTask(Task[P, R]):
 
         Raises:
             PayloadRefused: an argument cannot be stored, or does not fit the signature; nothing was enqueued.
-            EngineError: the store could not do it; the job may or may not have been enqueued.
+            EngineError: the store could not do it; it says whether the job may have been enqueued all the same.
             RuntimeError: this thread runs an event loop, which would be blocked: use `enqueue_async`.
         """
         connection = self._connection_among(kwargs)
@@ -113,6 +121,10 @@ class DurableTask(Task[P, R]):
         """
         return self._put(self._record(self.payload.from_json(text)))
 
+    @overload
+    async def enqueue_async(self, /, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]: ...
+    @overload
+    async def enqueue_async(self, /, *args: Any, connection: Any, **kwargs: Any) -> JobHandle[R]: ...
     async def enqueue_async(self, /, *args: Any, **kwargs: Any) -> JobHandle[R]:
         """The same from asyncio: the loop goes on while the job is written.
 
@@ -131,7 +143,7 @@ class DurableTask(Task[P, R]):
         [placed] = await asyncio.shield(asyncio.wrap_future(self.queue.writer.put_soon([job])))
         return JobHandle(self.queue, placed, self)
 
-    def options(self, **changes: Any) -> DurableTask[P, R]:
+    def options(self, **changes: Unpack[EnqueueKeywords]) -> DurableTask[P, R]:
         """A copy with some options changed: ``send.options(delay=60, unique="welcome:42").enqueue(...)``.
 
         Besides the options of every task there are those of `EnqueueOptions`. ``timeout`` and ``meta`` travel with the
@@ -148,6 +160,16 @@ class DurableTask(Task[P, R]):
         derived._per_call = enqueueing.encode_per_call(options, changed)
         derived._remade_by = (_derive, (self._origin, {**self._changes_so_far(), **changes}))
         return derived
+
+    if not TYPE_CHECKING:  # for a type checker there would be every attribute then
+
+        def __getattr__(self, name: str) -> Any:
+            if name in _ELSEWHERE:
+                raise AttributeError(
+                    f"a durable task has no {name!r}: enqueue a job of it with enqueue(...), from asyncio with await "
+                    "enqueue_async(...), and one for later with options(delay=60).enqueue(...)"
+                )
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def _changes_so_far(self) -> dict[str, Any]:
         return {} if self._remade_by is None else dict(self._remade_by[1][1])

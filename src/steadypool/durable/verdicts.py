@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from steadypool.durable.errors import PayloadRefused
+from steadypool.durable.errors import ArgumentsUnfit, ResultUnfit
 from steadypool.durable.records import AttemptError, Claim, Settlement, Verdict
 from steadypool.durable.texts import LONGEST_NAME, storable
 from steadypool.rules.retrying import backoff, next_delay
@@ -19,6 +19,8 @@ LONGEST_TRACEBACK = 20_000
 """Characters that are kept of each attempt's error, the end of the traceback being the best part."""
 LARGEST_RESULT = 500_000_000
 """Bytes: what is twice as large has no room in a value of SQLite's or PostgreSQL's, nor has this one in a dump."""
+UNFIT_DELAY, UNFIT_LONGEST = 30.0, 600.0
+"""Seconds for which a job goes back that does not fit the task as this worker has it: a newer one may come."""
 AFTER_CRASH = Retry(attempts=2, backoff=0.5, max_backoff=30.0)
 """How long a job waits that has killed its process, so that a crash loop is slow."""
 
@@ -92,17 +94,30 @@ def _after_crash(claim: Claim, error: BaseException, caps: Caps, chance: float) 
 def _after_failure(
     claim: Claim, outcome: Outcome, error: BaseException, retry: Retry | None, chance: float
 ) -> Settlement:
+    if isinstance(error, ArgumentsUnfit):
+        return unfit(claim, error)
     told = describe(claim.attempt, outcome, error)
     # Attempts that were lost with a process or a worker have caps of their own, and use up none of these.
     failures = claim.attempt - claim.crashes - claim.losses
     delay = None
-    if not isinstance(error, PayloadRefused):
+    if not isinstance(error, ResultUnfit):
         # Seconds count from now: what is left of the total time is a deadline on that scale.
         delay = next_delay(retry, error, failures, 0.0, claim.expires_in, chance)
     if delay is not None:
         return Settlement(claim, Verdict.RETRY, error=told, delay=delay)
-    reason = "its arguments or its result do not fit" if isinstance(error, PayloadRefused) else "no retry is left"
+    reason = "its result does not fit" if isinstance(error, ResultUnfit) else "no retry is left"
     return Settlement(claim, Verdict.DISCARD, error=told, reason=reason)
+
+
+def unfit(claim: Claim, error: BaseException) -> Settlement:
+    """For a job with arguments that this version of the task does not know: a worker of another version may.
+
+    It goes back without an attempt spent, and for longer each time, so that many such jobs leave room for others.
+    Why is told once.
+    """
+    told = describe(claim.attempt, Outcome.RETURNED, error) if claim.token == 1 else None
+    delay = min(UNFIT_LONGEST, UNFIT_DELAY * 2.0 ** min(claim.token - 1, 20))
+    return Settlement(claim, Verdict.RETURN, error=told, delay=delay)
 
 
 def untold(claim: Claim, broken: BaseException) -> Settlement:

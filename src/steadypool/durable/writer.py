@@ -174,7 +174,9 @@ class Writer:
 
 def _copy(error: Exception) -> Exception:
     if isinstance(error, EngineError):
-        copy = type(error)(f"{error} (the jobs may or may not have been enqueued)")
+        told = "nothing was enqueued" if error.nothing_happened else "the jobs may or may not have been enqueued"
+        copy = type(error)(f"{error} ({told})")
+        copy.nothing_happened = error.nothing_happened
         copy.__cause__ = error
         return copy
     return error

@@ -9,6 +9,9 @@ NAMED_ONLY = (JobTimeout, WorkerCrashed)
 """Retried only when `Retry.on` names them (or a class of their own): an ``on=Exception`` does not mean "run it
 again although it hung, or killed its process"."""
 
+FIRST_WAIT, LONGEST_WAIT = 0.1, 30.0
+"""Seconds, where a `Retry` does not say: somebody waits for the result of a pool's job."""
+
 
 def is_worth_retrying(retry: Retry, error: BaseException) -> bool:
     """Whether *error* is of a kind that *retry* names."""
@@ -20,6 +23,12 @@ def is_worth_retrying(retry: Retry, error: BaseException) -> bool:
     return isinstance(error, _classes(retry.on))
 
 
+def waits_of(retry: Retry, first: float = FIRST_WAIT, longest: float = LONGEST_WAIT) -> tuple[float, float]:
+    """The first wait and the longest: those that *retry* names, else these. A first wait that was named is kept."""
+    first = first if retry.backoff is None else retry.backoff
+    return first, max(longest, first) if retry.max_backoff is None else retry.max_backoff
+
+
 def backoff(retry: Retry, attempts: int, chance: float) -> float:
     """Seconds to wait after *attempts* runs; *chance* is in [0, 1).
 
@@ -28,11 +37,11 @@ def backoff(retry: Retry, attempts: int, chance: float) -> float:
     """
     # Once 2**k outgrows max_backoff the exact power does not matter, and a float would overflow.
     exponent = min(attempts - 1, 1000)
+    first, longest = waits_of(retry)
     try:
-        wait = retry.backoff * retry.factor**exponent
+        wait = min(first * retry.factor**exponent, longest)
     except OverflowError:
-        wait = retry.max_backoff
-    wait = min(wait, retry.max_backoff)
+        wait = longest
     return wait * (0.5 + chance / 2) if retry.jitter else wait
 
 

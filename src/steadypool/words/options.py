@@ -13,7 +13,10 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from types import MethodType
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypedDict, TypeVar, Unpack, overload
+
+if TYPE_CHECKING:
+    from datetime import timedelta
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -33,6 +36,12 @@ def check_seconds(what: str, value: object, *, zero: bool = False, none: bool = 
         least = "0 or more" if zero else "greater than 0"
         raise ValueError(f"{what} must be {least} seconds{', or None for no limit' if none else ''}; got {value!r}")
     return float(value)
+
+
+def as_seconds(value: Any) -> Any:
+    """*value*, or how many seconds it is if it is a `datetime.timedelta`."""
+    seconds = getattr(value, "total_seconds", None)
+    return value if seconds is None else seconds()
 
 
 def check_count(what: str, value: object, least: int = 1) -> int:
@@ -61,11 +70,14 @@ class Retry:
         on: the exceptions that are worth another attempt. `WorkerCrashed` and `JobTimeout` only count when
             named here.
         give_up_on: exceptions that are not, though *on* names a base class of theirs.
-        backoff: seconds before the second attempt.
+        backoff: seconds before the second attempt: 0.1 in a pool, 10 for a durable task, if it is not given.
         factor: by how much each further wait is longer than the one before.
-        max_backoff: the longest wait, in seconds.
+        max_backoff: the longest wait, in seconds: 30 in a pool, 3600 for a durable task, if it is not given.
         jitter: spread each wait over 50 % to 100 % of its length, so that jobs which failed together do not
             all come back together.
+
+    The waits of ``Retry(5)`` add up to 1.5 s in a pool, whose caller waits for the result, and to two and a half
+    minutes for a durable task; those of ``Retry(10)`` to 51 s and to 85 minutes. Jitter takes up to half of that away.
 
     Raises:
         TypeError, ValueError: for a value that makes no sense, naming it.
@@ -74,9 +86,9 @@ class Retry:
     attempts: int
     on: ExceptionTypes = Exception
     give_up_on: ExceptionTypes = ()
-    backoff: float = 0.1
+    backoff: float | None = None
     factor: float = 2.0
-    max_backoff: float = 30.0
+    max_backoff: float | None = None
     jitter: bool = True
 
     def __post_init__(self) -> None:
@@ -84,7 +96,7 @@ class Retry:
         _check_exceptions("Retry(on)", self.on)
         _check_exceptions("Retry(give_up_on)", self.give_up_on)
         for name in ("backoff", "max_backoff"):
-            check_seconds(f"Retry({name})", getattr(self, name), zero=True, none=False)
+            check_seconds(f"Retry({name})", getattr(self, name), zero=True)
         if not isinstance(self.jitter, bool):
             raise TypeError(f"Retry(jitter) must be True or False, not {self.jitter!r}")
         if isinstance(self.factor, bool) or not isinstance(self.factor, (int, float)):
@@ -126,8 +138,10 @@ class TaskOptions:
             value = getattr(self, what)
             if value is not None and not (isinstance(value, str) and value):
                 raise TypeError(f"{what} must be a non-empty str, not {value!r}")
-        check_seconds("timeout", self.timeout)
-        check_seconds("total_timeout", self.total_timeout)
+        for what in ("timeout", "total_timeout"):
+            if (value := getattr(self, what)) is not None:
+                object.__setattr__(self, what, value := as_seconds(value))
+                check_seconds(what, value)
         if self.retry is not None and not isinstance(self.retry, Retry):
             raise TypeError(f"retry must be a Retry such as Retry(attempts=3), not {self.retry!r}")
         check_count("priority", self.priority, least=-sys.maxsize)
@@ -157,6 +171,18 @@ class TaskOptions:
 def _limit(own: float | None, default: float | None) -> float | None:
     limit = own if own is not None else default
     return None if limit == math.inf else limit
+
+
+class TaskKeywords(TypedDict, total=False):
+    """The options of `TaskOptions` as keywords, for type checkers."""
+
+    name: str | None
+    id: str | None
+    timeout: float | timedelta | None
+    total_timeout: float | timedelta | None
+    retry: Retry | None
+    priority: int
+    meta: Mapping[str, Any] | None
 
 
 _OPTION_NAMES = frozenset(f.name for f in fields(TaskOptions) if f.init)
@@ -189,7 +215,7 @@ class Task(Generic[P, R]):
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.fn(*args, **kwargs)
 
-    def options(self, **changes: Any) -> Task[P, R]:
+    def options(self, **changes: Unpack[TaskKeywords]) -> Task[P, R]:
         """A copy with some options changed: ``fetch.options(timeout=5, id="order-42")``.
 
         Raises:
@@ -198,7 +224,8 @@ class Task(Generic[P, R]):
         unknown = set(changes) - _OPTION_NAMES
         if unknown:
             raise TypeError("; ".join(_no_such_option(name) for name in sorted(unknown)))
-        derived = Task(self.fn, replace(self.task_options, **changes))
+        given: dict[str, Any] = {**changes}
+        derived = Task(self.fn, replace(self.task_options, **given))
         derived._remade_by = (_derive, (self, changes))
         return derived
 
@@ -266,8 +293,8 @@ def task(
     *,
     name: str | None = ...,
     id: str | None = ...,
-    timeout: float | None = ...,
-    total_timeout: float | None = ...,
+    timeout: float | timedelta | None = ...,
+    total_timeout: float | timedelta | None = ...,
     retry: Retry | None = ...,
     priority: int = ...,
     meta: Mapping[str, Any] | None = ...,
@@ -277,8 +304,8 @@ def task(
     *,
     name: str | None = ...,
     id: str | None = ...,
-    timeout: float | None = ...,
-    total_timeout: float | None = ...,
+    timeout: float | timedelta | None = ...,
+    total_timeout: float | timedelta | None = ...,
     retry: Retry | None = ...,
     priority: int = ...,
     meta: Mapping[str, Any] | None = ...,
@@ -289,8 +316,8 @@ def task(
     *,
     name: str | None = None,
     id: str | None = None,
-    timeout: float | None = None,
-    total_timeout: float | None = None,
+    timeout: float | timedelta | None = None,
+    total_timeout: float | timedelta | None = None,
     retry: Retry | None = None,
     priority: int = 0,
     meta: Mapping[str, Any] | None = None,
@@ -302,7 +329,7 @@ def task(
     Raises:
         TypeError, ValueError: at once, for a value that makes no sense.
     """
-    options = TaskOptions(name, id, timeout, total_timeout, retry, priority, meta)
+    options = TaskOptions(name, id, as_seconds(timeout), as_seconds(total_timeout), retry, priority, meta)
     if fn is None:
         return lambda function: Task(function, options)
     return Task(fn, options)

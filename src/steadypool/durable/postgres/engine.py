@@ -263,16 +263,20 @@ class PostgresEngine:
         for queue, state, count in self._select("SELECT queue, state, count FROM @.queue_counts"):
             counts[queue][state] += count
         ages = dict(self._select("SELECT queue, seconds FROM @.queue_ages"))
-        workers = self._select("SELECT name, alive, running, since FROM @.worker_counts ORDER BY since, number")
         return EngineStats(
             tuple(_queue_stats(name, counts[name], ages.get(name)) for name in sorted(counts)),
-            tuple(WorkerRow(name, alive, running, since.timestamp()) for name, alive, running, since in workers),
+            self.workers(),
         )
 
     def depths(self, queues: Sequence[str]) -> Sequence[QueueDepth]:
         """See `Engine.depths`."""
         found = self._call("depths(%s::text[], %s)", [list(queues), MOST_COUNTED])
         return [QueueDepth(name, True, *counts) for name, *counts in found]
+
+    def workers(self) -> tuple[WorkerRow, ...]:
+        """See `Engine.workers`."""
+        found = self._select("SELECT name, alive, running, since FROM @.worker_counts ORDER BY since, number")
+        return tuple(WorkerRow(name, alive, running, since.timestamp()) for name, alive, running, since in found)
 
     def pause(self, queue: str, paused: bool) -> None:
         """See `Engine.pause`."""

@@ -80,9 +80,11 @@ class Session:
                     return cursor.fetchall()
                 except psycopg.Error as error:
                     if not self._mend(connection, error, until):
-                        raise self._translate(connection, error, until) from error
+                        raise self._as_ours(connection, error, until) from error
                 except NOT_ENCODED as error:
-                    raise EngineRefused(f"{self.address.url} cannot keep this: {error}") from error
+                    refused = EngineRefused(f"{self.address.url} cannot keep this: {error}")
+                    refused.nothing_happened = True
+                    raise refused from error
                 except BaseException:
                     self._drop()  # interrupted: the answer is still to come
                     raise
@@ -160,7 +162,9 @@ class Session:
         except psycopg.Error as error:
             why = _first_line(error)
             hint = "; for a pooler in transaction mode, add pooled=yes to the address" if "parameter" in why else ""
-            raise EngineGone(f"cannot connect to {self.address.url}: {why}{hint}") from error
+            gone = EngineGone(f"cannot connect to {self.address.url}: {why}{hint}")
+            gone.nothing_happened = True
+            raise gone from error
         self._connection, self._checked = connection, False
         self.encoding = connection.info.parameter_status("server_encoding") or UTF8
         return connection
@@ -205,6 +209,14 @@ class Session:
             self._drop()
             return had
         return error.sqlstate in ROLLED_BACK
+
+    def _as_ours(self, connection: _Connection, error: psycopg.Error, until: float) -> EngineError | SchemaMismatch:
+        ours = self._translate(connection, error, until)
+        if isinstance(ours, EngineError):
+            # A server that says what is wrong with a statement has undone it; a connection that is lost says nothing.
+            said_so = error.sqlstate is not None and not isinstance(ours, EngineGone)
+            ours.nothing_happened = said_so or isinstance(ours, EngineRefused)
+        return ours
 
     def _translate(self, connection: _Connection, error: psycopg.Error, until: float) -> EngineError | SchemaMismatch:
         state, where = error.sqlstate, self.address.url

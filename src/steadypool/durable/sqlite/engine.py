@@ -13,7 +13,7 @@ from typing import Any
 
 from steadypool.durable.address import SqliteAddress
 from steadypool.durable.engine import Listener
-from steadypool.durable.errors import EngineRefused, SchemaMismatch
+from steadypool.durable.errors import EngineError, EngineRefused, SchemaMismatch
 from steadypool.durable.records import (
     Claimed,
     EngineStats,
@@ -27,6 +27,7 @@ from steadypool.durable.records import (
     Settlement,
     Swept,
     Verdict,
+    WorkerRow,
 )
 from steadypool.durable.sqlite import borrowed, changing, claiming, depths, looking, putting, schema, settling
 from steadypool.durable.sqlite.clock import read_clock
@@ -107,8 +108,12 @@ class SqliteEngine:
         """See `Engine.put_many`."""
         if not jobs:
             return []
-        with self._store.write() as connection:
-            placed = putting.put(connection, jobs, time())
+        try:
+            with self._store.write() as connection:
+                placed = putting.put(connection, jobs, time())
+        except EngineError as error:
+            error.nothing_happened = not self._store.committing
+            raise
         self._bells.ring("work")
         return placed
 
@@ -268,6 +273,11 @@ class SqliteEngine:
         """See `Engine.depths`."""
         with self._store.look() as connection:
             return depths.read(connection, queues, time())
+
+    def workers(self) -> tuple[WorkerRow, ...]:
+        """See `Engine.workers`."""
+        with self._store.look() as connection:
+            return looking.worker_rows(connection, read_clock())
 
     def pause(self, queue: str, paused: bool) -> None:
         """See `Engine.pause`."""

@@ -161,7 +161,7 @@ def stats(connection: Any, now: Moment) -> EngineStats:
             QueueStats(name, name in paused, **counts[name], oldest_available=_oldest(connection, name, now.wall))
             for name in names
         ),
-        _worker_rows(connection, now),
+        worker_rows(connection, now),
     )
 
 
@@ -175,7 +175,8 @@ def _oldest(connection: Any, queue: str, now: float) -> float | None:
     return None if oldest is None else max(0.0, now - oldest)
 
 
-def _worker_rows(connection: Any, now: Moment) -> tuple[WorkerRow, ...]:
+def worker_rows(connection: Any, now: Moment) -> tuple[WorkerRow, ...]:
+    """Who works, and how much each holds."""
     rows = connection.execute(
         "SELECT w.name, CASE WHEN w.boot = ? THEN w.steady_until >= ? ELSE w.wall_until >= ? END, "
         "(SELECT count(*) FROM leases l, json_each(l.jobs) h JOIN jobs j ON j.number = json_extract(h.value, '$[0]') "

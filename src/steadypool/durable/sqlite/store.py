@@ -59,6 +59,8 @@ class Store:
         self._checked = False
         """Its tables are what they should be."""
         self._timeout = -1.0
+        self.committing = False
+        """The latest `write` has come as far as its commit: if it has failed, it may have happened all the same."""
         self._vanished = False
         """The file that we wrote to is gone: no other is made in its place unless somebody asks for that."""
         self.waited = 0.0
@@ -77,6 +79,7 @@ class Store:
             EngineBusy: somebody else writes, for longer than we are patient.
             EngineGone, EngineFull, EngineError, SchemaMismatch: as they say.
         """
+        self.committing = False
         asked = monotonic()
         until = asked + self.patience
         with self._exclusive(self._writing), self._translated():
@@ -89,6 +92,7 @@ class Store:
                         self._check_tables(connection)
                     yield connection
                     self._check_process()
+                    self.committing = True
                     connection.execute("COMMIT")
                 except BaseException:  # Ctrl-C among them, which may come between any two lines
                     self._roll_back(self._open.writer)
