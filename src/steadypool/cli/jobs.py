@@ -165,7 +165,8 @@ def _change(
 ) -> int:
     code = DONE
     for job_id in job_ids:
-        problem = _problem_with(queue, job_id, change)
+        with said_plainly():
+            problem = _problem_with(queue, job_id, change)
         code = DONE if problem is None and code == DONE else SOME_FAILED
         if as_json:
             _echo_json([{"id": job_id, "done": done if problem is None else None, "error": problem}])

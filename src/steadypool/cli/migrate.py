@@ -25,8 +25,8 @@ def migrate_command(url: str | None, show: bool, check: bool) -> int:
                 1   --check: there is something to do
                 2   the address is wrong, or the tables are of a later version
     """
-    engine = queue_at(url).engine
     with said_plainly():
+        engine = queue_at(url).engine
         schema = engine.schema() if show or check else engine.migrate()
     if show:
         for statement in schema.pending:

@@ -6,7 +6,8 @@ import difflib
 import os
 import re
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+from functools import lru_cache
+from urllib.parse import quote, unquote
 
 URL_VARIABLE = "STEADYPOOL_URL"
 """Of the environment: where a queue is that was given no address."""
@@ -14,6 +15,21 @@ SCHEMES = ("sqlite", "postgresql", "postgres")
 SYNCHRONOUS = ("FULL", "NORMAL")
 DRIVERS = ("sqlite3", "apsw")
 SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,39}")
+_WORDS = """
+all analyse analyze and any array as asc asymmetric authorization binary both case cast check collate collation column
+concurrently constraint create cross current_catalog current_date current_role current_schema current_time
+current_timestamp current_user default deferrable desc distinct do else end except false fetch for foreign freeze from
+full grant group having ilike in initially inner intersect into is isnull join lateral leading left like limit
+localtime localtimestamp natural not notnull null offset on only or order outer overlaps placing primary references
+returning right select session_user similar some symmetric system_user table tablesample then to trailing true union
+unique user using variadic verbose when where window with
+"""
+RESERVED = frozenset(_WORDS.split())
+"""Words of SQL that are no names of schemas."""
+OUR_SETTINGS = ("schema", "pooled")
+SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+SESSION_ATTRIBUTES = ("any", "read-write", "read-only", "primary", "standby", "prefer-standby")
+Settings = list[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +46,7 @@ class SqliteAddress:
     @property
     def url(self) -> str:
         """The address again."""
-        return f"sqlite:///{self.path}"
+        return f"sqlite:///{self.path.replace('%', '%25').replace('?', '%3F')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +64,42 @@ class PostgresAddress:
     def url(self) -> str:
         """The address again, without its password."""
         known = self.parameters
-        user = f"{quote(known['user'])}@" if "user" in known else ""
-        port = f":{known['port']}" if "port" in known else ""
-        host = known.get("host", "")
-        query = {"host": host} if host.startswith("/") else {}
-        query |= {"schema": self.schema} if self.schema != "steadypool" else {}
-        place = f"{user}{'' if query.get('host') else host}{port}/{quote(known.get('dbname', ''))}"
-        return f"postgresql://{place}{'?' if query else ''}{urlencode(query, safe='/')}"
+        user = f"{quote(known['user'], safe='')}@" if "user" in known else ""
+        host, port = known.get("host", ""), known.get("port", "")
+        query: dict[str, str] = {name: known[name] for name in ("service", "hostaddr") if name in known}
+        if "/" in host:
+            query |= {"host": host} | ({"port": port} if port else {})
+        if self.schema != "steadypool":
+            query["schema"] = self.schema
+        place = f"{user}{'' if '/' in host else _hosts(host, port)}/{quote(known.get('dbname', ''), safe='')}"
+        settings = "&".join(f"{name}={quote(value, safe='/,')}" for name, value in query.items())
+        return f"postgresql://{place}{'?' if settings else ''}{settings}"
+
+
+def _hosts(host: str, port: str) -> str:
+    """Hosts and ports as they stand in an address: each host has its own port, or there is one for all."""
+    hosts, ports = host.split(","), port.split(",")
+    each = ports if len(ports) == len(hosts) else ports * len(hosts)
+    shown = (f"[{name}]" if ":" in name else name for name in hosts)
+    return ",".join(f"{name}:{number}" if number else name for name, number in zip(shown, each, strict=False))
+
+
+def check_address(url: object) -> None:
+    """Do nothing, unless an engine would refuse the address. Without psycopg it cannot say so of one of PostgreSQL.
+
+    Raises:
+        TypeError, ValueError: saying what is wrong with it.
+    """
+    scheme = check_url(url)
+    assert isinstance(url, str)
+    if scheme == "sqlite":
+        parse_sqlite(url)
+        return
+    try:
+        import psycopg  # noqa: F401
+    except ImportError:
+        return
+    parse_postgres(url)
 
 
 def check_url(url: object) -> str:
@@ -96,21 +141,22 @@ def current_folder() -> str | None:
         return None
 
 
+@lru_cache(64)
 def parse_sqlite(url: str) -> SqliteAddress:
     """The parts of a ``sqlite://`` address.
 
     Raises:
         ValueError: for one that makes no sense.
     """
-    parts = urlsplit(url)
-    if parts.netloc:
-        raise ValueError(
-            f"{url!r} has two slashes; write three before a relative path: sqlite:///{parts.netloc}{parts.path}"
-        )
-    path = unquote(parts.path.removeprefix("/"))
-    if not path or path == ":memory:":
+    place, settings = _split(url)
+    if not place.startswith("/"):
+        raise ValueError(f"{url!r} has two slashes; write three before a relative path: sqlite:///{place or 'jobs.db'}")
+    path = unquote(place.removeprefix("/"))
+    if not path or path == ":memory:" or path.endswith("/"):
         raise ValueError(f"{url!r} names no file: a durable queue is kept in one, as in sqlite:///jobs.db")
-    given = dict(parse_qsl(parts.query, keep_blank_values=True))
+    if "\0" in path:
+        raise ValueError(f"{url!r} has a character 0, which no file's name can have")
+    given = dict(settings)
     synchronous = given.pop("synchronous", "FULL").upper()
     driver = given.pop("driver", "sqlite3")
     _check_choice("synchronous", synchronous, SYNCHRONOUS)
@@ -120,6 +166,7 @@ def parse_sqlite(url: str) -> SqliteAddress:
     return SqliteAddress(path, synchronous, driver)
 
 
+@lru_cache(64)
 def parse_postgres(url: str) -> PostgresAddress:
     """The parts of a ``postgresql://`` address.
 
@@ -129,14 +176,12 @@ def parse_postgres(url: str) -> PostgresAddress:
     import psycopg
     from psycopg.conninfo import conninfo_to_dict
 
-    parts = urlsplit(url)
-    given = parse_qsl(parts.query, keep_blank_values=True)
-    ours = {name: value for name, value in given if name in ("schema", "pooled")}
-    theirs = urlencode([(name, value) for name, value in given if name not in ours])
+    place, settings = _split(url, raw=True)
+    ours = {name: unquote(value) for name, value in settings if name in OUR_SETTINGS}
+    # As it was written: libpq knows %20 for a space, and + is a plus.
+    theirs = "&".join(f"{name}={value}" if value else name for name, value in settings if name not in OUR_SETTINGS)
     try:
-        # Put together by hand: urlunsplit leaves the slashes out where there is no host between them.
-        plain = f"{parts.scheme}://{parts.netloc}{parts.path}{'?' if theirs else ''}{theirs}"
-        parameters = conninfo_to_dict(plain)
+        parameters = conninfo_to_dict(f"{url.partition('://')[0]}://{place}{'?' if theirs else ''}{theirs}")
     except psycopg.Error as error:
         raise ValueError(
             f"this is no address of a PostgreSQL database ({str(error).strip()}); one looks like "
@@ -145,9 +190,41 @@ def parse_postgres(url: str) -> PostgresAddress:
     schema = ours.get("schema", "steadypool")
     if not SCHEMA_NAME.fullmatch(schema):
         raise ValueError(f"schema must be lower-case letters, digits and _, at most 40, not {schema!r}")
+    if schema in RESERVED or schema.startswith("pg_"):
+        raise ValueError(f"schema must not be {schema!r}, which is a word of SQL or PostgreSQL's own")
     pooled = ours.get("pooled", "no")
     _check_choice("pooled", pooled, ("yes", "no"))
-    return PostgresAddress({name: str(value) for name, value in parameters.items()}, schema, pooled == "yes")
+    known = {name: str(value) for name, value in parameters.items()}
+    _check_parameters(known)
+    return PostgresAddress(known, schema, pooled == "yes")
+
+
+def _check_parameters(known: dict[str, str]) -> None:
+    """What libpq says only when it connects."""
+    ports, hosts = known.get("port", "").split(","), known.get("host", "").split(",")
+    for port in ports:
+        if port and not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
+            raise ValueError(f"the port in an address must be a number up to 65535, not {port!r}")
+    if len(ports) not in (1, len(hosts)):
+        raise ValueError(f"an address needs one port for all of its {len(hosts)} hosts, or one each, not {len(ports)}")
+    for name, choices in (("sslmode", SSL_MODES), ("target_session_attrs", SESSION_ATTRIBUTES)):
+        if name in known:
+            _check_choice(name, known[name], choices)
+    timeout = known.get("connect_timeout", "0")
+    if not timeout.strip().removeprefix("-").isdigit():
+        raise ValueError(f"connect_timeout must be a whole number of seconds, not {timeout!r}")
+
+
+def _split(url: str, *, raw: bool = False) -> tuple[str, Settings]:
+    """What stands before the ``?``, without the scheme, and the settings behind it.
+
+    By hand: for `urllib` a ``#`` ends the address, a ``?`` in a password too, and a ``+`` is a space.
+    """
+    rest = url.partition("://")[2]
+    user = rest.partition("/")[0].rfind("@") + 1
+    place, _, query = rest[user:].partition("?")
+    settings = [(unquote(name), value) for name, _, value in (part.partition("=") for part in query.split("&") if part)]
+    return rest[:user] + place, settings if raw else [(name, unquote(value)) for name, value in settings]
 
 
 def is_same_place(one: str, other: str) -> bool:

@@ -11,7 +11,15 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overload
 
 from steadypool.durable import enqueueing
-from steadypool.durable.address import URL_VARIABLE, check_url, current_folder, in_folder, is_same_place, shown
+from steadypool.durable.address import (
+    URL_VARIABLE,
+    check_address,
+    check_url,
+    current_folder,
+    in_folder,
+    is_same_place,
+    shown,
+)
 from steadypool.durable.ends import Ends
 from steadypool.durable.engine import Engine
 from steadypool.durable.enqueueing import DurableKeywords, EnqueueOptions
@@ -317,7 +325,7 @@ class Queue:
                 wins: code elsewhere relies on the other.
         """
         if not url:
-            check_url(self.url)
+            check_address(self.url)
             return
         url = self._fixed(url)
         own = self._url or self._used_at
@@ -361,7 +369,9 @@ class Queue:
 
     def _fixed(self, url: str) -> str:
         check_url(url)
-        return in_folder(url, self._folder)
+        fixed = in_folder(url, self._folder)
+        check_address(fixed)
+        return fixed
 
     def _renew_after_fork(self) -> None:
         if self._pid != os.getpid():

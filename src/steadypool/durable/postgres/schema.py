@@ -21,14 +21,21 @@ WORKS_FROM = (1,)
 VERSION = len(WORKS_FROM)
 OLDEST = 1
 """The oldest version of the tables that this code works with."""
+_OURS = """SELECT 1 FROM pg_attribute
+WHERE attrelid = to_regclass(%s) AND attname IN ('version', 'works_from') AND NOT attisdropped HAVING count(*) = 2"""
+_OTHERS = """SELECT what, name FROM (
+    SELECT 'the table or view' AS what, relname AS name, relnamespace AS namespace FROM pg_class
+    UNION ALL SELECT 'the function', proname, pronamespace FROM pg_proc
+    UNION ALL SELECT 'the type', typname, typnamespace FROM pg_type
+    UNION ALL SELECT 'the operator', oprname, oprnamespace FROM pg_operator
+) x JOIN pg_namespace n ON n.oid = x.namespace WHERE n.nspname = %s LIMIT 1"""
 _LOCK = 5_281_190_773  # any number, as long as it is the same for all who migrate
 
 
 def found_version(cursor: psycopg.Cursor[Any], schema: str) -> tuple[int, int]:
     """Version of the tables, and the oldest code that works with them; ``(0, 0)`` if there are none."""
-    [[there]] = cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [f"{schema}.versions"]).fetchall()
-    if not there:
-        return 0, 0
+    if not cursor.execute(_OURS, [f"{schema}.versions"]).fetchall():
+        return 0, 0  # or it is somebody else's
     [row] = cursor.execute(f"SELECT version, works_from FROM {schema}.versions").fetchall()
     return row[0], row[1]
 
@@ -60,7 +67,7 @@ def apply_pending(cursor: psycopg.Cursor[Any], schema: str) -> tuple[int, tuple[
     """Bring the tables up to date, in the transaction that *cursor* is in; the version found, and what was run.
 
     Raises:
-        SchemaMismatch: they are of a later version.
+        SchemaMismatch: they are of a later version; or there are none, and the schema is not the queue's alone.
     """
     cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
     found, _ = found_version(cursor, schema)
@@ -70,7 +77,8 @@ def apply_pending(cursor: psycopg.Cursor[Any], schema: str) -> tuple[int, tuple[
         )
     steps = pending_steps(found, schema)
     if steps:
-        _make_schema(cursor, schema)
+        if found == 0:
+            _make_schema(cursor, schema)
         for step in steps:
             cursor.execute(step.encode())
         cursor.execute(f"DELETE FROM {schema}.versions")
@@ -88,9 +96,21 @@ def roles_sql(schema: str = "steadypool") -> str:
 
 
 def _make_schema(cursor: psycopg.Cursor[Any], schema: str) -> None:
-    # IF NOT EXISTS asks for the right to create schemas even where there is nothing to create.
+    # Empty, or not there: the first step takes rights to all functions that it finds. IF NOT EXISTS would ask for the
+    # right to create schemas even where there is nothing to create.
     if not cursor.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", [schema]).fetchall():
         cursor.execute(f"CREATE SCHEMA {schema}")
+        return
+    for what, name in cursor.execute(_OTHERS, [schema]).fetchall():
+        raise SchemaMismatch(
+            f"the schema {schema} has something in it that is not the queue's, {what} {name}, and nothing was changed: "
+            "a queue needs a schema of its own; leave schema=... out of the address, or name another"
+        )
+    if cursor.execute("SELECT 1 WHERE has_schema_privilege('public', %s, 'CREATE')", [schema]).fetchall():
+        raise SchemaMismatch(
+            f"everybody may create functions in the schema {schema}, which the queue's own would then call: leave "
+            "schema=... out of the address, or name another"
+        )
 
 
 @cache

@@ -46,6 +46,9 @@ NOT_SENT = (psycopg.DataError, psycopg.ProgrammingError, psycopg.NotSupportedErr
 NOT_ENCODED = (UnicodeError, OverflowError, MemoryError)
 """What is raised here for a value that cannot be sent; nothing has been."""
 NO_TABLES = frozenset({"3F000", "42P01", "42883"})
+ISOLATION = "read committed"
+"""Each statement of a function is to see what was committed before it, whatever the database's own default."""
+OPTIONS = "-c default_transaction_isolation=read\\ committed"
 CANCEL_SECONDS = 1.0
 """How long we wait for the server to hear that an answer is not wanted any more."""
 
@@ -173,6 +176,8 @@ class Session:
         if not self._checked:
             with connection.cursor() as cursor:
                 self._beware_of_pooler(connection, cursor)
+                if not self.address.pooled and not sends_options(self.address):
+                    cursor.execute(f"SET default_transaction_isolation = '{ISOLATION}'")
                 found = schema.found_version(cursor, self.address.schema)
             schema.check_version(found, self.address.schema, self.address.url)
             self._checked = True
@@ -275,12 +280,22 @@ class _Connection(psycopg.Connection[Any]):
 def connection_string(address: PostgresAddress, **more: Any) -> str:
     """What libpq is to connect to, and how."""
     # In UTF-8 whatever the database has, and whatever PGCLIENTENCODING says: the server converts.
-    how: dict[str, Any] = {"application_name": "steadypool", **address.parameters, **more, "client_encoding": "UTF8"}
-    if not address.pooled:  # a pooler refuses what it does not know
-        # Each statement of a function is to see what was committed before it, whatever the database's own default.
-        ours = "-c default_transaction_isolation=read\\ committed"
-        how["options"] = f"{how['options']} {ours}" if how.get("options") else ours
+    how: dict[str, Any] = {
+        "fallback_application_name": "steadypool",
+        **address.parameters,
+        **more,
+        "client_encoding": "UTF8",
+    }
+    if sends_options(address):
+        given = address.parameters.get("options") or os.environ.get("PGOPTIONS")
+        how["options"] = f"{given} {OPTIONS}" if given else OPTIONS
     return make_conninfo("", **how)
+
+
+def sends_options(address: PostgresAddress) -> bool:
+    """Whether our options go with the request for a connection. A pooler refuses what it does not know, and those of a
+    service would be lost."""
+    return not address.pooled and "service" not in address.parameters and "PGSERVICE" not in os.environ
 
 
 def _is_too_large(error: psycopg.Error) -> bool:
