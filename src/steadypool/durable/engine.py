@@ -212,7 +212,8 @@ class Engine(Protocol):
         Each such job comes back available with ``losses`` and ``returns`` one higher and an error ``"lost"``; one that
         has *max_losses* by then is discarded. A call that finds nothing must not write. Any number of sweepers may run.
         A lease must not be taken for run out when its owner tried to renew it and could not because the store was
-        locked for everybody: an engine where that can be leaves such a sweep at that, and gives the owner its turn.
+        locked for everybody. Who calls sees to that, by its own renewals (`durable.punctuality`); and an engine that
+        had to wait for its turn here leaves the sweep at that, and gives the owner its own.
         """
 
     # -- one job

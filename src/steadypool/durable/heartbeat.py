@@ -19,7 +19,8 @@ from collections.abc import Callable
 
 from steadypool.durable.errors import EngineError, SchemaMismatch
 from steadypool.durable.opening import open_engine
-from steadypool.durable.pulse import RENEWALS, Order, read_news, write_order
+from steadypool.durable.pulse import RENEWALS, Order, read_news, renewal_interval, write_order
+from steadypool.durable.punctuality import Punctuality
 from steadypool.machinery.bell import Bell
 from steadypool.words.clock import monotonic
 
@@ -52,8 +53,7 @@ class Heartbeat:
         self._up = threading.Event()
         """The helper has renewed the lease."""
         self._thread = threading.Thread(target=self._beat, name="steadypool-heartbeat", daemon=True)
-        self.renewed = monotonic()
-        """When a lease was last known to be renewed."""
+        self._punctuality = Punctuality(seconds, renewal_interval(seconds), monotonic())
 
     def start(self, worker: int) -> None:
         """Look after this worker, just registered. A helper has renewed its lease once when this returns: a job that
@@ -67,6 +67,11 @@ class Heartbeat:
         """Look after this one from now on: the one before was lost."""
         self._worker = worker
         self._bell.ring()
+
+    @property
+    def may_judge(self) -> bool:
+        """Whether the leases of others that seem to have run out have done so; see `durable.punctuality`."""
+        return self._punctuality.may_judge(monotonic())
 
     def stop(self, seconds: float) -> None:
         """Stop renewing; waits *seconds* at most for the thread to end."""
@@ -84,7 +89,7 @@ class Heartbeat:
                     self._helper.follow(self._worker)
                 if not self._up.is_set():
                     self._renew()
-                self._bell.wait(monotonic() + self._seconds / RENEWALS)
+                self._bell.wait(monotonic() + renewal_interval(self._seconds))
                 if self._up.is_set():
                     self._engine.close()  # the helper has a connection of its own
                 if self._helper is not None and self._helper.has_ended:
@@ -116,7 +121,7 @@ class Heartbeat:
 
     def _take_news(self, worker: int, alive: bool) -> None:
         if alive:
-            self.renewed = monotonic()
+            self._punctuality.renewed(monotonic())
         elif worker == self._worker and worker != self._lost and not self._stopping:
             self._lost = worker
             self._on_lost(worker)

@@ -17,7 +17,14 @@ from typing import IO
 from steadypool.words.clock import monotonic
 
 RENEWALS = 3
-"""Renewals in the time of one lease: two may fail before it is lost."""
+"""Renewals in the time of one lease, at least: two may fail before it is lost."""
+LONGEST_PAUSE = 2.0
+"""Seconds between two renewals at most, so that a worker with a long lease notices, too, when nobody can renew."""
+
+
+def renewal_interval(lease: float) -> float:
+    """Seconds between two renewals of a lease that holds for so long."""
+    return min(LONGEST_PAUSE, lease / RENEWALS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +88,7 @@ def _renew_until_the_end(order: Order, end: IO[bytes], news: IO[bytes]) -> None:
                 news.write(f"{'alive' if alive else 'lost'} {worker}\n".encode())
             except (EngineError, SchemaMismatch):
                 pass  # the next one tries again
-        due = monotonic() + order.seconds / RENEWALS
+        due = monotonic() + renewal_interval(order.seconds)
 
 
 def _is_stopped(pid: int) -> bool:

@@ -73,6 +73,11 @@ class Registration:
         self._announcer.tell(lambda: events.LeaseLost(name, monotonic(), len(lost)))
         self.announce()
 
+    @property
+    def may_judge(self) -> bool:
+        """See `Heartbeat.may_judge`."""
+        return not self.is_lost and self._heart.may_judge
+
     def stop(self) -> None:
         """Renew the lease no more."""
         self._heart.stop(1.0)

@@ -122,7 +122,9 @@ class Worker:
             settings.queues,
             settings.lease,
         )
-        self._upkeep = Upkeep(self._engine, settings.caps.losses, demand.LOOK_AGAIN)
+        self._upkeep = Upkeep(
+            self._engine, settings.caps.losses, demand.LOOK_AGAIN, lambda: self._registration.may_judge
+        )
         self._nested = Slots(
             url,
             settings.name,

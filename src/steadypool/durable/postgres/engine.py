@@ -45,6 +45,11 @@ from steadypool.words.depth import MOST_COUNTED, QueueDepth
 Rows = list[Any]
 Records = list[JobRecord]
 PATIENCE = 10.0
+HELD_UP = 0.5
+"""Seconds of looking for leases that have run out after which a sweep leaves it at that: something kept us waiting, and
+may have kept those waiting who wanted to renew."""
+MOST_HELD_UP = 10
+"""So many times in a row: then it is the line."""
 _STAYS = frozenset({Verdict.RETRY, Verdict.RETURN})
 _NOTHING_TO_SETTLE = ("{}", "{}", "{}", "{}", None, None)
 
@@ -62,6 +67,8 @@ class PostgresEngine:
         self._sparing = Sparing()
         self._steadiness = Steadiness()
         self._lease = 15.0
+        self._held_up = 0
+        """Sweeps in a row that came to nothing since they had waited too long."""
         s = self._schema
         self._put = (
             f"SELECT * FROM {s}.put(%b::bytea[], %s::text[], %s::text[], %s::bigint[], %s::float8[], %s::float8[], "
@@ -195,12 +202,17 @@ class PostgresEngine:
 
     def sweep(self, max_losses: int) -> Swept:
         """See `Engine.sweep`."""
+        began = monotonic()
         [(now, gone)] = self._session.call(
             f"SELECT extract(epoch FROM clock_timestamp())::float8, "
             f"EXISTS (SELECT FROM {self._schema}.worker_counts WHERE NOT alive)"
         )
         if not self._steadiness.allows_sweep(now, monotonic(), self._lease) or not gone:
             return Swept()
+        if monotonic() - began > HELD_UP and self._held_up < MOST_HELD_UP:
+            self._held_up += 1
+            return Swept()
+        self._held_up = 0
         swept = self._call("sweep(%s)", [max_losses])
         self._marks.look_soon()
         return Swept(tuple(row[0] for row in swept), sum(row[1] for row in swept), sum(row[2] for row in swept))

@@ -1,0 +1,67 @@
+"""A store that is locked for everybody for longer than a lease: no live worker's job is taken."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+
+import pytest
+
+from steadypool import Queue
+from tests.contract.stage import WAIT, Stage
+from tests.durable import app
+from tests.durable.engines import EngineKind, file_of
+from tests.durable.working import Working
+
+LEASE = 2.0
+LOCKED = 4.0
+
+
+@contextmanager
+def transaction_of_the_users(url: str) -> Iterator[None]:
+    """With something slow in it, and without our own lock between processes."""
+    with closing(sqlite3.connect(file_of(url), isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        connection.execute("ROLLBACK")
+
+
+def hold_for_long(queue: Queue, stage: Stage, lock: AbstractContextManager[None], kind: str) -> None:
+    handle = app.act.enqueue(stage.address)
+    with Working(queue, kind, lease=LEASE) as one, Working(queue, kind, lease=LEASE) as other:
+        actor = stage.enter()
+        with lock:
+            threading.Event().wait(LOCKED)  # longer than a lease: there is nothing else to wait for
+        assert app.add.enqueue(1, 2).result(WAIT) == 3
+        threading.Event().wait(LEASE)  # in which somebody would take it
+        actor.tell("return")
+        handle.result(WAIT)
+        assert handle.attempts == 1 and handle.errors == ()
+        for working in (one, other):
+            assert not working.all("JobsTakenBack") and not working.all("LeaseLost")
+
+
+@pytest.mark.every_engine
+@pytest.mark.parametrize("kind", ["process", "thread"])
+def test_a_live_worker_s_job_is_not_taken(
+    queue: Queue, stage: Stage, engine_kind: EngineKind, url: str, kind: str
+) -> None:
+    queue.engine.migrate()
+    hold_for_long(queue, stage, engine_kind.hold(url), kind)
+
+
+def test_nor_by_a_transaction_of_the_user_s_own(queue: Queue, stage: Stage, url: str) -> None:
+    queue.engine.migrate()
+    hold_for_long(queue, stage, transaction_of_the_users(url), "thread")
+
+
+def test_what_a_dead_worker_held_is_taken_all_the_same(queue: Queue) -> None:
+    queue.engine.migrate()
+    handle = app.add.enqueue(1, 2)
+    dead = queue.engine.register("dead", 0.5)
+    assert queue.engine.claim(dead, ["default"], 1).claims
+    with Working(queue, "thread", lease=LEASE) as working:
+        assert handle.result(WAIT) == 3
+        assert working.wait_for("JobsTakenBack").workers == ("dead",)
