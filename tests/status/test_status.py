@@ -401,10 +401,10 @@ def test_liveness_over_asgi() -> None:
         sent.append(message)
 
     pool = ThreadPool(1)
-    asyncio.run(Liveness(pool)({}, None, send))
+    asyncio.run(Liveness(pool)({"type": "http"}, None, send))
     pool.drain(WAIT)
-    asyncio.run(Liveness(pool)({}, None, send))
+    asyncio.run(Liveness(pool)({"type": "http"}, None, send))
     pool._core.broken_by = RuntimeError("no")
-    asyncio.run(Liveness(pool)({}, None, send))
+    asyncio.run(Liveness(pool)({"type": "http"}, None, send))
     assert [message["status"] for message in sent[::2]] == [200, 200, 503]
     assert [message["body"] for message in sent[1::2]] == [b"alive\n", b"alive\n", b"closed, broken\n"]

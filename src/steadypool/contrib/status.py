@@ -24,6 +24,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterable
@@ -36,6 +37,7 @@ from steadypool.machinery.as_json import as_json
 from steadypool.pools.snapshots import take_snapshot
 from steadypool.rules.health import LOOP_PATIENCE
 from steadypool.words.health import Health
+from steadypool.words.options import check_count
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -122,9 +124,7 @@ def _check_pools(pool: Any) -> tuple[Pool, ...]:
 
 
 def _check_address(host: object, port: object) -> None:
-    if isinstance(port, bool) or not isinstance(port, int):
-        raise TypeError(f"serve_status(port) must be a whole number, not {port!r}")
-    if not 0 <= port <= 65535:
+    if not 0 <= check_count("serve_status(port)", port, least=-sys.maxsize) <= 65535:
         raise ValueError(f"serve_status(port) must be from 0, for a free one, to 65535; got {port}")
     if not isinstance(host, str) or not host:
         raise TypeError(f'serve_status(host) must be an address such as "127.0.0.1", not {host!r}')

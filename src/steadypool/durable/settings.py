@@ -44,7 +44,7 @@ class WorkerSettings:
         if self.kind not in KINDS:
             raise ValueError(f"kind must be one of {', '.join(KINDS)}, not {self.kind!r}")
         if self.workers is not None:
-            check_count("workers", self.workers)
+            object.__setattr__(self, "workers", check_count("workers", self.workers))
         if not self.queues:
             raise ValueError(f"queues must be names such as ('default',), not {self.queues!r}")
         for name in self.queues:

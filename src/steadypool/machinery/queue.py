@@ -9,6 +9,8 @@ whoever has taken it is the only one who may move it on. There is no lock on the
 * **Room.** One token in ``room`` stands for one free place. A producer pops a token before it appends a job, the
   taker of a job appends the token again. ``list.pop`` either gives a token or raises, so that racing producers
   can never overfill the queue.
+  Tokens are made when they are needed, `BATCH` at a time: ``reserve`` counts those to come, so that a big bound, or
+  none, costs nothing.
 * **Plain jobs** (priority 0) wait in ``items``, first in, first out. The pool's hot path works on ``room`` and
   ``items`` directly: `ThreadPool.submit` and the worker loop are the two places that do.
 * **Ranked jobs** wait in ``heap`` under ``lock``: other priorities, and jobs that have no token because they must
@@ -57,6 +59,10 @@ class Entry(Protocol):
 E = TypeVar("E", bound=Entry)
 LOOKS = 100
 """How often `JobQueue.mend_room` looks, a millisecond apart."""
+BATCH = 1000
+"""How many tokens are made at a time."""
+NO_BOUND = 1 << 40
+"""More jobs than this never wait."""
 ONCE: tuple[tuple[()], ...] = ((),)
 """For `starmap`: one call without arguments."""
 
@@ -69,7 +75,8 @@ class JobQueue(Generic[E]):
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self.room: list[None] = [None] * size
+        self.room: list[None] = [None] * min(size, BATCH)
+        self.reserve = size - len(self.room)
         self.items: deque[E] = deque()
         self.heap: list[tuple[int, int, E]] = []
         self.blocked: deque[Gate] = deque()
@@ -192,23 +199,49 @@ class JobQueue(Generic[E]):
             self.give_room()
         return True
 
+    def window(self) -> int:
+        """How many jobs a map has in flight that does not say."""
+        return self.size if self.size < NO_BOUND else BATCH
+
+    def is_full(self) -> bool:
+        """Whether there is no room."""
+        return not (self.room or self.reserve)
+
+    def made(self) -> int:
+        """How many tokens there are, taken or not."""
+        return self.size - self.reserve
+
     def take_room(self) -> bool:
         """Take a token if there is one."""
-        try:
-            self.room.pop()
-        except IndexError:
-            return False
-        return True
+        while True:
+            try:
+                self.room.pop()
+            except IndexError:
+                if self._make_room():
+                    continue
+                return False
+            return True
 
     def take_rooms(self, count: int) -> bool:
         """Take *count* tokens, or none."""
-        taken: list[None] = []
-        try:
-            taken.extend(starmap(self.room.pop, repeat((), count)))
-        except IndexError:
-            self.give_rooms(len(taken))
-            return False
-        return True
+        while True:
+            taken: list[None] = []
+            try:
+                taken.extend(starmap(self.room.pop, repeat((), count)))
+            except IndexError:
+                self.give_rooms(len(taken))
+                if self._make_room(count):
+                    continue
+                return False
+            return True
+
+    def _make_room(self, count: int = BATCH) -> bool:
+        """Make some of the tokens that were not needed so far; false if all have been made."""
+        with self._lock:
+            count = min(max(count, BATCH), self.reserve)
+            self.reserve -= count
+            self.room.extend([None] * count)
+        return count > 0
 
     def give_room(self) -> None:
         """Give a token back and let one blocked producer look."""
@@ -224,7 +257,7 @@ class JobQueue(Generic[E]):
         """
         for _ in range(LOOKS):
             held = len(self.items) + sum(entry[2]._has_room for entry in list(self.heap))
-            if len(self.room) + held >= self.size:
+            if len(self.room) + held >= self.made():
                 return
             sleep(0.001)
         self.give_room()

@@ -98,7 +98,7 @@ def read_stats(core: Core) -> PoolStats:
             rejected=core.rejected,
             retries=core.retries,
             max_workers=core.max_workers,
-            queue_size=core.queue.size,
+            queue_size=core.settings.queue_size,
             sink_errors=core.sink_errors,
             oldest_waiting=_oldest_waiting(core) if waiting else 0.0,
             drain_estimate=forecast,

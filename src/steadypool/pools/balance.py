@@ -47,4 +47,4 @@ class Balance:
                 return
             core.withdraw_tickets(accepted - ended)
             self._planned = False
-        core.queue.give_rooms(core.queue.size - room)
+        core.queue.give_rooms(core.queue.made() - room)

@@ -68,8 +68,10 @@ class PoolContract(Books, Executor):
     def _submit_when_full(
         self, options: TaskOptions, fn: Callable[..., R], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> JobFuture[R]:
-        """Do as ``on_full`` says."""
+        """Do as ``on_full`` says, unless there was room left to be made."""
         core = self._core
+        if core.queue.reserve and core.queue.take_room():
+            return self._take_on(options, fn, args, kwargs)
         how = core.settings.on_full
         core.forecast.look()
         if core.is_own_thread() and how == "block":
@@ -271,7 +273,7 @@ class PoolContract(Books, Executor):
             iterables: where its arguments come from; they may be endless.
             timeout: seconds from this call within which every result must be there.
             chunksize: how many items travel together where jobs travel (processes); no meaning on threads.
-            buffersize: how many jobs may be in flight; by default ``queue_size``.
+            buffersize: how many jobs may be in flight; by default ``queue_size``, or 1,000 where that has no bound.
             read_here: read *iterables* on the calling thread, as one that is bound to its thread needs it. By
                 default, what may wait (all but lists and their like) is read by a thread of the map's own, so that
                 results that are there need not wait for it.

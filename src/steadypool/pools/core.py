@@ -24,6 +24,7 @@ import itertools
 import logging
 import os
 import random
+import sys
 import threading
 from collections import Counter, deque
 from collections.abc import Callable
@@ -68,7 +69,7 @@ class Core(Errands):
         super().__init__(settings)
         self.options = settings.options
         self.max_workers = max_workers
-        self.queue: JobQueue[Any] = JobQueue(settings.queue_size)
+        self.queue: JobQueue[Any] = JobQueue(sys.maxsize if settings.queue_size is None else settings.queue_size)
         self.state = PoolState.OPEN
         self.refusal: Callable[[], PoolClosed] | None = None
         """Makes the error for a submit; ``None`` while the pool takes jobs."""

@@ -193,11 +193,11 @@ def open_window(
     buffersize: int | None,
 ) -> Window:
     """Check the arguments and make the window."""
-    check_count("chunksize", chunksize)
+    chunksize = check_count("chunksize", chunksize)
     pool._core.resolve(fn)
     if pool._core.refusal is not None:
         raise pool._core.refusal()
-    size = pool._core.queue.size if buffersize is None else check_count("buffersize", buffersize)
+    size = pool._core.queue.window() if buffersize is None else check_count("buffersize", buffersize)
     return Window(pool, fn, inputs, size, chunksize)
 
 

@@ -19,7 +19,7 @@ class Settings:
     """A pool's settings, checked: the keyword arguments that all pools share."""
 
     name: str
-    queue_size: int
+    queue_size: int | None
     on_full: str
     options: TaskOptions
     cancel_grace: float
@@ -73,7 +73,7 @@ def check_settings(
     options = TaskOptions(timeout=timeout, total_timeout=total_timeout, retry=retry)
     return Settings(
         name=name,
-        queue_size=check_count("queue_size", queue_size),
+        queue_size=None if queue_size is None else check_count("queue_size", queue_size),
         on_full=str(on_full),
         options=options.over(TaskOptions()),
         cancel_grace=grace,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ from steadypool.machinery.arguments import Show
 from steadypool.machinery.future import JobFuture
 from steadypool.pools.contract import PoolContract
 from steadypool.pools.functions import ASYNC_CODE
+from steadypool.pools.greenlets import THREADS, check_unpatched
 from steadypool.pools.settings import check_settings
 from steadypool.pools.thread_core import ThreadCore
 from steadypool.words.clock import monotonic
@@ -41,7 +43,7 @@ class ThreadPool(PoolContract, ThreadPoolExecutor):
         max_workers: how many jobs run at a time; by default as the standard library has it.
         thread_name_prefix: what the threads' names begin with.
         initializer: called in each new worker, with *initargs*; if it raises, the pool is broken and says so.
-        queue_size: how many jobs may wait for a worker.
+        queue_size: how many jobs may wait for a worker; ``None`` for any number.
         on_full: what a submit does when that many wait: ``"block"``, ``"reject"`` (`QueueFull`),
             ``"caller_runs"``, or ``"discard_oldest"``.
         timeout: seconds one attempt of a job may run, for tasks that do not say otherwise.
@@ -68,7 +70,7 @@ class ThreadPool(PoolContract, ThreadPoolExecutor):
         initializer: Callable[..., object] | None = None,
         initargs: tuple[Any, ...] = (),
         *,
-        queue_size: int = 1000,
+        queue_size: int | None = 1000,
         on_full: str = "block",
         timeout: float | None = None,
         total_timeout: float | None = None,
@@ -80,8 +82,7 @@ class ThreadPool(PoolContract, ThreadPoolExecutor):
         show_arguments: Show = True,
         monitor: bool = False,
     ) -> None:
-        if not isinstance(thread_name_prefix, str | None):
-            raise TypeError(f"thread_name_prefix must be a str, not {thread_name_prefix!r}")
+        check_unpatched("ThreadPool", THREADS, "Use the library's own pool, or a program that it does not change")
         number = next(_numbers)
         if not isinstance(thread_name_prefix, str):
             raise TypeError(f"thread_name_prefix must be a str, not {thread_name_prefix!r}")
@@ -170,6 +171,7 @@ class ThreadPool(PoolContract, ThreadPoolExecutor):
 
 def check_workers(value: object) -> int:
     """Return *value* if a pool can have that many workers, or raise, in the standard library's words."""
-    if not isinstance(value, bool) and isinstance(value, int) and value <= 0:
+    count = check_count("max_workers", value, least=-sys.maxsize)
+    if count <= 0:
         raise ValueError("max_workers must be greater than 0")
-    return check_count("max_workers", value)
+    return count

@@ -31,7 +31,7 @@ def read_health(core: Core, patience: float = LOOP_PATIENCE) -> Health:
             alive=is_alive(reasons),
             ready=not reasons,
             reasons=reasons,
-            full=not core.queue.room,
+            full=core.queue.is_full(),
             stuck=stuck,
             capacity=places,
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import functools
 import math
+import operator
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -30,12 +31,13 @@ def check_seconds(what: str, value: object, *, zero: bool = False, none: bool = 
     """
     if value is None and none:
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if not is_number(value):
         raise TypeError(f"{what} must be a number of seconds{' or None' if none else ''}, not {value!r}")
-    if math.isnan(value) or value < 0 or (value == 0 and not zero):
+    seconds = float(value)  # type: ignore[arg-type]
+    if math.isnan(seconds) or seconds < 0 or (seconds == 0 and not zero):
         least = "0 or more" if zero else "greater than 0"
         raise ValueError(f"{what} must be {least} seconds{', or None for no limit' if none else ''}; got {value!r}")
-    return float(value)
+    return seconds
 
 
 def as_seconds(value: Any) -> Any:
@@ -46,11 +48,32 @@ def as_seconds(value: Any) -> Any:
 
 def check_count(what: str, value: object, least: int = 1) -> int:
     """Return *value* if it is a whole number of at least *least*, or raise `TypeError`/`ValueError`."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{what} must be a whole number, not {value!r}")
+    if type(value) is not int:
+        try:
+            if isinstance(value, bool):
+                raise TypeError
+            value = operator.index(value)  # type: ignore[arg-type] # numpy's whole numbers, too
+        except TypeError:
+            raise TypeError(f"{what} must be a whole number, not {value!r}") from None
     if value < least:
         raise ValueError(f"{what} must be {least} or more; got {value!r}")
     return value
+
+
+def is_number(value: object) -> bool:
+    """Whether it is a real number, of Python or of numpy, and neither True nor False."""
+    if isinstance(value, bool | int | float):
+        return not isinstance(value, bool)
+    # Not above: who uses Python's own numbers does not pay for it.
+    import numbers
+
+    return isinstance(value, numbers.Real)
+
+
+def _take_plain(options: object, name: str, number: float | None) -> None:
+    """Have *options* keep Python's own number in the place of numpy's, which may have fewer bits."""
+    if number is not None and type(getattr(options, name)) not in (int, float):
+        object.__setattr__(options, name, number)
 
 
 def _check_exceptions(what: str, value: object) -> tuple[type[BaseException], ...]:
@@ -92,14 +115,15 @@ class Retry:
     jitter: bool = True
 
     def __post_init__(self) -> None:
-        check_count("Retry(attempts)", self.attempts)
+        _take_plain(self, "attempts", check_count("Retry(attempts)", self.attempts))
         _check_exceptions("Retry(on)", self.on)
         _check_exceptions("Retry(give_up_on)", self.give_up_on)
         for name in ("backoff", "max_backoff"):
-            check_seconds(f"Retry({name})", getattr(self, name), zero=True)
+            seconds = check_seconds(f"Retry({name})", getattr(self, name), zero=True)
+            _take_plain(self, name, seconds)
         if not isinstance(self.jitter, bool):
             raise TypeError(f"Retry(jitter) must be True or False, not {self.jitter!r}")
-        if isinstance(self.factor, bool) or not isinstance(self.factor, (int, float)):
+        if not is_number(self.factor):
             raise TypeError(f"Retry(factor) must be a number, not {self.factor!r}")
         if not self.factor >= 1:
             raise ValueError(f"Retry(factor) must be 1 or more; got {self.factor!r}")
@@ -139,12 +163,10 @@ class TaskOptions:
             if value is not None and not (isinstance(value, str) and value):
                 raise TypeError(f"{what} must be a non-empty str, not {value!r}")
         for what in ("timeout", "total_timeout"):
-            if (value := getattr(self, what)) is not None:
-                object.__setattr__(self, what, value := as_seconds(value))
-                check_seconds(what, value)
+            _take_plain(self, what, check_seconds(what, as_seconds(getattr(self, what))))
         if self.retry is not None and not isinstance(self.retry, Retry):
             raise TypeError(f"retry must be a Retry such as Retry(attempts=3), not {self.retry!r}")
-        check_count("priority", self.priority, least=-sys.maxsize)
+        _take_plain(self, "priority", check_count("priority", self.priority, least=-sys.maxsize))
         if self.meta is not None and not isinstance(self.meta, Mapping):
             raise TypeError(f"meta must be a mapping such as {{'tenant': 'a'}}, not {self.meta!r}")
         plain = self.timeout is None and self.total_timeout is None and self.retry is None and self.priority == 0

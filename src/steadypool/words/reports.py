@@ -58,7 +58,8 @@ class PoolStats:
     max_workers: int
     capacity: int
     """How many jobs can run at a time; less than *max_workers* when too many are stuck."""
-    queue_size: int
+    queue_size: int | None
+    """How many jobs may wait; ``None``: any number."""
     restarts: int = 0
     """Workers started in the place of one that died or was killed (processes)."""
     sink_errors: int = 0

@@ -118,10 +118,13 @@ def _health_line(view: View, health: Health, stats: PoolStats) -> Text:
 
 def _queue_line(pool: PoolSnapshot) -> Text:
     stats = pool.stats
-    share = min(1.0, stats.waiting / stats.queue_size)
+    size = stats.queue_size
+    share = min(1.0, stats.waiting / size) if size is not None else 0.0
     filled = round(share * BAR)
     line = _labelled("queue", Text("█" * filled, "yellow" if share > 0.9 else "green"))
-    line.append("░" * (BAR - filled), "dim").append(f" {stats.waiting:,} of {stats.queue_size:,}")
+    line.append("░" * (BAR - filled), "dim").append(
+        f" {stats.waiting:,} of {size:,}" if size is not None else f" {stats.waiting:,}, without a bound"
+    )
     if stats.oldest_waiting:
         line.append(f", the oldest for {_seconds(stats.oldest_waiting)}")
     for count, noun in ((stats.retrying, "retrying"), (stats.rejected, "rejected")):

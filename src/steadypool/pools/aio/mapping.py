@@ -148,11 +148,11 @@ def open_window(
     pool: AsyncPool, fn: Callable[..., Any], iterables: tuple[Any, ...], chunksize: int, buffersize: int | None
 ) -> AsyncWindow:
     """Check the arguments and make the window."""
-    check_count("chunksize", chunksize)
+    chunksize = check_count("chunksize", chunksize)
     core = pool._core
     if core.refusal is not None:
         raise core.refusal()
-    size = core.queue.size if buffersize is None else check_count("buffersize", buffersize)
+    size = core.queue.window() if buffersize is None else check_count("buffersize", buffersize)
     return AsyncWindow(pool, fn, _rows(iterables), size)
 
 

@@ -46,7 +46,7 @@ class AsyncPool(Books):
 
     Args:
         max_workers: how many jobs run at a time.
-        queue_size: how many more may wait.
+        queue_size: how many more may wait; ``None`` for any number.
         on_full: what a submit does when that many wait: ``"block"`` (the submitting task waits, the loop goes on),
             ``"reject"`` (`QueueFull`), ``"caller_runs"`` (the job starts at once, beyond *max_workers*, and the
             submitting task waits until it has ended), or ``"discard_oldest"``.
@@ -73,7 +73,7 @@ class AsyncPool(Books):
         self,
         max_workers: int = 100,
         *,
-        queue_size: int = 1000,
+        queue_size: int | None = 1000,
         on_full: str = "block",
         timeout: float | None = None,
         total_timeout: float | None = None,

@@ -19,6 +19,7 @@ from steadypool.machinery.future import JobFuture
 from steadypool.pools import exits
 from steadypool.pools.contract import PoolContract, Prepared
 from steadypool.pools.functions import ASYNC_CODE
+from steadypool.pools.greenlets import PROCESSES, check_unpatched
 from steadypool.pools.processes.chunk import Chunk, Landed
 from steadypool.pools.processes.core import ProcessCore
 from steadypool.pools.processes.kit import Initializer
@@ -65,7 +66,7 @@ class ProcessPool(PoolContract):
         *,
         max_tasks_per_child: int | None = None,
         max_memory_per_child: int | None = None,
-        queue_size: int = 1000,
+        queue_size: int | None = 1000,
         on_full: str = "block",
         timeout: float | None = None,
         total_timeout: float | None = None,
@@ -77,6 +78,9 @@ class ProcessPool(PoolContract):
         show_arguments: Show = True,
         monitor: bool = False,
     ) -> None:
+        check_unpatched(
+            "ProcessPool", PROCESSES, "Make the pool in a program that it does not change, or enqueue the jobs for one"
+        )
         settings = check_settings(
             name=f"ProcessPool-{next(_numbers)}" if name is None else name,
             queue_size=queue_size,

@@ -1,0 +1,3 @@
+"""`tests.contract.test_bound` on an `AsyncPool`."""
+
+from tests.contract.test_bound import *  # noqa: F403
