@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import resource
+import textwrap
 from pathlib import Path
 
-from tests.cli.program import Program
+from tests.cli.program import Program, finish
 
 MODULE = """
 import os
@@ -61,3 +64,51 @@ def test_another_input_or_another_function_is_refused(program: Program) -> None:
     assert other.code == 2 and "the journal of another run (work:note over lines as text)" in other.err
     other = program.run("map", "builtins:len", "in", "--journal", "no/folder/done.db")
     assert other.code == 2 and "there is no folder" in other.err
+
+
+SAME = """
+    import os
+    def same(line):
+        return line
+    def wait(line):
+        open("began", "w").close()
+        with open("go") as file:
+            file.read()
+        return line
+"""
+
+
+def test_lines_that_are_no_utf_8(program: Program) -> None:
+    (program.folder / "work.py").write_text(textwrap.dedent(SAME))
+    (program.folder / "in").write_bytes(b"a\ncaf\xe9\nb\n")
+    arguments = ("map", "work:same", "in", "--journal", "done.db", "--quiet")
+    without = program.run("map", "work:same", "in", "--quiet")
+    for _ in ("new", "from the journal"):
+        ended = program.run(*arguments)
+        assert (ended.code, ended.out, ended.err) == (0, without.out, "")
+
+
+def test_a_disk_that_is_full(program: Program) -> None:
+    (program.folder / "work.py").write_text(textwrap.dedent(SAME))
+    (program.folder / "in").write_text("".join(f"{number}\n" for number in range(20_000)))
+    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))  # noqa: E731
+    ended = program.run(
+        "map", "work:same", "in", "--journal", "done.db", "--kind", "thread", "--quiet", "-o", "/dev/null",
+        preexec_fn=limit,
+    )  # fmt: skip
+    assert ended.code == 1 and ended.err.count("\n") == 1, ended.err
+    assert "Error: the journal cannot be used any more: " in ended.err
+
+
+def test_two_runs_on_one_journal_at_a_time(program: Program) -> None:
+    (program.folder / "work.py").write_text(textwrap.dedent(SAME))
+    (program.folder / "in").write_text("a\n")
+    os.mkfifo(program.folder / "go")
+    arguments = ("map", "work:wait", "in", "--journal", "done.db", "--quiet")
+    first = program.start(*arguments)
+    with (program.folder / "go").open("w") as go:  # it waits for the job
+        second = program.run(*arguments)
+        assert second.code == 2 and "another run writes to the journal done.db now" in second.err
+        go.write("on\n")
+    assert finish(first).results == ["a"]
+    assert program.run(*arguments).results == ["a"]

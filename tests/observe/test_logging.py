@@ -171,11 +171,11 @@ def test_lines_for_people(logger: logging.Logger, records: Records, event: event
     ("event", "line"),
     [
         (durable.EngineCaution("vm-1", 0.0, "this SQLite can damage a file"), "note: this SQLite can damage a file"),
-        (durable.WorkerRegistered("vm-1", 0.0, 7), "worker 'vm-1' is ready (number 7)"),
+        (durable.WorkerRegistered("vm-1", 0.0, 7), "worker 'vm-1' is ready"),
         (durable.EngineTrouble("vm-1", 0.0, OSError("gone"), 1.0), "OSError: gone; trying again"),
         (
             durable.JobsTakenBack("vm-1", 0.0, ("vm-2", "vm-3"), 4, 1),
-            "worker vm-2, vm-3 is gone, its lease has run out: 4 jobs run again, 1 are discarded",
+            "worker vm-2, vm-3 is gone, its lease has run out; jobs of it that run again: 4, that are discarded: 1",
         ),
         (
             durable.AttemptFailed(

@@ -16,11 +16,12 @@ import functools
 import select
 from collections import deque
 from concurrent.futures import CancelledError
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from steadypool import JobFuture, Outcome, PoolClosed, QueueFull, Task
-from steadypool.cli.endings import OutputClosed, UsageMistake
+from steadypool.cli.endings import OutputClosed, OutputFailed, UsageMistake
 from steadypool.cli.kinds import LinePool
 from steadypool.cli.lines import Line, LineSource
 from steadypool.cli.progress import Progress
@@ -31,7 +32,7 @@ from steadypool.cli.tally import Tally
 from steadypool.cli.turns import AsTheyEnd, InOrder, Ticket, Turns
 from steadypool.cli.waker import Waker
 from steadypool.cli.writer import LineWriter
-from steadypool.durable.errors import OtherRun
+from steadypool.durable.errors import EngineError, OtherRun
 
 if TYPE_CHECKING:
     from steadypool.durable.journal import Journal
@@ -96,11 +97,17 @@ class LineRun:
         Raises:
             OutputClosed, OutputFailed: see `LineWriter.flush`.
         """
-        try:
+        journal = self._journal
+        if journal is None:
             self._run(progress, watch)
-        finally:
-            if self._journal is not None:
-                self._journal.close()
+            return
+        try:
+            with closing(journal):
+                self._run(progress, watch)
+        except EngineError as error:
+            raise OutputFailed(
+                f"the journal cannot be used any more: {error}; {self.tally.succeeded:,} results came before that"
+            ) from error
 
     def _run(self, progress: Progress, watch: StuckWatch) -> None:
         while not self._is_over():

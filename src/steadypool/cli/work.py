@@ -15,6 +15,7 @@ from rich.text import Text
 import steadypool
 from steadypool.cli.durable_target import load_queue, said_plainly
 from steadypool.cli.endings import DONE, SOME_FAILED, UsageMistake
+from steadypool.cli.known_tasks import check_tasks
 from steadypool.cli.map import COUNT, SECONDS
 from steadypool.cli.summary import console_on, print_errors
 from steadypool.durable import events
@@ -118,6 +119,7 @@ class Work:
         options = self._options
         queue = load_queue(options.target, options.url)
         self._log_settings().apply()
+        check_tasks(options.target, queue)
         with said_plainly():
             worker = Worker(queue, self._settings())
             worker.subscribe(WorkLog(), jobs=options.log_level == "debug")

@@ -18,7 +18,7 @@ _FAILED = "job %(job_id)s (%(task)s) %(how)s in attempt %(attempt)s: %(error)s%(
 class WorkerRegistered(Event):
     """The worker may claim jobs: at its start, and again after it lost its lease."""
 
-    LOG: ClassVar[LogLine] = LogLine(INFO, "worker '%(pool)s' is ready (number %(number)s)")
+    LOG: ClassVar[LogLine] = LogLine(INFO, "worker '%(pool)s' is ready")
     number: int
 
 
@@ -66,12 +66,36 @@ class TaskUnknown(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class QueuePaused(Event):
+    """A worker that ends when nothing is left to do leaves *jobs* where they are, since their queue is paused."""
+
+    LOG: ClassVar[LogLine] = LogLine(
+        WARNING,
+        "queue '%(queue)s' is paused: what waits in it (%(jobs)s) stays there until steadypool jobs resume %(queue)s",
+    )
+    queue: str
+    jobs: int
+
+
+@dataclass(frozen=True, slots=True)
+class WaitsForOthers(Event):
+    """A worker that ends when nothing is left to do has nothing to do, but waits for jobs that others run, or that are
+    retried later."""
+
+    LOG: ClassVar[LogLine] = LogLine(
+        INFO, "nothing to do now; jobs that run elsewhere: %(running)s, to be retried later: %(retryable)s"
+    )
+    running: int
+    retryable: int
+
+
+@dataclass(frozen=True, slots=True)
 class LeaseLost(Event):
     """The worker was paused or cut off for longer than its lease. *jobs* were told to stop; their results are
     refused."""
 
     LOG: ClassVar[LogLine] = LogLine(
-        WARNING, "the lease was lost: %(jobs)s running jobs were told to stop, and run again elsewhere"
+        WARNING, "the lease was lost; running jobs that were told to stop, to run again elsewhere: %(jobs)s"
     )
     jobs: int
 
@@ -93,7 +117,8 @@ class JobsTakenBack(Event):
 
     LOG: ClassVar[LogLine] = LogLine(
         WARNING,
-        "worker %(workers)s is gone, its lease has run out: %(returned)s jobs run again, %(discarded)s are discarded",
+        "worker %(workers)s is gone, its lease has run out; jobs of it that run again: %(returned)s, that are "
+        "discarded: %(discarded)s",
     )
     workers: tuple[str, ...]
     returned: int

@@ -17,6 +17,7 @@ from steadypool.durable.feeding import Feed, Pool, most_bundled
 from steadypool.durable.records import Claim, Settlement, Verdict
 from steadypool.durable.telling import events
 from steadypool.pools.contract import Prepared
+from steadypool.rules.near_names import listed, near_name
 from steadypool.words.clock import monotonic
 from steadypool.words.errors import JobTimeout
 
@@ -49,6 +50,7 @@ class Starter:
         self._announcer = announcer
         self._pool = pool
         self._feeds = feeds
+        self._hints: dict[str, str] = {}
         self._slots = pool.stats().max_workers
         self._may_bundle = may_bundle
         self._on_end = on_end
@@ -137,8 +139,17 @@ class Starter:
     def _return_unknown(self, held: Held) -> None:
         claim = held.claim
         self._desk.settle(held, Settlement(claim, Verdict.RETURN, delay=UNKNOWN_DELAY))
-        name = self._announcer.name
-        self._announcer.tell(lambda: events.TaskUnknown(name, monotonic(), claim.id, claim.task, UNKNOWN_DELAY))
+        name, hint = self._announcer.name, self._hint(claim.task)
+        self._announcer.tell(lambda: events.TaskUnknown(name, monotonic(), claim.id, claim.task, UNKNOWN_DELAY, hint))
+
+    def _hint(self, task: str) -> str:
+        if task not in self._hints:
+            known = "; its queue knows " + (listed(self._feeds) or "no task")
+            near = near_name(task, self._feeds)
+            meant = f"; did the caller mean {near}?" if near else ""
+            other_kind = "; it is no coroutine function, which this kind of pool needs"
+            self._hints[task] = other_kind if task in self._feeds else known + meant
+        return self._hints[task]
 
 
 class Ending:

@@ -144,6 +144,8 @@ class Worker:
         """When the engine is asked again though there is nothing to write and no room."""
         self._until_empty = False
         self._is_leaving = False
+        self._waits_for: tuple[bool, bool] | None = None
+        self._found_paused: set[str] = set()
         self._done = threading.Event()
         self._failure: BaseException | None = None
 
@@ -153,7 +155,8 @@ class Worker:
         """Work until a drain is requested.
 
         Args:
-            until_empty: stop, too, when no job of these queues is available, running or about to be retried.
+            until_empty: stop, too, when no job of these queues is available, running or about to be retried. Jobs in a
+                paused queue are left there, and noted.
             drain_timeout: for *on_signals*: seconds that the end may take, everything included.
             on_signals: SIGTERM and SIGINT drain; a second one cancels what runs; only on the main thread.
 
@@ -429,7 +432,32 @@ class Worker:
             self._trouble.note(error)
             return False
         rows = [queues[name] for name in self.settings.queues if name in queues]
-        return not any(row.available + row.running + row.retryable for row in rows)
+        # What lies in a paused queue may stay there for ever.
+        open_rows = [row for row in rows if not row.paused]
+        running, retryable = sum(row.running for row in rows), sum(row.retryable for row in open_rows)
+        if any(row.available for row in open_rows):
+            return False
+        if running or retryable:
+            self._tell_waiting(running, retryable)
+            return False
+        for row in rows:
+            if row.paused and row.available + row.retryable:
+                self._tell_paused(row.name, row.available + row.retryable)
+        return True
+
+    def _tell_waiting(self, running: int, retryable: int) -> None:
+        kind = bool(running), bool(retryable)
+        if kind != self._waits_for:
+            self._waits_for = kind
+            name = self.settings.name
+            self._announcer.tell(lambda: events.WaitsForOthers(name, monotonic(), running, retryable))
+
+    def _tell_paused(self, queue: str, jobs: int) -> None:
+        if queue not in self._found_paused:
+            self._found_paused.add(queue)
+            name = self.settings.name
+            self._tally.notes.append(f"queue {queue!r} is paused: what waits in it ({jobs}) stays there")
+            self._announcer.tell(lambda: events.QueuePaused(name, monotonic(), queue, jobs))
 
 
 def _or(seconds: float | None, instead: float) -> float:

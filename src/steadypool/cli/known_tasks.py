@@ -1,0 +1,48 @@
+"""Whether a worker can run what lies in its queue: said before it begins, not by jobs that never run."""
+
+from __future__ import annotations
+
+import logging
+
+from steadypool.cli.endings import UsageMistake
+from steadypool.durable.queue import Queue
+from steadypool.durable.records import JobFilter, JobRecord
+from steadypool.durable.states import JobState
+from steadypool.durable.worker_log import OURS
+from steadypool.rules.near_names import listed, near_name
+from steadypool.words.errors import SteadypoolError
+from steadypool.words.printable import printable
+
+LOOKED_AT = 100
+"""The latest so many jobs that wait are looked at."""
+WAITING = frozenset({JobState.AVAILABLE, JobState.SCHEDULED, JobState.RETRYABLE})
+
+
+def check_tasks(target: str, queue: Queue) -> None:
+    """Warn of jobs of tasks that *queue* does not know.
+
+    Raises:
+        UsageMistake: it knows no task at all.
+    """
+    strange = {record.task for record in _waiting(queue) if record.task not in queue.tasks}
+    if not queue.tasks:
+        lying = f"; jobs of {printable(listed(strange))} wait there" if strange else ""
+        raise UsageMistake(
+            f"{target} has no tasks: importing {target.partition(':')[0]} imports no module that makes one with "
+            f"@queue.task{lying}. Name the queue by a module that does, such as app.tasks:queue"
+        )
+    for task in sorted(strange):
+        near = near_name(task, queue.tasks)
+        logging.getLogger(OURS).warning(
+            "jobs of %s wait, a task that this queue does not know; it knows %s%s",
+            printable(task),
+            printable(listed(queue.tasks)),
+            f"; did the caller mean {printable(near)}?" if near else "",
+        )
+
+
+def _waiting(queue: Queue) -> list[JobRecord]:
+    try:
+        return queue.list(JobFilter(WAITING, limit=LOOKED_AT))
+    except SteadypoolError:
+        return []  # the worker says what is the matter, or makes the tables
