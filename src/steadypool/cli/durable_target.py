@@ -66,6 +66,15 @@ def queue_at(url: str | None) -> Queue:
 
 
 @contextmanager
+def store_said_plainly() -> Iterator[None]:
+    """A store that says no is one line and exit code 2. All else that goes wrong is our mistake, and not hidden."""
+    try:
+        yield
+    except (EngineError, SchemaMismatch) as error:
+        raise UsageMistake(str(error)) from error
+
+
+@contextmanager
 def said_plainly() -> Iterator[None]:
     """A user's mistake, and a store that says no, are one line and exit code 2, not a traceback."""
     try:

@@ -13,7 +13,7 @@ import click
 from rich.text import Text
 
 import steadypool
-from steadypool.cli.durable_target import load_queue, said_plainly
+from steadypool.cli.durable_target import load_queue, said_plainly, store_said_plainly
 from steadypool.cli.endings import DONE, SOME_FAILED, UsageMistake
 from steadypool.cli.known_tasks import check_tasks
 from steadypool.cli.map import COUNT, SECONDS
@@ -123,10 +123,8 @@ class Work:
         with said_plainly():
             worker = Worker(queue, self._settings())
             worker.subscribe(WorkLog(), jobs=options.log_level == "debug")
-            with self._served(worker):
-                report = worker.run(
-                    until_empty=options.until_empty, drain_timeout=options.drain_timeout, on_signals=True
-                )
+        with store_said_plainly(), self._served(worker):
+            report = worker.run(until_empty=options.until_empty, drain_timeout=options.drain_timeout, on_signals=True)
         self._say(report)
         return DONE if not (report.unwritten or report.left) else SOME_FAILED
 
@@ -162,6 +160,8 @@ class Work:
             return steadypool.serve_status(worker, options.status_port, options.status_host)
         except OSError as error:
             raise UsageMistake(error.strerror or str(error)) from error
+        except ImportError as error:
+            raise UsageMistake(str(error)) from error
 
     def _log_settings(self) -> LogSettings:
         level = self._options.log_level or ("warning" if self._options.quiet else "info")
