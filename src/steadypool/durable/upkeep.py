@@ -9,13 +9,16 @@ from steadypool.durable.engine import Engine
 from steadypool.durable.records import Swept
 from steadypool.words.clock import monotonic
 
-PRUNED_AT_ONCE = 500
-PRUNE_EVERY = 10.0
-"""Seconds between two prunings that found little; one that found a full batch is followed at once."""
+PRUNED_AT_ONCE = 1000
+"""Records in one transaction: others wait some milliseconds for it at most."""
+PRUNE_EVERY = 5.0
+"""Seconds between two prunings that found little."""
 
 
 class Upkeep:
     """Does it when it is due. Both find nothing to do without writing, so any number of workers may do it.
+
+    Pruning keeps up with what ends: as long as it finds full batches, it goes on half of the time.
 
     Args:
         may_judge: whether leases that seem to have run out have done so.
@@ -26,12 +29,16 @@ class Upkeep:
         self._max_losses = max_losses
         self._every = every
         self._may_judge = may_judge
-        self._due = 0.0
+        self._sweep_due = 0.0
         self._prune_due = monotonic() + PRUNE_EVERY * random.random()
 
     def is_due(self) -> bool:
         """Whether there is something to look for."""
-        return monotonic() >= self._due
+        return monotonic() >= min(self._sweep_due, self._prune_due)
+
+    def until_prune(self) -> float:
+        """Seconds until old records are looked for: soon, while there are many."""
+        return max(0.0, self._prune_due - monotonic())
 
     def tend(self) -> Swept:
         """Look, and do what is to be done.
@@ -39,10 +46,17 @@ class Upkeep:
         Raises:
             EngineError: the engine could not; it is due again later.
         """
-        # Spread, so that a hundred workers do not all look at the same moment.
-        self._due = monotonic() + self._every * (0.5 + random.random())
-        swept = self._engine.sweep(self._max_losses) if self._may_judge() else Swept()
         if monotonic() >= self._prune_due:
-            pruned = self._engine.prune(PRUNED_AT_ONCE)
-            self._prune_due = monotonic() + (0.0 if pruned == PRUNED_AT_ONCE else PRUNE_EVERY)
-        return swept
+            self._prune()
+        if monotonic() < self._sweep_due:
+            return Swept()
+        # Spread, so that a hundred workers do not all look at the same moment.
+        self._sweep_due = monotonic() + self._every * (0.5 + random.random())
+        return self._engine.sweep(self._max_losses) if self._may_judge() else Swept()
+
+    def _prune(self) -> None:
+        began = monotonic()
+        self._prune_due = began + PRUNE_EVERY
+        if self._engine.prune(PRUNED_AT_ONCE) >= PRUNED_AT_ONCE:
+            now = monotonic()
+            self._prune_due = now + (now - began)

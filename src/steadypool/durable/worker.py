@@ -394,7 +394,8 @@ class Worker:
         if desk.pending or self._is_interrupted() or (answer.more and room > 0):
             return  # something was settled without having run, or there is more to be had
         if room > 0 and not desk.ended and not self._is_empty():
-            self._rest.listen(min(demand.LOOK_AGAIN, _or(answer.next_due, demand.LOOK_AGAIN)))
+            until = min(demand.LOOK_AGAIN, self._upkeep.until_prune())
+            self._rest.listen(min(until, _or(answer.next_due, until)))
         elif room <= 0 and not desk.ended:
             self._rest.wait_for_end(demand.LOOK_AGAIN)
         self._rest.gather(self._slots)
