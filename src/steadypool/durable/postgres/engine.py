@@ -15,6 +15,7 @@ from typing import Any
 from steadypool.durable.address import PostgresAddress
 from steadypool.durable.engine import Listener
 from steadypool.durable.errors import EngineRefused
+from steadypool.durable.pages import Dialect, list_jobs
 from steadypool.durable.postgres import borrowed, rows, schema
 from steadypool.durable.postgres.characters import text_of
 from steadypool.durable.postgres.marks import Marks
@@ -38,7 +39,7 @@ from steadypool.durable.records import (
     WorkerRow,
     parts_of_id,
 )
-from steadypool.durable.states import ENDED, JobState
+from steadypool.durable.states import JobState
 from steadypool.words.clock import monotonic
 from steadypool.words.depth import MOST_COUNTED, QueueDepth
 
@@ -69,6 +70,7 @@ class PostgresEngine:
         self._lease = 15.0
         self._held_up = 0
         """Sweeps in a row that came to nothing since they had waited too long."""
+        self._pages = Dialect(self._read, _IS_DUE, _IS_LATER, self._live_jobs, self._ended_jobs)
         s = self._schema
         self._put = (
             f"SELECT * FROM {s}.put(%b::bytea[], %s::text[], %s::text[], %s::bigint[], %s::float8[], %s::float8[], "
@@ -261,13 +263,7 @@ class PostgresEngine:
 
     def list(self, which: JobFilter) -> list[JobRecord]:
         """See `Engine.list`."""
-        found: Records = []
-        if which.states - ENDED:
-            found += self._list("live", which)
-        if which.states & ENDED:
-            found += self._list("ended", which)
-        found.sort(key=lambda record: -record.number)
-        return found[: which.limit]
+        return list_jobs(self._pages, which)
 
     def stats(self) -> EngineStats:
         """See `Engine.stats`."""
@@ -337,16 +333,20 @@ class PostgresEngine:
             return None  # no text of this database: no job has it
         return int(found[0][0]) if found else None
 
-    def _list(self, view: str, which: JobFilter) -> Records:
-        terms = ["state = ANY (%s::text[])"]
-        values: Rows = [[state.value for state in which.states]]
-        for column, value in (("queue = %s", which.queue), ("task = %s", which.task), ("number < %s", which.below)):
-            if value is not None:
-                terms.append(column)
-                values.append(value)
+    def _read(self, statement: str, values: Sequence[Any]) -> Rows:
+        for name, view in _VIEWS.items():
+            statement = statement.replace(name, view)
+        return self._select(statement.replace("?", "%s"), values)
+
+    def _live_jobs(self, numbers: Sequence[int]) -> Records:
+        return self._records("live", numbers)
+
+    def _ended_jobs(self, numbers: Sequence[int]) -> Records:
+        return self._records("ended", numbers)
+
+    def _records(self, view: str, numbers: Sequence[int]) -> Records:
         found = self._select(
-            f"SELECT {rows.RECORD} FROM @.{view} WHERE {' AND '.join(terms)} ORDER BY number DESC LIMIT %s",
-            [*values, which.limit],
+            f"SELECT {rows.RECORD} FROM @.{view} WHERE number = ANY (%s::bigint[])", [rows.bigints(numbers)]
         )
         return list(map(rows.record_of, found))
 
@@ -366,6 +366,14 @@ class PostgresEngine:
 
 
 _RUNS = JobState.RUNNING
+_IS_DUE, _IS_LATER = "s.due <= statement_timestamp()", "s.due > statement_timestamp()"
+_VIEWS = {
+    "@jobs": "@.listed_jobs",
+    "@ready": "@.listed_ready",
+    "@delayed": "@.listed_delayed",
+    "@held": "@.held",
+    "@history": "@.ended",
+}
 
 
 def _tells(settlements: Sequence[Settlement]) -> tuple[bool, bool]:

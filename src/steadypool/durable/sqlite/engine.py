@@ -14,6 +14,7 @@ from typing import Any
 from steadypool.durable.address import SqliteAddress
 from steadypool.durable.engine import Listener
 from steadypool.durable.errors import EngineError, EngineRefused, SchemaMismatch
+from steadypool.durable.pages import Dialect, list_jobs
 from steadypool.durable.records import (
     Claimed,
     EngineStats,
@@ -45,6 +46,10 @@ those included who wanted to renew their leases. They get their turn before the 
 MOST_HELD_UP = 10
 """So many times in a row: then it is the load, and not somebody who was stuck."""
 _STAYS = frozenset({Verdict.RETRY, Verdict.RETURN})
+_NOW = "((julianday('now') - 2440587.5) * 86400.0)"
+_IS_DUE, _IS_LATER = f"s.due <= {_NOW}", f"s.due > {_NOW}"
+_HELD = "(SELECT DISTINCT json_extract(h.value, '$[0]') AS number FROM leases l, json_each(l.jobs) h)"
+_TABLES = {"@jobs": "jobs", "@ready": "ready", "@delayed": "delayed", "@held": _HELD, "@history": "history"}
 
 
 class SqliteEngine:
@@ -57,6 +62,7 @@ class SqliteEngine:
         self._held_up = 0
         """Sweeps in a row that came to nothing since they had waited too long."""
         self._cautioned = False
+        self._pages = Dialect(self._read, _IS_DUE, _IS_LATER, self._live_jobs, self._ended_jobs)
 
     @property
     def patience(self) -> float:
@@ -261,8 +267,7 @@ class SqliteEngine:
 
     def list(self, which: JobFilter) -> list[JobRecord]:
         """See `Engine.list`."""
-        with self._store.look() as connection:
-            return looking.list_jobs(connection, which, time())
+        return list_jobs(self._pages, which)
 
     def stats(self) -> EngineStats:
         """See `Engine.stats`."""
@@ -315,6 +320,23 @@ class SqliteEngine:
         """See `Engine.close`."""
         self._store.close()
         self._bells.close()
+
+    # -- pages of lists
+
+    def _read(self, statement: str, values: Sequence[Any]) -> Sequence[Any]:
+        for name, table in _TABLES.items():
+            statement = statement.replace(name, table)
+        with self._store.peek() as connection:
+            rows: Sequence[Any] = connection.execute(statement, values).fetchall()
+            return rows
+
+    def _live_jobs(self, numbers: Sequence[int]) -> Sequence[JobRecord]:
+        with self._store.peek() as connection:
+            return looking.live_jobs(connection, numbers, time())
+
+    def _ended_jobs(self, numbers: Sequence[int]) -> Sequence[JobRecord]:
+        with self._store.peek() as connection:
+            return looking.ended_jobs(connection, numbers)
 
     def _tell_of(self, settlements: Sequence[Settlement]) -> None:
         if any(settlement.verdict not in _STAYS for settlement in settlements):

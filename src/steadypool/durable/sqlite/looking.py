@@ -10,7 +10,6 @@ from typing import Any
 from steadypool.durable.records import (
     AttemptError,
     EngineStats,
-    JobFilter,
     JobKey,
     JobRecord,
     QueueStats,
@@ -27,7 +26,7 @@ from steadypool.durable.sqlite.rows import (
     ended_record,
     live_record,
 )
-from steadypool.durable.states import ENDED, JobState
+from steadypool.durable.states import JobState
 
 
 def record_by_id(connection: Any, job_id: str, now: float) -> JobRecord | None:
@@ -77,60 +76,20 @@ def worker_of(connection: Any, number: int) -> str | None:
     return found[0][0] if found else None
 
 
-def list_jobs(connection: Any, which: JobFilter, now: float) -> list[JobRecord]:
-    """Jobs, the latest put first."""
-    found: list[JobRecord] = []
-    if which.states - ENDED:
-        found += _list_live(connection, which, now)
-    if which.states & ENDED:
-        found += _list_ended(connection, which)
-    found.sort(key=lambda record: -record.number)
-    return found[: which.limit]
+def live_jobs(connection: Any, numbers: Sequence[int], now: float) -> list[JobRecord]:
+    """Those of these numbers that have not ended."""
+    found = connection.execute(
+        f"SELECT {LIVE} FROM {LIVE_FROM} WHERE j.number IN (SELECT value FROM json_each(?))", (as_json(numbers),)
+    )
+    return [live_record(row, now) for row in found.fetchall()]
 
 
-_PAGE = 500
-
-
-def _list_live(connection: Any, which: JobFilter, now: float) -> list[JobRecord]:
-    where, values = _where(which, "j.")
-    below = which.below
-    found: list[JobRecord] = []
-    while len(found) < which.limit:
-        cut = f"{where} AND j.number < ?" if below is not None else where
-        rows = connection.execute(
-            f"SELECT {LIVE} FROM {LIVE_FROM} WHERE {cut} ORDER BY j.number DESC LIMIT {_PAGE}",
-            (*values, below) if below is not None else values,
-        ).fetchall()
-        records = [live_record(row, now) for row in rows]
-        found += [record for record in records if record.state in which.states]
-        if len(rows) < _PAGE:
-            break
-        below = records[-1].number
-    return found[: which.limit]
-
-
-def _list_ended(connection: Any, which: JobFilter) -> list[JobRecord]:
-    where, values = _where(which, "")
-    if which.below is not None:
-        where, values = f"{where} AND number < ?", [*values, which.below]
-    states = sorted(state.value for state in which.states & ENDED)
-    marks = ", ".join("?" for _ in states)
-    rows = connection.execute(
-        f"SELECT {HISTORY} FROM history WHERE {where} AND state IN ({marks}) ORDER BY number DESC LIMIT ?",
-        (*values, *states, which.limit),
-    ).fetchall()
-    return [ended_record(row) for row in rows]
-
-
-def _where(which: JobFilter, table: str) -> tuple[str, list[Any]]:
-    terms, values = ["1"], []
-    if which.queue is not None:
-        terms.append(f"{table}queue = ?")
-        values.append(which.queue)
-    if which.task is not None:
-        terms.append(f"{table}task = ?")
-        values.append(which.task)
-    return " AND ".join(terms), values
+def ended_jobs(connection: Any, numbers: Sequence[int]) -> list[JobRecord]:
+    """Those of these numbers that have ended."""
+    found = connection.execute(
+        f"SELECT {HISTORY} FROM history WHERE number IN (SELECT value FROM json_each(?))", (as_json(numbers),)
+    )
+    return [ended_record(row) for row in found.fetchall()]
 
 
 def stats(connection: Any, now: Moment) -> EngineStats:

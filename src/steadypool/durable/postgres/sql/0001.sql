@@ -61,6 +61,7 @@ CREATE TABLE @schema@.delayed (
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 5000,
         autovacuum_vacuum_cost_delay = 0);
 CREATE UNIQUE INDEX delayed_job ON @schema@.delayed (number);
+CREATE INDEX delayed_to_list ON @schema@.delayed (retry, number);
 
 -- Who works. A renewal touches this one row, whose page has room for its next versions.
 CREATE TABLE @schema@.workers (
@@ -107,6 +108,7 @@ CREATE TABLE @schema@.history (
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX history_to_prune ON @schema@.history (keep_until);
 CREATE INDEX history_discarded ON @schema@.history (queue) WHERE state = 'discarded';
+CREATE INDEX history_to_list ON @schema@.history (state, number) WHERE state <> 'completed';
 
 -- Failed attempts, of jobs and of history.
 CREATE TABLE @schema@.errors (
@@ -161,6 +163,11 @@ SELECT h.number, h.nonce, coalesce(h.id, 'job-' || h.number || '-' || lpad(to_he
        h.queue, h.state, -h.rank AS priority, h.attempt, h.crashes, h.losses, h.enqueued_at,
        NULL::timestamptz AS due_at, h.ended_at, h.payload, h.result, h.reason, false AS cancelling
 FROM @schema@.history h;
+
+-- Where jobs stand, for lists that go along an index.
+CREATE VIEW @schema@.listed_jobs AS SELECT number, queue, task FROM @schema@.jobs;
+CREATE VIEW @schema@.listed_ready AS SELECT queue, rank, number FROM @schema@.ready;
+CREATE VIEW @schema@.listed_delayed AS SELECT number, retry, due FROM @schema@.delayed;
 
 -- The jobs that workers hold, and under which lease.
 CREATE VIEW @schema@.held AS
@@ -1021,7 +1028,7 @@ BEGIN
             EXECUTE format('GRANT USAGE ON SCHEMA @schema@ TO %I', '@schema@_' || v_role);
             EXECUTE format('GRANT SELECT ON versions TO %I', '@schema@_' || v_role);
             IF v_role <> 'enqueuer' THEN
-                EXECUTE format('GRANT SELECT ON live, ended, held, job_errors, chosen_ids, queue_counts, queue_ages, '
+                EXECUTE format('GRANT SELECT ON live, ended, listed_jobs, listed_ready, listed_delayed, held, job_errors, chosen_ids, queue_counts, queue_ages, '
                                'worker_counts TO %I', '@schema@_' || v_role);
             END IF;
         END IF;

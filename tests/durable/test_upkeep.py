@@ -1,0 +1,33 @@
+"""What a worker does for all now and then."""
+
+from __future__ import annotations
+
+import pytest
+
+from steadypool.durable import upkeep
+from steadypool.durable.engine import Engine
+from steadypool.durable.upkeep import Upkeep
+from tests.durable.conformance.steps import complete, job, take, worker
+
+COUNT = 300
+
+
+@pytest.mark.every_engine
+def test_pruning_goes_on_while_it_finds_full_batches(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upkeep, "PRUNED_AT_ONCE", 100)
+    engine.put_many([job(keep=1e-6) for _ in range(COUNT)])
+    engine.settle_many([complete(claim) for claim in take(engine, worker(engine), COUNT)])
+    care = Upkeep(engine, 25, 3600.0, lambda: True)
+    care._prune_due = 0.0
+    waits = []
+    while engine.stats().queues and engine.stats().queues[0].completed:
+        while care.until_prune() > 0:
+            pass
+        assert care.is_due()
+        care.tend()
+        waits.append(care.until_prune())
+    assert len(waits) == 3 and max(waits) < upkeep.PRUNE_EVERY  # the third was full, too: there may be more
+    while care.until_prune() > 0:
+        pass
+    care.tend()
+    assert upkeep.PRUNE_EVERY - 1 < care.until_prune() <= upkeep.PRUNE_EVERY and not care.is_due()
