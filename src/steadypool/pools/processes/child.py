@@ -59,6 +59,7 @@ from steadypool.machinery.wire import (
 from steadypool.pools.processes.forked import forget_imports
 from steadypool.pools.processes.importing import loads_jobs
 from steadypool.pools.processes.kit import Kit
+from steadypool.pools.processes.terminal import Terminal
 from steadypool.words.clock import monotonic
 from steadypool.words.options import task_name
 
@@ -124,7 +125,13 @@ class Worker:
         self._frame: JobFrame | None = None
         self._wears_out = kit.max_tasks is not None or kit.max_memory is not None
         self._rss = _memory_reader() if kit.max_memory is not None else None
+        self._initializes = False
+        self._terminal = Terminal(kit.program, self._is_busy)
+        signal.signal(signal.SIGINT, self._terminal.was_interrupted)
         os.register_at_fork(after_in_child=self._forked)
+
+    def _is_busy(self) -> bool:
+        return self._frame is not None or self._initializes
 
     def _forked(self) -> None:
         """In a child that a job forks. It may do as it likes, but it is no second worker on the same line."""
@@ -142,6 +149,8 @@ class Worker:
             received = self._line.receive(wait=False)
             if received is None:
                 _flush_output()
+                if self._terminal.is_wanted:
+                    self._terminal.give_back()
                 received = self._line.receive()
             packet, fd = received or (b"", None)
             if not packet:
@@ -163,10 +172,14 @@ class Worker:
         if kit.initializer is None:
             return True
         try:
+            self._initializes = True
             kit.initializer()
         except BaseException as error:
             self._out.send(BROKEN, NONE, pack_error(error))
             return False
+        finally:
+            self._initializes = False
+            self._terminal.give_back()
         return True
 
     def _is_worn_out(self) -> bool:
@@ -210,7 +223,11 @@ class Worker:
                 # The attempt's clock: what its function's module takes to be imported is not the job's time.
                 began = monotonic()
                 self.page.begin(frame.serial, began)
-            result = context.run(fn, *args, **kwargs)
+            try:
+                result = context.run(fn, *args, **kwargs)
+            finally:
+                if self._terminal.is_wanted:
+                    self._terminal.give_back()
             del fn, args, kwargs
         except NotFound as not_found:
             self._out.send(NOT_FOUND, frame.serial, pack_error(not_found.error))
@@ -238,6 +255,8 @@ class Worker:
         values = self._out.gather(chunk.serial)
         while contextvars.Context().run(self._run_items, fn, calls, values):
             pass
+        if self._terminal.is_wanted:
+            self._terminal.give_back()
         self._out.flush()
         self._frame = None
 

@@ -283,6 +283,7 @@ class ProcessCore(ResultsCore):
         """The process is dead: settle what it is to blame for, and give the rest to others."""
         if worker.dead:
             return
+        worker.take_terminal_back()
         for frame in worker.read_last_results():
             self._frame_came(worker, *frame)
         self._unwatch(worker.results)
@@ -485,6 +486,7 @@ class ProcessCore(ResultsCore):
                 if worker.left or worker.taken is not None or not worker.is_dead(until - monotonic()):
                     worker.kill()
                     worker.is_dead(LEAVE_SECONDS)
+                worker.take_terminal_back()
                 worker.close()
                 if self.sinks:
                     self.emit(events.WorkerEnded(self.name, monotonic(), worker.name, "closed"))

@@ -49,6 +49,8 @@ class Kit:
     """Readable when a job was told to stop."""
     stacks: Descriptor
     """Where it writes its stacks: see `machinery.stack_pipe`."""
+    program: int
+    """The process group of the program: see `pools.processes.terminal`."""
     initializer: Callable[[], object] | None
     max_tasks: int | None
     max_memory: int | None

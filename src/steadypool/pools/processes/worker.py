@@ -24,6 +24,7 @@ from steadypool.pools.processes import child
 from steadypool.pools.processes.chunk import Chunk
 from steadypool.pools.processes.frames import workers_import_main
 from steadypool.pools.processes.kit import Descriptor, Kit
+from steadypool.pools.processes.terminal import put_in_foreground
 from steadypool.words.clock import monotonic
 from steadypool.words.reports import WorkerStats
 
@@ -101,6 +102,7 @@ class ProcessWorker:
             lifeline=Descriptor(self._worker_lifeline),
             control=Descriptor(self._worker_control),
             stacks=Descriptor(self._stacks.worker_end),
+            program=os.getpgrp(),
             **kit_rest,
         )
         self._handed_over = True
@@ -149,6 +151,11 @@ class ProcessWorker:
                 continue  # not the leader of its group yet, or just gone
             except PermissionError:
                 continue  # macOS says so of a group whose only member is a zombie
+
+    def take_terminal_back(self) -> None:
+        """It has died: put the program into the foreground of the terminal again, if this worker's job was there."""
+        if self.started:
+            put_in_foreground(os.getpgrp(), instead_of=self.pid)
 
     def exitcode(self) -> int | None:
         """The exit code of a dead process; negative for a signal; ``None`` if it cannot be learnt."""
