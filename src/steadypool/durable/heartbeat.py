@@ -57,8 +57,13 @@ class Heartbeat:
 
     def start(self, worker: int) -> None:
         """Look after this worker, just registered. A helper has renewed its lease once when this returns: a job that
-        stops every thread of ours may begin from now on."""
+        stops every thread of ours may begin from now on.
+
+        Raises:
+            EngineError, SchemaMismatch: the lease cannot be renewed, as with the database's last connection.
+        """
         self._worker = worker
+        self._engine.renew(worker, self._seconds)
         self._thread.start()
         if self._apart:
             self._up.wait(START_LIMIT)
@@ -77,7 +82,9 @@ class Heartbeat:
         """Stop renewing; waits *seconds* at most for the thread to end."""
         self._stopping = True
         self._bell.ring()
-        if self._thread.ident is not None:  # it never began if the worker could not be registered
+        if self._thread.ident is None:
+            self._engine.close()  # it never began: the worker could not
+        else:
             self._thread.join(seconds)
 
     def _beat(self) -> None:

@@ -50,7 +50,11 @@ class Registration:
             EngineError, SchemaMismatch: it cannot be had.
         """
         self.number = self._engine.register(self._announcer.name, self._seconds)
-        self._heart.start(self.number)
+        try:
+            self._heart.start(self.number)
+        except TROUBLES:
+            self._engine.leave(self.number)
+            raise
 
     def announce(self) -> None:
         """Tell the sinks that the worker may claim."""
