@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from steadypool.durable.opening import open_engine
 from steadypool.durable.sqlite.driver import has_wal_reset_bug
 from tests.cli.program import Program
 
@@ -141,3 +142,12 @@ def test_migrating(shop: Program) -> None:
 def test_mistakes_are_one_line(shop: Program, arguments: tuple[str, ...], says: str) -> None:
     ended = shop.run(*arguments)
     assert ended.code == 2 and says in ended.err and "Traceback" not in ended.err
+
+
+def test_cancelling_a_job_that_runs_says_that_it_was_asked_to_stop(shop: Program) -> None:
+    shop.run("enqueue", "shop:divide", "[6, 2]")
+    engine = open_engine(f"sqlite:///{shop.folder}/jobs.db")
+    engine.claim(engine.register("somebody", 60.0), ["default"], 1)  # and holds it
+    engine.close()
+    assert shop.run("jobs", "cancel", "job-1", *URL).out == "job-1 runs, and was asked to stop\n"
+    assert shop.run("jobs", "cancel", "job-1", *URL, "--json").results[0]["done"] == "runs, and was asked to stop"

@@ -18,7 +18,7 @@ from steadypool.cli.map import COUNT
 from steadypool.cli.summary import console_on
 from steadypool.durable.queue import Queue
 from steadypool.durable.records import JobFilter, JobRecord
-from steadypool.durable.states import JobState
+from steadypool.durable.states import ENDED, JobState
 from steadypool.words.errors import SteadypoolError
 
 STATES = [state.value for state in JobState]
@@ -126,8 +126,8 @@ def retry_command(job_ids: tuple[str, ...], url: str | None, as_json: bool) -> i
 @url_option
 @json_option
 def cancel_command(job_ids: tuple[str, ...], url: str | None, as_json: bool) -> int:
-    """Cancel jobs: those that wait at once, those that run within two seconds."""
-    return _change(queue_at(url), job_ids, Queue.cancel, "cancelled", as_json)
+    """Cancel jobs: those that wait at once; those that run are asked to stop, within two seconds."""
+    return _change(queue_at(url), job_ids, _cancel, "cancelled", as_json)
 
 
 @jobs_group.command("discard")
@@ -163,27 +163,37 @@ def resume_command(name: str, url: str | None) -> int:
 def _change(
     queue: Queue, job_ids: Iterable[str], change: Callable[[Queue, str], object], done: str, as_json: bool
 ) -> int:
+    """Change each job; *change* returns something else to say than *done*, or false if the job has ended."""
     code = DONE
     for job_id in job_ids:
         with said_plainly():
-            problem = _problem_with(queue, job_id, change)
+            problem, said = _changed(queue, job_id, change)
         code = DONE if problem is None and code == DONE else SOME_FAILED
         if as_json:
-            _echo_json([{"id": job_id, "done": done if problem is None else None, "error": problem}])
+            _echo_json([{"id": job_id, "done": (said or done) if problem is None else None, "error": problem}])
         elif problem is None:
-            click.echo(f"{job_id} {done}")
+            click.echo(f"{job_id} {said or done}")
         else:
             click.echo(f"Error: {problem}", err=True)
     return code
 
 
-def _problem_with(queue: Queue, job_id: str, change: Callable[[Queue, str], object]) -> str | None:
-    """Change the job; why it could not be changed, or ``None``."""
+def _changed(queue: Queue, job_id: str, change: Callable[[Queue, str], object]) -> tuple[str | None, str | None]:
+    """Change the job; why it could not be changed, and what there is to say of it."""
     try:
         changed = change(queue, job_id)
     except SteadypoolError as error:
-        return str(error)
-    return f"job {job_id!r} has ended already" if changed is False else None
+        return str(error), None
+    if changed is False:
+        return f"job {job_id!r} has ended already", None
+    return None, changed if isinstance(changed, str) else None
+
+
+def _cancel(queue: Queue, job_id: str) -> str | bool:
+    state = queue.request_cancel(job_id)
+    if state in ENDED:
+        return False
+    return "runs, and was asked to stop" if state is JobState.RUNNING else "cancelled"
 
 
 def as_plain(record: JobRecord) -> dict[str, Any]:

@@ -73,6 +73,7 @@ from steadypool.durable.records import (
     Swept,
     WorkerRow,
 )
+from steadypool.durable.states import JobState
 from steadypool.words.depth import QueueDepth
 
 
@@ -227,13 +228,19 @@ class Engine(Protocol):
     def not_ended(self, jobs: Sequence[JobKey]) -> frozenset[JobKey]:
         """Which of these jobs are there and have not ended."""
 
-    def cancel(self, number: int, nonce: int) -> JobRecord | None:
+    def cancel(self, number: int, nonce: int | None) -> JobState | None:
         """Cancel: one that waits at once; for one that runs, leave word for its worker (`Claimed.cancels`).
 
+        Args:
+            nonce: the job's; ``None``: whichever job has that number, as people type an id without it.
+
         Returns:
-            The job as it was found; ``None`` if there is none. One that has ended is left alone. Listeners for work
-            are told when it ran.
+            The state in which the job was found; ``None`` if there is none. One that has ended is left alone.
+            Listeners for work are told when it ran.
         """
+
+    def cancel_chosen(self, job_id: str) -> JobState | None:
+        """The same for an id that was chosen by the user."""
 
     def discard(self, number: int, nonce: int, reason: str) -> JobRecord | None:
         """Discard one that waits; returns the job as it was found. One that runs or has ended is left alone."""

@@ -103,7 +103,7 @@ class JobHandle(Generic[R]):
         found = self._queue.engine.cancel(*self._key)
         if found is None:
             raise unknown(self.job_id)
-        return found.state not in ENDED
+        return found not in ENDED
 
     def __repr__(self) -> str:
         return f"<durable job {self.job_id}>"

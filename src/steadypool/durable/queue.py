@@ -28,8 +28,8 @@ from steadypool.durable.handle import JobHandle, unknown
 from steadypool.durable.opening import open_engine
 from steadypool.durable.origin import here
 from steadypool.durable.payload import MOST_BYTES
-from steadypool.durable.records import EngineStats, JobFilter, JobRecord, Placed
-from steadypool.durable.states import WAITING, JobState, state_named
+from steadypool.durable.records import EngineStats, JobFilter, JobRecord, Placed, parts_of_id
+from steadypool.durable.states import ENDED, WAITING, JobState, state_named
 from steadypool.durable.task import DurableTask
 from steadypool.durable.texts import storable
 from steadypool.durable.verdicts import LONGEST_MESSAGE
@@ -172,9 +172,7 @@ class Queue:
         Raises:
             UnknownJob: there is none, or its record was pruned.
         """
-        if not isinstance(job_id, str):
-            raise TypeError(f"a job's id is a str such as 'job-7', not {job_id!r}")
-        found = self.engine.get(job_id)
+        found = self.engine.get(_checked_id(job_id))
         if found is None:
             raise unknown(job_id)
         return found
@@ -188,11 +186,20 @@ class Queue:
         Raises:
             UnknownJob: there is none.
         """
-        known = self.record(job_id)
-        found = self.engine.cancel(known.number, known.nonce)
+        return self.request_cancel(job_id) not in ENDED
+
+    def request_cancel(self, job_id: str) -> JobState:
+        """The same; returns the state in which the job was. One that ran is asked to stop, and may go on for a while.
+
+        Raises:
+            UnknownJob: there is none.
+        """
+        number, nonce = parts_of_id(_checked_id(job_id))
+        engine = self.engine
+        found = engine.cancel_chosen(job_id) if number is None else engine.cancel(number, nonce)
         if found is None:
             raise unknown(job_id)
-        return found.state in WAITING or found.state is JobState.RUNNING
+        return found
 
     def retry(self, job_id: str) -> None:
         """Run a job again that was discarded or cancelled, from its first attempt; or at once one that is delayed.
@@ -411,6 +418,12 @@ def _renew_all() -> None:
 
 
 os.register_at_fork(after_in_child=_renew_all)  # at once, while there is one thread
+
+
+def _checked_id(job_id: object) -> str:
+    if not isinstance(job_id, str):
+        raise TypeError(f"a job's id is a str such as 'job-7', not {job_id!r}")
+    return job_id
 
 
 def _check_function(fn: object, name: str | None) -> None:

@@ -28,8 +28,7 @@ def key(engine: Engine, job_id: str) -> tuple[int, int]:
 def test_who_waits_is_cancelled_at_once(engine: Engine) -> None:
     for more in ({}, {"delay": 3600.0}):
         job_id = put(engine, **more)
-        found = engine.cancel(*key(engine, job_id))
-        assert found is not None and found.state is not JobState.CANCELLED
+        assert engine.cancel(*key(engine, job_id)) is (JobState.SCHEDULED if more else JobState.AVAILABLE)
         assert record(engine, job_id).state is JobState.CANCELLED
     assert take(engine, worker(engine)) == []
 
@@ -69,8 +68,16 @@ def test_who_completes_before_word_arrives_has_completed(engine: Engine) -> None
     engine.cancel(claim.number, claim.nonce)
     engine.settle_many([complete(claim)])
     assert record(engine, job_id).state is JobState.COMPLETED
-    found = engine.cancel(claim.number, claim.nonce)
-    assert found is not None and found.state is JobState.COMPLETED
+    assert engine.cancel(claim.number, claim.nonce) is JobState.COMPLETED
+
+
+def test_cancelling_by_a_chosen_id_or_a_number_alone(engine: Engine) -> None:
+    put(engine, id="chosen")
+    number, _ = key(engine, put(engine))
+    assert engine.cancel_chosen("chosen") is JobState.AVAILABLE
+    assert engine.cancel(number, None) is JobState.AVAILABLE
+    assert engine.cancel_chosen("chosen") is JobState.CANCELLED and engine.cancel(number, None) is JobState.CANCELLED
+    assert engine.cancel_chosen("nobody") is None and engine.cancel_chosen("caf\udce9") is None
 
 
 def test_what_does_not_exist_is_said_so(engine: Engine) -> None:

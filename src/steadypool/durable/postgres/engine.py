@@ -246,9 +246,18 @@ class PostgresEngine:
         found = self._select("SELECT number, nonce FROM @.live WHERE number = ANY (%s::bigint[])", [numbers])
         return frozenset((number, nonce) for number, nonce in found) & frozenset(jobs)
 
-    def cancel(self, number: int, nonce: int) -> JobRecord | None:
+    def cancel(self, number: int, nonce: int | None) -> JobState | None:
         """See `Engine.cancel`."""
-        return self._change("cancel(%s, %s)", [number, nonce])
+        [(state,)] = self._call("cancel(%s, %s)", [number, nonce])
+        return None if state is None else JobState(state)
+
+    def cancel_chosen(self, job_id: str) -> JobState | None:
+        """See `Engine.cancel_chosen`."""
+        try:
+            [(state,)] = self._call("cancel_chosen(%s)", [job_id])
+        except EngineRefused:
+            return None  # no text of this database: no job has it
+        return None if state is None else JobState(state)
 
     def discard(self, number: int, nonce: int, reason: str) -> JobRecord | None:
         """See `Engine.discard`."""

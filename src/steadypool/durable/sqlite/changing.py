@@ -18,14 +18,16 @@ _REVIVED = (
 )
 
 
-def cancel(connection: Any, number: int, nonce: int, now: float) -> JobRecord | None:
-    """Cancel one that waits, or leave word for the worker of one that runs."""
+def cancel(connection: Any, number: int, nonce: int | None, now: float) -> JobState | None:
+    """Cancel one that waits, or leave word for the worker of one that runs; the state in which it was."""
     found = record_of(connection, number, nonce, now)
-    if found is not None and found.state in WAITING:
+    if found is None:
+        return None
+    if found.state in WAITING:
         _end(connection, number, JobState.CANCELLED, now)
-    elif found is not None and found.state is JobState.RUNNING:
-        connection.execute("INSERT OR IGNORE INTO cancels VALUES (?, ?)", (number, nonce))
-    return found
+    elif found.state is JobState.RUNNING:
+        connection.execute("INSERT OR IGNORE INTO cancels VALUES (?, ?)", (number, found.nonce))
+    return found.state
 
 
 def discard(connection: Any, number: int, nonce: int, reason: str, now: float) -> JobRecord | None:

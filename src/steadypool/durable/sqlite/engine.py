@@ -241,13 +241,21 @@ class SqliteEngine:
         with self._store.peek() as connection:
             return looking.not_ended(connection, jobs)
 
-    def cancel(self, number: int, nonce: int) -> JobRecord | None:
+    def cancel(self, number: int, nonce: int | None) -> JobState | None:
         """See `Engine.cancel`."""
+        with self._store.look() as connection:
+            if looking.record_of(connection, number, nonce, time()) is None:
+                return None  # and no file is made where there is none
         with self._store.write() as connection:
-            found = changing.cancel(connection, number, nonce, time())
-        if found is not None:
-            self._bells.ring("work" if found.state is JobState.RUNNING else "ends")
-        return found
+            state = changing.cancel(connection, number, nonce, time())
+        if state is not None:
+            self._bells.ring("work" if state is JobState.RUNNING else "ends")
+        return state
+
+    def cancel_chosen(self, job_id: str) -> JobState | None:
+        """See `Engine.cancel_chosen`."""
+        found = self.get(job_id)
+        return None if found is None else self.cancel(found.number, found.nonce)
 
     def discard(self, number: int, nonce: int, reason: str) -> JobRecord | None:
         """See `Engine.discard`."""

@@ -916,27 +916,36 @@ BEGIN
     RETURN NULL;
 END $$;
 
-CREATE FUNCTION @schema@.cancel(p_number bigint, p_nonce bigint)
-RETURNS SETOF @schema@.live LANGUAGE plpgsql SECURITY DEFINER
+-- The next two say only in which state the job was, and null if there is none: who enqueues may call them, and reads
+-- nothing. Without a nonce it is the job of that number, whichever.
+CREATE FUNCTION @schema@.cancel(p_number bigint, p_nonce bigint) RETURNS text LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = @schema@, pg_temp SET enable_seqscan = off SET lock_timeout = '10s'
 AS $$
 DECLARE
     j jobs;
-    v_found live;
+    v_state text;
 BEGIN
-    SELECT * INTO j FROM jobs WHERE number = p_number AND nonce = p_nonce FOR UPDATE;
-    IF NOT FOUND THEN RETURN QUERY SELECT * FROM ended WHERE number = p_number AND nonce = p_nonce; RETURN; END IF;
-    SELECT * INTO v_found FROM live WHERE number = p_number;
-    v_found.state := coalesce(take_out(j), 'running');
-    IF v_found.state = 'running' THEN
-        INSERT INTO cancels VALUES (p_number, p_nonce) ON CONFLICT DO NOTHING;
+    SELECT * INTO j FROM jobs WHERE number = p_number AND nonce = coalesce(p_nonce, nonce) FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN (SELECT state FROM history WHERE number = p_number AND nonce = coalesce(p_nonce, nonce));
+    END IF;
+    v_state := coalesce(take_out(j), 'running');
+    IF v_state = 'running' THEN
+        INSERT INTO cancels VALUES (j.number, j.nonce) ON CONFLICT DO NOTHING;
         PERFORM pg_notify('@schema@.work', '');
     ELSE
         PERFORM end_job(j, 'cancelled', NULL, '', clock_timestamp());
         PERFORM tell_of_ends();
     END IF;
-    RETURN NEXT v_found;
+    RETURN v_state;
 END $$;
+
+-- The same for an id that was chosen.
+CREATE FUNCTION @schema@.cancel_chosen(p_id text) RETURNS text LANGUAGE sql SECURITY DEFINER
+SET search_path = @schema@, pg_temp SET enable_seqscan = off SET lock_timeout = '10s'
+AS $$
+    SELECT cancel(k.job, NULL) FROM keys k WHERE k.scope = '' AND k.key = p_id;
+$$;
 
 CREATE FUNCTION @schema@.discard(p_number bigint, p_nonce bigint, p_reason text)
 RETURNS SETOF @schema@.live LANGUAGE plpgsql SECURITY DEFINER
@@ -1014,6 +1023,7 @@ DECLARE
 BEGIN
     FOR v_role, v_what IN VALUES
         ('enqueuer', 'put'), ('enqueuer', 'put_json'), ('enqueuer', 'cancel'),
+        ('enqueuer', 'cancel_chosen'), ('worker', 'cancel_chosen'),
         ('worker', 'put'), ('worker', 'put_json'), ('worker', 'cancel'), ('worker', 'discard'), ('worker', 'retry'),
         ('worker', 'pause'), ('worker', 'register'), ('worker', 'renew'), ('worker', 'leave'), ('worker', 'claim'),
         ('worker', 'reconcile'), ('worker', 'settle'), ('worker', 'sweep'), ('worker', 'prune'), ('worker', 'depths'),

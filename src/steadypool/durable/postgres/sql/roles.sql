@@ -1,5 +1,5 @@
 -- Three roles without a login; grant them to the users that your services connect as:
---   @schema@_enqueuer  puts jobs, and cancels them; reads nothing
+--   @schema@_enqueuer  puts jobs, and cancels them; reads nothing else than their states
 --   @schema@_worker    claims, settles, sweeps, prunes; puts, cancels, retries, discards, pauses; reads
 --   @schema@_reader    reads: dashboards, results
 -- None may touch a table: they call functions, and the readers select from views.
