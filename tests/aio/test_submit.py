@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import unittest.mock
 from collections.abc import Callable
 from contextvars import ContextVar
 from functools import partial
@@ -19,6 +20,7 @@ from steadypool import (
     PoolClosed,
     PoolState,
     QueueFull,
+    RemoteError,
     Retry,
     task,
 )
@@ -240,9 +242,9 @@ async def test_odd_errors_are_the_jobs_failure(pool: AsyncPool) -> None:
     async def odd(error: type[BaseException]) -> None:
         raise error("odd")
 
-    for error in (Odd, GeneratorExit, StopAsyncIteration):
+    for error, given in ((Odd, Odd), (GeneratorExit, RemoteError), (asyncio.CancelledError, JobCancelled)):
         future = await pool.submit(odd, error)
-        with pytest.raises((error, JobCancelled)):
+        with pytest.raises(given):
             await future
     with pytest.raises(RuntimeError):
         await pool.run(odd, StopIteration)
@@ -388,3 +390,27 @@ async def test_what_counts_as_a_coroutine_function(pool: AsyncPool) -> None:
     calls = Calls()
     for fn in (calls, calls.method, calls.tasked, partial(same), task(same), partial(task(same, timeout=3)), wrapped):
         assert await pool.run(fn, 3) == 3
+
+
+async def test_what_is_marked_as_a_coroutine_function_is_taken(pool: AsyncPool) -> None:
+    assert await pool.run(unittest.mock.AsyncMock(return_value=3), 1) == 3
+    assert await pool.run(partial(unittest.mock.AsyncMock(return_value=4), 1)) == 4
+
+
+@pytest.mark.parametrize("error", [GeneratorExit(), BaseExceptionGroup("one", [KeyboardInterrupt()])])
+async def test_what_would_mean_something_to_the_awaiter_is_stood_in_for(pool: AsyncPool, error: BaseException) -> None:
+    async def fail() -> None:
+        raise error
+
+    with pytest.raises(RemoteError, match=f"raised {type(error).__name__}"):
+        await pool.run(fail)
+    with pytest.raises(RemoteError):
+        [_ async for _ in pool.map(lambda_of(fail), [1])]
+    assert pool.stats().failed == 2
+
+
+def lambda_of(fn: Any) -> Any:
+    async def call(_: object) -> None:
+        await fn()
+
+    return call

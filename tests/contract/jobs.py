@@ -289,6 +289,11 @@ async def coroutine() -> None:
     """Not for a pool of threads or processes."""
 
 
+def give_coroutine() -> Any:
+    """A plain function, and what it returns would have to be awaited."""
+    return coroutine()
+
+
 async def async_generator() -> Any:
     """Not for a pool either."""
     yield 1

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import ast
+import asyncio
+import concurrent.futures
 import gc
 import logging
 import sys
 import traceback
+import unittest.mock
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor
 from typing import Any
 
 import pytest
 
-from steadypool import JobExit, Outcome, PoolClosed, PoolState, task
+from steadypool import JobExit, Outcome, PoolClosed, PoolState, RemoteError, task
 from tests.contract import jobs
 from tests.contract.stage import WAIT, Stage
 
@@ -56,12 +59,54 @@ def test_an_exit_is_the_job_s_failure_and_nothing_else(pool: Any, fn: Any, args:
 
 def test_any_base_exception_is_the_job_s_failure(make_pool: Callable[..., Any]) -> None:
     pool = make_pool(1)
-    for error in (GeneratorExit(), jobs.Odd("odd"), StopIteration(3), MemoryError(), RecursionError("deep")):
+    for error in (jobs.Odd("odd"), MemoryError(), RecursionError("deep"), BaseExceptionGroup("odd", [jobs.Odd()])):
         future = pool.submit(jobs.fail_with, error)
         assert type(future.exception(WAIT)) is type(error)
         assert future.outcome is Outcome.FAILED
     assert pool.submit(jobs.same, 1).result(WAIT) == 1
-    assert pool.stats().failed == 5
+    assert pool.stats().failed == 4
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        GeneratorExit("leave"),
+        StopIteration(3),
+        StopAsyncIteration(),
+        asyncio.CancelledError("no more"),
+        concurrent.futures.CancelledError(),
+        BaseExceptionGroup("two", [ValueError("a"), KeyboardInterrupt()]),
+        BaseExceptionGroup("nested", [ExceptionGroup("in it", [StopIteration()])]),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_would_mean_something_to_the_caller_is_stood_in_for(pool: Any, error: BaseException) -> None:
+    future = pool.submit(jobs.fail_with, error)
+    stand_in = future.exception(WAIT)
+    assert type(stand_in) is RemoteError and future.outcome is Outcome.FAILED
+    assert stand_in.type_name.endswith(type(error).__name__)
+    assert f"raised {type(error).__name__}" in str(stand_in) and "fail_with" in stand_in.traceback
+    with pytest.raises(RemoteError):
+        list(pool.map(jobs.fail_with, [error]))
+
+    async def wait() -> None:
+        await pool.submit(jobs.fail_with, error)
+
+    with pytest.raises(RemoteError):
+        asyncio.run(wait())
+    (group,) = pool.errors()
+    assert group.count == 3 and group.type_name == stand_in.type_name
+
+
+def test_a_coroutine_that_a_job_returns_is_its_failure(pool: Any) -> None:
+    with pytest.raises(TypeError, match=r"returned a coroutine, of coroutine,.*AsyncPool"):
+        pool.submit(jobs.give_coroutine).result(WAIT)
+
+
+def test_what_says_that_it_is_a_coroutine_function_is_refused(pool: Any) -> None:
+    with pytest.raises(TypeError, match="AsyncPool"):
+        pool.submit(unittest.mock.AsyncMock())
+    assert pool.stats().accepted == 0
 
 
 def test_a_wrong_call_is_the_job_s_failure(pool: Any) -> None:

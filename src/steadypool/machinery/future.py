@@ -288,10 +288,9 @@ class JobFuture(Future[T], Generic[T]):
             return  # taken to be released meanwhile
 
     def _wait_on_loop(self) -> Generator[Any, None, None]:
-        import asyncio
-
+        loop = running_loop(f"job {self.job_id} is awaited")
         self._owner.expect_wait()
-        waker = LoopWaker(asyncio.get_running_loop())
+        waker = LoopWaker(loop)
         self._wake_when_done(waker)
         try:
             yield from waker.woken
@@ -411,6 +410,23 @@ class JobFuture(Future[T], Generic[T]):
         event = self._stop_event
         if event is not None:
             event.set()
+
+
+def running_loop(what: str) -> asyncio.AbstractEventLoop:
+    """The loop of this thread, on which something is awaited.
+
+    Raises:
+        RuntimeError: it is none of asyncio's: under trio, say.
+    """
+    import asyncio
+
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise RuntimeError(
+            f"{what} where no event loop of asyncio runs. With trio, wait in a thread: "
+            "await trio.to_thread.run_sync(future.result)"
+        ) from None
 
 
 class CallbackWaker:

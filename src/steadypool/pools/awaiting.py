@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from steadypool.machinery.future import JobFuture, LoopWaker
+from steadypool.machinery.future import JobFuture, LoopWaker, running_loop
 from steadypool.words.options import TaskOptions
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ async def _submit(
     pool: PoolContract, fn: Callable[..., R], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> JobFuture[R]:
     core = pool._core
+    # Before the job is accepted: it would run, and nobody could wait for it.
+    running_loop(f"pool.run(...) of pool {core.name!r} is awaited")
     if core.refusal is not None:
         raise core.refusal()
     options: TaskOptions

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
-from types import FunctionType, MethodType
+from types import CoroutineType, FunctionType, MethodType
 from typing import Any
 
 from steadypool.words.options import Task, TaskOptions, task_name
@@ -17,12 +18,34 @@ def check_function(fn: object) -> None:
         hint = "submit(fn, x), not submit(fn(x))"
         raise TypeError(f"submit needs a function and its arguments, {hint}; got {fn!r}")
     code = getattr(unwrapped(fn), "__code__", None)
-    if code is not None and code.co_flags & ASYNC_CODE:
+    if (code is not None and code.co_flags & ASYNC_CODE) or is_marked_async(fn):
         name = task_name(fn)
         raise TypeError(
             f"{name} is a coroutine function: give it to an AsyncPool, "
             f"or submit a function that runs it: pool.submit(asyncio.run, {name.rpartition('.')[2]}(...))"
         )
+
+
+def unawaited_error(coroutine: CoroutineType[Any, Any, Any]) -> TypeError:
+    """What becomes of a job whose function has returned a coroutine, which nothing here would await."""
+    coroutine.close()
+    return TypeError(
+        f"the job returned a coroutine, of {coroutine.__qualname__}, which nobody awaits here: give that `async def` "
+        "to an AsyncPool, or submit a function that runs it: pool.submit(asyncio.run, coroutine)"
+    )
+
+
+def is_marked_async(fn: object) -> bool:
+    """Whether it says of itself that it is a coroutine function: `unittest.mock.AsyncMock` does, asgiref's wrappers,
+    and what `inspect.markcoroutinefunction` has marked."""
+    inspect = sys.modules.get("inspect")  # without it nothing can have been marked
+    return inspect is not None and (inspect.iscoroutinefunction(fn) or _has_old_mark(fn))
+
+
+def _has_old_mark(fn: object) -> bool:
+    coroutines = sys.modules.get("asyncio.coroutines")
+    mark = getattr(coroutines, "_is_coroutine", None)
+    return mark is not None and getattr(fn, "_is_coroutine", None) is mark
 
 
 def unwrapped(fn: Any) -> Any:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import CancelledError
+from traceback import format_exception
 from typing import Any, Protocol
 
 from steadypool.machinery.future import JobFuture
-from steadypool.words.errors import JobCancelled, JobExit, JobTimeout, PoolClosed
+from steadypool.machinery.ledger import first_line, type_name
+from steadypool.words.errors import JobCancelled, JobExit, JobTimeout, PoolClosed, RemoteError
 
 Job = JobFuture[Any]
 
@@ -42,15 +45,40 @@ def timeout_error(job: Job, limit: str, stack: str) -> JobTimeout:
     return error
 
 
+_MEANS_SOMETHING = (
+    *(SystemExit, KeyboardInterrupt, GeneratorExit, StopIteration, StopAsyncIteration),
+    *(("asyncio.exceptions", "CancelledError"), ("trio", "Cancelled")),
+)
+"""What must not be raised in the caller, where it would end a program, a loop, a task or a generator. Some by their
+names: a pool of threads does not import asyncio."""
+
+
+def _means_something(error: BaseException) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        return any(map(_means_something, error.exceptions))
+    if type(error) is CancelledError:  # asyncio makes its own of just this class
+        return True
+    names = {(kind.__module__, kind.__qualname__) for kind in type(error).__mro__}
+    return any(known in names if isinstance(known, tuple) else isinstance(error, known) for known in _MEANS_SOMETHING)
+
+
 def presentable(error: BaseException, job: Job) -> BaseException:
-    """What the future raises: never a raw ``SystemExit`` or ``KeyboardInterrupt``, which would end the caller."""
-    if not isinstance(error, SystemExit | KeyboardInterrupt):
+    """What the future raises: nothing that would end the caller, as a raw ``SystemExit`` or ``StopIteration`` would."""
+    if not _means_something(error):
         return error
-    code = error.code if isinstance(error, SystemExit) else 130
-    shown = code if code is None or isinstance(code, int) else f"a {type(code).__name__}"
-    exit_error = JobExit(f"job {job.job_id} ({job._task_name}) raised {type(error).__name__}({shown})", code=code)
-    exit_error.__cause__ = error
-    return exit_error.with_traceback(error.__traceback__)
+    stand_in: BaseException
+    how = f"job {job.job_id} ({job._task_name}) raised"
+    if isinstance(error, SystemExit | KeyboardInterrupt):
+        code = error.code if isinstance(error, SystemExit) else 130
+        shown = code if code is None or isinstance(code, int) else f"a {type(code).__name__}"
+        stand_in = JobExit(f"{how} {type(error).__name__}({shown})", code=code)
+    else:
+        name, text = type_name(error), first_line(error)
+        trace = "".join(format_exception(error))
+        message = f"{how} {name.rpartition('.')[2]}{f': {text}' if text else ''}"
+        stand_in = RemoteError(message, type_name=name, text=text, traceback=trace)
+    stand_in.__cause__ = error
+    return stand_in.with_traceback(error.__traceback__)
 
 
 def forked_error(core: Forked) -> PoolClosed:

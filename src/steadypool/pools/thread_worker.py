@@ -25,6 +25,7 @@ import _thread
 import threading
 from collections.abc import Callable
 from concurrent.futures._base import FINISHED, RUNNING
+from types import CoroutineType
 from typing import Any
 
 from steadypool.machinery.context import JobContext, set_finder
@@ -32,6 +33,7 @@ from steadypool.machinery.run_times import SAMPLE, WORTH_MEASURING
 from steadypool.machinery.stacks import thread_stack
 from steadypool.pools.announcer import job_facts
 from steadypool.pools.core import Core, Job
+from steadypool.pools.functions import unawaited_error
 from steadypool.pools.job_errors import cancelled_error, timeout_error
 from steadypool.pools.supervisor import hand_back
 from steadypool.seams.telling import events
@@ -187,6 +189,8 @@ class ThreadWorker:
                 result = context.run(job._fn)  # a quarter of the time that the general call takes
             else:
                 result = context.run(job._fn, *job._args, **job._kwargs)
+            if type(result) is CoroutineType:
+                raise unawaited_error(result)
         except BaseException as error:
             # The first entry is this frame: without it the traceback is the user's own, and free of our locals.
             trace = error.__traceback__

@@ -8,7 +8,7 @@
     ├── JobTimeout          (TimeoutError)      the job's time limit passed
     ├── JobCancelled        (CancelledError)    the job was cancelled, returned or interrupted
     ├── JobExit                                 the job raised SystemExit or KeyboardInterrupt
-    ├── RemoteError                             stands in for an exception that cannot be carried over
+    ├── RemoteError                             stands in for an exception that cannot be carried over, or raised
     ├── WorkerCrashed                           the worker process died under the job
     └── InternalError                           a fault of Steadypool itself: please report it
 
@@ -108,6 +108,9 @@ class JobExit(SteadypoolError):
 
 class RemoteError(SteadypoolError):
     """Stands in for an exception that could not be carried from the worker process.
+
+    Also for one that would mean something where it is raised: ``GeneratorExit``, ``StopIteration``, asyncio's
+    ``CancelledError``, and groups with one of these in them. Its cause is the original, if that could be carried.
 
     Attributes:
         type_name: the qualified name of the original exception's type.

@@ -97,7 +97,7 @@ class AsyncCore(AttemptsCore):
             return
         if loop is None:
             raise RuntimeError(
-                f"pool {self.name!r} is used on its event loop, and none runs in this thread: "
+                f"pool {self.name!r} is used on its event loop, one of asyncio's, and none runs in this thread: "
                 "from another thread call pool.submit_threadsafe(fn, ...), which returns a concurrent.futures.Future"
             )
         if self.is_bound:

@@ -6,7 +6,7 @@ import inspect
 from types import FunctionType
 from typing import Any
 
-from steadypool.pools.functions import unwrapped
+from steadypool.pools.functions import is_marked_async, unwrapped
 from steadypool.words.options import task_name
 
 _COROUTINE = inspect.CO_COROUTINE
@@ -27,6 +27,8 @@ def check_coroutine_function(fn: Any) -> None:
     if not callable(fn):
         raise TypeError(f"submit needs a coroutine function and its arguments, submit(fn, x); got {fn!r}")
     inner = unwrapped(fn)
+    if is_marked_async(fn):
+        return
     if not isinstance(inner, FunctionType) or inner.__code__.co_flags & _COROUTINE:
         return
     name = task_name(fn)

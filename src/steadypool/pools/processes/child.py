@@ -21,6 +21,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from types import CoroutineType
 from typing import Any
 
 from steadypool.machinery import parcel, stack_pipe
@@ -56,6 +57,7 @@ from steadypool.machinery.wire import (
     read_bundle,
     read_job,
 )
+from steadypool.pools.functions import unawaited_error
 from steadypool.pools.processes.forked import forget_imports
 from steadypool.pools.processes.importing import loads_jobs
 from steadypool.pools.processes.kit import Kit
@@ -327,6 +329,8 @@ class Worker:
         """Status, serial and payload of a result; the memory of a big one is sent ahead."""
         if result is None:
             return NOTHING, serial, b""
+        if type(result) is CoroutineType:
+            return ERROR, serial, pack_error(unawaited_error(result))
         try:
             pickled = dump(result, to_parent=True)
             if not pickled.is_big:
