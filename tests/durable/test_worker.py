@@ -108,7 +108,8 @@ def test_a_task_that_nobody_here_knows_goes_back_with_its_attempt(
     monkeypatch.delitem(queue.tasks, "tests.durable.app.add")
     with Working(queue) as working:
         event = working.wait_for("TaskUnknown")
-    assert event.job_id == handle.job_id
+    assert event.jobs == 1 and "tests.durable.app.act" in event.hint
+    assert handle.record().reason == "no worker so far has known its task" and handle.record().due_at is None
     assert handle.state is JobState.SCHEDULED and handle.attempts == 0 and handle.errors == ()
 
 

@@ -18,6 +18,7 @@ from steadypool.cli.endings import DONE, SOME_FAILED, UsageMistake
 from steadypool.cli.known_tasks import check_tasks
 from steadypool.cli.map import COUNT, SECONDS
 from steadypool.cli.summary import console_on, print_errors
+from steadypool.cli.times import LENGTH
 from steadypool.durable import events
 from steadypool.durable.feeding import KINDS
 from steadypool.durable.records import DEFAULT_QUEUE
@@ -44,6 +45,7 @@ class WorkOptions:
     max_crashes: int
     max_losses: int
     cancel_grace: float
+    give_up_unknown: float
     max_tasks_per_child: int | None
     drain_timeout: float
     until_empty: bool
@@ -65,6 +67,13 @@ class WorkOptions:
 @click.option("--lease", type=SECONDS, default=6.0, show_default=True, help="Seconds after which others take its jobs.")
 @click.option("--max-crashes", type=COUNT, default=3, show_default=True, help="Deaths of its process a job may cause.")
 @click.option("--max-losses", type=COUNT, default=25, show_default=True, help="Workers that a job may be lost with.")
+@click.option(
+    "--give-up-unknown",
+    type=LENGTH,
+    default="30d",
+    show_default=True,
+    help="How long jobs wait for a worker that knows their task, before they are discarded.",
+)
 @click.option("--cancel-grace", type=SECONDS, default=1.0, show_default=True, help="Seconds to end once told to stop.")
 @click.option("--max-tasks-per-child", type=COUNT, help="Jobs after which a process is replaced (--kind process).")
 @click.option(
@@ -92,8 +101,8 @@ def work_command(**given: Any) -> int:
     \b
         steadypool work app:queue --workers 8 --kind thread
 
-    MODULE is found as "python -m" finds it, the current directory first. Its tasks are those that this worker knows; a
-    job of another task goes back for half a minute, for a worker that does.
+    MODULE is found as "python -m" finds it, the current directory first. Its tasks are those that this worker knows;
+    jobs of others are set aside, for a worker that knows them.
 
     SIGTERM or Ctrl-C: no more jobs are claimed, what has not started goes back, and what runs is finished, for
     --drain-timeout seconds at most, everything included; what is interrupted goes back too. Twice: running jobs are
@@ -144,6 +153,7 @@ class Work:
             lease=options.lease,
             caps=Caps(options.max_crashes, options.max_losses),
             cancel_grace=options.cancel_grace,
+            give_up_unknown=options.give_up_unknown,
             pool=pool,
         )
 
@@ -191,7 +201,7 @@ class WorkLog:
 
     def __init__(self) -> None:
         self._log = LoggingSink(OURS)
-        self._unknown: set[str] = set()
+        self._unknown: set[object] = set()
         self._in_trouble = False
         self._refused_at = -inf
 
@@ -207,6 +217,10 @@ class WorkLog:
             case events.TaskUnknown():
                 known = event.task in self._unknown
                 self._unknown.add(event.task)
+                return not known
+            case events.ArgumentsUnknown():
+                known = (event.task,) in self._unknown
+                self._unknown.add((event.task,))
                 return not known
             case events.ResultRefused():
                 if event.at < self._refused_at + self.REFUSED_SECONDS:

@@ -48,6 +48,11 @@ class Announcer:
                 self._notes.append(f"a sink raised {type(error).__name__}: {error}")
                 self.unsubscribe(sink)
 
+    def tell_unfit(self, claim: Claim, settlement: Settlement, error: BaseException) -> None:
+        """Tell of a job that goes back since its arguments are not for this worker's version of the task."""
+        facts = self.name, monotonic(), claim.id, claim.task, error, settlement.delay
+        self.tell(lambda: events.ArgumentsUnknown(*facts))
+
     def tell_failure(self, claim: Claim, settlement: Settlement, error: BaseException) -> None:
         """Tell of an attempt that has failed, and of what comes next."""
         recorded = settlement.error

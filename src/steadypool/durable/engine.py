@@ -56,7 +56,7 @@ What every engine owes
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from steadypool.durable.records import (
@@ -276,6 +276,27 @@ class Engine(Protocol):
 
     def prune(self, limit: int) -> int:
         """Delete up to *limit* records whose keep time is over, and unique keys whose period is; returns how many."""
+
+    # -- jobs of unknown tasks
+
+    def set_aside(self, queues: Sequence[str], known: Collection[str], limit: int, seconds: float) -> Mapping[str, int]:
+        """Take those out of the way whose task is not known, of the first *limit* available jobs of each queue.
+
+        They are *scheduled* from then on, keep their attempts and their place, and wait for `recall`; if *seconds* pass
+        first, for `give_up_unknown`. However many there are, other jobs wait for moments only.
+
+        Returns:
+            How many jobs of each task.
+        """
+
+    def recall(self, queues: Sequence[str], known: Collection[str], limit: int) -> int:
+        """Make jobs of these queues available again that were set aside and whose task is known here; *limit* at most.
+
+        Returns how many. A call that finds none must not write.
+        """
+
+    def give_up_unknown(self, limit: int, reason: str) -> Mapping[str, int]:
+        """Discard up to *limit* jobs whose time to be set aside is over; how many of each task. Likewise."""
 
     # -- news, and the end
 

@@ -54,15 +54,38 @@ class JobGivenUp(Event):
 
 @dataclass(frozen=True, slots=True)
 class TaskUnknown(Event):
-    """A job's task is not known here, or is not for this kind of pool: the job goes back for *delay* seconds."""
+    """A task is not known here, or is not for this kind of pool: *jobs* of it wait for a worker that can run it."""
 
     LOG: ClassVar[LogLine] = LogLine(
-        WARNING, "this worker cannot run %(task)s: job %(job_id)s goes back for %(delay)g s%(hint)s"
+        WARNING, "this worker cannot run %(task)s: %(jobs)s of its jobs wait for a worker that can%(hint)s"
     )
+    task: str
+    jobs: int
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskForgotten(Event):
+    """No worker has known a task for long: *jobs* of it are discarded, for *reason*."""
+
+    LOG: ClassVar[LogLine] = LogLine(ERROR, "%(jobs)s jobs of %(task)s are discarded: %(reason)s")
+    task: str
+    jobs: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ArgumentsUnknown(Event):
+    """A job's arguments do not fit the task as this worker has it: another version has enqueued it.
+
+    The job goes back for *delay* seconds, with its attempt.
+    """
+
+    LOG: ClassVar[LogLine] = LogLine(WARNING, "job %(job_id)s goes back for %(delay)g s: %(error)s")
     job_id: str
     task: str
+    error: BaseException
     delay: float
-    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from steadypool.durable import verdicts
 from steadypool.durable.announcing import Announcer
 from steadypool.durable.desk import Desk, Held, end_of
+from steadypool.durable.errors import ArgumentsUnfit
 from steadypool.durable.feeding import Feed
 from steadypool.durable.orders import Orders
-from steadypool.durable.records import JobKey, Settlement, Verdict
+from steadypool.durable.records import Claim, JobKey, Settlement, Verdict
 from steadypool.durable.starting import Starter, given_back
 from steadypool.durable.tally import Tally
 from steadypool.durable.verdicts import Caps
@@ -95,9 +96,16 @@ class Judge:
                 self._tally.ledger.add(claim.id, claim.task, error)
         except Exception as broken:  # of code of the user's: one job's error is not to end the worker
             settlement, error = verdicts.untold(claim, broken), broken
-        if error is not None and settlement.error is not None and not held.lost:
-            self._announcer.tell_failure(claim, settlement, error)
+        if error is not None and not held.lost:
+            self._tell(claim, settlement, error)
         self._record(held, settlement)
+
+    def _tell(self, claim: Claim, settlement: Settlement, error: BaseException) -> None:
+        if settlement.verdict is Verdict.RETURN:
+            if isinstance(error, ArgumentsUnfit):
+                self._announcer.tell_unfit(claim, settlement, error)
+        elif settlement.error is not None:
+            self._announcer.tell_failure(claim, settlement, error)
 
     def _record(self, held: Held, settlement: Settlement) -> None:
         if held.lost:

@@ -142,7 +142,7 @@ class Settlement(NamedTuple):
     result: bytes | None = None
     """For COMPLETE: what the task returned, as JSON."""
     error: AttemptError | None = None
-    """For RETRY and DISCARD: what is recorded."""
+    """For RETRY and DISCARD: what is recorded. For RETURN: why it goes back, if that is worth a record."""
     delay: float = 0.0
     """For RETRY and RETURN: seconds until it may run again."""
     reason: str = ""
@@ -210,7 +210,7 @@ class JobRecord:
     """``None`` when the job has completed: arguments are not kept any longer than they are of use."""
     result: bytes | None = None
     reason: str = ""
-    """Why it was discarded."""
+    """Why it was discarded; or why it waits, if it does so for no moment: no worker so far has known its task."""
     worker: str | None = None
     """Who runs it now."""
     cancelling: bool = False

@@ -28,6 +28,8 @@ class WorkerSettings:
         lease: seconds after which others may take its jobs once it is gone. Renewed three times in that time.
         caps: how often a job may kill its process, or be lost with its worker.
         cancel_grace: seconds that a job has to end after it was told to stop.
+        give_up_unknown: seconds after which jobs are discarded whose task no worker has known; ``None``: they never
+            are. This worker's say for those that it meets.
         pool: further arguments for the pool, such as ``max_tasks_per_child``.
     """
 
@@ -38,6 +40,7 @@ class WorkerSettings:
     lease: float = 6.0
     caps: Caps = DEFAULT_CAPS
     cancel_grace: float = 1.0
+    give_up_unknown: float | None = 30 * 86_400.0
     pool: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -51,6 +54,7 @@ class WorkerSettings:
             check_name("a name in queues", name, "mail")
         if (check_seconds("lease", self.lease) or 0.0) < 1.0:
             raise ValueError(f"lease must be 1 second or more, not {self.lease!r}: a busy machine pauses for that long")
+        check_seconds("give_up_unknown", self.give_up_unknown)
         if not self.name:
             object.__setattr__(self, "name", f"{socket.gethostname()}-{os.getpid()}")
         check_name("name", self.name, "mail-1")

@@ -15,14 +15,8 @@ from steadypool.durable.announcing import Announcer
 from steadypool.durable.desk import Bundle, Desk, Held
 from steadypool.durable.feeding import Feed, Pool, most_bundled
 from steadypool.durable.records import Claim, Settlement, Verdict
-from steadypool.durable.telling import events
 from steadypool.pools.contract import Prepared
-from steadypool.rules.near_names import listed, near_name
-from steadypool.words.clock import monotonic
 from steadypool.words.errors import JobTimeout
-
-UNKNOWN_DELAY = 30.0
-"""Seconds for which a job goes back whose task is not known here: in a deploy, a newer worker comes soon."""
 
 
 class Starter:
@@ -50,11 +44,12 @@ class Starter:
         self._announcer = announcer
         self._pool = pool
         self._feeds = feeds
-        self._hints: dict[str, str] = {}
         self._slots = pool.stats().max_workers
         self._may_bundle = may_bundle
         self._on_end = on_end
         self._on_closed = on_closed
+        self.met_unknown = False
+        """Whether there were jobs that cannot be run here: they are given back, and are to be set aside."""
 
     def start(self, claims: Sequence[Claim], worker: int) -> None:
         """Have these run, which the registration *worker* has claimed."""
@@ -63,7 +58,8 @@ class Starter:
             held = self._desk.take(claim, worker)
             feed = self._feeds.get(claim.task)
             if feed is None or not feed.runs_here:
-                self._return_unknown(held)
+                self._desk.settle(held, given_back(claim))
+                self.met_unknown = True
             elif claim.expires_in is not None and claim.expires_in <= 0:
                 error = JobTimeout("its total_timeout passed", job_id=claim.id, limit="total_timeout")
                 self._give_up(held, verdicts.expired(claim), error)
@@ -135,21 +131,6 @@ class Starter:
     def _give_up(self, held: Held, settlement: Settlement, error: Exception) -> None:
         self._announcer.tell_failure(held.claim, settlement, error)
         self._desk.settle(held, settlement)
-
-    def _return_unknown(self, held: Held) -> None:
-        claim = held.claim
-        self._desk.settle(held, Settlement(claim, Verdict.RETURN, delay=UNKNOWN_DELAY))
-        name, hint = self._announcer.name, self._hint(claim.task)
-        self._announcer.tell(lambda: events.TaskUnknown(name, monotonic(), claim.id, claim.task, UNKNOWN_DELAY, hint))
-
-    def _hint(self, task: str) -> str:
-        if task not in self._hints:
-            known = "; its queue knows " + (listed(self._feeds) or "no task")
-            near = near_name(task, self._feeds)
-            meant = f"; did the caller mean {near}?" if near else ""
-            other_kind = "; it is no coroutine function, which this kind of pool needs"
-            self._hints[task] = other_kind if task in self._feeds else known + meant
-        return self._hints[task]
 
 
 class Ending:

@@ -60,6 +60,7 @@ from steadypool.durable.starting import Starter
 from steadypool.durable.tally import Tally
 from steadypool.durable.telling import events
 from steadypool.durable.trouble import TROUBLES, Trouble
+from steadypool.durable.unknown import Unknown
 from steadypool.durable.upkeep import Upkeep
 from steadypool.durable.workreport import WorkReport
 from steadypool.pools.wellbeing import read_health
@@ -302,6 +303,9 @@ class Worker:
             self._rest.jobs_have_ended,
             self._pool_has_closed,
         )
+        self._unknown = Unknown(
+            self._engine, self._announcer, self.settings.queues, feeds, self.settings.give_up_unknown
+        )
         self._judge = Judge(
             self._desk, self._announcer, self._tally, feeds, self._starter, self.settings.caps, self._orders
         )
@@ -375,9 +379,22 @@ class Worker:
         self._starter.start(answer.claims, self._registration.number)
         self._judge.heed_cancels(answer.cancels)
         self._tend()
-        self._take_rest(answer)
+        self._tend_unknown()
+        if self._starter.met_unknown:
+            self._set_unknown_aside()
+        else:
+            self._take_rest(answer)
         if ended or self._desk.ended:
             self._pace = self._pace.after(len(self._desk.ended) or ended, monotonic() - began)
+
+    def _set_unknown_aside(self) -> None:
+        self._starter.met_unknown = False
+        if self._exchange.make(0) is None:  # what was claimed of them is to lie among the others first
+            return
+        try:
+            self._unknown.set_aside()
+        except TROUBLES as error:
+            self._trouble.note(error)
 
     def _settle_and_claim(self, now: float) -> Claimed | None:
         limit = self._room()
@@ -409,6 +426,14 @@ class Worker:
             self._tally.notes.append("its pool was closed by another, or could not go on; so the worker ended")
             self.request_drain(WRITE_OUT)
 
+    def _tend_unknown(self) -> None:
+        """Find jobs that were set aside and are known here, and give up what nobody has known; now and then."""
+        try:
+            if self._unknown.tend(has_room=self._room() > 0):
+                self._rest.wake()  # there is something to claim
+        except TROUBLES as error:
+            self._trouble.note(error)
+
     def _tend(self) -> None:
         """Take back what dead workers held, and prune; now and then."""
         if not self._upkeep.is_due():
@@ -428,6 +453,8 @@ class Worker:
         if not self._until_empty or self._desk.held or self._desk.pending or self._desk.ended:
             return False
         try:
+            if self._unknown.recall():
+                return False
             queues = {row.name: row for row in self._engine.stats().queues}
         except TROUBLES as error:
             self._trouble.note(error)

@@ -8,7 +8,7 @@ claim begins to look (`marks`), when news are told (`news`).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -303,6 +303,24 @@ class PostgresEngine:
         """See `Engine.prune`."""
         [(count,)] = self._call("prune(%s)", [limit])
         return int(count)
+
+    # -- jobs of unknown tasks
+
+    def set_aside(self, queues: Sequence[str], known: Collection[str], limit: int, seconds: float) -> Mapping[str, int]:
+        """See `Engine.set_aside`."""
+        values = [list(queues), list(known), limit, min(seconds, rows.LONGEST)]
+        return dict(self._call("set_aside(%s::text[], %s::text[], %s, %s::float8)", values))
+
+    def recall(self, queues: Sequence[str], known: Collection[str], limit: int) -> int:
+        """See `Engine.recall`."""
+        [(count,)] = self._call("recall(%s::text[], %s::text[], %s)", [list(queues), list(known), limit])
+        if count:
+            self._marks.look_soon()
+        return int(count)
+
+    def give_up_unknown(self, limit: int, reason: str) -> Mapping[str, int]:
+        """See `Engine.give_up_unknown`."""
+        return dict(self._call("give_up_unknown(%s, %s)", [limit, reason]))
 
     # -- news, and the end
 

@@ -61,13 +61,14 @@ def something_to_do(connection: Any, queues: Sequence[str], now: float) -> bool:
     for queue in queues:
         if connection.execute("SELECT 1 FROM ready WHERE queue = ? LIMIT 1", (queue,)).fetchall():
             return True
-    return bool(connection.execute("SELECT 1 FROM delayed WHERE due <= ? LIMIT 1", (now,)).fetchall())
+    return bool(connection.execute("SELECT 1 FROM delayed WHERE due <= ? AND task IS NULL LIMIT 1", (now,)).fetchall())
 
 
 def promote(connection: Any, now: float) -> None:
     """Make delayed jobs available whose time has come."""
     due = connection.execute(
-        "SELECT due, number FROM delayed WHERE due <= ? ORDER BY due, number LIMIT ?", (now, PROMOTED_AT_ONCE)
+        "SELECT due, number FROM delayed WHERE due <= ? AND task IS NULL ORDER BY due, number LIMIT ?",
+        (now, PROMOTED_AT_ONCE),
     ).fetchall()
     if due:
         connection.execute(
@@ -79,8 +80,10 @@ def promote(connection: Any, now: float) -> None:
 
 def next_due(connection: Any, now: float) -> float | None:
     """Seconds until the next delayed job may run."""
-    [[due]] = connection.execute("SELECT min(due) FROM delayed").fetchall()
-    return None if due is None else max(0.0, due - now)
+    found = connection.execute("SELECT due, task FROM delayed ORDER BY due LIMIT 1").fetchall()
+    if not found or found[0][1] is not None:  # a job that is set aside is due in a month: then there is time to look
+        return None
+    return max(0.0, float(found[0][0]) - now)
 
 
 def wanted_cancels(connection: Any) -> tuple[tuple[int, int], ...]:

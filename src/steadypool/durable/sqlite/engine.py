@@ -7,7 +7,7 @@ Each method is one transaction of `sqlite.store`; what it does is written in the
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from time import time
 from typing import Any
 
@@ -30,7 +30,7 @@ from steadypool.durable.records import (
     Verdict,
     WorkerRow,
 )
-from steadypool.durable.sqlite import borrowed, changing, claiming, depths, looking, putting, schema, settling
+from steadypool.durable.sqlite import aside, borrowed, changing, claiming, depths, looking, putting, schema, settling
 from steadypool.durable.sqlite.clock import read_clock
 from steadypool.durable.sqlite.driver import has_wal_reset_bug, sqlite_version
 from steadypool.durable.sqlite.rows import errors_of_job
@@ -40,6 +40,8 @@ from steadypool.durable.states import JobState
 from steadypool.words.depth import QueueDepth
 
 PATIENCE = 10.0
+LONGEST = 2.5e10
+"""Seconds: 800 years."""
 HELD_UP = 0.25
 """Seconds of waiting for its turn after which a sweep leaves it at that: somebody has kept everybody from writing,
 those included who wanted to renew their leases. They get their turn before the next sweep."""
@@ -309,6 +311,31 @@ class SqliteEngine:
                 return 0
         with self._store.write() as connection:
             return looking.prune(connection, limit, time())
+
+    # -- jobs of unknown tasks
+
+    def set_aside(self, queues: Sequence[str], known: Collection[str], limit: int, seconds: float) -> Mapping[str, int]:
+        """See `Engine.set_aside`."""
+        with self._store.write() as connection:
+            return aside.set_aside(connection, queues, known, limit, time() + min(seconds, LONGEST))
+
+    def recall(self, queues: Sequence[str], known: Collection[str], limit: int) -> int:
+        """See `Engine.recall`."""
+        with self._store.look() as connection:
+            if not aside.known_among(connection, known):
+                return 0
+        with self._store.write() as connection:
+            return aside.recall(connection, queues, aside.known_among(connection, known), limit)
+
+    def give_up_unknown(self, limit: int, reason: str) -> Mapping[str, int]:
+        """See `Engine.give_up_unknown`."""
+        with self._store.look() as connection:
+            if not aside.is_something_to_give_up(connection, time()):
+                return {}
+        with self._store.write() as connection:
+            given_up = aside.give_up(connection, limit, reason, time())
+        self._bells.ring("ends")
+        return given_up
 
     # -- news, and the end
 

@@ -13,7 +13,7 @@ _JOB = (
     "options, payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _READY = "INSERT INTO ready VALUES (?, ?, ?)"
-_DELAYED = "INSERT INTO delayed VALUES (?, ?, 0)"
+_DELAYED = "INSERT INTO delayed (due, number, retry) VALUES (?, ?, 0)"
 _KEY = (
     "INSERT INTO keys VALUES (?, ?, ?, ?) "
     "ON CONFLICT (scope, key) DO UPDATE SET job = excluded.job, until = excluded.until"

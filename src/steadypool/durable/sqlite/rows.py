@@ -80,9 +80,11 @@ def ended_record(values: Sequence[Any]) -> JobRecord:
     )
 
 
+SET_ASIDE = "no worker so far has known its task"
+"""The reason why a job waits, of one that does so for that."""
 LIVE = (
     "j.number, j.nonce, j.id, j.task, j.queue, j.rank, j.attempt, j.crashes, j.losses, j.enqueued_at, j.payload, "
-    "r.number, d.due, d.retry, c.job"
+    "r.number, d.due, d.retry, d.task IS NOT NULL, c.job"
 )
 LIVE_FROM = (
     "jobs j LEFT JOIN ready r ON r.queue = j.queue AND r.rank = j.rank AND r.number = j.number "
@@ -93,7 +95,7 @@ LIVE_FROM = (
 def live_record(values: Sequence[Any], now: float) -> JobRecord:
     """The record of a job that has not ended, from the columns of `LIVE`."""
     number, nonce, chosen, task, queue, rank, attempt, crashes, losses, enqueued, payload, *rest = values
-    ready, due, again, cancel = rest
+    ready, due, again, is_aside, cancel = rest
     state = _live_state(ready, due, again, now)
     return JobRecord(
         number,
@@ -107,7 +109,8 @@ def live_record(values: Sequence[Any], now: float) -> JobRecord:
         crashes,
         losses,
         enqueued,
-        due_at=due,
+        due_at=None if is_aside else due,
+        reason=SET_ASIDE if is_aside else "",
         payload=payload,
         cancelling=cancel is not None,
     )

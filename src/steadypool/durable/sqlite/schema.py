@@ -2,7 +2,7 @@
 
 jobs      one row for each job that has not ended; written once, deleted once, unless it comes back from a claim
 ready     what may be claimed, in the order in which it is
-delayed   what waits for a moment
+delayed   what waits for a moment; with its task, queue and rank: for a worker that knows the task (`sqlite.aside`)
 workers   who works, by a random number; renewing a lease touches this row alone
 leases    one row for each claim of many jobs: ``[[number, token], …]``; its number is random
 history   jobs that have ended, until ``keep_until``
@@ -28,9 +28,10 @@ STEPS: tuple[tuple[str, ...], ...] = (
         """CREATE TABLE ready (queue TEXT NOT NULL, rank INTEGER NOT NULL, number INTEGER NOT NULL,
             PRIMARY KEY (queue, rank, number)) WITHOUT ROWID""",
         """CREATE TABLE delayed (due REAL NOT NULL, number INTEGER NOT NULL, retry INTEGER NOT NULL,
-            PRIMARY KEY (due, number)) WITHOUT ROWID""",
+            task TEXT, queue TEXT, rank INTEGER, PRIMARY KEY (due, number)) WITHOUT ROWID""",
         "CREATE UNIQUE INDEX delayed_job ON delayed (number)",
         "CREATE INDEX delayed_to_list ON delayed (retry, number)",
+        "CREATE INDEX delayed_aside ON delayed (task, rank, number) WHERE task IS NOT NULL",
         """CREATE TABLE workers (number INTEGER PRIMARY KEY, name TEXT NOT NULL, since REAL NOT NULL,
             boot TEXT NOT NULL, steady_until REAL NOT NULL, wall_until REAL NOT NULL)""",
         "CREATE TABLE leases (number INTEGER PRIMARY KEY, worker INTEGER NOT NULL, jobs TEXT NOT NULL)",

@@ -87,7 +87,7 @@ class Changes:
         _many(connection, "DELETE FROM jobs WHERE number = ?", self.gone)
         _many(connection, _BACK, self.back)
         _many(connection, "INSERT INTO ready VALUES (?, ?, ?)", self.ready)
-        _many(connection, "INSERT INTO delayed VALUES (?, ?, ?)", self.delayed)
+        _many(connection, "INSERT INTO delayed (due, number, retry) VALUES (?, ?, ?)", self.delayed)
         _many(connection, "DELETE FROM keys WHERE scope = ? AND key = ? AND job = ?", self.keys)
         _many(connection, _ERROR, self.errors)
         _many(connection, "DELETE FROM errors WHERE job = ?", self.forgotten)
@@ -134,6 +134,7 @@ def _apply(changes: Changes, row: Row, settlement: Settlement, cancelled: bool) 
         changes.note(row.number, settlement.error)
         changes.put_back(row, attempt=attempt, crashes=crashes, losses=row.losses, delay=settlement.delay, again=True)
     else:
+        changes.note(row.number, settlement.error)
         changes.put_back(
             row, attempt=row.attempt, crashes=row.crashes, losses=row.losses, delay=settlement.delay, again=False
         )

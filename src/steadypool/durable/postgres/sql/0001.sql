@@ -57,11 +57,13 @@ CREATE TABLE @schema@.delayed (
     retry boolean NOT NULL,
     queue text NOT NULL,
     rank bigint NOT NULL,
+    task text,  -- of a job that waits for a worker which knows its task; it is given up when it is due
     PRIMARY KEY (due, number)
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 5000,
         autovacuum_vacuum_cost_delay = 0);
 CREATE UNIQUE INDEX delayed_job ON @schema@.delayed (number);
 CREATE INDEX delayed_to_list ON @schema@.delayed (retry, number);
+CREATE INDEX delayed_aside ON @schema@.delayed (task, rank, number) WHERE task IS NOT NULL;
 
 -- Who works. A renewal touches this one row, whose page has room for its next versions.
 CREATE TABLE @schema@.workers (
@@ -151,8 +153,10 @@ SELECT j.number, j.nonce, coalesce(j.id, 'job-' || j.number || '-' || lpad(to_he
             ELSE 'scheduled' END AS state,
        -j.rank AS priority,
        j.attempt + (r.number IS NULL AND d.due IS NULL)::int AS attempt,
-       j.crashes, j.losses, j.enqueued_at, d.due AS due_at, NULL::timestamptz AS ended_at, j.payload,
-       NULL::bytea AS result, ''::text AS reason, c.job IS NOT NULL AS cancelling
+       j.crashes, j.losses, j.enqueued_at, CASE WHEN d.task IS NULL THEN d.due END AS due_at,
+       NULL::timestamptz AS ended_at, j.payload, NULL::bytea AS result,
+       CASE WHEN d.task IS NULL THEN '' ELSE 'no worker so far has known its task' END AS reason,
+       c.job IS NOT NULL AS cancelling
 FROM @schema@.jobs j
 LEFT JOIN @schema@.ready r ON r.queue = j.queue AND r.rank = j.rank AND r.number = j.number
 LEFT JOIN @schema@.delayed d ON d.number = j.number
@@ -521,7 +525,7 @@ BEGIN
             j.attempt := j.attempt + 1;
             j.crashes := j.crashes + s.crashed::int;
         END IF;
-        IF s.outcome IS NOT NULL AND v_verdict IN ('retry', 'discard', 'cancel') THEN
+        IF s.outcome IS NOT NULL AND v_verdict IN ('retry', 'return', 'discard', 'cancel') THEN
             INSERT INTO errors (job, attempt, outcome, type_name, message, traceback, at)
             VALUES (s.number, s.attempt, s.outcome, s.type_name, s.message, s.traceback, p_now);
         END IF;
@@ -673,9 +677,9 @@ AS $$
 DECLARE
     v_count int := 0;
 BEGIN
-    IF EXISTS (SELECT FROM delayed WHERE due > p_after AND due <= p_now) THEN
+    IF EXISTS (SELECT FROM delayed WHERE due > p_after AND due <= p_now AND task IS NULL) THEN
         WITH due AS MATERIALIZED (
-            SELECT d.due, d.number FROM delayed d WHERE d.due > p_after AND d.due <= p_now
+            SELECT d.due, d.number FROM delayed d WHERE d.due > p_after AND d.due <= p_now AND d.task IS NULL
             ORDER BY d.due, d.number LIMIT 1000 FOR UPDATE SKIP LOCKED
         ), gone AS (
             DELETE FROM delayed d USING due WHERE d.due = due.due AND d.number = due.number
@@ -775,11 +779,96 @@ BEGIN
         END IF;
     END IF;
     SELECT array_agg(c.job) || array_agg(c.nonce) INTO cancelled FROM (SELECT * FROM cancels x LIMIT 1000) c;
-    SELECT extract(epoch FROM greatest(d.due - clock_timestamp(), interval '0')) INTO next_due
-    FROM delayed d WHERE d.due > v_due_after ORDER BY d.due LIMIT 1;
+    SELECT CASE WHEN d.task IS NULL THEN extract(epoch FROM greatest(d.due - clock_timestamp(), interval '0')) END
+    INTO next_due FROM delayed d WHERE d.due > v_due_after ORDER BY d.due LIMIT 1;
     -- Not a moment too late: a transaction that put jobs due by now may commit after this one.
     seen := CASE WHEN p_limit > 0 AND v_promoted < 1000 THEN extract(epoch FROM v_now) END;
     RETURN NEXT;
+END $$;
+
+-- Have jobs among the first of each queue wait whose task is not known, so that they are in nobody's way; returns how
+-- many of each task. They are found by `recall`, and given up in so many seconds if they are not.
+CREATE FUNCTION @schema@.set_aside(p_queues text[], p_known text[], p_limit int, p_seconds float8)
+RETURNS TABLE (task text, jobs bigint) LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = @schema@, pg_temp SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET enable_bitmapscan = off SET enable_sort = off SET lock_timeout = '10s' SET plan_cache_mode = force_generic_plan
+AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH head AS MATERIALIZED (
+        SELECT h.queue, h.rank, h.number, j.task
+        FROM unnest(p_queues) AS q (name), LATERAL (
+            SELECT r.queue, r.rank, r.number FROM ready r WHERE r.queue = q.name
+            ORDER BY r.rank, r.number LIMIT p_limit
+        ) h JOIN jobs j ON j.number = h.number
+        WHERE j.task <> ALL (p_known)
+    ), mine AS MATERIALIZED (  -- those that nobody else is about to take
+        SELECT r.queue, r.rank, r.number, h.task
+        FROM head h JOIN ready r ON r.queue = h.queue AND r.rank = h.rank AND r.number = h.number
+        FOR UPDATE OF r SKIP LOCKED
+    ), gone AS (
+        DELETE FROM ready r USING mine m WHERE r.queue = m.queue AND r.rank = m.rank AND r.number = m.number
+        RETURNING r.queue, r.rank, r.number, m.task
+    ), kept AS (
+        INSERT INTO delayed (due, number, retry, queue, rank, task)
+        SELECT clock_timestamp() + p_seconds * interval '1 second', g.number, false, g.queue, g.rank, g.task FROM gone g
+    )
+    SELECT g.task, count(*) FROM gone g GROUP BY g.task;
+END $$;
+
+-- Make jobs available again that were set aside and whose task is known, so many at most; returns how many.
+CREATE FUNCTION @schema@.recall(p_queues text[], p_known text[], p_limit int) RETURNS int
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = @schema@, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET lock_timeout = '10s'
+AS $$
+DECLARE
+    v_task text := '';
+    v_count int := 0;
+    v_more int;
+BEGIN
+    LOOP
+        SELECT d.task INTO v_task FROM delayed d WHERE d.task > v_task ORDER BY d.task LIMIT 1;
+        EXIT WHEN v_task IS NULL OR v_count >= p_limit;
+        CONTINUE WHEN v_task <> ALL (p_known);
+        WITH found AS MATERIALIZED (
+            SELECT d.number FROM delayed d WHERE d.task = v_task AND d.queue = ANY (p_queues)
+            ORDER BY d.rank, d.number LIMIT p_limit - v_count FOR UPDATE SKIP LOCKED
+        ), gone AS (
+            DELETE FROM delayed d USING found f WHERE d.number = f.number RETURNING d.queue, d.rank, d.number
+        )
+        INSERT INTO ready SELECT queue, rank, number FROM gone;
+        GET DIAGNOSTICS v_more = ROW_COUNT;
+        v_count := v_count + v_more;
+    END LOOP;
+    RETURN v_count;
+END $$;
+
+-- Discard jobs that were set aside for long enough, so many at most; returns how many of each task.
+CREATE FUNCTION @schema@.give_up_unknown(p_limit int, p_reason text)
+RETURNS TABLE (task text, jobs bigint) LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = @schema@, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET lock_timeout = '10s'
+AS $$
+#variable_conflict use_column
+DECLARE
+    j jobs;
+    v_tasks text[] := '{}';
+BEGIN
+    FOR j IN
+        SELECT x.* FROM (
+            SELECT d.number FROM delayed d WHERE d.due <= clock_timestamp() AND d.task IS NOT NULL
+            ORDER BY d.due LIMIT p_limit
+        ) o JOIN jobs x ON x.number = o.number ORDER BY x.number FOR UPDATE OF x SKIP LOCKED
+    LOOP
+        DELETE FROM delayed d WHERE d.number = j.number AND d.task IS NOT NULL;
+        CONTINUE WHEN NOT FOUND;  -- it was recalled in between
+        PERFORM end_job(j, 'discarded', NULL, p_reason, clock_timestamp());
+        v_tasks := v_tasks || j.task;
+    END LOOP;
+    IF v_tasks <> '{}' THEN
+        PERFORM tell_of_ends();
+    END IF;
+    RETURN QUERY SELECT t, count(*) FROM unnest(v_tasks) t GROUP BY t;
 END $$;
 
 -- Put back, attempts included, what the worker holds by the tables but does not know of: all that is out under its
@@ -1026,7 +1115,8 @@ BEGIN
         ('enqueuer', 'cancel_chosen'), ('worker', 'cancel_chosen'),
         ('worker', 'put'), ('worker', 'put_json'), ('worker', 'cancel'), ('worker', 'discard'), ('worker', 'retry'),
         ('worker', 'pause'), ('worker', 'register'), ('worker', 'renew'), ('worker', 'leave'), ('worker', 'claim'),
-        ('worker', 'reconcile'), ('worker', 'settle'), ('worker', 'sweep'), ('worker', 'prune'), ('worker', 'depths'),
+        ('worker', 'reconcile'), ('worker', 'set_aside'), ('worker', 'recall'), ('worker', 'give_up_unknown'),
+        ('worker', 'settle'), ('worker', 'sweep'), ('worker', 'prune'), ('worker', 'depths'),
         ('reader', 'depths')
     LOOP
         IF EXISTS (SELECT FROM pg_roles WHERE rolname = '@schema@_' || v_role) THEN
