@@ -53,6 +53,8 @@ LOADING = ITEMS_MOST - 1
 NOTHING, VALUE, VALUE_PARCEL, ERROR, READY, BROKEN, PROGRESS, RETIRING, NOT_FOUND, VALUES, UNREADABLE = range(11)
 WITHHELD = 11
 """Neither this job nor those behind it in its packet was begun, and none will be."""
+UNFIT = 12
+"""The worker could not set itself up, and says why as text."""
 
 
 def sending(serial: int) -> int:

@@ -21,12 +21,14 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from types import CoroutineType
 from typing import Any
 
 from steadypool.machinery import parcel, stack_pipe
 from steadypool.machinery.carried import pack_error
 from steadypool.machinery.context import JobContext, set_finder
+from steadypool.machinery.ledger import first_line, type_name
 from steadypool.machinery.main_globals import note_main
 from steadypool.machinery.page import HELD_TO, NONE, RUNNING, Page
 from steadypool.machinery.payload import LoadedFunctions, dump, load
@@ -46,6 +48,7 @@ from steadypool.machinery.wire import (
     RESULT,
     RETIRING,
     SINGLE,
+    UNFIT,
     UNREADABLE,
     VALUE,
     VALUE_PARCEL,
@@ -61,6 +64,7 @@ from steadypool.pools.functions import unawaited_error
 from steadypool.pools.processes.forked import forget_imports
 from steadypool.pools.processes.importing import loads_jobs
 from steadypool.pools.processes.kit import Kit
+from steadypool.pools.processes.memory import memory_reader
 from steadypool.pools.processes.terminal import Terminal
 from steadypool.words.clock import monotonic
 from steadypool.words.options import task_name
@@ -73,9 +77,20 @@ SHORT, SHORT_TUPLE = 1000, 20
 
 def main(kit: Kit) -> None:
     """The life of a worker process."""
-    _become_a_worker(kit)
-    forget_imports()
-    Worker(kit).work()
+    try:
+        _become_a_worker(kit)
+        forget_imports()
+        worker = Worker(kit)
+    except BaseException as error:
+        _say_why(kit, error)
+        raise
+    worker.work()
+
+
+def _say_why(kit: Kit, error: BaseException) -> None:
+    """This process ends before it is a worker."""
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, kit.results.fd) as end:
+        Outbox(end).send(UNFIT, NONE, f"{type_name(error)}: {first_line(error)}".encode())
 
 
 def _become_a_worker(kit: Kit) -> None:
@@ -126,7 +141,7 @@ class Worker:
         self._context: ProcessJobContext | None = None
         self._frame: JobFrame | None = None
         self._wears_out = kit.max_tasks is not None or kit.max_memory is not None
-        self._rss = _memory_reader() if kit.max_memory is not None else None
+        self._rss = memory_reader() if kit.max_memory is not None else None
         self._initializes = False
         self._terminal = Terminal(kit.program, self._is_busy)
         signal.signal(signal.SIGINT, self._terminal.was_interrupted)
@@ -530,15 +545,3 @@ def _flush_output() -> None:
                 stream.flush()
             except (OSError, ValueError):
                 continue  # closed by a job, or nobody reads it any more
-
-
-def _memory_reader() -> Callable[[], int]:
-    import psutil
-
-    process = psutil.Process()
-
-    def resident() -> int:
-        size: int = process.memory_info().rss
-        return size
-
-    return resident

@@ -42,6 +42,7 @@ from steadypool.pools.processes import importing
 from steadypool.pools.processes.bell import PipeBell
 from steadypool.pools.processes.chunk import Chunk
 from steadypool.pools.processes.forked import forget_process
+from steadypool.pools.processes.kit import hold_standard_descriptors
 from steadypool.pools.processes.results import ResultsCore
 from steadypool.pools.processes.worker import ProcessWorker
 from steadypool.pools.settings import Settings
@@ -70,6 +71,7 @@ class ProcessCore(ResultsCore):
 
     def __init__(self, settings: Settings, max_workers: int, context: BaseContext, kit: dict[str, Any]) -> None:
         super().__init__(settings, max_workers, can_keep_packets() and not kit.pop("without_packets", False))
+        hold_standard_descriptors()
         self.bell: Any = PipeBell()
         self.workers: set[ProcessWorker] = set()
         self.stuck: dict[Any, Job] = {}
@@ -337,7 +339,7 @@ class ProcessCore(ResultsCore):
         how = f"was killed by {name}" if name else f"ended with exit code {code}" if code is not None else "died"
         why = " (the kernel's out-of-memory counter moved)" if oom else ""
         while_doing = "while it ran this job" if worker.ready else "before it was ready"
-        message = f"worker process {worker.pid} {how} {while_doing}{why}"
+        message = f"worker process {worker.pid} {how} {while_doing}{why}{worker.unfit and f': {worker.unfit}'}"
         if stack:
             message += f"\nIt was here:\n{stack.rstrip()}"
         error = WorkerCrashed(message, pid=worker.pid, exitcode=code, signal_name=name, stack=stack, oom=oom)

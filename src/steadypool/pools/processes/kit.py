@@ -7,6 +7,7 @@ import pickle
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.context import get_spawning_popen
 from multiprocessing.reduction import DupFd, ForkingPickler
 from typing import Any
@@ -14,6 +15,18 @@ from typing import Any
 from steadypool.machinery.by_value import dump_value, note_globals
 from steadypool.machinery.wire import Line
 from steadypool.pools.processes.frames import workers_import_main
+from steadypool.pools.processes.importing import loads_jobs
+
+
+def hold_standard_descriptors() -> None:
+    """Have 0, 1 and 2 open, if a program has closed them. Or else a pipe of the pool's gets such a number, and what
+    workers print goes there."""
+    while True:
+        fd = os.open(os.devnull, os.O_RDWR)
+        if fd > 2:
+            os.close(fd)
+            return
+        os.set_inheritable(fd, True)
 
 
 class Descriptor:
@@ -124,12 +137,26 @@ def _try_by_value(value: Any) -> bytes | None:
         return None  # it is for the worker that does not find the name, and says so then
 
 
-def _initializer(by_name: bytes | None, by_value: bytes | None) -> Initializer:
+def _initializer(by_name: bytes | None, by_value: bytes | None) -> Callable[[], object]:
+    """In the worker: what loads the initializer, and calls it. What goes wrong with either is for the pool to know."""
+    return partial(_load_and_call, by_name, by_value)
+
+
+def _load_and_call(by_name: bytes | None, by_value: bytes | None) -> object:
+    fn, args = _load_call(by_name, by_value)
+    return fn(*args)
+
+
+@loads_jobs
+def _load_call(by_name: bytes | None, by_value: bytes | None) -> tuple[Callable[..., object], tuple[Any, ...]]:
+    call: tuple[Callable[..., object], tuple[Any, ...]]
     if by_name is not None:
         try:
-            return Initializer(*pickle.loads(by_name))
+            call = pickle.loads(by_name)
+            return call
         except (AttributeError, ImportError):
             if by_value is None:
                 raise
     assert by_value is not None
-    return Initializer(*pickle.loads(by_value))
+    call = pickle.loads(by_value)
+    return call

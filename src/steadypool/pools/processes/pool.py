@@ -23,6 +23,7 @@ from steadypool.pools.greenlets import PROCESSES, check_unpatched
 from steadypool.pools.processes.chunk import Chunk, Landed
 from steadypool.pools.processes.core import ProcessCore
 from steadypool.pools.processes.kit import Initializer
+from steadypool.pools.processes.memory import memory_reader
 from steadypool.pools.settings import check_settings
 from steadypool.pools.threads import check_workers
 from steadypool.words.clock import monotonic
@@ -55,6 +56,7 @@ class ProcessPool(PoolContract):
 
     Raises:
         TypeError, ValueError: at once, for a value that makes no sense.
+        OSError: *max_memory_per_child* is given where the memory of a process cannot be read.
     """
 
     def __init__(
@@ -106,6 +108,8 @@ class ProcessPool(PoolContract):
                 None if max_memory_per_child is None else check_count("max_memory_per_child", max_memory_per_child)
             ),
         }
+        if max_memory_per_child is not None:
+            memory_reader()  # fails here where it would fail in the workers
         self._core: ProcessCore = ProcessCore(settings, workers, _context(mp_context), kit)
         self._open(self._core)
 

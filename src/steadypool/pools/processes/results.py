@@ -22,6 +22,7 @@ from steadypool.machinery.wire import (
     READY,
     RESULT,
     RETIRING,
+    UNFIT,
     UNREADABLE,
     VALUE,
     VALUE_PARCEL,
@@ -40,6 +41,9 @@ from steadypool.rules import prefetch
 from steadypool.seams.telling import events
 from steadypool.words.clock import monotonic, sleep
 from steadypool.words.states import Outcome, PoolState
+
+_OWN_WORDS = frozenset({READY, RETIRING, BROKEN, UNFIT})
+"""Statuses of what a worker says of itself."""
 
 
 class ResultsCore(DispatchCore):
@@ -188,13 +192,20 @@ class ResultsCore(DispatchCore):
         if len(self.crew) > self.max_workers and not worker.hand and worker.taken is None:
             self.retire(worker, "resized")
 
-    def _frame_came(self, worker: ProcessWorker, serial: int, status: int, seconds: float, payload: bytes) -> None:
+    def _word_came(self, worker: ProcessWorker, status: int, payload: bytes) -> None:
+        """What a worker has to say of itself."""
         if status == READY:
             self._worker_is_ready(worker, int(payload))
         elif status == RETIRING:
             self.retire(worker, "worn out")
         elif status == BROKEN:
             self.send(self.loader, lambda: self._broke(unpack_error(payload)), "loading what an initializer raised")
+        elif status == UNFIT:
+            worker.unfit = payload.decode()
+
+    def _frame_came(self, worker: ProcessWorker, serial: int, status: int, seconds: float, payload: bytes) -> None:
+        if status in _OWN_WORDS:
+            self._word_came(worker, status, payload)
         elif status == PROGRESS:
             came = partial(self._progress_came, worker, serial, payload)
             if is_plain(payload):

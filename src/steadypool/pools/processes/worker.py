@@ -23,7 +23,7 @@ from steadypool.machinery.wire import ITEMS_MOST, LOADING, RESULT, Line, make_li
 from steadypool.pools.processes import child
 from steadypool.pools.processes.chunk import Chunk
 from steadypool.pools.processes.frames import workers_import_main
-from steadypool.pools.processes.kit import Descriptor, Kit
+from steadypool.pools.processes.kit import Descriptor, Kit, hold_standard_descriptors
 from steadypool.pools.processes.terminal import put_in_foreground
 from steadypool.words.clock import monotonic
 from steadypool.words.reports import WorkerStats
@@ -41,6 +41,7 @@ class ProcessWorker:
     """
 
     def __init__(self, name: str, packets: bool) -> None:
+        hold_standard_descriptors()
         self.name = name
         self.hand: deque[Job | Chunk] = deque()
         self.taken: Job | None = None
@@ -54,6 +55,8 @@ class ProcessWorker:
         """It was killed: nothing it says counts any more."""
         self.ready = False
         self.start_began = False
+        self.unfit = ""
+        """Why it could not set itself up, in its own words."""
         self.refused: RuntimeError | None = None
         """Why it must not be started."""
         self.started = False
