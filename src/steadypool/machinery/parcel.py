@@ -11,6 +11,7 @@ holds no descriptor, so that results can be kept for ever.
 from __future__ import annotations
 
 import ctypes
+import errno
 import functools
 import mmap
 import os
@@ -88,7 +89,11 @@ def _copied(fd: int, size: int) -> bytearray:
 
 def _anonymous_file() -> int:
     if hasattr(os, "memfd_create"):
-        return os.memfd_create("steadypool", os.MFD_CLOEXEC)
+        try:
+            return os.memfd_create("steadypool", os.MFD_CLOEXEC)
+        except OSError as error:
+            if error.errno not in (errno.ENOSYS, errno.EPERM, errno.EACCES):
+                raise  # else the kernel has none, or a sandbox forbids it
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())
 

@@ -126,7 +126,12 @@ class Core(Errands):
 
     def enter(self, job: Job, *, has_room: bool = True) -> Job:
         """Take on a job that is not plain: it has a priority, a time limit, or gets in without room."""
-        self.set_limits(job)
+        try:
+            self.set_limits(job)
+        except RuntimeError:
+            if has_room:
+                self.queue.give_room()
+            raise
         if has_room and job._options.priority == 0:
             self.queue.items.append(job)
         else:
@@ -147,26 +152,38 @@ class Core(Errands):
         """Have a worker take the job that a submit has just put into the queue; if there can be none, take it back.
 
         Raises:
-            RuntimeError: no worker can be started, and there is none.
+            RuntimeError, OSError: no worker can be started, and there is none.
         """
         try:
             self.wake_worker()
-        except RuntimeError:
-            if self.queue.remove(job):
-                self._drop_alarm(job)
-                self.withdraw_ticket()
-                raise
+        except Exception as error:
+            self.not_pumped(job, error)
+
+    def not_pumped(self, job: Job, error: Exception) -> None:
+        """A new job has reached the queue and not a worker. Take it back, and raise; unless another has taken it."""
+        if self.queue.remove(job):
+            self._drop_alarm(job)
+            self.withdraw_ticket()
+            raise error
 
     def set_limits(self, job: Job) -> None:
-        """Have somebody look after the job's time limits, if it has any."""
+        """Have the supervisor look after the job's time limits and retries, if it has any.
+
+        Raises:
+            RuntimeError: there is none, and no thread for one. The job's ticket was withdrawn.
+        """
         total = job._options.total_timeout
+        if total is not None or job._options.timeout is not None or job._options.retry is not None:
+            try:
+                self.need_supervisor()
+            except RuntimeError:
+                self.withdraw_ticket()
+                raise
         if total is not None:
             job._total_ends = job._submitted + total
             with self.lock:
                 job._alarm = self.agenda.add(job._total_ends, self._total_time_is_up, job)
             self._wake_before(job._total_ends)
-        if total is not None or job._options.timeout is not None:
-            self.supervise()
 
     def discard(self, job: Job) -> None:
         """Settle a job that a newer one has pushed out of the full queue."""

@@ -128,6 +128,14 @@ class Driver:
         """Have a supervisor from now on, if there is none yet and one can be had."""
         raise NotImplementedError
 
+    def need_supervisor(self) -> None:
+        """As `supervise`, for a job that cannot do without.
+
+        Raises:
+            RuntimeError: no thread can be started.
+        """
+        self.supervise()
+
     def supervise_here(self) -> None:
         """Do the supervisor's work on this thread, until the pool is closed."""
         raise NotImplementedError

@@ -27,6 +27,8 @@ class HandCore(Core):
         self.callers: set[ThreadWorker] = set()
         """Threads of other people that run a job themselves, since the queue was full."""
         self._supervisor: threading.Thread | None = None
+        self._no_thread = ""
+        """Why there is none."""
 
     # -- hands
 
@@ -167,13 +169,24 @@ class HandCore(Core):
                 self._supervisor = thread
                 self.supervised = True
             thread.start()
-        except RuntimeError:
+        except RuntimeError as error:
             # At interpreter exit no thread can be started: the exiting thread supervises the drain.
             self.supervised, self._supervisor = False, None
+            self._no_thread = str(error)
         except BaseException:  # Ctrl-C: the next to need one starts it
             if self._supervisor is thread and not has_begun(thread):
                 self.supervised, self._supervisor = False, None
             raise
+
+    def need_supervisor(self) -> None:
+        """As `supervise`, for a job of an open pool that cannot do without.
+
+        Raises:
+            RuntimeError: no thread can be started.
+        """
+        self.supervise()
+        if not self.supervised and self.state is PoolState.OPEN:
+            raise RuntimeError(f"no thread can be started for the supervisor of pool {self.name!r}: {self._no_thread}")
 
     def supervise_here(self) -> None:
         """Do the supervisor's work on this thread, until the pool is closed."""

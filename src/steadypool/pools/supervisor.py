@@ -22,6 +22,7 @@ from steadypool.seams.telling import events
 from steadypool.words.clock import monotonic, sleep
 from steadypool.words.states import Outcome, PoolState
 
+LONGEST_AFTER_FAULT = 1.0
 LONGEST_REST = 24 * 3600.0
 """Seconds; as asyncio's event loops have it."""
 
@@ -40,6 +41,7 @@ def supervise(core: Core) -> None:
 
 
 def _supervise(core: Core) -> None:
+    faults = 0
     while not core.is_closed():
         core.next_wake = float("inf")
         # From here on whoever has something earlier rings: what this pass does not see, the next one will.
@@ -48,10 +50,13 @@ def _supervise(core: Core) -> None:
             core.next_wake = float("inf") if wake is None else wake
             if not core.is_closed():
                 core.rest(wake)
+            faults = 0
         except Exception as fault:
             # Impossible, and said aloud; but nobody else keeps time limits and ends drains, so it goes on.
-            core.log("internal error in pool %r: please report it", core.name, fault=fault)
-            sleep(AFTER_FAULT)
+            faults += 1
+            if not faults & (faults - 1):  # the first, second, fourth, ... in a row
+                core.log("internal error in pool %r: please report it", core.name, fault=fault)
+            sleep(min(AFTER_FAULT * faults, LONGEST_AFTER_FAULT))
 
 
 def earliest_wake(due: float | None) -> float | None:

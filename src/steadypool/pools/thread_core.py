@@ -20,6 +20,7 @@ from steadypool.pools.job_errors import forked_error
 from steadypool.pools.settings import Settings
 from steadypool.pools.thread_worker import ThreadWorker, here
 from steadypool.rules.capacity import capacity, lent_limit, workers_allowed
+from steadypool.rules.respawn import restart_delay
 from steadypool.seams.telling import events
 from steadypool.words.clock import monotonic
 from steadypool.words.errors import InternalError, WouldDeadlock
@@ -55,6 +56,9 @@ class ThreadCore(HandCore):
         """Workers look at this before they take a job; true when one of them may have to leave."""
         self._worker_numbers = itertools.count()
         self._balance = Balance(self)
+        self._holding = False
+        """No thread could be started a moment ago."""
+        self._refusals = 0
 
     # -- workers come and go
 
@@ -65,7 +69,7 @@ class ThreadCore(HandCore):
     def recount(self) -> None:
         """Something changed that `allowed` depends on. The lock is held."""
         live, allowed = len(self.workers), self.allowed()
-        self.may_grow = live < allowed and self.state is not PoolState.CLOSED
+        self.may_grow = live < allowed and not self._holding and self.state is not PoolState.CLOSED
         expected = any(worker.lent_until_end for worker in self.workers)
         self.leaving = live > allowed or expected or self.state is PoolState.CLOSED
 
@@ -109,9 +113,36 @@ class ThreadCore(HandCore):
                     self.workers.discard(worker)
                     self.threads.discard(worker.thread)
                     self.recount()
-                if self.workers and isinstance(error, RuntimeError):
-                    return  # the others will run it
-            raise
+                others = bool(self.workers) and isinstance(error, RuntimeError)
+                if others:  # they will run it
+                    self._try_later()
+            if not others:
+                raise
+            self._see_that_it_is_tried()
+
+    def _try_later(self) -> None:
+        """The system refuses another thread: try again after a while. The lock is held."""
+        if not self._holding:
+            self._holding = True
+            self._refusals += 1
+            delay = restart_delay(self._refusals, others_live=True)
+            assert delay is not None
+            self.agenda.add(monotonic() + delay, self._try_again)
+            self.recount()
+
+    def _see_that_it_is_tried(self) -> None:
+        self.supervise()
+        self.bell.ring()
+        if not self.supervised:  # there is no thread for that either: the next submit tries
+            with self.lock:
+                self._holding = False
+                self.recount()
+
+    def _try_again(self) -> None:
+        with self.lock:
+            self._holding = False
+            self.recount()
+        self.catch_up()
 
     def was_interrupted(self) -> None:
         """See `Core.was_interrupted`: a place in the queue or a ticket may be missing, or a worker sleep while a job
@@ -124,6 +155,7 @@ class ThreadCore(HandCore):
         """Whether the thread that runs now is wanted: it may have been given up, since Ctrl-C came while it started."""
         with self.lock:
             worker.begun = worker in self.workers
+            self._refusals = 0
             return worker.begun
 
     def catch_up(self) -> None:

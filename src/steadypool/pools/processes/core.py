@@ -43,6 +43,7 @@ from steadypool.pools.processes.bell import PipeBell
 from steadypool.pools.processes.chunk import Chunk
 from steadypool.pools.processes.forked import forget_process
 from steadypool.pools.processes.kit import hold_standard_descriptors
+from steadypool.pools.processes.refusals import as_refusal, check_descriptors, close_lost_pipes, other_context
 from steadypool.pools.processes.results import ResultsCore
 from steadypool.pools.processes.worker import ProcessWorker
 from steadypool.pools.settings import Settings
@@ -89,7 +90,9 @@ class ProcessCore(ResultsCore):
         self._starter = Courier(f"{self.name}-starter", lambda: None)
         self._spawning = threading.RLock()
         self._early_deaths = 0
-        self._holding = False
+        self._holding = self._once_ready = False
+        self._held_for: float | None = 0.0
+        self._is_default = kit.pop("default_context", False)
         self._resize_planned = False
         self._numbers = iter(range(1 << 62))
         self._reading = threading.Lock()
@@ -119,8 +122,14 @@ class ProcessCore(ResultsCore):
     def _wait_once(self, until: float | None) -> bool:
         """Deal with what comes next; false if nothing came until *until*."""
         came = self._selector.select(None if until is None else max(0.0, until - monotonic()))
+        fault: Exception | None = None
         for key, _ in came:
-            key.data()
+            try:
+                key.data()
+            except Exception as error:
+                fault = error  # impossible; the other workers have a right to be heard all the same
+        if fault is not None:
+            raise fault
         return bool(came)
 
     def _was_rung(self) -> None:
@@ -142,13 +151,17 @@ class ProcessCore(ResultsCore):
         with self.lock:
             if not self.may_grow:
                 return None
-            worker = ProcessWorker(f"{self.name}_{next(self._numbers)}", self.packets)
+            self.need_supervisor()
+            try:
+                worker = ProcessWorker(f"{self.name}_{next(self._numbers)}", self.packets)
+            except OSError as error:
+                self._try_later(error)
+                return None
             worker.refused = importing.refusal()
             worker.restarts = self._vacated.pop() if self._vacated else 0
             self.workers.add(worker)
             self.recount()
         try:
-            self.supervise()
             self._starter.carry(partial(self._start, worker))
         except BaseException:
             self.was_interrupted()
@@ -172,31 +185,63 @@ class ProcessCore(ResultsCore):
             if worker.refused is not None:
                 self._could_not_start(worker, worker.refused)
                 return
-            self._selector.register(worker.results, selectors.EVENT_READ, partial(self._results_came, worker))
             try:
+                self._selector.register(worker.results, selectors.EVENT_READ, partial(self._results_came, worker))
+                check_descriptors()
                 worker.start(self._context, {"pool": self.name, **self._kit})
+                watch = partial(self._worker_died, worker)
+                self._selector.register(worker.death_watch(), selectors.EVENT_READ, watch)
             except Exception as error:
                 self._could_not_start(worker, error)
                 return
-            watch = partial(self._worker_died, worker)
-            self._selector.register(worker.death_watch(), selectors.EVENT_READ, watch)
         self.bell.ring()
 
     def _could_not_start(self, worker: ProcessWorker, error: Exception) -> None:
-        if isinstance(error, OSError | EOFError):
-            with self.lock:  # too many processes, say, or the forkserver was killed: try again later
-                self.agenda.add(monotonic(), self._worker_died, worker)
-        else:
+        close_lost_pipes(error)
+        worker.refusal = as_refusal(error)
+        if worker.refusal is None:
             # An initializer that cannot be pickled, say, or this process is a worker that imports something.
             self._broke(error, "no worker could be started")
-            with self.lock:
-                self.agenda.add(monotonic(), self._worker_died, worker)
+        elif self._is_default and (other := other_context(self._context, error)) is not None:
+            self._context = other
+        if worker.started:
+            worker.kill()  # it cannot be watched
+        with self.lock:
+            self.agenda.add(monotonic(), self._worker_died, worker)
         self.bell.ring()
+
+    def _try_later(self, why: BaseException) -> float | None:
+        """Another worker is not to be had now: try again after a while, or never (``None``) if that has lasted.
+
+        The lock is held.
+        """
+        if self._holding:
+            return self._held_for  # many that were started together have failed together: that counts once
+        self._early_deaths += 1
+        # One that has only just started may die in the same way; but it has been granted by the system.
+        was_refused = not isinstance(why, WorkerCrashed)
+        others = [worker for worker in self.workers if not worker.dead and not worker.left]
+        lives = any(worker.ready or (was_refused and worker.started) for worker in others)
+        delay = restart_delay(self._early_deaths, others_live=lives, once_ready=self._once_ready)
+        self._holding, self._held_for = True, delay
+        if delay is None:
+            self.agenda.add(monotonic(), self._give_up_on_workers, why)
+        else:
+            self.agenda.add(monotonic() + delay, self._stop_holding)
+        self.recount()
+        self.bell.ring()
+        return delay
+
+    def _give_up_on_workers(self, why: BaseException) -> None:
+        if isinstance(why, WorkerCrashed):
+            self._broke(why, f"its workers died before they were ready{_hint(why)}")
+        else:
+            self._broke(why, "no worker process could be started")
 
     def _worker_is_ready(self, worker: ProcessWorker, thread_ident: int) -> None:
         worker.wait_until_known()  # or a job's result could be out before the pid of its worker
         worker.thread_ident = thread_ident
-        worker.ready = True
+        worker.ready = self._once_ready = True
         self._early_deaths = 0
         if self.sinks:
             self.emit(events.WorkerStarted(self.name, monotonic(), worker.name))
@@ -329,6 +374,10 @@ class ProcessCore(ResultsCore):
         return [job for job in hand if job._serial <= began]  # serials grow, so these are the first ones
 
     def _crash_error(self, worker: ProcessWorker) -> WorkerCrashed:
+        if worker.refusal is not None:
+            error = WorkerCrashed(f"no worker process could be started: {worker.refusal}")
+            error.__cause__ = worker.refusal
+            return error
         code = worker.exitcode()
         name = None
         if code is not None and code < 0:
@@ -355,19 +404,10 @@ class ProcessCore(ResultsCore):
             if not worker.retiring or worker.left:
                 self.restarts += 1
                 self._vacated.append(worker.restarts + 1)
-            if not worker.ready and not worker.retiring and self.refusal_is_soft():
-                self._early_deaths += 1
-                delay = restart_delay(self._early_deaths)
-                if delay is not None:
-                    self._holding = True
-                    self.agenda.add(monotonic() + delay, self._stop_holding)
-                    self.bell.ring()
-            else:
-                delay = 0.0
+            delay: float | None = 0.0
+            if not worker.ready and not worker.retiring and self.refusal_is_soft() and error is not None:
+                delay = self._try_later(worker.refusal or error)
             self.recount()
-        if delay is None:
-            assert error is not None
-            self._broke(error, f"its workers died before they were ready{_hint(error)}")
         if delay == 0.0 and self.state is PoolState.OPEN and (worker.left or error is not None):
             self._new_worker()  # now, not when it is needed. (Not for one that died idle: that could go on for ever.)
         self.full = False
@@ -381,6 +421,7 @@ class ProcessCore(ResultsCore):
             self.recount()
         self.full = False
         self.pump()
+        self.share_out()  # what lies behind the jobs of the workers that live
 
     def _broke(self, error: BaseException, how: str = "the initializer failed") -> None:
         super().broke(error, how)

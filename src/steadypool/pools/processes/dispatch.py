@@ -190,6 +190,13 @@ class DispatchCore(SharingCore):
                 if True in got:
                     self.pump_lock.release()
 
+    def pump_for(self, job: Job) -> None:
+        """As `pump`, for a new job. Raises what prevents it, once the job is taken back."""
+        try:
+            self.pump()
+        except Exception as error:
+            self.not_pumped(job, error)
+
     def was_interrupted(self) -> None:
         """See `Core.was_interrupted`."""
         self.mender.was_interrupted()

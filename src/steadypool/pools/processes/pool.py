@@ -100,6 +100,7 @@ class ProcessPool(PoolContract):
         )
         workers = os.cpu_count() or 1 if max_workers is None else check_workers(max_workers)
         kit = {
+            "default_context": mp_context is None,
             "initializer": None if initializer is None else Initializer(initializer, initargs),
             "max_tasks": None
             if max_tasks_per_child is None
@@ -152,7 +153,7 @@ class ProcessPool(PoolContract):
                 return core.enter_announced(job)
             core.queue.items.append(job)
             if not core.full:
-                core.pump()
+                core.pump_for(job)
             if core.refusal is not None:  # another thread may have closed the pool since the look above
                 core.check_in(job)  # type: ignore[unreachable]
         except BaseException as error:

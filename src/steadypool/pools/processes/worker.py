@@ -11,7 +11,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from multiprocessing.context import BaseContext
 from typing import Any
 
@@ -49,6 +49,8 @@ class ProcessWorker:
         self.taken_name: str | None = None
         self.succeeded = 0
         self.done = 0
+        self.refusal: Exception | None = None
+        """What the system said when it could not be started."""
         self.restarts = 0
         """Workers that had its place before, and died."""
         self.left = False
@@ -70,17 +72,10 @@ class ProcessWorker:
         self.pidfd: int | None = None
         self.process: Any = None
         self.thread_ident = 0
-        self.line, self._worker_line = make_line(packets)
-        self.duplicate = Line(self._worker_line.end.dup())
-        self.results, self._worker_results = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        for end in (self.results, self._worker_results):
-            end.setblocking(True)
         self.page: Page
-        self.page, self._page_fd = make_page()
-        self._worker_lifeline, self._lifeline = os.pipe()
-        self._worker_control, self._control = os.pipe()
-        os.set_blocking(self._control, False)
-        self._stacks = StackPipe()
+        with ExitStack() as made:  # so that nothing is left open if there is not enough for all
+            self._open_ends(packets, made)
+            made.pop_all()
         self._partial = b""
         # Asking for that many new bytes at each read would have the allocator fetch and return them each time.
         self._buffer = memoryview(bytearray(READ_SIZE))
@@ -92,6 +87,24 @@ class ProcessWorker:
         self._handed_over = False
         """The worker's ends are the kit's to close: their numbers may be other people's by now."""
         self._closed = False
+
+    def _open_ends(self, packets: bool, made: ExitStack) -> None:
+        self.line, self._worker_line = make_line(packets)
+        made.callback(self.line.close)
+        made.callback(self._worker_line.close)
+        self.duplicate = Line(self._worker_line.end.dup())
+        made.callback(self.duplicate.close)
+        self.results, self._worker_results = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        for end in (self.results, self._worker_results):
+            made.callback(end.close)
+            end.setblocking(True)
+        self.page, self._page_fd = make_page()
+        made.callback(self.page.close)
+        made.callback(_close, self._page_fd)
+        self._worker_lifeline, self._lifeline = _open_pipe(made)
+        self._worker_control, self._control = _open_pipe(made)
+        os.set_blocking(self._control, False)
+        self._stacks = StackPipe()
 
     # -- its life
 
@@ -365,6 +378,13 @@ def _pidfd(pid: int) -> int | None:
         return open_pidfd(pid)
     except OSError:
         return None  # dead and reaped already, or a kernel without it: the sentinel has to do
+
+
+def _open_pipe(made: ExitStack) -> tuple[int, int]:
+    ends = os.pipe()
+    for end in ends:
+        made.callback(_close, end)
+    return ends
 
 
 def _close(fd: int) -> None:
