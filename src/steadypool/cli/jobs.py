@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any
 
 import click
-from rich.table import Table
-from rich.text import Text
 
 from steadypool.cli.durable_target import queue_at, said_plainly
 from steadypool.cli.endings import DONE, SOME_FAILED
+from steadypool.cli.job_text import HEADINGS, cells_of, depth_of, echo_table, held_by, length, lines_of
 from steadypool.cli.map import COUNT
-from steadypool.cli.summary import console_on
 from steadypool.durable.queue import Queue
 from steadypool.durable.records import JobFilter, JobRecord
 from steadypool.durable.states import ENDED, JobState
 from steadypool.words.errors import SteadypoolError
+from steadypool.words.printable import printable
 
 STATES = [state.value for state in JobState]
-LONGEST_ARGUMENTS = 60
 
 url_option = click.option(
     "--url", "-u", envvar="STEADYPOOL_URL", help="Where the jobs are, such as sqlite:///jobs.db (or STEADYPOOL_URL)."
@@ -53,16 +50,23 @@ def list_command(
 ) -> int:
     """The latest jobs, the newest first."""
     chosen = frozenset(JobState(state) for state in states) or frozenset(JobState)
+    which = JobFilter(chosen, queue, task, limit=limit + 1)
     with said_plainly():
-        records = queue_at(url).list(JobFilter(chosen, queue, task, limit=limit))
+        source = queue_at(url)
+        records = source.list(which)
+        total = count_of(source, which, records) if len(records) > limit else len(records)
+        now = source.engine.now()
+    records = records[:limit]
     if as_json:
-        _echo_json(map(as_plain, records))
+        _echo_json(as_plain(record, errors=False) for record in records)
         return DONE
-    table = Table("id", "state", "task", "queue", "attempt", "enqueued", "arguments", box=None)
-    for record in records:
-        row = (record.id, record.state.value, record.task, record.queue, str(record.attempt), _when(record.enqueued_at))
-        table.add_row(*map(Text, row), Text(_arguments(record)))
-    console_on(stderr=False).print(table if records else "no jobs")
+    if not records:
+        click.echo("no jobs")
+        return DONE
+    echo_table(HEADINGS, [cells_of(record, now) for record in records])
+    if total is None or total > len(records):
+        shown = f"the latest {len(records):,}" if total is None else f"{len(records):,} of {total:,}"
+        click.echo(f"{shown} jobs are shown; --limit shows more")
     return DONE
 
 
@@ -73,17 +77,13 @@ def list_command(
 def show_command(job_id: str, url: str | None, as_json: bool) -> int:
     """Everything about one job, with the error of each attempt."""
     with said_plainly():
-        record = queue_at(url).record(job_id)
+        source = queue_at(url)
+        record, now = source.record(job_id), source.engine.now()
     if as_json:
         _echo_json([as_plain(record)])
         return DONE
-    for name, value in as_plain(record).items():
-        if name != "errors" and value not in (None, "", False):
-            shown = _when(value) if name.endswith("_at") else value if isinstance(value, str) else json.dumps(value)
-            click.echo(f"{name:12} {shown}")
-    for error in record.errors:
-        click.echo(f"\nattempt {error.attempt}, {_when(error.at)}: {error.outcome}: {error.type_name}: {error.message}")
-        click.echo(error.traceback.rstrip())
+    for line in lines_of(record, now):
+        click.echo(line)
     return DONE
 
 
@@ -93,22 +93,25 @@ def show_command(job_id: str, url: str | None, as_json: bool) -> int:
 def stats_command(url: str | None, as_json: bool) -> int:
     """How many jobs are where, and who works."""
     with said_plainly():
-        stats = queue_at(url).stats()
+        source = queue_at(url)
+        stats, now = source.stats(), source.engine.now()
     if as_json:
         _echo_json([asdict(stats)])
         return DONE
-    console = console_on(stderr=False)
-    table = Table("queue", *STATES, "oldest", box=None)
-    for row in stats.queues:
-        name = f"{row.name} (paused)" if row.paused else row.name
-        oldest = "" if row.oldest_available is None else f"{row.oldest_available:.0f} s"
-        table.add_row(Text(name), *(str(getattr(row, state)) for state in STATES), oldest)
-    console.print(table)
-    workers = Table("worker", "running", "since", "lease", box=None)
-    for worker in stats.workers:
-        lease = "held" if worker.alive else "over"
-        workers.add_row(Text(worker.name), str(worker.running), _when(worker.since), lease)
-    console.print(workers if stats.workers else "no workers")
+    rows = [
+        [
+            f"{row.name} (paused)" if row.paused else row.name,
+            *(f"{getattr(row, state):,}" for state in STATES),
+            "" if row.oldest_available is None else length(row.oldest_available),
+        ]
+        for row in stats.queues
+    ]
+    echo_table(["queue", *STATES, "oldest"], rows)
+    workers = [
+        [worker.name, f"{worker.running:,}", length(now - worker.since), "held" if worker.alive else "over"]
+        for worker in stats.workers
+    ]
+    echo_table(["worker", "running", "since", "lease"], workers) if workers else click.echo("no workers")
     return DONE
 
 
@@ -146,7 +149,11 @@ def discard_command(job_ids: tuple[str, ...], url: str | None, reason: str, as_j
 def pause_command(name: str, url: str | None) -> int:
     """Have no more jobs claimed from the named queue; what runs goes on."""
     with said_plainly():
-        queue_at(url).pause(name)
+        source = queue_at(url)
+        before = depth_of(source, name)
+        source.pause(name)
+    already = " was paused before" if before.paused else " is paused: nothing is claimed from it any more"
+    click.echo(f"{printable(name)}{already}; {held_by(before)}")
     return DONE
 
 
@@ -156,7 +163,11 @@ def pause_command(name: str, url: str | None) -> int:
 def resume_command(name: str, url: str | None) -> int:
     """Have jobs claimed from the named queue again."""
     with said_plainly():
-        queue_at(url).resume(name)
+        source = queue_at(url)
+        before = depth_of(source, name)
+        source.resume(name)
+    done = " is resumed" if before.paused else " was not paused"
+    click.echo(f"{printable(name)}{done}; {held_by(before)}")
     return DONE
 
 
@@ -172,9 +183,9 @@ def _change(
         if as_json:
             _echo_json([{"id": job_id, "done": (said or done) if problem is None else None, "error": problem}])
         elif problem is None:
-            click.echo(f"{job_id} {said or done}")
+            click.echo(f"{printable(job_id)} {said or done}")
         else:
-            click.echo(f"Error: {problem}", err=True)
+            click.echo(f"Error: {printable(problem)}", err=True)
     return code
 
 
@@ -196,12 +207,14 @@ def _cancel(queue: Queue, job_id: str) -> str | bool:
     return "runs, and was asked to stop" if state is JobState.RUNNING else "cancelled"
 
 
-def as_plain(record: JobRecord) -> dict[str, Any]:
-    """The record as JSON carries it: arguments and result as what they are."""
+def as_plain(record: JobRecord, *, errors: bool = True) -> dict[str, Any]:
+    """The record as JSON carries it: arguments and result as what they are. A list has but the last error."""
     plain = asdict(record)
     plain["state"] = record.state.value
     for name, raw in (("payload", record.payload), ("result", record.result)):
         plain[name] = None if raw is None else json.loads(raw)
+    if not errors:
+        del plain["errors"]
     return plain
 
 
@@ -210,10 +223,13 @@ def _echo_json(rows: Iterable[dict[str, Any]]) -> None:
         click.echo(json.dumps(row))
 
 
-def _arguments(record: JobRecord) -> str:
-    text = "" if record.payload is None else record.payload.decode()
-    return text if len(text) <= LONGEST_ARGUMENTS else f"{text[: LONGEST_ARGUMENTS - 1]}…"
+COUNTED_BELOW = 100_000
+"""In a store that has had so many jobs they are not counted for a list: `jobs stats` does."""
 
 
-def _when(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+def count_of(queue: Queue, which: JobFilter, latest: Sequence[JobRecord]) -> int | None:
+    """How many jobs *which* asks for; ``None``: to count them would take long."""
+    if which.task is not None or latest[0].number > COUNTED_BELOW:
+        return None
+    rows = [row for row in queue.stats().queues if which.queue in (None, row.name)]
+    return sum(int(getattr(row, state.value)) for row in rows for state in which.states)

@@ -67,6 +67,7 @@ from steadypool.durable.records import (
     JobRecord,
     NewJob,
     Placed,
+    Progress,
     Reconciled,
     Schema,
     Settlement,
@@ -202,6 +203,12 @@ class Engine(Protocol):
 
         A job that ends leaves its history for `NewJob.keep` seconds (discarded and cancelled: a week at least), gives
         its unique key back unless that holds for a period, and listeners for ends are told. Errors are recorded.
+        """
+
+    def report(self, worker: int, progress: Mapping[int, Progress]) -> None:
+        """Write down how far jobs are that the worker runs, by their numbers, instead of what it had said before.
+
+        One row is touched, the worker's; `get` and `list` show it as long as the job is the worker's.
         """
 
     def leave(self, worker: int) -> None:

@@ -187,6 +187,10 @@ class Swept:
     """Jobs that had been lost too often."""
 
 
+Progress = tuple[float, float | None]
+"""How far a job is, and of how much, if that is known."""
+
+
 @dataclass(frozen=True, slots=True)
 class JobRecord:
     """Everything the engine knows of one job."""
@@ -217,6 +221,12 @@ class JobRecord:
     """Whether it runs, and somebody wants it cancelled."""
     errors: tuple[AttemptError, ...] = ()
     """Of the attempts that failed, in order. `Engine.list` leaves them out."""
+    running_since: float | None = None
+    """When it was claimed, for one that runs."""
+    progress: Progress | None = None
+    """How far it is, and of how much, as it said within the last seconds (`JobContext.progress`)."""
+    last_error: AttemptError | None = None
+    """Of the last attempt that failed, without its traceback."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,7 @@ from steadypool.durable.nested import Slots, new_folder
 from steadypool.durable.opening import open_engine
 from steadypool.durable.orders import Orders
 from steadypool.durable.performing import nothing
+from steadypool.durable.progress import ProgressReports
 from steadypool.durable.records import Claimed, Verdict
 from steadypool.durable.registration import Registration
 from steadypool.durable.rest import Rest
@@ -123,6 +124,7 @@ class Worker:
             settings.queues,
             settings.lease,
         )
+        self._progress = ProgressReports(self._engine, self._desk)
         self._upkeep = Upkeep(
             self._engine, settings.caps.losses, demand.LOOK_AGAIN, lambda: self._registration.may_judge
         )
@@ -435,7 +437,12 @@ class Worker:
             self._trouble.note(error)
 
     def _tend(self) -> None:
-        """Take back what dead workers held, and prune; now and then."""
+        """Tell how far jobs are, take back what dead workers held, and prune; now and then."""
+        try:
+            self._progress.report(self._registration.number)
+        except TROUBLES as error:
+            self._trouble.note(error)
+            return
         if not self._upkeep.is_due():
             return
         try:

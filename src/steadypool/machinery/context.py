@@ -6,7 +6,9 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from typing import Any, Protocol
+from math import isfinite
+from numbers import Real
+from typing import Any, Protocol, TypeGuard
 
 from steadypool.words.clock import monotonic, sleep
 from steadypool.words.errors import JobCancelled, JobTimeout
@@ -92,11 +94,31 @@ class JobContext:
         return not self.cancelled
 
     def progress(self, done: float, total: float | None = None) -> None:
-        """Report how far the job is, for events and live views."""
+        """Report how far the job is, for events and live views.
+
+        Raises:
+            TypeError: *done* is no number, or *total* neither a number nor ``None``.
+        """
+        check_progress(done, total)
 
     def _wait(self, seconds: float) -> None:
         """Wait for *seconds* or until told to stop."""
         sleep(seconds)
+
+
+def check_progress(done: object, total: object) -> tuple[float, float | None]:
+    """The two as plain numbers, or `TypeError`. A total without an end is none."""
+    if not _is_number(done) or not (total is None or isinstance(total, Real)):
+        raise TypeError(f"progress(done, total) takes numbers, such as progress(3, 100); got {done!r} and {total!r}")
+    return _plain(done), _plain(total) if _is_number(total) else None
+
+
+def _is_number(value: object) -> TypeGuard[Real]:
+    return isinstance(value, Real) and isfinite(value)
+
+
+def _plain(value: Any) -> float:
+    return value if type(value) in (int, float) else float(value)
 
 
 _here = threading.local()

@@ -28,7 +28,7 @@ from concurrent.futures._base import FINISHED, RUNNING
 from types import CoroutineType
 from typing import Any
 
-from steadypool.machinery.context import JobContext, set_finder
+from steadypool.machinery.context import JobContext, check_progress, set_finder
 from steadypool.machinery.run_times import SAMPLE, WORTH_MEASURING
 from steadypool.machinery.stacks import thread_stack
 from steadypool.pools.announcer import job_facts
@@ -311,7 +311,8 @@ class ThreadWorker:
         if job is None:
             return WorkerStats(self.name, None, None, None, 0.0, self.succeeded)
         ran = monotonic() - job._began
-        return WorkerStats(self.name, None, job.job_id, self.taken_name or job._task_name, ran, self.succeeded)
+        task = self.taken_name or job._task_name
+        return WorkerStats(self.name, None, job.job_id, task, ran, self.succeeded, progress=job._progress)
 
     def context(self) -> JobContext | None:
         """The context of the job that this worker runs now."""
@@ -360,6 +361,7 @@ class ThreadJobContext(JobContext):
 
     def progress(self, done: float, total: float | None = None) -> None:
         """See `JobContext`."""
+        done, total = check_progress(done, total)
         job = self._job
         job._progress = (done, total)
         core: Core = job._worker.core

@@ -26,6 +26,8 @@ class WorkerStats:
     jobs_done: int
     restarts: int = 0
     """Workers that had this one's place before it, one after another, and died or were killed (processes)."""
+    progress: tuple[float, float | None] | None = None
+    """How far the job is, and of how much, as it said last (`JobContext.progress`)."""
 
 
 @dataclass(frozen=True, slots=True)

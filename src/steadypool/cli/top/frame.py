@@ -18,6 +18,7 @@ from rich.text import Text
 
 from steadypool.cli.top.columns import INDENT, Column, table
 from steadypool.cli.top.view import Page, View
+from steadypool.rules.progress import progress_text
 from steadypool.words.clock import monotonic
 from steadypool.words.health import Health
 from steadypool.words.printable import printable
@@ -108,9 +109,11 @@ def _health_line(view: View, health: Health, stats: PoolStats) -> Text:
     line.append(f"   {stats.running} of {stats.max_workers} busy")
     if stats.capacity < stats.max_workers and health.state is not PoolState.CLOSED:
         line.append(f"   room for {stats.capacity}", "bold red")
-    for count, noun in ((stats.stuck, "stuck"), (stats.restarts, "restarts"), (stats.sink_errors, "sink errors")):
+    for count, noun in ((stats.restarts, "restart"), (stats.sink_errors, "sink error")):
         if count:
-            line.append(f"   {count:,} {noun}", "bold red" if noun == "stuck" else "yellow")
+            line.append(f"   {_count(count, noun)}", "yellow")
+    if stats.stuck:
+        line.append(f"   {stats.stuck:,} stuck", "bold red")
     if stats.drain_estimate is not None and health.ready:
         line.append(f"   a drain takes about {_seconds(stats.drain_estimate)}", "dim")
     return line
@@ -222,7 +225,8 @@ def _workers(view: View, rows: list[tuple[WorkerStats, bool]], width: int, count
 def _worker_cells(row: WorkerStats, stuck: bool, pids: bool) -> list[str]:
     pid = [str(row.pid or "")] if pids else []
     # The word first: the end of a long name is cut off.
-    task = ("stuck in " if stuck else "") + (row.task or "?") if row.job_id else "idle"
+    how_far = f"{progress_text(row.progress)}  " if row.progress else ""
+    task = how_far + ("stuck in " if stuck else "") + (row.task or "?") if row.job_id else "idle"
     runs_for = _seconds(row.running_for) if row.job_id else ""
     return [row.name, *pid, row.job_id or "", task, runs_for, f"{row.jobs_done:,}"]
 

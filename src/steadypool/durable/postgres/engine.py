@@ -7,6 +7,7 @@ claim begins to look (`marks`), when news are told (`news`).
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -30,6 +31,7 @@ from steadypool.durable.records import (
     JobRecord,
     NewJob,
     Placed,
+    Progress,
     QueueStats,
     Reconciled,
     Schema,
@@ -198,6 +200,10 @@ class PostgresEngine:
         self._note(settlements, (), 0, None, None)
         return rows.pairs(refused)
 
+    def report(self, worker: int, progress: Mapping[int, Progress]) -> None:
+        """See `Engine.report`."""
+        self._call("report(%s, %s)", [worker, json.dumps(dict(progress))])
+
     def leave(self, worker: int) -> None:
         """See `Engine.leave`."""
         self._call("leave(%s)", [worker])
@@ -237,8 +243,8 @@ class PostgresEngine:
         if nonce is not None and record.nonce != nonce:
             return None
         errors = self._select(f"SELECT {rows.ERROR} FROM @.job_errors WHERE job = %s ORDER BY entry", [number])
-        holder = self._select("SELECT name FROM @.held WHERE number = %s", [number]) if record.state is _RUNS else []
-        return replace(record, errors=tuple(map(rows.error_of, errors)), worker=holder[0][0] if holder else None)
+        [detailed] = self._with_details([record])
+        return replace(detailed, errors=tuple(map(rows.error_of, errors)))
 
     def not_ended(self, jobs: Sequence[JobKey]) -> frozenset[JobKey]:
         """See `Engine.not_ended`."""
@@ -272,7 +278,7 @@ class PostgresEngine:
 
     def list(self, which: JobFilter) -> list[JobRecord]:
         """See `Engine.list`."""
-        return list_jobs(self._pages, which)
+        return self._with_details(list_jobs(self._pages, which))
 
     def stats(self) -> EngineStats:
         """See `Engine.stats`."""
@@ -353,6 +359,14 @@ class PostgresEngine:
         found = self._session.call(f"SELECT {rows.RECORD} FROM {self._schema}.{function}", values)
         return rows.record_of(found[0]) if found else None
 
+    def _with_details(self, records: Records) -> Records:
+        """The records, with who runs them since when and how far, and why they failed last."""
+        running = [record.number for record in records if record.state is _RUNS]
+        failed = [record.number for record in records if record.attempt]
+        held = self._select(_HOLDERS, [rows.bigints(running)]) if running else []
+        errors = self._select(_LAST_ERRORS, [rows.bigints(failed)]) if failed else []
+        return rows.detailed(records, held, errors)
+
     def _number_of(self, job_id: str) -> int | None:
         try:
             found = self._select("SELECT number FROM @.chosen_ids WHERE id = %s", [job_id])
@@ -393,6 +407,11 @@ class PostgresEngine:
 
 
 _RUNS = JobState.RUNNING
+_HOLDERS = "SELECT number, name, since, progress::text FROM @.held WHERE number = ANY (%s::bigint[])"
+_LAST_ERRORS = (
+    "SELECT DISTINCT ON (job) job, attempt, outcome, type_name, message, '', at FROM @.job_errors "
+    "WHERE job = ANY (%s::bigint[]) ORDER BY job, entry DESC"
+)
 _IS_DUE, _IS_LATER = "s.due <= statement_timestamp()", "s.due > statement_timestamp()"
 _VIEWS = {
     "@jobs": "@.listed_jobs",

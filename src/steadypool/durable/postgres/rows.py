@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -218,6 +219,25 @@ def record_of(row: Sequence[Any]) -> JobRecord:
         reason=reason,
         cancelling=cancelling,
     )
+
+
+def detailed(
+    records: Sequence[JobRecord], held: Sequence[Sequence[Any]], errors: Sequence[Sequence[Any]]
+) -> list[JobRecord]:
+    """The records, with these rows of those that run, and of their last errors."""
+    holders = {
+        number: {"worker": name, "running_since": since.timestamp(), "progress": _progress(progress)}
+        for number, name, since, progress in held
+    }
+    last = {job: error_of(error) for job, *error in errors}
+    return [replace(record, **holders.get(record.number, {}), last_error=last.get(record.number)) for record in records]
+
+
+def _progress(text: str | None) -> tuple[float, float | None] | None:
+    if text is None:
+        return None
+    done, total = json.loads(text)
+    return done, total
 
 
 def error_of(row: Sequence[Any]) -> AttemptError:

@@ -24,7 +24,7 @@ def register(connection: Any, name: str, seconds: float, now: Moment) -> int:
     """Add a worker."""
     number = random_number()
     ends = (now.boot, now.steady + seconds, now.wall + seconds)
-    connection.execute("INSERT INTO workers VALUES (?, ?, ?, ?, ?, ?)", (number, name, now.wall, *ends))
+    connection.execute("INSERT INTO workers VALUES (?, ?, ?, ?, ?, ?, NULL)", (number, name, now.wall, *ends))
     return number
 
 
@@ -102,7 +102,7 @@ def claim(connection: Any, worker: int, queues: Sequence[str], limit: int, now: 
             claims += _claim_from(connection, queue, limit - len(claims), lease, now)
     if claims:
         held = json.dumps([(claim.number, claim.token) for claim in claims])
-        connection.execute("INSERT INTO leases VALUES (?, ?, ?)", (lease, worker, held))
+        connection.execute("INSERT INTO leases VALUES (?, ?, ?, ?)", (lease, worker, held, now))
     return claims
 
 

@@ -23,6 +23,7 @@ from steadypool.durable.records import (
     JobRecord,
     NewJob,
     Placed,
+    Progress,
     Reconciled,
     Schema,
     Settlement,
@@ -30,7 +31,18 @@ from steadypool.durable.records import (
     Verdict,
     WorkerRow,
 )
-from steadypool.durable.sqlite import aside, borrowed, changing, claiming, depths, looking, putting, schema, settling
+from steadypool.durable.sqlite import (
+    aside,
+    borrowed,
+    changing,
+    claiming,
+    depths,
+    held,
+    looking,
+    putting,
+    schema,
+    settling,
+)
 from steadypool.durable.sqlite.clock import read_clock
 from steadypool.durable.sqlite.driver import has_wal_reset_bug, sqlite_version
 from steadypool.durable.sqlite.rows import errors_of_job
@@ -202,6 +214,11 @@ class SqliteEngine:
         self._tell_of(settlements)
         return refused
 
+    def report(self, worker: int, progress: Mapping[int, Progress]) -> None:
+        """See `Engine.report`."""
+        with self._store.write() as connection:
+            held.report(connection, worker, dict(progress))
+
     def leave(self, worker: int) -> None:
         """See `Engine.leave`."""
         with self._store.write() as connection:
@@ -277,7 +294,9 @@ class SqliteEngine:
 
     def list(self, which: JobFilter) -> list[JobRecord]:
         """See `Engine.list`."""
-        return list_jobs(self._pages, which)
+        records = list_jobs(self._pages, which)
+        with self._store.look() as connection:
+            return held.with_details(connection, records)
 
     def stats(self) -> EngineStats:
         """See `Engine.stats`."""

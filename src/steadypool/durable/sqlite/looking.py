@@ -16,6 +16,7 @@ from steadypool.durable.records import (
     WorkerRow,
     parts_of_id,
 )
+from steadypool.durable.sqlite import held
 from steadypool.durable.sqlite.clock import Moment
 from steadypool.durable.sqlite.putting import IDS
 from steadypool.durable.sqlite.rows import (
@@ -61,19 +62,9 @@ def not_ended(connection: Any, jobs: Sequence[JobKey]) -> frozenset[JobKey]:
 
 
 def complete(connection: Any, record: JobRecord, errors: tuple[AttemptError, ...]) -> JobRecord:
-    """The record with its errors, and who runs it."""
-    worker = worker_of(connection, record.number) if record.state is JobState.RUNNING else None
-    return replace(record, errors=errors, worker=worker)
-
-
-def worker_of(connection: Any, number: int) -> str | None:
-    """The name of the worker that runs the job."""
-    found = connection.execute(
-        "SELECT w.name FROM leases l JOIN workers w ON w.number = l.worker, json_each(l.jobs) j "
-        "WHERE json_extract(j.value, '$[0]') = ? ORDER BY json_extract(j.value, '$[1]') DESC LIMIT 1",
-        (number,),
-    ).fetchall()
-    return found[0][0] if found else None
+    """The record with its errors, and who runs it, since when, and how far it is."""
+    [detailed] = held.with_details(connection, [record])
+    return replace(detailed, errors=errors)
 
 
 def live_jobs(connection: Any, numbers: Sequence[int], now: float) -> list[JobRecord]:

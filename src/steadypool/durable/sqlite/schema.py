@@ -33,8 +33,9 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX delayed_to_list ON delayed (retry, number)",
         "CREATE INDEX delayed_aside ON delayed (task, rank, number) WHERE task IS NOT NULL",
         """CREATE TABLE workers (number INTEGER PRIMARY KEY, name TEXT NOT NULL, since REAL NOT NULL,
-            boot TEXT NOT NULL, steady_until REAL NOT NULL, wall_until REAL NOT NULL)""",
-        "CREATE TABLE leases (number INTEGER PRIMARY KEY, worker INTEGER NOT NULL, jobs TEXT NOT NULL)",
+            boot TEXT NOT NULL, steady_until REAL NOT NULL, wall_until REAL NOT NULL, progress TEXT)""",
+        """CREATE TABLE leases (number INTEGER PRIMARY KEY, worker INTEGER NOT NULL, jobs TEXT NOT NULL,
+            since REAL NOT NULL)""",
         "CREATE INDEX leases_of_worker ON leases (worker)",
         """CREATE TABLE history (
             number INTEGER PRIMARY KEY, nonce INTEGER NOT NULL, id TEXT, queue TEXT NOT NULL,

@@ -7,7 +7,7 @@ from asyncio import Future
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
-from steadypool.machinery.context import JobContext, running_task
+from steadypool.machinery.context import JobContext, check_progress, running_task
 from steadypool.pools.aio.future import AsyncJobFuture
 from steadypool.pools.announcer import job_facts
 from steadypool.pools.job_errors import timeout_error
@@ -160,7 +160,8 @@ class Attempt:
         if job is None:
             return WorkerStats(self.worker_name, None, None, None, 0.0, 0)
         name = self.name or job._task_name
-        return WorkerStats(self.worker_name, None, job.job_id, name, monotonic() - job._began, 0)
+        ran = monotonic() - job._began
+        return WorkerStats(self.worker_name, None, job.job_id, name, ran, 0, progress=job._progress)
 
     def context_on(self, loop: object) -> JobContext | None:
         """See `machinery.context.RunningTask`. Tasks that the job leaves behind have it until the job ends."""
@@ -206,6 +207,7 @@ class AsyncJobContext(JobContext):
 
     def progress(self, done: float, total: float | None = None) -> None:
         """See `JobContext`."""
+        done, total = check_progress(done, total)
         job, core = self._job, self._core
         if job is None:
             return

@@ -27,7 +27,7 @@ from typing import Any
 
 from steadypool.machinery import parcel, stack_pipe
 from steadypool.machinery.carried import pack_error
-from steadypool.machinery.context import JobContext, set_finder
+from steadypool.machinery.context import JobContext, check_progress, set_finder
 from steadypool.machinery.ledger import first_line, type_name
 from steadypool.machinery.main_globals import note_main
 from steadypool.machinery.page import HELD_TO, NONE, RUNNING, Page
@@ -433,6 +433,7 @@ class ProcessJobContext(JobContext):
 
     def progress(self, done: float, total: float | None = None) -> None:
         """See `JobContext`."""
+        done, total = check_progress(done, total)
         self._worker.report_progress(self._serial, done, total)
 
 

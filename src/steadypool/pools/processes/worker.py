@@ -354,7 +354,16 @@ class ProcessWorker:
         if job is None:
             return WorkerStats(self.name, self.pid or None, None, None, 0.0, self.done, self.restarts)
         name, ran = self.taken_name or job._task_name, monotonic() - job._began
-        return WorkerStats(self.name, self.pid or None, job.job_id, name, ran, self.done, self.restarts)
+        return WorkerStats(
+            self.name,
+            self.pid or None,
+            job.job_id,
+            name,
+            ran,
+            self.done,
+            self.restarts,
+            getattr(job, "_progress", None),
+        )
 
 
 @contextmanager

@@ -70,7 +70,8 @@ CREATE TABLE @schema@.workers (
     number bigint PRIMARY KEY DEFAULT @schema@.random_number(),
     name text NOT NULL,
     since timestamptz NOT NULL,
-    until timestamptz NOT NULL
+    until timestamptz NOT NULL,
+    progress jsonb  -- how far its jobs are, by their numbers
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 500,
         autovacuum_vacuum_cost_delay = 0);
 
@@ -79,7 +80,8 @@ CREATE TABLE @schema@.leases (
     number bigint PRIMARY KEY DEFAULT @schema@.random_number(),
     worker bigint NOT NULL,
     numbers bigint[] NOT NULL,
-    tokens int[] NOT NULL
+    tokens int[] NOT NULL,
+    since timestamptz NOT NULL DEFAULT clock_timestamp()
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 1000,
         autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX leases_of_worker ON @schema@.leases (worker);
@@ -175,7 +177,8 @@ CREATE VIEW @schema@.listed_delayed AS SELECT number, retry, due FROM @schema@.d
 
 -- The jobs that workers hold, and under which lease.
 CREATE VIEW @schema@.held AS
-SELECT DISTINCT ON (j.number) j.number, l.number AS lease, l.worker, w.name
+SELECT DISTINCT ON (j.number) j.number, l.number AS lease, l.worker, w.name, l.since,
+       w.progress -> j.number::text AS progress
 FROM @schema@.leases l
 CROSS JOIN LATERAL unnest(l.numbers, l.tokens) AS h (number, token)
 JOIN @schema@.jobs j ON j.number = h.number AND j.returns = h.token - 1
@@ -600,6 +603,13 @@ AS $$
 BEGIN
     UPDATE workers SET until = clock_timestamp() + p_seconds * interval '1 second' WHERE number = p_worker;
     RETURN FOUND;
+END $$;
+
+CREATE FUNCTION @schema@.report(p_worker bigint, p_progress text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = @schema@, pg_temp SET enable_seqscan = off SET lock_timeout = '10s'
+AS $$
+BEGIN
+    UPDATE workers SET progress = p_progress::jsonb WHERE number = p_worker;
 END $$;
 
 CREATE FUNCTION @schema@.leave(p_worker bigint) RETURNS void LANGUAGE plpgsql SECURITY DEFINER
@@ -1117,7 +1127,7 @@ BEGIN
         ('worker', 'pause'), ('worker', 'register'), ('worker', 'renew'), ('worker', 'leave'), ('worker', 'claim'),
         ('worker', 'reconcile'), ('worker', 'set_aside'), ('worker', 'recall'), ('worker', 'give_up_unknown'),
         ('worker', 'settle'), ('worker', 'sweep'), ('worker', 'prune'), ('worker', 'depths'),
-        ('reader', 'depths')
+        ('worker', 'report'), ('reader', 'depths')
     LOOP
         IF EXISTS (SELECT FROM pg_roles WHERE rolname = '@schema@_' || v_role) THEN
             EXECUTE format('GRANT EXECUTE ON ROUTINE @schema@.%I TO %I', v_what, '@schema@_' || v_role);

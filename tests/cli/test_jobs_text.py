@@ -1,0 +1,131 @@
+"""What ``steadypool jobs`` shows of jobs and queues."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from steadypool.cli.job_text import length, moment
+from tests.cli.program import Program
+from tests.cli.stage import Stage
+
+APP = """
+    import socket
+    from steadypool import Queue, Retry, current_job
+    queue = Queue("sqlite:///jobs.db")
+
+    @queue.task(retry=Retry(2, backoff=600, jitter=False))
+    def fail(text: str) -> None: raise ValueError(text)
+
+    @queue.task
+    def on_stage(name: str) -> str:
+        current_job().progress(3, 100)
+        with socket.socket(socket.AF_UNIX) as stage:
+            stage.connect("stage")
+            stage.sendall(name.encode() + b"\\n")
+            return stage.makefile().readline().rstrip()
+
+    @queue.task
+    async def on_stage_async(name: str) -> str:
+        import asyncio
+        current_job().progress(3, 100)
+        reader, writer = await asyncio.open_unix_connection("stage")
+        writer.write(name.encode() + b"\\n")
+        return (await reader.readline()).decode().rstrip()
+"""
+URL = ("--url", "sqlite:///jobs.db")
+
+
+@pytest.fixture
+def shop(tmp_path: Path, program: Program) -> Program:
+    (program.folder / "shop.py").write_text(textwrap.dedent(APP))
+    return program
+
+
+def test_control_characters_are_written_out(shop: Program) -> None:
+    shop.run("enqueue", "shop:fail", json.dumps(["\x1b[2J\u202e日本"]), "--id", "id\x1b[31m")
+    for command in (("list",), ("show", "id\x1b[31m"), ("cancel", "id\x1b[31m")):
+        shown = shop.run("jobs", *command, *URL)
+        assert shown.code == 0 and "id\\x1b[31m" in shown.out
+        assert "\x1b" not in shown.out and "\u202e" not in shown.out
+    assert "日本" in shop.run("jobs", "list", *URL).out
+    plain = shop.run("jobs", "list", *URL, env={"PYTHONIOENCODING": "ascii"})
+    assert plain.code == 0 and "\\u65e5\\u672c" in plain.out
+    [row] = shop.run("jobs", "list", *URL, "--json").results
+    assert row["id"] == "id\x1b[31m", "a program gets it as it is"
+
+
+def test_when_it_is_due_and_why_it_failed(shop: Program) -> None:
+    shop.run("enqueue", "shop:fail", '["no route"]')
+    shop.run("enqueue", "shop:fail", '["x"]', "--delay", "3600")
+    worker = shop.start("work", "shop:queue", "--kind", "thread")
+    for line in worker.stderr or ():
+        if "it is retried in" in line:
+            break
+    listed = wait_for(shop, "retryable")
+    assert "ValueError: no route" in listed and "due in 9 min" in listed and "due in 59 min" in listed
+    rows = shop.run("jobs", "list", *URL, "--json").results
+    assert rows[-1]["last_error"]["message"] == "no route" and "errors" not in rows[-1]
+    worker.terminate()
+    assert worker.wait(20) == 0
+
+
+@pytest.mark.parametrize("kind", ["thread", "process", "async"])
+def test_since_when_where_and_how_far_it_runs(shop: Program, stage: Stage, kind: str) -> None:
+    task = "shop:on_stage_async" if kind == "async" else "shop:on_stage"
+    job = shop.run("enqueue", task, '["here"]').out.strip()
+    worker = shop.start("work", "shop:queue", "--kind", kind, "--name", "some-worker")
+    actor = stage.enter()
+    assert " on some-worker, at 3 of 100 (3 %)" in wait_for(shop, "3 of 100")
+    shown = shop.run("jobs", "show", job, *URL).out
+    assert "worker         some-worker" in shown and "progress       3 of 100 (3 %)" in shown
+    assert "running_since" in shown and " ago)" in shown
+    actor.tell("return")
+    worker.terminate()
+    assert worker.wait(20) == 0
+
+
+def wait_for(shop: Program, text: str) -> str:
+    """The list of jobs, once it has *text* in it: a report of progress takes up to two seconds."""
+    for _ in range(40):
+        listed: Any = shop.run("jobs", "list", *URL).out
+        if text in listed:
+            return str(listed)
+    raise AssertionError(listed)
+
+
+def test_how_many_of_how_many(shop: Program) -> None:
+    for _ in range(3):
+        shop.run("enqueue", "shop:fail", '["x"]')
+    assert "2 of 3 jobs are shown; --limit shows more\n" in shop.run("jobs", "list", *URL, "--limit", "2").out
+    assert "are shown" not in shop.run("jobs", "list", *URL).out
+    assert len(shop.run("jobs", "list", *URL, "--limit", "2", "--json").results) == 2
+    by_task = shop.run("jobs", "list", *URL, "--limit", "2", "--task", "shop.fail").out
+    assert "the latest 2 jobs are shown; --limit shows more\n" in by_task
+
+
+def test_pause_and_resume_say_what_they_did(shop: Program) -> None:
+    shop.run("enqueue", "shop:fail", '["x"]')
+    assert shop.run("jobs", "pause", *URL).out.startswith(
+        "default is paused: nothing is claimed from it any more; 1 ava"
+    )
+    assert shop.run("jobs", "pause", *URL).out.startswith("default was paused before; 1 available")
+    assert shop.run("jobs", "resume", *URL).out == "default is resumed; 1 available\n"
+    assert shop.run("jobs", "resume", *URL).out == "default was not paused; 1 available\n"
+    assert "no job is in it now; is that its name?" in shop.run("jobs", "pause", "typo", *URL).out
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(-1, "0 s"), (0.4, "0 s"), (90, "90 s"), (185, "3 min"), (7300, "2 h"), (90_000, "25 h"), (200_000, "2 d")],
+)
+def test_lengths(seconds: float, text: str) -> None:
+    assert length(seconds) == text
+
+
+def test_moments() -> None:
+    assert moment(0.0, 7300.0).endswith("(2 h ago)") and moment(7300.0, 0.0).endswith("(in 2 h)")
