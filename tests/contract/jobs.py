@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -305,3 +307,24 @@ def meet(folder: str, count: int) -> int:
     while (here := len(os.listdir(folder))) < count:
         time.sleep(0.005)
     return here
+
+
+def fork_and(how: str) -> int:
+    """Fork; the child comes to the end of this job in that way. Its exit code, or its number if it lives."""
+    with warnings.catch_warnings(action="ignore"):  # of threads, which the child does not use
+        pid = os.fork()
+    if pid == 0:
+        if how == "exit":
+            sys.exit(3)
+        if how == "raise":
+            raise ValueError("in the child")
+        return 0
+    ended = threading.Event()
+    for _ in range(300):
+        found, status = os.waitpid(pid, os.WNOHANG)
+        if found:
+            return os.waitstatus_to_exitcode(status)
+        ended.wait(0.1)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    return pid

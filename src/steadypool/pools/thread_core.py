@@ -262,6 +262,13 @@ class ThreadCore(HandCore):
             "worker_rows": tuple(worker.row() for worker in sorted(self.workers, key=lambda w: w.name)),
         }
 
+    def disown(self) -> None:
+        """Also, the jobs at work are the parent's: code of one that goes on here must not settle it."""
+        super().disown()
+        for worker in self.workers:
+            worker.taken = next(iter(worker.hand), worker.taken)  # what `current_job` finds
+            worker.hand.clear()
+
     # -- jobs that wait for their own pool
 
     def begin_wait(self, job: Job) -> ThreadWorker | None:

@@ -16,12 +16,15 @@ The races, and what closes each:
   then looks at ``job._told`` and ``core.attention``; the other side writes these first, then looks into hands.
 * *A deadline earlier than the supervisor's next wake-up*: the worker writes it, then looks at ``next_wake``; the
   supervisor sets ``next_wake`` to infinity before it reads the deadlines.
+* *A job forks*: in the child every hand is emptied, since the job is the parent's. The code that comes to its end there
+  finds that, and the child ends (`pools.forked`).
 * *A stuck thread comes back while it is being left behind*: both change ``taken`` and ``left`` under the core's lock.
 """
 
 from __future__ import annotations
 
 import _thread
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures._base import FINISHED, RUNNING
@@ -33,6 +36,7 @@ from steadypool.machinery.run_times import SAMPLE, WORTH_MEASURING
 from steadypool.machinery.stacks import thread_stack
 from steadypool.pools.announcer import job_facts
 from steadypool.pools.core import Core, Job
+from steadypool.pools.forked import end_child
 from steadypool.pools.functions import unawaited_error
 from steadypool.pools.job_errors import cancelled_error, timeout_error
 from steadypool.pools.supervisor import hand_back
@@ -284,13 +288,15 @@ class ThreadWorker:
         try:
             self.hand.pop()
         except IndexError:
-            return self._was_taken()
+            return self._was_taken(error)
         self.core.attempt_raised(job, error)
         return True
 
-    def _was_taken(self) -> bool:
+    def _was_taken(self, error: BaseException | None = None) -> bool:
         """Somebody else has settled the job. True if this worker may go on, False if it was left behind."""
         core = self.core
+        if core.pid != os.getpid():
+            end_child(error)
         with core.lock:
             self.taken = self.taken_name = None
         if core.state is not PoolState.OPEN:

@@ -29,6 +29,7 @@ import asyncio
 import os
 import sys
 import threading
+import weakref
 from asyncio.events import _get_running_loop
 from collections.abc import Callable
 from contextvars import Context, copy_context
@@ -44,6 +45,7 @@ from steadypool.pools.aio.functions import check_coroutine_function
 from steadypool.pools.aio.future import AsyncJobFuture
 from steadypool.pools.aio.keeper import keep
 from steadypool.pools.aio.pulse import Pulse
+from steadypool.pools.forked import end_child
 from steadypool.pools.functions import options_within
 from steadypool.pools.job_errors import cancelled_error
 from steadypool.pools.settings import Settings
@@ -109,6 +111,7 @@ class AsyncCore(AttemptsCore):
 
     def _bind(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = self.bell.loop = self.alarm.loop = loop
+        _bound.add(self)
         self.thread_ident = threading.get_ident()
         self.is_bound = True
         self.custom_tasks = loop.get_task_factory() is not None
@@ -311,7 +314,7 @@ class AsyncCore(AttemptsCore):
             attempt.put_aside(job)
             return
         if not self._take_running(job):
-            self.came_back(attempt)
+            self.came_back(attempt, error)
             return
         if began:
             self.measure(job)
@@ -343,8 +346,10 @@ class AsyncCore(AttemptsCore):
         if self.queue.items or self.queue.heap:
             self.fill()
 
-    def came_back(self, attempt: Attempt) -> None:
+    def came_back(self, attempt: Attempt, error: BaseException | None = None) -> None:
         """An attempt has ended whose job was settled before."""
+        if self.pid != os.getpid():
+            end_child(error)
         self.lingering.pop(attempt, None)
         was_stuck = self.stuck.pop(attempt, None) is not None
         name = attempt.worker_name
@@ -419,3 +424,14 @@ class AsyncCore(AttemptsCore):
     def has_workers(self) -> bool:
         """Whether there is a loop that would notice if the pool ended."""
         return self.is_bound and not self.loop.is_closed() and self.pid == os.getpid()
+
+
+def _forget_jobs() -> None:
+    """In a forked child: the jobs at work are the parent's, and code of one that goes on here must not settle it."""
+    for core in list(_bound):
+        core.running.clear()
+
+
+_bound: weakref.WeakSet[AsyncCore] = weakref.WeakSet()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_jobs)

@@ -60,6 +60,7 @@ from steadypool.machinery.wire import (
     read_bundle,
     read_job,
 )
+from steadypool.pools.forked import end_child
 from steadypool.pools.functions import unawaited_error
 from steadypool.pools.processes.forked import forget_imports
 from steadypool.pools.processes.importing import loads_jobs
@@ -249,6 +250,8 @@ class Worker:
         except NotFound as not_found:
             self._out.send(NOT_FOUND, frame.serial, pack_error(not_found.error))
         except BaseException as error:
+            if isinstance(self._out, ForkedOutbox):
+                end_child(error)
             self._out.send(ERROR, frame.serial, _pack_raised(error), monotonic() - began)
         else:
             seconds = monotonic() - began
@@ -291,6 +294,8 @@ class Worker:
             try:
                 result = fn(*args)
             except BaseException as error:
+                if self._out is not out:
+                    end_child(error)
                 out.add(ERROR, serial, _pack_raised(error))
             else:
                 if type(result) in atoms or is_small(result):
@@ -298,7 +303,7 @@ class Worker:
                 else:
                     out.add(*self._pack_result(serial, result))
             if self._out is not out:
-                os._exit(0)  # a child that the item has forked: the other items are not for it
+                end_child(None)  # the item has forked: the other items are not for the child
             self._context = None
             if context():
                 return True
@@ -517,7 +522,7 @@ class ForkedOutbox:
     def send(self, status: int, serial: int, payload: bytes = b"", seconds: float = 0.0) -> None:
         """Leave, but for a mere report of progress."""
         if status != PROGRESS:
-            os._exit(0)
+            end_child(None)
 
 
 def is_small(result: Any) -> bool:

@@ -1,0 +1,3 @@
+"""`tests.contract.test_forking_jobs` on an `AsyncPool`."""
+
+from tests.contract.test_forking_jobs import *  # noqa: F403
