@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import itertools
 import os
-import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overload
@@ -70,11 +69,9 @@ class Queue:
         """Where it is open."""
         self.tasks: dict[str, DurableTask[Any, Any]] = {}
         """Every task of this queue by each name that it has in the database: its own, and its aliases."""
-        self._pid: int | None = None
-        self._opening = threading.Lock()
-        self._engine: Engine | None = None
-        self._writer: Writer | None = None
-        self._ends: Ends | None = None
+        self._pid = os.getpid()
+        self._parts: dict[str, Any] = {}
+        """Engine, writer and ends of this process, once they are there."""
         self._left_behind: list[object] = []
         _queues.add(self)
 
@@ -298,11 +295,11 @@ class Queue:
     def close(self) -> None:
         """Write what waits and close the connections. The next use opens them again."""
         if self._pid == os.getpid():
-            if self._writer is not None:
-                self._writer.close()
-            if self._engine is not None:
-                self._engine.close()
-            self._writer = self._engine = self._ends = self._pid = self._used_at = None
+            parts, self._parts = self._parts, {}
+            self._used_at = None
+            for name in ("writer", "engine"):
+                if name in parts:
+                    parts[name].close()
 
     def __enter__(self) -> Self:
         return self
@@ -343,32 +340,29 @@ class Queue:
             )
         self._url = self._url or url
 
+    # No lock: a signal handler may come in the middle and ask for the same. Who comes second takes what the first has
+    # made, and drops its own, which has nothing open yet.
+
     @property
     def engine(self) -> Engine:
         """The engine of this process, for looking and for changing single jobs."""
         self._renew_after_fork()
-        with self._opening:
-            if self._engine is None:
-                self._engine = open_engine(self._use())
-            return self._engine
+        found: Engine = self._parts.get("engine") or self._parts.setdefault("engine", open_engine(self._use()))
+        return found
 
     @property
     def writer(self) -> Writer:
         """The writer of this process. It has an engine of its own, so that looking does not wait for writing."""
         self._renew_after_fork()
-        with self._opening:
-            if self._writer is None:
-                self._writer = Writer(open_engine(self._use()))
-            return self._writer
+        found: Writer = self._parts.get("writer") or self._parts.setdefault("writer", Writer(self._use()))
+        return found
 
     @property
     def ends(self) -> Ends:
         """How the threads of this process wait for results."""
         engine = self.engine
-        with self._opening:
-            if self._ends is None:
-                self._ends = Ends(engine)
-            return self._ends
+        found: Ends = self._parts.get("ends") or self._parts.setdefault("ends", Ends(engine))
+        return found
 
     def _use(self) -> str:
         self._used_at = self.url
@@ -382,11 +376,9 @@ class Queue:
 
     def _renew_after_fork(self) -> None:
         if self._pid != os.getpid():
-            # The parent's: neither used, nor closed by being freed.
-            parts = (self._engine, self._writer, self._ends)
-            self._left_behind += [part for part in parts if part is not None]
-            self._engine = self._writer = self._ends = self._used_at = None
-            self._opening = threading.Lock()  # another thread of the parent may have held it at the fork
+            if self._parts:
+                self._left_behind.append(self._parts)  # the parent's: neither used, nor closed by being freed
+            self._parts, self._used_at = {}, None
             self._pid = os.getpid()
 
     def __repr__(self) -> str:

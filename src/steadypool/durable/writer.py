@@ -6,8 +6,10 @@ thread to wake and to wait for. Else the writer's thread takes the next turn, wr
 transaction, and wakes everybody whose jobs were in it; while it commits, the next batch gathers. One caller alone waits
 for one commit; 256 share one.
 
-The main thread never writes: there Ctrl-C and signal handlers may come between any two lines, and a transaction that is
-half-way is nothing to leave behind.
+The main thread never writes, nor opens the engine: there Ctrl-C and signal handlers may come between any two lines, and
+a transaction that is half-way is nothing to leave behind. It takes no lock here, either, that a handler which enqueues
+could wait for; and a thread whose own call, interrupted, keeps others from writing is refused at once
+(`durable.reentry`).
 
 Order: what one thread enqueues is put in that order. What two threads enqueue is put in either.
 
@@ -18,18 +20,25 @@ them.
 
 from __future__ import annotations
 
+import _thread
 import threading
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 
+from steadypool.durable.address import shown
 from steadypool.durable.engine import Engine
 from steadypool.durable.errors import EngineBusy, EngineError
+from steadypool.durable.opening import open_engine
 from steadypool.durable.records import NewJob, Placed
+from steadypool.durable.reentry import check_not_writing, interrupted
 from steadypool.machinery.bell import Bell
 
 LARGEST_BATCH = 1000
 """Jobs in one transaction: beyond it a commit costs in proportion, and others wait."""
+PATIENCE = 10.0
+"""Of an engine that is not open yet."""
 SLACK = 5.0
 """Seconds beyond the engine's own patience after which a caller stops waiting for the writer."""
 
@@ -44,52 +53,67 @@ class Put:
         self.done: Future[list[Placed]] = Future()
 
 
-class Writer:
-    """Puts jobs for all threads of a process. Its thread starts when it is first needed."""
+class Stop:
+    """The end, and whoever waits for that."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._waiting: deque[Put | None] = deque()
+    __slots__ = ("done",)
+
+    def __init__(self) -> None:
+        self.done: Future[None] = Future()
+
+
+class Writer:
+    """Puts jobs for all threads of a process. Its thread starts when it is first needed.
+
+    Args:
+        url: where.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._opened: Engine | None = None
+        self._waiting: deque[Put | Stop] = deque()
         self._bell = Bell()
         self._turn = threading.Lock()
-        """Held by whoever writes."""
-        self._turn_of: int | None = None
-        """The thread of that caller, if it is one."""
-        self._starting = threading.Lock()
-        self._thread: threading.Thread | None = None
+        """Held by whoever writes; never by the main thread."""
+        self._here: set[int] = set()
+        """Threads that have the turn, or try for it."""
+        self._thread: int | None = None
+        """The writer's thread."""
 
     def put(self, jobs: Sequence[NewJob]) -> list[Placed]:
         """Put the jobs; durable when it returns.
 
         Raises:
             EngineError: it may or may not have happened.
-            EngineBusy: also for a finalizer that the garbage collector runs in the middle of an enqueue; nothing has
-                happened then.
+            EngineBusy: also for a signal handler or a finalizer that runs in the middle of a call of the same thread
+                which keeps others from writing; nothing has happened then.
         """
         me = threading.get_ident()
-        if self._turn_of == me:
-            raise EngineBusy(
-                "this thread is in the middle of an enqueue, which a finalizer has interrupted: nothing can be "
-                "enqueued from there, and nothing was"
-            )
+        check_not_writing()
+        if me in self._here:
+            raise interrupted()
         put = Put(jobs)
         self._waiting.append(put)
-        if me != threading.main_thread().ident and self._turn.acquire(blocking=False):
-            self._write_for_all(me)
-        else:
+        if me == threading.main_thread().ident or not self._write_for_all(me):
             self._call_thread()
         return self.wait(put.done)
 
-    def _write_for_all(self, me: int) -> None:
-        """Write what has gathered, on the caller's thread, which has the turn."""
-        self._turn_of = me
+    def _write_for_all(self, me: int) -> bool:
+        """Write what has gathered, on the caller's thread, if it can have the turn."""
         try:
-            self._write(self._take())
+            self._here.add(me)
+            if not self._turn.acquire(blocking=False):
+                return False
+            try:
+                self._write(self._take())
+            finally:
+                self._turn.release()
         finally:
-            self._turn_of = None
-            self._turn.release()
-            if self._waiting:
-                self._call_thread()
+            self._here.discard(me)
+        if self._waiting:
+            self._call_thread()
+        return True
 
     def put_soon(self, jobs: Sequence[NewJob]) -> Future[list[Placed]]:
         """Put the jobs, without waiting: the future has the answer."""
@@ -104,53 +128,77 @@ class Writer:
         Raises:
             EngineBusy: there was none for longer than the engine is patient.
         """
-        seconds = self._engine.patience + SLACK
+        seconds = self._patience + SLACK
         try:
             return put.result(seconds)
         except TimeoutError:
             if put.done():
                 raise
             raise EngineBusy(
-                f"{self._engine.url} has not answered for {seconds:g} s; the job may yet be enqueued"
+                f"{shown(self._url)} has not answered for {seconds:g} s; the job may yet be enqueued"
             ) from None
 
     def close(self) -> None:
         """Write what waits, end the thread, and close the engine."""
-        thread = self._thread
-        if thread is None:
-            self._engine.close()
+        if self._thread is None and not self._waiting:
+            if self._opened is not None:
+                self._opened.close()
             return
-        self._waiting.append(None)
-        self._bell.ring()
-        thread.join(self._engine.patience + SLACK)
+        stop = Stop()
+        self._waiting.append(stop)
+        self._call_thread()
+        with suppress(TimeoutError):
+            stop.done.result(self._patience + SLACK)
+
+    @property
+    def _engine(self) -> Engine:
+        """For who has the turn."""
+        if self._opened is None:
+            self._opened = open_engine(self._url)
+        return self._opened
+
+    @property
+    def _patience(self) -> float:
+        return PATIENCE if self._opened is None else self._opened.patience
 
     def _call_thread(self) -> None:
         if self._thread is None:
-            with self._starting:
-                if self._thread is None:
-                    self._thread = threading.Thread(target=self._write_all, name="steadypool-writer", daemon=True)
-                    self._thread.start()
+            # Not `threading.Thread`: to start one takes a lock, which a signal handler may find held.
+            _thread.start_new_thread(self._write_all, ())
         self._bell.ring()
 
     def _write_all(self) -> None:
-        me = threading.current_thread()
-        while self._thread is me:
-            self._bell.wait(None)
-            with self._turn:
-                while batch := self._take():
-                    self._write(batch)
-                if self._waiting and self._waiting[0] is None:
-                    self._waiting.popleft()
-                    self._thread = None  # before it is looked who is left: they start another
-                    self._engine.close()
-            if self._waiting:
-                self._call_thread()
+        me = threading.get_ident()
+        with self._turn:
+            if self._thread is not None:
+                return  # two callers have started one each
+            self._thread = me
+        try:
+            self._here.add(me)
+            while self._thread == me:
+                self._bell.wait(None)
+                with self._turn:
+                    self._write_what_waits()
+        finally:
+            self._here.discard(me)
+        if self._waiting:
+            self._call_thread()
+
+    def _write_what_waits(self) -> None:
+        while batch := self._take():
+            self._write(batch)
+        if self._waiting and isinstance(stop := self._waiting[0], Stop):
+            self._waiting.popleft()
+            self._thread = None  # before it is looked who is left: they start another
+            if self._opened is not None:
+                self._opened.close()
+            stop.done.set_result(None)
 
     def _take(self) -> list[Put]:
         """What waits, up to a batch; a single put may be larger."""
         batch: list[Put] = []
         size = 0
-        while self._waiting and (first := self._waiting[0]) is not None:
+        while self._waiting and isinstance(first := self._waiting[0], Put):
             if batch and size + len(first.jobs) > LARGEST_BATCH:
                 break
             self._waiting.popleft()

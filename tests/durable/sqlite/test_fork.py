@@ -207,8 +207,8 @@ def test_a_fork_in_the_middle_of_a_transaction_of_the_same_thread(url: str) -> N
         connection.execute("UPDATE counters SET value = value + 100 WHERE name = 'job'")
         child = Child(refused_twice(url))
         assert child.end() == 0
-    assert engine.put_many([job()])[0].id == "job-102"
-    assert other.put_many([job()])[0].id == "job-103"
+    assert engine.put_many([job()])[0].number == 102
+    assert other.put_many([job()])[0].number == 103
     engine.close()
     other.close()
 
@@ -238,7 +238,7 @@ def test_the_copy_of_a_transaction_is_not_committed(url: str) -> None:
     if pid == 0:
         os._exit(2)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
-    assert engine.put_many([job()])[0].id == "job-102"
+    assert engine.put_many([job()])[0].number == 102
     engine.close()
 
 

@@ -17,9 +17,8 @@ from __future__ import annotations
 
 import os
 import select
-import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -29,6 +28,7 @@ from steadypool.durable.address import PostgresAddress
 from steadypool.durable.errors import EngineBusy, EngineError, EngineFull, EngineGone, EngineRefused, SchemaMismatch
 from steadypool.durable.postgres import schema
 from steadypool.durable.postgres.characters import UTF8
+from steadypool.durable.reentry import OneAtATime
 from steadypool.words.clock import monotonic
 
 ROLLED_BACK = frozenset({"40001", "40P01"})
@@ -59,7 +59,7 @@ class Session:
     def __init__(self, address: PostgresAddress, patience: float) -> None:
         self.address = address
         self.patience = patience
-        self._lock = threading.Lock()
+        self._lock = OneAtATime()
         self._connection: _Connection | None = None
         self._checked = False
         self._prepares = not address.pooled
@@ -103,11 +103,13 @@ class Session:
             return schema.apply_pending(cursor, self.address.schema)
 
     def close(self) -> None:
-        """Close the connection; the next call opens another."""
-        with self._lock:
-            if self._pid == os.getpid():
+        """Close the connection; the next call opens another.
+
+        If another thread uses it for too long it stays open, and the end of the process closes it.
+        """
+        if self._pid == os.getpid():
+            with suppress(EngineBusy), self._alone():
                 self._drop()
-            self._connection = None
 
     # -- one at a time
 
@@ -117,12 +119,9 @@ class Session:
             raise EngineError(
                 f"the engine on {self.address.url} belongs to process {self._pid}: open another after the fork"
             )
-        if not self._lock.acquire(timeout=self.patience):
-            raise EngineBusy(f"other threads have used this connection to {self.address.url} for {self.patience:g} s")
-        try:
+        others = f"other threads have used this connection to {self.address.url} for {self.patience:g} s"
+        with self._lock.taken(self.patience, others):
             yield
-        finally:
-            self._lock.release()
 
     @contextmanager
     def _transaction(self) -> Iterator[psycopg.Cursor[Any]]:

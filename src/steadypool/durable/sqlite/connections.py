@@ -37,6 +37,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from steadypool.durable import reentry
 from steadypool.durable.errors import EngineError
 from steadypool.durable.sqlite.locked import holders_of
 
@@ -98,27 +99,70 @@ class _Use:
         self.thread = threading.get_ident()
 
 
+class _Alone:
+    """A thread that waits for the others to be out, and keeps them out then: for a fork, or with one file."""
+
+    def __init__(self, identity: Identity | None = None, marks: bool = False) -> None:
+        self._identity = identity
+        self.marks = marks
+        """Whether the thread keeps others from writing by this alone."""
+        self._thread = threading.get_ident()
+
+    def keeps_out(self, use: _Use) -> bool:
+        """Whether that thread has to be out."""
+        return use.thread != self._thread and (
+            self._identity is None or use.connections.identity in (None, self._identity)
+        )
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for all others; whether they are out."""
+        with _changed:
+            return _changed.wait_for(lambda: not any(map(self.keeps_out, list(_inside))), seconds)
+
+    def end(self) -> None:
+        """Let others in again."""
+        _alone.discard(self)
+        with _changed:
+            _changed.notify_all()
+
+
 _all: weakref.WeakSet[Connections] = weakref.WeakSet()
 _inside: set[_Use] = set()
 # Reentrant: a signal handler may fork while its thread is in here.
 _changed = threading.Condition(threading.RLock())
 _unusable: set[Identity] = set()
-_holding = False
+_alone: set[_Alone] = set()
+_fork: _Alone | None = None
 _forked = False
 
 
 @contextmanager
 def in_use(connections: Connections) -> Iterator[None]:
-    """A block that is inside SQLite: whatever opens, uses or closes a connection. Waits while the process forks."""
+    """A block that is inside SQLite: whatever opens, uses or closes a connection. Waits while the process forks.
+
+    No lock is taken where nothing is awaited: a signal handler that comes then may have another thread go in. Who goes
+    in leaves word first and looks second whether others are to stay out; who waits for all to be out does so the other
+    way round.
+    """
     use = _Use(connections)
     try:
-        with _changed:
+        _inside.add(use)
+        while _kept_out(use):
+            _inside.discard(use)
+            with _changed:
+                _changed.notify_all()
+                _changed.wait_for(lambda: not _kept_out(use))
             _inside.add(use)
         yield
     finally:
-        with _changed:
-            _inside.discard(use)
-            _changed.notify_all()
+        _inside.discard(use)
+        if _alone:
+            with _changed:
+                _changed.notify_all()
+
+
+def _kept_out(use: _Use) -> bool:
+    return any(alone.keeps_out(use) for alone in list(_alone))
 
 
 @contextmanager
@@ -128,11 +172,12 @@ def alone_with(identity: Identity, seconds: float) -> Iterator[list[Connections]
     It gives all that this process has open on the file; nothing, if others have not left within *seconds*. The caller
     may be inside itself.
     """
-    with _changed:
-        if _wait_for_others(seconds, identity):
-            yield [connections for connections in list(_all) if connections.identity == identity]
-        else:
-            yield []
+    alone = _Alone(identity)
+    try:
+        _alone.add(alone)
+        yield connections_to(identity) if alone.wait(seconds) else []
+    finally:
+        alone.end()
 
 
 def connections_to(identity: Identity | None) -> list[Connections]:
@@ -170,36 +215,28 @@ def check_locked(path: str) -> None:
         )
 
 
-def _wait_for_others(seconds: float, identity: Identity | None = None) -> bool:
-    me = threading.get_ident()
-
-    def are_out() -> bool:
-        return all(
-            use.thread == me or (identity is not None and use.connections.identity != identity) for use in _inside
-        )
-
-    return _changed.wait_for(are_out, seconds)
-
-
 def _before_fork() -> None:
-    global _holding
-    _changed.acquire()
-    _holding = True
-    _wait_for_others(FORK_PATIENCE)
+    global _fork
+    _fork = _Alone(marks=reentry.mark())
+    _alone.add(_fork)
+    _fork.wait(FORK_PATIENCE)
 
 
 def _in_parent() -> None:
-    global _holding
-    if _holding:
-        _holding = False
-        _changed.release()
+    global _fork
+    if _fork is not None:
+        _fork.end()
+        if _fork.marks:
+            reentry.unmark()
+        _fork = None
 
 
 def _in_child() -> None:
-    global _changed, _holding, _forked
-    _changed, _holding, _forked = threading.Condition(threading.RLock()), False, True
+    global _changed, _fork, _forked
+    _changed, _fork, _forked = threading.Condition(threading.RLock()), None, True
     busy = {use.connections for use in _inside}
     _inside.clear()
+    _alone.clear()
     for connections in list(_all):
         if connections in busy:
             connections.keep_for_ever()

@@ -16,13 +16,13 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from steadypool.durable.address import SqliteAddress
 from steadypool.durable.errors import EngineBusy, EngineError, EngineGone, SchemaMismatch
+from steadypool.durable.reentry import OneAtATime, writing
 from steadypool.durable.sqlite import log, schema
 from steadypool.durable.sqlite.connections import (
     Connections,
@@ -52,8 +52,8 @@ class Store:
         self.patience = patience
         self._errors = errors_of(address.driver)
         self._pid = os.getpid()
-        self._writing = threading.Lock()
-        self._looking = threading.Lock()
+        self._writing = OneAtATime()
+        self._looking = OneAtATime()
         self._open = Connections(self.path)
         self._fair: FileLock | None = None
         self._checked = False
@@ -79,10 +79,10 @@ class Store:
             EngineBusy: somebody else writes, for longer than we are patient.
             EngineGone, EngineFull, EngineError, SchemaMismatch: as they say.
         """
-        self.committing = False
-        asked = monotonic()
-        until = asked + self.patience
-        with self._exclusive(self._writing), self._translated():
+        with writing(), self._exclusive(self._writing), self._translated():
+            self.committing = False
+            asked = monotonic()
+            until = asked + self.patience
             self._check_place(may_make=not make_tables)
             with self._fair_turn(until), in_use(self._open):
                 try:
@@ -117,19 +117,18 @@ class Store:
             yield connection
 
     def close(self) -> None:
-        """Close both connections: the last one to close checkpoints, so this waits for its turn, for a while."""
-        with ExitStack() as locks:
-            for lock in (self._writing, self._looking):
-                if not lock.acquire(timeout=max(0.001, self.patience)):
-                    return  # somebody is stuck in there; the end of the process closes them, too
-                locks.callback(lock.release)
+        """Close both connections: the last one to close checkpoints, so this waits for its turn, for a while.
+
+        If another thread uses them for longer than that they stay open, and the end of the process closes them.
+        """
+        if self._pid != os.getpid():
+            return
+        with suppress(EngineBusy), writing(), self._exclusive(self._writing), self._exclusive(self._looking):
             self._close_all()
 
     def _close_all(self) -> None:
         fair, self._fair = self._fair, None
         self._checked = False
-        if self._pid != os.getpid():
-            return
         had = fair is not None and fair.acquire(min(self.patience, 1.0))
         try:
             with in_use(self._open):
@@ -143,14 +142,10 @@ class Store:
     # -- one at a time
 
     @contextmanager
-    def _exclusive(self, lock: threading.Lock) -> Iterator[None]:
+    def _exclusive(self, lock: OneAtATime) -> Iterator[None]:
         self._check_process()
-        if not lock.acquire(timeout=max(0.001, self.patience)):
-            raise EngineBusy(f"another thread of this process has used {self.path} for {self.patience:g} s")
-        try:
+        with lock.taken(self.patience, f"another thread of this process has used {self.path} for {self.patience:g} s"):
             yield
-        finally:
-            lock.release()
 
     @contextmanager
     def _reading(self) -> Iterator[Any]:
@@ -308,7 +303,7 @@ class Store:
     def _save_log(self) -> None:
         """The same for who only looks."""
         until = monotonic() + self.patience
-        with self._fair_turn(until), in_use(self._open):
+        with writing(), self._fair_turn(until), in_use(self._open):
             self._check_files(until)
 
     def _gone(self) -> EngineGone:
