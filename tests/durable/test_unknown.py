@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -124,3 +127,25 @@ def test_a_default_does_for_what_an_older_version_has_not_given(old: Queue, new:
     new.task(name="send")(send_in)
     new.work(kind="thread", until_empty=True)
     assert handle.result(0) == "a en"
+
+
+def test_a_process_that_has_not_the_task_any_more_gives_its_jobs_back(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The files of a running worker are replaced: its new processes import what is there now."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    source = "from steadypool import Queue\nqueue = Queue()\n@queue.task\ndef send(n: int) -> int: return n\n"
+    for source_now in ("queue = None\n", "raise ValueError('half a deploy')\n"):
+        (tmp_path / "of_a_deploy.py").write_text(source)
+        monkeypatch.setenv("STEADYPOOL_URL", url)
+        importlib.invalidate_caches()
+        module = importlib.import_module("of_a_deploy")
+        (tmp_path / "of_a_deploy.py").write_text(source_now)
+        handles = module.queue.enqueue_many(module.send, [(n,) for n in range(30)])
+        with Working(module.queue, "process", workers=1) as working:
+            event = working.wait_for("ArgumentsUnknown", len(handles))
+        assert "of_a_deploy:send cannot be had in this process of the worker: " in str(event.error)
+        assert {(handle.state, handle.attempts) for handle in handles} == {(JobState.SCHEDULED, 0)}
+        module.queue.close()
+        monkeypatch.delitem(sys.modules, "of_a_deploy")

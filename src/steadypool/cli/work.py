@@ -199,9 +199,12 @@ class WorkLog:
     REFUSED_SECONDS = 10.0
     """Between two lines on results that were refused: they may come by the thousand."""
 
+    UNKNOWN_SECONDS = 60.0
+    """Between two lines on jobs of one task that cannot be run here."""
+
     def __init__(self) -> None:
         self._log = LoggingSink(OURS)
-        self._unknown: set[object] = set()
+        self._unknown: dict[object, float] = {}
         self._in_trouble = False
         self._refused_at = -inf
 
@@ -214,14 +217,12 @@ class WorkLog:
         match event:
             case JobSubmitted() | JobFailed() | JobTimedOut() | JobCrashed():
                 return False  # with --log-level debug; the worker's own events tell more of these
-            case events.TaskUnknown():
-                known = event.task in self._unknown
-                self._unknown.add(event.task)
-                return not known
-            case events.ArgumentsUnknown():
-                known = (event.task,) in self._unknown
-                self._unknown.add((event.task,))
-                return not known
+            case events.TaskUnknown() | events.ArgumentsUnknown():
+                about = type(event), event.task
+                if event.at < self._unknown.get(about, -inf) + self.UNKNOWN_SECONDS:
+                    return False
+                self._unknown[about] = event.at
+                return True
             case events.ResultRefused():
                 if event.at < self._refused_at + self.REFUSED_SECONDS:
                     return False

@@ -10,6 +10,7 @@ SteadypoolError
 ├── PayloadRefused (TypeError)  the arguments do not fit the task's signature, or JSON
 │   ├── ArgumentsUnfit          ... of a stored job, as this worker knows the task
 │   └── ResultUnfit             ... what the task returned
+├── TaskNotHere                 a process of a worker does not have the task
 ├── UnknownJob     (LookupError)
 ├── WrongState     (RuntimeError)  the job is not in a state from which that can be done
 └── JobDiscarded                what `JobHandle.result` raises for a job that failed for good
@@ -74,6 +75,10 @@ class ResultUnfit(PayloadRefused):
 
     def __init__(self, message: str = "", *, argument: str = "return") -> None:
         super().__init__(message, argument=argument)
+
+
+class TaskNotHere(SteadypoolError):
+    """A process of the worker's pool does not have the task that the worker has: the job goes back."""
 
 
 class UnknownJob(SteadypoolError, LookupError):

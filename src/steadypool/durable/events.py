@@ -76,7 +76,8 @@ class TaskForgotten(Event):
 
 @dataclass(frozen=True, slots=True)
 class ArgumentsUnknown(Event):
-    """A job's arguments do not fit the task as this worker has it: another version has enqueued it.
+    """A job's arguments do not fit the task as this worker has it, or a process of its pool does not have the task:
+    another version has enqueued it.
 
     The job goes back for *delay* seconds, with its attempt.
     """

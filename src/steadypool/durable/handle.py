@@ -83,6 +83,9 @@ class JobHandle(Generic[R]):
     def result(self, timeout: float | None = None) -> R:
         """Wait for the end and return the result, *timeout* seconds at most (``None``: without limit).
 
+        It is what the task returned, in value and type. Where the queue has no such task, as in a program that looks
+        at it by its address alone, it is as JSON has it.
+
         Raises:
             TimeoutError: the job had not ended by then; it goes on.
             JobDiscarded: it failed for good; the last attempt's error is told.

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from steadypool.durable import verdicts
 from steadypool.durable.announcing import Announcer
 from steadypool.durable.desk import Desk, Held, end_of
-from steadypool.durable.errors import ArgumentsUnfit
 from steadypool.durable.feeding import Feed
 from steadypool.durable.orders import Orders
 from steadypool.durable.records import Claim, JobKey, Settlement, Verdict
@@ -102,7 +101,7 @@ class Judge:
 
     def _tell(self, claim: Claim, settlement: Settlement, error: BaseException) -> None:
         if settlement.verdict is Verdict.RETURN:
-            if isinstance(error, ArgumentsUnfit):
+            if isinstance(error, verdicts.OF_ANOTHER_VERSION):
                 self._announcer.tell_unfit(claim, settlement, error)
         elif settlement.error is not None:
             self._announcer.tell_failure(claim, settlement, error)

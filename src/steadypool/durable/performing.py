@@ -18,6 +18,7 @@ from typing import Any
 
 from steadypool.durable import nested
 from steadypool.durable.address import URL_VARIABLE
+from steadypool.durable.errors import TaskNotHere
 from steadypool.durable.nested import Slots
 from steadypool.durable.payload import Payload
 from steadypool.durable.task import DurableTask
@@ -165,11 +166,20 @@ def _perform(how: Payload, fn: Callable[..., Any], payload: str) -> Performed:
 
 @cache
 def _task_at(module: str, name: str) -> DurableTask[Any, Any]:
-    found: Any = import_module(module)
-    for part in name.split("."):
-        found = getattr(found, part)
+    """The task of that place, as the files have it now: they may have changed since the worker began.
+
+    Raises:
+        TaskNotHere: there is none.
+    """
+    try:
+        found: Any = import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}"
+        raise TaskNotHere(f"{module}:{name} cannot be had in this process of the worker: {what}") from error
     if not isinstance(found, DurableTask):
-        raise TypeError(f"{module}:{name} is no durable task in this process, but {found!r}")
+        raise TaskNotHere(f"{module}:{name} is no durable task in this process of the worker, but {found!r}")
     return found
 
 

@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from steadypool.durable.errors import ArgumentsUnfit, ResultUnfit
+from steadypool.durable.errors import ArgumentsUnfit, ResultUnfit, TaskNotHere
 from steadypool.durable.records import AttemptError, Claim, Settlement, Verdict
 from steadypool.durable.texts import LONGEST_NAME, storable
 from steadypool.rules.retrying import backoff, next_delay
@@ -19,6 +19,8 @@ LONGEST_TRACEBACK = 20_000
 """Characters that are kept of each attempt's error, the end of the traceback being the best part."""
 LARGEST_RESULT = 500_000_000
 """Bytes: what is twice as large has no room in a value of SQLite's or PostgreSQL's, nor has this one in a dump."""
+OF_ANOTHER_VERSION = (ArgumentsUnfit, TaskNotHere)
+"""What says of a job that it is not for this worker's version of the program."""
 UNFIT_DELAY, UNFIT_LONGEST = 30.0, 600.0
 """Seconds for which a job goes back that does not fit the task as this worker has it: a newer one may come."""
 AFTER_CRASH = Retry(attempts=2, backoff=0.5, max_backoff=30.0)
@@ -94,7 +96,7 @@ def _after_crash(claim: Claim, error: BaseException, caps: Caps, chance: float) 
 def _after_failure(
     claim: Claim, outcome: Outcome, error: BaseException, retry: Retry | None, chance: float
 ) -> Settlement:
-    if isinstance(error, ArgumentsUnfit):
+    if isinstance(error, OF_ANOTHER_VERSION):
         return unfit(claim, error)
     told = describe(claim.attempt, outcome, error)
     # Attempts that were lost with a process or a worker have caps of their own, and use up none of these.
@@ -110,7 +112,7 @@ def _after_failure(
 
 
 def unfit(claim: Claim, error: BaseException) -> Settlement:
-    """For a job with arguments that this version of the task does not know: a worker of another version may.
+    """For a job that this version of the program cannot run: a worker of another version may.
 
     It goes back without an attempt spent, and for longer each time, so that many such jobs leave room for others.
     Why is told once.

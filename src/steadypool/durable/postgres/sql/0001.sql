@@ -806,25 +806,28 @@ AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
+    -- By their places in the table: a join with it could be made by reading all of it.
     WITH head AS MATERIALIZED (
-        SELECT h.queue, h.rank, h.number, j.task
+        SELECT h.place
         FROM unnest(p_queues) AS q (name), LATERAL (
-            SELECT r.queue, r.rank, r.number FROM ready r WHERE r.queue = q.name
+            SELECT r.ctid AS place, r.number FROM ready r WHERE r.queue = q.name
             ORDER BY r.rank, r.number LIMIT p_limit
         ) h JOIN jobs j ON j.number = h.number
         WHERE j.task <> ALL (p_known)
     ), mine AS MATERIALIZED (  -- those that nobody else is about to take
-        SELECT r.queue, r.rank, r.number, h.task
-        FROM head h JOIN ready r ON r.queue = h.queue AND r.rank = h.rank AND r.number = h.number
-        FOR UPDATE OF r SKIP LOCKED
+        SELECT r.ctid AS place FROM ready r WHERE r.ctid = ANY (ARRAY(SELECT h.place FROM head h))
+        FOR UPDATE SKIP LOCKED
     ), gone AS (
-        DELETE FROM ready r USING mine m WHERE r.queue = m.queue AND r.rank = m.rank AND r.number = m.number
-        RETURNING r.queue, r.rank, r.number, m.task
+        DELETE FROM ready r WHERE r.ctid = ANY (ARRAY(SELECT m.place FROM mine m))
+        RETURNING r.queue, r.rank, r.number
+    ), named AS MATERIALIZED (
+        SELECT g.*, j.task FROM gone g JOIN jobs j ON j.number = g.number
     ), kept AS (
         INSERT INTO delayed (due, number, retry, queue, rank, task)
-        SELECT clock_timestamp() + p_seconds * interval '1 second', g.number, false, g.queue, g.rank, g.task FROM gone g
+        SELECT clock_timestamp() + p_seconds * interval '1 second', n.number, false, n.queue, n.rank, n.task
+        FROM named n
     )
-    SELECT g.task, count(*) FROM gone g GROUP BY g.task;
+    SELECT n.task, count(*) FROM named n GROUP BY n.task;
 END $$;
 
 -- Make jobs available again that were set aside and whose task is known, so many at most; returns how many.
@@ -842,10 +845,11 @@ BEGIN
         EXIT WHEN v_task IS NULL OR v_count >= p_limit;
         CONTINUE WHEN v_task <> ALL (p_known);
         WITH found AS MATERIALIZED (
-            SELECT d.number FROM delayed d WHERE d.task = v_task AND d.queue = ANY (p_queues)
+            SELECT d.ctid AS place FROM delayed d WHERE d.task = v_task AND d.queue = ANY (p_queues)
             ORDER BY d.rank, d.number LIMIT p_limit - v_count FOR UPDATE SKIP LOCKED
         ), gone AS (
-            DELETE FROM delayed d USING found f WHERE d.number = f.number RETURNING d.queue, d.rank, d.number
+            DELETE FROM delayed d WHERE d.ctid = ANY (ARRAY(SELECT f.place FROM found f))
+            RETURNING d.queue, d.rank, d.number
         )
         INSERT INTO ready SELECT queue, rank, number FROM gone;
         GET DIAGNOSTICS v_more = ROW_COUNT;
