@@ -134,6 +134,11 @@ def __getattr__(name: str) -> object:
     return value
 
 
+def __dir__() -> list[str]:
+    """All public names, those too that are loaded when they are first asked for."""
+    return sorted({*globals(), *__all__})
+
+
 for _name in set(__all__) - set(_LAZY):
     # What a user sees in a traceback is the name that they can import.
     if isinstance(_public := globals()[_name], type):

@@ -26,6 +26,7 @@ from tests.cli.program import LIMIT, Program
         ([":upper"], "':upper' is not of the form MODULE:FUNCTION"),
         (["jobs:coroutine"], "jobs:coroutine is a coroutine function, which --kind thread cannot run"),
         (["jobs:generator"], "jobs:generator is a generator function; return a list"),
+        (["operator:add"], "map calls operator:add(line), with one argument, but it is operator:add(a, b, /)"),
         (["jobs:upper", "missing.txt"], "cannot read missing.txt: No such file or directory"),
         (["jobs:upper", "."], ". is a directory"),
         (["jobs:upper", "--output", "no/such/out"], "cannot write no/such/out: No such file or directory"),

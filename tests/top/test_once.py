@@ -95,7 +95,7 @@ def test_what_cannot_be_looked_at_is_told_in_a_line(
     dead.wait()
     assert f"there is no process {dead.pid}" in one_line(top(str(dead.pid), "--once"))
     assert "--json needs --once" in one_line(top("--json"))
-    assert "needs a terminal" in one_line(top(str(os.getpid())))
+    assert f"there is no process {dead.pid}" in one_line(top(str(dead.pid))), "before it asks for a terminal"
     monkeypatch.setattr(os, "geteuid", lambda: 12345)
     owner = psutil.Process().uids().effective
     said = one_line(top(str(os.getpid()), "--once"))

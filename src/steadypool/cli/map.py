@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import warnings
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 
-from steadypool import DrainReport
+from steadypool import DrainReport, Task
 from steadypool.cli.endings import CLOSED_PIPE, DONE, SOME_FAILED, OutputClosed, UsageMistake
 from steadypool.cli.job import JobLimits, line_task
 from steadypool.cli.kinds import KINDS, Kind, LinePool
@@ -220,6 +221,26 @@ def check_function(spec: str, function: Callable[..., Any], kind: Kind) -> None:
         raise UsageMistake(f"{spec} is a coroutine function, which --kind {kind.name} cannot run; {hint}")
     if kind.takes_coroutines and not is_coroutine_function(function):
         raise UsageMistake(f"{spec} is no coroutine function, which --kind {kind.name} needs; use --kind thread")
+    check_takes_a_line(spec, function)
+
+
+def check_takes_a_line(spec: str, function: Callable[..., Any]) -> None:
+    """Refuse a function that cannot be called with one argument.
+
+    Raises:
+        UsageMistake: naming its arguments.
+    """
+    plain = function.fn if isinstance(function, Task) else function
+    try:
+        signature = inspect.signature(plain, follow_wrapped=False)  # a wrapper may add arguments of its own
+    except (TypeError, ValueError):
+        return  # a built-in that does not tell
+    try:
+        signature.bind("")
+    except TypeError as error:
+        raise UsageMistake(
+            f"map calls {spec}(line), with one argument, but it is {spec}{signature}: {error}"
+        ) from error
 
 
 def check_files(source: LineSource, output: str | None, errors: str | None) -> None:

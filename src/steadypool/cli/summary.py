@@ -1,13 +1,13 @@
-"""What is said at the end: the drain report, the table of errors, and what was not done."""
+"""What is said at the end: the drain report, the list of errors, and what was not done."""
 
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from steadypool import DrainReport, ErrorGroup
@@ -26,15 +26,16 @@ def console_on(*, stderr: bool) -> Console:
 
 
 def print_report(console: Console, report: DrainReport) -> None:
-    """The report as it is, without its errors: they get a table."""
-    console.print(Text(str(replace(report, errors=()))), soft_wrap=True)
+    """The report as it is, without its errors: they get lines of their own. A terminal folds it between words."""
+    console.print(Text(str(replace(report, errors=()))), soft_wrap=not console.is_terminal)
 
 
 def print_errors(console: Console, groups: tuple[ErrorGroup, ...]) -> None:
     """The groups of errors, the most frequent first."""
     if not groups:
         return
-    console.print(_table(sorted(groups, key=lambda group: -group.count)))
+    for line in _error_lines(sorted(groups, key=lambda group: -group.count), console.width):
+        console.print(line, soft_wrap=True, highlight=False)
 
 
 def print_stop(console: Console, tally: Tally, number: int) -> None:
@@ -71,26 +72,22 @@ def print_drained(console: Console, tally: Tally) -> None:
     )
 
 
-def _table(groups: list[ErrorGroup]) -> Table:
+def _error_lines(groups: list[ErrorGroup], width: int) -> Iterator[Text]:
+    """Two lines for each group, none wider than *width*: what happened; and where, to whom and when."""
     total = sum(group.count for group in groups)
-    title = f"{_count(total, 'error')} in {_count(len(groups), 'group')}"
-    table = Table(title=title, title_justify="left")
-    table.add_column("count", justify="right")
-    for heading in ("error", "first message", "where", "latest job", "first", "last"):
-        table.add_column(heading, overflow="fold")
+    yield Text(f"{_count(total, 'error')} in {_count(len(groups), 'group')}", "bold")
     for group in groups[:GROUPS_SHOWN]:
-        table.add_row(
-            f"{group.count:,}",
-            Text(printable(group.type_name.removeprefix("steadypool.words.errors."))),
-            Text(_first_line(group.message)),
-            Text(printable(group.where)),
-            Text(printable(_shortened(group.sample))),
-            _time(group.first_seen),
-            _time(group.last_seen),
-        )
+        kind = group.type_name.removeprefix("steadypool.words.errors.").removeprefix("steadypool.")
+        what = Text(f"{group.count:>7,}  ").append(printable(f"{kind}: {_first_line(group.message)}"), "red")
+        first, last = _time(group.first_seen), _time(group.last_seen)
+        when = last if first == last else f"{first} to {last}"
+        about = [group.where or group.task, f"latest {_shortened(group.sample)}" if group.sample else "", when]
+        where = Text(f"{'':>9}{printable(', '.join(filter(None, about)))}", "dim")
+        for line in (what, where):
+            line.truncate(width, overflow="ellipsis")
+            yield line
     if len(groups) > GROUPS_SHOWN:
-        table.caption = f"and {len(groups) - GROUPS_SHOWN:,} more groups"
-    return table
+        yield Text(f"{'':>9}and {_count(len(groups) - GROUPS_SHOWN, 'more group')}")
 
 
 def _count(number: int, noun: str) -> str:

@@ -64,6 +64,32 @@ def is_quickly_shown(show: Show, args: tuple[Any, ...], kwargs: dict[str, Any]) 
     return show is False or (show is True and all(type(value) in PLAIN for value in (*args, *kwargs.values())))
 
 
+def plain_text(show: Show, args: tuple[Any, ...] | None, kwargs: dict[str, Any] | None) -> str:
+    """The same where no code of the user's may run: of what is no plain value, the type. Empty for a job that has
+    forgotten what it was made of."""
+    if show is False or args is None or kwargs is None:
+        return ""
+    if show is not True:
+        return "(<not shown here, since show_arguments is a function>)"
+    parts = [_plain(arg) for arg in args[:MOST]]
+    parts += [f"{name}={_plain(value)}" for name, value in itertools.islice(kwargs.items(), MOST)]
+    parts += ["..."] if len(args) > MOST or len(kwargs) > MOST else []
+    text = f"({', '.join(parts)})"
+    return text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT - 4]}...)"
+
+
+def _plain(value: Any) -> str:
+    kind = type(value)
+    members: list[Any] = []
+    if kind in (list, tuple, set, frozenset):
+        members = list(itertools.islice(value, MOST))
+    elif kind is dict:
+        members = list(itertools.chain.from_iterable(itertools.islice(value.items(), MOST)))
+    elif kind not in PLAIN:
+        return f"<{kind.__qualname__}>"
+    return _short.repr(value) if all(type(member) in PLAIN for member in members) else f"<{kind.__qualname__}>"
+
+
 def _call_text(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
     parts = [_short.repr(arg) for arg in args[:MOST]]
     parts += [f"{name}={_short.repr(value)}" for name, value in itertools.islice(kwargs.items(), MOST)]

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from steadypool.machinery.arguments import arguments_text, is_quickly_shown
+from steadypool.machinery.arguments import arguments_text, is_quickly_shown, plain_text
 from steadypool.machinery.future import JobFuture
 from steadypool.rules.forecast import Run, drain_estimate, spread
 from steadypool.words.clock import monotonic
@@ -70,9 +70,10 @@ def unfinished_rows(core: Core) -> tuple[UnfinishedJob, ...]:
     return tuple(UnfinishedJob(j.id, j.task, text, j.waited, j.meta) for j, text in zip(jobs, shown, strict=False))
 
 
-def interrupted_row(job: JobFuture[Any], ran: float) -> InterruptedJob:
+def interrupted_row(core: Core, job: JobFuture[Any], ran: float) -> InterruptedJob:
     """The report's row of a job that had started; *ran* is how long its last attempt has, in seconds."""
-    return InterruptedJob(job.job_id, job._task_name, job.attempts, ran, job._options.meta)
+    shown = plain_text(core.settings.show_arguments, job._args, job._kwargs)
+    return InterruptedJob(job.job_id, job._task_name, job.attempts, ran, job._options.meta, shown)
 
 
 def read_stats(core: Core) -> PoolStats:

@@ -43,7 +43,7 @@ from steadypool.pools.announcer import job_facts
 from steadypool.pools.errands import Errands
 from steadypool.pools.forecast import Forecast
 from steadypool.pools.functions import check_function, options_within
-from steadypool.pools.job_errors import cancelled_error, forked_error, presentable, timeout_error
+from steadypool.pools.job_errors import cancelled_error, forked_error, hint_at_option, presentable, timeout_error
 from steadypool.pools.settings import Settings
 from steadypool.rules.retrying import delay_after
 from steadypool.seams.telling import events
@@ -297,7 +297,8 @@ class Core(Errands):
         if delay is None:
             if outcome is Outcome.INTERRUPTED:
                 self.note_interrupted(job)
-            self.settle(job, outcome, presentable(error, job))
+            hint_at_option(error, job)
+            self.settle(job, outcome, presentable(error, job, self.describe))
             return
         self.supervise()
         self.bell.ring()
@@ -420,7 +421,7 @@ class Core(Errands):
 
     def note_interrupted(self, job: Job) -> None:
         """Remember the job for the drain report."""
-        self.interrupted.append(interrupted_row(job, monotonic() - job._began))
+        self.interrupted.append(interrupted_row(self, job, monotonic() - job._began))
 
     # -- time limits
 

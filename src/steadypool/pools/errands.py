@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from steadypool.machinery.agenda import Agenda
-from steadypool.machinery.arguments import arguments_text, is_quickly_shown
+from steadypool.machinery.arguments import arguments_text, is_quickly_shown, plain_text
 from steadypool.machinery.aside import Aside
 from steadypool.machinery.bell import Bell
 from steadypool.machinery.courier import Courier
@@ -66,6 +66,10 @@ class Errands(Announcer):
         show, args, kwargs = self.settings.show_arguments, job._args, job._kwargs
         text = partial(arguments_text, show, job._task_name, args, kwargs)
         return text() if is_quickly_shown(show, args, kwargs) else self.aside.call(text, f"({NOT_SHOWN})")
+
+    def plain_arguments_of(self, job: Job) -> str:
+        """The same without any code of the user's, for where the pool's lock is held. Empty once the job has ended."""
+        return plain_text(self.settings.show_arguments, job._args, job._kwargs)
 
     @contextmanager
     def hurrying(self) -> Iterator[None]:

@@ -47,6 +47,7 @@ class HandCore(Core):
                 return False
             # Before it leaves the hand: the job finds itself there or here, and looks without the lock.
             worker.taken_name = job._task_name
+            worker.taken_arguments = self.plain_arguments_of(job)
             worker.taken = job
             try:
                 worker.hand.remove(job)
@@ -97,9 +98,10 @@ class HandCore(Core):
     def _row(self, worker: Any, job: Job) -> StuckJob:
         # Its name first: a job that ends meanwhile forgets what it was made of.
         name = worker.taken_name or job._task_name
+        shown = worker.taken_arguments if worker.taken is job else self.plain_arguments_of(job)
         stack, _ = self.stack_of(worker, job)
         ran = monotonic() - job._began
-        return StuckJob(job.job_id, name, ran, stack, job._told or "", job._options.meta)
+        return StuckJob(job.job_id, name, ran, stack, job._told or "", job._options.meta, shown)
 
     def _all_workers(self) -> list[Any]:
         """Those of the pool, by name, and callers. The lock is held."""

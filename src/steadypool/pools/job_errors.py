@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import CancelledError
-from traceback import format_exception
 from typing import Any, Protocol
 
 from steadypool.machinery.future import JobFuture
-from steadypool.machinery.ledger import first_line, type_name
+from steadypool.machinery.ledger import type_name
 from steadypool.words.errors import JobCancelled, JobExit, JobTimeout, PoolClosed, RemoteError
+from steadypool.words.options import OPTION_NAMES
 
 Job = JobFuture[Any]
 
@@ -59,11 +60,16 @@ def _means_something(error: BaseException) -> bool:
     if type(error) is CancelledError:  # asyncio makes its own of just this class
         return True
     names = {(kind.__module__, kind.__qualname__) for kind in type(error).__mro__}
-    return any(known in names if isinstance(known, tuple) else isinstance(error, known) for known in _MEANS_SOMETHING)
+    return any(
+        known in names if isinstance(known, tuple) else issubclass(type(error), known) for known in _MEANS_SOMETHING
+    )
 
 
-def presentable(error: BaseException, job: Job) -> BaseException:
-    """What the future raises: nothing that would end the caller, as a raw ``SystemExit`` or ``StopIteration`` would."""
+def presentable(error: BaseException, job: Job, describe: Callable[[BaseException], tuple[str, str]]) -> BaseException:
+    """What the future raises: nothing that would end the caller, as a raw ``SystemExit`` or ``StopIteration`` would.
+
+    *describe* gives an error's traceback and message.
+    """
     if not _means_something(error):
         return error
     stand_in: BaseException
@@ -73,12 +79,27 @@ def presentable(error: BaseException, job: Job) -> BaseException:
         shown = code if code is None or isinstance(code, int) else f"a {type(code).__name__}"
         stand_in = JobExit(f"{how} {type(error).__name__}({shown})", code=code)
     else:
-        name, text = type_name(error), first_line(error)
-        trace = "".join(format_exception(error))
+        name, (trace, text) = type_name(error), describe(error)
         message = f"{how} {name.rpartition('.')[2]}{f': {text}' if text else ''}"
         stand_in = RemoteError(message, type_name=name, text=text, traceback=trace)
     stand_in.__cause__ = error
     return stand_in.with_traceback(error.__traceback__)
+
+
+def hint_at_option(error: BaseException, job: Job) -> None:
+    """A call like ``submit(f, x, timeout=5)`` has given an option of the job to the function, which has no such
+    argument: say in a note how options are given."""
+    if not job._kwargs or type(error) is not TypeError or [type(arg) for arg in error.args] != [str]:
+        return
+    for name in OPTION_NAMES.intersection(job._kwargs):
+        if f"unexpected keyword argument '{name}'" in error.args[0]:
+            short = job._task_name.rpartition(".")[2]
+            value = job._kwargs[name]
+            shown = value if type(value) in (int, float) else "..."
+            error.add_note(
+                f"({name} is an option of the job, which goes with the function: "
+                f"pool.submit(task({short}, {name}={shown}), ...))"
+            )
 
 
 def forked_error(core: Forked) -> PoolClosed:

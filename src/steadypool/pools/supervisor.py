@@ -179,7 +179,7 @@ def hand_back(core: Core, job: Job) -> None:
     """Settle a job that will not run (again) because the pool closes."""
     error = cancelled_error(job, "shutdown")
     if job.attempts:
-        core.interrupted.append(interrupted_row(job, 0.0))
+        core.interrupted.append(interrupted_row(core, job, 0.0))
         core.settle(job, Outcome.INTERRUPTED, error)
     else:
         core.returned.append(Returned.of(job))

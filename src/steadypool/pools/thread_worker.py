@@ -64,6 +64,7 @@ class ThreadWorker:
         "name",
         "succeeded",
         "taken",
+        "taken_arguments",
         "taken_name",
         "thread",
         "waiting_for",
@@ -80,6 +81,7 @@ class ThreadWorker:
         self.taken: Job | None = None
         """The job it runs though somebody else has settled it."""
         self.taken_name: str | None = None
+        self.taken_arguments = ""
         self.begun = False
         self.left = False
         self.lending = False

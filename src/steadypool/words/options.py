@@ -207,7 +207,7 @@ class TaskKeywords(TypedDict, total=False):
     meta: Mapping[str, Any] | None
 
 
-_OPTION_NAMES = frozenset(f.name for f in fields(TaskOptions) if f.init)
+OPTION_NAMES = frozenset(f.name for f in fields(TaskOptions) if f.init)
 
 
 class Task(Generic[P, R]):
@@ -243,7 +243,7 @@ class Task(Generic[P, R]):
         Raises:
             TypeError, ValueError: for an option that does not exist or a value that makes no sense.
         """
-        unknown = set(changes) - _OPTION_NAMES
+        unknown = set(changes) - OPTION_NAMES
         if unknown:
             raise TypeError("; ".join(_no_such_option(name) for name in sorted(unknown)))
         given: dict[str, Any] = {**changes}
@@ -288,8 +288,8 @@ class Task(Generic[P, R]):
 
 
 def _no_such_option(name: str) -> str:
-    near = difflib.get_close_matches(name, _OPTION_NAMES, 1)
-    hint = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(sorted(_OPTION_NAMES))}"
+    near = difflib.get_close_matches(name, OPTION_NAMES, 1)
+    hint = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(sorted(OPTION_NAMES))}"
     return f'there is no option "{name}": {hint}'
 
 

@@ -160,6 +160,8 @@ class InterruptedJob:
     """Seconds its last attempt ran; 0.0 if it was between two attempts."""
     meta: Mapping[str, Any] | None = field(default=None, hash=False)
     """The task's ``meta`` option."""
+    arguments: str = ""
+    """What it was called with: plain values, and of others the type, since no code of theirs may hold up the report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +178,8 @@ class StuckJob:
     """Why it was told to stop: ``"timeout"``, ``"cancelled"`` or ``"shutdown"``."""
     meta: Mapping[str, Any] | None = field(default=None, hash=False)
     """The task's ``meta`` option."""
+    arguments: str = ""
+    """What it was called with: plain values, and of others the type, since no code of theirs may hold up the report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,8 +245,7 @@ _LISTED = 10
 
 def _lines(report: DrainReport) -> list[str]:
     stats = report.stats
-    verdict = "on time" if report.on_time else "not everything ended in time"
-    lines = [f"pool {report.name!r} {report.state.value} after {report.elapsed:.2f} s: {verdict}"]
+    lines = [f"pool {report.name!r} {report.state.value} after {report.elapsed:.2f} s: {_verdict(report)}"]
     counts = [f"{getattr(stats, o.value)} {o.value.replace('_', ' ')}" for o in Outcome if getattr(stats, o.value)]
     lines.append(f"  {stats.accepted} accepted: {', '.join(counts) or 'none ended'}")
     lines += _section(
@@ -250,28 +253,74 @@ def _lines(report: DrainReport) -> list[str]:
     )
     lines += _section(
         "interrupted",
-        [f"{j.id} {j.task} in attempt {j.attempts}, ran {j.running_for:.1f} s" for j in report.interrupted],
+        [
+            f"{j.id} {j.task}{j.arguments} in attempt {j.attempts}, ran {j.running_for:.1f} s"
+            for j in report.interrupted
+        ],
     )
-    for job in report.stuck[:_LISTED]:
-        lines.append(
-            f"  stuck: {job.id} {job.task} running for {job.running_for:.1f} s, told to stop ({job.cause}), is here:"
-        )
-        lines += [f"    {line}" for line in printable_lines(job.stack.rstrip()).split("\n")]
-    if len(report.stuck) > _LISTED:
-        lines.append(f"  ... and {len(report.stuck) - _LISTED} more stuck")
-    lines += _section("errors", [_error_line(group) for group in report.errors])
+    lines += _stuck_lines(report.stuck)
+    if report.errors:
+        jobs = sum(group.count for group in report.errors)
+        title = f"errors: {_count(len(report.errors), 'group')} ({_count(jobs, 'job')})"
+        lines += [f"  {title}", *_rows([line for group in report.errors[:_LISTED] for line in _error_lines(group)])]
+        lines += _more(len(report.errors) - _LISTED)
     lines += [f"  note: {note}" for note in report.notes]
     return lines
 
 
-def _error_line(group: ErrorGroup) -> str:
-    text = f"{group.count} x {group.task}: {group.type_name}: {group.message}"
-    text += f" at {group.where}" if group.where else ""  # a job that never started has no place
-    return f"{text}, latest {group.sample}" if any(group.arguments) else text
+def _verdict(report: DrainReport) -> str:
+    stuck = len(report.stuck)
+    if not report.on_time:
+        return f"not everything ended in time{f', {stuck} stuck' if stuck else ''}"
+    return f"every job has its outcome, but {stuck} {'is' if stuck == 1 else 'are'} stuck" if stuck else "on time"
+
+
+def _stuck_lines(stuck: tuple[StuckJob, ...]) -> list[str]:
+    """Jobs that are at the same place stand together, above it."""
+    places: dict[str, list[StuckJob]] = {}
+    for job in stuck:
+        places.setdefault(job.stack, []).append(job)
+    lines: list[str] = []
+    for stack, jobs in list(places.items())[:_LISTED]:
+        lines += [_stuck_line(job) for job in jobs[:_LISTED]]
+        lines += [f"  ... and {len(jobs) - _LISTED} more there"] if len(jobs) > _LISTED else []
+        if len(jobs) == 1:
+            lines[-1] += ", is here:"
+        else:
+            lines.append(f"  all {len(jobs)} are here:")
+        lines += [f"    {line}" for line in printable_lines(stack.rstrip()).split("\n")]
+    if len(places) > _LISTED:
+        lines.append(f"  ... and {len(places) - _LISTED} more places with stuck jobs")
+    return lines
+
+
+def _stuck_line(job: StuckJob) -> str:
+    ran = f"running for {job.running_for:.1f} s, told to stop ({job.cause})"
+    return f"  stuck: {job.id} {job.task}{job.arguments} {ran}"
+
+
+def _error_lines(group: ErrorGroup) -> list[str]:
+    """A group of errors in two lines: what happened; and where, and to whom."""
+    kind = group.type_name.removeprefix("steadypool.words.errors.").removeprefix("steadypool.")
+    where = f"at {group.where}" if group.where else ""  # a job that never started has no place
+    latest = f"latest {group.sample}" if group.sample else ""
+    about = ", ".join(filter(None, (where, latest)))
+    return [f"{group.count:,} x {group.task}: {kind}: {group.message}", *([f"    {about}"] if about else [])]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _rows(rows: list[str]) -> list[str]:
+    return [f"    {row}" for row in rows]
+
+
+def _more(count: int) -> list[str]:
+    return [f"    ... and {count} more"] if count > 0 else []
 
 
 def _section(title: str, rows: list[str]) -> list[str]:
     if not rows:
         return []
-    more = [f"    ... and {len(rows) - _LISTED} more"] if len(rows) > _LISTED else []
-    return [f"  {title}: {len(rows)}", *(f"    {row}" for row in rows[:_LISTED]), *more]
+    return [f"  {title}: {len(rows)}", *_rows(rows[:_LISTED]), *_more(len(rows) - _LISTED)]

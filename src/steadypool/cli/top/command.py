@@ -66,8 +66,9 @@ def top_command(**given: Any) -> int:
                                              q   quit
     """
     options = TopOptions(**given)
+    program = None if options.pid is None else find_program(options.pid)  # the likelier mistake, so it is told first
     check(options)
-    link = Link(find_program(options.pid).connect())
+    link = Link((program or find_program(None)).connect())
     try:
         return _print_once(link, options) if options.once else _watch(link, options)
     finally:

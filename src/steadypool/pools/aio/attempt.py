@@ -45,6 +45,8 @@ class Attempt:
     """Nothing needs to be put back in order at its end, but its time limit."""
     name: str | None = None
     """What reports call the task, kept when the job is settled while it still runs."""
+    arguments = ""
+    """What reports show of the job's arguments, kept likewise."""
     limit: float | None = None
     """The time limit that is watched, in seconds."""
     caller: asyncio.Future[None] | None = None

@@ -99,6 +99,7 @@ class AttemptsCore(Core):
         if attempt is None:
             return False
         attempt.name = job._task_name
+        attempt.arguments = self.plain_arguments_of(job)
         self.lingering[attempt] = job
         return True
 
@@ -182,9 +183,10 @@ class AttemptsCore(Core):
 
     def _row(self, attempt: Attempt, job: Job) -> StuckJob:
         name = attempt.name or job._task_name
+        shown = attempt.arguments or self.plain_arguments_of(job)
         stack, _ = self.stack_of(attempt, job)
         ran = monotonic() - job._began
-        return StuckJob(job.job_id, name, ran, stack, job._told or "", job._options.meta)
+        return StuckJob(job.job_id, name, ran, stack, job._told or "", job._options.meta, shown)
 
 
 _ATTEMPT_FILE = Attempt.run.__code__.co_filename

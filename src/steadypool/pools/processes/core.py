@@ -448,6 +448,7 @@ class ProcessCore(ResultsCore):
                 return False
             if runs:
                 worker.taken_name = job._task_name
+                worker.taken_arguments = self.plain_arguments_of(job)
                 worker.taken = job
             return True
 

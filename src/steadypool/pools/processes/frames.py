@@ -26,6 +26,7 @@ from steadypool.machinery.wire import (
     job_frame,
 )
 from steadypool.pools.processes.chunk import Chunk, PackedChunk
+from steadypool.pools.processes.culprit import culprit_note
 from steadypool.words.options import task_name
 
 Job = JobFuture[Any]
@@ -56,7 +57,17 @@ class PackedCall:
 
 
 def pack_call(functions: Functions, job: Job) -> PackedCall:
-    """Pickle the job's function and arguments. Raises what pickling raises."""
+    """Pickle the job's function and arguments. Raises what pickling raises, and says which argument it was."""
+    try:
+        return _pack_call(functions, job)
+    except Exception as error:
+        note = culprit_note(job._args, job._kwargs, lambda value: dump(value, main_by_name=functions.main_by_name))
+        if note:
+            error.add_note(note)
+        raise
+
+
+def _pack_call(functions: Functions, job: Job) -> PackedCall:
     function = functions.dump(job._fn)
     by_name = functions.main_by_name
     if function is None:

@@ -35,6 +35,7 @@ class Load(ThreadWorker):
         self.succeeded = 0
         self.taken: Job | None = None
         self.taken_name: str | None = None
+        self.taken_arguments = ""
         self.left = self.lending = self.lent_until_end = False
         self.ident = 0
 

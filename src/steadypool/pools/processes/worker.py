@@ -47,6 +47,7 @@ class ProcessWorker:
         self.taken: Job | None = None
         """The job it runs though somebody else has settled it."""
         self.taken_name: str | None = None
+        self.taken_arguments = ""
         self.succeeded = 0
         self.done = 0
         self.refusal: Exception | None = None
