@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from math import inf
@@ -21,6 +22,7 @@ from steadypool.cli.summary import console_on, print_errors
 from steadypool.cli.times import LENGTH
 from steadypool.durable import events
 from steadypool.durable.feeding import KINDS
+from steadypool.durable.mark import put_mark
 from steadypool.durable.records import DEFAULT_QUEUE
 from steadypool.durable.settings import WorkerSettings
 from steadypool.durable.verdicts import Caps
@@ -29,6 +31,7 @@ from steadypool.durable.worker_log import FORMATS, LEVELS, OURS, LogSettings
 from steadypool.durable.workreport import WorkReport
 from steadypool.observe.logging import LoggingSink
 from steadypool.words.events import Event, JobCrashed, JobFailed, JobSubmitted, JobTimedOut
+from steadypool.words.printable import printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +135,24 @@ class Work:
         with said_plainly():
             worker = Worker(queue, self._settings())
             worker.subscribe(WorkLog(), jobs=options.log_level == "debug")
+        mark = put_mark() if options.kind != "process" else ""  # a process takes along what it has started
         with store_said_plainly(), self._served(worker):
             report = worker.run(until_empty=options.until_empty, drain_timeout=options.drain_timeout, on_signals=True)
+        self._end_programs(mark)
         self._say(report)
         return DONE if not (report.unwritten or report.left) else SOME_FAILED
+
+    def _end_programs(self, mark: str) -> None:
+        """What jobs have started is not to go on while they run again elsewhere."""
+        if not mark:
+            return
+        from steadypool.durable.programs import end_programs
+
+        programs, log = end_programs(mark, os.getsid(0)), logging.getLogger(OURS)
+        for program in programs.ended:
+            log.warning("ended what a job had started: %s", printable(program))
+        for program in programs.left:
+            log.warning("what a job has started in a session of its own goes on: %s", printable(program))
 
     def _settings(self) -> WorkerSettings:
         options = self._options

@@ -18,6 +18,7 @@ import threading
 from collections.abc import Callable
 
 from steadypool.durable.errors import EngineError, SchemaMismatch
+from steadypool.durable.mark import own_mark
 from steadypool.durable.opening import open_engine
 from steadypool.durable.pulse import RENEWALS, Order, read_news, renewal_interval, write_order
 from steadypool.durable.punctuality import Punctuality
@@ -109,7 +110,8 @@ class Heartbeat:
 
     def _start_helper(self) -> None:
         try:
-            self._helper = Helper(Order(self._url, self._seconds, os.getpid()), self._helper_said)
+            order = Order(self._url, self._seconds, os.getpid(), own_mark(), os.getsid(0))
+            self._helper = Helper(order, self._helper_said)
         except OSError:
             self._helper = None  # no process to be had: the thread renews, and tries again
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 import select
 import signal
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import IO
 
@@ -34,6 +36,10 @@ class Order:
     url: str
     seconds: float
     parent: int
+    mark: str = ""
+    """Of the programs that jobs of the parent start, if they are to end with it; see `durable.programs`."""
+    session: int = 0
+    """That of the parent."""
 
 
 def write_order(end: IO[bytes] | None, order: Order) -> None:
@@ -76,6 +82,7 @@ def _renew_until_the_end(order: Order, end: IO[bytes], news: IO[bytes]) -> None:
         if select.select([end], [], [], max(0.0, due - monotonic()))[0]:
             read = end.read(4096)
             if not read:
+                _end_programs(order)
                 engine.close()
                 return
             *lines, line = (line + read).split(b"\n")
@@ -89,6 +96,18 @@ def _renew_until_the_end(order: Order, end: IO[bytes], news: IO[bytes]) -> None:
             except (EngineError, SchemaMismatch):
                 pass  # the next one tries again
         due = monotonic() + renewal_interval(order.seconds)
+
+
+def _end_programs(order: Order) -> None:
+    """The parent has gone without a word: it was killed."""
+    if not order.mark:
+        return
+    from steadypool.durable.programs import end_programs
+    from steadypool.words.printable import printable
+
+    for program in end_programs(order.mark, order.session).ended:
+        with suppress(OSError):
+            print(f"steadypool: the worker is gone; ended {printable(program)}", file=sys.stderr, flush=True)
 
 
 def _is_stopped(pid: int) -> bool:
