@@ -101,8 +101,10 @@ def claim(connection: Any, worker: int, queues: Sequence[str], limit: int, now: 
         if queue not in paused and len(claims) < limit:
             claims += _claim_from(connection, queue, limit - len(claims), lease, now)
     if claims:
+        numbers = [claim.number for claim in claims]
         held = json.dumps([(claim.number, claim.token) for claim in claims])
-        connection.execute("INSERT INTO leases VALUES (?, ?, ?, ?)", (lease, worker, held, now))
+        values = (lease, worker, min(numbers), max(numbers), held, now)
+        connection.execute("INSERT INTO leases VALUES (?, ?, ?, ?, ?, ?)", values)
     return claims
 
 

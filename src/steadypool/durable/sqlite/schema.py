@@ -4,7 +4,7 @@ jobs      one row for each job that has not ended; written once, deleted once, u
 ready     what may be claimed, in the order in which it is
 delayed   what waits for a moment; with its task, queue and rank: for a worker that knows the task (`sqlite.aside`)
 workers   who works, by a random number; renewing a lease touches this row alone
-leases    one row for each claim of many jobs: ``[[number, token], …]``; its number is random
+leases    one row for each claim of many jobs, by a random number: ``[[number, token], …]``, and the lowest and highest
 history   jobs that have ended, until ``keep_until``
 errors    failed attempts, of jobs and of history
 keys      what is taken: ids (scope ``''``) and unique keys (scope: the task)
@@ -34,8 +34,8 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX delayed_aside ON delayed (task, rank, number) WHERE task IS NOT NULL",
         """CREATE TABLE workers (number INTEGER PRIMARY KEY, name TEXT NOT NULL, since REAL NOT NULL,
             boot TEXT NOT NULL, steady_until REAL NOT NULL, wall_until REAL NOT NULL, progress TEXT)""",
-        """CREATE TABLE leases (number INTEGER PRIMARY KEY, worker INTEGER NOT NULL, jobs TEXT NOT NULL,
-            since REAL NOT NULL)""",
+        """CREATE TABLE leases (number INTEGER PRIMARY KEY, worker INTEGER NOT NULL, lowest INTEGER NOT NULL,
+            highest INTEGER NOT NULL, jobs TEXT NOT NULL, since REAL NOT NULL)""",
         "CREATE INDEX leases_of_worker ON leases (worker)",
         """CREATE TABLE history (
             number INTEGER PRIMARY KEY, nonce INTEGER NOT NULL, id TEXT, queue TEXT NOT NULL,
