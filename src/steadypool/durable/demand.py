@@ -12,6 +12,8 @@ from dataclasses import dataclass
 AHEAD = 0.1
 """Seconds of work that may be claimed beyond what runs."""
 MOST_AHEAD = 2000
+MOST_BYTES = 8_000_000
+"""Of arguments that one claim brings, and that may be held beyond what runs; one job may have more."""
 GATHER = 0.005
 """Seconds that results may wait for company before they are written."""
 MOST_GATHERED = 100
@@ -41,14 +43,19 @@ def window(slots: int, pace: Pace) -> int:
     return slots + min(MOST_AHEAD, int(pace.rate * AHEAD))
 
 
-def room(held: int, slots: int, pace: Pace) -> int:
-    """How many more jobs a worker claims now that holds so many.
+def room(held: int, slots: int, pace: Pace, size: int = 0) -> int:
+    """How many more jobs a worker claims now that holds so many, with so many bytes of arguments.
 
     None while it has enough: to claim a few costs about as much as to claim many.
     """
-    most = window(slots, pace)
+    most = window(slots, pace) if size < MOST_BYTES else slots
     free = most - held
     return free if free > 0 and free * CLAIM_WORTH >= most - slots else 0
+
+
+def room_in_bytes(size: int) -> int:
+    """How many bytes of arguments a worker claims now at most that holds so many. One job comes in any case."""
+    return max(1, MOST_BYTES - size)
 
 
 def writes_now(gathered: int, oldest: float, held: int, slots: int) -> bool:

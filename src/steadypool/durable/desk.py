@@ -88,6 +88,8 @@ class Desk:
         """What is to be written."""
         self.unwritten: list[Settlement] = []
         """What the store does not take in any form. Those jobs run again when this worker has gone."""
+        self.size = 0
+        """Bytes of the arguments of all that is at work, lost or not."""
         self._open: Counter[int] = Counter()
         """Jobs of each lease that are not settled."""
         self.done: list[int] = []
@@ -99,6 +101,7 @@ class Desk:
         if before is not None:
             self._lose(before)  # the store has forgotten that claim: it has gone back in time
         held = self.held[claim.number] = Held(claim, worker)
+        self.size += len(claim.payload)
         self._open[claim.lease] += 1
         return held
 
@@ -114,6 +117,7 @@ class Desk:
 
     def let_go(self, held: Held) -> None:
         """It is at work no more."""
+        self.size -= len(held.claim.payload)
         if self.held.get(held.claim.number) is held:
             del self.held[held.claim.number]
         self.lost.discard(held)
@@ -163,6 +167,14 @@ class Desk:
         """The first so many settlements and leases have been written down."""
         del self.pending[:count]
         del self.done[:leases]
+
+    def were_written(self, claims: Collection[tuple[int, int]]) -> list[Settlement]:
+        """The settlements of these, ``(lease, number)``, were written, though we had not heard; returns them."""
+        if not claims:
+            return []
+        written = [one for one in self.pending if (one.claim.lease, one.claim.number) in claims]
+        self.pending[:] = [one for one in self.pending if (one.claim.lease, one.claim.number) not in claims]
+        return written
 
     def set_aside(self) -> None:
         """The first settlement cannot be written; the others can."""

@@ -45,8 +45,8 @@ What every engine owes
 * **Errors**: `EngineBusy`, `EngineGone`, `EngineFull`, `EngineError` (see `durable.errors`), and nothing of the
   driver's own. After an error of a writing call it may or may not have happened: all of them can be repeated, since
   settling is fenced and everything else finds its work done. Only `put_many` without ids puts the jobs again.
-* **Ends**: no call waits longer than the engine's ``patience`` (seconds) for a lock or an answer: then `EngineBusy` or
-  `EngineGone`. After `EngineGone` the next call connects anew, by itself.
+* **Ends**: no call waits longer than the engine's ``patience`` (seconds) for a lock or a sign of an answer: then
+  `EngineBusy` or `EngineGone`. After `EngineGone` the next call connects anew, by itself.
 * **Time** is the engine's: no argument is a moment of the caller's clock, but `NewJob.at`. A lease must not run out
   because the wall clock was set: an engine that can, keeps leases by a clock that only runs forward.
 * **Threads**: any thread may call; calls on one engine object are serialised. Who must not wait for another's call
@@ -59,6 +59,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
+from steadypool.durable.demand import MOST_BYTES
 from steadypool.durable.records import (
     Claimed,
     EngineStats,
@@ -101,7 +102,8 @@ class Engine(Protocol):
     url: str
     """The address it was made from, without a password."""
     patience: float
-    """Seconds that a call waits at most for a lock or an answer; may be changed at any time (a drain does)."""
+    """Seconds that a call waits at most for a lock or an answer; may be changed at any time (a drain does). Over a line
+    it waits longer for as long as something moves."""
 
     @property
     def caution(self) -> str:
@@ -172,6 +174,7 @@ class Engine(Protocol):
         limit: int,
         settlements: Sequence[Settlement] = (),
         done: Sequence[int] = (),
+        most_bytes: int = MOST_BYTES,
     ) -> Claimed:
         """Settle, then claim, in one transaction and one round trip.
 
@@ -184,6 +187,7 @@ class Engine(Protocol):
             done: leases that the worker holds no job of any more, once these settlements are through. What is out
                 under them all the same is put back, attempts included. To leave one out does no harm: what is settled
                 is not taken back by a sweep.
+            most_bytes: how many bytes of arguments at most, by and large. One job is claimed however large it is.
 
         Within a queue the highest priority goes first, and of one priority the earliest put. The claimed jobs are spent
         an attempt and are the worker's until it settles them or its lease runs out. A call that finds nothing to do
@@ -194,8 +198,9 @@ class Engine(Protocol):
         """Put back, attempts included, what is out under the worker's leases but for *known*, ``(lease, number)`` each.
 
         For a worker whose call of `claim` has failed: it may have happened, and nobody would ever run what it gave. And
-        for a store that may have gone back in time, now and then: it says also which of these leases are no more. A
-        call that finds nothing to put back must not write.
+        for a store that may have gone back in time, now and then: it says also which of these leases are no more, and
+        which of these claims have been settled, by a call of which the worker does not know that it happened. A call
+        that finds nothing to put back must not write.
         """
 
     def settle_many(self, settlements: Sequence[Settlement]) -> frozenset[tuple[int, int]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from time import monotonic
 
-from steadypool.durable import verdicts
+from steadypool.durable import demand, verdicts
 from steadypool.durable.desk import Desk
 from steadypool.durable.engine import Engine
 from steadypool.durable.errors import EngineBusy, EngineError, EngineFull, EngineGone
@@ -57,15 +57,17 @@ class Exchange:
     def make(self, limit: int) -> Claimed | None:
         """Write down what has ended and claim up to *limit*; ``None`` if the engine is in trouble."""
         desk = self._desk
-        settlements, leases = _first_of(desk.pending), len(desk.done)
-        if desk.unwritten or len(settlements) < len(desk.pending):
-            leases = 0  # a lease is done when all of it is settled
         self._queues.append(self._queues.pop(0))
         number = self._registration.number
+        settlements: Sequence[Settlement] = ()
         try:
             if self._trouble or monotonic() >= self._reconcile_at:
                 self._reconcile(number)
-            answer = self._engine.claim(number, self._queues, limit, settlements, desk.done[:leases])
+            settlements, leases = _first_of(desk.pending), len(desk.done)
+            if desk.unwritten or len(settlements) < len(desk.pending):
+                leases = 0  # a lease is done when all of it is settled
+            room = demand.room_in_bytes(desk.size)
+            answer = self._engine.claim(number, self._queues, limit, settlements, desk.done[:leases], room)
         except TROUBLES as error:
             if settlements and may_be_for_its_content(error):
                 return self._make_apart(limit, settlements)
@@ -124,6 +126,7 @@ class Exchange:
     def _reconcile(self, number: int) -> None:
         found = self._engine.reconcile(number, self._desk.claims())
         self._reconcile_at = monotonic() + self._every
+        self._tally.note_written(self._desk.were_written(found.settled), frozenset())
         if found.lost:
             self._tally.note_lost(len(self._desk.lose(found.lost)))
 

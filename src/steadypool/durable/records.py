@@ -173,6 +173,8 @@ class Reconciled(NamedTuple):
     """Jobs that were put back: the worker had them by the tables, and did not know."""
     lost: frozenset[int] = frozenset()
     """Leases that the worker knew, and that are no more."""
+    settled: frozenset[tuple[int, int]] = frozenset()
+    """Of what the worker knew under other leases, ``(lease, number)``: what has been settled."""
 
 
 @dataclass(frozen=True, slots=True)

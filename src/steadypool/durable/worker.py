@@ -406,7 +406,7 @@ class Worker:
         return self._exchange.make(limit)
 
     def _room(self) -> int:
-        return demand.room(len(self._desk.held), self._slots, self._pace)
+        return demand.room(len(self._desk.held), self._slots, self._pace, self._desk.size)
 
     def _take_rest(self, answer: Claimed) -> None:
         desk, room = self._desk, self._room()

@@ -53,7 +53,7 @@ class WorkReport:
         others = ("retried", "discarded", "cancelled", "returned", "refused")
         counts = [f"{getattr(self, name)} {name}" for name in others if getattr(self, name)]
         lines += [f"  {', '.join(counts)}"] if counts else []
-        lines += _row("not written, will run again", self.unwritten)
+        lines += _row("not written as far as is known, will run again then", self.unwritten)
         lines += _row("left running, will run again", self.left)
         lines += [f"  note: {note}" for note in self.notes]
         if self.pool is not None and not self.pool.ok:

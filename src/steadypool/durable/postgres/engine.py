@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from steadypool.durable.address import PostgresAddress
+from steadypool.durable.demand import MOST_BYTES
 from steadypool.durable.engine import Listener
 from steadypool.durable.errors import EngineRefused
 from steadypool.durable.pages import Dialect, list_jobs
@@ -53,6 +54,8 @@ HELD_UP = 0.5
 may have kept those waiting who wanted to renew."""
 MOST_HELD_UP = 10
 """So many times in a row: then it is the line."""
+_PAYLOAD = 11
+"""Its place in a row of a claim."""
 _STAYS = frozenset({Verdict.RETRY, Verdict.RETURN})
 _NOTHING_TO_SETTLE = ("{}", "{}", "{}", "{}", None, None)
 
@@ -82,7 +85,7 @@ class PostgresEngine:
             f"SELECT {s}.settle(%s::bigint[], %s::bigint[], %s::int[], %s::bigint[], %b::bytea[], %s::text, %s, %s)"
         )
         self._claim = (
-            f"SELECT * FROM {s}.claim(%s, %s, %s::bigint[], %s::bigint[], %s::int[], %s::bigint[], %b::bytea[], "
+            f"SELECT * FROM {s}.claim(%s, %s, %s, %s::bigint[], %s::bigint[], %s::int[], %s::bigint[], %b::bytea[], "
             "%s::text, %s::bigint[], %s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], "
             "%s, %s, %s::float8, %s, %s)"
         )
@@ -154,6 +157,7 @@ class PostgresEngine:
         limit: int,
         settlements: Sequence[Settlement] = (),
         done: Sequence[int] = (),
+        most_bytes: int = MOST_BYTES,
     ) -> Claimed:
         """See `Engine.claim`."""
         now = monotonic()
@@ -162,6 +166,7 @@ class PostgresEngine:
         values = [
             worker,
             max(0, limit),
+            most_bytes,
             *(rows.settle_values(settlements, self._session.encoding) if settlements else _NOTHING_TO_SETTLE),
             rows.bigints(done),
             list(queues),
@@ -180,16 +185,17 @@ class PostgresEngine:
             rows.pairs(refused),
             rows.cancels_of(cancels or ()),
             next_due,
-            0 < limit == len(found),
+            0 < limit == len(found) or sum(len(row[_PAYLOAD]) for row in found) >= most_bytes,
         )
 
     def reconcile(self, worker: int, known: Sequence[tuple[int, int]]) -> Reconciled:
         """See `Engine.reconcile`."""
         leases, numbers = rows.bigints(lease for lease, _ in known), rows.bigints(number for _, number in known)
-        [(returned, lost)] = self._call("reconcile(%s, %s::bigint[], %s::bigint[])", [worker, leases, numbers])
+        [(returned, lost, out)] = self._call("reconcile(%s, %s::bigint[], %s::bigint[])", [worker, leases, numbers])
         if returned:
             self._marks.look_soon()
-        return Reconciled(returned, frozenset(lost))
+        settled = frozenset(known) - rows.pairs(out)
+        return Reconciled(returned, frozenset(lost), frozenset(one for one in settled if one[0] not in lost))
 
     def settle_many(self, settlements: Sequence[Settlement]) -> frozenset[tuple[int, int]]:
         """See `Engine.settle_many`."""

@@ -151,7 +151,7 @@ def _error_as_object(error: AttemptError, encoding: str) -> dict[str, Any]:
 
 
 def pairs(flat: Sequence[int]) -> frozenset[tuple[int, int]]:
-    """``(number, lease)`` of refused settlements."""
+    """``(number, lease)`` of refused settlements; ``(lease, number)`` of what is out."""
     return frozenset(zip(flat[::2], flat[1::2], strict=True))
 
 

@@ -3,10 +3,10 @@
 A call of the engine is one statement, which calls one function, and commits by itself: so it happens as a whole or not
 at all, whatever becomes of the connection, and there is no transaction that a dead client could leave open.
 
-Every wait has an end, `Session.patience` seconds after the call began: for our own lock, for the connection to be made
-(libpq rounds that up to whole seconds, two at least), and for the answer. Who gives up asks the server to cancel the
-statement; if not even that is answered, the server is gone rather than busy. The connection is closed in either case:
-the late answer must not be taken for the next one's.
+Every wait has an end: for our own lock, for the connection to be made (libpq rounds that up to whole seconds, two at
+least), and for the answer, `Session.patience` seconds each; `postgres.patience` says what a slow line adds. Who gives
+up asks the server to cancel the statement; if not even that is answered, the server is gone rather than busy. The
+connection is closed in either case: the late answer must not be taken for the next one's.
 
 A server that restarts, or an administrator, ends sessions while they are idle. That is seen before the next statement
 is sent (the socket has something to read, and nothing was asked), and then it goes over a new connection, without an
@@ -28,6 +28,7 @@ from steadypool.durable.address import PostgresAddress
 from steadypool.durable.errors import EngineBusy, EngineError, EngineFull, EngineGone, EngineRefused, SchemaMismatch
 from steadypool.durable.postgres import schema
 from steadypool.durable.postgres.characters import UTF8
+from steadypool.durable.postgres.patience import PatientConnection, TookTooLong, seconds_to_send
 from steadypool.durable.reentry import OneAtATime
 from steadypool.words.clock import monotonic
 
@@ -73,7 +74,7 @@ class Session:
         Raises:
             EngineBusy, EngineGone, EngineFull, EngineError, SchemaMismatch: as they say.
         """
-        until = monotonic() + self.patience
+        until = monotonic() + self.patience + seconds_to_send(values)
         with self._alone():
             while True:
                 connection = self._open(until)
@@ -83,7 +84,7 @@ class Session:
                     return cursor.fetchall()
                 except psycopg.Error as error:
                     if not self._mend(connection, error, until):
-                        raise self._as_ours(connection, error, until) from error
+                        raise self._as_ours(connection, error) from error
                 except NOT_ENCODED as error:
                     refused = EngineRefused(f"{self.address.url} cannot keep this: {error}")
                     refused.nothing_happened = True
@@ -132,7 +133,7 @@ class Session:
                 with connection.transaction(), connection.cursor() as cursor:
                     yield cursor
             except psycopg.Error as error:
-                raise self._translate(connection, error, until) from error
+                raise self._translate(connection, error) from error
             except SchemaMismatch:
                 raise
             except BaseException:
@@ -150,7 +151,7 @@ class Session:
             connection = None
         if connection is None:
             connection = self._connect(until)
-        connection.until = until
+        connection.until, connection.patience = until, self.patience
         return connection
 
     def _connect(self, until: float) -> _Connection:
@@ -214,17 +215,17 @@ class Session:
             return had
         return error.sqlstate in ROLLED_BACK
 
-    def _as_ours(self, connection: _Connection, error: psycopg.Error, until: float) -> EngineError | SchemaMismatch:
-        ours = self._translate(connection, error, until)
+    def _as_ours(self, connection: _Connection, error: psycopg.Error) -> EngineError | SchemaMismatch:
+        ours = self._translate(connection, error)
         if isinstance(ours, EngineError):
             # A server that says what is wrong with a statement has undone it; a connection that is lost says nothing.
             said_so = error.sqlstate is not None and not isinstance(ours, EngineGone)
             ours.nothing_happened = said_so or isinstance(ours, EngineRefused)
         return ours
 
-    def _translate(self, connection: _Connection, error: psycopg.Error, until: float) -> EngineError | SchemaMismatch:
+    def _translate(self, connection: _Connection, error: psycopg.Error) -> EngineError | SchemaMismatch:
         state, where = error.sqlstate, self.address.url
-        if state is None and monotonic() >= until and not connection.closed:
+        if isinstance(error, TookTooLong):
             return self._give_up(connection)
         if (state is None and isinstance(error, NOT_SENT)) or (state or "")[:2] in REFUSED or _is_too_large(error):
             return EngineRefused(f"{where} cannot keep this: {_first_line(error)}")
@@ -254,15 +255,8 @@ class Session:
         return EngineGone(f"{self.address.url} has not answered for {self.patience:g} s")
 
 
-class _Connection(psycopg.Connection[Any]):
+class _Connection(PatientConnection):
     """A connection whose waits have an end."""
-
-    until = float("inf")
-    """The moment, by `time.monotonic`, at which a wait fails."""
-
-    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
-        left = max(0.001, self.until - monotonic())
-        return super().wait(gen, interval, left if timeout is None else min(left, timeout))
 
     def has_died(self) -> bool:
         """Whether the server has said anything while nothing was asked: mostly that it ends the session."""

@@ -17,6 +17,8 @@ CANCELS_AT_ONCE = 1000
 _CLAIM = """SELECT r.rank, j.number, j.nonce, j.id, j.returns, j.attempt, j.crashes, j.losses, j.task, j.payload,
     j.options, j.expires_at FROM ready r JOIN jobs j ON j.number = r.number WHERE r.queue = ?
     ORDER BY r.rank, r.number LIMIT ?"""
+_PAYLOAD = 9
+"""Its place in such a row."""
 _TAKEN = "DELETE FROM ready WHERE queue = ? AND (rank, number) >= (?, ?) AND (rank, number) <= (?, ?)"
 
 
@@ -92,24 +94,40 @@ def wanted_cancels(connection: Any) -> tuple[tuple[int, int], ...]:
     return tuple((number, nonce) for number, nonce in found)
 
 
-def claim(connection: Any, worker: int, queues: Sequence[str], limit: int, now: float) -> list[Claim]:
-    """Claim up to *limit* jobs under one new lease."""
+def claim(
+    connection: Any, worker: int, queues: Sequence[str], limit: int, most_bytes: int, now: float
+) -> tuple[list[Claim], bool]:
+    """Claim up to *limit* jobs with so many bytes under one new lease; and whether there may be more."""
     paused = {name for [name] in connection.execute("SELECT name FROM queues WHERE paused").fetchall()}
     claims: list[Claim] = []
-    lease = random_number()
+    lease, left = random_number(), most_bytes
     for queue in queues:
-        if queue not in paused and len(claims) < limit:
-            claims += _claim_from(connection, queue, limit - len(claims), lease, now)
+        if queue not in paused and len(claims) < limit and left > 0:
+            rows = _rows_of(connection, queue, limit - len(claims), left)
+            left -= sum(len(row[_PAYLOAD]) for row in rows)
+            claims += _claim_rows(connection, queue, rows, lease, now)
     if claims:
         numbers = [claim.number for claim in claims]
         held = json.dumps([(claim.number, claim.token) for claim in claims])
         values = (lease, worker, min(numbers), max(numbers), held, now)
         connection.execute("INSERT INTO leases VALUES (?, ?, ?, ?, ?, ?)", values)
-    return claims
+    return claims, len(claims) == limit or left <= 0
 
 
-def _claim_from(connection: Any, queue: str, limit: int, lease: int, now: float) -> list[Claim]:
-    rows = connection.execute(_CLAIM, (queue, limit)).fetchall()
+def _rows_of(connection: Any, queue: str, limit: int, most_bytes: int) -> list[Any]:
+    """The first of the queue; read one by one, and not further than there is use for them."""
+    rows: list[Any] = []
+    cursor = connection.execute(_CLAIM, (queue, limit))
+    for row in cursor:
+        rows.append(row)
+        most_bytes -= len(row[_PAYLOAD])
+        if most_bytes <= 0:
+            break
+    cursor.close()
+    return rows
+
+
+def _claim_rows(connection: Any, queue: str, rows: Sequence[Any], lease: int, now: float) -> list[Claim]:
     if not rows:
         return []
     connection.execute(_TAKEN, (queue, *rows[0][:2], *rows[-1][:2]))

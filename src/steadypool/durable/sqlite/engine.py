@@ -12,10 +12,12 @@ from time import time
 from typing import Any
 
 from steadypool.durable.address import SqliteAddress
+from steadypool.durable.demand import MOST_BYTES
 from steadypool.durable.engine import Listener
 from steadypool.durable.errors import EngineError, EngineRefused, SchemaMismatch
 from steadypool.durable.pages import Dialect, list_jobs
 from steadypool.durable.records import (
+    Claim,
     Claimed,
     EngineStats,
     JobFilter,
@@ -169,6 +171,7 @@ class SqliteEngine:
         limit: int,
         settlements: Sequence[Settlement] = (),
         done: Sequence[int] = (),
+        most_bytes: int = MOST_BYTES,
     ) -> Claimed:
         """See `Engine.claim`."""
         now = time()
@@ -182,15 +185,16 @@ class SqliteEngine:
             refused = settling.settle(connection, settlements, now)
             settling.drop_leases(connection, worker, done, now)
             claiming.promote(connection, now)
-            claims = []
+            claims: list[Claim] = []
+            is_cut = False
             if limit > 0 and claiming.is_registered(connection, worker):
-                claims = claiming.claim(connection, worker, queues, limit, now)
+                claims, is_cut = claiming.claim(connection, worker, queues, limit, most_bytes, now)
             answer = Claimed(
                 tuple(claims),
                 refused,
                 claiming.wanted_cancels(connection),
                 claiming.next_due(connection, now),
-                limit > 0 and len(claims) == limit,
+                is_cut,
             )
         self._tell_of(settlements)
         return answer
@@ -205,7 +209,7 @@ class SqliteEngine:
                 settling.put_back_held(connection, found.out.items(), time())
                 settling.drop_leases(connection, worker, found.leases, time())
             self._bells.ring("work")
-        return Reconciled(len(found.out), found.lost)
+        return Reconciled(len(found.out), found.lost, found.settled)
 
     def settle_many(self, settlements: Sequence[Settlement]) -> frozenset[tuple[int, int]]:
         """See `Engine.settle_many`."""

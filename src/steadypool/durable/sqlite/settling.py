@@ -181,6 +181,8 @@ class Differences(NamedTuple):
     """Its leases that it does not know."""
     out: dict[int, int]
     """Jobs that are out under its leases without its knowing, with their tokens."""
+    settled: frozenset[tuple[int, int]]
+    """What it knows under other leases than the lost, and is not out any more: ``(lease, number)``."""
 
 
 def compare(connection: Any, worker: int, known: Iterable[tuple[int, int]]) -> Differences:
@@ -188,9 +190,17 @@ def compare(connection: Any, worker: int, known: Iterable[tuple[int, int]]) -> D
     known = frozenset(known)
     leases = {lease for lease, _ in known}
     held = leases_of(connection, worker)
-    strange = [pair for lease, jobs in held.items() for pair in jobs.items() if (lease, pair[0]) not in known]
-    out = {number: row.returns + 1 for number, row in still_out(connection, strange).items()}
-    return Differences(frozenset(leases - held.keys()), tuple(held.keys() - leases), out)
+    rows = rows_of(connection, [number for jobs in held.values() for number in jobs])
+    out = {
+        (lease, number): token
+        for lease, jobs in held.items()
+        for number, token in jobs.items()
+        if number in rows and rows[number].returns == token - 1
+    }
+    lost = frozenset(leases - held.keys())
+    settled = frozenset(claim for claim in known if claim[0] not in lost and claim not in out)
+    strange = {number: token for (lease, number), token in out.items() if (lease, number) not in known}
+    return Differences(lost, tuple(held.keys() - leases), strange, settled)
 
 
 def put_back_held(connection: Any, held: Iterable[tuple[int, int]], now: float) -> int:

@@ -619,10 +619,10 @@ BEGIN
     DELETE FROM workers w WHERE w.number = p_worker AND NOT EXISTS (SELECT FROM leases l WHERE l.worker = p_worker);
 END $$;
 
--- Jobs from these stretches of `ready`, in their order, under a new lease. A stretch is a queue and what lies after one
--- (rank, number) and up to another.
+-- Jobs from these stretches of `ready`, in their order, under a new lease: so many at most, and no more once they have
+-- so many bytes. A stretch is a queue and what lies after one (rank, number) and up to another.
 CREATE FUNCTION @schema@.take(
-    p_worker bigint, p_limit int, p_queue text[], p_after_rank bigint[], p_after bigint[], p_upto_rank bigint[],
+    p_worker bigint, p_limit int, p_bytes bigint, p_queue text[], p_after_rank bigint[], p_after bigint[], p_upto_rank bigint[],
     p_upto bigint[])
 RETURNS TABLE (number bigint, nonce bigint, id text, token int, lease bigint, attempt int, crashes int, losses int,
                task text, queue text, rank bigint, payload bytea, options bytea, expires_in float8)
@@ -645,8 +645,13 @@ BEGIN
                  ORDER BY x.rank, x.number LIMIT p_limit FOR UPDATE OF x SKIP LOCKED
              ) r
         LIMIT p_limit
+    ), weighed AS MATERIALIZED (  -- the size of a large value is in its head: it is not read for that
+        SELECT f.queue, f.rank, f.number,
+               sum(octet_length(j.payload)) OVER (ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+        FROM found f LEFT JOIN jobs j ON j.number = f.number
     ), mine AS (
-        DELETE FROM ready r USING found f WHERE r.queue = f.queue AND r.rank = f.rank AND r.number = f.number
+        DELETE FROM ready r USING weighed f
+        WHERE r.queue = f.queue AND r.rank = f.rank AND r.number = f.number AND coalesce(f.before, 0) < p_bytes
         RETURNING r.number
     ), jobs_taken AS MATERIALIZED (
         SELECT j.* FROM mine m JOIN jobs j ON j.number = m.number
@@ -740,7 +745,7 @@ END $$;
 --   p_else_full: do so if the stretches do not give enough
 --   p_due_after: delayed jobs due up to then have been seen
 CREATE FUNCTION @schema@.claim(
-    p_worker bigint, p_limit int, p_under bigint[], p_numbers bigint[], p_tokens int[], p_leases bigint[],
+    p_worker bigint, p_limit int, p_bytes bigint, p_under bigint[], p_numbers bigint[], p_tokens int[], p_leases bigint[],
     p_results bytea[], p_others text, p_done bigint[], p_queues text[], p_queue text[], p_after_rank bigint[],
     p_after bigint[], p_upto_rank bigint[], p_upto bigint[], p_full boolean, p_else_full boolean, p_due_after float8,
     p_ends boolean, p_work boolean)
@@ -776,7 +781,7 @@ BEGIN
             PERFORM FROM workers w WHERE w.number = p_worker FOR KEY SHARE SKIP LOCKED;
             IF FOUND THEN
                 RETURN QUERY SELECT t.*, NULL::bigint[], NULL::bigint[], NULL::float8, NULL::float8, NULL::float8
-                FROM take(p_worker, p_limit, p_queue, p_after_rank, p_after, p_upto_rank, p_upto) t;
+                FROM take(p_worker, p_limit, p_bytes, p_queue, p_after_rank, p_after, p_upto_rank, p_upto) t;
                 GET DIAGNOSTICS v_count = ROW_COUNT;
             END IF;
         END IF;
@@ -787,7 +792,7 @@ BEGIN
                 PERFORM FROM workers w WHERE w.number = p_worker FOR KEY SHARE SKIP LOCKED;
                 IF FOUND THEN
                     RETURN QUERY SELECT t.*, NULL::bigint[], NULL::bigint[], NULL::float8, NULL::float8, NULL::float8
-                    FROM take(p_worker, p_limit - v_count, p_queues, v_low, v_low, v_high, v_high) t;
+                    FROM take(p_worker, p_limit - v_count, p_bytes, p_queues, v_low, v_low, v_high, v_high) t;
                 END IF;
             END IF;
             took := extract(epoch FROM clock_timestamp() - v_began);
@@ -891,9 +896,10 @@ BEGIN
 END $$;
 
 -- Put back, attempts included, what the worker holds by the tables but does not know of: all that is out under its
--- leases but for these jobs under these leases. Of the leases that it knows, returns those that are no more.
+-- leases but for these jobs under these leases. Of the leases that it knows, returns those that are no more; and what is
+-- out under its leases then, (lease, number, lease, number, ...).
 CREATE FUNCTION @schema@.reconcile(
-    p_worker bigint, p_leases bigint[], p_numbers bigint[], OUT returned int, OUT lost bigint[])
+    p_worker bigint, p_leases bigint[], p_numbers bigint[], OUT returned int, OUT lost bigint[], OUT still_out bigint[])
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = @schema@, pg_temp SET enable_seqscan = off SET lock_timeout = '10s'
 AS $$
@@ -920,6 +926,12 @@ BEGIN
     END IF;
     lost := ARRAY(SELECT DISTINCT k FROM unnest(p_leases) k
                   WHERE NOT EXISTS (SELECT FROM leases l WHERE l.number = k AND l.worker = p_worker));
+    still_out := ARRAY(
+        SELECT x.value
+        FROM leases l, unnest(l.numbers, l.tokens) AS u (number, token)
+        JOIN jobs o ON o.number = u.number AND o.returns = u.token - 1,
+             unnest(ARRAY[l.number, u.number]) WITH ORDINALITY AS x (value, place)
+        WHERE l.worker = p_worker ORDER BY l.number, u.number, x.place);
 END $$;
 
 -- Take back what gone workers held. One row for each such worker.
