@@ -160,7 +160,7 @@ def test_one_commit_takes_all_that_has_gathered_meanwhile(queue: Queue, engine_k
     commits: list[int] = []
     writer = queue.writer
     put_many = writer._engine.put_many
-    writer._engine.put_many = lambda jobs: commits.append(len(jobs)) or put_many(jobs)  # type: ignore[func-returns-value,method-assign]
+    writer._engine.put_many = lambda jobs, **how: commits.append(len(jobs)) or put_many(jobs, **how)  # type: ignore[func-returns-value,method-assign]
     with engine_kind.hold(url):
         waiting = [writer.put_soon([app.add.new_job((number,), {})]) for number in range(100)]
     for future in waiting:

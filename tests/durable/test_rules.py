@@ -7,7 +7,17 @@ from typing import Any
 import pytest
 
 from steadypool import JobTimeout, Outcome, PayloadRefused, RemoteError, Retry, WorkerCrashed
-from steadypool.durable.demand import AHEAD, LOOK_AGAIN, MOST_AHEAD, Pace, room, window, writes_now
+from steadypool.durable.demand import (
+    AHEAD,
+    LOOK_AGAIN,
+    MOST_AHEAD,
+    MOST_BYTES,
+    Pace,
+    room,
+    room_in_bytes,
+    window,
+    writes_now,
+)
 from steadypool.durable.errors import ArgumentsUnfit, ResultUnfit
 from steadypool.durable.feeding import MOST_BUNDLED, Feed, RunTime, bundle_seconds, most_bundled
 from steadypool.durable.nested import Slots
@@ -173,3 +183,11 @@ def test_the_states_and_their_moves() -> None:
     assert check_move(JobState.AVAILABLE, JobState.RUNNING) is JobState.RUNNING
     with pytest.raises(InternalError, match="from completed to running"):
         check_move(JobState.COMPLETED, JobState.RUNNING)
+
+
+def test_large_arguments_are_claimed_for_free_slots_alone() -> None:
+    fast = Pace(1_000_000.0)
+    assert room(100, 4, fast, MOST_BYTES - 1) == 4 + MOST_AHEAD - 100
+    assert room(100, 4, fast, MOST_BYTES) == 0 and room(4, 4, fast, MOST_BYTES) == 0
+    assert room(3, 4, fast, MOST_BYTES) == 1 and room(0, 4, fast, MOST_BYTES) == 4
+    assert room_in_bytes(0) == MOST_BYTES and room_in_bytes(MOST_BYTES) == room_in_bytes(3 * MOST_BYTES) == 1

@@ -127,13 +127,19 @@ class Engine(Protocol):
 
     # -- putting
 
-    def put_many(self, jobs: Sequence[NewJob]) -> list[Placed]:
+    def put_many(self, jobs: Sequence[NewJob], *, waits: bool = True) -> list[Placed]:
         """Put jobs, durable when it returns; one `Placed` for each, in order.
 
         An id or unique key that is taken, in the store or by an earlier job of the same call, is told by
         ``enqueued=False``. Listeners for work are told, once for the call.
 
+        Args:
+            jobs: the jobs.
+            waits: whether to wait for another transaction that is putting a job of the same id or key, and has not
+                ended. On an embedded engine nobody writes at the same time.
+
         Raises:
+            KeyBusy: there is such a transaction, and *waits* is false; nothing has happened.
             EngineError: it may or may not have happened, unless that says ``nothing_happened``.
         """
 

@@ -3,6 +3,7 @@
 SteadypoolError
 ├── EngineError                 the store said no
 │   ├── EngineBusy              ... somebody else held it for too long; trying again may work
+│   │   └── KeyBusy             ... a job of the same id or unique key is being put in a transaction that is still open
 │   ├── EngineGone              ... it cannot be reached; it may come back
 │   ├── EngineFull              ... there is no room left to write to
 │   └── EngineRefused           ... it cannot keep what it was given: too large, or no text in its encoding
@@ -33,6 +34,10 @@ class EngineError(SteadypoolError):
 
 class EngineBusy(EngineError):
     """The store was locked by somebody else for as long as we were willing to wait."""
+
+
+class KeyBusy(EngineBusy):
+    """A job of the same id or unique key is being put at this moment, in a transaction that has not ended yet."""
 
 
 class EngineGone(EngineError):

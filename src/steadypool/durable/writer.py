@@ -11,6 +11,11 @@ a transaction that is half-way is nothing to leave behind. It takes no lock here
 could wait for; and a thread whose own call, interrupted, keeps others from writing is refused at once
 (`durable.reentry`).
 
+One caller's jobs are no other's trouble. If a batch is refused for what one of them brought, it is written by halves
+until that one is alone, and it alone gets the error. If one has a key that somebody is putting in a transaction of
+their own, which may stay open for long, it is set aside, and tried again by itself every tenth of a second for as long
+as the engine is patient; all others go on.
+
 Order: what one thread enqueues is put in that order. What two threads enqueue is put in either.
 
 Lost wake-ups: a caller appends first and tries for the turn second; whoever fails rings for the thread, which waits for
@@ -29,14 +34,32 @@ from contextlib import suppress
 
 from steadypool.durable.address import shown
 from steadypool.durable.engine import Engine
-from steadypool.durable.errors import EngineBusy, EngineError
+from steadypool.durable.errors import (
+    EngineBusy,
+    EngineError,
+    EngineFull,
+    EngineGone,
+    EngineRefused,
+    KeyBusy,
+    SchemaMismatch,
+)
 from steadypool.durable.opening import open_engine
 from steadypool.durable.records import NewJob, Placed
 from steadypool.durable.reentry import check_not_writing, interrupted
 from steadypool.machinery.bell import Bell
+from steadypool.words.clock import monotonic
+from steadypool.words.errors import SteadypoolError
 
 LARGEST_BATCH = 1000
 """Jobs in one transaction: beyond it a commit costs in proportion, and others wait."""
+LARGEST_BYTES = 4_000_000
+"""The same of their arguments."""
+RETRY_EVERY = 0.1
+"""Seconds between two tries of what is set aside, at least."""
+RETRY_SHARE = 5
+"""And so many times as long as the last one took: others are to have the turn."""
+SLOWEST = 500_000
+"""Bytes a second that may be counted on: so much longer a caller waits for the writer."""
 PATIENCE = 10.0
 """Of an engine that is not open yet."""
 SLACK = 5.0
@@ -46,11 +69,19 @@ SLACK = 5.0
 class Put:
     """Jobs to be put, and whoever waits for that."""
 
-    __slots__ = ("done", "jobs")
+    __slots__ = ("done", "jobs", "size", "until")
 
     def __init__(self, jobs: Sequence[NewJob]) -> None:
         self.jobs = jobs
+        self.size = sum(len(job.payload) for job in jobs)
         self.done: Future[list[Placed]] = Future()
+        self.until: float | None = None
+        """When it is given up, once it is set aside."""
+
+    @property
+    def has_key(self) -> bool:
+        """Whether it may have to wait for another transaction."""
+        return any(job.id is not None or job.unique is not None for job in self.jobs)
 
 
 class Stop:
@@ -73,6 +104,9 @@ class Writer:
         self._url = url
         self._opened: Engine | None = None
         self._waiting: deque[Put | Stop] = deque()
+        self._aside: list[Put] = []
+        """Those whose key is being put by another transaction. Whoever has the turn changes it."""
+        self._retry_at = 0.0
         self._bell = Bell()
         self._turn = threading.Lock()
         """Held by whoever writes; never by the main thread."""
@@ -97,7 +131,7 @@ class Writer:
         self._waiting.append(put)
         if me == threading.main_thread().ident or not self._write_for_all(me):
             self._call_thread()
-        return self.wait(put.done)
+        return self._wait(put)
 
     def _write_for_all(self, me: int) -> bool:
         """Write what has gathered, on the caller's thread, if it can have the turn."""
@@ -111,7 +145,7 @@ class Writer:
                 self._turn.release()
         finally:
             self._here.discard(me)
-        if self._waiting:
+        if self._waiting or self._aside:
             self._call_thread()
         return True
 
@@ -122,17 +156,17 @@ class Writer:
         self._call_thread()
         return put.done
 
-    def wait(self, put: Future[list[Placed]]) -> list[Placed]:
+    def _wait(self, put: Put) -> list[Placed]:
         """Wait for the answer.
 
         Raises:
             EngineBusy: there was none for longer than the engine is patient.
         """
-        seconds = self._patience + SLACK
+        seconds = self._patience + SLACK + put.size / SLOWEST
         try:
-            return put.result(seconds)
+            return put.done.result(seconds)
         except TimeoutError:
-            if put.done():
+            if put.done.done():
                 raise
             raise EngineBusy(
                 f"{shown(self._url)} has not answered for {seconds:g} s; the job may yet be enqueued"
@@ -176,7 +210,7 @@ class Writer:
         try:
             self._here.add(me)
             while self._thread == me:
-                self._bell.wait(None)
+                self._bell.wait(max(self._retry_at, monotonic() + RETRY_EVERY) if self._aside else None)
                 with self._turn:
                     self._write_what_waits()
         finally:
@@ -187,7 +221,9 @@ class Writer:
     def _write_what_waits(self) -> None:
         while batch := self._take():
             self._write(batch)
-        if self._waiting and isinstance(stop := self._waiting[0], Stop):
+        stop = self._waiting[0] if self._waiting else None
+        self._try_aside(give_up=isinstance(stop, Stop))
+        if isinstance(stop, Stop):
             self._waiting.popleft()
             self._thread = None  # before it is looked who is left: they start another
             if self._opened is not None:
@@ -197,19 +233,25 @@ class Writer:
     def _take(self) -> list[Put]:
         """What waits, up to a batch; a single put may be larger."""
         batch: list[Put] = []
-        size = 0
+        count = size = 0
         while self._waiting and isinstance(first := self._waiting[0], Put):
-            if batch and size + len(first.jobs) > LARGEST_BATCH:
+            count, size = count + len(first.jobs), size + first.size
+            if batch and (count > LARGEST_BATCH or size > LARGEST_BYTES):
                 break
             self._waiting.popleft()
             batch.append(first)
-            size += len(first.jobs)
         return batch
 
     def _write(self, batch: list[Put]) -> None:
         try:
-            placed = self._engine.put_many([job for put in batch for job in put.jobs])
+            placed = self._engine.put_many([job for put in batch for job in put.jobs], waits=False)
+        except KeyBusy as error:
+            self._write_but_for_keys(batch, error)
+            return
         except Exception as error:
+            if len(batch) > 1 and _is_for_what_was_put(error):
+                self._write_halves(batch)
+                return
             # Each caller gets an error of its own to raise: one object raised by many threads mixes up its tracebacks.
             for put in batch:
                 put.done.set_exception(_copy(error))
@@ -219,8 +261,60 @@ class Writer:
             put.done.set_result(placed[start : start + len(put.jobs)])
             start += len(put.jobs)
 
+    def _write_halves(self, batch: list[Put]) -> None:
+        half = len(batch) // 2
+        self._write(batch[:half])
+        self._write(batch[half:])
+
+    def _write_but_for_keys(self, batch: list[Put], error: KeyBusy) -> None:
+        """Write a batch in which one at least has a key that another transaction is putting."""
+        if len(batch) == 1:
+            self._set_aside(batch[0], error)
+            return
+        keyed = [put for put in batch if put.has_key]
+        if len(keyed) == len(batch):
+            self._write_halves(batch)
+            return
+        self._write([put for put in batch if not put.has_key])
+        self._write(keyed)
+
+    def _set_aside(self, put: Put, error: KeyBusy) -> None:
+        now = monotonic()
+        if put.until is None:
+            put.until = now + self._patience
+        if now < put.until:
+            self._aside.append(put)
+            return
+        error = KeyBusy(f"{error}, in a transaction that has been open for {self._patience:g} s")
+        error.nothing_happened = True
+        put.done.set_exception(_copy(error))
+
+    def _try_aside(self, *, give_up: bool) -> None:
+        began = monotonic()
+        if not self._aside or (began < self._retry_at and not give_up):
+            return
+        aside, self._aside = self._aside, []
+        for put in aside:
+            if give_up:
+                put.until = began
+            self._write([put])
+        ended = monotonic()
+        self._retry_at = ended + max(RETRY_EVERY, (ended - began) * RETRY_SHARE)
+
+
+def _is_for_what_was_put(error: Exception) -> bool:
+    """Whether another batch may go through where this one did not: nothing was wrong with the store."""
+    if isinstance(error, EngineError):
+        return error.nothing_happened and not isinstance(error, (EngineBusy, EngineGone, EngineFull))
+    return not isinstance(error, SchemaMismatch)
+
 
 def _copy(error: Exception) -> Exception:
+    if not isinstance(error, SteadypoolError):
+        refused = EngineRefused(f"the store cannot keep this: {type(error).__name__}: {error} (nothing was enqueued)")
+        refused.nothing_happened = True
+        refused.__cause__ = error
+        return refused
     if isinstance(error, EngineError):
         told = "nothing was enqueued" if error.nothing_happened else "the jobs may or may not have been enqueued"
         copy = type(error)(f"{error} ({told})")

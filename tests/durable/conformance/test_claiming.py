@@ -218,3 +218,35 @@ def test_finished_work_leaves_nothing_behind_in_the_hot_tables(engine: Engine) -
     engine.leave(who)
     stats = engine.stats()
     assert stats.queues == () and stats.workers == ()
+
+
+def test_a_claim_is_bounded_by_bytes_and_brings_one_job_at_least(engine: Engine) -> None:
+    sizes = (1000, 1000, 1000, 5000, 10, 10)
+    for size in sizes:
+        engine.put_many([job(payload=b"x" * size)])
+    who = worker(engine)
+    taken = []
+    while True:
+        answer = engine.claim(who, ["default"], 10, most_bytes=2500)
+        taken.append([len(claim.payload) for claim in answer.claims])
+        if not answer.claims:
+            break
+        assert answer.more or taken[-1][-1] == 10
+    assert [size for sizes in taken for size in sizes] == list(sizes), "in their order"
+    assert taken[0] == [1000, 1000, 1000] and all(sum(sizes[:-1]) < 2 * 2500 for sizes in taken)
+
+
+def test_bytes_are_counted_over_all_queues_of_a_claim(engine: Engine) -> None:
+    for queue in ("a", "b"):
+        engine.put_many([job(queue=queue, payload=b"x" * 2000)])
+    answer = engine.claim(worker(engine), ["a", "b"], 10, most_bytes=2000)
+    assert answer.claims[0].queue == "a" and (answer.more or len(answer.claims) == 2)
+
+
+def test_a_worker_learns_what_was_settled_though_it_had_no_answer(engine: Engine) -> None:
+    engine.put_many([job(keep=0.0) for _ in range(3)])
+    who = worker(engine)
+    one, two, three = take(engine, who)
+    engine.settle_many([complete(one), again(two)])
+    known = [(claim.lease, claim.number) for claim in (one, two, three)]
+    assert engine.reconcile(who, known) == Reconciled(0, frozenset(), frozenset(known[:2]))

@@ -7,6 +7,7 @@ import selectors
 import socket
 import tempfile
 import threading
+import time
 from pathlib import Path
 from types import TracebackType
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -23,10 +24,12 @@ class Cable:
     Args:
         far_url: the server's.
         forbid_listen: have no LISTEN arrive; what does instead says nothing, as if a pooler had another session listen.
+        rate: bytes a second that it carries.
     """
 
-    def __init__(self, far_url: str, *, forbid_listen: bool = False) -> None:
+    def __init__(self, far_url: str, *, forbid_listen: bool = False, rate: float = float("inf")) -> None:
         self._forbids_listen = forbid_listen
+        self._rate = rate
         self.forbidden = 0
         """How many were kept from arriving."""
         self._far = conninfo_to_dict(far_url)
@@ -103,6 +106,7 @@ class Cable:
                 data = LISTEN.sub(lambda found: b"SELECT 1".ljust(len(found[0])), data)
             if data:
                 other.sendall(data)
+                time.sleep(len(data) / self._rate)  # which is what a slow line is
                 return
         except OSError:
             pass

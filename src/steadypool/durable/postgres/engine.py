@@ -16,7 +16,7 @@ from typing import Any
 from steadypool.durable.address import PostgresAddress
 from steadypool.durable.demand import MOST_BYTES
 from steadypool.durable.engine import Listener
-from steadypool.durable.errors import EngineRefused
+from steadypool.durable.errors import EngineBusy, EngineRefused, KeyBusy
 from steadypool.durable.pages import Dialect, list_jobs
 from steadypool.durable.postgres import borrowed, rows, schema
 from steadypool.durable.postgres.characters import text_of
@@ -49,6 +49,9 @@ from steadypool.words.depth import MOST_COUNTED, QueueDepth
 Rows = list[Any]
 Records = list[JobRecord]
 PATIENCE = 10.0
+KEY_PATIENCE = "20ms"
+"""For a call that is not to wait for another's key: longer than another's commit takes, by and large."""
+LOCK_TIMEOUT = "55P03"
 HELD_UP = 0.5
 """Seconds of looking for leases that have run out after which a sweep leaves it at that: something kept us waiting, and
 may have kept those waiting who wanted to renew."""
@@ -79,7 +82,7 @@ class PostgresEngine:
         s = self._schema
         self._put = (
             f"SELECT * FROM {s}.put(%b::bytea[], %s::text[], %s::text[], %s::bigint[], %s::float8[], %s::float8[], "
-            "%s::text[], %s::text[], %s::float8[], %s::float8[], %s::float8[], %b::bytea[], %s)"
+            "%s::text[], %s::text[], %s::float8[], %s::float8[], %s::float8[], %b::bytea[], %s, %s::text)"
         )
         self._settle = (
             f"SELECT {s}.settle(%s::bigint[], %s::bigint[], %s::int[], %s::bigint[], %b::bytea[], %s::text, %s, %s)"
@@ -118,12 +121,17 @@ class PostgresEngine:
 
     # -- putting
 
-    def put_many(self, jobs: Sequence[NewJob]) -> list[Placed]:
+    def put_many(self, jobs: Sequence[NewJob], *, waits: bool = True) -> list[Placed]:
         """See `Engine.put_many`."""
         if not jobs:
             return []
         tells = self._sparing.tells(monotonic())
-        [answer] = self._session.call(self._put, [*rows.columns_of(jobs), tells])
+        try:
+            [answer] = self._session.call(self._put, [*rows.columns_of(jobs), tells, None if waits else KEY_PATIENCE])
+        except EngineBusy as error:
+            if not waits and getattr(error.__cause__, "sqlstate", None) == LOCK_TIMEOUT:
+                raise KeyBusy(f"{self.url}: a job of the same id or unique key is being put") from error
+            raise
         if not tells and self._sparing.came_late(monotonic()) and self._sparing.tells(monotonic()):
             self._session.call("SELECT pg_notify(%s, '')", [f"{self._schema}.work"])
         return rows.placed_of(jobs, answer)

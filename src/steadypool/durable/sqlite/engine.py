@@ -126,7 +126,7 @@ class SqliteEngine:
 
     # -- putting
 
-    def put_many(self, jobs: Sequence[NewJob]) -> list[Placed]:
+    def put_many(self, jobs: Sequence[NewJob], *, waits: bool = True) -> list[Placed]:
         """See `Engine.put_many`."""
         if not jobs:
             return []

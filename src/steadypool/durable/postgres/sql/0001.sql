@@ -286,13 +286,15 @@ BEGIN
     END LOOP;
 END $$;
 
--- Put jobs. A column whose values are all alike comes as one value, one without values as null. No length of time is
+-- Put jobs. A column whose values are all alike comes as one value, one without values as null. p_lock_timeout: how
+-- long to wait for another transaction that is taking the same key. No length of time is
 -- longer than what a timestamp has room for: the caller sees to that.
 -- Returns their numbers, and their nonce, one for all. For the positions in `taken` the numbers are those of the jobs
 -- that have the id or key, and `owner_nonces` are theirs, `owners` their chosen ids: null for one whose record is gone.
 CREATE FUNCTION @schema@.put(
     p_payload bytea[], p_task text[], p_queue text[], p_rank bigint[], p_delay float8[], p_at float8[], p_id text[],
     p_unique text[], p_unique_for float8[], p_total float8[], p_keep float8[], p_options bytea[], p_notify boolean,
+    p_lock_timeout text,
     OUT numbers bigint[], OUT nonce bigint, OUT taken int[], OUT owner_nonces bigint[], OUT owners text[])
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = @schema@, pg_temp SET enable_seqscan = off SET plan_cache_mode = force_generic_plan
@@ -309,6 +311,9 @@ BEGIN
     SELECT array_agg(nextval('job_numbers')) INTO numbers FROM generate_series(1, cardinality(p_payload));
     taken := '{}';
     IF p_id IS NOT NULL OR p_unique IS NOT NULL THEN
+        IF p_lock_timeout IS NOT NULL THEN
+            PERFORM set_config('lock_timeout', p_lock_timeout, true);
+        END IF;
         FOR i IN 1 .. cardinality(p_payload) LOOP
             v_id := p_id[least(i, cardinality(p_id))];
             v_unique := p_unique[least(i, cardinality(p_unique))];
@@ -398,7 +403,7 @@ BEGIN
                               options, o)
     ), done AS MATERIALIZED (
         SELECT given.ids, p.* FROM given, put(payloads, tasks, queues, ranks, delays, ats, given.ids, uniques, periods,
-                                              totals, keeps, options, true) p
+                                              totals, keeps, options, true, NULL) p
     )
     SELECT n.number, m.nonce, coalesce(m.id, 'job-' || n.number || '-' || lpad(to_hex(m.nonce), 10, '0')), p.at IS NULL
     FROM done, unnest(done.numbers) WITH ORDINALITY AS n (number, o),

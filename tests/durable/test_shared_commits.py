@@ -1,0 +1,146 @@
+"""Callers who share a commit: one's trouble is no other's."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+import pytest
+
+from steadypool import Queue
+from steadypool.durable.errors import EngineBusy, EngineError, EngineRefused, KeyBusy
+from steadypool.durable.records import NewJob
+from steadypool.words.errors import SteadypoolError
+from tests.contract.stage import WAIT
+from tests.durable import app
+from tests.durable.engines import EngineKind
+
+GUILTY = {
+    "half of a pair": {"unique": "a\udce9"},
+    "a number too large": {"priority": 2**70},
+    "no number": {"delay": "soon"},
+}
+"""What `enqueue` itself would refuse, and any engine must, should it come by another way."""
+
+
+def job(**more: Any) -> NewJob:
+    return app.add.new_job((1,), {})._replace(**more)
+
+
+def counted(queue: Queue) -> int:
+    return sum(row.available for row in queue.stats().queues)
+
+
+@pytest.mark.every_engine
+@pytest.mark.parametrize("what", GUILTY)
+def test_who_brings_what_cannot_be_stored_gets_the_error_alone(
+    queue: Queue, engine_kind: EngineKind, url: str, what: str
+) -> None:
+    app.add.enqueue(0)
+    with engine_kind.hold(url):  # while it is held a batch gathers
+        innocent = [queue.writer.put_soon([job()]) for _ in range(20)]
+        guilty = [queue.writer.put_soon([job(**GUILTY[what])]) for _ in range(2)]
+        innocent += [queue.writer.put_soon([job(), job()]) for _ in range(20)]
+    assert sum(len(future.result(WAIT)) for future in innocent) == 60
+    for future in guilty:
+        error = future.exception(WAIT)
+        assert isinstance(error, SteadypoolError), error
+        assert isinstance(error, EngineError) and error.nothing_happened and "nothing was enqueued" in str(error)
+        assert not isinstance(error, EngineBusy)
+    assert counted(queue) == 61
+    assert app.add.enqueue(1).enqueued
+
+
+# -- PostgreSQL alone: on SQLite a transaction that writes keeps everybody from writing, whatever the key
+
+
+@pytest.fixture
+def postgres_queue(engine_kind: EngineKind, queue: Queue) -> Queue:
+    if engine_kind.name != "postgres":
+        pytest.skip("one transaction writes to a file at a time")
+    return queue
+
+
+@contextmanager
+def open_transaction(url: str, **options: Any) -> Iterator[psycopg.Connection[Any]]:
+    """One that has put a job with that key, and has not ended."""
+    with psycopg.connect(url) as connection:
+        app.add.options(**options).enqueue(1, connection=connection)
+        yield connection
+        connection.rollback()
+
+
+def in_thread(task: Any) -> tuple[threading.Thread, list[Any]]:
+    outcome: list[Any] = []
+
+    def run() -> None:
+        try:
+            outcome.append(task.enqueue(2))
+        except SteadypoolError as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, outcome
+
+
+@pytest.mark.every_engine
+@pytest.mark.parametrize("option", ["unique", "id"])
+def test_an_open_transaction_holds_up_its_own_key_alone(postgres_queue: Queue, url: str, option: str) -> None:
+    with open_transaction(url, **{option: "user:1"}) as connection:
+        waits, outcome = in_thread(app.add.options(**{option: "user:1"}))
+        others = [app.add, app.add.options(unique="user:2"), app.add.options(id="order-2")]
+        handles = [other.enqueue(number) for number in range(10) for other in others[: 1 if number else 3]]
+        assert len({handle.job_id for handle in handles}) == len(handles)
+        many = postgres_queue.enqueue_many(app.add, [(number,) for number in range(100)])
+        assert len(many) == 100 and not outcome and waits.is_alive()
+        connection.commit()
+    waits.join(WAIT)
+    assert not outcome[0].enqueued, "it is the one of the transaction"
+
+
+@pytest.mark.every_engine
+def test_it_is_enqueued_when_the_transaction_is_rolled_back(postgres_queue: Queue, url: str) -> None:
+    with open_transaction(url, unique="k") as connection:
+        waits, outcome = in_thread(app.add.options(unique="k"))
+        for number in range(5):
+            app.add.options(unique=f"other {number}").enqueue(number)
+        assert waits.is_alive()
+        connection.rollback()
+        waits.join(WAIT)
+    assert outcome[0].enqueued
+
+
+@pytest.mark.every_engine
+def test_it_is_told_after_as_long_as_the_engine_is_patient(postgres_queue: Queue, url: str) -> None:
+    app.add.enqueue(0)
+    postgres_queue.writer._engine.patience = 0.5
+    with open_transaction(url, unique="k"):
+        began = time.monotonic()
+        with pytest.raises(KeyBusy, match=r"has been open for 0.5 s.*nothing was enqueued"):
+            app.add.options(unique="k").enqueue(1)
+        assert time.monotonic() - began >= 0.5
+        assert not postgres_queue.writer._aside
+    postgres_queue.writer._engine.patience = 10.0
+    assert app.add.options(unique="k").enqueue(1).enqueued
+
+
+@pytest.mark.every_engine
+def test_closing_gives_up_what_waits(postgres_queue: Queue, url: str) -> None:
+    with open_transaction(url, unique="k"):
+        future = postgres_queue.writer.put_soon([job(unique="k")])
+        app.add.enqueue(1)
+        postgres_queue.close()
+        with pytest.raises(KeyBusy):
+            future.result(WAIT)
+
+
+def test_what_an_engine_cannot_take_is_no_error_of_its_driver() -> None:
+    from steadypool.durable.writer import _copy
+
+    error = _copy(OverflowError("Python int too large to convert to SQLite INTEGER"))
+    assert isinstance(error, EngineRefused) and "OverflowError" in str(error) and error.nothing_happened
