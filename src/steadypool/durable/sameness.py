@@ -67,6 +67,8 @@ def _inside(one: Any, other: Any) -> Iterable[tuple[Any, Any]] | None:
     kind = type(other)
     if kind in PLAIN:
         return () if one == other else None
+    if isinstance(other, (datetime, time)):
+        return () if one == other and _keeps_zone(one, other) else None
     if isinstance(other, (list, tuple)):
         return _pairs(one, other)
     if isinstance(other, dict):
@@ -75,8 +77,6 @@ def _inside(one: Any, other: Any) -> Iterable[tuple[Any, Any]] | None:
     if isinstance(other, (set, frozenset)):
         found = {item: item for item in one}
         return [(found[item], item) for item in other] if one == other else None
-    if isinstance(other, (datetime, time)):
-        return () if one == other and one.utcoffset() == other.utcoffset() and _keeps_zone(other) else None
     if isinstance(other, Enum):
         return () if one is other else None
     names = _field_names(other)
@@ -93,12 +93,14 @@ def _pairs(one: Any, other: Any) -> Iterable[tuple[Any, Any]] | None:
     return zip(one, other, strict=True)
 
 
-def _keeps_zone(moment: datetime | time) -> bool:
+def _keeps_zone(one: datetime | time, other: datetime | time) -> bool:
     """A moment's distance from UTC is stored; the rules of a zone, by which that changes over the year, are not."""
-    zone = moment.tzinfo
-    return (
-        zone is None or isinstance(zone, timezone) or (moment.tzname() == "UTC" and moment.utcoffset() == timedelta())
-    )
+    zone = other.tzinfo
+    if zone is one.tzinfo:
+        return True
+    if not isinstance(zone, timezone) and not (other.tzname() == "UTC" and other.utcoffset() == timedelta()):
+        return False
+    return one.utcoffset() == other.utcoffset()
 
 
 def _field_names(value: Any) -> Iterable[str] | None:
