@@ -122,6 +122,20 @@ def test_arguments_of_another_version_go_back_unspent(old: Queue, new: Queue, ki
     assert handles[0].result(0) == theirs(*args) and handles[0].attempts == 1
 
 
+def test_a_flood_of_them_lets_others_pass(old: Queue, new: Queue) -> None:
+    handles = new.enqueue_many(new.task(name="send")(send_in), [("a", "de")] * 3000)
+    old.task(name="send")(send)
+    mail = old.task(name="mail")(len).enqueue("abc")
+    with Working(old, workers=1):
+        assert mail.result(WAIT) == 3
+    ended = mail.record().ended_at or 0.0
+    back = [record.due_at - 30 for record in old.list(task="send", limit=3000) if record.due_at is not None]
+    assert sum(moment < ended for moment in back) < 2000
+    new.work(kind="thread", workers=2, until_empty=True)  # those that the old one had no time for
+    states = [handle.state for handle in handles[::100]]
+    assert set(states) <= {JobState.SCHEDULED, JobState.COMPLETED} and states[-1] is JobState.COMPLETED
+
+
 def test_a_default_does_for_what_an_older_version_has_not_given(old: Queue, new: Queue) -> None:
     handle = old.task(name="send")(send).enqueue("a")
     new.task(name="send")(send_in)

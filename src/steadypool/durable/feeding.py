@@ -151,6 +151,8 @@ class Feed:
         self._fn, self._args = _call_of(task, kind, slots)
         self._place = performing.place_of(task) if kind == "process" else None
         self.pace = RunTime()
+        self.unfit = 0
+        """How many of its jobs, one after the other, were of another version of the program."""
 
     def prepare(self, claim: Claim) -> Prepared:
         """What the pool is given for the claim."""

@@ -95,6 +95,7 @@ class Judge:
                 self._tally.ledger.add(claim.id, claim.task, error)
         except Exception as broken:  # of code of the user's: one job's error is not to end the worker
             settlement, error = verdicts.untold(claim, broken), broken
+        feed.unfit = feed.unfit + 1 if isinstance(error, verdicts.OF_ANOTHER_VERSION) else 0
         if error is not None and not held.lost:
             self._tell(claim, settlement, error)
         self._record(held, settlement)

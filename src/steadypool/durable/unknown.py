@@ -28,6 +28,8 @@ LONGEST = 0.25
 """Seconds after which the worker looks for others than those that it sets aside."""
 RECALLED_AT_ONCE = 100
 """Few: a worker that does not know the task may be quicker to claim them, and sets them aside again."""
+FLOOD = 100
+"""Jobs of a task, one after the other, that are of another version of it: then there are more."""
 GIVEN_UP_AT_ONCE = 500
 RECALL_EVERY, GIVE_UP_EVERY = 1.0, 10.0
 """Seconds, give or take a half, so that a hundred workers do not all look at the same moment."""
@@ -58,20 +60,32 @@ class Unknown:
         self._recall_due = self._give_up_due = 0.0
         self._give_up = math.inf if give_up is None else give_up
 
+    def is_flooded(self) -> bool:
+        """Whether many jobs of one task, one after the other, were of another version of it."""
+        return any(feed.unfit >= FLOOD for feed in self._feeds.values())
+
     def set_aside(self) -> None:
         """Move what lies at the head of the queues and cannot be run here out of the way, for a moment's time.
+
+        So are the jobs of a task of which many were of another version: they are recalled by and by, and others have
+        their turn meanwhile.
 
         Raises:
             EngineError: the engine could not; the next claim finds them again.
         """
         until, counts = monotonic() + LONGEST, Counter[str]()
+        known = [name for name in self._known if self._feeds[name].unfit < FLOOD]
         while True:
-            moved = self._engine.set_aside(self._queues, self._known, LOOKED_AT_ONCE, self._give_up)
+            moved = self._engine.set_aside(self._queues, known, LOOKED_AT_ONCE, self._give_up)
             counts.update(moved)
             if sum(moved.values()) < LOOKED_AT_ONCE or monotonic() >= until:
                 break
+        for feed in self._feeds.values():
+            feed.unfit = 0 if feed.unfit >= FLOOD else feed.unfit
         name = self._announcer.name
         for task, jobs in counts.items():
+            if task in self._known:
+                continue  # each is told of when it has had its turn
             self._announcer.tell(partial(events.TaskUnknown, name, monotonic(), task, jobs, self._hint(task)))
 
     def recall(self) -> bool:

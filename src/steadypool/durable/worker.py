@@ -382,7 +382,7 @@ class Worker:
         self._judge.heed_cancels(answer.cancels)
         self._tend()
         self._tend_unknown()
-        if self._starter.met_unknown:
+        if self._starter.met_unknown or self._unknown.is_flooded():
             self._set_unknown_aside()
         else:
             self._take_rest(answer)
