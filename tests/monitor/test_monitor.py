@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from steadypool import AsyncPool, ThreadPool
+from steadypool import AsyncPool, JobCancelled, ThreadPool
 from steadypool.machinery import reception, rendezvous
 from tests.contract import jobs
 from tests.contract.stage import WAIT, Stage
@@ -51,6 +51,9 @@ def test_a_look_at_a_pool_that_works(make_pool: Callable[..., Any], stage: Stage
         assert (row["job_id"], row["task"]) == (future.job_id, "tests.contract.jobs.act")
         kind, stack = looker.ask(do="stack", pool=seen["number"], job=future.job_id)
         assert kind == "stack" and "in act" in stack
+        assert f"called with ('{stage.address}', " in stack
+        kind, said = looker.ask(do="cancel", pool=seen["number"], job="nothing")
+        assert (kind, said) == ("refused", "job nothing does not run any more")
         actor.tell("return")
         wait_until(lambda: looker.look()["seen"]["stats"]["failed"] == 1)
         seen = looker.look()["seen"]
@@ -374,3 +377,31 @@ def test_an_idle_monitor_sleeps(runtime: Path) -> None:
         """,
     )
     assert ended.stdout == "True\n", ended.stderr
+
+
+def test_a_job_of_any_pool_can_be_cancelled(make_pool: Callable[..., Any], stage: Stage) -> None:
+    pool = make_pool(1, monitor=True)
+    future = pool.submit(jobs.act, stage.address, "a")
+    actor = stage.enter()
+    with Looker() as looker:
+        number = looker.look()[pool.name]["number"]
+        kind, said = looker.ask(do="cancel", pool=number, job=future.job_id)
+        assert (kind, said) == ("told", f"job {future.job_id} is told to stop")
+        assert actor.ask("told")[1] == "cancelled"
+    actor.tell("obey")
+    assert future.exception(WAIT).cause == "cancelled"
+
+
+def test_a_coroutine_can_be_cancelled() -> None:
+    async def main() -> None:
+        async with AsyncPool(1, monitor=True) as pool:
+            future = await pool.submit(asyncio.sleep, 60)
+            await asyncio.to_thread(ask, pool, future.job_id)
+            with pytest.raises(JobCancelled):
+                await future
+
+    def ask(pool: AsyncPool, job: str) -> None:
+        with Looker() as looker:
+            assert looker.ask(do="cancel", pool=looker.look()[pool.name]["number"], job=job)[0] == "told"
+
+    asyncio.run(main())

@@ -70,6 +70,35 @@ def test_draining_from_the_viewer_asks_first(make_pool: Callable[..., Any], stag
     assert "pool 'orders' closed after" in screen.text  # it stays when the screen is gone
 
 
+def test_cancelling_a_job_from_the_viewer_asks_first(make_pool: Callable[..., Any], stage: Stage, top: Top) -> None:
+    pool = make_pool(2, name="orders", monitor=True)
+    named = task(jobs.act, id="the-one", name="import-rows", meta={"tenant": "a"})
+    future = pool.submit(named, stage.address, "to stop")
+    actor = stage.enter()
+    actor.ask("progress")
+    _, other = stage.start(pool)
+    screen = top(str(os.getpid()), "--interval", "0.1")
+    screen.wait_for("the-one", "c cancel")
+    screen.press("c")
+    screen.wait_for("choose a job first")
+    screen.press("down", "s")
+    screen.wait_for("called with (", "'to stop')", "meta (tenant='a')", "progress 3 of 10", "in act")
+    screen.press("c")
+    screen.wait_for("cancel job the-one?  y/n")
+    screen.press("n")
+    screen.wait_for("not cancelled")
+    screen.press("c")
+    screen.wait_for("cancel job the-one?  y/n")
+    screen.press("y")
+    screen.wait_for("job the-one is told to stop")
+    assert actor.ask("told")[1] == "cancelled"
+    actor.tell("return")
+    assert future.result(WAIT) == "to stop" and pool.state == "open"
+    other.tell("return")
+    screen.press("q")
+    assert screen.wait_ended() == 0
+
+
 def test_several_pools_and_many_workers(stage: Stage, top: Top) -> None:
     many = ThreadPool(30, name="many", monitor=True, cancel_grace=0.01)
     mail = ThreadPool(1, name="mail", monitor=True)

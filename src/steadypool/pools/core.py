@@ -367,6 +367,11 @@ class Core(Errands):
             return True
         return self._told(job, cause, told) if running else job.cancelled()
 
+    def cancel_from_outside(self, job: Job) -> None:
+        """Have a job cancelled, one that runs too, by a thread that must run no code of the user's."""
+        with self.hurrying():
+            self.cancel(job, True)
+
     def tell(self, job: Job, cause: str, error: BaseException) -> bool:
         """Tell a started attempt to stop; *error* is what it counts as unless it returns within the grace.
 

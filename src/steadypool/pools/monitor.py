@@ -10,7 +10,8 @@ A visitor asks in JSON, a line for each question, and is answered in lines ``{"k
 
 * ``{"do": "look"}``: a `Snapshot`. The first look subscribes a `TaskTimer` to each pool, so that run times are known
   from then on; when the last visitor has left it is taken off again.
-* ``{"do": "stack", "pool": 1, "job": "…"}``: where the job is now.
+* ``{"do": "stack", "pool": 1, "job": "…"}``: where the job is now, and what it was called with.
+* ``{"do": "cancel", "pool": 1, "job": "…"}``: the job is told to stop.
 * ``{"do": "errors", "pool": 1}``: what has failed, with tracebacks.
 * ``{"do": "drain", "pool": 1, "seconds": 30}``: the pool begins to drain.
 
@@ -27,11 +28,13 @@ import shlex
 import sys
 import threading
 import weakref
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from steadypool.machinery.arguments import plain_text
 from steadypool.machinery.as_json import as_json
 from steadypool.machinery.reception import Reception, Visitor
 from steadypool.machinery.rendezvous import Listener, open_listener
@@ -166,6 +169,8 @@ class Monitor:
             return _line("refused", f"there is no pool {question.pool} any more")
         if question.do == "stack":
             return _line("stack", _stack(core, question.job))
+        if question.do == "cancel":
+            return _line(*_cancel(core, question.job))
         if question.do == "errors":
             return _line("errors", errors_text(core.ledger.groups()))
         if question.seconds is not None and not question.seconds >= 0:
@@ -197,14 +202,37 @@ class Monitor:
 
 
 def _stack(core: Core, job_id: str) -> str:
-    """Where the job is now, or what has become of it."""
+    """Where the job is now and what it was called with, or what has become of it."""
     for job in core.held_jobs():
         if job.job_id == job_id:
-            return core.stack_of(job._worker, job)[0]
+            meta, arguments = job._options.meta, core.plain_arguments_of(job)
+            return _facts(arguments, meta, job._progress) + core.stack_of(job._worker, job)[0]
     for row in core.stuck_rows():
         if row.id == job_id:
-            return row.stack
+            return _facts(row.arguments, row.meta, None) + row.stack
     return f"job {job_id} does not run any more\n"
+
+
+def _facts(arguments: str, meta: Mapping[str, Any] | None, progress: tuple[float, float | None] | None) -> str:
+    """Lines above a stack. No code of the user's runs for them."""
+    lines = [f"  called with {arguments}"] if arguments else []
+    if meta:
+        lines.append(f"  meta {plain_text(True, (), dict(meta))}")
+    if progress is not None:
+        done, total = progress
+        lines.append(f"  progress {done:g}" if total is None else f"  progress {done:g} of {total:g}")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _cancel(core: Core, job_id: str) -> tuple[str, str]:
+    """Tell the job to stop; the kind of the answer, and what it says."""
+    for job in core.held_jobs():
+        if job.job_id == job_id:
+            core.cancel_from_outside(job)
+            return "told", f"job {job_id} is told to stop"
+    if any(row.id == job_id for row in core.stuck_rows()):
+        return "refused", f"job {job_id} was told to stop before, and does not"
+    return "refused", f"job {job_id} does not run any more"
 
 
 def _line(kind: str, body: object) -> bytes:

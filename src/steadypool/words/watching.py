@@ -10,11 +10,11 @@ from steadypool.words.snapshots import PoolSnapshot
 class Question:
     """What a visitor asks for."""
 
-    do: Literal["look", "stack", "errors", "drain"]
+    do: Literal["look", "stack", "errors", "drain", "cancel"]
     pool: int = 0
     """The pool's number, from a snapshot."""
     job: str = ""
-    """Of ``stack``: the job's id."""
+    """Of ``stack`` and ``cancel``: the job's id."""
     seconds: float | None = None
     """Of ``drain``: its time limit."""
 

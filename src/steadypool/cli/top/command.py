@@ -62,8 +62,8 @@ def top_command(**given: Any) -> int:
     \b
     Keys: up, down   choose a worker         d   drain the pool (asks first)
           s          its job's stack         Tab the next pool
-          e          errors in full          Esc back
-                                             q   quit
+          c          cancel it (asks first)  Esc back
+          e          errors in full          q   quit
     """
     options = TopOptions(**given)
     program = None if options.pid is None else find_program(options.pid)  # the likelier mistake, so it is told first

@@ -34,8 +34,16 @@ WIDE = 100
 """A screen with so many columns also shows which task failed, and how the rate went."""
 SHORT = 14
 """A screen with fewer lines shows the workers alone."""
-KEYS = (("↑↓", "choose"), ("s", "stack"), ("e", "errors"), ("d", "drain"), ("Tab", "next pool"), ("q", "quit"))
-PAGE_KEYS = (("↑↓", "scroll"), ("r", "again"), ("Esc", "back"), ("d", "drain"), ("q", "quit"))
+KEYS = (
+    ("↑↓", "choose"),
+    ("s", "stack"),
+    ("c", "cancel"),
+    ("e", "errors"),
+    ("d", "drain"),
+    ("Tab", "next pool"),
+    ("q", "quit"),
+)
+PAGE_KEYS = (("↑↓", "scroll"), ("r", "again"), ("Esc", "back"), ("c", "cancel"), ("d", "drain"), ("q", "quit"))
 _OUTCOME_STYLES = {Outcome.SUCCEEDED: "green", Outcome.RETURNED: "yellow", Outcome.CANCELLED: "yellow"}
 
 
@@ -141,7 +149,7 @@ def _rates_line(view: View, pool: PoolSnapshot, width: int) -> Text:
     if rates is None:
         return _labelled("rates", Text(f"{'…' if not view.has_ended and view.ending is None else '-'}", "dim"))
     line = _labelled("rates", Text(f"{rates.accepted:,.1f}/s in   {rates.ended:,.1f}/s out"))
-    for rate, noun in ((rates.failed, "not well"), (rates.retries, "retries")):
+    for rate, noun in ((rates.failed, "failed"), (rates.retries, "retries")):
         if rate:
             line.append(f"   {rate:,.1f}/s {noun}", "red")
     history = view.history.get(pool.number, ())
@@ -240,7 +248,7 @@ def _tasks(pool: PoolSnapshot, width: int, count: int) -> list[Text]:
     columns = [
         Column("slowest tasks", share=1, most=60),
         Column("ended", width=9, right=True),
-        Column("not well", width=9, right=True),
+        Column("failed", width=9, right=True),
         Column("mean", width=9, right=True),
         Column("longest", width=9, right=True),
     ]
@@ -303,7 +311,9 @@ def _folded(line: str, width: int) -> list[str]:
 
 def _foot(view: View) -> Text:
     pool = view.pool
-    if view.asks_to_drain and pool is not None:
+    if view.asks is not None and view.asks.do == "cancel":
+        return Text(f" cancel job {printable(view.asks.job)}?  y/n ", "bold black on yellow")
+    if view.asks is not None and pool is not None:
         left = pool.stats.waiting + pool.stats.running + pool.stats.retrying
         name, left_over = printable(repr(pool.stats.name)), _count(left, "job")
         question = f" drain pool {name} within {view.drain_seconds:g} s ({left_over} left)?  y/n "
@@ -320,7 +330,9 @@ def _keys(view: View) -> Sequence[tuple[str, str]]:
     keys = KEYS if view.page is None else PAGE_KEYS
     over = view.has_ended or view.ending is not None
     useless = {"Tab"} if len(view.pools) < 2 else set()
-    useless |= {"d", "s", "r", "e"} if over else set()
+    useless |= {"d", "s", "c", "r", "e"} if over else set()
+    if view.page is not None and not (view.page.again is not None and view.page.again.job):
+        useless.add("c")
     useless |= set() if view.pool is not None and view.pool.errors else {"e"}
     return [(key, does) for key, does in keys if key not in useless]
 

@@ -49,7 +49,8 @@ class View:
     worker: str = ""
     """The worker that is chosen."""
     page: Page | None = None
-    asks_to_drain: bool = False
+    asks: Question | None = None
+    """What is done if the answer is yes."""
     has_ended: bool = False
     """The program is gone."""
     quits: bool = False
@@ -106,7 +107,7 @@ class View:
                 self.endings[pool.number] = said
                 self.rates.pop(pool.number, None)
                 if pool.number == self.number:
-                    self.asks_to_drain = False
+                    self.asks = None
                     self.page = Page(f"pool {pool.stats.name!r} has ended", report)
             case Text():
                 if self.page is not None and self.page.again is not None:
@@ -126,7 +127,7 @@ class View:
     def end(self) -> None:
         """The program is gone."""
         self.has_ended = True
-        self.asks_to_drain = False
+        self.asks = None
         self.rates.clear()
         if self.ending is None and self.page is None:
             text = "It did not say how: it was killed, or it ended without a drain.\n"
@@ -140,14 +141,16 @@ class View:
 
     def press(self, key: str) -> None:
         """A key was pressed."""
-        if self.asks_to_drain:
-            self._answer(key)
+        if self.asks is not None:
+            self._answer(self.asks, key)
         elif key in ("q", "Q"):
             self.quits = True
         elif key in ("tab", "back tab"):
             self._turn_to_pool(1 if key == "tab" else -1)
         elif key in ("d", "D"):
             self._ask_to_drain()
+        elif key in ("c", "C"):
+            self._ask_to_cancel()
         elif key in ("e", "E"):
             self._ask_for_errors()
         elif self.page is not None:
@@ -155,18 +158,30 @@ class View:
         else:
             self._press_on_rows(key)
 
-    def _answer(self, key: str) -> None:
-        self.asks_to_drain = False
+    def _answer(self, asked: Question, key: str) -> None:
+        self.asks = None
         if key in ("y", "Y"):
-            self.questions.append(Question("drain", self.number, seconds=self.drain_seconds))
+            self.questions.append(asked)
         else:
-            self.say("not drained")
+            self.say("not drained" if asked.do == "drain" else "not cancelled")
 
     def _ask_to_drain(self) -> None:
         if self.has_ended or self.ending is not None:
             self.say("it has ended")
         elif self.pool is not None:
-            self.asks_to_drain = True
+            self.asks = Question("drain", self.number, seconds=self.drain_seconds)
+
+    def _ask_to_cancel(self) -> None:
+        """The job whose stack is shown, or that is chosen."""
+        shown = self.page.again if self.page is not None else None
+        row = self.chosen_row()
+        job = shown.job if shown is not None and shown.job else row.job_id if row is not None else None
+        if self.has_ended or self.ending is not None:
+            self.say("it has ended")
+        elif job is None:
+            self.say("choose a job first, with ↑ and ↓")
+        else:
+            self.asks = Question("cancel", self.number, job)
 
     def _turn_to_pool(self, step: int) -> None:
         numbers = sorted(self.pools)

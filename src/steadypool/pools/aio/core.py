@@ -32,6 +32,7 @@ import threading
 import weakref
 from asyncio.events import _get_running_loop
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import Context, copy_context
 from typing import Any
 
@@ -130,6 +131,11 @@ class AsyncCore(AttemptsCore):
         except RuntimeError:
             if not self.loop.is_closed():
                 raise
+
+    def cancel_from_outside(self, job: Any) -> None:
+        """See `Core`. A loop that is closed, or blocked for good, is left alone."""
+        with suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(self.cancel, job, True)
 
     def step(self) -> None:
         """Do all that is due now, and have the loop come back when something will be."""
