@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from steadypool.durable import verdicts
 from steadypool.durable.announcing import Announcer
@@ -14,6 +15,8 @@ from steadypool.durable.records import Claim, JobKey, Settlement, Verdict
 from steadypool.durable.starting import Starter, given_back
 from steadypool.durable.tally import Tally
 from steadypool.durable.verdicts import Caps
+from steadypool.machinery.aside import Aside
+from steadypool.machinery.ledger import is_quickly_described
 from steadypool.words.states import NEVER_LOOKED_AT, Outcome
 
 
@@ -37,6 +40,7 @@ class Judge:
         self._starter = starter
         self._caps = caps
         self._orders = orders
+        self._aside = Aside()
 
     def judge_all(self) -> int:
         """Settle everything that has ended; returns how many."""
@@ -90,15 +94,26 @@ class Judge:
             encoded, seconds = result
             feed.pace.add(seconds)
         try:
+            texts = None if error is None else self._texts_of(error)
             settlement = verdicts.judge(claim, outcome, error, encoded, feed.retry, self._caps, random.random())
-            if error is not None and outcome in NEVER_LOOKED_AT:
-                self._tally.ledger.add(claim.id, claim.task, error)
+            if error is not None and texts is not None and outcome in NEVER_LOOKED_AT:
+                told = texts[2], texts[1]
+                self._tally.ledger.add(claim.id, claim.task, error, describe=lambda _: told)
         except Exception as broken:  # of code of the user's: one job's error is not to end the worker
             settlement, error = verdicts.untold(claim, broken), broken
         feed.unfit = feed.unfit + 1 if isinstance(error, verdicts.OF_ANOTHER_VERSION) else 0
         if error is not None and not held.lost:
             self._tell(claim, settlement, error)
         self._record(held, settlement)
+
+    def _texts_of(self, error: BaseException) -> verdicts.Texts:
+        """What it says of itself. A ``__str__`` that hangs does not hold up the loop."""
+        if is_quickly_described(error):
+            texts = verdicts.texts_of(error)
+        else:
+            texts = self._aside.call(partial(verdicts.texts_of, error), verdicts.texts_not_had(error))
+        error.__dict__[verdicts.TEXTS] = texts
+        return texts
 
     def _tell(self, claim: Claim, settlement: Settlement, error: BaseException) -> None:
         if settlement.verdict is Verdict.RETURN:

@@ -17,6 +17,10 @@ from steadypool.words.states import Outcome
 LONGEST_MESSAGE = 2_000
 LONGEST_TRACEBACK = 20_000
 """Characters that are kept of each attempt's error, the end of the traceback being the best part."""
+NOT_SHOWN = "(its text is not shown: it would take too long)"
+TEXTS = "steadypool_texts"
+"""The attribute in which an error carries its texts, once they were had."""
+Texts = tuple[str, str, str]
 LARGEST_RESULT = 500_000_000
 """Bytes: what is twice as large has no room in a value of SQLite's or PostgreSQL's, nor has this one in a dump."""
 OF_ANOTHER_VERSION = (ArgumentsUnfit, TaskNotHere)
@@ -153,18 +157,27 @@ def unwritable(refused: Settlement, why: BaseException) -> Settlement:
 
 def describe(attempt: int, outcome: Outcome, error: BaseException) -> AttemptError:
     """The error as it is recorded. Never raises, whatever the error's own code does."""
+    texts: Texts = error.__dict__.get(TEXTS) or texts_of(error)
+    return AttemptError(attempt, outcome.value, *texts)
+
+
+def texts_of(error: BaseException) -> Texts:
+    """Its type's name, its message and its traceback, as every store keeps them. May take as long as its own code."""
     if isinstance(error, RemoteError):
         name, message, trace = error.type_name, error.text, error.traceback
     else:
         name, message = _said(lambda: _name_of(error)), _said(lambda: str(error))
         trace = _said(lambda: "".join(traceback.format_exception(error)))
-    return AttemptError(
-        attempt,
-        outcome.value,
+    return (
         storable(name, LONGEST_NAME),
         storable(message, LONGEST_MESSAGE),
         storable(trace, LONGEST_TRACEBACK, from_end=True),
     )
+
+
+def texts_not_had(error: BaseException) -> Texts:
+    """The same for one whose own code takes too long."""
+    return storable(_said(lambda: _name_of(error)), LONGEST_NAME), NOT_SHOWN, NOT_SHOWN
 
 
 def _name_of(error: BaseException) -> str:

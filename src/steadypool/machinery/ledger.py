@@ -139,7 +139,10 @@ def _says_itself(error: BaseException) -> bool:
     cls = type(error)
     if type(cls) is not type or isinstance(error, BaseExceptionGroup):
         return False
-    if cls.__module__.startswith("steadypool."):
+    module: object = cls.__module__  # a class may say anything there
+    if not isinstance(module, str):
+        return False
+    if module.startswith("steadypool."):
         return True
     by_python = type(cls.__str__) is WrapperDescriptorType and type(cls.__repr__) is WrapperDescriptorType
     return by_python and all(type(value) in PLAIN for value in error.args)

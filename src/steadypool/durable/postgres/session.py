@@ -39,7 +39,8 @@ NOT_PREPARED = frozenset({"26000", "42P05"})
 OUTDATED = frozenset({"0A000"})
 """The answer's shape has changed under a prepared statement: migrated meanwhile. A new connection knows nothing old."""
 BUSY = frozenset({"55P03", "57014", "53300", "53400"}) | ROLLED_BACK
-GONE = frozenset({"57P01", "57P02", "57P03", "57P05", "25006"})
+READ_ONLY = "25006"
+GONE = frozenset({"57P01", "57P02", "57P03", "57P05", READ_ONLY})
 """Shut down, crashed, starting, idle for too long; or read-only, which a primary becomes when another takes over."""
 REFUSED = frozenset({"22", "23", "54"})
 """Classes of errors about what was to be written: its text or its number, a constraint, its size."""
@@ -231,6 +232,8 @@ class Session:
             return EngineRefused(f"{where} cannot keep this: {_first_line(error)}")
         if state is None or state[:2] == "08" or state in GONE or connection.closed:
             self._drop()
+            if state == READ_ONLY:
+                return EngineGone(f"{where} only reads at the moment: {_first_line(error)}")
             return EngineGone(f"lost the connection to {where}: {_first_line(error)}")
         if state in BUSY:
             return EngineBusy(f"{where} is busy: {_first_line(error)}")
