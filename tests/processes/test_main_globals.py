@@ -17,6 +17,7 @@ from tests.processes.methods import on_every_method
 
 PROGRAM = """
 import sys
+from functools import lru_cache
 from multiprocessing import get_context
 from steadypool import ProcessPool, task
 
@@ -59,6 +60,10 @@ def count():
 def counted():
     return COUNT, len(CACHE)
 
+@lru_cache
+def count_once():
+    return count()
+
 def make(x):
     return Point(x)
 
@@ -81,6 +86,8 @@ if __name__ == "__main__":
         print(ask(use_unknown), list(pool.map(use, *[[]])), MODEL)
         print(ask(count), ask(count), ask(lambda: count()), ask(counted), COUNT, CACHE)
         print(list(pool.map(lambda _: count(), range(3), chunksize=3)), ask(counted))
+        print(ask(count_once), ask(count_once), ask(lambda: count_once()), ask(task(count_once)))
+        print(ask(lambda: isinstance(Point(1), Point)), ask(lambda p=Point(1): isinstance(p, Point)))
         point = ask(make, 5)
         print(type(point) is Point, ask(scaled, point), ask(points, point)[1])
         before, after = ask(points, point)[0], ask(points, point)[0]
@@ -95,8 +102,10 @@ loaded loaded loaded loaded loadedloaded
 loaded [] None
 1 2 3 (3, 3) 0 {}
 [4, 5, 6] (6, 6)
+7 7 7 7
+True True
 True 15 True
-1 0 True
+1 1 True
 loaded
 """.strip().splitlines()
 
@@ -167,6 +176,9 @@ NOTEBOOK = """
 import sys
 from multiprocessing import get_context
 from steadypool import ProcessPool, task
+from functools import lru_cache
+@lru_cache
+def cached(): return "old"
 FACTOR, TABLE = 1, {"a": 1}
 def helper(x): return x * FACTOR
 def f(x): return helper(x) + TABLE["a"]
@@ -190,6 +202,10 @@ try: ask(f, 1)
 except NameError as error: print(error)
 def missing(x): return -x
 print(ask(f, 10), ask(g, 10))
+print(ask(cached))
+@lru_cache
+def cached(): return "new"
+print(ask(cached), ask(lambda: cached()))
 def f(x): return "new"
 print(ask(f, 10), ask(g, 10))
 Thing.size = 2
@@ -211,6 +227,8 @@ def test_what_is_defined_anew_reaches_the_next_job(tmp_path: Path, method: str) 
         "15 15",
         "name 'missing' is not defined",
         "-5 -5",
+        "old",
+        "new new",
         "new new",
         "('old', 2)",
         "new",

@@ -19,24 +19,30 @@ import threading
 import weakref
 from collections import ChainMap
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from hashlib import blake2b
+from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
+from socket import socket
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any, ClassVar
 
 import cloudpickle
 
-from steadypool.machinery.main_globals import MAIN, forked, globals_of, load_function, load_value
-from steadypool.words.options import Task
+from steadypool.machinery.main_globals import MAIN, THE_WORKERS_OWN, forked, globals_of, load_function, load_value
+from steadypool.words.options import Task, find
 
 MOST_GLOBALS = 100
 """Main modules that are known at a time: a program has one, as a rule, but may run others one after the other."""
 _ATOMS = frozenset({int, float, complex, bool, str, bytes, type(None)})
+CACHING: Any = type(lru_cache(len))
+_DEFINITIONS = frozenset({FunctionType, Task, CACHING})
 _KEPT = frozenset({int, float, complex, bool, type(None), FunctionType})
 _NOTHING = object()
 _NAMES = frozenset({"__main__", "__mp_main__"})
 _FACTS = ("__name__", "__package__", "__path__", "__file__")
+Named = FunctionType | Any
+"""A function, or one with `functools.lru_cache`."""
 Keep = Callable[[list[pickle.PickleBuffer], pickle.PickleBuffer], bool]
 _REDUCERS: Any = ForkingPickler._extra_reducers  # type: ignore[attr-defined]
 _versions = itertools.count(1)
@@ -82,6 +88,10 @@ def _mark(value: Any) -> Any:
         return weakref.ref(value), value.__code__, id(value.__defaults__)
     if kind is Task:
         return kind, _mark(value.fn), id(value.task_options)
+    if kind is CACHING:
+        return kind, weakref.ref(value)
+    if kind is Connection or kind is socket:
+        return kind, id(value)  # to pickle one takes a descriptor each time
     if isinstance(value, type):
         return weakref.ref(value), _class_state(value)
     with io.BytesIO() as file:
@@ -119,9 +129,15 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     dispatch_table: ClassVar[Any] = ChainMap(cloudpickle.Pickler.dispatch_table, _REDUCERS)
 
     def __init__(
-        self, file: io.BytesIO, keep: Callable[[pickle.PickleBuffer], bool] | None = None, *, to_parent: bool = False
+        self,
+        file: io.BytesIO,
+        keep: Callable[[pickle.PickleBuffer], bool] | None = None,
+        *,
+        main_by_name: bool = False,
+        to_parent: bool = False,
     ) -> None:
         super().__init__(file, 5, keep)
+        self._main_by_name = main_by_name
         self._to_parent = to_parent
         self.named: dict[str, dict[str, _SentGlobals]] = {}
         """By name of the global: those that it is one of, by their tokens."""
@@ -131,11 +147,15 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     def reducer_override(self, value: Any) -> Any:
         """See `pickle.Pickler.reducer_override`."""
         kind = type(value)
+        if self._main_by_name and _has_name_in_main(value):
+            return NotImplemented
         if kind is CodeType:
             make, args = cloudpickle.Pickler.dispatch_table[CodeType](value)
             return _make_code, (make, args, value.co_filename)
         if kind is Task:
             return _task(value)
+        if kind is CACHING:
+            return _caching(value)
         reduced = super().reducer_override(value)
         if type(reduced) is not tuple or len(reduced) != 6:
             return reduced
@@ -166,6 +186,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         ]:
             for home, name in more:
                 version = home.version(name)
+                if self._main_by_name and _has_name_in_main(home.values.get(name)):
+                    version = THE_WORKERS_OWN
                 if version is None:
                     del self.named[name][home.token]  # deleted meanwhile
                     continue
@@ -174,11 +196,31 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         return list(done.values())
 
 
+def _has_name_in_main(value: Any) -> bool:
+    """Whether it is a function or a class that the main module has under its name."""
+    if type(value) not in _DEFINITIONS and not isinstance(value, type):
+        return False
+    plain = value.fn if type(value) is Task else value
+    return getattr(plain, "__module__", None) == "__main__" and find("__main__", plain.__qualname__) is value
+
+
 def _task(task: Task[..., Any]) -> Any:
     """A task of a main module, which pickle would find by its name."""
     if task._remade_by is None and getattr(task.fn, "__module__", None) in _NAMES:
         return Task, (task.fn, task.task_options)
     return NotImplemented
+
+
+def _caching(fn: Any) -> Any:
+    """A function with `functools.lru_cache`, likewise."""
+    if getattr(fn, "__module__", None) not in _NAMES:
+        return NotImplemented
+    options = fn.cache_parameters()
+    return _make_caching, (options["maxsize"], options["typed"], fn.__wrapped__), fn.__dict__
+
+
+def _make_caching(maxsize: int | None, typed: bool, fn: Callable[..., Any]) -> Any:
+    return lru_cache(maxsize, typed)(fn)
 
 
 class _Travelling:
@@ -192,11 +234,14 @@ class _Travelling:
         return self._load, self._args
 
 
-def dump_value(value: Any, keep: Keep, *, to_parent: bool = False) -> tuple[bytes, list[pickle.PickleBuffer]]:
-    """The pickle of any value, and the buffers beside it that *keep* put into its list."""
+def dump_value(
+    value: Any, keep: Keep, *, main_by_name: bool = False, to_parent: bool = False
+) -> tuple[bytes, list[pickle.PickleBuffer]]:
+    """The pickle of any value, and the buffers beside it that *keep* put into its list. With *main_by_name* what has a
+    name in the main module goes by it."""
     buffers: list[pickle.PickleBuffer] = []
     with io.BytesIO() as file, _lock:
-        pickler = _Pickler(file, partial(keep, buffers), to_parent=to_parent)
+        pickler = _Pickler(file, partial(keep, buffers), main_by_name=main_by_name, to_parent=to_parent)
         pickler.dump(value)
         brings = len(pickler.dump_globals())
         stream = file.getvalue()
@@ -211,8 +256,8 @@ def dump_value(value: Any, keep: Keep, *, to_parent: bool = False) -> tuple[byte
 class FunctionPickle:
     """The pickle of a function with a name in a main module, which is good until something that it names changes."""
 
-    def __init__(self, fn: FunctionType) -> None:
-        home = _sent_globals(fn.__globals__)
+    def __init__(self, fn: Named) -> None:
+        home = _sent_globals(_function_of(fn).__globals__)
         with io.BytesIO() as file, _lock:
             pickler = _Pickler(file)
             pickler.named[fn.__name__] = {home.token: home}
@@ -220,23 +265,32 @@ class FunctionPickle:
             self._brings = pickler.dump_globals()
             stream = file.getvalue()
         self.stream = pickle.dumps(_Travelling(load_function, stream, len(self._brings), home.token, fn.__name__), 5)
-        self._code = fn.__code__
+        self._code = _function_of(fn).__code__
         self._absent = pickler.absent
 
-    def is_current(self, fn: FunctionType) -> bool:
+    def is_current(self, fn: Named) -> bool:
         """Whether the function would be pickled so again. Raises what pickling a value raises."""
-        if fn.__code__ is not self._code or not all(names.isdisjoint(globals) for globals, names in self._absent):
+        if _function_of(fn).__code__ is not self._code or not all(
+            names.isdisjoint(globals) for globals, names in self._absent
+        ):
             return False
         with _lock:
             return all(home.version(name) == version for home, name, version in self._brings)
 
 
-def has_name(fn: Any) -> bool:
-    """Whether it is a function of a main module that stands there under its name, so that it can be kept pickled."""
-    if type(fn) is not FunctionType or fn.__closure__ is not None or fn.__globals__.get("__name__") not in _NAMES:
+def has_name(fn: Named) -> bool:
+    """Whether a function of a main module stands there under its name, so that it can be kept pickled."""
+    plain = _function_of(fn)
+    if type(plain) is not FunctionType or plain.__closure__ is not None:
         return False
-    found = fn.__globals__.get(fn.__name__)
+    if plain.__globals__.get("__name__") not in _NAMES:
+        return False
+    found = plain.__globals__.get(fn.__name__)
     return found is fn or (type(found) is Task and found.fn is fn)
+
+
+def _function_of(fn: Any) -> Any:
+    return fn.__wrapped__ if type(fn) is CACHING else fn
 
 
 def _names(code: CodeType) -> set[str]:

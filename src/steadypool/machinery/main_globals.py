@@ -23,6 +23,8 @@ MAIN: Final = "main"
 """Stands for ``sys.modules["__main__"]``. A program may have other globals that call themselves main, under others."""
 MOST_CONTENTS = 10_000
 """Of a container with more only the length is looked at."""
+THE_WORKERS_OWN: Final = 0
+"""The version of a function or class that a worker has by importing the main module."""
 _NOTHING = object()
 forked: dict[str, dict[str, Any]] = {}
 """Globals of the program's, by their tokens: a worker that was forked from it has them, too."""
@@ -38,6 +40,9 @@ class MainGlobals:
 
     def take(self, name: str, version: int, value: object) -> None:
         """Take over a value, unless it has come before."""
+        if version == THE_WORKERS_OWN:
+            self.values.setdefault(name, value)
+            return
         known = self._versions.get(name)
         if known == version:
             return

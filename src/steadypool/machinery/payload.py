@@ -8,7 +8,7 @@ import pickle
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +42,8 @@ NAMES = b"\x93"
 """The only instruction by which a pickle of protocol 5 names something; but for numbers that stand for names, of which
 programs may have some in `copyreg`."""
 _SIMPLE = frozenset({int, float, complex, bool, str, type(None)})
-_BY_REFERENCE = (FunctionType, BuiltinFunctionType, type, Task)
+_CACHING: Any = type(lru_cache(len))
+_BY_REFERENCE = (FunctionType, BuiltinFunctionType, type, Task, _CACHING)
 
 
 class Pickled:
@@ -96,10 +97,10 @@ def dump(value: Any, *, main_by_name: bool = False, to_parent: bool = False) -> 
     try:
         stream = pickle.dumps(value, 5, buffer_callback=keep)
     except (pickle.PicklingError, AttributeError, TypeError) as refused:
-        return _dump_by_value(value, refused, to_parent)
+        return _dump_by_value(value, refused, main_by_name, to_parent)
     if b"__main__" in stream and not main_by_name and not to_parent:
         # By reference it would be looked up in the worker's own __main__, which is another module.
-        return _dump_by_value(value, None, False)
+        return _dump_by_value(value, None, False, False)
     if b"multiprocessing.connection" in stream:
         return _dump_with_handles(value)
     return Pickled(stream, buffers)
@@ -115,11 +116,11 @@ def _dump_with_handles(value: Any) -> Pickled:
         return Pickled(file.getvalue(), buffers)
 
 
-def _dump_by_value(value: Any, refused: Exception | None, to_parent: bool) -> Pickled:
+def _dump_by_value(value: Any, refused: Exception | None, main_by_name: bool, to_parent: bool) -> Pickled:
     from steadypool.machinery import by_value  # takes long to import, and most programs never need it
 
     try:
-        return Pickled(*by_value.dump_value(value, _keep_big, to_parent=to_parent))
+        return Pickled(*by_value.dump_value(value, _keep_big, main_by_name=main_by_name, to_parent=to_parent))
     except Exception as error:
         if refused is not None and type(error) is type(refused):
             raise refused from None
@@ -165,7 +166,7 @@ class Functions:
         """Whether workers are forked, and so get modules as they are at that moment."""
         self._known: dict[Callable[..., Any], bytes] = {}
         self._names: dict[bytes, Callable[..., Any]] = {}
-        self._by_value: dict[FunctionType, FunctionPickle] = {}
+        self._by_value: dict[Callable[..., Any], FunctionPickle] = {}
         self.without_arguments: dict[bytes, Any] = {}
         """What a call of each without arguments travels as."""
 
@@ -209,7 +210,7 @@ class Functions:
     def _dump_by_value(self, fn: Callable[..., Any]) -> bytes | None:
         """The pickle of a function of the main module, kept until something that it names has changed."""
         fn = fn.fn if isinstance(fn, Task) else fn
-        if not isinstance(fn, FunctionType):
+        if type(fn) is not FunctionType and type(fn) is not _CACHING:
             return None
         try:
             known = self._by_value.get(fn)
@@ -222,7 +223,7 @@ class Functions:
         stream = known.stream
         return stream if len(stream) <= INLINE_FUNCTION_MOST else None
 
-    def _pickle_by_value(self, fn: FunctionType) -> FunctionPickle | None:
+    def _pickle_by_value(self, fn: Callable[..., Any]) -> FunctionPickle | None:
         from steadypool.machinery import by_value
 
         if not by_value.has_name(fn):

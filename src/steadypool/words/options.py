@@ -265,7 +265,7 @@ class Task(Generic[P, R]):
             origin = origin._remade_by[1][0]
         if origin._by_name is None and origin._remade_by is None:
             module = getattr(origin.fn, "__module__", None)
-            origin._by_name = _find(module, getattr(origin.fn, "__qualname__", None)) is origin
+            origin._by_name = find(module, getattr(origin.fn, "__qualname__", None)) is origin
         return origin if origin._by_name else self.fn
 
     def __get__(self, instance: Any, owner: type | None = None) -> Task[..., R]:
@@ -279,7 +279,7 @@ class Task(Generic[P, R]):
         if self._remade_by is not None:
             return self._remade_by
         name: str | None = getattr(self.fn, "__qualname__", None)
-        if name is not None and _find(getattr(self.fn, "__module__", None), name) is self:
+        if name is not None and find(getattr(self.fn, "__module__", None), name) is self:
             return name
         return (Task, (self.fn, self.task_options))
 
@@ -297,7 +297,8 @@ def _derive(origin: Task[P, R], changes: dict[str, Any]) -> Task[P, R]:
     return origin.options(**changes)
 
 
-def _find(module: str | None, qualname: str | None) -> object:
+def find(module: str | None, qualname: str | None) -> object:
+    """What a module that has been imported has under this name; ``None`` if nothing."""
     if module is None or qualname is None:
         return None  # a partial, an object with __call__, a method of a built-in type: nothing that has a place
     found: object = sys.modules.get(module)
