@@ -122,6 +122,10 @@ def note_globals(fn: Any) -> None:
             _sent_globals(fn.__globals__)
 
 
+def _as_number(handle: Any) -> tuple[Any, ...]:
+    return int, (handle.fileno(),)
+
+
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     """One pickle by value. It notes which globals the functions in it name."""
 
@@ -196,6 +200,12 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         return list(done.values())
 
 
+class _TryingPickler(_Pickler):
+    """For a pickle that nobody loads: it keeps no descriptor for the one who would."""
+
+    dispatch_table: ClassVar[Any] = _Pickler.dispatch_table.new_child({Connection: _as_number, socket: _as_number})
+
+
 def _has_name_in_main(value: Any) -> bool:
     """Whether it is a function or a class that the main module has under its name."""
     if type(value) not in _DEFINITIONS and not isinstance(value, type):
@@ -235,13 +245,14 @@ class _Travelling:
 
 
 def dump_value(
-    value: Any, keep: Keep, *, main_by_name: bool = False, to_parent: bool = False
+    value: Any, keep: Keep, *, main_by_name: bool = False, to_parent: bool = False, only_try: bool = False
 ) -> tuple[bytes, list[pickle.PickleBuffer]]:
     """The pickle of any value, and the buffers beside it that *keep* put into its list. With *main_by_name* what has a
     name in the main module goes by it."""
     buffers: list[pickle.PickleBuffer] = []
     with io.BytesIO() as file, _lock:
-        pickler = _Pickler(file, partial(keep, buffers), main_by_name=main_by_name, to_parent=to_parent)
+        kind = _TryingPickler if only_try else _Pickler
+        pickler = kind(file, partial(keep, buffers), main_by_name=main_by_name, to_parent=to_parent)
         pickler.dump(value)
         brings = len(pickler.dump_globals())
         stream = file.getvalue()

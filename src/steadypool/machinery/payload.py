@@ -82,9 +82,9 @@ class _Outside:
         return type(self.data), (pickle.PickleBuffer(self.data),)
 
 
-def dump(value: Any, *, main_by_name: bool = False, to_parent: bool = False) -> Pickled:
+def dump(value: Any, *, main_by_name: bool = False, to_parent: bool = False, only_try: bool = False) -> Pickled:
     """Pickle a value. With *main_by_name* what belongs to ``__main__`` goes by reference, as pickle has it; so it does
-    *to_parent*, where what has a name in a worker has it too.
+    *to_parent*, where what has a name in a worker has it too. *only_try* duplicates no descriptor.
 
     Raises:
         Exception: whatever pickling raised; for what pickle refuses, what `cloudpickle` said of it.
@@ -97,11 +97,11 @@ def dump(value: Any, *, main_by_name: bool = False, to_parent: bool = False) -> 
     try:
         stream = pickle.dumps(value, 5, buffer_callback=keep)
     except (pickle.PicklingError, AttributeError, TypeError) as refused:
-        return _dump_by_value(value, refused, main_by_name, to_parent)
+        return _dump_by_value(value, refused, main_by_name=main_by_name, to_parent=to_parent, only_try=only_try)
     if b"__main__" in stream and not main_by_name and not to_parent:
         # By reference it would be looked up in the worker's own __main__, which is another module.
-        return _dump_by_value(value, None, False, False)
-    if b"multiprocessing.connection" in stream:
+        return _dump_by_value(value, None, only_try=only_try)
+    if b"multiprocessing.connection" in stream and not only_try:
         return _dump_with_handles(value)
     return Pickled(stream, buffers)
 
@@ -116,11 +116,11 @@ def _dump_with_handles(value: Any) -> Pickled:
         return Pickled(file.getvalue(), buffers)
 
 
-def _dump_by_value(value: Any, refused: Exception | None, main_by_name: bool, to_parent: bool) -> Pickled:
+def _dump_by_value(value: Any, refused: Exception | None, **how: bool) -> Pickled:
     from steadypool.machinery import by_value  # takes long to import, and most programs never need it
 
     try:
-        return Pickled(*by_value.dump_value(value, _keep_big, main_by_name=main_by_name, to_parent=to_parent))
+        return Pickled(*by_value.dump_value(value, _keep_big, **how))
     except Exception as error:
         if refused is not None and type(error) is type(refused):
             raise refused from None

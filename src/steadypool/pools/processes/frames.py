@@ -61,7 +61,9 @@ def pack_call(functions: Functions, job: Job) -> PackedCall:
     try:
         return _pack_call(functions, job)
     except Exception as error:
-        note = culprit_note(job._args, job._kwargs, lambda value: dump(value, main_by_name=functions.main_by_name))
+        note = culprit_note(
+            job._args, job._kwargs, lambda value: dump(value, main_by_name=functions.main_by_name, only_try=True)
+        )
         if note:
             error.add_note(note)
         raise
