@@ -7,6 +7,9 @@ deletes; what waits for a moment is a **delayed** entry. A claim of many jobs is
 belongs to a **worker** row; renewing touches the worker row alone, however many jobs it holds. Finished jobs leave the
 hot tables for a **history** that is pruned.
 
+A job that no worker can run, since none knows its task, stands in *delayed*, too, with its task: out of the way of
+claims, and due when it is to be given up (`set_aside`, `recall`, `give_up_unknown`).
+
 So the state of a job that has not ended follows from where it stands: in *available*, in *delayed*, or in neither,
 which is *running*. A claim writes nothing to the job's row.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from steadypool.durable.engine import Engine
-from steadypool.durable.records import NewJob
+from steadypool.durable.records import JobFilter, NewJob
 from steadypool.durable.states import JobState
 from tests.durable.conformance.steps import LONG, QUEUES, complete, put, record, take, worker
 
@@ -22,6 +22,8 @@ def test_what_is_set_aside_waits_and_keeps_all_it_has(engine: Engine) -> None:
     found = record(engine, gone)
     assert (found.state, found.attempt, found.due_at, found.priority) == (JobState.SCHEDULED, 0, None, 5)
     assert found.reason == "no worker so far has known its task"
+    [listed] = engine.list(JobFilter(frozenset({JobState.SCHEDULED})))
+    assert (listed.id, listed.due_at, listed.reason) == (gone, None, found.reason)
     assert waiting(engine) == (1, 1) and engine.depths(QUEUES)[0].scheduled == 1
     who = worker(engine)
     claimed = engine.claim(who, QUEUES, 10)
