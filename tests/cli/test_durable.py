@@ -129,6 +129,11 @@ def test_migrating(shop: Program) -> None:
     [
         (("work", "shop:divide"), "did you mean the queue of it, shop:queue?"),
         (("work", "shop:nothing"), "has no 'nothing'"),
+        (("work", "shop"), "'shop' is not of the form MODULE:QUEUE; for example shop:queue"),
+        (("enqueue", "shop"), "'shop' is not of the form MODULE:TASK; for example shop:send_email"),
+        (("work", "shop:queue", "--workers", "1000000"), "is too many: --kind process has 1,000 at most"),
+        (("work", "shop:queue", "--kind", "thread", "--workers", "1000000"), "--kind thread has 10,000 at most"),
+        (("--url", "sqlite:///jobs.db", "jobs", "list"), "--url stands behind the command: steadypool jobs list --url"),
         (("enqueue", "shop:queue"), "is no durable task"),
         (("enqueue", "shop:divide", "[1]"), "`other`"),
         (("enqueue", "shop:divide", '[1, "x"]'), "Expected `int`"),
@@ -151,3 +156,12 @@ def test_cancelling_a_job_that_runs_says_that_it_was_asked_to_stop(shop: Program
     engine.close()
     assert shop.run("jobs", "cancel", "job-1", *URL).out == "job-1 runs, and was asked to stop\n"
     assert shop.run("jobs", "cancel", "job-1", *URL, "--json").results[0]["done"] == "runs, and was asked to stop"
+
+
+def test_an_address_before_the_command_of_jobs(shop: Program) -> None:
+    shop.run("enqueue", "shop:divide", "[6, 2]")
+    other = {"STEADYPOOL_URL": "sqlite:///other.db"}
+    assert "shop.divide" in shop.run("jobs", *URL, "list", env=other).out
+    nearer = shop.run("jobs", "--url", "sqlite:///other.db", "list", *URL, env=other)
+    assert "shop.divide" in nearer.out, "what stands nearer wins"
+    assert "there is no queue at" in shop.run("jobs", "list", env=other).err

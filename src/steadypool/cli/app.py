@@ -11,7 +11,7 @@ import click
 
 from steadypool import __version__
 from steadypool.cli.demo import demo_command
-from steadypool.cli.endings import CLOSED_PIPE, INTERRUPTED
+from steadypool.cli.endings import CLOSED_PIPE, INTERRUPTED, UsageMistake
 from steadypool.cli.enqueue import enqueue_command
 from steadypool.cli.jobs import jobs_group
 from steadypool.cli.map import map_command
@@ -20,7 +20,15 @@ from steadypool.cli.top.command import top_command
 from steadypool.cli.work import work_command
 
 
+def _refuse_url(context: click.Context, param: click.Parameter, url: str | None) -> None:
+    if url is not None:
+        raise UsageMistake(
+            f"--url stands behind the command: steadypool jobs list --url {url}, steadypool work app:queue --url {url}"
+        )
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--url", "-u", hidden=True, expose_value=False, callback=_refuse_url)
 @click.version_option(__version__, "-V", "--version", prog_name="steadypool")
 def program() -> None:
     """A worker pool for programs that run in production: bounded, with time limits that work and a

@@ -20,7 +20,7 @@ def load_queue(spec: str, url: str | None) -> Queue:
     Raises:
         UsageMistake: there is no such queue.
     """
-    found = load_object(spec)
+    found = load_object(spec, "QUEUE", f"{spec or 'app'}:queue")
     if not isinstance(found, Queue):
         hint = (
             f"; did you mean the queue of it, {spec.partition(':')[0]}:queue?" if isinstance(found, DurableTask) else ""
@@ -35,7 +35,7 @@ def load_durable_task(spec: str, url: str | None) -> DurableTask[Any, Any]:
     Raises:
         UsageMistake: there is no such task.
     """
-    found = load_object(spec)
+    found = load_object(spec, "TASK", f"{spec or 'app'}:send_email")
     if not isinstance(found, DurableTask):
         raise UsageMistake(f"{spec} is no durable task, made by @queue.task, but {found!r}")
     with_address(found.queue, url)

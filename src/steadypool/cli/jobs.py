@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from steadypool.cli.durable_target import queue_at, said_plainly
 from steadypool.cli.endings import DONE, SOME_FAILED
@@ -21,14 +22,24 @@ from steadypool.words.printable import printable
 
 STATES = [state.value for state in JobState]
 
-url_option = click.option(
-    "--url", "-u", envvar="STEADYPOOL_URL", help="Where the jobs are, such as sqlite:///jobs.db (or STEADYPOOL_URL)."
-)
+URL_HELP = "Where the jobs are, such as sqlite:///jobs.db (or STEADYPOOL_URL)."
+
+
+def _own_or_the_groups(context: click.Context, param: click.Parameter, url: str | None) -> str | None:
+    """``jobs --url X list`` means ``jobs list --url X``: what stands nearer wins, and both before the environment."""
+    if context.get_parameter_source("url") is ParameterSource.COMMANDLINE:
+        return url
+    return context.obj or url
+
+
+url_option = click.option("--url", "-u", envvar="STEADYPOOL_URL", callback=_own_or_the_groups, help=URL_HELP)
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on each line, for programs.")
 
 
 @click.group("jobs")
-def jobs_group() -> None:
+@click.option("--url", "-u", help=URL_HELP)
+@click.pass_context
+def jobs_group(context: click.Context, url: str | None) -> None:
     """Look at the jobs of a durable queue, and change them.
 
     \b
@@ -36,6 +47,7 @@ def jobs_group() -> None:
         steadypool jobs show job-42
         steadypool jobs retry job-42 job-43
     """
+    context.obj = url
 
 
 @jobs_group.command("list")

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import steadypool
 from steadypool import DrainReport, JobFuture, PoolStats, Task, ThreadPool
+from steadypool.cli.endings import UsageMistake
 
 
 class LinePool(Protocol):
@@ -49,16 +50,18 @@ class Kind:
     """Makes the pool, from ``max_workers`` and the keyword arguments that all pools share."""
     takes_coroutines: bool
     """Whether its functions are coroutine functions, or plain ones."""
+    most: int
+    """So many workers are more than any machine has use for: a slip of the fingers."""
     survives_crashes: bool
     """Whether a job that kills its worker leaves the program alive."""
 
 
 def _kinds() -> tuple[Kind, ...]:
-    rows = [Kind("thread", ThreadPool, takes_coroutines=False, survives_crashes=False)]
+    rows = [Kind("thread", ThreadPool, takes_coroutines=False, most=10_000, survives_crashes=False)]
     process_pool = getattr(steadypool, "ProcessPool", None)
     if process_pool is not None:
-        rows.append(Kind("process", process_pool, takes_coroutines=False, survives_crashes=True))
-    rows.append(Kind("async", _open_on_a_loop, takes_coroutines=True, survives_crashes=False))
+        rows.append(Kind("process", process_pool, takes_coroutines=False, most=1_000, survives_crashes=True))
+    rows.append(Kind("async", _open_on_a_loop, takes_coroutines=True, most=1_000_000, survives_crashes=False))
     return tuple(rows)
 
 
@@ -69,3 +72,14 @@ def _open_on_a_loop(*args: Any, **options: Any) -> Any:
 
 
 KINDS: dict[str, Kind] = {kind.name: kind for kind in _kinds()}
+
+
+def check_workers(kind: str, workers: int | None) -> None:
+    """Refuse more workers than that kind of pool can have.
+
+    Raises:
+        UsageMistake: naming the most.
+    """
+    most = KINDS[kind].most
+    if workers is not None and workers > most:
+        raise UsageMistake(f"--workers {workers} is too many: --kind {kind} has {most:,} at most")

@@ -15,7 +15,7 @@ from rich.console import Console
 from steadypool import DrainReport, Task
 from steadypool.cli.endings import CLOSED_PIPE, DONE, SOME_FAILED, OutputClosed, UsageMistake
 from steadypool.cli.job import JobLimits, line_task
-from steadypool.cli.kinds import KINDS, Kind, LinePool
+from steadypool.cli.kinds import KINDS, Kind, LinePool, check_workers
 from steadypool.cli.lines import LineSource
 from steadypool.cli.progress import Progress, progress_for
 from steadypool.cli.run import LineRun, RunRules
@@ -133,6 +133,7 @@ class Map:
     def run(self) -> int:
         """Check everything, run, and say how it went. No file is emptied before all checks have passed."""
         options = self._options
+        check_workers(options.kind, options.workers)
         function = load_target(options.target)
         check_function(options.target, function, self._kind)
         limits = JobLimits(options.timeout, options.total_timeout, options.attempts)

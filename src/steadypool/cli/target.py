@@ -32,13 +32,13 @@ def load_target(spec: str) -> Function:
     return found  # type: ignore[no-any-return]
 
 
-def load_object(spec: str) -> Any:
-    """The same, whatever it is.
+def load_object(spec: str, what: str = "FUNCTION", example: str = "json:loads") -> Any:
+    """The same, whatever it is; *what* is wanted, as in *example*.
 
     Raises:
         UsageMistake: if there is no such module or name in it, or importing it fails.
     """
-    module_name, attributes = _split(spec)
+    module_name, attributes = _split(spec, f"MODULE:{what}", example)
     found: Any = _import(module_name)
     for name in attributes:
         found = _attribute(found, name, module_name)
@@ -61,18 +61,18 @@ def _layers(function: Function) -> tuple[Any, ...]:
     return (plain, getattr(plain, "__call__", None))  # noqa: B004 - the method itself is wanted
 
 
-def _split(spec: str) -> tuple[str, list[str]]:
+def _split(spec: str, form: str, example: str) -> tuple[str, list[str]]:
     module_name, colon, path = spec.partition(":")
     if not colon:
         head, dot, tail = spec.rpartition(".")
-        hint = f"did you mean {head}:{tail}?" if dot and tail != "py" else "for example json:loads"
-        raise UsageMistake(f"{spec!r} is not of the form MODULE:FUNCTION; {hint}")
+        hint = f"did you mean {head}:{tail}?" if dot and tail != "py" else f"for example {example}"
+        raise UsageMistake(f"{spec!r} is not of the form {form}; {hint}")
     if module_name.endswith(".py") or os.sep in module_name:
         stem = module_name.removesuffix(".py").replace(os.sep, ".").strip(".")
         raise UsageMistake(f"{module_name!r} is a file; give the module's name: {stem}:{path}")
     attributes = path.split(".")
     if not module_name or not all(attributes):
-        raise UsageMistake(f"{spec!r} is not of the form MODULE:FUNCTION; for example json:loads")
+        raise UsageMistake(f"{spec!r} is not of the form {form}; for example {example}")
     return module_name, attributes
 
 

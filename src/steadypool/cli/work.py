@@ -16,6 +16,7 @@ from rich.text import Text
 import steadypool
 from steadypool.cli.durable_target import load_queue, said_plainly, store_said_plainly
 from steadypool.cli.endings import DONE, SOME_FAILED, UsageMistake
+from steadypool.cli.kinds import check_workers
 from steadypool.cli.known_tasks import check_tasks
 from steadypool.cli.map import COUNT, SECONDS
 from steadypool.cli.summary import console_on, print_errors
@@ -129,6 +130,7 @@ class Work:
     def run(self) -> int:
         """Work, and say how it went."""
         options = self._options
+        check_workers(options.kind, options.workers)
         queue = load_queue(options.target, options.url)
         self._log_settings().apply()
         check_tasks(options.target, queue)

@@ -62,6 +62,7 @@ class ThreadWorker:
         "lending",
         "lent_until_end",
         "name",
+        "raised",
         "succeeded",
         "taken",
         "taken_arguments",
@@ -78,6 +79,8 @@ class ThreadWorker:
         self.gate.acquire()
         self.hand: list[Job] = []
         self.succeeded = 0
+        self.raised = 0
+        """Attempts that ended with an exception."""
         self.taken: Job | None = None
         """The job it runs though somebody else has settled it."""
         self.taken_name: str | None = None
@@ -199,6 +202,7 @@ class ThreadWorker:
                 raise unawaited_error(result)
         except BaseException as error:
             # The first entry is this frame: without it the traceback is the user's own, and free of our locals.
+            self.raised += 1
             trace = error.__traceback__
             BaseException.with_traceback(error, trace.tb_next if trace is not None else None)
             try:
@@ -315,12 +319,12 @@ class ThreadWorker:
 
     def row(self) -> WorkerStats:
         """What `PoolStats` says of this worker."""
-        job = next(iter(tuple(self.hand)), self.taken)
+        job, done = next(iter(tuple(self.hand)), self.taken), self.succeeded + self.raised
         if job is None:
-            return WorkerStats(self.name, None, None, None, 0.0, self.succeeded)
+            return WorkerStats(self.name, None, None, None, 0.0, done)
         ran = monotonic() - job._began
         task = self.taken_name or job._task_name
-        return WorkerStats(self.name, None, job.job_id, task, ran, self.succeeded, progress=job._progress)
+        return WorkerStats(self.name, None, job.job_id, task, ran, done, progress=job._progress)
 
     def context(self) -> JobContext | None:
         """The context of the job that this worker runs now."""
