@@ -137,8 +137,10 @@ class Watch:
         return frozenset(names) - gone
 
     def _give_up(self, found: JobRecord) -> None:
-        others = [row.name for row in self._queue.stats().workers if row.alive and row.name != self._slots.worker]
-        if others and self._limit < STUCK_AFTER:
+        alive = [row.name for row in self._queue.stats().workers if row.alive]
+        if found.state is JobState.RUNNING and alive.count(self._slots.worker) > 1:
+            return  # another worker of the same name may run it
+        if len(alive) > 1 and self._limit < STUCK_AFTER:
             self._limit = STUCK_AFTER
             return
         slots = self._slots
