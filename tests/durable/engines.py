@@ -88,6 +88,18 @@ def remember_tables(url: str) -> Iterator[Callable[[], None]]:
             connection.execute(f"DROP TABLE public.old_{table}")
 
 
+def log_of_file(url: str) -> object:
+    """Changes with each commit that writes; a file is not opened for it, since to close it would drop locks."""
+    found = os.stat(f"{file_of(url)}-wal")
+    return found.st_size, found.st_mtime_ns
+
+
+def last_transaction(url: str) -> object:
+    """Changes with each transaction that writes, whoever's it is on that server."""
+    with psycopg.connect(server.admin_url(), autocommit=True) as connection:
+        return connection.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())").fetchall()
+
+
 def drop_tables(url: str) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("DROP SCHEMA steadypool CASCADE")
@@ -148,6 +160,8 @@ class EngineKind:
     """A ``with`` block that gives a function by which the store goes back to what it was at the beginning of it."""
     destroy: Callable[[str], None] = remove_file
     """Takes the store away from under its users."""
+    written: Callable[[str], object] = log_of_file
+    """Something that changes whenever something is written to the store."""
     runs_workers: bool = True
     """Whether the tests of queues and workers run on it, too; the conformance suite does on each."""
 
@@ -169,12 +183,14 @@ ENGINES = [
         hold_table_locks,
         remember_tables,
         drop_tables,
+        last_transaction,
     ),
     EngineKind(
         "postgres-worker-pooled",
         postgres_database,
         reused_store=postgres_as_worker,
         remember=remember_tables,
+        written=last_transaction,
         runs_workers=False,
     ),
 ]

@@ -60,7 +60,7 @@ def expired(connection: Any, now: Moment) -> list[tuple[int, str]]:
 
 def something_to_do(connection: Any, queues: Sequence[str], now: float) -> bool:
     """Whether a claim would find anything: asked without writing, so that an idle worker does not."""
-    for queue in queues:
+    for queue in _open_ones(connection, queues):
         if connection.execute("SELECT 1 FROM ready WHERE queue = ? LIMIT 1", (queue,)).fetchall():
             return True
     return bool(connection.execute("SELECT 1 FROM delayed WHERE due <= ? AND task IS NULL LIMIT 1", (now,)).fetchall())
@@ -98,11 +98,10 @@ def claim(
     connection: Any, worker: int, queues: Sequence[str], limit: int, most_bytes: int, now: float
 ) -> tuple[list[Claim], bool]:
     """Claim up to *limit* jobs with so many bytes under one new lease; and whether there may be more."""
-    paused = {name for [name] in connection.execute("SELECT name FROM queues WHERE paused").fetchall()}
     claims: list[Claim] = []
     lease, left = random_number(), most_bytes
-    for queue in queues:
-        if queue not in paused and len(claims) < limit and left > 0:
+    for queue in _open_ones(connection, queues):
+        if len(claims) < limit and left > 0:
             rows = _rows_of(connection, queue, limit - len(claims), left)
             left -= sum(len(row[_PAYLOAD]) for row in rows)
             claims += _claim_rows(connection, queue, rows, lease, now)
@@ -112,6 +111,12 @@ def claim(
         values = (lease, worker, min(numbers), max(numbers), held, now)
         connection.execute("INSERT INTO leases VALUES (?, ?, ?, ?, ?, ?)", values)
     return claims, len(claims) == limit or left <= 0
+
+
+def _open_ones(connection: Any, queues: Sequence[str]) -> list[str]:
+    """Those that are not paused."""
+    paused = {name for [name] in connection.execute("SELECT name FROM queues WHERE paused").fetchall()}
+    return [queue for queue in queues if queue not in paused]
 
 
 def _rows_of(connection: Any, queue: str, limit: int, most_bytes: int) -> list[Any]:
