@@ -13,6 +13,7 @@ from steadypool import __version__
 from steadypool.cli.demo import demo_command
 from steadypool.cli.endings import CLOSED_PIPE, INTERRUPTED, UsageMistake
 from steadypool.cli.enqueue import enqueue_command
+from steadypool.cli.files import backup_command, compact_command
 from steadypool.cli.jobs import jobs_group
 from steadypool.cli.map import map_command
 from steadypool.cli.migrate import migrate_command
@@ -41,6 +42,8 @@ program.add_command(work_command)
 program.add_command(enqueue_command)
 program.add_command(jobs_group)
 program.add_command(migrate_command)
+program.add_command(backup_command)
+program.add_command(compact_command)
 program.add_command(top_command)
 
 

@@ -38,6 +38,6 @@ def migrate_command(url: str | None, show: bool, check: bool) -> int:
         click.echo(f"from version {schema.found} to {schema.wanted}: {len(schema.pending)} statements run")
     else:
         click.echo(f"nothing to do: the tables have version {schema.wanted}")
-    if engine.caution:
-        click.echo(f"note: {engine.caution}", err=True)
+    if not show and not check and (caution := engine.take_caution()):
+        click.echo(f"note: {caution}", err=True)
     return DONE

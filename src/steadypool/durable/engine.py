@@ -112,6 +112,9 @@ class Engine(Protocol):
     def caution(self) -> str:
         """What whoever runs it should know of the store as it is here, in a sentence or two; empty: nothing."""
 
+    def take_caution(self) -> str:
+        """The same for the first who takes it, of all who ever use the store; empty for the others."""
+
     # -- tables
 
     def schema(self) -> Schema:

@@ -314,8 +314,8 @@ class Worker:
         if self.settings.kind == "process":
             self._warm_up(pool)
         self._rest.listener = self._engine.listener("work")
-        if self._engine.caution:
-            self._announcer.tell(lambda: events.EngineCaution(self.settings.name, monotonic(), self._engine.caution))
+        if caution := self._engine.take_caution():
+            self._announcer.tell(lambda: events.EngineCaution(self.settings.name, monotonic(), caution))
         self._registration.announce()
         self._is_registered = True
         return pool

@@ -107,6 +107,10 @@ class PostgresEngine:
         """See `Engine.caution`."""
         return ""
 
+    def take_caution(self) -> str:
+        """See `Engine.take_caution`."""
+        return ""
+
     # -- tables
 
     def schema(self) -> Schema:

@@ -38,6 +38,7 @@ from steadypool.durable.sqlite import (
     borrowed,
     changing,
     claiming,
+    copies,
     depths,
     held,
     looking,
@@ -62,6 +63,8 @@ those included who wanted to renew their leases. They get their turn before the 
 MOST_HELD_UP = 10
 """So many times in a row: then it is the load, and not somebody who was stuck."""
 _STAYS = frozenset({Verdict.RETRY, Verdict.RETURN})
+_CAUTIONED = "cautioned"
+"""Among the counters: somebody was told of the library."""
 _NOW = "((julianday('now') - 2440587.5) * 86400.0)"
 _IS_DUE, _IS_LATER = f"s.due <= {_NOW}", f"s.due > {_NOW}"
 _HELD = "(SELECT DISTINCT json_extract(h.value, '$[0]') AS number FROM leases l, json_each(l.jobs) h)"
@@ -96,11 +99,32 @@ class SqliteEngine:
         if not has_wal_reset_bug(version):
             return ""
         return (
-            f"SQLite {'.'.join(map(str, version))} can damage a file when one connection checkpoints while another "
-            "commits. A lock keeps this queue's own writers from it, but nobody else: with this library let nothing "
-            f"else write to {self._store.path}, connection=... included, or use 3.51.3 or later "
-            "(pip install 'steadypool[apsw]' and ?driver=apsw)"
+            f"SQLite {'.'.join(map(str, version))} can damage a file that several programs write to at a time. The "
+            f"processes of this queue take turns, and are safe; let nothing else write to {self._store.path}, "
+            "connection=... included, or use ?driver=apsw (pip install 'steadypool[apsw]'), or SQLite 3.51.3"
         )
+
+    def take_caution(self) -> str:
+        """See `Engine.take_caution`."""
+        if not self.caution:
+            return ""
+        with self._store.look() as connection:
+            if connection.execute("SELECT 1 FROM counters WHERE name = ?", (_CAUTIONED,)).fetchall():
+                return ""
+        with self._store.write() as connection:
+            connection.execute("INSERT OR IGNORE INTO counters VALUES (?, 1)", (_CAUTIONED,))
+            [[is_first]] = connection.execute("SELECT changes()").fetchall()
+        return self.caution if is_first else ""
+
+    # -- the file
+
+    def back_up(self, target: str) -> int:
+        """See `copies.back_up`."""
+        return copies.back_up(self._store, target)
+
+    def compact(self) -> tuple[int, int]:
+        """See `copies.compact`."""
+        return copies.compact(self._store)
 
     # -- tables
 

@@ -116,6 +116,17 @@ class Store:
         with self._reading() as connection:
             yield connection
 
+    def checkpoint(self) -> None:
+        """Copy the log into the file, which is cut to its size then, unless another process looks at what was."""
+        until = monotonic() + self.patience
+        with writing(), self._exclusive(self._writing), self._translated():
+            self._check_place(may_make=False)
+            with self._fair_turn(until), in_use(self._open):
+                self._check_files(until)
+                if self._open.writer is None:
+                    self._connect_writer(until)
+                self._open.writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
     def close(self) -> None:
         """Close both connections: the last one to close checkpoints, so this waits for its turn, for a while.
 
@@ -327,7 +338,13 @@ class Store:
 
 def _prepare(connection: Any, synchronous: str, seconds: float) -> None:
     set_busy_timeout(connection, seconds)
-    pragmas = ["journal_mode = WAL", f"synchronous = {synchronous}", f"wal_autocheckpoint = {CHECKPOINT_PAGES}"]
+    # The first is heeded by a file that is made now: it can then be shrunk while it is used.
+    pragmas = [
+        "auto_vacuum = INCREMENTAL",
+        "journal_mode = WAL",
+        f"synchronous = {synchronous}",
+        f"wal_autocheckpoint = {CHECKPOINT_PAGES}",
+    ]
     pragmas += ["temp_store = MEMORY", f"cache_size = -{CACHE_KILOBYTES}"]
     if sys.platform == "darwin":
         pragmas.append("fullfsync = 1")  # a plain fsync there does not reach the disk
