@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from steadypool import Queue
+from steadypool import JobState, Queue
 from steadypool.durable.errors import EngineBusy, EngineError, EngineRefused, KeyBusy
 from steadypool.durable.records import NewJob
 from steadypool.words.errors import SteadypoolError
@@ -127,6 +127,31 @@ def test_it_is_told_after_as_long_as_the_engine_is_patient(postgres_queue: Queue
         assert not postgres_queue.writer._aside
     postgres_queue.writer._engine.patience = 10.0
     assert app.add.options(unique="k").enqueue(1).enqueued
+
+
+@pytest.mark.every_engine
+def test_a_retry_does_not_wait_long_for_a_key(postgres_queue: Queue, url: str) -> None:
+    """Who looks at other jobs waits for it."""
+    handle = app.add.options(unique="k").enqueue(1)
+    handle.cancel()
+    with open_transaction(url, unique="k"):
+        with pytest.raises(EngineBusy):
+            postgres_queue.retry(handle.job_id)
+    assert handle.state is JobState.CANCELLED
+    postgres_queue.retry(handle.job_id)
+    assert handle.state is JobState.AVAILABLE
+
+
+@pytest.mark.every_engine
+def test_many_large_rows_are_put_in_several_transactions(queue: Queue) -> None:
+    app.add.enqueue(0)
+    put = queue.writer.put
+    sizes: list[int] = []
+    queue.writer.put = lambda jobs: sizes.append(len(jobs)) or put(jobs)  # type: ignore[func-returns-value,method-assign]
+    handles = queue.enqueue_many(app.note, [("x" * 900_000, number) for number in range(20)])
+    queue.writer.put = put  # type: ignore[method-assign]
+    assert len(handles) == 20 == sum(sizes) and max(sizes) <= 9
+    assert [handle._key[0] for handle in handles] == sorted(handle._key[0] for handle in handles), "in their order"
 
 
 @pytest.mark.every_engine

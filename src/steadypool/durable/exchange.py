@@ -14,6 +14,8 @@ from steadypool.durable.registration import Registration
 from steadypool.durable.tally import Tally
 from steadypool.durable.trouble import TROUBLES, Trouble
 
+RECONCILE_EVERY = 3.0
+"""Seconds after which a worker tells the engine anew what it really holds."""
 LARGEST_CALL = 32_000_000
 """Bytes of results that one call writes at most, if it is not a single one that has more."""
 NOBODY_S = Settlement(Claim(0, 0, "", 0, 0, 0, 0, 0, "", "", b""), Verdict.CANCEL)
@@ -43,7 +45,6 @@ class Exchange:
         tally: Tally,
         trouble: Trouble,
         queues: Sequence[str],
-        reconcile_every: float,
     ) -> None:
         self._engine = engine
         self._desk = desk
@@ -51,8 +52,7 @@ class Exchange:
         self._tally = tally
         self._trouble = trouble
         self._queues = list(queues)
-        self._every = reconcile_every
-        self._reconcile_at = monotonic() + reconcile_every
+        self._reconcile_at = monotonic() + RECONCILE_EVERY
 
     def make(self, limit: int) -> Claimed | None:
         """Write down what has ended and claim up to *limit*; ``None`` if the engine is in trouble."""
@@ -125,7 +125,7 @@ class Exchange:
 
     def _reconcile(self, number: int) -> None:
         found = self._engine.reconcile(number, self._desk.claims())
-        self._reconcile_at = monotonic() + self._every
+        self._reconcile_at = monotonic() + RECONCILE_EVERY
         self._tally.note_written(self._desk.were_written(found.settled), frozenset())
         if found.lost:
             self._tally.note_lost(len(self._desk.lose(found.lost)))

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import atexit
-import itertools
 import os
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overload
 
 from steadypool.durable import enqueueing
@@ -27,7 +26,7 @@ from steadypool.durable.handle import JobHandle, unknown
 from steadypool.durable.opening import open_engine
 from steadypool.durable.origin import here
 from steadypool.durable.payload import MOST_BYTES
-from steadypool.durable.records import EngineStats, JobFilter, JobRecord, Placed, parts_of_id
+from steadypool.durable.records import EngineStats, JobFilter, JobRecord, NewJob, Placed, parts_of_id
 from steadypool.durable.states import ENDED, WAITING, JobState, state_named
 from steadypool.durable.task import DurableTask
 from steadypool.durable.texts import storable
@@ -42,6 +41,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 ROWS_AT_ONCE = 1000
 """Jobs of `Queue.enqueue_many` in one transaction."""
+BYTES_AT_ONCE = 8_000_000
+"""Of their arguments: a transaction that brings more is long, and so is its way over a line."""
 
 
 class Queue:
@@ -126,7 +127,7 @@ class Queue:
     def enqueue_many(
         self, task: Task[P, R], rows: Iterable[tuple[Any, ...] | Mapping[str, Any]], *, connection: Any = None
     ) -> list[JobHandle[R]]:
-        """Enqueue a job for each row, a thousand to a transaction; much faster than one by one.
+        """Enqueue a job for each row, a thousand to a transaction or 8 MB; much faster than one by one.
 
         Args:
             task: a task of this queue, with its options.
@@ -144,9 +145,7 @@ class Queue:
         if not isinstance(task, DurableTask) or task.queue is not self:
             raise TypeError(f"enqueue_many needs a task of this queue, made by @queue.task, not {task!r}")
         handles: list[JobHandle[R]] = []
-        numbered = enumerate(rows)
-        while batch := list(itertools.islice(numbered, ROWS_AT_ONCE)):
-            jobs = [_job_of_row(task, number, row) for number, row in batch]
+        for jobs in _batches(_job_of_row(task, number, row) for number, row in enumerate(rows)):
             placed = self.writer.put(jobs) if connection is None else self.engine.put_on(connection, jobs)
             handles += [JobHandle(self, one, task) for one in placed]
         return handles
@@ -425,6 +424,19 @@ def _check_function(fn: object, name: str | None) -> None:
         raise TypeError(f"a durable task needs a function, not {fn!r}")
     if name is None and not hasattr(fn, "__qualname__"):
         raise TypeError(f"{fn!r} has no name by which a worker could find it: give it one, queue.task(fn, name=...)")
+
+
+def _batches(jobs: Iterable[NewJob]) -> Iterator[list[NewJob]]:
+    batch: list[NewJob] = []
+    size = 0
+    for job in jobs:
+        batch.append(job)
+        size += len(job.payload)
+        if len(batch) == ROWS_AT_ONCE or size >= BYTES_AT_ONCE:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 def _job_of_row(task: DurableTask[Any, Any], number: int, row: object) -> Any:

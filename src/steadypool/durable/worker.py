@@ -122,7 +122,6 @@ class Worker:
             self._tally,
             self._trouble,
             settings.queues,
-            settings.lease,
         )
         self._progress = ProgressReports(self._engine, self._desk)
         self._upkeep = Upkeep(

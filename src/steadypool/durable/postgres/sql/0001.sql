@@ -627,8 +627,8 @@ END $$;
 -- Jobs from these stretches of `ready`, in their order, under a new lease: so many at most, and no more once they have
 -- so many bytes. A stretch is a queue and what lies after one (rank, number) and up to another.
 CREATE FUNCTION @schema@.take(
-    p_worker bigint, p_limit int, p_bytes bigint, p_queue text[], p_after_rank bigint[], p_after bigint[], p_upto_rank bigint[],
-    p_upto bigint[])
+    p_worker bigint, p_limit int, p_bytes bigint, p_queue text[], p_after_rank bigint[], p_after bigint[],
+    p_upto_rank bigint[], p_upto bigint[])
 RETURNS TABLE (number bigint, nonce bigint, id text, token int, lease bigint, attempt int, crashes int, losses int,
                task text, queue text, rank bigint, payload bytea, options bytea, expires_in float8)
 LANGUAGE plpgsql
@@ -651,15 +651,14 @@ BEGIN
              ) r
         LIMIT p_limit
     ), weighed AS MATERIALIZED (  -- the size of a large value is in its head: it is not read for that
-        SELECT f.queue, f.rank, f.number,
+        SELECT f.queue AS place, f.rank AS position, f.number AS entry, j.*,
                sum(octet_length(j.payload)) OVER (ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
         FROM found f LEFT JOIN jobs j ON j.number = f.number
-    ), mine AS (
-        DELETE FROM ready r USING weighed f
-        WHERE r.queue = f.queue AND r.rank = f.rank AND r.number = f.number AND coalesce(f.before, 0) < p_bytes
-        RETURNING r.number
-    ), jobs_taken AS MATERIALIZED (
-        SELECT j.* FROM mine m JOIN jobs j ON j.number = m.number
+    ), mine AS (  -- they are locked: nobody else has deleted any
+        DELETE FROM ready r USING weighed w
+        WHERE r.queue = w.place AND r.rank = w.position AND r.number = w.entry AND coalesce(w.before, 0) < p_bytes
+    ), jobs_taken AS NOT MATERIALIZED (
+        SELECT * FROM weighed w WHERE w.number IS NOT NULL AND coalesce(w.before, 0) < p_bytes
     ), leased AS (
         INSERT INTO leases (worker, numbers, tokens)
         SELECT p_worker, array_agg(t.number), array_agg(t.returns + 1) FROM jobs_taken t HAVING count(*) > 0
@@ -750,8 +749,8 @@ END $$;
 --   p_else_full: do so if the stretches do not give enough
 --   p_due_after: delayed jobs due up to then have been seen
 CREATE FUNCTION @schema@.claim(
-    p_worker bigint, p_limit int, p_bytes bigint, p_under bigint[], p_numbers bigint[], p_tokens int[], p_leases bigint[],
-    p_results bytea[], p_others text, p_done bigint[], p_queues text[], p_queue text[], p_after_rank bigint[],
+    p_worker bigint, p_limit int, p_bytes bigint, p_under bigint[], p_numbers bigint[], p_tokens int[],
+    p_leases bigint[], p_results bytea[], p_others text, p_done bigint[], p_queues text[], p_queue text[], p_after_rank bigint[],
     p_after bigint[], p_upto_rank bigint[], p_upto bigint[], p_full boolean, p_else_full boolean, p_due_after float8,
     p_ends boolean, p_work boolean)
 RETURNS TABLE (number bigint, nonce bigint, id text, token int, lease bigint, attempt int, crashes int, losses int,
@@ -901,8 +900,8 @@ BEGIN
 END $$;
 
 -- Put back, attempts included, what the worker holds by the tables but does not know of: all that is out under its
--- leases but for these jobs under these leases. Of the leases that it knows, returns those that are no more; and what is
--- out under its leases then, (lease, number, lease, number, ...).
+-- leases but for these jobs under these leases. Of the leases that it knows, returns those that are no more; and what
+-- is out under its leases then, (lease, number, lease, number, ...).
 CREATE FUNCTION @schema@.reconcile(
     p_worker bigint, p_leases bigint[], p_numbers bigint[], OUT returned int, OUT lost bigint[], OUT still_out bigint[])
 LANGUAGE plpgsql SECURITY DEFINER
@@ -1091,9 +1090,10 @@ BEGIN
     RETURN NEXT v_found;
 END $$;
 
+-- Its unique key may be in the hands of a transaction that stays open for long; others wait for this connection.
 CREATE FUNCTION @schema@.retry(p_number bigint, p_nonce bigint)
 RETURNS SETOF @schema@.live LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = @schema@, pg_temp SET enable_seqscan = off SET lock_timeout = '10s'
+SET search_path = @schema@, pg_temp SET enable_seqscan = off SET lock_timeout = '1s'
 AS $$
 DECLARE
     j jobs;
