@@ -6,13 +6,13 @@ import enum
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypedDict
 from uuid import UUID
 
 import msgspec
 import pytest
 
-from steadypool.durable.errors import PayloadRefused
+from steadypool.durable.errors import ArgumentsUnfit, PayloadRefused
 from steadypool.durable.payload import Payload
 
 
@@ -144,3 +144,53 @@ def test_a_call_can_be_given_as_json() -> None:
     for wrong in ("[1]", "3", "[1, 2, 3, 4]", '{"one": 1, "two": "x"}', "{", '{"one": 1, "two": 2, "four": 4}'):
         with pytest.raises(PayloadRefused):
             payload.from_json(wrong)
+
+
+@dataclass
+class NewAddress:
+    street: str
+    number: int
+    country: str = "DE"
+
+
+class Shape(TypedDict):
+    a: int
+
+
+class Sparse(msgspec.Struct, omit_defaults=True, tag=True, rename="camel"):
+    an_int: int = 0
+    inner: NewAddress | None = None
+
+
+@pytest.mark.parametrize(
+    ("hint", "stored", "lost"),
+    [
+        (Address, b'{"x":{"street":"a","number":1,"country":"CH"}}', "x.country"),
+        (list[Address | None], b'{"x":[null,{"street":"a","number":1,"country":"CH"}]}', "x.country"),
+        (dict[str, Address], b'{"x":{"home":{"street":"a","number":1,"country":"CH"}}}', "x.home.country"),
+        (Shape, b'{"x":{"a":1,"b":{"c":2}}}', "x.b"),
+        (Order, b'{"x":{"id":"00000000-0000-0000-0000-000000000001","price":"1","currency":"CHF"}}', "x.currency"),
+    ],
+)
+def test_a_field_that_is_not_known_here_is_not_passed_over(hint: Any, stored: bytes, lost: str) -> None:
+    def take(x): ...  # type: ignore[no-untyped-def]
+
+    take.__annotations__ = {"x": hint}
+    payload = Payload("task", take)
+    with pytest.raises(ArgumentsUnfit, match=f"{lost} is no field here") as caught:
+        payload.decode(stored)
+    assert caught.value.argument == "x"
+    with pytest.raises(PayloadRefused, match=f"{lost} is no field here"):
+        payload.from_json(stored)
+
+
+def test_a_field_that_an_older_version_has_not_given_has_its_default() -> None:
+    def take(x: NewAddress, y: Sparse | None = None, z: dict[int, Address] | None = None) -> None: ...
+
+    payload = Payload("task", take)
+    stored = b'{"x":{"street":"a","number":1},"y":{"type":"Sparse","anInt":0},"z":{"1":{"street":"a","number":1}}}'
+    values = {"x": NewAddress("a", 1), "y": Sparse(0), "z": {1: Address("a", 1)}}
+    assert payload.decode(stored)[1] == values
+    assert payload.decode(payload.encode((), values))[1] == values
+    with pytest.raises(ArgumentsUnfit, match=r"y\.inner\.zip is no field here"):
+        payload.decode(stored.replace(b'"anInt":0', b'"inner":{"street":"a","number":1,"zip":"1"}'))

@@ -21,7 +21,16 @@ import msgspec
 
 from steadypool.durable.enqueueing import OPTION_NAMES
 from steadypool.durable.errors import ArgumentsUnfit, PayloadRefused, ResultUnfit
-from steadypool.durable.sameness import as_it_was, has_json_alone, hint_for, is_same, is_same_json, sure_types
+from steadypool.durable.sameness import (
+    as_it_was,
+    has_fields,
+    has_json_alone,
+    hint_for,
+    is_same,
+    is_same_json,
+    lost_field,
+    sure_types,
+)
 
 _KINDS = inspect.Parameter
 _BY_PLACE = (_KINDS.POSITIONAL_ONLY, _KINDS.POSITIONAL_OR_KEYWORD)
@@ -65,6 +74,7 @@ class Payload:
         self._most = len(by_place) if by_name else -1
         self._least = sum(p.default is p.empty for p in by_place) if not named_only else self._most + 1
         self._names = [parameter.name for parameter in self._parameters]
+        self._with_fields = {name for name in self._fields if has_fields(hints.get(name))}
         result = hints.get("return", Any)
         self._result = self._result_decoder(result)
         self._sure_result = sure_types(result) - {float}  # NaN is null, and a result may be of another type
@@ -175,10 +185,26 @@ class Payload:
             raise ArgumentsUnfit(
                 f"the arguments do not fit {self._name}{self._signature}: {error}", argument=_path_in(error)
             ) from None
+        if self._with_fields:
+            self._refuse_lost_fields(payload, read)
         if self._plain:
             given = {name: getattr(read, field) for name, field in self._fields.items()}
             return (), {name: value for name, value in given.items() if value is not msgspec.UNSET}
         return self._arguments_of(read)
+
+    def _refuse_lost_fields(self, payload: bytes | str, read: Any) -> None:
+        """A field that is not known is passed over when an object is read: the job would run without it."""
+        values = {name: getattr(read, field) for name, field in self._fields.items()}
+        again = self._encoder.encode({name: value for name, value in values.items() if value is not msgspec.UNSET})
+        if again == (payload.encode() if isinstance(payload, str) else payload):
+            return  # what nearly every call is
+        given = msgspec.json.decode(payload)
+        for name in self._with_fields & given.keys():
+            lost = lost_field(given[name], getattr(read, self._fields[name]), name)
+            if lost is not None:
+                raise ArgumentsUnfit(
+                    f"the arguments do not fit {self._name}{self._signature}: {lost} is no field here", argument=name
+                )
 
     # -- results
 

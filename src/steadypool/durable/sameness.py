@@ -8,12 +8,13 @@ from dataclasses import fields, is_dataclass
 from datetime import datetime, time, timedelta, timezone
 from enum import Enum
 from types import NoneType, UnionType
-from typing import Annotated, Any, Union
+from typing import Annotated, Any, Union, is_typeddict
 
 PLAIN = frozenset({str, int, float, bool, NoneType})
 """Types whose values have nothing inside."""
 _SURE: frozenset[type] = frozenset({str, int, bool, NoneType})
 """Types that JSON has as Python has them. Not float: it has no NaN."""
+_NOWHERE = object()
 _CONTAINERS = ("builtins", "collections.abc")
 """Where the generic types are that JSON's arrays and objects are read as."""
 _FLAT_FORMAT = 2
@@ -110,6 +111,54 @@ def _field_names(value: Any) -> Iterable[str] | None:
     if names is None and (attributes := getattr(type(value), "__attrs_attrs__", None)) is not None:
         names = [attribute.name for attribute in attributes]
     return names
+
+
+def has_fields(hint: Any) -> bool:
+    """Whether *hint* names a class with fields, of which an earlier version may have had fewer."""
+    if (
+        is_dataclass(hint)
+        or is_typeddict(hint)
+        or hasattr(hint, "__struct_fields__")
+        or hasattr(hint, "__attrs_attrs__")
+    ):
+        return True
+    return any(map(has_fields, getattr(hint, "__args__", ())))
+
+
+def lost_field(given: Any, read: Any, path: str) -> str | None:
+    """The path of a field of *given*, as JSON has it, that was passed over when it was read; ``None`` if none was."""
+    for name, value, kept in _parts(given, read):
+        inside = path if name is None else f"{path}.{name}"
+        lost = inside if kept is _NOWHERE else lost_field(value, kept, inside)
+        if lost is not None:
+            return lost
+    return None
+
+
+def _parts(given: Any, read: Any) -> Iterable[tuple[str | None, Any, Any]]:
+    """What is inside of a value: its name, as JSON has it, and as it was read."""
+    if isinstance(given, list) and isinstance(read, (list, tuple)) and len(given) == len(read):
+        return ((None, *pair) for pair in zip(given, read, strict=True))
+    if not isinstance(given, dict):
+        return ()
+    if isinstance(read, dict):
+        if len(given) == len(read):  # keys may be of another type than JSON's
+            return ((name, value, kept) for (name, value), kept in zip(given.items(), read.values(), strict=True))
+        return ((name, value, read.get(name, _NOWHERE)) for name, value in given.items())
+    fields = _encoded_names(read)
+    return (
+        (name, value, getattr(read, fields[name], None) if name in fields else _NOWHERE)
+        for name, value in given.items()
+    )
+
+
+def _encoded_names(value: Any) -> dict[str, str]:
+    """The names of an object's fields in JSON, and as attributes."""
+    names = list(_field_names(value) or ())
+    encoded = getattr(value, "__struct_encode_fields__", names)
+    config = getattr(value, "__struct_config__", None)
+    tag = {} if config is None or config.tag is None else {config.tag_field: "__class__"}
+    return {**tag, **dict(zip(encoded, names, strict=True))}
 
 
 def hint_for(value: Any) -> Any:
