@@ -328,3 +328,21 @@ def fork_and(how: str) -> int:
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     return pid
+
+
+def fail_while_there_is(path: str) -> None:
+    """Raise `ConnectionError` while there is such a file."""
+    if os.path.exists(path):
+        raise ConnectionError("the database is down")
+
+
+def note_while_there_is(folder: str, path: str) -> None:
+    """Write a line to *path* by way of a file in the folder, after a moment."""
+    time.sleep(0.1)
+    Path(folder, "x").write_text("x")
+    note(path)
+
+
+def nap_a_little() -> None:
+    """Take a moment."""
+    time.sleep(0.1)

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -494,3 +495,14 @@ def long_text_or_die(number: int) -> Any:
     if number == 151:
         leave(7)
     return [b"x" * 5000]  # those behind it run elsewhere, if they begin before the map is closed
+
+
+def start_program() -> int:
+    """Start a program that goes on for long, and return its number."""
+    return subprocess.Popen(["sleep", "600"]).pid
+
+
+def act_at_the_end(address: str) -> int:
+    """Have this worker come to the stage when it leaves; returns its number."""
+    Finalize(None, act, args=(address, "leaving"), exitpriority=10)
+    return os.getpid()

@@ -174,5 +174,12 @@ def main() -> None:
     globals()[name](*arguments)
 
 
+def has_programs() -> None:
+    """A job of each pool has started a program, and the numbers of these are said."""
+    open_pools()
+    say(" ".join(str(pool.submit(deeds.start_program).result()) for pool in kept))
+    threading.Event().wait()
+
+
 if __name__ == "__main__":
     main()

@@ -30,14 +30,18 @@ from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures._base import PENDING
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from steadypool.machinery.agenda import Agenda
+from steadypool.machinery.courier import Courier
+from steadypool.machinery.courier import __file__ as courier_file
 from steadypool.machinery.future import JobFuture
 from steadypool.machinery.ledger import Ledger
 from steadypool.machinery.queue import JobQueue
 from steadypool.machinery.run_times import RunTimes
+from steadypool.machinery.stacks import thread_stack
 from steadypool.pools.accounts import Returned, interrupted_row, read_stats
 from steadypool.pools.announcer import job_facts
 from steadypool.pools.errands import Errands
@@ -100,6 +104,8 @@ class Core(Errands):
         """Maps whose first window is not submitted yet, and that nobody has read: see `pools.map_input`."""
         self.closed = threading.Event()
         self.report: DrainReport | None = None
+        self.notes: list[str] = []
+        """What the report says besides."""
         self.returned: list[Returned] = []
         self.interrupted: list[InterruptedJob] = []
         self.pid = os.getpid()
@@ -445,6 +451,7 @@ class Core(Errands):
         """The running attempt has reached its limit: tell it, take its stack, settle unless a retry is left."""
         worker = job._worker
         stack, where = self.stack_of(worker, job)
+        self.hear_all()  # it may have ended meanwhile
         error = timeout_error(job, limit, stack)
         error.steadypool_where = where  # type: ignore[attr-defined]
         if limit == "timeout" and self._may_retry(job, error):
@@ -612,8 +619,20 @@ class Core(Errands):
         for courier in (*self.couriers, self.messenger):
             courier.end()
             courier.wait_idle(None if until is None else max(0.0, until - monotonic()))
+            self._note_late(courier)
         assert self.report is not None
+        if self.notes:
+            self.report = replace(self.report, notes=tuple(self.notes))
         return self.report
+
+    def _note_late(self, courier: Courier) -> None:
+        for late in courier.late():
+            self.note_thread(f"{late.about} has not ended after {late.seconds:.1f} s", late.thread)
+
+    def note_thread(self, what: str, ident: int | None) -> None:
+        """Say in the report what a thread still does."""
+        stack, _ = thread_stack(ident, courier_file)
+        self.notes.append(f"{what}; it is here:\n{stack.rstrip()}" if stack else what)
 
     def disown(self) -> None:
         """In a forked child: no lock can be trusted, no worker exists; refuse everything from now on."""

@@ -159,6 +159,9 @@ class Driver:
         """
         return 0.0
 
+    def hear_all(self) -> None:
+        """Take in what has come from workers and was not looked at yet, before anything is judged."""
+
     def farewell(self) -> None:
         """The pool is closed, and the supervisor about to end."""
 

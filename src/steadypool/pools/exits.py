@@ -2,7 +2,8 @@
 
 At exit every open pool is drained within its ``exit_timeout``. Worker threads are daemons, so that one that is
 stuck is named on stderr instead of holding the exit. This runs from `atexit`, after the threads that are no daemons
-have ended: they may use their pools to the last. (The standard library's executors refuse them by then.)
+have ended: they may use their pools to the last. (The standard library's executors refuse them by then.) It is the
+first of all such handlers, as with the standard library: what they close, jobs may use to their end.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+import threading
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from steadypool.words.clock import monotonic
@@ -55,12 +58,29 @@ def drain_all() -> None:
         if core in still_open:
             _drain(core)
         elif core.has_workers():
-            core.join(monotonic() + LEAVE_SECONDS)  # closed a moment ago, its workers are on their way
+            core.join(_leave_until(core))  # closed a moment ago, its workers are on their way
     for call in _last:
         call()
 
 
+def _leave_until(core: Core) -> float | None:
+    """When the workers of a closed pool must have left. Those that are processes may have something to flush."""
+    limit = core.settings.exit_timeout if core.kind == "processes" else LEAVE_SECONDS
+    return None if limit is None else monotonic() + max(limit, LEAVE_SECONDS)
+
+
+def _before_threads_are_joined() -> None:
+    """The program has come to its end. What is registered last runs first: before the handlers of the program's own."""
+    process = sys.modules.get("multiprocessing.process")
+    if process is not None and process.parent_process() is not None:
+        drain_all()  # a child of multiprocessing, which runs no such handlers
+    else:
+        atexit.register(drain_all)
+
+
 atexit.register(drain_all)
+with suppress(AttributeError, RuntimeError):  # another Python, or the program ends already
+    threading._register_atexit(_before_threads_are_joined)  # type: ignore[attr-defined]
 
 
 def _drain(core: Core) -> None:
@@ -71,7 +91,7 @@ def _drain(core: Core) -> None:
         # Ctrl-C while the program waits to end: no more patience, but the books are still kept.
         core.request_drain(0.0)
         report = core.wait_for_report(0.0)
-    if report.stuck or report.unfinished or report.interrupted:
+    if report.stuck or report.unfinished or report.interrupted or report.notes:
         _say(report)
 
 

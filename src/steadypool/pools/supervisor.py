@@ -22,6 +22,10 @@ from steadypool.seams.telling import events
 from steadypool.words.clock import monotonic, sleep
 from steadypool.words.states import Outcome, PoolState
 
+LATE = 0.25
+"""Seconds after which this thread takes it that the whole program was held up: by a SIGSTOP, a debugger, a pause."""
+CATCH_UP = 0.05
+"""Seconds that the others then have."""
 LONGEST_AFTER_FAULT = 1.0
 LONGEST_REST = 24 * 3600.0
 """Seconds; as asyncio's event loops have it."""
@@ -42,7 +46,10 @@ def supervise(core: Core) -> None:
 
 def _supervise(core: Core) -> None:
     faults = 0
+    wake: float | None = None
     while not core.is_closed():
+        if wake is not None and monotonic() > wake + LATE:
+            sleep(CATCH_UP)  # the program was stopped for a while, it seems: what has ended since may say so first
         core.next_wake = float("inf")
         # From here on whoever has something earlier rings: what this pass does not see, the next one will.
         try:
@@ -66,6 +73,7 @@ def earliest_wake(due: float | None) -> float | None:
 
 def step(core: Core) -> float | None:
     """Do all that is due now. Returns when something will be due next."""
+    core.hear_all()
     take_requests(core)
     do_due(core)
     deadline = _end_overdue_attempts(core)

@@ -58,7 +58,9 @@ class ThreadCore(HandCore):
         self._balance = Balance(self)
         self._holding = False
         """No thread could be started a moment ago."""
-        self._refusals = 0
+        self._refusals = self._failed_starts = 0
+        self._once_ready = False
+        """Whether the initializer has ever succeeded."""
 
     # -- workers come and go
 
@@ -129,6 +131,29 @@ class ThreadCore(HandCore):
             assert delay is not None
             self.agenda.add(monotonic() + delay, self._try_again)
             self.recount()
+
+    def initializer_succeeded(self) -> None:
+        """In one worker."""
+        self._once_ready = True
+        self._failed_starts = 0
+
+    def initializer_failed(self, worker: ThreadWorker, error: BaseException) -> None:
+        """In the first worker, that breaks the pool. Later it is tried again, for ever if other workers live."""
+        with self.lock:
+            self._failed_starts += 1
+            others = any(other.ready for other in self.workers if other is not worker)
+            delay = (
+                restart_delay(self._failed_starts, others_live=others, once_ready=True) if self._once_ready else None
+            )
+            if delay is not None:
+                self._holding = True
+                self.agenda.add(monotonic() + delay, self._try_again)
+                self.recount()
+        if delay is None:
+            self.broke(error)
+        else:
+            self.ledger.add(worker.name, "initializer", error, describe=self.describe)
+            self._see_that_it_is_tried()
 
     def _see_that_it_is_tried(self) -> None:
         self.supervise()
@@ -344,6 +369,8 @@ class ThreadCore(HandCore):
         for thread in threads:
             if thread is not threading.current_thread() and thread.is_alive():
                 thread.join(None if until is None else max(0.0, until - monotonic()))
+                if thread.is_alive() and thread is not self._supervisor:
+                    self.note_thread(f"thread {thread.name} has not ended", thread.ident)
 
 
 def _closes_circle(worker: ThreadWorker, job: Job | None) -> bool:

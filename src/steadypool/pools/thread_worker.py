@@ -63,6 +63,7 @@ class ThreadWorker:
         "lent_until_end",
         "name",
         "raised",
+        "ready",
         "succeeded",
         "taken",
         "taken_arguments",
@@ -85,7 +86,7 @@ class ThreadWorker:
         """The job it runs though somebody else has settled it."""
         self.taken_name: str | None = None
         self.taken_arguments = ""
-        self.begun = False
+        self.begun = self.ready = False
         self.left = False
         self.lending = False
         self.lent_until_end = False
@@ -116,8 +117,10 @@ class ThreadWorker:
         try:
             core.initializer(*core.initargs)
         except BaseException as error:
-            core.broke(error)
+            core.initializer_failed(self, error)
             return False
+        self.ready = True
+        core.initializer_succeeded()
         return True
 
     def _loop(self) -> None:

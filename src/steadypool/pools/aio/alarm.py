@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from contextvars import Context
 
+from steadypool.pools.supervisor import CATCH_UP, LATE
 from steadypool.words.clock import is_replaced, monotonic
 
 SHORTEST = 0.001
@@ -70,6 +71,13 @@ class Alarm:
             return  # the loop was closed
 
     def _ring(self) -> None:
+        if monotonic() > self._due + LATE and self.loop is not None:
+            # The loop was held up, or the whole program stopped: what has ended since may say so first.
+            self._timer = self.loop.call_later(CATCH_UP, self._ring_late, context=self._context)
+        else:
+            self._ring_late()
+
+    def _ring_late(self) -> None:
         self._timer = None
         self._step()
 

@@ -111,19 +111,25 @@ def _not_for_workers(number: int, frame: object) -> None:
 
 
 def _tie_to_parent(lifeline: int) -> None:
-    """Have the kernel kill this process when the parent is gone; on systems that cannot, a thread watches."""
+    """Have the kernel kill this process and the programs of its jobs when the parent is gone; where it cannot, a thread
+    does."""
     if hasattr(fcntl, "F_SETSIG"):
-        fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpid())  # the group: with the programs that jobs have started
         fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
         fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
         if select.select([lifeline], [], [], 0)[0]:
-            os._exit(1)  # it was gone before the kernel was asked to watch
+            _end_group()  # it was gone before the kernel was asked to watch
     else:
         threading.Thread(target=_watch_parent, args=(lifeline,), daemon=True).start()
 
 
 def _watch_parent(lifeline: int) -> None:
     os.read(lifeline, 1)
+    _end_group()
+
+
+def _end_group() -> None:
+    os.killpg(os.getpgrp(), signal.SIGKILL)
     os._exit(1)
 
 

@@ -33,6 +33,7 @@ from functools import partial
 from multiprocessing.context import BaseContext
 from typing import Any
 
+from steadypool.machinery.carried import unpack_error
 from steadypool.machinery.courier import Courier
 from steadypool.machinery.oom import oom_kills
 from steadypool.machinery.wire import ITEMS_MOST, LOADING, can_keep_packets
@@ -41,10 +42,10 @@ from steadypool.pools.job_errors import forked_error
 from steadypool.pools.processes import importing
 from steadypool.pools.processes.bell import PipeBell
 from steadypool.pools.processes.chunk import Chunk
+from steadypool.pools.processes.farewell import FarewellCore
 from steadypool.pools.processes.forked import forget_process
 from steadypool.pools.processes.kit import hold_standard_descriptors
 from steadypool.pools.processes.refusals import as_refusal, check_descriptors, close_lost_pipes, other_context
-from steadypool.pools.processes.results import ResultsCore
 from steadypool.pools.processes.worker import ProcessWorker
 from steadypool.pools.settings import Settings
 from steadypool.pools.thread_worker import ThreadWorker
@@ -54,10 +55,10 @@ from steadypool.words.clock import monotonic
 from steadypool.words.errors import WorkerCrashed
 from steadypool.words.states import Outcome, PoolState
 
+HEAR_SECONDS = 0.1
+"""How long what has come may be read before limits are looked at."""
 RESIZE_AFTER = 0.02
 """Seconds until workers too many leave: starting one is dear, and the next resize may want it again."""
-LEAVE_SECONDS = 1.0
-"""How long an idle worker may take to leave before it is killed."""
 UNGUARDED = (
     ' (workers import the main module: what starts a pool must stand under `if __name__ == "__main__":` there, or in a '
     "function, and not in the body of a module that it imports, or else each worker begins to start workers of its own)"
@@ -65,7 +66,7 @@ UNGUARDED = (
 _MAY_RETRY = (PoolState.OPEN, PoolState.DRAINING)
 
 
-class ProcessCore(ResultsCore):
+class ProcessCore(FarewellCore):
     """The books and the control plane of a pool of processes."""
 
     kind = "processes"
@@ -88,7 +89,6 @@ class ProcessCore(ResultsCore):
         self.takes_chunks = not wears_out and settings.on_full != "discard_oldest"
         self.takes_bundles = self.packets and not wears_out
         self._starter = Courier(f"{self.name}-starter", lambda: None)
-        self._spawning = threading.RLock()
         self._early_deaths = 0
         self._holding = self._once_ready = False
         self._held_for: float | None = 0.0
@@ -100,7 +100,6 @@ class ProcessCore(ResultsCore):
         self._rung = False
         self._selector.register(self.bell.fd, selectors.EVENT_READ, self._was_rung)
         self._oom_kills = oom_kills()
-        self._gone = threading.Event()
 
     # -- the supervisor's rest
 
@@ -116,6 +115,21 @@ class ProcessCore(ResultsCore):
             while self._wait_once(until) and not self._rung and self.state is PoolState.OPEN:
                 if until is not None and until <= monotonic():
                     return
+        finally:
+            self._reading.release()
+
+    def hear_all(self) -> None:
+        """See `Driver.hear_all`. Not the bell: what it was rung for is still to be done."""
+        if not self._reading.acquire(blocking=False):
+            return
+        try:
+            until = monotonic() + HEAR_SECONDS
+            while not self._gone.is_set() and monotonic() < until:
+                came = [key for key, _ in self._selector.select(0) if key.fd != self.bell.fd]
+                if not came:
+                    return
+                for key in came:
+                    key.data()
         finally:
             self._reading.release()
 
@@ -210,7 +224,23 @@ class ProcessCore(ResultsCore):
             self.agenda.add(monotonic(), self._worker_died, worker)
         self.bell.ring()
 
-    def _try_later(self, why: BaseException) -> float | None:
+    def _initializer_failed(self, worker: ProcessWorker, packed: bytes) -> None:
+        """In the first worker, that breaks the pool. Later it is tried again, for ever if other workers live."""
+        with self.lock:
+            worker.broken = True
+            delay = self._try_later(None) if self._once_ready else None
+        load = partial(self._note_initializer, worker, packed, delay is None)
+        self.send(self.loader, load, "loading what an initializer raised")
+
+    def _note_initializer(self, worker: ProcessWorker, packed: bytes, breaks: bool) -> None:
+        """On the loader's thread."""
+        error = unpack_error(packed)
+        if breaks:
+            self._broke(error)
+        else:
+            self.ledger.add(worker.name, "initializer", error, describe=self.describe)
+
+    def _try_later(self, why: BaseException | None) -> float | None:
         """Another worker is not to be had now: try again after a while, or never (``None``) if that has lasted.
 
         The lock is held.
@@ -219,12 +249,14 @@ class ProcessCore(ResultsCore):
             return self._held_for  # many that were started together have failed together: that counts once
         self._early_deaths += 1
         # One that has only just started may die in the same way; but it has been granted by the system.
-        was_refused = not isinstance(why, WorkerCrashed)
+        was_refused = why is not None and not isinstance(why, WorkerCrashed)
         others = [worker for worker in self.workers if not worker.dead and not worker.left]
         lives = any(worker.ready or (was_refused and worker.started) for worker in others)
         delay = restart_delay(self._early_deaths, others_live=lives, once_ready=self._once_ready)
         self._holding, self._held_for = True, delay
         if delay is None:
+            if why is None:
+                return None
             self.agenda.add(monotonic(), self._give_up_on_workers, why)
         else:
             self.agenda.add(monotonic() + delay, self._stop_holding)
@@ -361,6 +393,7 @@ class ProcessCore(ResultsCore):
             reason = "killed" if worker.left else "retired" if worker.retiring else "died"
             self.emit(events.WorkerEnded(self.name, monotonic(), worker.name, reason))
         self._replace(worker, error)
+        self.inherit_from(worker)
         if self.broken_by is not None:
             self.fail_waiting()
         worker.close()
@@ -405,7 +438,9 @@ class ProcessCore(ResultsCore):
                 self.restarts += 1
                 self._vacated.append(worker.restarts + 1)
             delay: float | None = 0.0
-            if not worker.ready and not worker.retiring and self.refusal_is_soft() and error is not None:
+            if worker.broken:
+                error = None  # see `_initializer_failed`
+            elif not worker.ready and not worker.retiring and self.refusal_is_soft() and error is not None:
                 delay = self._try_later(worker.refusal or error)
             self.recount()
         if delay == 0.0 and self.state is PoolState.OPEN and (worker.left or error is not None):
@@ -520,32 +555,13 @@ class ProcessCore(ResultsCore):
         for worker in workers:
             worker.end_line()
 
-    def farewell(self) -> None:
-        """See every worker off, and give back every descriptor. The pool is closed."""
-        with self._spawning:
-            if self._gone.is_set():
-                return
-            until = monotonic() + LEAVE_SECONDS
-            for worker in list(self.workers):
-                if worker.left or worker.taken is not None or not worker.is_dead(until - monotonic()):
-                    worker.kill()
-                    worker.is_dead(LEAVE_SECONDS)
-                worker.take_terminal_back()
-                worker.close()
-                if self.sinks:
-                    self.emit(events.WorkerEnded(self.name, monotonic(), worker.name, "closed"))
-            with self.lock:
-                self.workers.clear()
-                self.recount()
-            self._selector.close()
-            self.bell.close()
-            self._gone.set()
-
     def join(self, until: float | None) -> None:
         """Wait for the workers to have left; after *until*, see them off here."""
         if not self._gone.wait(None if until is None else max(0.0, until - monotonic())):
+            self.leave_now()
             with self.hurrying():
                 self.farewell()
+        self._starter.end()
         if self._supervisor is not None and self._supervisor is not threading.current_thread():
             self._supervisor.join(None if until is None else max(0.0, until - monotonic()))
 

@@ -57,6 +57,10 @@ class ResultsCore(DispatchCore):
         """There can be no workers."""
         raise NotImplementedError
 
+    def _initializer_failed(self, worker: ProcessWorker, packed: bytes) -> None:
+        """The worker says that its initializer has raised, and ends."""
+        raise NotImplementedError
+
     def _unwatch(self, what: Any) -> None:
         """Wait for this no more."""
         raise NotImplementedError
@@ -199,7 +203,7 @@ class ResultsCore(DispatchCore):
         elif status == RETIRING:
             self.retire(worker, "worn out")
         elif status == BROKEN:
-            self.send(self.loader, lambda: self._broke(unpack_error(payload)), "loading what an initializer raised")
+            self._initializer_failed(worker, payload)
         elif status == UNFIT:
             worker.unfit = payload.decode()
 

@@ -31,6 +31,9 @@ from steadypool.words.reports import WorkerStats
 Job = JobFuture[Any]
 KNOWN_SECONDS = 1.0
 """How long it may take that thread to go on."""
+_AT_A_JOB = frozenset({"_run", "_run_chunk", "_run_items"})
+_CUT = "\n  ...\n"
+"""How `faulthandler` ends a stack that is too deep."""
 READ_SIZE = 64 * 1024
 
 
@@ -57,6 +60,9 @@ class ProcessWorker:
         self.left = False
         """It was killed: nothing it says counts any more."""
         self.ready = False
+        self.told_to_leave = 0.0
+        self.broken = False
+        """Its initializer has failed."""
         self.start_began = False
         self.unfit = ""
         """Why it could not set itself up, in its own words."""
@@ -148,26 +154,40 @@ class ProcessWorker:
         """A descriptor that is readable once the process is dead."""
         return self.pidfd if self.pidfd is not None else int(self.process.sentinel)
 
-    def is_dead(self, seconds: float) -> bool:
-        """Whether the process has died, waiting up to *seconds* for it."""
+    def is_dead(self, seconds: float | None, bell: int | None = None) -> bool:
+        """Whether the process has died, waiting up to *seconds* for it, or until the *bell* is rung (a descriptor)."""
         if not self.started:
             return True
         poller = select.poll()
         poller.register(self.death_watch(), select.POLLIN)
-        return bool(poller.poll(max(0.0, seconds) * 1000))
+        if bell is not None:
+            poller.register(bell, select.POLLIN)
+        came = poller.poll(None if seconds is None else max(0.0, seconds) * 1000)
+        return any(fd == self.death_watch() for fd, _ in came)
 
     def kill(self) -> None:
-        """Kill the process and the children it has started."""
+        """Kill the process and the children it has started.
+
+        The process may be another user's by now: then its lifeline is cut, and it is the kernel that kills it.
+        """
         self.left = True
         if not self.started or self.is_dead(0):
             return
+        refused = False
         for kill in (os.killpg, os.kill):
             try:
                 kill(self.pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue  # not the leader of its group yet, or just gone
             except PermissionError:
-                continue  # macOS says so of a group whose only member is a zombie
+                refused = kill is os.kill  # of a group whose only member is a zombie macOS says so too
+        if refused:
+            self._cut_lifeline()
+
+    def _cut_lifeline(self) -> None:
+        lifeline, self._lifeline = self._lifeline, -1
+        if lifeline >= 0:
+            _close(lifeline)
 
     def take_terminal_back(self) -> None:
         """It has died: put the program into the foreground of the terminal again, if this worker's job was there."""
@@ -186,6 +206,7 @@ class ProcessWorker:
 
     def end_line(self) -> None:
         """Tell the worker that no more jobs come: it leaves when it has none. What it sends can still be read."""
+        self.told_to_leave = self.told_to_leave or monotonic()
         try:
             self.line.end.shutdown(socket.SHUT_WR)
         except OSError:
@@ -215,7 +236,8 @@ class ProcessWorker:
         self.line.close()
         self.duplicate.close()
         self.results.close()
-        for fd in (self._lifeline, self._control, self.pidfd):
+        self._cut_lifeline()
+        for fd in (self._control, self.pidfd):
             if fd is not None:
                 _close(fd)
 
@@ -330,8 +352,8 @@ class ProcessWorker:
         if not self.ready or not self.started or self.dead or not self.has_started(job):
             return "", ""
         text = self._stacks.ask(self.pid, self._send_signal)
-        if not self.has_started(job):
-            return "", ""  # another has begun meanwhile, and this may be that one's
+        if not self.has_started(job) or not _is_of_a_job(text):
+            return "", ""  # another has begun meanwhile, and this may be that one's; or the job has just ended
         return self._parse_stack(text)
 
     def last_stack(self) -> tuple[str, str]:
@@ -365,6 +387,13 @@ class ProcessWorker:
             self.restarts,
             getattr(job, "_progress", None),
         )
+
+
+def _is_of_a_job(text: str) -> bool:
+    """Whether what `faulthandler` wrote is from within a job, and not from the worker's own loop between two."""
+    return _CUT in text or any(
+        f'"{child.__file__}"' in line and line.rpartition(" in ")[2] in _AT_A_JOB for line in text.splitlines()
+    )
 
 
 @contextmanager
