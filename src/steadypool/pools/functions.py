@@ -39,7 +39,10 @@ def is_marked_async(fn: object) -> bool:
     """Whether it says of itself that it is a coroutine function: `unittest.mock.AsyncMock` does, asgiref's wrappers,
     and what `inspect.markcoroutinefunction` has marked."""
     inspect = sys.modules.get("inspect")  # without it nothing can have been marked
-    return inspect is not None and (inspect.iscoroutinefunction(fn) or _has_old_mark(fn))
+    try:
+        return inspect is not None and (inspect.iscoroutinefunction(fn) or _has_old_mark(fn))
+    except Exception:  # its attributes raise: it is a callable like any other
+        return False
 
 
 def _has_old_mark(fn: object) -> bool:
