@@ -48,7 +48,7 @@ ELSEWHERE = frozenset(
     {
         # the standard library's
         "Condition", "ExceptionGroup", "KillMode", "ProcessPoolExecutor", "ThreadPoolExecutor",
-        "TimeoutStopSec", "ZoneInfo",
+        "AsyncMock", "TimeoutStopSec", "ZoneInfo",
         # other libraries'
         "ProcessorFormatter", "ExtraAdder", "TestClient",
         # our own, behind the doors

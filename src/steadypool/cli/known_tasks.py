@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from steadypool.cli.endings import UsageMistake
+from steadypool.durable.opening import open_engine
 from steadypool.durable.queue import Queue
 from steadypool.durable.records import JobFilter, JobRecord
 from steadypool.durable.states import JobState
@@ -13,6 +14,8 @@ from steadypool.rules.near_names import listed, near_name
 from steadypool.words.errors import SteadypoolError
 from steadypool.words.printable import printable
 
+PATIENCE = 2.0
+"""Seconds that the look may take."""
 LOOKED_AT = 100
 """The latest so many jobs that wait are looked at."""
 WAITING = frozenset({JobState.AVAILABLE, JobState.SCHEDULED, JobState.RETRYABLE})
@@ -42,7 +45,11 @@ def check_tasks(target: str, queue: Queue) -> None:
 
 
 def _waiting(queue: Queue) -> list[JobRecord]:
+    engine = open_engine(queue.url)
+    engine.patience = PATIENCE
     try:
-        return queue.list(JobFilter(WAITING, limit=LOOKED_AT))
+        return engine.list(JobFilter(WAITING, limit=LOOKED_AT))
     except SteadypoolError:
         return []  # the worker says what is the matter, or makes the tables
+    finally:
+        engine.close()

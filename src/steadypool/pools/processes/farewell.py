@@ -62,6 +62,8 @@ class FarewellCore(ResultsCore):
             self._see_off(worker)
             self._groups.add(worker.pid)
             worker.take_terminal_back()
+            with self.lock:
+                worker.dead = True  # who is about to take back what it has not begun must not look at its page
             if none_starts or worker.started or not worker.start_began:
                 worker.close()
             if self.sinks:
