@@ -59,7 +59,7 @@ async def test_results_come_while_an_asynchronous_input_waits(
 async def test_what_the_input_raises_comes_after_the_results_before_it(pool: AsyncPool, how: str) -> None:
     feed = Feed()
     feed.put(1, 2, LookupError("the input broke"))
-    results = getattr(pool, how)(later, feed.read())
+    results = getattr(pool, how)(later, feed.read(), read_here=True)  # as the other pools take it
     assert sorted([await anext(results) for _ in range(2)]) == [1, 2]
     with pytest.raises(LookupError):
         await anext(results)

@@ -321,6 +321,7 @@ class AsyncPool(Books):
         timeout: float | None = None,
         chunksize: int = 1,
         buffersize: int | None = None,
+        read_here: bool = False,
     ) -> AsyncIterator[R]:
         """``async for result in pool.map(fn, items)``: results in order, lazily, at most *buffersize* in flight.
 
@@ -328,7 +329,7 @@ class AsyncPool(Books):
             fn: the coroutine function or task.
             iterables: where its arguments come from, plain or asynchronous iterables; they may be endless.
             timeout: seconds from this call within which every result must be there.
-            chunksize: without meaning here; taken so that all pools take the same.
+            chunksize, read_here: without meaning here; taken so that all pools take the same.
             buffersize: how many jobs may be in flight; by default ``queue_size``.
 
         Returns:
@@ -341,7 +342,13 @@ class AsyncPool(Books):
         return mapping.ordered(self, fn, iterables, timeout, chunksize, buffersize)
 
     def map_unordered(
-        self, fn: Callable[[Any], Awaitable[R]], iterable: Items, *, buffersize: int | None = None, chunksize: int = 1
+        self,
+        fn: Callable[[Any], Awaitable[R]],
+        iterable: Items,
+        *,
+        buffersize: int | None = None,
+        chunksize: int = 1,
+        read_here: bool = False,
     ) -> AsyncIterator[R]:
         """Results as they end, lazily, with at most *buffersize* jobs in flight; otherwise as `map`."""
         return mapping.unordered(self, fn, iterable, chunksize, buffersize)
