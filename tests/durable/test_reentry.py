@@ -164,11 +164,11 @@ def test_a_finalizer_in_the_middle_of_an_enqueue(queue: Queue, engine_kind: Engi
     put_many = queue.writer._engine.put_many
     said: list[str] = []
 
-    def collect_in_the_middle(jobs: object) -> object:
+    def collect_in_the_middle(jobs: object, **how: object) -> object:
         if not said:
             del_me = Enqueues(said)
             del del_me
-        return put_many(jobs)  # type: ignore[arg-type]
+        return put_many(jobs, **how)  # type: ignore[arg-type]
 
     for enqueue in (lambda: app.add.enqueue(1), lambda: on_thread(lambda: app.add.enqueue(1))):
         said.clear()

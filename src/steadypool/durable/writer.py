@@ -244,7 +244,13 @@ class Writer:
 
     def _write(self, batch: list[Put]) -> None:
         try:
-            placed = self._engine.put_many([job for put in batch for job in put.jobs], waits=False)
+            engine = self._engine
+        except Exception as error:  # a library that is missing, or too old: as whoever opens it is told
+            for put in batch:
+                put.done.set_exception(type(error)(*error.args))
+            return
+        try:
+            placed = engine.put_many([job for put in batch for job in put.jobs], waits=False)
         except KeyBusy as error:
             self._write_but_for_keys(batch, error)
             return

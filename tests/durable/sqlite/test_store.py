@@ -5,12 +5,13 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
-from steadypool import EngineBusy, EngineError, EngineFull, EngineGone, SchemaMismatch
+from steadypool import EngineBusy, EngineError, EngineFull, EngineGone, Queue, SchemaMismatch
 from steadypool.durable.address import parse_sqlite
 from steadypool.durable.engine import Engine
 from steadypool.durable.opening import open_engine
@@ -280,3 +281,12 @@ def test_looking_for_work_in_vain_writes_nothing(engine: Engine, path: Path) -> 
         engine.stats()
     assert stranger.execute("PRAGMA data_version").fetchall() == [(before,)]
     stranger.close()
+
+
+def test_a_library_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "apsw", None)
+    with Queue(f"sqlite:///{path}?driver=apsw") as queue:
+        task = queue.task(lambda: 1)
+        for call in (task.enqueue, queue.stats):
+            with pytest.raises(ImportError, match=r"pip install 'steadypool\[apsw\]'"):
+                call()
