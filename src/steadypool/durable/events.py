@@ -129,7 +129,9 @@ class ResultRefused(Event):
     """The result of a claim came too late: the job belongs to another, or has ended."""
 
     LOG: ClassVar[LogLine] = LogLine(
-        WARNING, "the result of %(job)s came too late and was refused: another worker has the job, or it has ended"
+        WARNING,
+        "the result of %(job)s came too late and was refused: another worker has the job, it has ended, or the store "
+        "has gone back in time",
     )
     job: str
     token: int
