@@ -134,6 +134,7 @@ class Work:
         queue = load_queue(options.target, options.url)
         self._log_settings().apply()
         check_tasks(options.target, queue)
+        queue.close()  # the worker has connections of its own
         with said_plainly():
             worker = Worker(queue, self._settings())
             worker.subscribe(WorkLog(), jobs=options.log_level == "debug")
