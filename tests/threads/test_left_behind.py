@@ -68,6 +68,7 @@ def test_capacity_shrinks_beyond_as_many_as_there_are_workers(make_pool: Callabl
     hanging = leave_behind(pool, stage, watch, 3)
     stats = pool.stats()
     assert (stats.stuck, stats.capacity) == (3, 1)
+    watch.wait_for(CapacityChanged, 3)  # which is told after the worker was left behind
     assert watch.of(CapacityChanged)[-1].capacity == 1
     one = pool.submit(jobs.act, stage.address, "one")
     other = pool.submit(jobs.act, stage.address, "other")
