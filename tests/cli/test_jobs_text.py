@@ -22,6 +22,9 @@ APP = """
     def fail(text: str) -> None: raise ValueError(text)
 
     @queue.task
+    def fail_at_once(text: str) -> None: raise ValueError(text)
+
+    @queue.task
     def on_stage(name: str) -> str:
         current_job().progress(3, 100)
         with socket.socket(socket.AF_UNIX) as stage:
@@ -129,3 +132,11 @@ def test_lengths(seconds: float, text: str) -> None:
 
 def test_moments() -> None:
     assert moment(0.0, 7300.0).endswith("(2 h ago)") and moment(7300.0, 0.0).endswith("(in 2 h)")
+
+
+def test_what_a_job_says_to_the_one_who_waits(shop: Program) -> None:
+    worker = shop.start("work", "shop:queue", "--kind", "thread", "--quiet")
+    failed = shop.run("enqueue", "shop:fail_at_once", json.dumps(["\x1b[2J"]), "--wait", "20")
+    assert failed.code == 1 and "\x1b" not in failed.err and "\\x1b[2J" in failed.err
+    worker.terminate()
+    assert worker.wait(20) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
@@ -12,6 +13,7 @@ from steadypool.cli.map import SECONDS
 from steadypool.cli.times import LENGTH, MOMENT
 from steadypool.durable.errors import JobDiscarded
 from steadypool.words.errors import JobCancelled
+from steadypool.words.printable import printable, printable_lines
 
 
 @click.command("enqueue")
@@ -48,14 +50,19 @@ def enqueue_command(target: str, arguments: str, url: str | None, wait: float | 
         except TypeError as error:
             raise UsageMistake(str(error)) from error
     note = "" if handle.enqueued else "  (it was there already)"
-    click.echo(f"{handle.job_id}{note}")
+    click.echo(f"{_shown(handle.job_id)}{note}")
     if wait is None:
         return DONE
     try:
         with said_plainly():
             result = handle.record_at_end(wait).result
     except (TimeoutError, JobDiscarded, JobCancelled) as error:
-        click.echo(f"Error: {error}", err=True)
+        click.echo(f"Error: {printable_lines(str(error))}", err=True)
         return SOME_FAILED
-    click.echo((result or b"null").decode())
+    click.echo(_shown((result or b"null").decode()))
     return DONE
+
+
+def _shown(text: str) -> str:
+    """As it is for a program; for a terminal, what that would obey is written out."""
+    return printable(text) if sys.stdout.isatty() else text
