@@ -1,4 +1,4 @@
-"""Signal handlers and finalizers that enqueue: it works, or they are refused at once; nobody waits for themselves."""
+"""Signal handlers and finalizers that enqueue: it works, or they are refused at once; no thread waits for itself."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ SLACK = 5.0
 
 
 class Put:
-    """Jobs to be put, and whoever waits for that."""
+    """Jobs to be put, and the future for their caller."""
 
     __slots__ = ("done", "jobs", "size", "until")
 
@@ -85,7 +85,7 @@ class Put:
 
 
 class Stop:
-    """The end, and whoever waits for that."""
+    """The end, and the future for the caller of `Writer.close`."""
 
     __slots__ = ("done",)
 
@@ -109,7 +109,7 @@ class Writer:
         self._retry_at = 0.0
         self._bell = Bell()
         self._turn = threading.Lock()
-        """Held by whoever writes; never by the main thread."""
+        """Held by the thread that writes; never by the main thread."""
         self._here: set[int] = set()
         """Threads that have the turn, or try for it."""
         self._thread: int | None = None
@@ -245,7 +245,7 @@ class Writer:
     def _write(self, batch: list[Put]) -> None:
         try:
             engine = self._engine
-        except Exception as error:  # a library that is missing, or too old: as whoever opens it is told
+        except Exception as error:  # a library that is missing, or too old: the caller is to know which
             for put in batch:
                 put.done.set_exception(type(error)(*error.args))
             return

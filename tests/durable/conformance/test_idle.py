@@ -56,7 +56,7 @@ def test_a_claim_in_vain_does_not_wait_for_who_writes(
     engine: Engine, engine_kind: EngineKind, url: str, prepare: Callable[[Engine], None]
 ) -> None:
     if not engine_kind.runs_workers:
-        pytest.skip("nobody has the right to hold it")
+        pytest.skip("the test has not the right to hold it")
     prepare(engine)
     who = worker(engine)
     take(engine, who)

@@ -203,7 +203,7 @@ def check_locked(path: str) -> None:
     """Do nothing, unless this is a forked child in which a new connection has not locked the file.
 
     Raises:
-        EngineError: it is. Somebody has taken a connection along.
+        EngineError: it is: the fork has copied a connection of the program's own.
     """
     if not _forked:
         return

@@ -49,7 +49,7 @@ def compact(store: Store) -> tuple[int, int]:
     """Give back to the file system what the file does not need, a little at a time; the size before and after.
 
     Raises:
-        EngineError: the file can only be made smaller as a whole, which nobody may use meanwhile.
+        EngineError: the file can only be made smaller as a whole, while no process uses it.
     """
     with store.peek() as connection:
         [[setting]] = connection.execute("PRAGMA auto_vacuum").fetchall()

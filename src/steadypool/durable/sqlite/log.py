@@ -4,10 +4,10 @@ SQLite does not notice. It goes on in the removed log, which no other process se
 a log of its own. What the one commits, the other loses. So before each transaction and after each commit it is looked
 whether the log is still the one that was opened, and if it is not:
 
-* Nobody has made another: everything committed is still in the removed log, which is open here. It is copied into the
-  file (a checkpoint, in our turn), all connections of the process are closed, a new log is made, and nothing is lost.
-  Other processes of ours find out in their turn, and have nothing left to save: none commits to a removed log.
-* Somebody else has: the two logs cannot be brought together. Ours is left, and the other one left alone: a close must
+* No other process has made another: everything committed is still in the removed log, which is open here. It is copied
+  into the file (a checkpoint, in our turn), all connections of the process are closed, a new log is made, and nothing
+  is lost. Other processes of ours find out in their turn, and have nothing left to save: none commits to a removed log.
+* Another program has: the two logs cannot be brought together. Ours is left, and the other one left alone: a close must
   not checkpoint over it, nor delete it.
 
 In both cases the caller gets `EngineGone`, and the next call opens what is there. A process that opens a file which
