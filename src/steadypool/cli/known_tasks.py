@@ -6,6 +6,7 @@ import logging
 
 from steadypool.cli.endings import UsageMistake
 from steadypool.durable.opening import open_engine
+from steadypool.durable.performing import is_async
 from steadypool.durable.queue import Queue
 from steadypool.durable.records import JobFilter, JobRecord
 from steadypool.durable.states import JobState
@@ -21,11 +22,11 @@ LOOKED_AT = 100
 WAITING = frozenset({JobState.AVAILABLE, JobState.SCHEDULED, JobState.RETRYABLE})
 
 
-def check_tasks(target: str, queue: Queue) -> None:
+def check_tasks(target: str, queue: Queue, kind: str) -> None:
     """Warn of jobs of tasks that *queue* does not know.
 
     Raises:
-        UsageMistake: it knows no task at all.
+        UsageMistake: it knows no task at all, or none that a pool of that *kind* can run.
     """
     strange = {record.task for record in _waiting(queue) if record.task not in queue.tasks}
     if not queue.tasks:
@@ -33,6 +34,10 @@ def check_tasks(target: str, queue: Queue) -> None:
         raise UsageMistake(
             f"{target} has no tasks: importing {target.partition(':')[0]} imports no module that makes one with "
             f"@queue.task{lying}. Name the queue by a module that does, such as app.tasks:queue"
+        )
+    if kind == "async" and not any(map(is_async, queue.tasks.values())):
+        raise UsageMistake(
+            f"no task of {target} is a coroutine function, which --kind async needs: use --kind thread or process"
         )
     for task in sorted(strange):
         near = near_name(task, queue.tasks)

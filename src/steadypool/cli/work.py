@@ -133,7 +133,7 @@ class Work:
         check_workers(options.kind, options.workers)
         queue = load_queue(options.target, options.url)
         self._log_settings().apply()
-        check_tasks(options.target, queue)
+        check_tasks(options.target, queue, options.kind)
         queue.close()  # the worker has connections of its own
         with said_plainly():
             worker = Worker(queue, self._settings())
