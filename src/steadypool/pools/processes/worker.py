@@ -162,7 +162,8 @@ class ProcessWorker:
         poller.register(self.death_watch(), select.POLLIN)
         if bell is not None:
             poller.register(bell, select.POLLIN)
-        came = poller.poll(None if seconds is None else max(0.0, seconds) * 1000)
+        # No more than a day: a limit may be one that no poll can count to, and who waits for longer asks again.
+        came = poller.poll(None if seconds is None else min(max(0.0, seconds), 86_400.0) * 1000)
         return any(fd == self.death_watch() for fd, _ in came)
 
     def kill(self) -> None:
