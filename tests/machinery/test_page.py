@@ -93,3 +93,32 @@ def test_whoever_reads_meanwhile_never_sees_a_serial_that_was_not_written() -> N
     thread.join(10)
     assert seen <= {NONE, *written}
     worker.close(), parent.close()
+
+
+def test_a_page_that_is_closed_still_says_what_it_said_last() -> None:
+    parent, worker = two_ends()
+    worker.begin(7, 12.5)
+    parent.close()
+    assert (parent.running(), parent.began()) == (7, 12.5)
+    parent.tell(7, "timeout")  # reaches nobody, and does no harm
+
+
+def test_a_page_may_be_closed_while_another_thread_looks() -> None:
+    for _ in range(1000):
+        parent, _worker = two_ends()
+        started, faults = threading.Barrier(2), list[BaseException]()
+
+        def look(page: Page, started: threading.Barrier, faults: list[BaseException]) -> None:
+            started.wait()
+            try:
+                for _ in range(20):
+                    page.running(), page.began(), page.withhold(1, 2)
+            except BaseException as error:
+                faults.append(error)
+
+        thread = threading.Thread(target=look, args=(parent, started, faults))
+        thread.start()
+        started.wait()
+        parent.close()
+        thread.join(10)
+        assert not faults

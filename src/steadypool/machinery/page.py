@@ -21,8 +21,7 @@ class Page:
     """One worker's page; the parent and the worker each have one over the same memory."""
 
     def __init__(self, fd: int) -> None:
-        self._map = mmap.mmap(fd, SIZE)
-        view = memoryview(self._map)
+        view = memoryview(mmap.mmap(fd, SIZE))
         self._moments = view.cast("d")
         self.serials = view.cast("Q")
         """The same cells as numbers: a worker's innermost loop writes the one of the running job itself."""
@@ -66,10 +65,13 @@ class Page:
         return serial < self.serials[HELD_TO] and serial >= self.serials[_HELD_FROM]
 
     def close(self) -> None:
-        """Give the memory back."""
-        self._moments.release()
-        self.serials.release()
-        self._map.close()
+        """Give the memory back; what it said last stays readable.
+
+        Another thread may be in the middle of a look, so nothing is released under it: its own reference keeps the
+        memory for as long as that takes.
+        """
+        last = memoryview(bytearray(self.serials.tobytes()))
+        self._moments, self.serials = last.cast("d"), last.cast("Q")
 
 
 def make_page() -> tuple[Page, int]:
