@@ -20,8 +20,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
+from steadypool.words.clock import monotonic
+
 FIRST_LOOK, LAST_LOOK = 0.01, 0.5
 """Seconds between two looks at who has the terminal, for a job that waits for it."""
+SHELL_SECONDS = 1.0
+"""How long a shell may take to put itself into the foreground when Ctrl-Z has stopped the program."""
 CONTINUED = 8
 """How often what was stopped is told to go on: some stop themselves a moment after the signal."""
 
@@ -37,6 +41,7 @@ class Terminal:
         self._pid = os.getpid()
         self.is_wanted = False
         self._turn = 0
+        self._gives_way_until = 0.0
         with _terminal() as fd:
             if fd is None:
                 return
@@ -80,7 +85,11 @@ class Terminal:
 
     def _pass_on(self, number: int) -> None:
         if number == signal.SIGTSTP:
+            self._gives_way_until = monotonic() + SHELL_SECONDS
             put_in_foreground(self._program, instead_of=self._own)
+            os.killpg(
+                self._own, signal.SIGTTIN
+            )  # also what has just been told to go on: it would read the shell's input
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._program, number)
 
@@ -104,6 +113,11 @@ class Terminal:
 
     def _take(self) -> bool:
         """Whether this group has the terminal now."""
+        if self._gives_way_until > monotonic():
+            with _terminal() as fd:
+                if fd is not None and _foreground(fd) in (self._program, self._own):
+                    return False  # the shell has not noticed yet that the program was stopped
+            self._gives_way_until = 0.0
         if put_in_foreground(self._own, instead_of=self._program):
             os.killpg(self._own, signal.SIGCONT)
             return True
