@@ -8,6 +8,7 @@ import select
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from os import sched_yield
 from pathlib import Path
 from time import monotonic
 
@@ -83,6 +84,13 @@ class OnTerminal:
                 raise AssertionError(f"it ended: {self.said}") from None
         self.said = self.said[self.said.index(text) + len(text) :]
 
+    def wait_for_a_job(self) -> None:
+        """Wait until a job has the terminal."""
+        until = monotonic() + WAIT
+        while os.tcgetpgrp(self._fd) == self.process.pid:
+            assert monotonic() < until
+            sched_yield()
+
     def close(self) -> None:
         if self.process.poll() is None:
             self.process.kill()
@@ -113,19 +121,21 @@ say(pool.submit(shell, "stty -echo < /dev/tty && stty echo < /dev/tty").result(6
 job = pool.submit(shell, "echo ready > /dev/tty; read line; echo got $line")
 say(job.result(60))
 say(pool.submit(password).result(60))
-say(pool.submit(read_in_python).result(60))
+say("read in Python:", pool.submit(read_in_python).result(60))
 say("mine:", input())
 """)
     program.wait_for("(0, '')")
     program.wait_for("ready")
+    program.wait_for_a_job()
     program.type("hello\n")
     program.wait_for("(0, 'got hello')")
     program.wait_for("? ")
     program.type("secret\n")
     program.wait_for("secret")
     program.wait_for("asked")
+    program.wait_for_a_job()
     program.type("python\n")
-    program.wait_for("python\r\npython")  # its echo, and the result
+    program.wait_for("read in Python: python")
     program.type("parent\n")
     program.wait_for("mine: parent")
     program.wait_for("END")
