@@ -15,6 +15,7 @@ from __future__ import annotations
 import _thread
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -41,6 +42,8 @@ class Terminal:
         self._pid = os.getpid()
         self.is_wanted = False
         self._turn = 0
+        self._changing = threading.RLock()
+        """Held to give the terminal back, and by the thread that takes it. A handler may interrupt who holds it."""
         self._gives_way_until = 0.0
         with _terminal() as fd:
             if fd is None:
@@ -57,9 +60,10 @@ class Terminal:
 
     def give_back(self) -> None:
         """The job has ended."""
-        self.is_wanted = False
-        self._turn += 1
-        put_in_foreground(self._program, instead_of=self._own)
+        with self._changing:
+            self.is_wanted = False
+            self._turn += 1
+            put_in_foreground(self._program, instead_of=self._own)
 
     def _was_stopped(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() == self._pid:
@@ -97,11 +101,14 @@ class Terminal:
         """On a thread of its own, until the job has ended: take the terminal when it is the program's."""
         pause, told = FIRST_LOOK, 0
         while self._turn == turn:
-            if not self._has_it():
-                told = 0
-            if self._take() and told < CONTINUED:
-                told += 1
-                os.killpg(self._own, signal.SIGCONT)
+            with self._changing:
+                if self._turn != turn:
+                    return  # the job has ended since the look above: the terminal is the program's
+                if not self._has_it():
+                    told = 0
+                if self._take() and told < CONTINUED:
+                    told += 1
+                    os.killpg(self._own, signal.SIGCONT)
             time.sleep(pause)
             pause = min(2 * pause, LAST_LOOK)
 
