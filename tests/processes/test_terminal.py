@@ -147,6 +147,7 @@ jobs = [pool.submit(shell, f"echo ready > /dev/tty; read line; echo {n} got $lin
 say(sorted(job.result(60)[1][2:] for job in jobs))
 """)
     program.wait_for("ready")
+    program.wait_for_a_job()
     program.type("one\n")
     program.wait_for("one")
     program.type("two\n")
