@@ -209,8 +209,8 @@ def backlog(effort: Effort) -> Table:
 
 
 def _rate_with(folder: str, waiting: int, jobs: int) -> float:
-    from steadypool.durable.opening import open_engine
-    from steadypool.durable.records import NewJob, Settlement, Verdict
+    from steadypool.durable.engine.open import open_engine
+    from steadypool.durable.engine.records import NewJob, Settlement, Verdict
 
     engine = open_engine(f"sqlite:///{folder}/jobs.db")
     for first in range(0, waiting, 10_000):

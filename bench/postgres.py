@@ -21,7 +21,7 @@ from bench.postgres_runs import OURS, SETTINGS, Flow, Run, Side, missing, peers,
 from bench.postgres_sides import RAW
 from bench.rounds import Effort, percentile
 from bench.tables import Table, Target, at_least, in_unit
-from steadypool.durable.opening import open_engine
+from steadypool.durable.engine.open import open_engine
 from tests.durable.postgres import server
 
 THREADS = OURS[0]

@@ -27,9 +27,9 @@ from bench.tables import Table, compared
 from bench.threads import many_at_once
 from bench.work import nothing
 from steadypool import AsyncPool, ProcessPool, ThreadPool
-from steadypool.observe.logging import LoggingSink
-from steadypool.observe.opentelemetry import OpenTelemetrySink
-from steadypool.observe.prometheus import PrometheusSink
+from steadypool.sinks.logging import LoggingSink
+from steadypool.sinks.opentelemetry import OpenTelemetrySink
+from steadypool.sinks.prometheus import PrometheusSink
 
 NONE = "no sink"
 AGAIN = "no sink, a second pool"

@@ -15,8 +15,8 @@ import statistics
 from dataclasses import dataclass
 
 from steadypool import WorkerSettings
-from steadypool.durable.demand import LOOK_AGAIN
-from steadypool.durable.pulse import RENEWALS
+from steadypool.durable.worker.heartbeat_helper import RENEWALS
+from steadypool.rules.claim_size import LOOK_AGAIN
 
 LEASE = WorkerSettings().lease
 COST = {"claim": 190e-6, "sweep": 30e-6, "renewal": 220e-6}

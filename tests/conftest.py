@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from steadypool.machinery import stack_pipe
+from steadypool.pools.processes.ipc import stack_request
 from tests.contract.kinds import Kind
 from tests.contract.stage import Stage
 
@@ -37,7 +37,7 @@ def stage() -> Iterator[Stage]:
 @pytest.fixture
 def patient_stacks(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests that want the stack of a worker process, which on a busy machine may not answer within 0.1 s."""
-    monkeypatch.setattr(stack_pipe, "STACK_SECONDS", 3.0)
+    monkeypatch.setattr(stack_request, "STACK_SECONDS", 3.0)
 
 
 @pytest.fixture

@@ -6,10 +6,7 @@ failures tracked; a shutdown that always ends and accounts for every job.
 
 from typing import TYPE_CHECKING
 
-from steadypool.machinery.context import JobContext, current_job
-from steadypool.machinery.future import JobFuture
-from steadypool.pools.threads import ThreadPool
-from steadypool.words.errors import (
+from steadypool.model.errors import (
     JobCancelled,
     JobExit,
     JobTimeout,
@@ -21,14 +18,19 @@ from steadypool.words.errors import (
     WorkerCrashed,
     WouldDeadlock,
 )
-from steadypool.words.health import Health
-from steadypool.words.options import Retry, Task, task
-from steadypool.words.reports import DrainReport, ErrorGroup, JobFailure, PoolStats
-from steadypool.words.states import Outcome, PoolState
+from steadypool.model.health import Health
+from steadypool.model.options import Retry, Task, task
+from steadypool.model.reports import DrainReport, ErrorGroup, JobFailure, PoolStats
+from steadypool.model.states import Outcome, PoolState
+from steadypool.pools.threads.pool import ThreadPool
+from steadypool.primitives.future import JobFuture
+from steadypool.primitives.job_context import JobContext, current_job
 
 if TYPE_CHECKING:
     from steadypool.contrib.status import serve_status
-    from steadypool.durable.errors import (
+    from steadypool.durable.client.handle import JobHandle
+    from steadypool.durable.client.queue import Queue
+    from steadypool.durable.engine.errors import (
         EngineBusy,
         EngineError,
         EngineFull,
@@ -40,12 +42,10 @@ if TYPE_CHECKING:
         UnknownJob,
         WrongState,
     )
-    from steadypool.durable.handle import JobHandle
-    from steadypool.durable.queue import Queue
-    from steadypool.durable.settings import WorkerSettings
-    from steadypool.durable.states import JobState
-    from steadypool.durable.worker import Worker
-    from steadypool.durable.workreport import WorkReport
+    from steadypool.durable.engine.states import JobState
+    from steadypool.durable.worker.report import WorkReport
+    from steadypool.durable.worker.settings import WorkerSettings
+    from steadypool.durable.worker.worker import Worker
     from steadypool.pools.aio import AsyncJobFuture, AsyncPool
     from steadypool.pools.processes import ProcessPool
 
@@ -99,24 +99,24 @@ __all__ = [
 _LAZY = {
     "AsyncJobFuture": "steadypool.pools.aio",
     "AsyncPool": "steadypool.pools.aio",
-    "EngineBusy": "steadypool.durable.errors",
-    "EngineError": "steadypool.durable.errors",
-    "EngineFull": "steadypool.durable.errors",
-    "EngineGone": "steadypool.durable.errors",
-    "EngineRefused": "steadypool.durable.errors",
-    "JobDiscarded": "steadypool.durable.errors",
-    "JobHandle": "steadypool.durable.handle",
-    "JobState": "steadypool.durable.states",
-    "PayloadRefused": "steadypool.durable.errors",
+    "EngineBusy": "steadypool.durable.engine.errors",
+    "EngineError": "steadypool.durable.engine.errors",
+    "EngineFull": "steadypool.durable.engine.errors",
+    "EngineGone": "steadypool.durable.engine.errors",
+    "EngineRefused": "steadypool.durable.engine.errors",
+    "JobDiscarded": "steadypool.durable.engine.errors",
+    "JobHandle": "steadypool.durable.client.handle",
+    "JobState": "steadypool.durable.engine.states",
+    "PayloadRefused": "steadypool.durable.engine.errors",
     "ProcessPool": "steadypool.pools.processes",
     "serve_status": "steadypool.contrib.status",
-    "Queue": "steadypool.durable.queue",
-    "SchemaMismatch": "steadypool.durable.errors",
-    "UnknownJob": "steadypool.durable.errors",
-    "WorkReport": "steadypool.durable.workreport",
-    "Worker": "steadypool.durable.worker",
-    "WorkerSettings": "steadypool.durable.settings",
-    "WrongState": "steadypool.durable.errors",
+    "Queue": "steadypool.durable.client.queue",
+    "SchemaMismatch": "steadypool.durable.engine.errors",
+    "UnknownJob": "steadypool.durable.engine.errors",
+    "WorkReport": "steadypool.durable.worker.report",
+    "Worker": "steadypool.durable.worker.worker",
+    "WorkerSettings": "steadypool.durable.worker.settings",
+    "WrongState": "steadypool.durable.engine.errors",
 }
 """What is loaded when it is first asked for: not everybody needs `multiprocessing`, `asyncio` or a durable queue."""
 

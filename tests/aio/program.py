@@ -11,7 +11,7 @@ from typing import Any
 import uvloop
 
 from steadypool import AsyncPool, Outcome
-from steadypool.words.events import PoolDraining
+from steadypool.model.events import PoolDraining
 from tests.aio.cues import hang
 
 

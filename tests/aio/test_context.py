@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 from steadypool import AsyncPool, JobContext, JobTimeout, ThreadPool, current_job, task
-from steadypool.words import events
+from steadypool.model import events
 from tests.aio.cues import Cue, fail, hang, later, same, turns, until
 
 Make = Callable[..., AsyncPool]

@@ -11,7 +11,7 @@ from time import monotonic
 import pytest
 
 from steadypool import AsyncPool, JobCancelled, Outcome, PoolState, Retry, task
-from steadypool.words import events
+from steadypool.model import events
 from tests.aio.cues import WAIT, Cue, fail, hang, same, turns, until
 
 Make = Callable[..., AsyncPool]

@@ -10,7 +10,7 @@ from time import monotonic
 import pytest
 
 from steadypool import AsyncJobFuture, AsyncPool, task
-from steadypool.words.errors import WouldDeadlock
+from steadypool.model.errors import WouldDeadlock
 from tests.aio.cues import Cue, later, same, turns
 
 Make = Callable[..., AsyncPool]

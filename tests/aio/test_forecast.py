@@ -6,7 +6,7 @@ import asyncio
 import signal
 
 from steadypool import AsyncPool
-from steadypool.words.events import DrainMayOverrun, Event
+from steadypool.model.events import DrainMayOverrun, Event
 
 RUN = 0.01
 

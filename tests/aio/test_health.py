@@ -8,8 +8,8 @@ from collections.abc import Callable
 from time import monotonic
 
 from steadypool import AsyncPool, task
+from steadypool.model.health import HealthReason
 from steadypool.rules.health import LOOP_PATIENCE
-from steadypool.words.health import HealthReason
 from tests.aio.cues import WAIT, Cue
 
 

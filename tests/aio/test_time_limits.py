@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from steadypool import AsyncPool, JobCancelled, JobTimeout, Outcome, Retry, current_job, task
-from steadypool.machinery.agenda import Agenda
-from steadypool.machinery.deadlines import MAX_LINES, Deadlines
-from steadypool.words import events
+from steadypool.model import events
+from steadypool.primitives.deadlines import MAX_LINES, Deadlines
+from steadypool.primitives.timers import Agenda
 from tests.aio.cues import WAIT, Cue, hang, hang_deep, same, turns, until
 
 Make = Callable[..., AsyncPool]

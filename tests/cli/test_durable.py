@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from steadypool.durable.opening import open_engine
-from steadypool.durable.sqlite.driver import has_wal_reset_bug
+from steadypool.durable.engine.open import open_engine
+from steadypool.durable.engine.sqlite.driver import has_wal_reset_bug
 from tests.cli.program import Program
 
 APP = """

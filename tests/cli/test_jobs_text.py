@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from steadypool.cli.job_text import length, moment
+from steadypool.cli.queue.job_text import length, moment
 from tests.cli.program import Program
 from tests.cli.stage import Stage
 

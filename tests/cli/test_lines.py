@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from steadypool.cli.lines import BLOCK, LineSource
+from steadypool.cli.map.lines import BLOCK, LineSource
 
 
 def read_all(source: LineSource) -> list[tuple[int, str, int]]:

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from steadypool import ErrorGroup
-from steadypool.cli.summary import print_errors
+from steadypool.cli.console import print_errors
 
 LONG = ErrorGroup(
     task="a.task.of.a.long.name",

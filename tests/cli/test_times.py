@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import click
 import pytest
 
-from steadypool.cli.times import LENGTH, MOMENT
+from steadypool.cli.durations import LENGTH, MOMENT
 
 
 @pytest.mark.parametrize(

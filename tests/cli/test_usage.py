@@ -104,6 +104,6 @@ def test_the_package_runs_as_a_program() -> None:
 
 
 def test_a_worker_does_not_load_the_whole_program() -> None:
-    code = "import sys, steadypool.cli.job; print(*sys.modules)"
+    code = "import sys, steadypool.cli.map.line_task; print(*sys.modules)"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=LIMIT, check=True)
     assert not {"rich", "msgspec", "steadypool.cli.app"} & set(ended.stdout.split())

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from steadypool.cli.endings import OutputClosed
-from steadypool.cli.writer import WHOLE, LineWriter, encode
+from steadypool.cli.exit_codes import OutputClosed
+from steadypool.cli.map.writer import WHOLE, LineWriter, encode
 
 
 @pytest.mark.parametrize("text", ["plain", "ä 漢 😀", "bad \udcff name", "both 😀 \udcff"])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from steadypool import JobContext, current_job, task
-from steadypool.words.events import JobProgress
+from steadypool.model.events import JobProgress
 from tests.contract import jobs
 from tests.contract.stage import WAIT, Stage
 from tests.contract.watch import Watch

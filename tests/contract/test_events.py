@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from steadypool import Outcome, QueueFull, Retry, task
-from steadypool.words import events
+from steadypool.model import events
 from tests.contract import jobs
 from tests.contract.stage import WAIT, Stage
 from tests.contract.watch import Watch

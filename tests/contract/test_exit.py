@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from steadypool.words.events import PoolClosing
+from steadypool.model.events import PoolClosing
 from tests.contract import jobs, program
 from tests.contract.kinds import Kind
 from tests.contract.lateness import takes

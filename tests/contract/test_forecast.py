@@ -9,7 +9,7 @@ from time import monotonic
 from typing import Any
 
 from steadypool import QueueFull, task
-from steadypool.words.events import DrainMayOverrun
+from steadypool.model.events import DrainMayOverrun
 from tests.contract import jobs
 from tests.contract.stage import WAIT, Stage
 from tests.contract.watch import Watch

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from steadypool import Health, PoolState
-from steadypool.words.events import PoolCancelling, PoolDraining
-from steadypool.words.health import HealthReason
+from steadypool.model.events import PoolCancelling, PoolDraining
+from steadypool.model.health import HealthReason
 from tests.contract import jobs
 from tests.contract.stage import WAIT, Stage
 from tests.contract.watch import Watch

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from steadypool import JobFailure, Outcome, Retry, task
-from steadypool.machinery.arguments import MAX_TEXT
+from steadypool.primitives.arguments import MAX_TEXT
 from tests.contract import jobs
 from tests.contract.kinds import Kind
 from tests.contract.stage import WAIT, Stage

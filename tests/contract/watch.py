@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any, TypeVar
 
-from steadypool.words.events import Event, JobEvent
+from steadypool.model.events import Event, JobEvent
 from tests.contract.stage import WAIT
 
 E = TypeVar("E", bound=Event)

@@ -15,8 +15,10 @@ from typing import Any
 
 import pytest
 
-from steadypool.machinery import ledger, payload, reception, stack_pipe
-from steadypool.pools import accounts
+from steadypool.pools.core import books
+from steadypool.pools.monitor import line_server
+from steadypool.pools.processes.ipc import pickling, stack_request
+from steadypool.primitives import error_ledger
 from steadypool.rules import capacity, prefetch, respawn
 from steadypool.rules.health import LOOP_PATIENCE
 from tests.docs.pages import page
@@ -49,24 +51,28 @@ def said(tmp_path: Path, text: str, **environment: str) -> Any:
 @pytest.mark.parametrize(
     ("name", "sentence", "number"),
     [
-        ("guarantees", "keeps {} groups", ledger.MAX_GROUPS),
-        ("guarantees", "the last {} jobs", ledger.MAX_JOB_IDS),
-        ("guarantees", "({:,} characters at most)", ledger.MAX_TEXT),
+        ("guarantees", "keeps {} groups", error_ledger.MAX_GROUPS),
+        ("guarantees", "the last {} jobs", error_ledger.MAX_JOB_IDS),
+        ("guarantees", "({:,} characters at most)", error_ledger.MAX_TEXT),
         ("guarantees", "after five of those in a row", respawn.MOST_DEATHS == 5),
         ("guarantees", "at most `4 * max_workers` more", capacity.lent_limit(1000) == 4000),
         ("guarantees", "or {} if that is larger", capacity.lent_limit(1)),
-        ("processes", "from {} KB on", payload.OUT_OF_BAND // 1024),
+        ("processes", "from {} KB on", pickling.OUT_OF_BAND // 1024),
         ("processes", "at most {},", prefetch.MOST),
         ("processes", "about a millisecond's worth", prefetch.WORTH == 0.001),
         ("processes", "about {} ms' worth", round(prefetch.TOGETHER_SECONDS * 1000)),
         ("processes", "or {} KB, judged", prefetch.TOGETHER_BYTES // 1024),
         ("live", "has not answered for a second", LOOP_PATIENCE == 1.0),
-        ("live", "when {} MB wait for it", reception.MAX_UNREAD // 1024**2),
-        ("live", "room for {} at a time", reception.MAX_VISITORS),
-        ("lifecycle", "this may take up to {} s", stack_pipe.STACK_SECONDS),
-        ("guarantees", "this may take {} s in all", accounts.SHOWING),
-        ("processes", "`SIGRTMIN + 10`", not hasattr(signal, "SIGRTMIN") or stack_pipe.KNOCK == signal.SIGRTMIN + 10),
-        ("processes", "`SIGRTMIN + 9`", not hasattr(signal, "SIGRTMIN") or stack_pipe.LOOK == signal.SIGRTMIN + 9),
+        ("live", "when {} MB wait for it", line_server.MAX_UNREAD // 1024**2),
+        ("live", "room for {} at a time", line_server.MAX_VISITORS),
+        ("lifecycle", "this may take up to {} s", stack_request.STACK_SECONDS),
+        ("guarantees", "this may take {} s in all", books.SHOWING),
+        (
+            "processes",
+            "`SIGRTMIN + 10`",
+            not hasattr(signal, "SIGRTMIN") or stack_request.KNOCK == signal.SIGRTMIN + 10,
+        ),
+        ("processes", "`SIGRTMIN + 9`", not hasattr(signal, "SIGRTMIN") or stack_request.LOOK == signal.SIGRTMIN + 9),
     ],
 )
 def test_numbers(name: str, sentence: str, number: Any) -> None:

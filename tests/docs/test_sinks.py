@@ -15,16 +15,16 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from prometheus_client import CollectorRegistry
 
 from steadypool import Retry, ThreadPool, task
-from steadypool.durable import depths
-from steadypool.machinery import arguments, run_times
-from steadypool.observe import opentelemetry
-from steadypool.observe.prometheus import PrometheusSink
-from steadypool.observe.watched_pools import MOST_POOLS
-from steadypool.pools.core import MOST_COUNTED
-from steadypool.pools.forecast import LOOK_AGAIN
-from steadypool.words import depth, events
-from steadypool.words.depth import QueueDepth
-from steadypool.words.states import Outcome
+from steadypool.durable.worker import depths
+from steadypool.model import events, queue_depth
+from steadypool.model.queue_depth import QueueDepth
+from steadypool.model.states import Outcome
+from steadypool.pools.core.core import MOST_COUNTED
+from steadypool.pools.core.forecast import LOOK_AGAIN
+from steadypool.primitives import arguments, run_times
+from steadypool.sinks import opentelemetry
+from steadypool.sinks.prometheus import PrometheusSink
+from steadypool.sinks.watched_pools import MOST_POOLS
 from tests.contract import jobs
 from tests.docs.pages import names_in, page
 
@@ -149,7 +149,7 @@ def test_attributes_and_metrics_of_opentelemetry() -> None:
     [
         ("sinks", "and {} pools have labels", MOST_POOLS),
         ("sinks", "first {} tasks", 100),
-        ("sinks", "A count stops at {:,}", depth.MOST_COUNTED),
+        ("sinks", "A count stops at {:,}", queue_depth.MOST_COUNTED),
         ("sinks", "at most every {:g} seconds", depths.FRESH),
         ("sinks", "takes a second at most", depths.PATIENCE == 1.0),
         ("lifecycle", "{} tasks have an average of their own", run_times.MOST_TASKS),

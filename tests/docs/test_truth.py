@@ -26,17 +26,17 @@ from steadypool import (
     Retry,
     ThreadPool,
 )
-from steadypool.cli import endings
+from steadypool.cli import exit_codes
 from steadypool.cli.app import program
 from steadypool.cli.kinds import KINDS
 from steadypool.contrib import asgi
 from steadypool.contrib.status import StatusPages
-from steadypool.durable import enqueueing
-from steadypool.durable import events as durable_events
-from steadypool.durable.states import MOVES as JOB_MOVES
-from steadypool.observe import logging, opentelemetry, prometheus
-from steadypool.words import errors, events, health, options, reports
-from steadypool.words.states import MOVES
+from steadypool.durable.client import options as enqueueing
+from steadypool.durable.engine.states import MOVES as JOB_MOVES
+from steadypool.durable.worker import events as durable_events
+from steadypool.model import errors, events, health, options, reports
+from steadypool.model.states import MOVES
+from steadypool.sinks import logging, opentelemetry, prometheus
 from tests.docs.pages import OTHERS, PAGES, README, ROOT, Page, names_in, page
 
 EVERY = [pytest.param(p, id=p.name) for p in [*PAGES, *OTHERS]]
@@ -213,8 +213,8 @@ def test_the_kinds_of_the_command_line() -> None:
 
 def test_the_exit_codes() -> None:
     said = {int(row[0]) for row in page("command-line").table("exit-codes")}
-    known = {endings.DONE, endings.SOME_FAILED, endings.UsageMistake.exit_code, endings.INTERRUPTED, 143}
-    assert said == known | {endings.CLOSED_PIPE}
+    known = {exit_codes.DONE, exit_codes.SOME_FAILED, exit_codes.UsageMistake.exit_code, exit_codes.INTERRUPTED, 143}
+    assert said == known | {exit_codes.CLOSED_PIPE}
 
 
 # -- names, links, sizes

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from steadypool import Queue
-from steadypool.durable.engine import Engine
+from steadypool.durable.engine.protocol import Engine
 from tests.contract.stage import Stage
 from tests.durable import app
 from tests.durable.engines import ENGINES, EngineKind

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 import psycopg
 
-from steadypool.durable.engine import Engine
-from steadypool.durable.opening import open_engine
+from steadypool.durable.engine.open import open_engine
+from steadypool.durable.engine.protocol import Engine
 from tests.durable.postgres import server
 
 

@@ -83,8 +83,8 @@ def start_greedy(url: str) -> Program:
 
 def be_greedy(url: str) -> None:
     """What that process does."""
-    from steadypool.durable.opening import open_engine
-    from steadypool.durable.records import NewJob
+    from steadypool.durable.engine.open import open_engine
+    from steadypool.durable.engine.records import NewJob
 
     engine = open_engine(url)
     engine.put_many([NewJob("t", b"{}")])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from steadypool import Queue
-from steadypool.durable.address import parse_postgres, parse_sqlite
+from steadypool.durable.engine.url import parse_postgres, parse_sqlite
 
 
 @pytest.mark.parametrize(

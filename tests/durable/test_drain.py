@@ -7,7 +7,7 @@ import time
 import pytest
 
 from steadypool import EngineFull, EngineGone, JobState, PoolBroken, Queue, SchemaMismatch
-from steadypool.durable import leaving
+from steadypool.durable.worker import shutdown
 from tests.contract.stage import WAIT, Stage
 from tests.durable import app
 from tests.durable.engines import EngineKind
@@ -32,8 +32,8 @@ def test_what_runs_is_finished_and_what_has_not_started_goes_back(queue: Queue, 
 @pytest.fixture
 def roomy(monkeypatch: pytest.MonkeyPatch) -> float:
     """A time limit of which jobs get less than a second, and the rest is kept for what comes after, which is quick."""
-    monkeypatch.setattr(leaving, "FLUSH_SHARE", 0.97)
-    monkeypatch.setattr(leaving, "LONGEST_FLUSH", 60.0)
+    monkeypatch.setattr(shutdown, "FLUSH_SHARE", 0.97)
+    monkeypatch.setattr(shutdown, "LONGEST_FLUSH", 60.0)
     return 25.0
 
 

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from steadypool import JobState, Queue
-from steadypool.durable.records import JobFilter
+from steadypool.durable.engine.records import JobFilter
 from tests.contract.stage import WAIT, Stage
 from tests.durable import app
 from tests.durable.programs import numbers_in, start_enqueuer, start_worker
@@ -140,7 +140,7 @@ def test_who_holds_the_gil_with_nobody_to_renew_its_lease_is_fenced_off(
     handle = app.hold_gil.enqueue(stage.address, pipe.path)
     first = stage.enter()
     children = psutil.Process(worker.process.pid).children()
-    [helper] = [child for child in children if "steadypool.durable.pulse" in child.cmdline()]
+    [helper] = [child for child in children if "steadypool.durable.worker.heartbeat_helper" in child.cmdline()]
     first.tell("return")  # from now on the whole process stands still
     helper.kill()
     with Working(queue) as other:
@@ -185,9 +185,9 @@ def test_an_idle_worker_uses_no_cpu(queue: Queue) -> None:
 
 @pytest.mark.every_engine
 def test_a_job_wakes_a_worker_in_another_process(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
-    from steadypool.durable import demand
+    from steadypool.rules import claim_size
 
-    monkeypatch.setattr(demand, "LOOK_AGAIN", 3600.0)
+    monkeypatch.setattr(claim_size, "LOOK_AGAIN", 3600.0)
     with Working(queue):
         enqueuer = start_enqueuer(os.devnull, 0, 3)
         assert enqueuer.end() == 0

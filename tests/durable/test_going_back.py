@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from steadypool import JobState, Queue
-from steadypool.durable.errors import UnknownJob
+from steadypool.durable.engine.errors import UnknownJob
 from tests.contract.stage import WAIT, Stage
 from tests.durable import app
 from tests.durable.engines import EngineKind

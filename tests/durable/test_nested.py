@@ -7,9 +7,9 @@ from contextlib import suppress
 import pytest
 
 from steadypool import JobState, Queue
-from steadypool.durable import nested
-from steadypool.durable.errors import JobDiscarded
-from steadypool.durable.handle import JobHandle
+from steadypool.durable.client import nested_waits
+from steadypool.durable.client.handle import JobHandle
+from steadypool.durable.engine.errors import JobDiscarded
 from tests.contract.stage import WAIT
 from tests.durable import app
 from tests.durable.working import Working
@@ -52,7 +52,7 @@ def test_jobs_of_another_queue_may_be_waited_for(queue: Queue) -> None:
 
 @pytest.mark.every_engine
 def test_workers_that_all_wait_for_each_other(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nested, "STUCK_AFTER", 3.0)
+    monkeypatch.setattr(nested_waits, "STUCK_AFTER", 3.0)
     handles = [app.sums.enqueue(3) for _ in range(2)]
     with Working(queue, workers=1, name="one"), Working(queue, workers=1, name="two"):
         states = sorted(map(state_of, handles))

@@ -12,8 +12,8 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from steadypool.durable.errors import ArgumentsUnfit, PayloadRefused
-from steadypool.durable.payload import Payload
+from steadypool.durable.client.payload import Payload
+from steadypool.durable.engine.errors import ArgumentsUnfit, PayloadRefused
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from steadypool.durable.punctuality import GRACE, MOST_GRACES, Punctuality
+from steadypool.durable.worker.punctuality import GRACE, MOST_GRACES, Punctuality
 
 LEASE, EVERY = 6.0, 2.0
 

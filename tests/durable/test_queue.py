@@ -27,10 +27,10 @@ from steadypool import (
     UnknownJob,
     WrongState,
 )
-from steadypool.durable.enqueueing import EnqueueOptions
-from steadypool.durable.handle import JobHandle
-from steadypool.durable.records import JobFilter
-from steadypool.durable.writer import _copy
+from steadypool.durable.client.group_commit import _copy
+from steadypool.durable.client.handle import JobHandle
+from steadypool.durable.client.options import EnqueueOptions
+from steadypool.durable.engine.records import JobFilter
 from tests.contract.stage import WAIT
 from tests.durable import app
 from tests.durable.engines import EngineKind

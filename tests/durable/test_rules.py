@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 
 from steadypool import JobTimeout, Outcome, PayloadRefused, RemoteError, Retry, WorkerCrashed
-from steadypool.durable.demand import (
+from steadypool.durable.client.nested_waits import Slots
+from steadypool.durable.engine.errors import ArgumentsUnfit, ResultUnfit
+from steadypool.durable.engine.records import Claim, Verdict
+from steadypool.durable.engine.states import ENDED, MOVES, WAITING, JobState, check_move
+from steadypool.durable.worker.pool_adapter import MOST_BUNDLED, Feed, RunTime, bundle_seconds, most_bundled
+from steadypool.durable.worker.settings import WorkerSettings
+from steadypool.durable.worker.verdicts import LONGEST_MESSAGE, LONGEST_TRACEBACK, Caps, expired, judge
+from steadypool.model.errors import InternalError
+from steadypool.rules.claim_size import (
     AHEAD,
     LOOK_AGAIN,
     MOST_AHEAD,
@@ -18,14 +26,6 @@ from steadypool.durable.demand import (
     window,
     writes_now,
 )
-from steadypool.durable.errors import ArgumentsUnfit, ResultUnfit
-from steadypool.durable.feeding import MOST_BUNDLED, Feed, RunTime, bundle_seconds, most_bundled
-from steadypool.durable.nested import Slots
-from steadypool.durable.records import Claim, Verdict
-from steadypool.durable.settings import WorkerSettings
-from steadypool.durable.states import ENDED, MOVES, WAITING, JobState, check_move
-from steadypool.durable.verdicts import LONGEST_MESSAGE, LONGEST_TRACEBACK, Caps, expired, judge
-from steadypool.words.errors import InternalError
 from tests.durable import app
 
 

@@ -19,8 +19,8 @@ import msgspec
 import pytest
 
 from steadypool import PayloadRefused, Queue
-from steadypool.durable.errors import ResultUnfit
-from steadypool.durable.payload import Payload
+from steadypool.durable.client.payload import Payload
+from steadypool.durable.engine.errors import ResultUnfit
 
 T = TypeVar("T")
 

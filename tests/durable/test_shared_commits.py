@@ -12,9 +12,9 @@ import psycopg
 import pytest
 
 from steadypool import JobState, Queue
-from steadypool.durable.errors import EngineBusy, EngineError, EngineRefused, KeyBusy
-from steadypool.durable.records import NewJob
-from steadypool.words.errors import SteadypoolError
+from steadypool.durable.engine.errors import EngineBusy, EngineError, EngineRefused, KeyBusy
+from steadypool.durable.engine.records import NewJob
+from steadypool.model.errors import SteadypoolError
 from tests.contract.stage import WAIT
 from tests.durable import app
 from tests.durable.engines import EngineKind
@@ -165,7 +165,7 @@ def test_closing_gives_up_what_waits(postgres_queue: Queue, url: str) -> None:
 
 
 def test_what_an_engine_cannot_take_is_no_error_of_its_driver() -> None:
-    from steadypool.durable.writer import _copy
+    from steadypool.durable.client.group_commit import _copy
 
     error = _copy(OverflowError("Python int too large to convert to SQLite INTEGER"))
     assert isinstance(error, EngineRefused) and "OverflowError" in str(error) and error.nothing_happened

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from steadypool import JobState, Queue, Retry, WorkerSettings
-from steadypool.durable import unknown
+from steadypool.durable.worker import unknown_tasks
 from tests.contract.stage import WAIT
 from tests.durable.working import Working
 
@@ -65,7 +65,7 @@ def test_until_empty_looks_for_what_was_set_aside(old: Queue, new: Queue) -> Non
 
 
 def test_what_no_worker_knows_for_long_is_given_up(old: Queue, new: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unknown, "GIVE_UP_EVERY", 0.1)
+    monkeypatch.setattr(unknown_tasks, "GIVE_UP_EVERY", 0.1)
     handle = old.task(name="export")(number_in).enqueue("1")
     with Working(new, workers=1, give_up_unknown=0.001) as working:
         event = working.wait_for("TaskForgotten")

@@ -11,9 +11,9 @@ import psycopg
 import pytest
 
 from steadypool import JobState, Queue, UnknownJob
-from steadypool.durable.errors import EngineRefused, JobDiscarded
-from steadypool.durable.records import NewJob
-from steadypool.durable.verdicts import LONGEST_MESSAGE, LONGEST_TRACEBACK
+from steadypool.durable.engine.errors import EngineRefused, JobDiscarded
+from steadypool.durable.engine.records import NewJob
+from steadypool.durable.worker.verdicts import LONGEST_MESSAGE, LONGEST_TRACEBACK
 from tests.contract.stage import WAIT
 from tests.durable.engines import file_of
 from tests.durable.working import Working

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from steadypool.durable import upkeep
-from steadypool.durable.engine import Engine
-from steadypool.durable.upkeep import Upkeep
+from steadypool.durable.engine.protocol import Engine
+from steadypool.durable.worker import maintenance
+from steadypool.durable.worker.maintenance import Upkeep
 from tests.durable.conformance.steps import complete, job, take, worker
 
 COUNT = 300
@@ -14,7 +14,7 @@ COUNT = 300
 
 @pytest.mark.every_engine
 def test_pruning_goes_on_while_it_finds_full_batches(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upkeep, "PRUNED_AT_ONCE", 100)
+    monkeypatch.setattr(maintenance, "PRUNED_AT_ONCE", 100)
     engine.put_many([job(keep=1e-6) for _ in range(COUNT)])
     engine.settle_many([complete(claim) for claim in take(engine, worker(engine), COUNT)])
     care = Upkeep(engine, 25, 3600.0, lambda: True)
@@ -26,8 +26,8 @@ def test_pruning_goes_on_while_it_finds_full_batches(engine: Engine, monkeypatch
         assert care.is_due()
         care.tend()
         waits.append(care.until_prune())
-    assert len(waits) == 3 and max(waits) < upkeep.PRUNE_EVERY  # the third was full, too: there may be more
+    assert len(waits) == 3 and max(waits) < maintenance.PRUNE_EVERY  # the third was full, too: there may be more
     while care.until_prune() > 0:
         pass
     care.tend()
-    assert upkeep.PRUNE_EVERY - 1 < care.until_prune() <= upkeep.PRUNE_EVERY and not care.is_due()
+    assert maintenance.PRUNE_EVERY - 1 < care.until_prune() <= maintenance.PRUNE_EVERY and not care.is_due()

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from steadypool import Queue
-from steadypool.durable.ends import Ends
+from steadypool.durable.client.ends import Ends
 from tests.contract.stage import WAIT, Stage
 from tests.durable import app
 from tests.durable.working import Working

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from steadypool import JobCancelled, JobDiscarded, JobState, Outcome, Queue
-from steadypool.durable import demand, feeding
+from steadypool.durable.worker import pool_adapter
+from steadypool.rules import claim_size
 from tests.contract.stage import WAIT, Stage
 from tests.durable import app
 from tests.durable.working import Working
@@ -88,7 +89,7 @@ def test_a_job_that_kills_its_process_is_buried_after_three_times(
 ) -> None:
     from dataclasses import replace
 
-    from steadypool.durable import verdicts
+    from steadypool.durable.worker import verdicts
 
     monkeypatch.setattr(verdicts, "AFTER_CRASH", replace(verdicts.AFTER_CRASH, backoff=0.01))
     with Working(queue, "process") as working:
@@ -181,9 +182,9 @@ def test_settings_that_make_no_sense(queue: Queue) -> None:
 @pytest.fixture
 def _bundles(monkeypatch: pytest.MonkeyPatch) -> None:
     """Jobs travel together however slow the machine is at the moment."""
-    monkeypatch.setattr(feeding, "BUNDLE_SECONDS", 3600.0)
-    monkeypatch.setattr(feeding, "KNOWN_AFTER", 0)
-    monkeypatch.setattr(demand, "AHEAD", 3600.0)
+    monkeypatch.setattr(pool_adapter, "BUNDLE_SECONDS", 3600.0)
+    monkeypatch.setattr(pool_adapter, "KNOWN_AFTER", 0)
+    monkeypatch.setattr(claim_size, "AHEAD", 3600.0)
 
 
 @pytest.mark.usefixtures("_bundles")

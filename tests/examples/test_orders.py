@@ -17,7 +17,7 @@ import psycopg
 import pytest
 import yaml
 
-from steadypool.durable.pulse import RENEWALS
+from steadypool.durable.worker.heartbeat_helper import RENEWALS
 from tests.durable.postgres import server
 
 ORDERS = Path(__file__).parents[2] / "examples" / "orders"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from steadypool import JobFuture
-from steadypool.words.options import TaskOptions
+from steadypool.model.options import TaskOptions
 
 
 class Nobody:

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steadypool.machinery.agenda import Agenda
+from steadypool.primitives.timers import Agenda
 
 
 def noted(*_: Any) -> None:

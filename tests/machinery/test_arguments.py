@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from steadypool.machinery.arguments import MAX_TEXT, arguments_text
+from steadypool.primitives.arguments import MAX_TEXT, arguments_text
 
 
 class Rude:

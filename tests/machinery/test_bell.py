@@ -6,7 +6,7 @@ import signal
 import threading
 from time import monotonic
 
-from steadypool.machinery.bell import Bell
+from steadypool.primitives.wakeup import Bell
 from tests.races.arena import switching_every
 
 PATIENCE = 10.0

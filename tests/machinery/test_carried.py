@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from steadypool import JobExit, JobTimeout, RemoteError
-from steadypool.machinery.carried import MAX_TEXT, MOST_CAUSES, RemoteTraceback, pack_error, unpack_error
-from steadypool.machinery.ledger import where_raised
+from steadypool.pools.processes.ipc.exceptions import MAX_TEXT, MOST_CAUSES, RemoteTraceback, pack_error, unpack_error
+from steadypool.primitives.error_ledger import where_raised
 from tests.machinery.test_misbehaving import MISBEHAVING
 from tests.machinery.test_payload import iter_that_runs
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from steadypool.machinery.courier import Courier
+from steadypool.primitives.callback_thread import Courier
 from tests.races.arena import switching_every
 
 PATIENCE = 10.0

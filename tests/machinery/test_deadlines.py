@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steadypool.machinery.agenda import Agenda
-from steadypool.machinery.deadlines import MAX_LINES, Deadlines
-from steadypool.rules.draining import earlier
+from steadypool.primitives.deadlines import MAX_LINES, Deadlines
+from steadypool.primitives.timers import Agenda
+from steadypool.rules.drain import earlier
 
 
 class Clock:

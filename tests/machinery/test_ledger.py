@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from steadypool import JobTimeout, RemoteError
-from steadypool.machinery.ledger import (
+from steadypool.primitives.error_ledger import (
     MAX_GROUPS,
     MAX_JOB_IDS,
     MAX_TEXT,

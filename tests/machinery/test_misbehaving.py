@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from steadypool import JobExit, Outcome, Retry, ThreadPool, task
-from steadypool.machinery.ledger import Ledger
+from steadypool.primitives.error_ledger import Ledger
 
 PATIENCE = 5.0
 

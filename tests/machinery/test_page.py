@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from steadypool.machinery.page import CAUSES, NONE, Page, make_page
+from steadypool.pools.processes.ipc.status_page import CAUSES, NONE, Page, make_page
 
 
 def two_ends() -> tuple[Page, Page]:
@@ -63,7 +63,7 @@ def test_the_largest_serial() -> None:
     assert parent.running() == 2**64 - 1 and worker.told(2**64 - 1) == "timeout"
 
 
-CHILD = "import sys; from steadypool.machinery.page import Page; Page(int(sys.argv[1])).begin(42, 1.5)"
+CHILD = "import sys; from steadypool.pools.processes.ipc.status_page import Page; Page(int(sys.argv[1])).begin(42, 1.5)"
 
 
 def test_the_memory_is_shared_with_another_process() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steadypool.machinery.parcel import pack, unpack
+from steadypool.pools.processes.ipc.big_payload import pack, unpack
 
 
 def open_descriptors() -> set[str]:

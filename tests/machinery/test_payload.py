@@ -15,8 +15,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steadypool import task
-from steadypool.machinery.parcel import pack, unpack
-from steadypool.machinery.payload import INLINE_MOST, OUT_OF_BAND, Functions, LoadedFunctions, Pickled, dump, load
+from steadypool.pools.processes.ipc.big_payload import pack, unpack
+from steadypool.pools.processes.ipc.pickling import (
+    INLINE_MOST,
+    OUT_OF_BAND,
+    Functions,
+    LoadedFunctions,
+    Pickled,
+    dump,
+    load,
+)
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary(),
@@ -116,7 +124,7 @@ def test_what_its_own_pickling_raises_comes_out() -> None:
 
 MAIN = """
 import pickle, sys
-from steadypool.machinery.payload import dump
+from steadypool.pools.processes.ipc.pickling import dump
 def own(x): return x + 1
 class Own: pass
 sys.stdout.buffer.write(pickle.dumps((dump((own, 4)).stream, dump((own, 4), main_by_name=True).stream)))

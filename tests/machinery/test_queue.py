@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from steadypool.machinery.queue import JobQueue
+from steadypool.primitives.job_queue import JobQueue
 from tests.machinery.loose import loose_job
 from tests.races.arena import duel, switching_every
 

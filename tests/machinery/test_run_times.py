@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from steadypool.machinery.run_times import KEPT, MOST_TASKS, RunTimes
+from steadypool.primitives.run_times import KEPT, MOST_TASKS, RunTimes
 
 
 def test_nothing_is_known_before_a_run() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from steadypool.machinery.signal_pipe import SignalPipe, pipe
+from steadypool.primitives.signal_pipe import SignalPipe, pipe
 
 SECONDS = 20.0
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from steadypool.machinery.faults import read_stack
-from steadypool.machinery.stacks import MAX_FRAMES, thread_stack
+from steadypool.pools.processes.ipc.faulthandler_text import read_stack
+from steadypool.primitives.thread_stacks import MAX_FRAMES, thread_stack
 
 PATIENCE = 10.0
 POOL_FILE = threading.__file__
@@ -124,7 +124,7 @@ def test_frames_from_the_pools_file_outwards_are_left_out() -> None:
 
 FINALIZERS_THAT_START_THREADS = """
 import _thread, gc, threading
-from steadypool.machinery.stacks import thread_stack
+from steadypool.primitives.thread_stacks import thread_stack
 
 class Cyclic:
     def __init__(self):

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steadypool.machinery.parcel import pack, unpack
-from steadypool.machinery.wire import (
+from steadypool.pools.processes.ipc.big_payload import pack, unpack
+from steadypool.pools.processes.ipc.wire import (
     BUNDLE,
     KEYWORDS,
     PARCEL,

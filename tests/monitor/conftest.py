@@ -12,8 +12,7 @@ from time import monotonic
 
 import pytest
 
-from steadypool.machinery import rendezvous
-from steadypool.pools import monitor
+from steadypool.pools.monitor import monitor, socket_dir
 from tests.contract.kinds import KINDS, Kind
 from tests.contract.stage import WAIT
 
@@ -31,8 +30,8 @@ def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     wait_until_nothing_is_watched()
     folder = Path(tempfile.mkdtemp(prefix="runtime-", dir="/tmp"))  # others may go through that one
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
-    monkeypatch.setattr(rendezvous, "own_folders", lambda: [folder / "steadypool"])
-    monkeypatch.setattr(rendezvous, "folders", lambda uid: [folder / "steadypool"])
+    monkeypatch.setattr(socket_dir, "own_folders", lambda: [folder / "steadypool"])
+    monkeypatch.setattr(socket_dir, "folders", lambda uid: [folder / "steadypool"])
     yield folder / "steadypool"
     while folder.exists():
         shutil.rmtree(folder, ignore_errors=True)  # the monitor may be removing its socket at this moment

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from steadypool import AsyncPool, JobCancelled, ThreadPool
-from steadypool.machinery import reception, rendezvous
+from steadypool.pools.monitor import line_server, socket_dir
 from tests.contract import jobs
 from tests.contract.stage import WAIT, Stage
 from tests.monitor.visitor import Looker
@@ -181,7 +181,7 @@ def _what_a_stranger_gets(path: Path) -> int:
 def test_the_kernel_s_word_on_who_is_there() -> None:
     one, other = socket.socketpair()
     with one, other:
-        assert reception.peer_uid(one) in (None, os.geteuid())
+        assert line_server.peer_uid(one) in (None, os.geteuid())
 
 
 def test_sockets_of_dead_programs_are_removed_by_the_next_who_looks(runtime: Path) -> None:
@@ -189,7 +189,7 @@ def test_sockets_of_dead_programs_are_removed_by_the_next_who_looks(runtime: Pat
         with socket.socket(socket.AF_UNIX) as dead:
             dead.bind(str(runtime / "4194305"))
         (runtime / "a note").write_text("of somebody else's")
-        assert list(rendezvous.find(os.geteuid())) == [os.getpid()]
+        assert list(socket_dir.find(os.geteuid())) == [os.getpid()]
         assert sorted(os.listdir(runtime)) == sorted([str(os.getpid()), "a note"])
     (runtime / "a note").unlink()
     wait_until(lambda: gone(runtime))
@@ -206,7 +206,7 @@ def test_a_folder_that_is_not_private_is_not_used(runtime: Path) -> None:
     assert [one.filename for one in told] == [__file__]
     assert pool.submit(jobs.same, 1).result(WAIT) == 1
     pool.drain()
-    assert rendezvous.find(os.geteuid()) == {}
+    assert socket_dir.find(os.geteuid()) == {}
     runtime.rmdir()
     runtime.parent.mkdir(exist_ok=True)
     (runtime.parent / "real").mkdir(mode=0o700)
@@ -229,7 +229,7 @@ def test_a_pool_that_nobody_refers_to_any_more_is_not_watched(runtime: Path) -> 
 
 
 def test_one_who_does_not_read_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reception, "MAX_UNREAD", 100_000)
+    monkeypatch.setattr(line_server, "MAX_UNREAD", 100_000)
     with ThreadPool(1, name="watched", monitor=True) as pool, Looker() as stuck, Looker() as other:
         with pytest.raises(OSError):  # it is shown out
             while True:
@@ -251,7 +251,7 @@ def test_nonsense_is_refused_and_a_line_without_end_is_shown_out() -> None:
             assert looker.ask(do="stack", pool=next(iter(looker.look().values()))["number"], job="no such")[1] == (
                 "job no such does not run any more\n"
             )
-            looker.connection.sendall(b"x" * 2 * reception.MAX_LINE)
+            looker.connection.sendall(b"x" * 2 * line_server.MAX_LINE)
             with pytest.raises((AssertionError, OSError)):
                 looker.ask(do="look")
 
@@ -269,7 +269,7 @@ def test_an_answer_that_fails_costs_that_visitor_alone(
 
 
 def test_more_visitors_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reception, "MAX_VISITORS", 3)
+    monkeypatch.setattr(line_server, "MAX_VISITORS", 3)
     with ThreadPool(1, monitor=True):
         lookers = [Looker() for _ in range(3)]
         assert all(looker.look() for looker in lookers)
@@ -330,7 +330,7 @@ def test_a_forked_child_has_a_socket_of_its_own(runtime: Path) -> None:
         """
         import os, sys
         from steadypool import ThreadPool
-        from steadypool.machinery import rendezvous
+        from steadypool.primitives import rendezvous
         folder = os.environ["XDG_RUNTIME_DIR"] + "/steadypool"
         pool = ThreadPool(1, monitor=True)
         connection = rendezvous.connect(rendezvous.Path(folder) / str(os.getpid()))

@@ -6,7 +6,7 @@ import json
 import os
 from typing import Any
 
-from steadypool.machinery import rendezvous
+from steadypool.pools.monitor import socket_dir
 from tests.contract.stage import WAIT
 
 
@@ -14,7 +14,7 @@ class Looker:
     """One connection to a program that can be watched."""
 
     def __init__(self, pid: int | None = None) -> None:
-        self.connection = rendezvous.connect(rendezvous.folders(os.geteuid())[0] / str(pid or os.getpid()))
+        self.connection = socket_dir.connect(socket_dir.folders(os.geteuid())[0] / str(pid or os.getpid()))
         self.connection.settimeout(WAIT)
         self._text = self.connection.makefile()
 

@@ -13,10 +13,10 @@ import pytest
 import structlog
 
 from steadypool import Retry, ThreadPool, task
-from steadypool.durable import events as durable
-from steadypool.observe.logging import LEVELS, LoggingSink
-from steadypool.words import events
-from steadypool.words.states import Outcome
+from steadypool.durable.worker import events as durable
+from steadypool.model import events
+from steadypool.model.states import Outcome
+from steadypool.sinks.logging import LEVELS, LoggingSink
 from tests.contract import jobs
 from tests.contract.stage import WAIT, Stage
 

@@ -16,8 +16,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode, Tracer
 
 from steadypool import AsyncPool, ProcessPool, Retry, ThreadPool, task
-from steadypool.observe.opentelemetry import OpenTelemetrySink
-from steadypool.words import events
+from steadypool.model import events
+from steadypool.sinks.opentelemetry import OpenTelemetrySink
 from tests.contract import jobs
 from tests.contract.kinds import Kind
 from tests.contract.stage import WAIT, Stage

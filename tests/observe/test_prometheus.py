@@ -14,9 +14,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from steadypool import QueueFull, Retry, ThreadPool, task
-from steadypool.observe.bounded import OTHER, BoundedNames
-from steadypool.observe.prometheus import PrometheusSink
-from steadypool.words import events
+from steadypool.model import events
+from steadypool.sinks.labels import OTHER, BoundedNames
+from steadypool.sinks.prometheus import PrometheusSink
 from tests.contract import jobs
 from tests.contract.kinds import Kind
 from tests.contract.stage import WAIT, Stage

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from steadypool import ProcessPool, Retry, task
-from steadypool.words.events import Event, JobEvent, JobStarted
+from steadypool.model.events import Event, JobEvent, JobStarted
 from tests.contract import jobs
 from tests.contract.kinds import Kind
 from tests.contract.stage import WAIT

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from steadypool import JobExit, JobTimeout, Outcome, WorkerCrashed, current_job, task
-from steadypool.machinery.wire import sending
-from steadypool.words import events
+from steadypool.model import events
+from steadypool.pools.processes.ipc.wire import sending
 from tests.contract import jobs
 from tests.contract.stage import WAIT, Stage
 from tests.contract.watch import Watch

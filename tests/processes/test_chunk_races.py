@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from steadypool import JobFuture, PoolClosed, WorkerCrashed
-from steadypool.words import events
+from steadypool.model import events
 from tests.contract import jobs
 from tests.contract.stage import WAIT, Stage
 from tests.processes import deeds

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from steadypool import Outcome, Retry, WorkerCrashed, task
-from steadypool.machinery.oom import oom_kills
-from steadypool.words import events
+from steadypool.model import events
+from steadypool.pools.processes.ipc.oom import oom_kills
 from tests.contract import jobs
 from tests.contract.stage import WAIT, Stage
 from tests.contract.watch import Watch

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from steadypool.machinery import parcel
+from steadypool.pools.processes.ipc import big_payload
 from tests.contract.stage import WAIT
 from tests.processes.methods import METHODS, on_every_method
 
@@ -106,8 +106,8 @@ def test_more_results_than_mappings_are_copied(monkeypatch: pytest.MonkeyPatch) 
     def refuse(fd: int, size: int) -> Any:
         raise OSError(12, "Cannot allocate memory")
 
-    monkeypatch.setattr(parcel, "_mapped", refuse)
-    one, other = parcel.unpack(parcel.pack([b"a" * 100_000, b"b" * 50_000]), [100_000, 50_000])
+    monkeypatch.setattr(big_payload, "_mapped", refuse)
+    one, other = big_payload.unpack(big_payload.pack([b"a" * 100_000, b"b" * 50_000]), [100_000, 50_000])
     assert (bytes(one), bytes(other)) == (b"a" * 100_000, b"b" * 50_000)
     one[0] = 1
 

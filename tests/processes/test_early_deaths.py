@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from steadypool import PoolClosed, PoolState, WorkerCrashed
-from steadypool.words import events
-from steadypool.words.errors import PoolBroken
+from steadypool.model import events
+from steadypool.model.errors import PoolBroken
 from tests.contract import jobs
 from tests.contract.stage import WAIT, Stage
 from tests.contract.watch import Watch

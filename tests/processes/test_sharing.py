@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from steadypool import JobTimeout, Outcome, ThreadPool, WorkerCrashed, task
-from steadypool.words import events
+from steadypool.model import events
 from tests.contract import jobs
 from tests.contract.stage import WAIT, Stage
 from tests.contract.watch import Watch

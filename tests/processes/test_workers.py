@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from steadypool import ProcessPool, WorkerCrashed
-from steadypool.words import events
+from steadypool.model import events
 from tests.contract import jobs
 from tests.contract.stage import WAIT, Stage
 from tests.contract.watch import Watch

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from steadypool.machinery.future import SHARED_NAMES
+from steadypool.primitives.future import SHARED_NAMES
 from tests.contract.program import ROOT
 
 PROGRAM = """

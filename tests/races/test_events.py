@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from steadypool import JobFuture, Retry, current_job, task
-from steadypool.words.events import (
+from steadypool.model.events import (
     Event,
     JobEnded,
     JobEvent,

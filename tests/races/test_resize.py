@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from steadypool import JobFuture, ThreadPool
-from steadypool.words.events import CapacityChanged, Event, WorkerEnded
+from steadypool.model.events import CapacityChanged, Event, WorkerEnded
 from tests.races.arena import PATIENCE, duel, pool_of
 from tests.races.books import check_final, check_sample
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steadypool import PoolState
-from steadypool.rules.draining import earlier, next_state, wakes_at
-from steadypool.words.states import MOVES
+from steadypool.model.states import MOVES
+from steadypool.rules.drain import earlier, next_state, wakes_at
 
 OPEN, DRAINING, CANCELLING, CLOSED = PoolState
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from steadypool.words import errors
-from steadypool.words.errors import (
+from steadypool.model import errors
+from steadypool.model.errors import (
     InternalError,
     JobCancelled,
     JobExit,

@@ -7,8 +7,8 @@ import itertools
 import pytest
 
 from steadypool import PoolState
+from steadypool.model.health import FATAL, HealthReason
 from steadypool.rules.health import LOOP_PATIENCE, is_alive, reasons_not_ready
-from steadypool.words.health import FATAL, HealthReason
 
 WELL = {"forked": False, "broken": False, "capacity": 1, "loop_lag": 0.0}
 

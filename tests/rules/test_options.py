@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from steadypool import Retry, Task, task
-from steadypool.words.options import TaskOptions, check_count, check_seconds, task_name
+from steadypool.model.options import TaskOptions, check_count, check_seconds, task_name
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from steadypool.words.printable import printable, printable_lines
+from steadypool.model.printable import printable, printable_lines
 
 
 @pytest.mark.parametrize(

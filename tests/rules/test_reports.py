@@ -9,7 +9,7 @@ from types import MappingProxyType
 import pytest
 
 from steadypool import DrainReport, ErrorGroup, Outcome, PoolState, PoolStats
-from steadypool.words.reports import InterruptedJob, StuckJob, UnfinishedJob, WorkerStats
+from steadypool.model.reports import InterruptedJob, StuckJob, UnfinishedJob, WorkerStats
 
 STATS = PoolStats(
     name="p",

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steadypool import JobTimeout, Retry, SteadypoolError, WorkerCrashed
-from steadypool.durable.feeding import with_long_waits
-from steadypool.rules.retrying import backoff, is_worth_retrying, next_delay
+from steadypool.durable.worker.pool_adapter import with_long_waits
+from steadypool.rules.retry import backoff, is_worth_retrying, next_delay
 
 
 class OwnTimeout(JobTimeout):

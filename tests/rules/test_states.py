@@ -7,10 +7,10 @@ import itertools
 import pytest
 
 from steadypool import Outcome, PoolState
-from steadypool.words.errors import InternalError
-from steadypool.words.events import ENDINGS
-from steadypool.words.reports import PoolStats
-from steadypool.words.states import MOVES, NEVER_LOOKED_AT, move
+from steadypool.model.errors import InternalError
+from steadypool.model.events import ENDINGS
+from steadypool.model.reports import PoolStats
+from steadypool.model.states import MOVES, NEVER_LOOKED_AT, move
 
 LEGAL = {
     (PoolState.OPEN, PoolState.DRAINING),

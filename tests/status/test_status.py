@@ -110,7 +110,7 @@ def test_it_can_be_closed_while_its_thread_is_awake() -> None:
 
 def test_metrics_are_those_of_the_sink() -> None:
     pytest.importorskip("prometheus_client")
-    pytest.importorskip("steadypool.observe.prometheus")
+    pytest.importorskip("steadypool.sinks.prometheus")
     with ThreadPool(1, name="measured") as pool, serve_status(pool) as server:
         assert not pool._core.sinks  # nobody has asked yet, and jobs pay nothing
         assert get(f"{server.url}/metrics").status_code == 200

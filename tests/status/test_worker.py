@@ -12,7 +12,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from steadypool import Queue, Retry, Worker, WorkerSettings, serve_status
-from steadypool.durable import depths
+from steadypool.durable.worker import depths
 from tests.contract.stage import WAIT, Stage
 from tests.durable import app
 from tests.durable.engines import ENGINES

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from steadypool import JobTimeout, Outcome, Retry, task
-from steadypool.words.events import CapacityChanged, JobStuck, WorkerEnded, WorkerLeftBehind
-from steadypool.words.health import HealthReason
+from steadypool.model.events import CapacityChanged, JobStuck, WorkerEnded, WorkerLeftBehind
+from steadypool.model.health import HealthReason
 from tests.contract import jobs
 from tests.contract.lateness import takes
 from tests.contract.stage import WAIT, Stage

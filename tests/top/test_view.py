@@ -15,8 +15,8 @@ from steadypool.cli.top.keys import keys_in
 from steadypool.cli.top.link import Text
 from steadypool.cli.top.rates import rates_between
 from steadypool.cli.top.view import HISTORY, View
-from steadypool.words.reports import WorkerStats
-from steadypool.words.snapshots import ErrorLine, PoolSnapshot, Snapshot, TaskTimes
+from steadypool.model.reports import WorkerStats
+from steadypool.model.snapshots import ErrorLine, PoolSnapshot, Snapshot, TaskTimes
 
 BOOKS = dict.fromkeys((field.name for field in dataclasses.fields(PoolStats)), 0) | {
     "name": "pool",

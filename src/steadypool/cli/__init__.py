@@ -10,7 +10,7 @@ __all__ = ["main"]
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the program and leave with its exit code."""
-    # Not above: a worker process imports `cli.job` alone, while the time limit of its first job runs already.
+    # Not above: a worker process imports `cli.map.line_task` alone, while the time limit of its first job runs already.
     from steadypool.cli.app import main as run
 
     run(arguments)

@@ -10,15 +10,15 @@ from typing import NoReturn
 import click
 
 from steadypool import __version__
-from steadypool.cli.demo import demo_command
-from steadypool.cli.endings import CLOSED_PIPE, INTERRUPTED, UsageMistake
-from steadypool.cli.enqueue import enqueue_command
-from steadypool.cli.files import backup_command, compact_command
-from steadypool.cli.jobs import jobs_group
-from steadypool.cli.map import map_command
-from steadypool.cli.migrate import migrate_command
+from steadypool.cli.demo.command import demo_command
+from steadypool.cli.exit_codes import CLOSED_PIPE, INTERRUPTED, UsageMistake
+from steadypool.cli.map.command import map_command
+from steadypool.cli.queue.enqueue import enqueue_command
+from steadypool.cli.queue.files import backup_command, compact_command
+from steadypool.cli.queue.jobs import jobs_group
+from steadypool.cli.queue.migrate import migrate_command
+from steadypool.cli.queue.work import work_command
 from steadypool.cli.top.command import top_command
-from steadypool.cli.work import work_command
 
 
 def _refuse_url(context: click.Context, param: click.Parameter, url: str | None) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import steadypool
 from steadypool import DrainReport, JobFuture, PoolStats, Task, ThreadPool
-from steadypool.cli.endings import UsageMistake
+from steadypool.cli.exit_codes import UsageMistake
 
 
 class LinePool(Protocol):

@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from steadypool import Task
-from steadypool.cli.endings import UsageMistake
+from steadypool.cli.exit_codes import UsageMistake
 
 Function = Callable[..., Any]
 

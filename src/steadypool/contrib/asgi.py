@@ -21,13 +21,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iter
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any, Protocol
 
+from steadypool.model.clock import monotonic
+from steadypool.model.health import Health
+from steadypool.model.options import check_seconds
+from steadypool.model.reports import DrainReport
+from steadypool.model.states import PoolState
 from steadypool.pools.aio import AsyncPool
-from steadypool.pools.contract import PoolContract
-from steadypool.words.clock import monotonic
-from steadypool.words.health import Health
-from steadypool.words.options import check_seconds
-from steadypool.words.reports import DrainReport
-from steadypool.words.states import PoolState
+from steadypool.pools.executor.contract import PoolContract
 
 Say = Callable[[DrainReport], object]
 Scope = MutableMapping[str, Any]

@@ -33,11 +33,11 @@ from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from steadypool.machinery.as_json import as_json
-from steadypool.pools.snapshots import take_snapshot
+from steadypool.model.health import Health
+from steadypool.model.options import check_count
+from steadypool.pools.monitor.json_line import as_json
+from steadypool.pools.monitor.snapshots import take_snapshot
 from steadypool.rules.health import LOOP_PATIENCE
-from steadypool.words.health import Health
-from steadypool.words.options import check_count
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -285,7 +285,7 @@ class StatusPages:
         with self._lock:
             if self._registry is None:
                 self._registry = import_module("prometheus_client").CollectorRegistry()
-                sink = import_module("steadypool.observe.prometheus").PrometheusSink(self._registry)
+                sink = import_module("steadypool.sinks.prometheus").PrometheusSink(self._registry)
                 self._unsubscribe = [pool.subscribe(sink) for pool in self._pools]
             return self._registry
 

@@ -6,8 +6,8 @@ order, or is held up for a while, is alive: to kill it would lose work that a li
 
 from __future__ import annotations
 
-from steadypool.words.health import FATAL, HealthReason
-from steadypool.words.states import PoolState
+from steadypool.model.health import FATAL, HealthReason
+from steadypool.model.states import PoolState
 
 LOOP_PATIENCE = 1.0
 """Seconds that an event loop may take to answer before it counts as blocked."""

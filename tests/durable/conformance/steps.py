@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from steadypool.durable.engine import Engine
-from steadypool.durable.records import AttemptError, Claim, JobRecord, NewJob, Settlement, Verdict
+from steadypool.durable.engine.protocol import Engine
+from steadypool.durable.engine.records import AttemptError, Claim, JobRecord, NewJob, Settlement, Verdict
 
 QUEUES = ["default"]
 LONG = 60.0

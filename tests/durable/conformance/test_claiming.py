@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
-from steadypool.durable.engine import Engine
-from steadypool.durable.records import Claim, Reconciled, Verdict
-from steadypool.durable.states import JobState
+from steadypool.durable.engine.protocol import Engine
+from steadypool.durable.engine.records import Claim, Reconciled, Verdict
+from steadypool.durable.engine.states import JobState
 from tests.durable.conformance.steps import (
     again,
     cancelled,

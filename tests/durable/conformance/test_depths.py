@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from steadypool.durable.engine import Engine
-from steadypool.durable.records import AttemptError, NewJob, Settlement, Verdict
-from steadypool.words import depth
-from steadypool.words.depth import QueueDepth
+from steadypool.durable.engine.protocol import Engine
+from steadypool.durable.engine.records import AttemptError, NewJob, Settlement, Verdict
+from steadypool.model import queue_depth
+from steadypool.model.queue_depth import QueueDepth
 
 
 def test_each_state_is_counted_by_queue(engine: Engine) -> None:
@@ -49,9 +49,9 @@ def test_a_delayed_job_whose_time_has_come_is_available(engine: Engine) -> None:
 def test_a_count_stops_at_the_bound(engine: Engine, open_engine: Callable[[], Engine], monkeypatch: Any) -> None:
     if "Sqlite" in type(engine).__name__:
         pytest.skip("the bound is in its statements")
-    monkeypatch.setattr("steadypool.durable.postgres.engine.MOST_COUNTED", 5)
+    monkeypatch.setattr("steadypool.durable.engine.postgres.engine.MOST_COUNTED", 5)
     engine.put_many([NewJob("t", b"{}")] * 9)
     engine.put_many([NewJob("t", b"{}", delay=60.0)] * 9)
     [default] = engine.depths(["default"])
     assert (default.available, default.scheduled) == (5, 5)
-    assert depth.MOST_COUNTED == 20_000
+    assert queue_depth.MOST_COUNTED == 20_000

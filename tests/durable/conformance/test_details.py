@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from steadypool.durable.engine import Engine
-from steadypool.durable.records import AttemptError, JobFilter, NewJob, Settlement, Verdict
+from steadypool.durable.engine.protocol import Engine
+from steadypool.durable.engine.records import AttemptError, JobFilter, NewJob, Settlement, Verdict
 
 
 def test_who_runs_a_job_since_when_and_how_far(engine: Engine) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from steadypool.durable.engine import Engine
+from steadypool.durable.engine.protocol import Engine
 from tests.durable.conformance.steps import complete, job, put, take, worker
 from tests.durable.engines import EngineKind
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 
-from steadypool.durable.engine import Engine
-from steadypool.durable.records import Swept
-from steadypool.durable.states import JobState
+from steadypool.durable.engine.protocol import Engine
+from steadypool.durable.engine.records import Swept
+from steadypool.durable.engine.states import JobState
 from tests.durable.conformance.steps import complete, job, put, record, take, worker
 
 MANY = 1000

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from steadypool.durable import pages
-from steadypool.durable.engine import Engine
-from steadypool.durable.records import JobFilter, JobRecord, Settlement, Verdict
-from steadypool.durable.states import JobState
+from steadypool.durable.engine import pages
+from steadypool.durable.engine.protocol import Engine
+from steadypool.durable.engine.records import JobFilter, JobRecord, Settlement, Verdict
+from steadypool.durable.engine.states import JobState
 from tests.durable.conformance.steps import job, take, worker
 
 EVERY = frozenset(JobState)

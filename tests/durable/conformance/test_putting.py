@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 
-from steadypool.durable.engine import Engine
-from steadypool.durable.states import JobState
+from steadypool.durable.engine.protocol import Engine
+from steadypool.durable.engine.states import JobState
 from tests.durable.conformance.steps import complete, give_up, job, put, record, take, worker
 
 

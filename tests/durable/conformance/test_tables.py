@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from steadypool.durable.engine import Engine
+from steadypool.durable.engine.protocol import Engine
 from tests.durable.conformance.steps import complete, job, put, take, worker
 
 

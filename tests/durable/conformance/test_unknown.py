@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from steadypool.durable.engine import Engine
-from steadypool.durable.records import JobFilter, NewJob
-from steadypool.durable.states import JobState
+from steadypool.durable.engine.protocol import Engine
+from steadypool.durable.engine.records import JobFilter, NewJob
+from steadypool.durable.engine.states import JobState
 from tests.durable.conformance.steps import LONG, QUEUES, complete, put, record, take, worker
 
 SOME = ["app.work", "app.other"]

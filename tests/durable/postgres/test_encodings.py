@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from steadypool import Queue
-from steadypool.durable.errors import EngineError, EngineRefused, JobDiscarded
+from steadypool.durable.engine.errors import EngineError, EngineRefused, JobDiscarded
 from tests.contract.stage import WAIT
 from tests.durable.postgres import server
 from tests.durable.working import Working

@@ -17,10 +17,10 @@ import psycopg
 import pytest
 
 from steadypool import JobState, Queue
-from steadypool.durable.errors import EngineBusy, EngineError, EngineFull, EngineGone
-from steadypool.durable.opening import open_engine
-from steadypool.durable.postgres import marks
-from steadypool.durable.records import JobFilter, NewJob, Settlement, Verdict
+from steadypool.durable.engine.errors import EngineBusy, EngineError, EngineFull, EngineGone
+from steadypool.durable.engine.open import open_engine
+from steadypool.durable.engine.postgres import claim_cursor
+from steadypool.durable.engine.records import JobFilter, NewJob, Settlement, Verdict
 from tests.contract.stage import WAIT, Stage
 from tests.durable import app
 from tests.durable.postgres.server import Server, database, in_database, template
@@ -336,7 +336,7 @@ def test_the_clock_of_a_worker_does_not_matter(queue: Queue, hours: int) -> None
 
 def test_a_held_snapshot_does_not_make_claims_slower(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Counted in index entries that claims read: with a snapshot held, none of the deleted ones can be removed."""
-    monkeypatch.setattr(marks, "FULL_LOOK_EVERY", 3600.0)  # how many seconds this takes does not matter then
+    monkeypatch.setattr(claim_cursor, "FULL_LOOK_EVERY", 3600.0)  # how many seconds this takes does not matter then
     engine = open_engine(address)
     worker = engine.register("w", 600)
     with psycopg.connect(address) as holder:

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from steadypool import Queue
-from steadypool.durable.errors import EngineError
+from steadypool.durable.engine.errors import EngineError
 from tests.contract.stage import WAIT
 from tests.durable import app
 from tests.durable.postgres.server import Server

@@ -9,9 +9,9 @@ import psycopg
 import pytest
 
 from steadypool import Queue
-from steadypool.durable.errors import EngineGone
-from steadypool.durable.opening import open_engine
-from steadypool.durable.records import JobFilter, NewJob, Settlement, Verdict
+from steadypool.durable.engine.errors import EngineGone
+from steadypool.durable.engine.open import open_engine
+from steadypool.durable.engine.records import JobFilter, NewJob, Settlement, Verdict
 from tests.contract.stage import WAIT
 from tests.durable import app
 from tests.durable.postgres.cable import Cable

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
-from steadypool.durable.engine import Engine
-from steadypool.durable.errors import EngineError
-from steadypool.durable.opening import open_engine
-from steadypool.durable.records import JobFilter, NewJob
+from steadypool.durable.engine.errors import EngineError
+from steadypool.durable.engine.open import open_engine
+from steadypool.durable.engine.protocol import Engine
+from steadypool.durable.engine.records import JobFilter, NewJob
 from tests.durable.postgres.server import TABLES, in_database
 
 JOB = NewJob("app.work", b'{"a":["secret"]}')

@@ -12,8 +12,8 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from steadypool import JobState, Queue, UnknownJob
-from steadypool.durable.errors import EngineError
-from steadypool.durable.task import DurableTask
+from steadypool.durable.client.task import DurableTask
+from steadypool.durable.engine.errors import EngineError
 from tests.contract.stage import WAIT
 from tests.durable.postgres.server import in_database
 from tests.durable.programs import ROOT

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from steadypool import Queue
-from steadypool.durable.errors import SchemaMismatch
+from steadypool.durable.engine.errors import SchemaMismatch
 from tests.durable.postgres import server
 
 THINGS = {

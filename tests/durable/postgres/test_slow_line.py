@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from steadypool.durable.errors import EngineError
-from steadypool.durable.opening import open_engine
-from steadypool.durable.postgres.patience import seconds_to_send
-from steadypool.durable.records import NewJob, Settlement, Verdict
+from steadypool.durable.engine.errors import EngineError
+from steadypool.durable.engine.open import open_engine
+from steadypool.durable.engine.postgres.patience import seconds_to_send
+from steadypool.durable.engine.records import NewJob, Settlement, Verdict
 from tests.durable.postgres.cable import Cable
 
 RATE = 2_000_000

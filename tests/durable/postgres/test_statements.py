@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import psycopg
 
-from steadypool.durable.opening import open_engine
-from steadypool.durable.records import NewJob, Settlement, Verdict
+from steadypool.durable.engine.open import open_engine
+from steadypool.durable.engine.records import NewJob, Settlement, Verdict
 
 JOB = NewJob("app.work", b'{"a":[]}')
 

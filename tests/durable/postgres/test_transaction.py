@@ -19,8 +19,8 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from steadypool import Queue
-from steadypool.durable.opening import open_engine
-from steadypool.durable.records import NewJob
+from steadypool.durable.engine.open import open_engine
+from steadypool.durable.engine.records import NewJob
 from tests.durable.postgres import server
 
 ROWS = "CREATE TABLE orders (number int)"

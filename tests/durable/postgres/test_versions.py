@@ -5,14 +5,14 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from steadypool.durable.address import parse_postgres
-from steadypool.durable.errors import SchemaMismatch
-from steadypool.durable.opening import open_engine
-from steadypool.durable.postgres import schema
-from steadypool.durable.postgres.marks import Marks
-from steadypool.durable.postgres.news import Sparing
-from steadypool.durable.postgres.steadiness import Steadiness
-from steadypool.durable.records import JobFilter, NewJob, Settlement, Verdict
+from steadypool.durable.engine.errors import SchemaMismatch
+from steadypool.durable.engine.open import open_engine
+from steadypool.durable.engine.postgres import schema
+from steadypool.durable.engine.postgres.claim_cursor import Marks
+from steadypool.durable.engine.postgres.clock_guard import Steadiness
+from steadypool.durable.engine.postgres.listen import Sparing
+from steadypool.durable.engine.records import JobFilter, NewJob, Settlement, Verdict
+from steadypool.durable.engine.url import parse_postgres
 from tests.durable.postgres import server
 
 JOB = NewJob("app.work", b'{"a":[]}')

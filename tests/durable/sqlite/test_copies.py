@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from steadypool import EngineError
-from steadypool.durable.address import parse_sqlite
-from steadypool.durable.sqlite.driver import has_wal_reset_bug
-from steadypool.durable.sqlite.engine import SqliteEngine
+from steadypool.durable.engine.sqlite.driver import has_wal_reset_bug
+from steadypool.durable.engine.sqlite.engine import SqliteEngine
+from steadypool.durable.engine.url import parse_sqlite
 from tests.durable.conformance.steps import complete, job, put, take, worker
 from tests.durable.programs import ROOT
 

@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 
 from steadypool import EngineError, Queue
-from steadypool.durable.opening import open_engine
-from steadypool.durable.sqlite import connections
-from steadypool.durable.sqlite.locked import holders_of
+from steadypool.durable.engine.open import open_engine
+from steadypool.durable.engine.sqlite import connections
+from steadypool.durable.engine.sqlite.locked import holders_of
 from tests.durable import app
 from tests.durable.conformance.steps import job
 from tests.durable.engines import file_of
@@ -89,7 +89,7 @@ def test_the_child_ends_while_the_parent_goes_on(queue: Queue, url: str, end: An
     def leave_in_order(code: int) -> None:
         if leave is sys.exit:
             # What the end of an interpreter does, but for pytest's own part in it.
-            from steadypool.durable import queue as module
+            from steadypool.durable.client import queue as module
 
             module._close_all()
             gc.collect()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from steadypool.durable.sqlite.lock import FileLock
+from steadypool.durable.engine.sqlite.lock import FileLock
 from tests.contract.stage import WAIT
 
 

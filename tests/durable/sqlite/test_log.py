@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from steadypool import EngineGone
-from steadypool.durable.engine import Engine
-from steadypool.durable.opening import open_engine
-from steadypool.durable.sqlite import log
-from steadypool.durable.sqlite.locked import holders_of
+from steadypool.durable.engine.open import open_engine
+from steadypool.durable.engine.protocol import Engine
+from steadypool.durable.engine.sqlite import log
+from steadypool.durable.engine.sqlite.locked import holders_of
 from tests.durable.conformance.steps import job, put
 from tests.durable.programs import ROOT
 
@@ -52,8 +52,8 @@ def remove(path: Path, names: tuple[str, ...]) -> None:
 def put_elsewhere(url: str) -> subprocess.CompletedProcess[str]:
     """A process of its own puts a job."""
     code = (
-        "import sys; from steadypool.durable.opening import open_engine; "
-        "from steadypool.durable.records import NewJob; "
+        "import sys; from steadypool.durable.engine.open import open_engine; "
+        "from steadypool.durable.engine.records import NewJob; "
         "engine = open_engine(sys.argv[1]); engine.put_many([NewJob('t', b'{}')]); engine.close()"
     )
     return subprocess.run([sys.executable, "-c", code, url], cwd=ROOT, capture_output=True, text=True)
@@ -104,7 +104,8 @@ class Other:
     def __init__(self, url: str) -> None:
         code = (
             "import sys\n"
-            "from steadypool.durable.opening import open_engine\nfrom steadypool.durable.records import NewJob\n"
+            "from steadypool.durable.engine.open import open_engine\n"
+            "from steadypool.durable.engine.records import NewJob\n"
             "engine = open_engine(sys.argv[1])\n"
             "while True:\n"
             "    try:\n"

@@ -11,8 +11,8 @@ import apsw
 import pytest
 
 from steadypool import Queue, SchemaMismatch, UnknownJob
-from steadypool.durable import demand
-from steadypool.durable.sqlite.driver import has_wal_reset_bug
+from steadypool.durable.engine.sqlite.driver import has_wal_reset_bug
+from steadypool.rules import claim_size
 from tests.contract.stage import WAIT
 from tests.durable import app
 from tests.durable.working import Working
@@ -67,7 +67,7 @@ def test_without_tables_the_error_says_what_makes_them(path: Path) -> None:
 def test_workers_hear_of_such_a_job_when_they_are_woken(
     queue: Queue, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(demand, "LOOK_AGAIN", 3600.0)
+    monkeypatch.setattr(claim_size, "LOOK_AGAIN", 3600.0)
     with Working(queue):
         assert app.add.enqueue(0).result(WAIT) == 0
         connection = sqlite3.connect(path)

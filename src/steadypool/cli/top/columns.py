@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from steadypool.words.printable import printable
+from steadypool.model.printable import printable
 
 INDENT, GAP = 2, 2
 

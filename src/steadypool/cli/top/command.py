@@ -9,8 +9,8 @@ from typing import Any
 import click
 from rich.console import Console
 
-from steadypool.cli.endings import DONE, UsageMistake
-from steadypool.cli.summary import console_on
+from steadypool.cli.console import console_on
+from steadypool.cli.exit_codes import DONE, UsageMistake
 from steadypool.cli.top.frame import plain
 from steadypool.cli.top.keys import Keyboard
 from steadypool.cli.top.link import Link
@@ -18,7 +18,7 @@ from steadypool.cli.top.once import as_json, look_twice
 from steadypool.cli.top.programs import find_program
 from steadypool.cli.top.screen import Screen
 from steadypool.cli.top.view import View
-from steadypool.words.printable import printable
+from steadypool.model.printable import printable
 
 
 @dataclass(frozen=True, slots=True)

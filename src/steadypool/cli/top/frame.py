@@ -18,13 +18,13 @@ from rich.text import Text
 
 from steadypool.cli.top.columns import INDENT, Column, table
 from steadypool.cli.top.view import Page, View
+from steadypool.model.clock import monotonic
+from steadypool.model.health import Health
+from steadypool.model.printable import printable
+from steadypool.model.reports import PoolStats, WorkerStats
+from steadypool.model.snapshots import ErrorLine, PoolSnapshot
+from steadypool.model.states import Outcome, PoolState
 from steadypool.rules.progress import progress_text
-from steadypool.words.clock import monotonic
-from steadypool.words.health import Health
-from steadypool.words.printable import printable
-from steadypool.words.reports import PoolStats, WorkerStats
-from steadypool.words.snapshots import ErrorLine, PoolSnapshot
-from steadypool.words.states import Outcome, PoolState
 
 BAR = 20
 CURVE = "▁▂▃▄▅▆▇█"

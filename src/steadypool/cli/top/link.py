@@ -7,9 +7,9 @@ import socket
 import msgspec
 
 from steadypool import __version__
-from steadypool.cli.endings import UsageMistake
-from steadypool.words.snapshots import Snapshot
-from steadypool.words.watching import Ending, Question
+from steadypool.cli.exit_codes import UsageMistake
+from steadypool.model.monitor_messages import Ending, Question
+from steadypool.model.snapshots import Snapshot
 
 READ_SIZE = 256 * 1024
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import msgspec
 
-from steadypool.cli.endings import UsageMistake
+from steadypool.cli.exit_codes import UsageMistake
 from steadypool.cli.top.link import Link
 from steadypool.cli.top.view import View
-from steadypool.words.clock import monotonic
-from steadypool.words.snapshots import Snapshot
-from steadypool.words.watching import Question
+from steadypool.model.clock import monotonic
+from steadypool.model.monitor_messages import Question
+from steadypool.model.snapshots import Snapshot
 
 ANSWER_SECONDS = 10.0
 

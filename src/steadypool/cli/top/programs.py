@@ -10,9 +10,9 @@ from pathlib import Path
 
 import psutil
 
-from steadypool.cli.endings import UsageMistake
-from steadypool.machinery import rendezvous
-from steadypool.machinery.peer import peer_uid
+from steadypool.cli.exit_codes import UsageMistake
+from steadypool.pools.monitor import socket_dir
+from steadypool.pools.monitor.peer_credentials import peer_uid
 
 HINT = "give a pool of it monitor=True, or run `steadypool map`"
 
@@ -42,7 +42,7 @@ class Program:
             UsageMistake: it does not let itself be watched, or somebody else answers in its place.
         """
         try:
-            connection = rendezvous.connect(self.path)
+            connection = socket_dir.connect(self.path)
         except TimeoutError as error:
             raise UsageMistake(f"process {self.pid} does not answer; is it stopped?") from error
         except OSError as error:
@@ -73,7 +73,7 @@ def find_program(pid: int | None) -> Program:
 def find_programs() -> list[Program]:
     """All programs of this user that can be watched, by pid."""
     uid = os.geteuid()
-    return [Program(pid, path, uid) for pid, path in sorted(rendezvous.find(uid).items())]
+    return [Program(pid, path, uid) for pid, path in sorted(socket_dir.find(uid).items())]
 
 
 def _program_with(pid: int) -> Program:
@@ -84,7 +84,7 @@ def _program_with(pid: int) -> Program:
     if os.geteuid() not in (0, owner):
         others = "root" if owner == 0 else f"{_name_of(owner)} and root"
         raise UsageMistake(f"process {pid} is {_name_of(owner)}'s: only {others} can watch it")
-    path = rendezvous.find(owner).get(pid)
+    path = socket_dir.find(owner).get(pid)
     if path is None:
         raise UsageMistake(f"process {pid} cannot be watched: {HINT}")
     return Program(pid, path, owner)

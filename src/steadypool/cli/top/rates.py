@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from steadypool.words.snapshots import PoolSnapshot, Snapshot
+from steadypool.model.snapshots import PoolSnapshot, Snapshot
 
 
 @dataclass(frozen=True, slots=True)

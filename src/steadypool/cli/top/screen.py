@@ -20,9 +20,9 @@ from steadypool.cli.top.frame import draw
 from steadypool.cli.top.keys import Keyboard
 from steadypool.cli.top.link import Link
 from steadypool.cli.top.view import View
-from steadypool.words.clock import monotonic
-from steadypool.words.snapshots import Snapshot
-from steadypool.words.watching import Question
+from steadypool.model.clock import monotonic
+from steadypool.model.monitor_messages import Question
+from steadypool.model.snapshots import Snapshot
 
 
 class Screen:

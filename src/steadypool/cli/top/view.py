@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 from steadypool.cli.top.link import Notice, Said, Text
 from steadypool.cli.top.rates import Rates, rates_between
-from steadypool.words.clock import monotonic
-from steadypool.words.reports import WorkerStats
-from steadypool.words.snapshots import PoolSnapshot, Snapshot
-from steadypool.words.watching import Ending, Question
+from steadypool.model.clock import monotonic
+from steadypool.model.monitor_messages import Ending, Question
+from steadypool.model.reports import WorkerStats
+from steadypool.model.snapshots import PoolSnapshot, Snapshot
 
 NOTICE_SECONDS = 5.0
 PAGE = 10

@@ -7,15 +7,15 @@ from asyncio import Future
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
-from steadypool.machinery.context import JobContext, check_progress, running_task
+from steadypool.model.clock import monotonic
+from steadypool.model.lazy_events import events
+from steadypool.model.reports import WorkerStats
+from steadypool.model.states import Outcome, PoolState
 from steadypool.pools.aio.future import AsyncJobFuture
-from steadypool.pools.announcer import job_facts
-from steadypool.pools.job_errors import timeout_error
-from steadypool.pools.supervisor import hand_back
-from steadypool.seams.telling import events
-from steadypool.words.clock import monotonic
-from steadypool.words.reports import WorkerStats
-from steadypool.words.states import Outcome, PoolState
+from steadypool.pools.core.emitter import job_facts
+from steadypool.pools.core.job_errors import timeout_error
+from steadypool.pools.core.supervisor import hand_back
+from steadypool.primitives.job_context import JobContext, check_progress, running_task
 
 if TYPE_CHECKING:
     from steadypool.pools.aio.core import AsyncCore
@@ -166,7 +166,7 @@ class Attempt:
         return WorkerStats(self.worker_name, None, job.job_id, name, ran, 0, progress=job._progress)
 
     def context_on(self, loop: object) -> JobContext | None:
-        """See `machinery.context.RunningTask`. Tasks that the job leaves behind have it until the job ends."""
+        """See `primitives.job_context.RunningTask`. Tasks that the job leaves behind have it until the job ends."""
         if loop is not self.core.loop:
             return None
         if self.context is None and self.job is not None:

@@ -2,10 +2,10 @@
 
 Theory of operation
 -------------------
-`pools.core` and `pools.supervisor` decide here what they decide for threads and processes: retries, time limits, the
-drain ladder, the books. What differs is how it is waited for, and that everything happens on one thread: nothing here
-is atomic in any other way than by not awaiting. (The common core takes its lock, on the control plane only;
-nobody else ever has it.)
+`pools.core.core` and `pools.core.supervisor` decide here what they decide for threads and processes: retries, time
+limits, the drain ladder, the books. What differs is how it is waited for, and that everything happens on one thread:
+nothing here is atomic in any other way than by not awaiting. (The common core takes its lock, on the control plane
+only; nobody else ever has it.)
 
 * **A worker** is an `Attempt`: one task, for one attempt of one job. ``running`` are those whose job has no outcome
   yet, ``lingering`` those whose job is settled and who have their grace, ``stuck`` those who went on after it. The
@@ -18,7 +18,7 @@ nobody else ever has it.)
 * **The end of an attempt** settles the job, and starts the next one that waits (``fill``).
 * **The control plane** is ``step``, called by the loop when something was asked for (``bell``) or is due
   (``alarm``: one timer for the whole pool, moved only when something is due earlier than it rings). Time limits of
-  attempts stand in `machinery.deadlines`, everything else that is due on the agenda.
+  attempts stand in `primitives.deadlines`, everything else that is due on the agenda.
 * **The keeper** is a task that waits for the pool to close. When somebody cancels it, the loop is about to end with
   the pool open (`asyncio.run` cancels all tasks): it drains the pool without patience and says what was lost.
 """
@@ -36,26 +36,26 @@ from contextlib import suppress
 from contextvars import Context, copy_context
 from typing import Any
 
-from steadypool.machinery.context import running_task
-from steadypool.machinery.deadlines import Deadlines
-from steadypool.pools.aio import lending
-from steadypool.pools.aio.alarm import Alarm, Closed, LoopBell
+from steadypool.model.clock import monotonic
+from steadypool.model.lazy_events import events
+from steadypool.model.options import Task, TaskOptions
+from steadypool.model.states import Outcome, PoolState
+from steadypool.pools.aio import nested_waits
 from steadypool.pools.aio.attempt import Attempt
-from steadypool.pools.aio.attempts import AttemptsCore, Job
 from steadypool.pools.aio.functions import check_coroutine_function
 from steadypool.pools.aio.future import AsyncJobFuture
-from steadypool.pools.aio.keeper import keep
-from steadypool.pools.aio.pulse import Pulse
-from steadypool.pools.forked import end_child
-from steadypool.pools.functions import options_within
-from steadypool.pools.job_errors import cancelled_error
-from steadypool.pools.settings import Settings
-from steadypool.pools.supervisor import do_due, take_requests, walk_ladder
-from steadypool.rules.draining import earlier, wakes_at
-from steadypool.seams.telling import events
-from steadypool.words.clock import monotonic
-from steadypool.words.options import Task, TaskOptions
-from steadypool.words.states import Outcome, PoolState
+from steadypool.pools.aio.loop_end import keep
+from steadypool.pools.aio.loop_lag import Pulse
+from steadypool.pools.aio.running import AttemptsCore, Job
+from steadypool.pools.aio.timers import Alarm, Closed, LoopBell
+from steadypool.pools.core.forked_job import end_child
+from steadypool.pools.core.functions import options_within
+from steadypool.pools.core.job_errors import cancelled_error
+from steadypool.pools.core.settings import Settings
+from steadypool.pools.core.supervisor import do_due, take_requests, walk_ladder
+from steadypool.primitives.deadlines import Deadlines
+from steadypool.primitives.job_context import running_task
+from steadypool.rules.drain import earlier, wakes_at
 
 _Task: Any = asyncio.Task  # ``eager_start`` is not known to Python 3.11
 EAGER = sys.version_info >= (3, 12)
@@ -340,7 +340,7 @@ class AsyncCore(AttemptsCore):
         if attempt.limit is not None:
             self.deadlines.remove(attempt.job, attempt.limit)
         if attempt.waits:
-            lending.take_back(self, attempt)
+            nested_waits.take_back(self, attempt)
         self.leave_caller(attempt)
         if attempt.context is not None:
             attempt.context.end()
@@ -410,20 +410,20 @@ class AsyncCore(AttemptsCore):
         return self.own_attempt() is not None
 
     def begin_wait(self, job: Any) -> Attempt | None:
-        """See `machinery.future.Owner`."""
+        """See `primitives.future.Owner`."""
         attempt = self.own_attempt()
-        return None if attempt is None else lending.begin(self, attempt, job)
+        return None if attempt is None else nested_waits.begin(self, attempt, job)
 
     def end_wait(self, waiting: object) -> None:
-        """See `machinery.future.Owner`."""
+        """See `primitives.future.Owner`."""
         if isinstance(waiting, Attempt):
-            lending.end(self, waiting)
+            nested_waits.end(self, waiting)
 
     def expect_wait(self) -> None:
-        """See `machinery.future.Owner`."""
+        """See `primitives.future.Owner`."""
         attempt = self.own_attempt()
         if attempt is not None and not attempt.waits:
-            lending.begin(self, attempt, None)
+            nested_waits.begin(self, attempt, None)
 
     # -- the end
 

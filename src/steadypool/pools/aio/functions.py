@@ -6,8 +6,8 @@ import inspect
 from types import FunctionType
 from typing import Any
 
-from steadypool.pools.functions import is_marked_async, unwrapped
-from steadypool.words.options import task_name
+from steadypool.model.options import task_name
+from steadypool.pools.core.functions import is_marked_async, unwrapped
 
 _COROUTINE = inspect.CO_COROUTINE
 _ASYNC_GENERATOR = inspect.CO_ASYNC_GENERATOR

@@ -25,11 +25,11 @@ from contextvars import Context
 from types import CodeType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from steadypool.machinery.unseen import Unseen
-from steadypool.words.clock import monotonic
-from steadypool.words.errors import JobCancelled
-from steadypool.words.options import TaskOptions, task_name
-from steadypool.words.states import NEVER_LOOKED_AT, Outcome
+from steadypool.model.clock import monotonic
+from steadypool.model.errors import JobCancelled
+from steadypool.model.options import TaskOptions, task_name
+from steadypool.model.states import NEVER_LOOKED_AT, Outcome
+from steadypool.primitives.unretrieved import Unseen
 
 if TYPE_CHECKING:
     from steadypool.pools.aio.core import AsyncCore

@@ -1,4 +1,4 @@
-"""An ``async with`` scope for jobs that belong together: `pools.group` on asyncio."""
+"""An ``async with`` scope for jobs that belong together: `pools.executor.group` on asyncio."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, Self, TypeVar
 
 from steadypool.pools.aio.future import AsyncJobFuture
-from steadypool.pools.group import Group
+from steadypool.pools.executor.group import Group
 
 if TYPE_CHECKING:
     from steadypool.pools.aio.pool import AsyncPool

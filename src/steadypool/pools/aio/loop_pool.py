@@ -14,17 +14,17 @@ from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures._base import PENDING, RUNNING
 from typing import Any, TypeVar
 
-from steadypool.machinery.future import Waker
-from steadypool.machinery.stacks import thread_stack
+from steadypool.model.clock import monotonic
+from steadypool.model.errors import JobCancelled, PoolClosed
+from steadypool.model.options import Task
+from steadypool.model.reports import DrainReport, ErrorGroup, PoolStats
+from steadypool.model.sink_protocols import Sink
+from steadypool.model.states import Outcome, PoolState
 from steadypool.pools.aio.future import AsyncJobFuture
 from steadypool.pools.aio.pool import AsyncPool
-from steadypool.pools.contract import Prepared
-from steadypool.seams.sink import Sink
-from steadypool.words.clock import monotonic
-from steadypool.words.errors import JobCancelled, PoolClosed
-from steadypool.words.options import Task
-from steadypool.words.reports import DrainReport, ErrorGroup, PoolStats
-from steadypool.words.states import Outcome, PoolState
+from steadypool.pools.executor.contract import Prepared
+from steadypool.primitives.future import Waker
+from steadypool.primitives.thread_stacks import thread_stack
 
 R = TypeVar("R")
 PATIENCE = 1.0

@@ -19,10 +19,10 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from steadypool.words.clock import monotonic
+from steadypool.model.clock import monotonic
 
 if TYPE_CHECKING:
-    from steadypool.pools.aio.mapping import AsyncWindow
+    from steadypool.pools.aio.map import AsyncWindow
 
 PATIENCE = 0.2
 """Seconds that a plain input may take of ``map`` itself, for the first window."""

@@ -13,26 +13,26 @@ from inspect import CO_COROUTINE
 from types import FunctionType, TracebackType
 from typing import Any, NoReturn, ParamSpec, Self, TypeVar
 
-from steadypool.machinery.arguments import Show
-from steadypool.pools.aio import mapping
+from steadypool.model.clock import monotonic
+from steadypool.model.errors import QueueFull, WouldDeadlock
+from steadypool.model.options import Retry, TaskOptions, check_seconds
+from steadypool.model.reports import DrainReport, JobFailure
+from steadypool.model.states import PoolState
+from steadypool.pools.aio import map
 from steadypool.pools.aio.attempt import TURN
 from steadypool.pools.aio.core import AsyncCore
+from steadypool.pools.aio.drain_on_signal import DrainOnLoopSignal
 from steadypool.pools.aio.future import AsyncJobFuture
 from steadypool.pools.aio.group import AsyncGroup
-from steadypool.pools.aio.keeper import wait_closed
-from steadypool.pools.aio.room import wait_for_room
-from steadypool.pools.aio.signals import DrainOnLoopSignal
-from steadypool.pools.aio.stuck import end_stuck
-from steadypool.pools.books import Books
-from steadypool.pools.contract import let_watch
-from steadypool.pools.settings import check_settings
-from steadypool.pools.supervisor import give_back_waiting
-from steadypool.pools.threads import check_workers
-from steadypool.words.clock import monotonic
-from steadypool.words.errors import QueueFull, WouldDeadlock
-from steadypool.words.options import Retry, TaskOptions, check_seconds
-from steadypool.words.reports import DrainReport, JobFailure
-from steadypool.words.states import PoolState
+from steadypool.pools.aio.loop_end import wait_closed
+from steadypool.pools.aio.queue_wait import wait_for_room
+from steadypool.pools.aio.shutdown import end_stuck
+from steadypool.pools.core.settings import check_settings
+from steadypool.pools.core.supervisor import give_back_waiting
+from steadypool.pools.executor.contract import let_watch
+from steadypool.pools.inspect.inspection import Books
+from steadypool.pools.threads.pool import check_workers
+from steadypool.primitives.arguments import Show
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -339,7 +339,7 @@ class AsyncPool(Books):
             TimeoutError: from the generator, when *timeout* has passed.
             PoolClosed: from the generator, when the pool closes under it, after the results that were finished.
         """
-        return mapping.ordered(self, fn, iterables, timeout, chunksize, buffersize)
+        return map.ordered(self, fn, iterables, timeout, chunksize, buffersize)
 
     def map_unordered(
         self,
@@ -351,7 +351,7 @@ class AsyncPool(Books):
         read_here: bool = False,
     ) -> AsyncIterator[R]:
         """Results as they end, lazily, with at most *buffersize* jobs in flight; otherwise as `map`."""
-        return mapping.unordered(self, fn, iterable, chunksize, buffersize)
+        return map.unordered(self, fn, iterable, chunksize, buffersize)
 
     def group(self) -> AsyncGroup:
         """An ``async with`` scope for jobs that belong together: nothing in it outlives it; see `AsyncGroup`."""

@@ -25,14 +25,18 @@ from contextlib import suppress
 from types import CoroutineType
 from typing import Any
 
-from steadypool.machinery import parcel, stack_pipe
-from steadypool.machinery.carried import pack_error
-from steadypool.machinery.context import JobContext, check_progress, set_finder
-from steadypool.machinery.ledger import first_line, type_name
-from steadypool.machinery.main_globals import note_main
-from steadypool.machinery.page import HELD_TO, NONE, RUNNING, Page
-from steadypool.machinery.payload import LoadedFunctions, dump, load
-from steadypool.machinery.wire import (
+from steadypool.model.clock import monotonic
+from steadypool.model.options import task_name
+from steadypool.pools.core.forked_job import end_child
+from steadypool.pools.core.functions import unawaited_error
+from steadypool.pools.processes.after_fork import forget_imports
+from steadypool.pools.processes.import_guard import loads_jobs
+from steadypool.pools.processes.ipc import big_payload, stack_request
+from steadypool.pools.processes.ipc.exceptions import pack_error
+from steadypool.pools.processes.ipc.main_globals import note_main
+from steadypool.pools.processes.ipc.pickling import LoadedFunctions, dump, load
+from steadypool.pools.processes.ipc.status_page import HELD_TO, NONE, RUNNING, Page
+from steadypool.pools.processes.ipc.wire import (
     BROKEN,
     BUNDLE,
     CARRIED,
@@ -60,15 +64,11 @@ from steadypool.machinery.wire import (
     read_bundle,
     read_job,
 )
-from steadypool.pools.forked import end_child
-from steadypool.pools.functions import unawaited_error
-from steadypool.pools.processes.forked import forget_imports
-from steadypool.pools.processes.importing import loads_jobs
-from steadypool.pools.processes.kit import Kit
 from steadypool.pools.processes.memory import memory_reader
 from steadypool.pools.processes.terminal import Terminal
-from steadypool.words.clock import monotonic
-from steadypool.words.options import task_name
+from steadypool.pools.processes.worker_args import Kit
+from steadypool.primitives.error_ledger import first_line, type_name
+from steadypool.primitives.job_context import JobContext, check_progress, set_finder
 
 GATHERED_BYTES = 64 * 1024
 """Bytes of them that are sent at once."""
@@ -102,7 +102,7 @@ def _become_a_worker(kit: Kit) -> None:
         # systemd signals the whole cgroup; the worker leaves with its parent. A handler that does nothing, rather
         # than SIG_IGN, which the programs that a job starts would inherit.
         signal.signal(number, _not_for_workers)
-    stack_pipe.open_in_worker(kit.stacks.fd)
+    stack_request.open_in_worker(kit.stacks.fd)
     _tie_to_parent(kit.lifeline.fd)
 
 
@@ -160,7 +160,7 @@ class Worker:
     def _forked(self) -> None:
         """In a child that a job forks. It may do as it likes, but it is no second worker on the same line."""
         self._out = ForkedOutbox()
-        stack_pipe.keep_quiet()
+        stack_request.keep_quiet()
 
     def work(self) -> None:
         """Run jobs until the line ends."""
@@ -232,7 +232,7 @@ class Worker:
         """Run one job. False if it must not begin, and what came with it neither."""
         began = monotonic()
         self.page.begin(frame.serial, began)
-        if self.page.is_withheld(frame.serial):  # after the line above: see `pools.processes.sharing`
+        if self.page.is_withheld(frame.serial):  # after the line above: see `pools.processes.stealing`
             self._out.send(WITHHELD, frame.serial)
             return False
         self._done += 1
@@ -339,7 +339,7 @@ class Worker:
         if frame.flags & PARCEL:
             if fd is None:
                 raise lost_descriptor("the memory of the job's arguments could not be received")
-            stream, *buffers = parcel.unpack(fd, pickle.loads(frame.call))
+            stream, *buffers = big_payload.unpack(fd, pickle.loads(frame.call))
             call = load(stream, buffers)
         elif call:
             call = load(call)
@@ -362,7 +362,7 @@ class Worker:
             if not pickled.is_big:
                 return VALUE, serial, pickled.stream
             parts = pickled.parts()
-            fd = parcel.pack(parts)
+            fd = big_payload.pack(parts)
             try:
                 self._line.send(RESULT.pack(serial, VALUE_PARCEL, 0.0, 0), fd, wait=True)
             finally:

@@ -15,9 +15,9 @@ from concurrent.futures._base import PENDING
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from steadypool.machinery.future import JobFuture
-from steadypool.words.clock import monotonic
-from steadypool.words.options import TaskOptions, task_name
+from steadypool.model.clock import monotonic
+from steadypool.model.options import TaskOptions, task_name
+from steadypool.primitives.future import JobFuture
 
 Job = JobFuture[Any]
 Landed = SimpleQueue[Any]

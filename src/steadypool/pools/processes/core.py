@@ -8,7 +8,7 @@ Theory of operation
 
 * **The submitter** pickles the job and *pumps*: it hands waiting jobs to workers with room. One thread pumps at a
   time; another that would like to leaves it to the one that does, which looks again before it stops.
-* **The supervisor** is the loop of `pools.supervisor`. Here it sleeps in a selector: on every worker's results and
+* **The supervisor** is the loop of `pools.core.supervisor`. Here it sleeps in a selector: on every worker's results and
   death, on its bell, until the next deadline. It pumps after results.
 * **A starter thread** lives while workers are being started, which can take tens of milliseconds.
 
@@ -33,27 +33,27 @@ from functools import partial
 from multiprocessing.context import BaseContext
 from typing import Any
 
-from steadypool.machinery.carried import unpack_error
-from steadypool.machinery.courier import Courier
-from steadypool.machinery.oom import oom_kills
-from steadypool.machinery.wire import ITEMS_MOST, LOADING, can_keep_packets
-from steadypool.pools.core import Job
-from steadypool.pools.job_errors import forked_error
-from steadypool.pools.processes import importing
-from steadypool.pools.processes.bell import PipeBell
+from steadypool.model.clock import monotonic
+from steadypool.model.errors import WorkerCrashed
+from steadypool.model.lazy_events import events
+from steadypool.model.states import Outcome, PoolState
+from steadypool.pools.core.core import Job
+from steadypool.pools.core.job_errors import forked_error
+from steadypool.pools.core.settings import Settings
+from steadypool.pools.processes import import_guard
+from steadypool.pools.processes.after_fork import forget_process
 from steadypool.pools.processes.chunk import Chunk
-from steadypool.pools.processes.farewell import FarewellCore
-from steadypool.pools.processes.forked import forget_process
-from steadypool.pools.processes.kit import hold_standard_descriptors
-from steadypool.pools.processes.refusals import as_refusal, check_descriptors, close_lost_pipes, other_context
+from steadypool.pools.processes.ipc.exceptions import unpack_error
+from steadypool.pools.processes.ipc.oom import oom_kills
+from steadypool.pools.processes.ipc.wire import ITEMS_MOST, LOADING, can_keep_packets
+from steadypool.pools.processes.shutdown import FarewellCore
+from steadypool.pools.processes.start_failures import as_refusal, check_descriptors, close_lost_pipes, other_context
+from steadypool.pools.processes.wakeup import PipeBell
 from steadypool.pools.processes.worker import ProcessWorker
-from steadypool.pools.settings import Settings
-from steadypool.pools.thread_worker import ThreadWorker
+from steadypool.pools.processes.worker_args import hold_standard_descriptors
+from steadypool.pools.threads.worker import ThreadWorker
+from steadypool.primitives.callback_thread import Courier
 from steadypool.rules.respawn import restart_delay
-from steadypool.seams.telling import events
-from steadypool.words.clock import monotonic
-from steadypool.words.errors import WorkerCrashed
-from steadypool.words.states import Outcome, PoolState
 
 HEAR_SECONDS = 0.1
 """How long what has come may be read before limits are looked at."""
@@ -106,7 +106,7 @@ class ProcessCore(FarewellCore):
     def rest(self, until: float | None) -> None:
         """Wait for results, deaths or the bell, until *until* at most, and deal with what comes."""
         if not self._reading.acquire(blocking=False):
-            # Another thread is at it, and held up: see `pools.supervisor`.
+            # Another thread is at it, and held up: see `pools.core.supervisor`.
             self.closed.wait(0.02)
             return
         try:
@@ -171,7 +171,7 @@ class ProcessCore(FarewellCore):
             except OSError as error:
                 self._try_later(error)
                 return None
-            worker.refused = importing.refusal()
+            worker.refused = import_guard.refusal()
             worker.restarts = self._vacated.pop() if self._vacated else 0
             self.workers.add(worker)
             self.recount()
@@ -528,7 +528,7 @@ class ProcessCore(FarewellCore):
         }
 
     def has_begun(self, job: Job) -> bool:
-        """See `machinery.future.Owner`: a job that was sent to a process may be taken back until it is read."""
+        """See `primitives.future.Owner`: a job that was sent to a process may be taken back until it is read."""
         with self.lock:
             worker = job._worker
             return not isinstance(worker, ProcessWorker) or job not in worker.hand or worker.has_read(job)
@@ -539,7 +539,7 @@ class ProcessCore(FarewellCore):
             raise forked_error(self)
 
     def end_wait(self, waiting: object) -> None:
-        """See `machinery.future.Owner`."""
+        """See `primitives.future.Owner`."""
 
     # -- the end
 
@@ -584,6 +584,6 @@ class ProcessCore(FarewellCore):
 
 def _hint(error: WorkerCrashed) -> str:
     """What is likely behind workers that end before they are ready."""
-    if error.exitcode == importing.UNGUARDED_EXIT:
+    if error.exitcode == import_guard.UNGUARDED_EXIT:
         return UNGUARDED
     return ": an exception ended them, with a traceback on their stderr" if error.exitcode == 1 else ""

@@ -20,15 +20,24 @@ from itertools import islice
 from threading import get_ident
 from typing import Any
 
-from steadypool.machinery.courier import Courier
-from steadypool.machinery.payload import INLINE_MOST, Functions, dump
-from steadypool.machinery.wire import LOADING, WHOLE
-from steadypool.pools.announcer import job_facts
-from steadypool.pools.core import MOST_COUNTED, Job
-from steadypool.pools.functions import check_function
-from steadypool.pools.job_errors import cancelled_error
+from steadypool.model.clock import monotonic
+from steadypool.model.errors import PoolClosed
+from steadypool.model.lazy_events import events
+from steadypool.model.options import Task, TaskOptions
+from steadypool.model.sink_protocols import Carrier
+from steadypool.model.states import Outcome, PoolState
+from steadypool.pools.core.core import MOST_COUNTED, Job
+from steadypool.pools.core.emitter import job_facts
+from steadypool.pools.core.functions import check_function
+from steadypool.pools.core.job_errors import cancelled_error
+from steadypool.pools.core.settings import Settings
+from steadypool.pools.core.supervisor import hand_back
 from steadypool.pools.processes.chunk import Chunk, Landed
-from steadypool.pools.processes.frames import (
+from steadypool.pools.processes.interrupts import Mender
+from steadypool.pools.processes.ipc.pickling import INLINE_MOST, Functions, dump
+from steadypool.pools.processes.ipc.wire import LOADING, WHOLE
+from steadypool.pools.processes.loader import Load
+from steadypool.pools.processes.packets import (
     bundle_packet,
     chunk_packet,
     job_packet,
@@ -38,19 +47,10 @@ from steadypool.pools.processes.frames import (
     pack_meta,
     workers_import_main,
 )
-from steadypool.pools.processes.loader import Load
-from steadypool.pools.processes.mender import Mender
-from steadypool.pools.processes.sharing import SharingCore
+from steadypool.pools.processes.stealing import SharingCore
 from steadypool.pools.processes.worker import ProcessWorker
-from steadypool.pools.settings import Settings
-from steadypool.pools.supervisor import hand_back
+from steadypool.primitives.callback_thread import Courier
 from steadypool.rules import prefetch
-from steadypool.seams.sink import Carrier
-from steadypool.seams.telling import events
-from steadypool.words.clock import monotonic
-from steadypool.words.errors import PoolClosed
-from steadypool.words.options import Task, TaskOptions
-from steadypool.words.states import Outcome, PoolState
 
 RESULTS_WITHIN = 0.002
 """Seconds that results of a chunk may gather in its worker."""

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from steadypool.machinery.stacks import thread_stack
-from steadypool.pools.core import Job
-from steadypool.pools.thread_worker import ThreadWorker
-from steadypool.words.clock import monotonic
+from steadypool.model.clock import monotonic
+from steadypool.pools.core.core import Job
+from steadypool.pools.threads.worker import ThreadWorker
+from steadypool.primitives.thread_stacks import thread_stack
 
 MOST = 1000
 """Loads that may wait before the supervisor reads more slowly."""

@@ -14,21 +14,21 @@ from multiprocessing.context import BaseContext
 from types import FunctionType
 from typing import Any, ParamSpec, TypeVar
 
-from steadypool.machinery.arguments import Show
-from steadypool.machinery.future import JobFuture
-from steadypool.pools import exits
-from steadypool.pools.contract import PoolContract, Prepared
-from steadypool.pools.functions import ASYNC_CODE
-from steadypool.pools.greenlets import PROCESSES, check_unpatched
+from steadypool.model.clock import monotonic
+from steadypool.model.options import Retry, check_count
+from steadypool.model.reports import JobFailure
+from steadypool.pools.core import at_exit
+from steadypool.pools.core.functions import ASYNC_CODE
+from steadypool.pools.core.greenlets import PROCESSES, check_unpatched
+from steadypool.pools.core.settings import check_settings
+from steadypool.pools.executor.contract import PoolContract, Prepared
 from steadypool.pools.processes.chunk import Chunk, Landed
 from steadypool.pools.processes.core import ProcessCore
-from steadypool.pools.processes.kit import Initializer
 from steadypool.pools.processes.memory import memory_reader
-from steadypool.pools.settings import check_settings
-from steadypool.pools.threads import check_workers
-from steadypool.words.clock import monotonic
-from steadypool.words.options import Retry, check_count
-from steadypool.words.reports import JobFailure
+from steadypool.pools.processes.worker_args import Initializer
+from steadypool.pools.threads.pool import check_workers
+from steadypool.primitives.arguments import Show
+from steadypool.primitives.future import JobFuture
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -36,7 +36,7 @@ _numbers = itertools.count()
 
 # multiprocessing joins its processes when the interpreter ends, in a handler that it has registered by now. What is
 # registered later runs earlier: the pools are drained, and their processes gone, before it would wait for them.
-atexit.register(exits.drain_all)
+atexit.register(at_exit.drain_all)
 
 
 class ProcessPool(PoolContract):

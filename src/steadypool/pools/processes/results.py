@@ -8,12 +8,17 @@ from functools import partial
 from threading import get_ident
 from typing import Any
 
-from steadypool.machinery import parcel
-from steadypool.machinery.carried import unpack_error
-from steadypool.machinery.future import JobFuture
-from steadypool.machinery.payload import is_plain, load
-from steadypool.machinery.run_times import SAMPLE, WORTH_MEASURING
-from steadypool.machinery.wire import (
+from steadypool.model.clock import monotonic, sleep
+from steadypool.model.lazy_events import events
+from steadypool.model.states import Outcome, PoolState
+from steadypool.pools.core.core import Job
+from steadypool.pools.core.emitter import job_facts
+from steadypool.pools.processes.chunk import Chunk
+from steadypool.pools.processes.dispatch import DispatchCore
+from steadypool.pools.processes.ipc import big_payload as parcel
+from steadypool.pools.processes.ipc.exceptions import unpack_error
+from steadypool.pools.processes.ipc.pickling import is_plain, load
+from steadypool.pools.processes.ipc.wire import (
     BROKEN,
     ERROR,
     NOT_FOUND,
@@ -31,16 +36,11 @@ from steadypool.machinery.wire import (
     lost_descriptor,
     sending,
 )
-from steadypool.pools.announcer import job_facts
-from steadypool.pools.core import Job
-from steadypool.pools.processes.chunk import Chunk
-from steadypool.pools.processes.dispatch import DispatchCore
 from steadypool.pools.processes.loader import MOST, SLOWLY, Load
 from steadypool.pools.processes.worker import ProcessWorker
+from steadypool.primitives.future import JobFuture
+from steadypool.primitives.run_times import SAMPLE, WORTH_MEASURING
 from steadypool.rules import prefetch
-from steadypool.seams.telling import events
-from steadypool.words.clock import monotonic, sleep
-from steadypool.words.states import Outcome, PoolState
 
 _OWN_WORDS = frozenset({READY, RETIRING, BROKEN, UNFIT})
 """Statuses of what a worker says of itself."""

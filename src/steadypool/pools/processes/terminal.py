@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-from steadypool.words.clock import monotonic
+from steadypool.model.clock import monotonic
 
 FIRST_LOOK, LAST_LOOK = 0.01, 0.5
 """Seconds between two looks at who has the terminal, for a job that waits for it."""

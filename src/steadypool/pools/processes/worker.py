@@ -15,18 +15,18 @@ from contextlib import ExitStack, contextmanager
 from multiprocessing.context import BaseContext
 from typing import Any
 
-from steadypool.machinery.faults import read_stack
-from steadypool.machinery.future import JobFuture
-from steadypool.machinery.page import Page, make_page
-from steadypool.machinery.stack_pipe import StackPipe
-from steadypool.machinery.wire import ITEMS_MOST, LOADING, RESULT, Line, make_line, sending
+from steadypool.model.clock import monotonic
+from steadypool.model.reports import WorkerStats
 from steadypool.pools.processes import child
 from steadypool.pools.processes.chunk import Chunk
-from steadypool.pools.processes.frames import workers_import_main
-from steadypool.pools.processes.kit import Descriptor, Kit, hold_standard_descriptors
+from steadypool.pools.processes.ipc.faulthandler_text import read_stack
+from steadypool.pools.processes.ipc.stack_request import StackPipe
+from steadypool.pools.processes.ipc.status_page import Page, make_page
+from steadypool.pools.processes.ipc.wire import ITEMS_MOST, LOADING, RESULT, Line, make_line, sending
+from steadypool.pools.processes.packets import workers_import_main
 from steadypool.pools.processes.terminal import put_in_foreground
-from steadypool.words.clock import monotonic
-from steadypool.words.reports import WorkerStats
+from steadypool.pools.processes.worker_args import Descriptor, Kit, hold_standard_descriptors
+from steadypool.primitives.future import JobFuture
 
 Job = JobFuture[Any]
 KNOWN_SECONDS = 1.0

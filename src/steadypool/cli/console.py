@@ -1,0 +1,106 @@
+"""What is said at the end: the drain report, the list of errors, and what was not done."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+
+from rich.console import Console
+from rich.text import Text
+
+from steadypool import DrainReport, ErrorGroup
+from steadypool.cli.map.counts import Tally
+from steadypool.model.printable import printable
+
+LOG_WIDTH = 160
+"""Columns where there is no terminal to ask."""
+GROUPS_SHOWN = 20
+
+
+def console_on(*, stderr: bool) -> Console:
+    """A console on standard error or standard output, wide where there is no terminal."""
+    console = Console(stderr=stderr)
+    return console if console.is_terminal else Console(stderr=stderr, width=LOG_WIDTH)
+
+
+def print_report(console: Console, report: DrainReport) -> None:
+    """The report as it is, without its errors: they get lines of their own. A terminal folds it between words."""
+    console.print(Text(str(replace(report, errors=()))), soft_wrap=not console.is_terminal)
+
+
+def print_errors(console: Console, groups: tuple[ErrorGroup, ...]) -> None:
+    """The groups of errors, the most frequent first."""
+    if not groups:
+        return
+    for line in _error_lines(sorted(groups, key=lambda group: -group.count), console.width):
+        console.print(line, soft_wrap=True, highlight=False)
+
+
+def print_stop(console: Console, tally: Tally, number: int) -> None:
+    """What a signal left undone, and where to go on."""
+    name = signal.Signals(number).name
+    handed_back = f", {tally.not_done:,} read but not done" if tally.not_done else ""
+    console.print(
+        f"stopped by {name} after line {tally.taken:,}: {tally.succeeded:,} succeeded, "
+        f"{tally.failed:,} failed{handed_back}; nothing after line {tally.taken:,} was started",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def print_fail_fast(console: Console, tally: Tally) -> None:
+    """What ``--fail-fast`` left undone."""
+    console.print(
+        f"stopped at the first failure, after line {tally.taken:,}: {tally.not_done:,} read but not done",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def print_drained(console: Console, tally: Tally) -> None:
+    """What somebody else left undone who drained the pool: `steadypool top` can."""
+    console.print(
+        f"the pool was drained from outside after line {tally.taken:,}: {tally.succeeded:,} succeeded, "
+        f"{tally.failed:,} failed, {tally.not_done:,} read but not done; nothing after that line was started",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _error_lines(groups: list[ErrorGroup], width: int) -> Iterator[Text]:
+    """Two lines for each group, none wider than *width*: what happened; and where, to whom and when."""
+    total = sum(group.count for group in groups)
+    yield Text(f"{_count(total, 'error')} in {_count(len(groups), 'group')}", "bold")
+    for group in groups[:GROUPS_SHOWN]:
+        kind = group.type_name.removeprefix("steadypool.model.errors.").removeprefix("steadypool.")
+        what = Text(f"{group.count:>7,}  ").append(printable(f"{kind}: {_first_line(group.message)}"), "red")
+        first, last = _time(group.first_seen), _time(group.last_seen)
+        when = last if first == last else f"{first} to {last}"
+        about = [group.where or group.task, f"latest {_shortened(group.sample)}" if group.sample else "", when]
+        where = Text(f"{'':>9}{printable(', '.join(filter(None, about)))}", "dim")
+        for line in (what, where):
+            line.truncate(width, overflow="ellipsis")
+            yield line
+    if len(groups) > GROUPS_SHOWN:
+        yield Text(f"{'':>9}and {_count(len(groups) - GROUPS_SHOWN, 'more group')}")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _first_line(message: str) -> str:
+    return printable(_shortened(message.partition("\n")[0]))
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 120 else f"{text[:117]}..."
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds).strftime("%H:%M:%S")

@@ -1,0 +1,1 @@
+"""``steadypool demo``: the pool at work on real input."""

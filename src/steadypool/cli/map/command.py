@@ -1,0 +1,263 @@
+"""``steadypool map``: a function over every line of a file or of standard input."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+
+from steadypool import DrainReport, Task
+from steadypool.cli.console import console_on, print_drained, print_errors, print_fail_fast, print_report, print_stop
+from steadypool.cli.exit_codes import CLOSED_PIPE, DONE, SOME_FAILED, OutputClosed, UsageMistake
+from steadypool.cli.kinds import KINDS, Kind, LinePool, check_workers
+from steadypool.cli.map.line_task import JobLimits, line_task
+from steadypool.cli.map.lines import LineSource
+from steadypool.cli.map.progress import Progress, progress_for
+from steadypool.cli.map.run import LineRun, RunRules
+from steadypool.cli.map.stuck_watch import StuckWatch
+from steadypool.cli.map.writer import LineWriter
+from steadypool.cli.target import is_coroutine_function, is_generator_function, load_target
+from steadypool.durable.engine.errors import EngineError, OtherRun
+
+if TYPE_CHECKING:
+    from steadypool.cli.map.journal import Journal
+
+SECONDS = click.FloatRange(min=0, min_open=True)
+COUNT = click.IntRange(min=1)
+
+
+@dataclass(frozen=True, slots=True)
+class MapOptions:
+    """The command line of ``steadypool map``, one field for each option of it."""
+
+    target: str
+    file: str | None
+    kind: str
+    workers: int | None
+    timeout: float | None
+    total_timeout: float | None
+    attempts: int | None
+    queue_size: int
+    json_lines: bool
+    unordered: bool
+    with_input: bool
+    output: str | None
+    errors: str | None
+    fail_fast: bool
+    drain_timeout: float
+    journal: str | None
+    quiet: bool
+
+
+@click.command("map")
+@click.argument("target", metavar="MODULE:FUNCTION")
+@click.argument("file", metavar="[FILE]", required=False)
+@click.option("--workers", "-w", type=COUNT, help="How many jobs run at a time (default: the pool's).")
+@click.option("--kind", type=click.Choice(list(KINDS)), default="thread", show_default=True, help="What runs the jobs.")
+@click.option("--timeout", type=SECONDS, help="Seconds one attempt of a job may run.")
+@click.option("--total-timeout", type=SECONDS, help="Seconds from reading a line to the end of its last attempt.")
+@click.option("--attempts", type=COUNT, help="How often a job that fails is run, the first time included.")
+@click.option(
+    "--queue-size",
+    type=COUNT,
+    default=1000,
+    show_default=True,
+    help="How many lines are read ahead of the workers.",
+)
+@click.option("--json", "json_lines", is_flag=True, help="Each line is one JSON value; the function gets the value.")
+@click.option("--unordered", is_flag=True, help="Write results as jobs end, not in the order of the input.")
+@click.option("--with-input", is_flag=True, help='Write {"line": …, "input": …, "result": …} for each result.')
+@click.option("--output", "-o", metavar="FILE", help="Write results to FILE, not to standard output.")
+@click.option(
+    "--errors",
+    "-e",
+    metavar="FILE",
+    help="Write one JSON object for each line that gave no result: line, input, outcome, type, "
+    "error, attempts, traceback.",
+)
+@click.option("--fail-fast", is_flag=True, help="Stop at the first failure: what runs is finished.")
+@click.option(
+    "--drain-timeout",
+    type=click.FloatRange(min=0),
+    default=30.0,
+    show_default=True,
+    help="Seconds that running jobs get to finish when the run is stopped.",
+)
+@click.option("--journal", metavar="FILE", help="Keep what is done in FILE: started again, only the rest is done.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress, and no report; errors are still shown.")
+def map_command(**given: Any) -> int:
+    """Call FUNCTION of MODULE once for each line of FILE (or of standard input), several at a time.
+
+    \b
+        find . -name '*.py' | steadypool map mymodule:analyse --timeout 5 > out.jsonl
+
+    MODULE is found as "python -m" finds it, the current directory first. FUNCTION gets the line's text, without
+    its end, as its one argument. Blank lines are lines, too.
+
+    Results go to standard output as JSON Lines in the order of the input, each line whole even when the run is
+    killed. A line that fails gives no result there: use --errors to keep it, so that every line is in one file
+    or the other. A result that JSON cannot carry is a failure. What FUNCTION prints goes to standard error.
+
+    Input is read as the workers need it: memory does not grow with its length.
+
+    With --journal, results are also kept in FILE. A run that was killed, started again with the same input and a fresh
+    output, takes them from there: it does only what was not done, and writes each line once. Lines that failed are
+    tried again.
+
+    Ctrl-C or SIGTERM: no more lines are read, what runs is finished (for --drain-timeout seconds at most), and
+    what was not done is reported. Twice: running jobs are told to stop. Three times: the end, at once.
+
+    \b
+    Exit codes: 0   every line gave a result
+                1   some did not
+                2   the command line or the module is wrong
+              130   stopped by Ctrl-C (143: by SIGTERM)
+              141   whoever read the results left ("| head")
+    """
+    return Map(MapOptions(**given)).run()
+
+
+class Map:
+    """One call of ``steadypool map``, from its options to its exit code."""
+
+    def __init__(self, options: MapOptions) -> None:
+        self._options = options
+        self._kind = KINDS[options.kind]
+
+    def run(self) -> int:
+        """Check everything, run, and say how it went. No file is emptied before all checks have passed."""
+        options = self._options
+        check_workers(options.kind, options.workers)
+        function = load_target(options.target)
+        check_function(options.target, function, self._kind)
+        limits = JobLimits(options.timeout, options.total_timeout, options.attempts)
+        job = line_task(options.target, function, options.json_lines, limits)
+        source = LineSource.open(options.file)
+        check_files(source, options.output, options.errors)
+        console = console_on(stderr=True)
+        if os.isatty(source.descriptor) and not options.quiet:
+            console.print("steadypool: one job on each line you type; Ctrl-D ends the input", markup=False)
+        journal = self._open_journal()
+        errors = LineWriter.create(options.errors) if options.errors else None
+        results = LineWriter.create(options.output) if options.output else LineWriter.take_stdout()
+        pool = self._open()
+        run = LineRun(pool, job, source, (results, errors), self._rules(pool), journal)
+        return self._carry_out(run, pool, console, progress_for(console, options.quiet, source.size))
+
+    def _open_journal(self) -> Journal | None:
+        options = self._options
+        if options.journal is None:
+            return None
+        from steadypool.cli.map.journal import Journal  # SQLite, for those who ask for it
+
+        how = "as JSON" if options.json_lines else "as text"
+        try:
+            return Journal(options.journal, f"{options.target} over lines {how}")
+        except (EngineError, OtherRun) as error:
+            raise UsageMistake(str(error)) from error
+
+    def _open(self) -> LinePool:
+        """The pool, for `steadypool top` to look at where that is possible."""
+        options = self._options
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # nobody has asked to look at this one yet
+            pool: LinePool = self._kind.open(options.workers, queue_size=options.queue_size, name="map", monitor=True)
+            return pool
+
+    def _rules(self, pool: LinePool) -> RunRules:
+        options = self._options
+        return RunRules(
+            window=options.queue_size + pool.stats().max_workers,
+            ordered=not options.unordered,
+            with_input=options.with_input,
+            fail_fast=options.fail_fast,
+            drain_timeout=options.drain_timeout,
+        )
+
+    def _carry_out(self, run: LineRun, pool: LinePool, console: Console, progress: Progress) -> int:
+        with run.stops:
+            try:
+                with progress:
+                    run.run(progress, StuckWatch(pool, console))
+            except OutputClosed:
+                run.abandon()
+                pool.drain(0)
+                return CLOSED_PIPE
+            except BaseException:
+                run.abandon()
+                raise
+            report = pool.drain(self._options.drain_timeout)
+            self._say(console, run, report)
+        return _exit_code(run)
+
+    def _say(self, console: Console, run: LineRun, report: DrainReport) -> None:
+        if not self._options.quiet:
+            print_report(console, report)
+        print_errors(console, report.errors)
+        if run.stops.first is not None:
+            print_stop(console, run.tally, run.stops.first)
+        elif run.was_drained:
+            print_drained(console, run.tally)
+        elif run.stopped_early:
+            print_fail_fast(console, run.tally)
+
+
+def check_function(spec: str, function: Callable[..., Any], kind: Kind) -> None:
+    """Refuse, in one line, a function that would fail on every line.
+
+    Raises:
+        UsageMistake: naming what would be right.
+    """
+    if is_generator_function(function):
+        raise UsageMistake(f"{spec} is a generator function; return a list, which JSON can carry")
+    if is_coroutine_function(function) and not kind.takes_coroutines:
+        other = next((k.name for k in KINDS.values() if k.takes_coroutines), None)
+        hint = f"use --kind {other}" if other else "give a plain function"
+        raise UsageMistake(f"{spec} is a coroutine function, which --kind {kind.name} cannot run; {hint}")
+    if kind.takes_coroutines and not is_coroutine_function(function):
+        raise UsageMistake(f"{spec} is no coroutine function, which --kind {kind.name} needs; use --kind thread")
+    check_takes_a_line(spec, function)
+
+
+def check_takes_a_line(spec: str, function: Callable[..., Any]) -> None:
+    """Refuse a function that cannot be called with one argument.
+
+    Raises:
+        UsageMistake: naming its arguments.
+    """
+    plain = function.fn if isinstance(function, Task) else function
+    try:
+        signature = inspect.signature(plain, follow_wrapped=False)  # a wrapper may add arguments of its own
+    except (TypeError, ValueError):
+        return  # a built-in that does not tell
+    try:
+        signature.bind("")
+    except TypeError as error:
+        raise UsageMistake(
+            f"map calls {spec}(line), with one argument, but it is {spec}{signature}: {error}"
+        ) from error
+
+
+def check_files(source: LineSource, output: str | None, errors: str | None) -> None:
+    """Refuse to write over the input, or two things into one file.
+
+    Raises:
+        UsageMistake: naming the file.
+    """
+    for path in (output, errors):
+        if path is not None and source.is_file(path):
+            raise UsageMistake(f"{path} is the input; write to another file")
+    if output is not None and errors is not None and os.path.realpath(output) == os.path.realpath(errors):
+        raise UsageMistake(f"{output} is given for results and for errors; write them to two files")
+
+
+def _exit_code(run: LineRun) -> int:
+    if run.stops.first is not None:
+        return 128 + run.stops.first
+    return DONE if run.tally.succeeded == run.tally.taken and not run.was_drained else SOME_FAILED

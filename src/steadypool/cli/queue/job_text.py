@@ -1,0 +1,133 @@
+"""What ``steadypool jobs`` says of jobs and queues: ages and local times, and nothing that a terminal would obey."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from steadypool.cli.console import console_on
+from steadypool.durable.client.queue import Queue
+from steadypool.durable.engine.records import JobRecord
+from steadypool.durable.engine.states import JobState
+from steadypool.model.printable import printable, printable_lines
+from steadypool.model.queue_depth import MOST_COUNTED, QueueDepth
+from steadypool.rules.progress import progress_text
+
+LONGEST_ARGUMENTS = 60
+LONGEST_ERROR = 80
+HEADINGS = ("id", "state", "task", "queue", "attempt", "age", "when", "arguments, error")
+UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+_MOMENTS = ("enqueued_at", "due_at", "running_since", "ended_at")
+
+
+def length(seconds: float) -> str:
+    """``8 s``, ``3 min``, ``2 h``, ``5 d``: the biggest unit of which there are two."""
+    seconds = max(0.0, seconds)
+    size, unit = next((pair for pair in UNITS if seconds >= 2 * pair[0]), UNITS[-1])
+    return f"{seconds // size:.0f} {unit}"
+
+
+def moment(at: float, now: float) -> str:
+    """The local time, with its zone, and how long ago it was or is to come."""
+    local = datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
+    return f"{local} ({length(now - at)} ago)" if at <= now else f"{local} (in {length(at - now)})"
+
+
+def echo_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table on standard output."""
+    table = Table(*headings, box=None)
+    for row in rows:
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    console_on(stderr=False).print(table)
+
+
+# -- jobs
+
+
+def cells_of(record: JobRecord, now: float) -> list[str]:
+    """A row of the list, under `HEADINGS`."""
+    return [
+        record.id,
+        f"{record.state.value}, cancelling" if record.cancelling else record.state.value,
+        record.task,
+        record.queue,
+        str(record.attempt),
+        length(now - record.enqueued_at),
+        _when(record, now),
+        ", ".join(filter(None, (_arguments(record), _error(record)))),
+    ]
+
+
+def _when(record: JobRecord, now: float) -> str:
+    if record.state is JobState.RUNNING and record.running_since is not None:
+        how_far = f", at {progress_text(record.progress)}" if record.progress else ""
+        return f"for {length(now - record.running_since)} on {record.worker}{how_far}"
+    if record.due_at is not None and record.due_at > now:
+        return f"due in {length(record.due_at - now)}"
+    return "" if record.ended_at is None else f"ended {length(now - record.ended_at)} ago"
+
+
+def _arguments(record: JobRecord) -> str:
+    text = "" if record.payload is None else record.payload.decode(errors="backslashreplace")
+    return _cut(text, LONGEST_ARGUMENTS)
+
+
+def _error(record: JobRecord) -> str:
+    error = record.last_error
+    if error is None or record.state is JobState.COMPLETED:
+        return ""
+    return _cut(f"{error.type_name or error.outcome}: {error.message.partition(chr(10))[0]}", LONGEST_ERROR)
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def lines_of(record: JobRecord, now: float) -> Iterator[str]:
+    """Everything about one job."""
+    for name, value in asdict(record).items():
+        if name not in ("errors", "last_error", "nonce") and value not in (None, "", False):
+            yield f"{name:14} {printable(_shown(name, value, now))}"
+    for error in record.errors:
+        head = f"attempt {error.attempt}, {moment(error.at, now)}: {error.outcome}: {error.type_name}: {error.message}"
+        yield f"\n{printable(head)}"
+        if error.traceback:
+            yield printable_lines(error.traceback.rstrip())
+
+
+def _shown(name: str, value: Any, now: float) -> str:
+    if name in _MOMENTS:
+        return moment(value, now)
+    if name == "progress":
+        return progress_text(value)
+    if isinstance(value, bytes):
+        return value.decode(errors="backslashreplace")
+    return str(value) if isinstance(value, str) else json.dumps(value)
+
+
+# -- queues
+
+
+def depth_of(queue: Queue, name: str) -> QueueDepth:
+    """What the named queue holds."""
+    [depth] = queue.engine.depths([name])
+    return depth
+
+
+def held_by(depth: QueueDepth) -> str:
+    """What a queue that was paused or resumed holds: one that was spelt wrongly holds nothing."""
+    states = ("available", "scheduled", "retryable", "running")
+    counts = {state: getattr(depth, state) or 0 for state in states}
+    if not any(counts.values()):
+        return "no job is in it now" + ("" if depth.discarded else "; is that its name? See steadypool jobs stats")
+    return ", ".join(_count(count, state) for state, count in counts.items() if count)
+
+
+def _count(count: int, state: str) -> str:
+    return f"{count:,} {state}" if count < MOST_COUNTED else f"{count:,} {state} or more"

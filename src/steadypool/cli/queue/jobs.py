@@ -1,0 +1,247 @@
+"""``steadypool jobs``: look at a durable queue, and change single jobs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from steadypool.cli.exit_codes import DONE, SOME_FAILED
+from steadypool.cli.map.command import COUNT
+from steadypool.cli.queue.job_text import HEADINGS, cells_of, depth_of, echo_table, held_by, length, lines_of
+from steadypool.cli.queue.target import queue_at, said_plainly
+from steadypool.durable.client.queue import Queue
+from steadypool.durable.engine.records import JobFilter, JobRecord
+from steadypool.durable.engine.states import ENDED, JobState
+from steadypool.model.errors import SteadypoolError
+from steadypool.model.printable import printable
+
+STATES = [state.value for state in JobState]
+
+URL_HELP = "Where the jobs are, such as sqlite:///jobs.db (or STEADYPOOL_URL)."
+
+
+def _own_or_the_groups(context: click.Context, param: click.Parameter, url: str | None) -> str | None:
+    """``jobs --url X list`` means ``jobs list --url X``: what stands nearer wins, and both before the environment."""
+    if context.get_parameter_source("url") is ParameterSource.COMMANDLINE:
+        return url
+    return context.obj or url
+
+
+url_option = click.option("--url", "-u", envvar="STEADYPOOL_URL", callback=_own_or_the_groups, help=URL_HELP)
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on each line, for programs.")
+
+
+@click.group("jobs")
+@click.option("--url", "-u", help=URL_HELP)
+@click.pass_context
+def jobs_group(context: click.Context, url: str | None) -> None:
+    """Look at the jobs of a durable queue, and change them.
+
+    \b
+        steadypool jobs list --url sqlite:///jobs.db --state discarded
+        steadypool jobs show job-42
+        steadypool jobs retry job-42 job-43
+    """
+    context.obj = url
+
+
+@jobs_group.command("list")
+@url_option
+@click.option("--state", "states", multiple=True, type=click.Choice(STATES), help="Only these; may be repeated.")
+@click.option("--queue", metavar="NAME", help="Only of this named queue.")
+@click.option("--task", metavar="NAME", help="Only of this task.")
+@click.option("--limit", type=COUNT, default=50, show_default=True, help="The latest so many.")
+@json_option
+def list_command(
+    url: str | None, states: tuple[str, ...], queue: str | None, task: str | None, limit: int, as_json: bool
+) -> int:
+    """The latest jobs, the newest first."""
+    chosen = frozenset(JobState(state) for state in states) or frozenset(JobState)
+    which = JobFilter(chosen, queue, task, limit=limit + 1)
+    with said_plainly():
+        source = queue_at(url)
+        records = source.list(which)
+        total = count_of(source, which, records) if len(records) > limit else len(records)
+        now = source.engine.now()
+    records = records[:limit]
+    if as_json:
+        _echo_json(as_plain(record, errors=False) for record in records)
+        return DONE
+    if not records:
+        click.echo("no jobs")
+        return DONE
+    echo_table(HEADINGS, [cells_of(record, now) for record in records])
+    if total is None or total > len(records):
+        shown = f"the latest {len(records):,}" if total is None else f"{len(records):,} of {total:,}"
+        click.echo(f"{shown} jobs are shown; --limit shows more")
+    return DONE
+
+
+@jobs_group.command("show")
+@click.argument("job_id", metavar="ID")
+@url_option
+@json_option
+def show_command(job_id: str, url: str | None, as_json: bool) -> int:
+    """Everything about one job, with the error of each attempt."""
+    with said_plainly():
+        source = queue_at(url)
+        record, now = source.record(job_id), source.engine.now()
+    if as_json:
+        _echo_json([as_plain(record)])
+        return DONE
+    for line in lines_of(record, now):
+        click.echo(line)
+    return DONE
+
+
+@jobs_group.command("stats")
+@url_option
+@json_option
+def stats_command(url: str | None, as_json: bool) -> int:
+    """How many jobs are where, and who works."""
+    with said_plainly():
+        source = queue_at(url)
+        stats, now = source.stats(), source.engine.now()
+    if as_json:
+        _echo_json([asdict(stats)])
+        return DONE
+    rows = [
+        [
+            f"{row.name} (paused)" if row.paused else row.name,
+            *(f"{getattr(row, state):,}" for state in STATES),
+            "" if row.oldest_available is None else length(row.oldest_available),
+        ]
+        for row in stats.queues
+    ]
+    echo_table(["queue", *STATES, "oldest"], rows)
+    workers = [
+        [worker.name, f"{worker.running:,}", length(now - worker.since), "held" if worker.alive else "over"]
+        for worker in stats.workers
+    ]
+    echo_table(["worker", "running", "since", "lease"], workers) if workers else click.echo("no workers")
+    return DONE
+
+
+@jobs_group.command("retry")
+@click.argument("job_ids", nargs=-1, required=True, metavar="ID...")
+@url_option
+@json_option
+def retry_command(job_ids: tuple[str, ...], url: str | None, as_json: bool) -> int:
+    """Run jobs again that were discarded or cancelled; or now, those that are delayed."""
+    return _change(queue_at(url), job_ids, Queue.retry, "available", as_json)
+
+
+@jobs_group.command("cancel")
+@click.argument("job_ids", nargs=-1, required=True, metavar="ID...")
+@url_option
+@json_option
+def cancel_command(job_ids: tuple[str, ...], url: str | None, as_json: bool) -> int:
+    """Cancel jobs: those that wait at once; those that run are asked to stop, within two seconds."""
+    return _change(queue_at(url), job_ids, _cancel, "cancelled", as_json)
+
+
+@jobs_group.command("discard")
+@click.argument("job_ids", nargs=-1, required=True, metavar="ID...")
+@url_option
+@click.option("--reason", default="discarded by hand", show_default=True, help="Why, for whoever looks later.")
+@json_option
+def discard_command(job_ids: tuple[str, ...], url: str | None, reason: str, as_json: bool) -> int:
+    """Give up jobs that wait."""
+    return _change(queue_at(url), job_ids, lambda queue, job_id: queue.discard(job_id, reason), "discarded", as_json)
+
+
+@jobs_group.command("pause")
+@click.argument("name", default="default")
+@url_option
+def pause_command(name: str, url: str | None) -> int:
+    """Have no more jobs claimed from the named queue; what runs goes on."""
+    with said_plainly():
+        source = queue_at(url)
+        before = depth_of(source, name)
+        source.pause(name)
+    already = " was paused before" if before.paused else " is paused: nothing is claimed from it any more"
+    click.echo(f"{printable(name)}{already}; {held_by(before)}")
+    return DONE
+
+
+@jobs_group.command("resume")
+@click.argument("name", default="default")
+@url_option
+def resume_command(name: str, url: str | None) -> int:
+    """Have jobs claimed from the named queue again."""
+    with said_plainly():
+        source = queue_at(url)
+        before = depth_of(source, name)
+        source.resume(name)
+    done = " is resumed" if before.paused else " was not paused"
+    click.echo(f"{printable(name)}{done}; {held_by(before)}")
+    return DONE
+
+
+def _change(
+    queue: Queue, job_ids: Iterable[str], change: Callable[[Queue, str], object], done: str, as_json: bool
+) -> int:
+    """Change each job; *change* returns something else to say than *done*, or false if the job has ended."""
+    code = DONE
+    for job_id in job_ids:
+        with said_plainly():
+            problem, said = _changed(queue, job_id, change)
+        code = DONE if problem is None and code == DONE else SOME_FAILED
+        if as_json:
+            _echo_json([{"id": job_id, "done": (said or done) if problem is None else None, "error": problem}])
+        elif problem is None:
+            click.echo(f"{printable(job_id)} {said or done}")
+        else:
+            click.echo(f"Error: {printable(problem)}", err=True)
+    return code
+
+
+def _changed(queue: Queue, job_id: str, change: Callable[[Queue, str], object]) -> tuple[str | None, str | None]:
+    """Change the job; why it could not be changed, and what there is to say of it."""
+    try:
+        changed = change(queue, job_id)
+    except SteadypoolError as error:
+        return str(error), None
+    if changed is False:
+        return f"job {job_id!r} has ended already", None
+    return None, changed if isinstance(changed, str) else None
+
+
+def _cancel(queue: Queue, job_id: str) -> str | bool:
+    state = queue.request_cancel(job_id)
+    if state in ENDED:
+        return False
+    return "runs, and was asked to stop" if state is JobState.RUNNING else "cancelled"
+
+
+def as_plain(record: JobRecord, *, errors: bool = True) -> dict[str, Any]:
+    """The record as JSON carries it: arguments and result as what they are. A list has but the last error."""
+    plain = asdict(record)
+    plain["state"] = record.state.value
+    for name, raw in (("payload", record.payload), ("result", record.result)):
+        plain[name] = None if raw is None else json.loads(raw)
+    if not errors:
+        del plain["errors"]
+    return plain
+
+
+def _echo_json(rows: Iterable[dict[str, Any]]) -> None:
+    for row in rows:
+        click.echo(json.dumps(row))
+
+
+COUNTED_BELOW = 100_000
+"""In a store that has had so many jobs they are not counted for a list: `jobs stats` does."""
+
+
+def count_of(queue: Queue, which: JobFilter, latest: Sequence[JobRecord]) -> int | None:
+    """How many jobs *which* asks for; ``None``: to count them would take long."""
+    if which.task is not None or latest[0].number > COUNTED_BELOW:
+        return None
+    rows = [row for row in queue.stats().queues if which.queue in (None, row.name)]
+    return sum(int(getattr(row, state.value)) for row in rows for state in which.states)

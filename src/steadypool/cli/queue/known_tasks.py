@@ -1,0 +1,60 @@
+"""Whether a worker can run what lies in its queue: said before it begins, not by jobs that never run."""
+
+from __future__ import annotations
+
+import logging
+
+from steadypool.cli.exit_codes import UsageMistake
+from steadypool.durable.client.queue import Queue
+from steadypool.durable.engine.open import open_engine
+from steadypool.durable.engine.records import JobFilter, JobRecord
+from steadypool.durable.engine.states import JobState
+from steadypool.durable.worker.log import OURS
+from steadypool.durable.worker.run_job import is_async
+from steadypool.model.errors import SteadypoolError
+from steadypool.model.printable import printable
+from steadypool.rules.near_names import listed, near_name
+
+PATIENCE = 2.0
+"""Seconds that the look may take."""
+LOOKED_AT = 100
+"""The latest so many jobs that wait are looked at."""
+WAITING = frozenset({JobState.AVAILABLE, JobState.SCHEDULED, JobState.RETRYABLE})
+
+
+def check_tasks(target: str, queue: Queue, kind: str) -> None:
+    """Warn of jobs of tasks that *queue* does not know.
+
+    Raises:
+        UsageMistake: it knows no task at all, or none that a pool of that *kind* can run.
+    """
+    strange = {record.task for record in _waiting(queue) if record.task not in queue.tasks}
+    if not queue.tasks:
+        lying = f"; jobs of {printable(listed(strange))} wait there" if strange else ""
+        raise UsageMistake(
+            f"{target} has no tasks: importing {target.partition(':')[0]} imports no module that makes one with "
+            f"@queue.task{lying}. Name the queue by a module that does, such as app.tasks:queue"
+        )
+    if kind == "async" and not any(map(is_async, queue.tasks.values())):
+        raise UsageMistake(
+            f"no task of {target} is a coroutine function, which --kind async needs: use --kind thread or process"
+        )
+    for task in sorted(strange):
+        near = near_name(task, queue.tasks)
+        logging.getLogger(OURS).warning(
+            "jobs of %s wait, a task that this queue does not know; it knows %s%s",
+            printable(task),
+            printable(listed(queue.tasks)),
+            f"; did the caller mean {printable(near)}?" if near else "",
+        )
+
+
+def _waiting(queue: Queue) -> list[JobRecord]:
+    engine = open_engine(queue.url)
+    engine.patience = PATIENCE
+    try:
+        return engine.list(JobFilter(WAITING, limit=LOOKED_AT))
+    except SteadypoolError:
+        return []  # the worker says what is the matter, or makes the tables
+    finally:
+        engine.close()

@@ -1,0 +1,43 @@
+"""``steadypool migrate``: the tables of a durable queue."""
+
+from __future__ import annotations
+
+import click
+
+from steadypool.cli.exit_codes import DONE, SOME_FAILED
+from steadypool.cli.queue.target import queue_at, said_plainly
+
+
+@click.command("migrate")
+@click.argument("url", required=False, envvar="STEADYPOOL_URL", metavar="URL")
+@click.option("--show", is_flag=True, help="Print the statements that would run, and change nothing.")
+@click.option("--check", is_flag=True, help="Change nothing; exit code 1 if there is something to do.")
+def migrate_command(url: str | None, show: bool, check: bool) -> int:
+    """Make the tables of the queue at URL, or bring them up to date.
+
+    \b
+        steadypool migrate sqlite:///jobs.db
+
+    "steadypool work" does so itself on an empty database. Workers of the version before go on working meanwhile.
+
+    \b
+    Exit codes: 0   done, or nothing to do
+                1   --check: there is something to do
+                2   the address is wrong, or the tables are of a later version
+    """
+    with said_plainly():
+        engine = queue_at(url).engine
+        schema = engine.schema() if show or check else engine.migrate()
+    if show:
+        for statement in schema.pending:
+            click.echo(f"{' '.join(statement.split())};")
+    elif check:
+        click.echo(f"version {schema.found} of {schema.wanted}: {len(schema.pending)} statements to run")
+        return SOME_FAILED if schema.pending else DONE
+    elif schema.pending:
+        click.echo(f"from version {schema.found} to {schema.wanted}: {len(schema.pending)} statements run")
+    else:
+        click.echo(f"nothing to do: the tables have version {schema.wanted}")
+    if not show and not check and (caution := engine.take_caution()):
+        click.echo(f"note: {caution}", err=True)
+    return DONE

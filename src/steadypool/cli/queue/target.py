@@ -1,0 +1,83 @@
+"""What the durable commands work on: a queue by its address or its place in a module, and errors in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from steadypool.cli.exit_codes import UsageMistake
+from steadypool.cli.target import load_object
+from steadypool.durable.client.queue import Queue
+from steadypool.durable.client.task import DurableTask
+from steadypool.durable.engine.errors import EngineError, PayloadRefused, SchemaMismatch, UnknownJob, WrongState
+from steadypool.durable.engine.url import URL_VARIABLE
+
+
+def load_queue(spec: str, url: str | None) -> Queue:
+    """The queue that *spec* names; *url* is its address if it has none of its own.
+
+    Raises:
+        UsageMistake: there is no such queue.
+    """
+    found = load_object(spec, "QUEUE", f"{spec or 'app'}:queue")
+    if not isinstance(found, Queue):
+        hint = (
+            f"; did you mean the queue of it, {spec.partition(':')[0]}:queue?" if isinstance(found, DurableTask) else ""
+        )
+        raise UsageMistake(f"{spec} is no steadypool.Queue, but {found!r}{hint}")
+    return with_address(found, url)
+
+
+def load_durable_task(spec: str, url: str | None) -> DurableTask[Any, Any]:
+    """The durable task that *spec* names.
+
+    Raises:
+        UsageMistake: there is no such task.
+    """
+    found = load_object(spec, "TASK", f"{spec or 'app'}:send_email")
+    if not isinstance(found, DurableTask):
+        raise UsageMistake(f"{spec} is no durable task, made by @queue.task, but {found!r}")
+    with_address(found.queue, url)
+    return found
+
+
+def with_address(queue: Queue, url: str | None) -> Queue:
+    """The queue, with the address from the command line, if there is one.
+
+    Raises:
+        UsageMistake: it has another one of its own.
+    """
+    with said_plainly():
+        queue.use_address(url)
+    return queue
+
+
+def queue_at(url: str | None) -> Queue:
+    """A queue by its address alone.
+
+    Raises:
+        UsageMistake: there is none, or it makes no sense.
+    """
+    if not url:
+        raise UsageMistake(f"which queue? give --url sqlite:///jobs.db, or set {URL_VARIABLE}")
+    with said_plainly():
+        return Queue(url)
+
+
+@contextmanager
+def store_said_plainly() -> Iterator[None]:
+    """A store that says no is one line and exit code 2. All else that goes wrong is our mistake, and not hidden."""
+    try:
+        yield
+    except (EngineError, SchemaMismatch) as error:
+        raise UsageMistake(str(error)) from error
+
+
+@contextmanager
+def said_plainly() -> Iterator[None]:
+    """A user's mistake, and a store that says no, are one line and exit code 2, not a traceback."""
+    try:
+        yield
+    except (EngineError, SchemaMismatch, PayloadRefused, UnknownJob, WrongState, ValueError, ImportError) as error:
+        raise UsageMistake(str(error)) from error

@@ -1,0 +1,258 @@
+"""``steadypool work``: a worker of a durable queue, until it is told to stop."""
+
+from __future__ import annotations
+
+import logging
+import os
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from math import inf
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.text import Text
+
+import steadypool
+from steadypool.cli.console import console_on, print_errors
+from steadypool.cli.durations import LENGTH
+from steadypool.cli.exit_codes import DONE, SOME_FAILED, UsageMistake
+from steadypool.cli.kinds import check_workers
+from steadypool.cli.map.command import COUNT, SECONDS
+from steadypool.cli.queue.known_tasks import check_tasks
+from steadypool.cli.queue.target import load_queue, said_plainly, store_said_plainly
+from steadypool.durable.engine.records import DEFAULT_QUEUE
+from steadypool.durable.worker import events
+from steadypool.durable.worker.log import FORMATS, LEVELS, OURS, LogSettings
+from steadypool.durable.worker.pool_adapter import KINDS
+from steadypool.durable.worker.program_mark import put_mark
+from steadypool.durable.worker.report import WorkReport
+from steadypool.durable.worker.settings import WorkerSettings
+from steadypool.durable.worker.verdicts import Caps
+from steadypool.durable.worker.worker import Worker
+from steadypool.model.events import Event, JobCrashed, JobFailed, JobSubmitted, JobTimedOut
+from steadypool.model.printable import printable
+from steadypool.sinks.logging import LoggingSink
+
+
+@dataclass(frozen=True, slots=True)
+class WorkOptions:
+    """The command line of ``steadypool work``."""
+
+    target: str
+    url: str | None
+    workers: int | None
+    kind: str
+    queues: tuple[str, ...]
+    name: str | None
+    lease: float
+    max_crashes: int
+    max_losses: int
+    cancel_grace: float
+    give_up_unknown: float
+    max_tasks_per_child: int | None
+    drain_timeout: float
+    until_empty: bool
+    quiet: bool
+    status_port: int | None
+    status_host: str
+    log_level: str | None
+    log_format: str | None
+    report: str | None
+
+
+@click.command("work")
+@click.argument("target", metavar="MODULE:QUEUE")
+@click.option("--url", "-u", help="Where the jobs are, if the queue does not say (default: STEADYPOOL_URL).")
+@click.option("--workers", "-w", type=COUNT, help="How many jobs run at a time (default: the pool's).")
+@click.option("--kind", type=click.Choice(KINDS), default="process", show_default=True, help="What runs the jobs.")
+@click.option("--queue", "queues", multiple=True, metavar="NAME", help="A named queue to work on; may be repeated.")
+@click.option("--name", help="What others see the worker by (default: host and process id).")
+@click.option("--lease", type=SECONDS, default=6.0, show_default=True, help="Seconds after which others take its jobs.")
+@click.option("--max-crashes", type=COUNT, default=3, show_default=True, help="Deaths of its process a job may cause.")
+@click.option("--max-losses", type=COUNT, default=25, show_default=True, help="Workers that a job may be lost with.")
+@click.option(
+    "--give-up-unknown",
+    type=LENGTH,
+    default="30d",
+    show_default=True,
+    help="How long jobs wait for a worker that knows their task, before they are discarded.",
+)
+@click.option("--cancel-grace", type=SECONDS, default=1.0, show_default=True, help="Seconds to end once told to stop.")
+@click.option("--max-tasks-per-child", type=COUNT, help="Jobs after which a process is replaced (--kind process).")
+@click.option(
+    "--drain-timeout",
+    type=click.FloatRange(min=0),
+    default=25.0,
+    show_default=True,
+    help="Seconds that the end may take, everything included.",
+)
+@click.option("--until-empty", is_flag=True, help="Stop when nothing is left to do but what is scheduled for later.")
+@click.option("--report", metavar="FILE", help="Write the report to FILE as JSON.")
+@click.option("--quiet", "-q", is_flag=True, help="Log warnings and errors alone, and print no report.")
+@click.option(
+    "--status-port",
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help="Serve /livez, /readyz, /metrics and /status.json there, over HTTP.",
+)
+@click.option("--status-host", default="127.0.0.1", show_default=True, help="And on this address: 0.0.0.0 for all.")
+@click.option("--log-level", type=click.Choice(LEVELS), help="The least that is logged (default: info).")
+@click.option("--log-format", type=click.Choice(FORMATS), help="How (default: the program's own way, else text).")
+def work_command(**given: Any) -> int:
+    """Run the jobs of QUEUE, a steadypool.Queue in MODULE.
+
+    \b
+        steadypool work app:queue --workers 8 --kind thread
+
+    MODULE is found as "python -m" finds it, the current directory first. Its tasks are those that this worker knows;
+    jobs of others are set aside, for a worker that knows them.
+
+    SIGTERM or Ctrl-C: no more jobs are claimed, what has not started goes back, and what runs is finished, for
+    --drain-timeout seconds at most, everything included; what is interrupted goes back too. Twice: running jobs are
+    told to stop now. Three times: the end, at once; others take over when the lease is over.
+
+    \b
+    Exit codes: 0   every job it had is written down, or was given back
+                1   something could not be written down: those jobs run again
+                2   the command line, the module or the tables are wrong
+    """
+    return Work(WorkOptions(**given)).run()
+
+
+class Work:
+    """One call of ``steadypool work``."""
+
+    def __init__(self, options: WorkOptions) -> None:
+        self._options = options
+        self._console = console_on(stderr=True)
+
+    def run(self) -> int:
+        """Work, and say how it went."""
+        options = self._options
+        check_workers(options.kind, options.workers)
+        queue = load_queue(options.target, options.url)
+        self._log_settings().apply()
+        check_tasks(options.target, queue, options.kind)
+        queue.close()  # the worker has connections of its own
+        with said_plainly():
+            worker = Worker(queue, self._settings())
+            worker.subscribe(WorkLog(), jobs=options.log_level == "debug")
+        mark = put_mark() if options.kind != "process" else ""  # a process takes along what it has started
+        with store_said_plainly(), self._served(worker):
+            report = worker.run(until_empty=options.until_empty, drain_timeout=options.drain_timeout, on_signals=True)
+        self._end_programs(mark)
+        self._say(report)
+        return DONE if not (report.unwritten or report.left) else SOME_FAILED
+
+    def _end_programs(self, mark: str) -> None:
+        """What jobs have started is not to go on while they run again elsewhere."""
+        if not mark:
+            return
+        from steadypool.durable.worker.programs import end_programs
+
+        programs, log = end_programs(mark, os.getsid(0)), logging.getLogger(OURS)
+        for program in programs.ended:
+            log.warning("ended what a job had started: %s", printable(program))
+        for program in programs.left:
+            log.warning("what a job has started in a session of its own goes on: %s", printable(program))
+
+    def _settings(self) -> WorkerSettings:
+        options = self._options
+        # Shown by `steadypool top`, by the queue's place in its module and the names that are worked on.
+        pool: dict[str, Any] = {"monitor": True, "name": " ".join((options.target, *options.queues))}
+        if options.kind == "process":
+            pool["initializer"] = self._log_settings().apply
+        if options.max_tasks_per_child is not None:
+            pool["max_tasks_per_child"] = options.max_tasks_per_child
+        return WorkerSettings(
+            kind=options.kind,
+            workers=options.workers,
+            queues=options.queues or (DEFAULT_QUEUE,),
+            name=options.name or "",
+            lease=options.lease,
+            caps=Caps(options.max_crashes, options.max_losses),
+            cancel_grace=options.cancel_grace,
+            give_up_unknown=options.give_up_unknown,
+            pool=pool,
+        )
+
+    def _served(self, worker: Worker) -> AbstractContextManager[object]:
+        """A ``with`` block in which its status is served, if it is to be.
+
+        Raises:
+            UsageMistake: it cannot be.
+        """
+        options = self._options
+        if options.status_port is None:
+            return nullcontext()
+        try:
+            return steadypool.serve_status(worker, options.status_port, options.status_host)
+        except OSError as error:
+            raise UsageMistake(error.strerror or str(error)) from error
+        except ImportError as error:
+            raise UsageMistake(str(error)) from error
+
+    def _log_settings(self) -> LogSettings:
+        level = self._options.log_level or ("warning" if self._options.quiet else "info")
+        return LogSettings(level, self._options.log_format)
+
+    def _say(self, report: WorkReport) -> None:
+        options = self._options
+        if options.report:
+            from msgspec import json
+
+            Path(options.report).write_bytes(json.encode(report.to_dict()))
+        is_well = not (report.unwritten or report.left)
+        if options.log_format == "json":
+            level = logging.INFO if is_well else logging.ERROR
+            facts = {"kind": "WorkReport", "report": report.to_dict()}
+            logging.getLogger(OURS).log(level, "%s", str(report).partition("\n")[0], extra=facts)
+        elif not (options.quiet and is_well):
+            self._console.print(Text(str(report)), soft_wrap=True)
+            print_errors(self._console, report.errors)
+
+
+class WorkLog:
+    """A sink that logs what an operator wants to know; what comes again and again, once."""
+
+    REFUSED_SECONDS = 10.0
+    """Between two lines on results that were refused: they may come by the thousand."""
+
+    UNKNOWN_SECONDS = 60.0
+    """Between two lines on jobs of one task that cannot be run here."""
+
+    def __init__(self) -> None:
+        self._log = LoggingSink(OURS)
+        self._unknown: dict[object, float] = {}
+        self._in_trouble = False
+        self._refused_at = -inf
+
+    def __call__(self, event: Event) -> None:
+        """Take one event."""
+        if self._is_news(event):
+            self._log(event)
+
+    def _is_news(self, event: Event) -> bool:
+        match event:
+            case JobSubmitted() | JobFailed() | JobTimedOut() | JobCrashed():
+                return False  # with --log-level debug; the worker's own events tell more of these
+            case events.TaskUnknown() | events.ArgumentsUnknown():
+                about = type(event), event.task
+                if event.at < self._unknown.get(about, -inf) + self.UNKNOWN_SECONDS:
+                    return False
+                self._unknown[about] = event.at
+                return True
+            case events.ResultRefused():
+                if event.at < self._refused_at + self.REFUSED_SECONDS:
+                    return False
+                self._refused_at = event.at
+                return True
+            case events.EngineTrouble():
+                first, self._in_trouble = not self._in_trouble, True
+                return first
+            case events.EngineBack():
+                self._in_trouble = False
+                return True
+            case _:
+                return True

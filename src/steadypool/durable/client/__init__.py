@@ -1,0 +1,1 @@
+"""The caller's side of a durable queue: tasks, handles, and how jobs are enqueued."""

@@ -1,0 +1,174 @@
+"""`JobHandle`: a durable job, seen from outside. Every look is a fresh one at the database."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import msgspec
+
+from steadypool.durable.client.nested_waits import LOOK_EVERY, Watch
+from steadypool.durable.engine.errors import JobDiscarded, UnknownJob
+from steadypool.durable.engine.records import AttemptError, JobRecord, Placed
+from steadypool.durable.engine.states import ENDED, WAITING, JobState
+from steadypool.model.clock import monotonic
+from steadypool.model.errors import JobCancelled
+from steadypool.model.states import Outcome
+
+if TYPE_CHECKING:
+    from steadypool.durable.client.queue import Queue
+    from steadypool.durable.client.task import DurableTask
+
+R = TypeVar("R")
+LONGEST_WAIT = 3600.0
+"""Seconds after which a waiter looks for itself, however it is told of ends."""
+_BY_ERROR = {"timed_out": Outcome.TIMED_OUT, "crashed": Outcome.CRASHED, "lost": Outcome.CRASHED}
+
+
+class JobHandle(Generic[R]):
+    """One job. It costs nothing to make and to keep.
+
+    Attributes:
+        job_id: the job's id; also as ``id``, as its options and its record have it.
+        enqueued: whether the call that gave this handle has put the job. False: its id or unique key was taken, and
+            this is the job that has it.
+    """
+
+    __slots__ = ("_key", "_queue", "_task", "enqueued", "job_id")
+
+    def __init__(self, queue: Queue, placed: Placed, task: DurableTask[Any, R] | None = None) -> None:
+        self._queue = queue
+        self._task = task
+        self._key = (placed.number, placed.nonce)
+        self.job_id = placed.id
+        self.enqueued = placed.enqueued
+
+    @property
+    def id(self) -> str:
+        """The job's id."""
+        return self.job_id
+
+    def record(self) -> JobRecord:
+        """Everything that is known of the job now.
+
+        Raises:
+            UnknownJob: its record was pruned, the transaction that put it has not been committed, or the store has
+                gone back to a time before it: another job that has been given its id since is not taken for it.
+        """
+        found = self._queue.record(self.job_id)
+        if (found.number, found.nonce) != self._key:
+            raise unknown(self.job_id)
+        return found
+
+    @property
+    def state(self) -> JobState:
+        """Where the job is now."""
+        return self.record().state
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How it ended; ``None`` while it has not."""
+        return outcome_of(self.record())
+
+    @property
+    def attempts(self) -> int:
+        """How many attempts were begun, the present one included."""
+        return self.record().attempt
+
+    @property
+    def errors(self) -> tuple[AttemptError, ...]:
+        """Why each failed attempt failed, in order."""
+        return self.record().errors
+
+    def result(self, timeout: float | None = None) -> R:
+        """Wait for the end and return the result, *timeout* seconds at most (``None``: without limit).
+
+        It is what the task returned, in value and type. Where the queue has no such task, as in a program that looks
+        at it by its address alone, it is as JSON has it.
+
+        Raises:
+            TimeoutError: the job had not ended by then; it goes on.
+            JobDiscarded: it failed for good; the last attempt's error is told.
+            JobCancelled: it was cancelled.
+            UnknownJob: its record was pruned.
+            WouldDeadlock: in a job of a worker of the same queue, all of whose slots wait for such jobs.
+        """
+        return self._decoded(self.record_at_end(timeout))
+
+    def record_at_end(self, timeout: float | None = None) -> JobRecord:
+        """The same, but the whole record, the result as JSON."""
+        found = self._wait(timeout)
+        self._raise_unless_completed(found)
+        return found
+
+    def cancel(self) -> bool:
+        """Cancel it: at once if it waits, within two seconds if it runs; false if it has ended."""
+        found = self._queue.engine.cancel(*self._key)
+        if found is None:
+            raise unknown(self.job_id)
+        return found not in ENDED
+
+    def __repr__(self) -> str:
+        return f"<durable job {self.job_id}>"
+
+    def _wait(self, timeout: float | None) -> JobRecord:
+        until = float("inf") if timeout is None else monotonic() + timeout
+        nested = Watch.here(self._queue)
+        with self._queue.ends.of(self._key) as waiter, nested or nullcontext():
+            while True:
+                # First the waiter, then the look: an end between the two wakes it.
+                found = self.record()
+                if found.state in ENDED:
+                    return found
+                left = until - monotonic()
+                if left <= 0:
+                    raise TimeoutError(self._late(found, timeout))
+                if nested is not None:
+                    nested.look(found)
+                waiter.wait(min(left, LONGEST_WAIT if nested is None else LOOK_EVERY))
+
+    def _late(self, found: JobRecord, timeout: float | None) -> str:
+        hint = ""
+        if found.state in WAITING and not any(worker.alive for worker in self._queue.engine.workers()):
+            hint = "; no worker is there to run it: start one with steadypool work MODULE:QUEUE"
+        return f"job {self.job_id} has not ended within {timeout} s ({found.state.value}){hint}"
+
+    def _raise_unless_completed(self, found: JobRecord) -> None:
+        if found.state is JobState.COMPLETED:
+            return
+        if found.state is JobState.CANCELLED:
+            raise JobCancelled(f"job {self.job_id} ({found.task}) was cancelled", job_id=self.job_id)
+        last = found.errors[-1] if found.errors else None
+        told = f": {last.type_name}: {last.message}" if last is not None else ""
+        raise JobDiscarded(
+            f"job {self.job_id} ({found.task}) was discarded, {found.reason}{told}",
+            job_id=self.job_id,
+            reason=found.reason,
+            type_name=last.type_name if last is not None else "",
+            traceback=last.traceback if last is not None else "",
+        )
+
+    def _decoded(self, found: JobRecord) -> R:
+        encoded = found.result or b"null"
+        task = self._task or self._queue.tasks.get(found.task)
+        value: R = task.payload.decode_result(encoded) if task is not None else msgspec.json.decode(encoded)
+        return value
+
+
+def outcome_of(found: JobRecord) -> Outcome | None:
+    """How the job ended, in the words of every pool; ``None`` while it has not."""
+    if found.state is JobState.COMPLETED:
+        return Outcome.SUCCEEDED
+    if found.state is JobState.CANCELLED:
+        return Outcome.CANCELLED
+    if found.state is not JobState.DISCARDED:
+        return None
+    return _BY_ERROR.get(found.errors[-1].outcome, Outcome.FAILED) if found.errors else Outcome.FAILED
+
+
+def unknown(job_id: str) -> UnknownJob:
+    """The error for an id that nobody knows."""
+    return UnknownJob(
+        f"there is no job {job_id!r}: it was never enqueued here, its record was pruned, or the store has gone back to "
+        "a time before it"
+    )

@@ -1,0 +1,224 @@
+"""How a job is enqueued: the options that a durable task has besides those of every task."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime, timedelta
+from time import time
+from typing import Any
+
+import msgspec
+
+from steadypool.durable.engine.records import DEFAULT_QUEUE, NewJob, parts_of_id
+from steadypool.durable.engine.texts import LONGEST_KEY, LONGEST_NAME, what_is_wrong_with
+from steadypool.model.options import TaskKeywords, TaskOptions, as_seconds, check_count, check_seconds
+
+DAY = 86_400.0
+PER_CALL = ("timeout", "meta")
+"""Options of every task that may be changed for one call: they travel with the job."""
+_BIGGEST_PRIORITY = 2**31
+
+
+@dataclass(frozen=True, slots=True)
+class EnqueueOptions:
+    """Where and when a job runs, and what keeps it from being put twice.
+
+    Args:
+        queue: the named queue.
+        delay: seconds from now until it may run. Here and below a `timedelta` will do, too.
+        at: the moment it may run: a `datetime` with a time zone, or seconds since the epoch.
+        unique: a key: while a job of this task with this key waits or runs, no other is put.
+        unique_for: seconds for which the key holds from now on, whether or not the job has ended.
+        keep: seconds for which the record of the completed job, its result included, is kept; 0: it is not.
+    """
+
+    queue: str = DEFAULT_QUEUE
+    delay: float | None = None
+    at: datetime | float | None = None
+    unique: str | None = None
+    unique_for: float | None = None
+    keep: float = DAY
+
+    def __post_init__(self) -> None:
+        check_name("queue", self.queue, "mail")
+        for name in ("delay", "unique_for", "keep"):
+            object.__setattr__(self, name, as_seconds(getattr(self, name)))
+        check_seconds("delay", self.delay, zero=True)
+        _moment(self.at)
+        if self.delay is not None and self.at is not None:
+            raise ValueError(f"give delay or at, not both; got delay={self.delay!r}, at={self.at!r}")
+        if self.unique is not None:
+            check_key("unique", self.unique, "welcome:42")
+        check_seconds("unique_for", self.unique_for)
+        if self.unique_for is not None and self.unique is None:
+            raise ValueError("unique_for says how long the key of unique holds: give unique, too")
+        if check_seconds("keep", self.keep, zero=True) is None:
+            raise TypeError("keep must be a number of seconds, not None: records that are kept for ever fill the disk")
+
+
+class EnqueueKeywords(TaskKeywords, total=False):
+    """The options of a durable task as keywords, for type checkers."""
+
+    queue: str
+    delay: float | timedelta | None
+    at: datetime | float | None
+    unique: str | None
+    unique_for: float | timedelta | None
+    keep: float | timedelta
+
+
+class DurableKeywords(EnqueueKeywords, total=False):
+    """Those of ``@queue.task``."""
+
+    aliases: Iterable[str]
+
+
+ENQUEUE_NAMES = frozenset(field.name for field in fields(EnqueueOptions))
+TASK_NAMES = frozenset({"name", "id", "timeout", "total_timeout", "retry", "priority", "meta"})
+OPTION_NAMES = ENQUEUE_NAMES | TASK_NAMES
+
+
+def split_options(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The options that are about enqueueing, and those of every task.
+
+    Raises:
+        TypeError: for one that does not exist.
+    """
+    for name in given.keys() - OPTION_NAMES:
+        near = difflib.get_close_matches(name, OPTION_NAMES, 1)
+        hint = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(sorted(OPTION_NAMES))}"
+        raise TypeError(f'there is no option "{name}": {hint}')
+    ours = {name: value for name, value in given.items() if name in ENQUEUE_NAMES}
+    return ours, {name: value for name, value in given.items() if name in TASK_NAMES}
+
+
+def check_aliases(aliases: object) -> tuple[str, ...]:
+    """Return *aliases* as a tuple, or raise `TypeError` if they are no names."""
+    if isinstance(aliases, str) or not isinstance(aliases, Iterable):
+        raise TypeError(f"aliases must be a list of names such as ['app.send_mail'], not {aliases!r}")
+    names = tuple(aliases)
+    for name in names:
+        check_name("aliases must be names: each", name, "app.send_mail")
+    return names
+
+
+def change(options: EnqueueOptions, changes: Mapping[str, Any]) -> EnqueueOptions:
+    """*options* with some changed; one of delay and at replaces the other."""
+    changes = dict(changes)
+    if "delay" in changes and "at" not in changes:
+        changes["at"] = None
+    elif "at" in changes and "delay" not in changes:
+        changes["delay"] = None
+    return replace(options, **changes)
+
+
+def new_job(task: str, payload: bytes, how: EnqueueOptions, options: TaskOptions, per_call: bytes | None) -> NewJob:
+    """The record for the engine."""
+    priority = check_count("priority", options.priority, least=-_BIGGEST_PRIORITY)
+    if priority > _BIGGEST_PRIORITY:
+        raise ValueError(f"priority must be at most {_BIGGEST_PRIORITY}; got {priority}")
+    if options.total_timeout is not None:
+        check_in_time(how, options, time())
+    return NewJob(
+        task,
+        payload,
+        how.queue,
+        priority,
+        how.delay or 0.0,
+        _moment(how.at),
+        check_id(options.id),
+        how.unique,
+        how.unique_for,
+        _finite(options.total_timeout),
+        how.keep,
+        per_call,
+    )
+
+
+def check_in_time(how: EnqueueOptions, options: TaskOptions, now: float) -> None:
+    """Raise `ValueError` if the job would be given up before it may run."""
+    total, delay = options.total_timeout, how.delay
+    if total is None or how.delay is how.at:  # neither is given
+        return
+    moment = _moment(how.at)
+    wait = delay if delay is not None else (moment or 0.0) - now
+    if wait >= total:
+        given = f"delay={delay:g}" if delay is not None else f"at={how.at!r}, in {wait:,.0f} s,"
+        raise ValueError(
+            f"{given} and total_timeout={total:g}: the job would be given up before it may run; total_timeout is "
+            "counted from the enqueue, so make it longer, or leave it out and use timeout, which one attempt may take"
+        )
+
+
+def check_id(job_id: str | None) -> str | None:
+    """Return *job_id*, or raise `ValueError` if no store can keep it, or it looks like one that the queue makes up."""
+    if job_id is not None:
+        check_key("id", job_id, "order-42")
+    if job_id is not None and parts_of_id(job_id)[0] is not None:
+        raise ValueError(
+            f"ids such as {job_id!r} are given by the queue itself; choose another, such as 'order-{job_id[4:]}'"
+        )
+    return job_id
+
+
+def encode_per_call(options: TaskOptions, changed: frozenset[str]) -> bytes | None:
+    """Those of the task's options that were changed for this call, as JSON.
+
+    Raises:
+        TypeError: for one that cannot travel with a job.
+    """
+    if "retry" in changed:
+        raise TypeError("retry cannot be changed for one call of a durable task: give it to @queue.task(retry=...)")
+    if "name" in changed:
+        raise TypeError("name cannot be changed for one call of a durable task: the worker finds the task by it")
+    travels = {name: getattr(options, name) for name in PER_CALL if name in changed}
+    if travels.get("timeout") == float("inf"):
+        travels["timeout"] = "none"  # JSON has no infinity
+    if not travels:
+        return None
+    try:
+        return msgspec.json.encode(travels)
+    except Exception as error:
+        raise TypeError(f"meta must be of what JSON can carry, since it travels with the job: {error}") from None
+
+
+def check_name(what: str, value: object, example: str) -> None:
+    """Do nothing, unless *value* is no name that every store can keep.
+
+    Raises:
+        TypeError, ValueError: saying why it is none.
+    """
+    _check_text(what, value, example, LONGEST_NAME, "give a shorter one")
+
+
+def check_key(what: str, value: object, example: str) -> None:
+    """The same for an id or a unique key, which may be longer."""
+    _check_text(what, value, example, LONGEST_KEY, "use a hash of it, such as hashlib.sha256(...).hexdigest()")
+
+
+def _check_text(what: str, value: object, example: str, most: int, instead: str) -> None:
+    if not (isinstance(value, str) and value):
+        raise TypeError(f"{what} must be a non-empty str such as {example!r}, not {value!r}")
+    wrong = what_is_wrong_with(value, most)
+    if wrong:
+        shown = ascii(value) if len(value) <= 60 else f"{value[:50]!a}..."
+        hint = f": {instead}" if wrong.startswith("takes") else ""
+        raise ValueError(f"{what} must be a text that every store can keep, and {shown} {wrong}{hint}")
+
+
+def _moment(at: datetime | float | None) -> float | None:
+    if at is None or (isinstance(at, (int, float)) and not isinstance(at, bool)):
+        if at is not None and at != at:
+            raise ValueError("at must be a moment, not nan")
+        return at
+    if not isinstance(at, datetime):
+        raise TypeError(f"at must be a datetime with a time zone, or seconds since the epoch, not {at!r}")
+    if at.tzinfo is None:
+        raise ValueError(f"at has no time zone; use {at.replace(tzinfo=UTC)!r} or at.astimezone()")
+    return at.timestamp()
+
+
+def _finite(seconds: float | None) -> float | None:
+    return None if seconds == float("inf") else seconds

@@ -1,0 +1,450 @@
+"""`Queue`: jobs that survive their process."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overload
+
+from steadypool.durable.client import options as enqueueing
+from steadypool.durable.client.ends import Ends
+from steadypool.durable.client.group_commit import Writer
+from steadypool.durable.client.handle import JobHandle, unknown
+from steadypool.durable.client.options import DurableKeywords, EnqueueOptions
+from steadypool.durable.client.origin import here
+from steadypool.durable.client.payload import MOST_BYTES
+from steadypool.durable.client.task import DurableTask
+from steadypool.durable.engine.errors import PayloadRefused, WrongState
+from steadypool.durable.engine.open import open_engine
+from steadypool.durable.engine.protocol import Engine
+from steadypool.durable.engine.records import EngineStats, JobFilter, JobRecord, NewJob, Placed, parts_of_id
+from steadypool.durable.engine.states import ENDED, WAITING, JobState, state_named
+from steadypool.durable.engine.texts import storable
+from steadypool.durable.engine.url import (
+    URL_VARIABLE,
+    check_address,
+    check_url,
+    current_folder,
+    in_folder,
+    is_same_place,
+    shown,
+)
+from steadypool.durable.worker.verdicts import LONGEST_MESSAGE
+from steadypool.model.options import Task, TaskOptions, check_count
+
+if TYPE_CHECKING:
+    from steadypool.durable.worker.report import WorkReport
+
+P = ParamSpec("P")
+R = TypeVar("R")
+ROWS_AT_ONCE = 1000
+"""Jobs of `Queue.enqueue_many` in one transaction."""
+BYTES_AT_ONCE = 8_000_000
+"""Of their arguments: a transaction that brings more is long, and so is its way over a line."""
+
+
+class Queue:
+    """A durable queue.
+
+    Args:
+        url: where jobs are kept: ``sqlite:///jobs.db`` beside the program, ``sqlite:////var/lib/app/jobs.db``.
+            ``None``: the environment variable ``STEADYPOOL_URL``, read when the queue is first used. A relative path
+            begins at the folder that was the current one when the queue was made.
+        max_payload: bytes of JSON that the arguments of one job may have, and its result, 1,048,576 by default;
+            ``None``: no limit. A row is read as a whole, and a worker holds many.
+
+    Raises:
+        TypeError, ValueError: at once, for an address that makes no sense.
+
+    Making one opens nothing: the first use does. Any thread may use it; a forked child opens its own connection.
+    """
+
+    def __init__(self, url: str | None = None, *, max_payload: int | None = MOST_BYTES) -> None:
+        self._folder = current_folder()
+        """What a relative address begins at, wherever the program goes later."""
+        self._url = None if url is None else self._fixed(url)
+        self.max_payload = None if max_payload is None else check_count("max_payload", max_payload)
+        self._used_at: str | None = None
+        """Where it is open."""
+        self.tasks: dict[str, DurableTask[Any, Any]] = {}
+        """Every task of this queue by each name that it has in the database: its own, and its aliases."""
+        self._pid = os.getpid()
+        self._parts: dict[str, Any] = {}
+        """Engine, writer and ends of this process, once they are there."""
+        self._left_behind: list[object] = []
+        _queues.add(self)
+
+    # -- tasks
+
+    @overload
+    def task(self, fn: Callable[P, R], /, **options: Unpack[DurableKeywords]) -> DurableTask[P, R]: ...
+    @overload
+    def task(
+        self, fn: None = None, /, **options: Unpack[DurableKeywords]
+    ) -> Callable[[Callable[P, R]], DurableTask[P, R]]: ...
+    def task(self, fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+        """Make a function a `DurableTask`: ``@queue.task`` or ``@queue.task(timeout=60, retry=Retry(5))`` above it.
+
+        The options are those of every task, and of `EnqueueOptions` (``queue``, ``keep``, …), as defaults for each job.
+        ``aliases`` are names that the task had before: jobs that were enqueued under one of them are run, too.
+
+        A module that is reloaded, and a notebook's cell that is run again, replace the tasks that they have made.
+
+        Raises:
+            TypeError, ValueError: for an option that does not exist, a value that makes no sense, or a name that
+                another task of this queue has.
+        """
+        aliases = enqueueing.check_aliases(options.pop("aliases", ()))
+        ours, others = enqueueing.split_options(options)
+        settings = TaskOptions(**others)
+        how = EnqueueOptions(**ours)
+
+        def make(function: Callable[..., Any]) -> DurableTask[Any, Any]:
+            _check_function(function, settings.name)
+            return self._add(DurableTask(self, function, settings, how, aliases=aliases, made=here()))
+
+        return make if fn is None else make(fn)
+
+    def _add(self, task: DurableTask[P, R]) -> DurableTask[P, R]:
+        known = {name: self.tasks[name] for name in task.names if name in self.tasks}
+        for name, other in known.items():
+            if not task.replaces(other):
+                raise ValueError(
+                    f"this queue has a task {name!r} already, {other.whereabouts()}; the second one is "
+                    f"{task.whereabouts()}. Workers find a task by its name: give one of them a name of its own, "
+                    "@queue.task(name=...)"
+                )
+        for other in known.values():
+            for name in other.names:
+                self.tasks.pop(name, None)
+        self.tasks.update(dict.fromkeys(task.names, task))
+        return task
+
+    # -- putting
+
+    def enqueue_many(
+        self, task: Task[P, R], rows: Iterable[tuple[Any, ...] | Mapping[str, Any]], *, connection: Any = None
+    ) -> list[JobHandle[R]]:
+        """Enqueue a job for each row, a thousand to a transaction or 8 MB; much faster than one by one.
+
+        Args:
+            task: a task of this queue, with its options.
+            rows: a tuple of arguments, or a mapping of keywords, for each job. Read lazily.
+            connection: put them in the transaction of this one, as `DurableTask.enqueue` does: all of them are there
+                if and only if that commits.
+
+        Returns:
+            A handle for each row, in order.
+
+        Raises:
+            PayloadRefused: a row cannot be stored, naming its number. Earlier thousands are enqueued, its own is not.
+            EngineError: the store could not do it; it says whether the thousand at work may have been enqueued.
+        """
+        if not isinstance(task, DurableTask) or task.queue is not self:
+            raise TypeError(f"enqueue_many needs a task of this queue, made by @queue.task, not {task!r}")
+        handles: list[JobHandle[R]] = []
+        for jobs in _batches(_job_of_row(task, number, row) for number, row in enumerate(rows)):
+            placed = self.writer.put(jobs) if connection is None else self.engine.put_on(connection, jobs)
+            handles += [JobHandle(self, one, task) for one in placed]
+        return handles
+
+    # -- one job
+
+    def get(self, job_id: str) -> JobHandle[Any]:
+        """The job of that id.
+
+        Raises:
+            UnknownJob: there is none, or its record was pruned.
+        """
+        found = self.record(job_id)
+        placed = Placed(found.number, found.nonce, found.id, False)
+        return JobHandle(self, placed, self.tasks.get(found.task))
+
+    def record(self, job_id: str) -> JobRecord:
+        """Everything that is known of one job.
+
+        Raises:
+            UnknownJob: there is none, or its record was pruned.
+        """
+        found = self.engine.get(_checked_id(job_id))
+        if found is None:
+            raise unknown(job_id)
+        return found
+
+    def cancel(self, job_id: str) -> bool:
+        """Cancel a job: one that waits at once, one that runs within two seconds.
+
+        Returns:
+            False if it had ended before.
+
+        Raises:
+            UnknownJob: there is none.
+        """
+        return self.request_cancel(job_id) not in ENDED
+
+    def request_cancel(self, job_id: str) -> JobState:
+        """The same; returns the state in which the job was. One that ran is asked to stop, and may go on for a while.
+
+        Raises:
+            UnknownJob: there is none.
+        """
+        number, nonce = parts_of_id(_checked_id(job_id))
+        engine = self.engine
+        found = engine.cancel_chosen(job_id) if number is None else engine.cancel(number, nonce)
+        if found is None:
+            raise unknown(job_id)
+        return found
+
+    def retry(self, job_id: str) -> None:
+        """Run a job again that was discarded or cancelled, from its first attempt; or at once one that is delayed.
+
+        Raises:
+            UnknownJob: there is none.
+            WrongState: it is none of these, or its unique key was taken by another job meanwhile.
+        """
+        known = self.record(job_id)
+        found = self.engine.retry(known.number, known.nonce)
+        if found is None:
+            raise unknown(job_id)
+        if found.state in (JobState.DISCARDED, JobState.CANCELLED):
+            if self.record(job_id).state is found.state:
+                raise WrongState(f"job {job_id!r} has a unique key that another job has now", state=found.state.value)
+        elif found.state not in (JobState.SCHEDULED, JobState.RETRYABLE):
+            raise WrongState(
+                f"job {job_id!r} is {found.state.value}: there is nothing to retry", state=found.state.value
+            )
+
+    def discard(self, job_id: str, reason: str = "discarded by hand") -> None:
+        """Give up a job that waits.
+
+        Raises:
+            UnknownJob: there is none.
+            WrongState: it runs (cancel it instead), or has ended.
+        """
+        known = self.record(job_id)
+        found = self.engine.discard(known.number, known.nonce, storable(reason, LONGEST_MESSAGE))
+        if found is None:
+            raise unknown(job_id)
+        if found.state not in WAITING:
+            hint = ": cancel it instead" if found.state is JobState.RUNNING else ""
+            raise WrongState(f"job {job_id!r} is {found.state.value}{hint}", state=found.state.value)
+
+    # -- the whole queue
+
+    def list(
+        self,
+        which: JobFilter | None = None,
+        *,
+        state: JobState | str | None = None,
+        queue: str | None = None,
+        task: str | None = None,
+        limit: int = 100,
+    ) -> list[JobRecord]:
+        """Jobs, the latest first, *limit* at most: all, or those of one state, named queue or task.
+
+        Raises:
+            ValueError: there is no such state.
+        """
+        if which is None:
+            states = frozenset(JobState) if state is None else frozenset({state_named(state)})
+            which = JobFilter(states, queue, task, limit=check_count("limit", limit))
+        return self.engine.list(which)
+
+    def stats(self) -> EngineStats:
+        """How many jobs are where, and who works."""
+        return self.engine.stats()
+
+    def pause(self, name: str = "default") -> None:
+        """Have no more jobs claimed from the named queue; what runs goes on."""
+        enqueueing.check_name("queue", name, "mail")
+        self.engine.pause(name, True)
+
+    def resume(self, name: str = "default") -> None:
+        """Have jobs claimed from it again."""
+        enqueueing.check_name("queue", name, "mail")
+        self.engine.pause(name, False)
+
+    def wake(self) -> None:
+        """Have workers look now: after the commit of a transaction of yours in which you enqueued (``connection=``).
+
+        Without it they find such a job on SQLite when they next look by themselves, within a second: a file tells
+        nobody that somebody has committed. PostgreSQL does.
+
+        Raises:
+            EngineError: nobody was told; the job is found all the same.
+        """
+        self.engine.wake()
+
+    def work(
+        self, *, until_empty: bool = False, drain_timeout: float = 30.0, on_signals: bool = False, **settings: Any
+    ) -> WorkReport:
+        """Work on this queue, here and now, until told to stop; see `Worker.run` and `WorkerSettings`.
+
+        Raises:
+            TypeError, ValueError: for a setting that does not exist or a value that makes no sense.
+        """
+        from steadypool.durable.worker.settings import WorkerSettings
+        from steadypool.durable.worker.worker import Worker
+
+        worker = Worker(self, WorkerSettings(**settings))
+        return worker.run(until_empty=until_empty, drain_timeout=drain_timeout, on_signals=on_signals)
+
+    def close(self) -> None:
+        """Write what waits and close the connections. The next use opens them again."""
+        if self._pid == os.getpid():
+            parts, self._parts = self._parts, {}
+            self._used_at = None
+            for name in ("writer", "engine"):
+                if name in parts:
+                    parts[name].close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- what it stands on
+
+    @property
+    def url(self) -> str:
+        """Where the jobs are kept.
+
+        Raises:
+            ValueError: no address was given, and the environment has none.
+        """
+        url = self._url or os.environ.get(URL_VARIABLE)
+        if not url:
+            raise ValueError(f"this queue has no address: Queue('sqlite:///jobs.db'), or the variable {URL_VARIABLE}")
+        return self._fixed(url)
+
+    def use_address(self, url: str | None) -> None:
+        """Have *url* as the address of a queue that was made without one; ``None``: see that it has one.
+
+        Raises:
+            ValueError: there is none, here or there; or the queue has another one, or is in use at another one. Neither
+                wins: code elsewhere relies on the other.
+        """
+        if not url:
+            check_address(self.url)
+            return
+        url = self._fixed(url)
+        own = self._url or self._used_at
+        if own is not None and not is_same_place(own, url):
+            raise ValueError(
+                f"the queue has an address of its own, {shown(own)}, and cannot have another, {shown(url)}: leave out "
+                f"the latter (--url), or make it Queue(), which takes the address that it is given, or {URL_VARIABLE}"
+            )
+        self._url = self._url or url
+
+    # No lock: a signal handler may come in the middle and ask for the same. Who comes second takes what the first has
+    # made, and drops its own, which has nothing open yet.
+
+    @property
+    def engine(self) -> Engine:
+        """The engine of this process, for looking and for changing single jobs."""
+        self._renew_after_fork()
+        found: Engine = self._parts.get("engine") or self._parts.setdefault("engine", open_engine(self._use()))
+        return found
+
+    @property
+    def writer(self) -> Writer:
+        """The writer of this process. It has an engine of its own, so that looking does not wait for writing."""
+        self._renew_after_fork()
+        found: Writer = self._parts.get("writer") or self._parts.setdefault("writer", Writer(self._use()))
+        return found
+
+    @property
+    def ends(self) -> Ends:
+        """How the threads of this process wait for results."""
+        engine = self.engine
+        found: Ends = self._parts.get("ends") or self._parts.setdefault("ends", Ends(engine))
+        return found
+
+    def _use(self) -> str:
+        self._used_at = self.url
+        return self._used_at
+
+    def _fixed(self, url: str) -> str:
+        check_url(url)
+        fixed = in_folder(url, self._folder)
+        check_address(fixed)
+        return fixed
+
+    def _renew_after_fork(self) -> None:
+        if self._pid != os.getpid():
+            if self._parts:
+                self._left_behind.append(self._parts)  # the parent's: neither used, nor closed by being freed
+            self._parts, self._used_at = {}, None
+            self._pid = os.getpid()
+
+    def __repr__(self) -> str:
+        return f"<Queue {self._url or URL_VARIABLE}>"
+
+    def __reduce__(self) -> Any:
+        return (
+            _remake,
+            (self._url, self.max_payload),
+        )  # a task that travels by value takes its queue along; not what is connected
+
+
+def _remake(url: str | None, max_payload: int | None) -> Queue:
+    return Queue(url, max_payload=max_payload)
+
+
+_queues: weakref.WeakSet[Queue] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    for queue in list(_queues):
+        queue.close()
+
+
+def _renew_all() -> None:
+    for queue in list(_queues):
+        queue._renew_after_fork()
+
+
+os.register_at_fork(after_in_child=_renew_all)  # at once, while there is one thread
+
+
+def _checked_id(job_id: object) -> str:
+    if not isinstance(job_id, str):
+        raise TypeError(f"a job's id is a str such as 'job-7', not {job_id!r}")
+    return job_id
+
+
+def _check_function(fn: object, name: str | None) -> None:
+    if isinstance(fn, DurableTask):
+        raise TypeError(f"{fn!r} is a durable task already")
+    if not callable(fn) or isinstance(fn, type):
+        raise TypeError(f"a durable task needs a function, not {fn!r}")
+    if name is None and not hasattr(fn, "__qualname__"):
+        raise TypeError(f"{fn!r} has no name by which a worker could find it: give it one, queue.task(fn, name=...)")
+
+
+def _batches(jobs: Iterable[NewJob]) -> Iterator[list[NewJob]]:
+    batch: list[NewJob] = []
+    size = 0
+    for job in jobs:
+        batch.append(job)
+        size += len(job.payload)
+        if len(batch) == ROWS_AT_ONCE or size >= BYTES_AT_ONCE:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _job_of_row(task: DurableTask[Any, Any], number: int, row: object) -> Any:
+    try:
+        if isinstance(row, tuple):
+            return task.new_job(row, {})
+        if isinstance(row, Mapping):
+            return task.new_job((), row)
+    except PayloadRefused as error:
+        raise PayloadRefused(f"row {number}: {error}", argument=error.argument) from None
+    raise TypeError(f"row {number} must be a tuple of arguments such as (1,), or a mapping of keywords, not {row!r}")

@@ -1,0 +1,233 @@
+"""`DurableTask`: a task that can also be enqueued."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
+
+from steadypool.durable.client import options as enqueueing
+from steadypool.durable.client.handle import JobHandle
+from steadypool.durable.client.options import EnqueueKeywords, EnqueueOptions
+from steadypool.durable.client.origin import Origin
+from steadypool.durable.client.payload import Payload
+from steadypool.durable.engine.records import NewJob
+from steadypool.model.options import Task, TaskOptions, task_name
+
+if TYPE_CHECKING:
+    from steadypool.durable.client.queue import Queue
+
+_ELSEWHERE = ("delay", "apply_async", "send", "send_with_options", "kiq", "schedule", "defer", "defer_async", "submit")
+"""How other queues call it."""
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class DurableTask(Task[P, R]):
+    """What ``@queue.task(...)`` makes: the function, its options, and the queue.
+
+    Called, it is the plain function. Submitted to a pool, it is a task like any other. `enqueue` puts a job into the
+    queue.
+    """
+
+    def __init__(
+        self,
+        queue: Queue,
+        fn: Callable[P, R],
+        options: TaskOptions,
+        how: EnqueueOptions,
+        changed: frozenset[str] = frozenset(),
+        *,
+        aliases: tuple[str, ...] = (),
+        made: Origin | None = None,
+    ) -> None:
+        super().__init__(fn, options)
+        if how.at is None:
+            enqueueing.check_in_time(how, options, 0.0)
+        self._aliases = aliases
+        self._made = made
+        self.queue = queue
+        self.enqueue_options = how
+        self._changed = changed
+        self._origin: DurableTask[P, R] = self
+        self._payload: Payload | None = None
+        self._per_call: bytes | None = None
+        self._name: str | None = None
+
+    @property
+    def durable_name(self) -> str:
+        """What the task is called in the database, by which a worker finds it."""
+        if self._name is None:
+            name = durable_name(self.fn, self.task_options)
+            enqueueing.check_name("the name of a durable task", name, "app.send_email")
+            self._name = name
+        return self._name
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every name by which a worker finds the task: its own, and its aliases."""
+        return (self.durable_name, *self._aliases)
+
+    def replaces(self, other: DurableTask[Any, Any]) -> bool:
+        """Whether this is what *other* has become, since its module ran again; else they are two tasks."""
+        return self._made is not None and other._made is not None and self._made.is_later_run_of(other._made)
+
+    def whereabouts(self) -> str:
+        """The function and where it was made a task, for messages."""
+        return f"{task_name(self.fn)}, made at {self._made or 'run time'}"
+
+    @property
+    def payload(self) -> Payload:
+        """How calls of it are stored. Made when first asked for: annotations may name what the module defines later.
+
+        Raises:
+            TypeError: a parameter has a type that cannot be stored.
+        """
+        origin = self._origin
+        if origin._payload is None:
+            name = task_name(origin.fn, origin.task_options)
+            origin._payload = Payload(name, origin.fn, origin.queue.max_payload)
+        return origin._payload
+
+    @overload
+    def enqueue(self, /, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]: ...
+    @overload
+    def enqueue(self, /, *args: Any, connection: Any, **kwargs: Any) -> JobHandle[R]: ...
+    def enqueue(self, /, *args: Any, **kwargs: Any) -> JobHandle[R]:
+        """Put a job into the queue. When this returns it is durable, and will be run at least once.
+
+        ``connection=`` is not given to the task, unless it has a parameter of that name: it is a connection to the
+        queue's own database, and the job is put in its transaction. Then it is there if and only if that commits.
+
+        Raises:
+            PayloadRefused: an argument cannot be stored, or does not fit the signature; nothing was enqueued.
+            EngineError: the store could not do it; it says whether the job may have been enqueued all the same.
+            RuntimeError: this thread runs an event loop, which would be blocked: use `enqueue_async`.
+        """
+        connection = self._connection_among(kwargs)
+        job = self.new_job(args, kwargs)
+        if connection is None:
+            return self._put(job)
+        [placed] = self.queue.engine.put_on(connection, [job])
+        return JobHandle(self.queue, placed, self)
+
+    def enqueue_json(self, text: str | bytes) -> JobHandle[R]:
+        """Enqueue a call that is given as JSON: an array of arguments, or an object of them by name.
+
+        Raises:
+            PayloadRefused, EngineError: as `enqueue` does.
+        """
+        return self._put(self._record(self.payload.from_json(text)))
+
+    @overload
+    async def enqueue_async(self, /, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]: ...
+    @overload
+    async def enqueue_async(self, /, *args: Any, connection: Any, **kwargs: Any) -> JobHandle[R]: ...
+    async def enqueue_async(self, /, *args: Any, **kwargs: Any) -> JobHandle[R]:
+        """The same from asyncio: the loop goes on while the job is written.
+
+        ``connection=`` may then be one of asyncio's, too.
+
+        Raises:
+            PayloadRefused, EngineError: as `enqueue` does.
+        """
+        import asyncio  # for those who use it
+
+        connection = self._connection_among(kwargs)
+        job = self.new_job(args, kwargs)
+        if connection is not None:
+            [placed] = await self.queue.engine.put_on_async(connection, [job])
+            return JobHandle(self.queue, placed, self)
+        [placed] = await asyncio.shield(asyncio.wrap_future(self.queue.writer.put_soon([job])))
+        return JobHandle(self.queue, placed, self)
+
+    def options(self, **changes: Unpack[EnqueueKeywords]) -> DurableTask[P, R]:
+        """A copy with some options changed: ``send.options(delay=60, unique="welcome:42").enqueue(...)``.
+
+        Besides the options of every task there are those of `EnqueueOptions`. ``timeout`` and ``meta`` travel with the
+        job; ``retry`` and ``name`` are the task's own.
+
+        Raises:
+            TypeError, ValueError: for an option that does not exist or a value that makes no sense.
+        """
+        ours, others = enqueueing.split_options(changes)
+        changed = self._changed | others.keys()
+        options = replace(self.task_options, **others)
+        derived = DurableTask(self.queue, self.fn, options, enqueueing.change(self.enqueue_options, ours), changed)
+        derived._origin = self._origin
+        derived._per_call = enqueueing.encode_per_call(options, changed)
+        derived._remade_by = (_derive, (self._origin, {**self._changes_so_far(), **changes}))
+        return derived
+
+    if not TYPE_CHECKING:  # for a type checker there would be every attribute then
+
+        def __getattr__(self, name: str) -> Any:
+            if name in _ELSEWHERE:
+                raise AttributeError(
+                    f"a durable task has no {name!r}: enqueue a job of it with enqueue(...), from asyncio with await "
+                    "enqueue_async(...), and one for later with options(delay=60).enqueue(...)"
+                )
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def _changes_so_far(self) -> dict[str, Any]:
+        return {} if self._remade_by is None else dict(self._remade_by[1][1])
+
+    def new_job(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> NewJob:
+        """The record of one call.
+
+        Raises:
+            PayloadRefused: it cannot be stored.
+        """
+        return self._record(self.payload.encode(args, kwargs))
+
+    def _put(self, job: NewJob) -> JobHandle[R]:
+        _refuse_on_loop(self)
+        [placed] = self.queue.writer.put([job])
+        return JobHandle(self.queue, placed, self)
+
+    def _record(self, payload: bytes) -> NewJob:
+        return enqueueing.new_job(self.durable_name, payload, self.enqueue_options, self.task_options, self._per_call)
+
+    def _connection_among(self, kwargs: dict[str, Any]) -> Any:
+        if "connection" not in kwargs or self.payload.has_parameter("connection"):
+            return None
+        return kwargs.pop("connection")
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        return self  # a durable task is a function of a module: it has no instance that could travel
+
+    def __repr__(self) -> str:
+        return f"<durable task {self.durable_name}>"
+
+
+def durable_name(fn: Callable[..., Any], options: TaskOptions) -> str:
+    """The name option, or ``module.qualname``; for a program's main module, as another process imports it."""
+    if options.name is not None:
+        return options.name
+    module = getattr(fn, "__module__", None)
+    if module != "__main__":
+        return task_name(fn, options)
+    main: Any = sys.modules.get("__main__")
+    spec = getattr(main, "__spec__", None)
+    file = getattr(main, "__file__", None)
+    if spec is not None and spec.name:
+        module = spec.name.removesuffix(".__main__")
+    elif file:
+        module = Path(file).stem
+    return f"{module}.{getattr(fn, '__qualname__', type(fn).__qualname__)}"
+
+
+def _derive(origin: DurableTask[P, R], changes: dict[str, Any]) -> DurableTask[P, R]:
+    return origin.options(**changes)
+
+
+def _refuse_on_loop(task: DurableTask[P, R]) -> None:
+    events: Any = sys.modules.get("asyncio.events")
+    if events is not None and events._get_running_loop() is not None:
+        name = task_name(task.fn).rpartition(".")[2]
+        raise RuntimeError(
+            f"{name}.enqueue(...) waits for the disk, and this thread runs an event loop: use await "
+            f"{name}.enqueue_async(...)"
+        )

@@ -1,0 +1,1 @@
+"""The engine on PostgreSQL: `durable.engine.protocol` on a schema of functions."""

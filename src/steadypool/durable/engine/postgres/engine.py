@@ -1,0 +1,459 @@
+"""`PostgresEngine`: the seam of `durable.engine.protocol` on a schema of functions in a PostgreSQL database.
+
+Each method is one call of a function (`sql/0001.sql` says what each does, and in which order it locks), so one round
+trip and one transaction. Here is what stands around it: what is sent and what is made of the answer (`rows`), where a
+claim begins to look (`marks`), when news are told (`news`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from steadypool.durable.engine.errors import EngineBusy, EngineRefused, KeyBusy
+from steadypool.durable.engine.pages import Dialect, list_jobs
+from steadypool.durable.engine.postgres import caller_connection, rows, schema
+from steadypool.durable.engine.postgres.characters import text_of
+from steadypool.durable.engine.postgres.claim_cursor import Marks
+from steadypool.durable.engine.postgres.clock_guard import Steadiness
+from steadypool.durable.engine.postgres.listen import PostgresListener, Sparing
+from steadypool.durable.engine.postgres.session import Session
+from steadypool.durable.engine.protocol import Listener
+from steadypool.durable.engine.records import (
+    Claimed,
+    EngineStats,
+    JobFilter,
+    JobKey,
+    JobRecord,
+    NewJob,
+    Placed,
+    Progress,
+    QueueStats,
+    Reconciled,
+    Schema,
+    Settlement,
+    Swept,
+    Verdict,
+    WorkerRow,
+    parts_of_id,
+)
+from steadypool.durable.engine.states import JobState
+from steadypool.durable.engine.url import PostgresAddress
+from steadypool.model.clock import monotonic
+from steadypool.model.queue_depth import MOST_COUNTED, QueueDepth
+from steadypool.rules.claim_size import MOST_BYTES
+
+Rows = list[Any]
+Records = list[JobRecord]
+PATIENCE = 10.0
+KEY_PATIENCE = "20ms"
+"""For a call that is not to wait for another's key: longer than another's commit takes, by and large."""
+LOCK_TIMEOUT = "55P03"
+HELD_UP = 0.5
+"""Seconds of looking for leases that have run out after which a sweep leaves it at that: something kept us waiting, and
+may have kept those waiting who wanted to renew."""
+MOST_HELD_UP = 10
+"""So many times in a row: then it is the line."""
+_PAYLOAD = 11
+"""Its place in a row of a claim."""
+_STAYS = frozenset({Verdict.RETRY, Verdict.RETURN})
+_NOTHING_TO_SETTLE = ("{}", "{}", "{}", "{}", None, None)
+
+
+class PostgresEngine:
+    """See `durable.engine.protocol.Engine`. The tables are made by `migrate` alone."""
+
+    def __init__(self, address: PostgresAddress) -> None:
+        self.url = address.url
+        self._address = address
+        self._schema = address.schema
+        self._session = Session(address, PATIENCE)
+        self._marks = Marks()
+        self._seen = float("-inf")
+        self._sparing = Sparing()
+        self._steadiness = Steadiness()
+        self._lease = 15.0
+        self._held_up = 0
+        """Sweeps in a row that came to nothing since they had waited too long."""
+        self._pages = Dialect(self._read, _IS_DUE, _IS_LATER, self._live_jobs, self._ended_jobs)
+        s = self._schema
+        self._put = (
+            f"SELECT * FROM {s}.put(%b::bytea[], %s::text[], %s::text[], %s::bigint[], %s::float8[], %s::float8[], "
+            "%s::text[], %s::text[], %s::float8[], %s::float8[], %s::float8[], %b::bytea[], %s, %s::text)"
+        )
+        self._settle = (
+            f"SELECT {s}.settle(%s::bigint[], %s::bigint[], %s::int[], %s::bigint[], %b::bytea[], %s::text, %s, %s)"
+        )
+        self._claim = (
+            f"SELECT * FROM {s}.claim(%s, %s, %s, %s::bigint[], %s::bigint[], %s::int[], %s::bigint[], %b::bytea[], "
+            "%s::text, %s::bigint[], %s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], "
+            "%s, %s, %s::float8, %s, %s)"
+        )
+
+    @property
+    def patience(self) -> float:
+        """See `Engine.patience`."""
+        return self._session.patience
+
+    @patience.setter
+    def patience(self, seconds: float) -> None:
+        self._session.patience = seconds
+
+    @property
+    def caution(self) -> str:
+        """See `Engine.caution`."""
+        return ""
+
+    def take_caution(self) -> str:
+        """See `Engine.take_caution`."""
+        return ""
+
+    # -- tables
+
+    def schema(self) -> Schema:
+        """See `Engine.schema`."""
+        found, _ = self._session.has_tables()
+        return Schema(found, schema.VERSION, schema.pending_steps(found, self._schema))
+
+    def migrate(self) -> Schema:
+        """See `Engine.migrate`."""
+        found, did = self._session.migrate()
+        return Schema(found, schema.VERSION, did)
+
+    # -- putting
+
+    def put_many(self, jobs: Sequence[NewJob], *, waits: bool = True) -> list[Placed]:
+        """See `Engine.put_many`."""
+        if not jobs:
+            return []
+        tells = self._sparing.tells(monotonic())
+        try:
+            [answer] = self._session.call(self._put, [*rows.columns_of(jobs), tells, None if waits else KEY_PATIENCE])
+        except EngineBusy as error:
+            if not waits and getattr(error.__cause__, "sqlstate", None) == LOCK_TIMEOUT:
+                raise KeyBusy(f"{self.url}: a job of the same id or unique key is being put") from error
+            raise
+        if not tells and self._sparing.came_late(monotonic()) and self._sparing.tells(monotonic()):
+            self._session.call("SELECT pg_notify(%s, '')", [f"{self._schema}.work"])
+        return rows.placed_of(jobs, answer)
+
+    def put_on(self, connection: Any, jobs: Sequence[NewJob]) -> list[Placed]:
+        """See `Engine.put_on`."""
+        return caller_connection.put(connection, self._address, jobs)
+
+    async def put_on_async(self, connection: Any, jobs: Sequence[NewJob]) -> list[Placed]:
+        """See `Engine.put_on_async`."""
+        return await caller_connection.put_async(connection, self._address, jobs)
+
+    # -- working
+
+    def register(self, name: str, seconds: float) -> int:
+        """See `Engine.register`."""
+        self._lease = max(self._lease, seconds)
+        [(number,)] = self._call("register(%s, %s::float8)", [text_of(name, self._session.encoding), seconds])
+        return int(number)
+
+    def renew(self, worker: int, seconds: float) -> bool:
+        """See `Engine.renew`."""
+        self._lease = max(self._lease, seconds)
+        [(alive,)] = self._call("renew(%s, %s::float8)", [worker, seconds])
+        return bool(alive)
+
+    def claim(
+        self,
+        worker: int,
+        queues: Sequence[str],
+        limit: int,
+        settlements: Sequence[Settlement] = (),
+        done: Sequence[int] = (),
+        most_bytes: int = MOST_BYTES,
+    ) -> Claimed:
+        """See `Engine.claim`."""
+        now = monotonic()
+        full = self._marks.must_look(now)
+        stretches = self._marks.stretches(queues)
+        values = [
+            worker,
+            max(0, limit),
+            most_bytes,
+            *(rows.settle_values(settlements, self._session.encoding) if settlements else _NOTHING_TO_SETTLE),
+            rows.bigints(done),
+            list(queues),
+            stretches.queue,
+            *map(rows.bigints, stretches[1:]),
+            full,
+            self._marks.may_look(now),
+            self._seen,
+            *_tells(settlements),
+        ]
+        *found, answer = self._session.call(self._claim, values)
+        refused, cancels, next_due, seen, took = answer[14:]
+        self._note(settlements, found, limit, seen, took)
+        return Claimed(
+            tuple(rows.claims_of(found, queues)),
+            rows.pairs(refused),
+            rows.cancels_of(cancels or ()),
+            next_due,
+            0 < limit == len(found) or sum(len(row[_PAYLOAD]) for row in found) >= most_bytes,
+        )
+
+    def reconcile(self, worker: int, known: Sequence[tuple[int, int]]) -> Reconciled:
+        """See `Engine.reconcile`."""
+        leases, numbers = rows.bigints(lease for lease, _ in known), rows.bigints(number for _, number in known)
+        [(returned, lost, out)] = self._call("reconcile(%s, %s::bigint[], %s::bigint[])", [worker, leases, numbers])
+        if returned:
+            self._marks.look_soon()
+        settled = frozenset(known) - rows.pairs(out)
+        return Reconciled(returned, frozenset(lost), frozenset(one for one in settled if one[0] not in lost))
+
+    def settle_many(self, settlements: Sequence[Settlement]) -> frozenset[tuple[int, int]]:
+        """See `Engine.settle_many`."""
+        if not settlements:
+            return frozenset()
+        values = rows.settle_values(settlements, self._session.encoding)
+        [(refused,)] = self._session.call(self._settle, [*values, *_tells(settlements)])
+        self._note(settlements, (), 0, None, None)
+        return rows.pairs(refused)
+
+    def report(self, worker: int, progress: Mapping[int, Progress]) -> None:
+        """See `Engine.report`."""
+        self._call("report(%s, %s)", [worker, json.dumps(dict(progress))])
+
+    def leave(self, worker: int) -> None:
+        """See `Engine.leave`."""
+        self._call("leave(%s)", [worker])
+
+    def sweep(self, max_losses: int) -> Swept:
+        """See `Engine.sweep`."""
+        began = monotonic()
+        [(now, gone)] = self._session.call(
+            f"SELECT extract(epoch FROM clock_timestamp())::float8, "
+            f"EXISTS (SELECT FROM {self._schema}.worker_counts WHERE NOT alive)"
+        )
+        if not self._steadiness.allows_sweep(now, monotonic(), self._lease) or not gone:
+            return Swept()
+        if monotonic() - began > HELD_UP and self._held_up < MOST_HELD_UP:
+            self._held_up += 1
+            return Swept()
+        self._held_up = 0
+        swept = self._call("sweep(%s)", [max_losses])
+        self._marks.look_soon()
+        return Swept(tuple(row[0] for row in swept), sum(row[1] for row in swept), sum(row[2] for row in swept))
+
+    # -- one job
+
+    def get(self, job_id: str) -> JobRecord | None:
+        """See `Engine.get`."""
+        number, nonce = parts_of_id(job_id)
+        if number is None:
+            number = self._number_of(job_id)
+        if number is None:
+            return None
+        found = self._select(f"SELECT {rows.RECORD} FROM @.live WHERE number = %s", [number])
+        # Looked at second: a job goes from one to the other, and back only by `retry`.
+        found = found or self._select(f"SELECT {rows.RECORD} FROM @.ended WHERE number = %s", [number])
+        if not found:
+            return None
+        record = rows.record_of(found[0])
+        if nonce is not None and record.nonce != nonce:
+            return None
+        errors = self._select(f"SELECT {rows.ERROR} FROM @.job_errors WHERE job = %s ORDER BY entry", [number])
+        [detailed] = self._with_details([record])
+        return replace(detailed, errors=tuple(map(rows.error_of, errors)))
+
+    def not_ended(self, jobs: Sequence[JobKey]) -> frozenset[JobKey]:
+        """See `Engine.not_ended`."""
+        numbers = rows.bigints(number for number, _ in jobs)
+        found = self._select("SELECT number, nonce FROM @.live WHERE number = ANY (%s::bigint[])", [numbers])
+        return frozenset((number, nonce) for number, nonce in found) & frozenset(jobs)
+
+    def cancel(self, number: int, nonce: int | None) -> JobState | None:
+        """See `Engine.cancel`."""
+        [(state,)] = self._call("cancel(%s, %s)", [number, nonce])
+        return None if state is None else JobState(state)
+
+    def cancel_chosen(self, job_id: str) -> JobState | None:
+        """See `Engine.cancel_chosen`."""
+        try:
+            [(state,)] = self._call("cancel_chosen(%s)", [job_id])
+        except EngineRefused:
+            return None  # no text of this database: no job has it
+        return None if state is None else JobState(state)
+
+    def discard(self, number: int, nonce: int, reason: str) -> JobRecord | None:
+        """See `Engine.discard`."""
+        return self._change("discard(%s, %s, %s)", [number, nonce, text_of(reason, self._session.encoding)])
+
+    def retry(self, number: int, nonce: int) -> JobRecord | None:
+        """See `Engine.retry`."""
+        self._marks.look_soon()
+        return self._change("retry(%s, %s)", [number, nonce])
+
+    # -- many jobs
+
+    def list(self, which: JobFilter) -> list[JobRecord]:
+        """See `Engine.list`."""
+        return self._with_details(list_jobs(self._pages, which))
+
+    def stats(self) -> EngineStats:
+        """See `Engine.stats`."""
+        counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        for queue, state, count in self._select("SELECT queue, state, count FROM @.queue_counts"):
+            counts[queue][state] += count
+        ages = dict(self._select("SELECT queue, seconds FROM @.queue_ages"))
+        return EngineStats(
+            tuple(_queue_stats(name, counts[name], ages.get(name)) for name in sorted(counts)),
+            self.workers(),
+        )
+
+    def depths(self, queues: Sequence[str]) -> Sequence[QueueDepth]:
+        """See `Engine.depths`."""
+        found = self._call("depths(%s::text[], %s)", [list(queues), MOST_COUNTED])
+        return [QueueDepth(name, True, *counts) for name, *counts in found]
+
+    def workers(self) -> tuple[WorkerRow, ...]:
+        """See `Engine.workers`."""
+        found = self._select("SELECT name, alive, running, since FROM @.worker_counts ORDER BY since, number")
+        return tuple(WorkerRow(name, alive, running, since.timestamp()) for name, alive, running, since in found)
+
+    def pause(self, queue: str, paused: bool) -> None:
+        """See `Engine.pause`."""
+        self._call("pause(%s, %s)", [queue, paused])
+
+    def prune(self, limit: int) -> int:
+        """See `Engine.prune`."""
+        [(count,)] = self._call("prune(%s)", [limit])
+        return int(count)
+
+    # -- jobs of unknown tasks
+
+    def set_aside(self, queues: Sequence[str], known: Collection[str], limit: int, seconds: float) -> Mapping[str, int]:
+        """See `Engine.set_aside`."""
+        values = [list(queues), list(known), limit, min(seconds, rows.LONGEST)]
+        return dict(self._call("set_aside(%s::text[], %s::text[], %s, %s::float8)", values))
+
+    def recall(self, queues: Sequence[str], known: Collection[str], limit: int) -> int:
+        """See `Engine.recall`."""
+        [(count,)] = self._call("recall(%s::text[], %s::text[], %s)", [list(queues), list(known), limit])
+        if count:
+            self._marks.look_soon()
+        return int(count)
+
+    def give_up_unknown(self, limit: int, reason: str) -> Mapping[str, int]:
+        """See `Engine.give_up_unknown`."""
+        return dict(self._call("give_up_unknown(%s, %s)", [limit, reason]))
+
+    # -- news, and the end
+
+    def wake(self) -> None:
+        """See `Engine.wake`. The server does so itself when a transaction of the caller's commits."""
+        self._session.call("SELECT pg_notify(%s, '')", [f"{self._schema}.work"])
+
+    def listener(self, topic: str) -> Listener:
+        """See `Engine.listener`."""
+        return PostgresListener(self._address, topic)
+
+    def now(self) -> float:
+        """See `Engine.now`."""
+        [(now,)] = self._session.call("SELECT extract(epoch FROM clock_timestamp())::float8")
+        return float(now)
+
+    def close(self) -> None:
+        """See `Engine.close`."""
+        self._session.close()
+
+    # -- parts
+
+    def _call(self, function: str, values: Sequence[Any]) -> Rows:
+        return self._session.call(f"SELECT * FROM {self._schema}.{function}", values)
+
+    def _select(self, statement: str, values: Sequence[Any] = ()) -> Rows:
+        return self._session.call(statement.replace("@.", f"{self._schema}."), values)
+
+    def _change(self, function: str, values: Sequence[Any]) -> JobRecord | None:
+        found = self._session.call(f"SELECT {rows.RECORD} FROM {self._schema}.{function}", values)
+        return rows.record_of(found[0]) if found else None
+
+    def _with_details(self, records: Records) -> Records:
+        """The records, with who runs them since when and how far, and why they failed last."""
+        running = [record.number for record in records if record.state is _RUNS]
+        failed = [record.number for record in records if record.attempt]
+        held = self._select(_HOLDERS, [rows.bigints(running)]) if running else []
+        errors = self._select(_LAST_ERRORS, [rows.bigints(failed)]) if failed else []
+        return rows.detailed(records, held, errors)
+
+    def _number_of(self, job_id: str) -> int | None:
+        try:
+            found = self._select("SELECT number FROM @.chosen_ids WHERE id = %s", [job_id])
+        except EngineRefused:
+            return None  # no text of this database: no job has it
+        return int(found[0][0]) if found else None
+
+    def _read(self, statement: str, values: Sequence[Any]) -> Rows:
+        for name, view in _VIEWS.items():
+            statement = statement.replace(name, view)
+        return self._select(statement.replace("?", "%s"), values)
+
+    def _live_jobs(self, numbers: Sequence[int]) -> Records:
+        return self._records("live", numbers)
+
+    def _ended_jobs(self, numbers: Sequence[int]) -> Records:
+        return self._records("ended", numbers)
+
+    def _records(self, view: str, numbers: Sequence[int]) -> Records:
+        found = self._select(
+            f"SELECT {rows.RECORD} FROM @.{view} WHERE number = ANY (%s::bigint[])", [rows.bigints(numbers)]
+        )
+        return list(map(rows.record_of, found))
+
+    def _note(
+        self, settlements: Sequence[Settlement], found: Any, limit: int, seen: float | None, took: float | None
+    ) -> None:
+        """Learn from an answer where to look the next time."""
+        entries = [(row[9], row[10], row[0]) for row in found]
+        # A look from the beginning that has not found the end: what follows may lie before the marks, too.
+        self._marks.claimed(entries, from_the_beginning=took is not None and len(found) == limit)
+        if limit > 0:
+            self._seen = float("-inf") if seen is None else seen  # not all that is due was promoted
+        if took is not None:
+            self._marks.looked(monotonic(), took)
+        if any(settlement.verdict in _STAYS for settlement in settlements):
+            self._marks.look_soon()
+
+
+_RUNS = JobState.RUNNING
+_HOLDERS = "SELECT number, name, since, progress::text FROM @.held WHERE number = ANY (%s::bigint[])"
+_LAST_ERRORS = (
+    "SELECT DISTINCT ON (job) job, attempt, outcome, type_name, message, '', at FROM @.job_errors "
+    "WHERE job = ANY (%s::bigint[]) ORDER BY job, entry DESC"
+)
+_IS_DUE, _IS_LATER = "s.due <= statement_timestamp()", "s.due > statement_timestamp()"
+_VIEWS = {
+    "@jobs": "@.listed_jobs",
+    "@ready": "@.listed_ready",
+    "@delayed": "@.listed_delayed",
+    "@held": "@.held",
+    "@history": "@.ended",
+}
+
+
+def _tells(settlements: Sequence[Settlement]) -> tuple[bool, bool]:
+    """Whether jobs end by these, and whether jobs come back."""
+    stay = sum(settlement.verdict in _STAYS for settlement in settlements)
+    return len(settlements) > stay, stay > 0
+
+
+def _queue_stats(name: str, counts: dict[str, int], oldest: float | None) -> QueueStats:
+    counted = dict(counts)
+    total, paused = counted.pop("total", 0), bool(counted.pop("paused", 0))
+    waiting = sum(counted.get(state, 0) for state in ("available", "scheduled", "retryable"))
+    return QueueStats(
+        name,
+        paused,
+        running=max(0, total - waiting),
+        oldest_available=None if oldest is None else max(0.0, oldest),
+        **counted,
+    )

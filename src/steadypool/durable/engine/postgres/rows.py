@@ -1,0 +1,259 @@
+"""What travels: values for the functions, and records made of their rows."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from steadypool.durable.engine.postgres.characters import text_of
+from steadypool.durable.engine.records import (
+    AttemptError,
+    Claim,
+    JobRecord,
+    NewJob,
+    Placed,
+    Settlement,
+    Verdict,
+    public_id,
+)
+from steadypool.durable.engine.states import JobState
+
+LONGEST = 2.5e10
+"""Seconds: 800 years, which a timestamp has room for, and Python's, too."""
+LATEST = 2.0e11
+"""The year 8307."""
+
+
+def bigints(values: Iterable[int]) -> str:
+    """An array, as text: faster than to have each value looked at for its size."""
+    return f"{{{','.join(map(str, values))}}}"
+
+
+# -- putting
+
+
+def columns_of(jobs: Sequence[NewJob]) -> list[Any]:
+    """The arguments of ``put``, but for the last: a column whose values are all alike is sent as one."""
+    return [
+        [job.payload for job in jobs],
+        *map(_column, zip(*map(_fields, jobs), strict=True)),
+        None if all(job.options is None for job in jobs) else [job.options for job in jobs],
+    ]
+
+
+def _fields(job: NewJob) -> tuple[Any, ...]:
+    return (
+        job.task,
+        job.queue,
+        -job.priority,
+        _length(job.delay) or None,
+        None if job.at is None else min(job.at, LATEST),
+        job.id,
+        job.unique,
+        _length(job.unique_for),
+        _length(job.total_timeout),
+        _length(job.keep),
+    )
+
+
+def _column(values: tuple[Any, ...]) -> list[Any] | None:
+    first = values[0]
+    if values.count(first) != len(values):
+        return list(values)
+    return None if first is None else [first]
+
+
+def _length(seconds: float | None) -> float | None:
+    return None if seconds is None else float(min(seconds, LONGEST))
+
+
+def placed_of(jobs: Sequence[NewJob], answer: Sequence[Any]) -> list[Placed]:
+    """The answer of ``put``."""
+    numbers, nonce, taken, owner_nonces, owners = answer
+    placed = [
+        Placed(number, nonce, public_id(number, nonce, job.id), True) for number, job in zip(numbers, jobs, strict=True)
+    ]
+    for at, owner_nonce, chosen in zip(taken, owner_nonces or (), owners or (), strict=True):
+        number, nonce = numbers[at - 1], owner_nonce or 0  # the record is gone, and its key still holds
+        placed[at - 1] = Placed(number, nonce, public_id(number, nonce, chosen), False)
+    return placed
+
+
+_JSON_FIELDS = ("task", "queue", "rank", "delay", "at", "id", "unique", "unique_for", "total_timeout", "keep")
+
+
+def jobs_as_json(jobs: Sequence[NewJob]) -> str:
+    """The argument of ``put_json``: what every driver can send."""
+    return json.dumps(
+        [
+            {
+                **dict(zip(_JSON_FIELDS, _fields(job), strict=True)),
+                # In letters that every encoding has: the connection may be in another than the database.
+                "payload": b64encode(job.payload).decode(),
+                "options": None if job.options is None else b64encode(job.options).decode(),
+            }
+            for job in jobs
+        ],
+        ensure_ascii=False,
+    )
+
+
+# -- settling
+
+
+def settle_values(settlements: Sequence[Settlement], encoding: str) -> list[Any]:
+    """The arguments of ``settle`` for these, in a database of that encoding: their leases, the completed as arrays, the
+    others as JSON; both ordered by number.
+
+    That order is the one in which rows are locked, so no two calls wait for each other.
+    """
+    ordered = sorted(settlements, key=lambda settlement: settlement.claim.number)
+    under = bigints({settlement.claim.lease for settlement in ordered})
+    if len({settlement.claim.number for settlement in ordered}) < len(ordered):
+        # The same job twice: in their order, which the arrays do not keep.
+        return [under, "{}", "{}", "{}", None, _others_as_json(ordered, encoding)]
+    completed = [settlement for settlement in ordered if settlement.verdict is Verdict.COMPLETE]
+    others = [settlement for settlement in ordered if settlement.verdict is not Verdict.COMPLETE]
+    results = [settlement.result for settlement in completed]
+    return [
+        under,
+        bigints(settlement.claim.number for settlement in completed),
+        bigints(settlement.claim.token for settlement in completed),
+        bigints(settlement.claim.lease for settlement in completed),
+        results if any(result is not None for result in results) else None,
+        _others_as_json(others, encoding) if others else None,
+    ]
+
+
+def _others_as_json(settlements: Sequence[Settlement], encoding: str) -> str:
+    return json.dumps([_as_object(settlement, encoding) for settlement in settlements], ensure_ascii=False)
+
+
+def _as_object(settlement: Settlement, encoding: str) -> dict[str, Any]:
+    error = settlement.error
+    why = {} if error is None else _error_as_object(error, encoding)
+    return {
+        "number": settlement.claim.number,
+        "token": settlement.claim.token,
+        "lease": settlement.claim.lease,
+        "verdict": settlement.verdict.value,
+        "result": None if settlement.result is None else b64encode(settlement.result).decode(),
+        "delay": _length(settlement.delay),
+        "reason": text_of(settlement.reason, encoding),
+        "crashed": settlement.crashed,
+        **why,
+    }
+
+
+def _error_as_object(error: AttemptError, encoding: str) -> dict[str, Any]:
+    return {
+        "attempt": error.attempt,
+        "outcome": error.outcome,
+        "type_name": text_of(error.type_name, encoding),
+        "message": text_of(error.message, encoding),
+        "traceback": text_of(error.traceback, encoding),
+    }
+
+
+def pairs(flat: Sequence[int]) -> frozenset[tuple[int, int]]:
+    """``(number, lease)`` of refused settlements; ``(lease, number)`` of what is out."""
+    return frozenset(zip(flat[::2], flat[1::2], strict=True))
+
+
+def cancels_of(flat: Sequence[int]) -> tuple[tuple[int, int], ...]:
+    """``(number, nonce)`` of jobs that somebody wants cancelled: all of the ones, and then all of the others."""
+    half = len(flat) // 2
+    return tuple(zip(flat[:half], flat[half:], strict=True))
+
+
+# -- reading
+
+RECORD = (
+    "number, nonce, id, task, queue, state, priority, attempt, crashes, losses, enqueued_at, due_at, ended_at, "
+    "payload, result, reason, cancelling"
+)
+ERROR = "attempt, outcome, type_name, message, traceback, at"
+
+
+def claims_of(rows: Sequence[Sequence[Any]], queues: Sequence[str]) -> list[Claim]:
+    """The claims, in the order in which they were to be given: rows of one statement have none."""
+    place = {queue: position for position, queue in enumerate(queues)}
+    ordered = sorted(rows, key=lambda row: (place[row[9]], row[10], row[0]))
+    return [
+        Claim(
+            number,
+            nonce,
+            public_id(number, nonce, chosen),
+            token,
+            lease,
+            attempt,
+            crashes,
+            losses,
+            task,
+            queue,
+            payload,
+            options,
+            left,
+        )
+        for number, nonce, chosen, token, lease, attempt, crashes, losses, task, queue, _, payload, options, left in (
+            row[:14] for row in ordered
+        )
+    ]
+
+
+def record_of(row: Sequence[Any]) -> JobRecord:
+    """From the columns of `RECORD`."""
+    number, nonce, job_id, task, queue, state, priority, attempt, crashes, losses, *rest = row
+    enqueued, due, ended, payload, result, reason, cancelling = rest
+    return JobRecord(
+        number,
+        nonce,
+        job_id,
+        task,
+        queue,
+        JobState(state),
+        priority,
+        attempt,
+        crashes,
+        losses,
+        enqueued.timestamp(),
+        due_at=_moment(due),
+        ended_at=_moment(ended),
+        payload=payload,
+        result=result,
+        reason=reason,
+        cancelling=cancelling,
+    )
+
+
+def detailed(
+    records: Sequence[JobRecord], held: Sequence[Sequence[Any]], errors: Sequence[Sequence[Any]]
+) -> list[JobRecord]:
+    """The records, with these rows of those that run, and of their last errors."""
+    holders = {
+        number: {"worker": name, "running_since": since.timestamp(), "progress": _progress(progress)}
+        for number, name, since, progress in held
+    }
+    last = {job: error_of(error) for job, *error in errors}
+    return [replace(record, **holders.get(record.number, {}), last_error=last.get(record.number)) for record in records]
+
+
+def _progress(text: str | None) -> tuple[float, float | None] | None:
+    if text is None:
+        return None
+    done, total = json.loads(text)
+    return done, total
+
+
+def error_of(row: Sequence[Any]) -> AttemptError:
+    """From the columns of `ERROR`."""
+    attempt, outcome, type_name, message, traceback, at = row
+    return AttemptError(attempt, outcome, type_name, message, traceback, at.timestamp())
+
+
+def _moment(value: datetime | None) -> float | None:
+    return None if value is None else value.timestamp()

@@ -1,0 +1,291 @@
+"""What travels between a queue, a worker and an engine: frozen records.
+
+A job's **number** is the engine's handle for it: ever growing, and never given again by a store that only goes
+forward. One that has gone back in time gives it again; the **nonce**, a random number that is kept in the job's row,
+tells the two jobs apart. Its **id** is what people see: the one they chose, or both, ``job-<number>-<nonce>``. Moments
+are seconds since the epoch by the engine's clock; a length of time travels as a length and is added to that clock by
+the engine, so that no worker's clock matters.
+
+Those that are made for each job are named tuples, which are made in a fifth of the time that a frozen dataclass takes.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+from steadypool.durable.engine.states import JobState
+
+DEFAULT_QUEUE = "default"
+JobKey = tuple[int, int]
+"""Number and nonce: one job, and no other, for ever."""
+_GIVEN_ID = re.compile(r"job-([0-9]{1,18})(?:-([0-9a-f]{10}))?")
+"""An id that was not chosen by the user. Without the nonce it is a short form that people may type."""
+
+
+def public_id(number: int, nonce: int, chosen: str | None) -> str:
+    """What people call the job."""
+    return chosen if chosen is not None else f"job-{number}-{nonce:010x}"
+
+
+def parts_of_id(job_id: str) -> tuple[int | None, int | None]:
+    """Number and nonce in an id that was not chosen by the user; ``None`` for what is not in it."""
+    found = _GIVEN_ID.fullmatch(job_id)
+    if found is None:
+        return None, None
+    number, nonce = found.groups()
+    return int(number), None if nonce is None else int(nonce, 16)
+
+
+class NewJob(NamedTuple):
+    """One job to be put."""
+
+    task: str
+    payload: bytes
+    """The arguments, as JSON."""
+    queue: str = DEFAULT_QUEUE
+    priority: int = 0
+    """Higher first; within a priority, first in, first out."""
+    delay: float = 0.0
+    """Seconds from now until it may run."""
+    at: float | None = None
+    """The moment it may run, instead of *delay*."""
+    id: str | None = None
+    """Chosen by the user. While the database knows a job of this id, nothing is put and that job is named."""
+    unique: str | None = None
+    """While a job of this task has this key and waits or runs, nothing is put and that job is named."""
+    unique_for: float | None = None
+    """The key holds for this many seconds from now instead, whether or not the job has ended."""
+    total_timeout: float | None = None
+    """Seconds from now until the job is of no use any more."""
+    keep: float = 86_400.0
+    """Seconds for which the record of the completed job, with its result, is kept; 0: it is not kept."""
+    options: bytes | None = None
+    """Options of this one call, as JSON."""
+
+
+class Placed(NamedTuple):
+    """What became of one `NewJob`."""
+
+    number: int
+    nonce: int
+    id: str
+    enqueued: bool
+    """False: the id or the unique key was taken, and this is the job that has it. Nothing was put."""
+
+
+class Claim(NamedTuple):
+    """One job, claimed by one worker."""
+
+    number: int
+    nonce: int
+    id: str
+    token: int
+    """1 for the job's first claim, one more for each later one."""
+    lease: int
+    """The lease that it came with: a random number. With the job's number it names this claim and no other."""
+    attempt: int
+    """Which attempt this is, from 1. It is spent already."""
+    crashes: int
+    """How many attempts ended with the death of the job's own process."""
+    losses: int
+    """How many were lost with their whole worker."""
+    task: str
+    queue: str
+    payload: bytes
+    options: bytes | None = None
+    expires_in: float | None = None
+    """Seconds left of `NewJob.total_timeout`; may be negative."""
+
+    @property
+    def fencing_token(self) -> str:
+        """For what the job does elsewhere: it names the job before the colon, and grows with each claim behind it."""
+        return f"{self.number}-{self.nonce:010x}:{self.token}"
+
+
+class Verdict(StrEnum):
+    """What a settlement makes of its job."""
+
+    COMPLETE = "complete"
+    """→ completed, with a result."""
+    RETRY = "retry"
+    """→ retryable (available, when the delay is 0): the attempt was spent, an error is recorded."""
+    DISCARD = "discard"
+    """→ discarded, with an error and a reason."""
+    CANCEL = "cancel"
+    """→ cancelled."""
+    RETURN = "return"
+    """→ available, or scheduled with a delay: the attempt is given back, nothing is recorded against the job."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptError:
+    """Why one attempt failed."""
+
+    attempt: int
+    outcome: str
+    """As `steadypool.Outcome` has it: ``"failed"``, ``"timed_out"``, ``"crashed"``; ``"lost"`` with its worker."""
+    type_name: str
+    message: str
+    traceback: str = ""
+    at: float = 0.0
+    """Filled in by the engine."""
+
+
+class Settlement(NamedTuple):
+    """What became of one claim."""
+
+    claim: Claim
+    verdict: Verdict
+    result: bytes | None = None
+    """For COMPLETE: what the task returned, as JSON."""
+    error: AttemptError | None = None
+    """For RETRY and DISCARD: what is recorded. For RETURN: why it goes back, if that is worth a record."""
+    delay: float = 0.0
+    """For RETRY and RETURN: seconds until it may run again."""
+    reason: str = ""
+    """For DISCARD: why it will not run again."""
+    crashed: bool = False
+    """For RETRY and DISCARD: the job's own process died."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What one call of `Engine.claim` gave."""
+
+    claims: tuple[Claim, ...] = ()
+    refused: frozenset[tuple[int, int]] = frozenset()
+    """``(number, lease)`` of settlements that came too late: the claim was lost, or settled before."""
+    cancels: tuple[JobKey, ...] = ()
+    """Of running jobs that somebody wants cancelled, whoever runs them."""
+    next_due: float | None = None
+    """Seconds until the earliest delayed job of any queue may run; ``None`` if there is none."""
+    more: bool = False
+    """Whether there may be more to claim than was asked for."""
+
+
+class Reconciled(NamedTuple):
+    """What one call of `Engine.reconcile` found."""
+
+    returned: int = 0
+    """Jobs that were put back: the worker had them by the tables, and did not know."""
+    lost: frozenset[int] = frozenset()
+    """Leases that the worker knew, and that are no more."""
+    settled: frozenset[tuple[int, int]] = frozenset()
+    """Of what the worker knew under other leases, ``(lease, number)``: what has been settled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What one sweep found."""
+
+    workers: tuple[str, ...] = ()
+    """Names of workers whose leases had run out."""
+    returned: int = 0
+    """Jobs that were put back."""
+    discarded: int = 0
+    """Jobs that had been lost too often."""
+
+
+Progress = tuple[float, float | None]
+"""How far a job is, and of how much, if that is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """Everything the engine knows of one job."""
+
+    number: int
+    nonce: int
+    id: str
+    task: str
+    queue: str
+    state: JobState
+    priority: int
+    attempt: int
+    """Attempts begun so far: the present one included while it runs."""
+    crashes: int
+    losses: int
+    enqueued_at: float
+    due_at: float | None = None
+    """When it may run, for one that waits for that."""
+    ended_at: float | None = None
+    payload: bytes | None = None
+    """``None`` when the job has completed: arguments are not kept any longer than they are of use."""
+    result: bytes | None = None
+    reason: str = ""
+    """Why it was discarded; or why it waits, if it does so for no moment: no worker so far has known its task."""
+    worker: str | None = None
+    """Who runs it now."""
+    cancelling: bool = False
+    """Whether it runs, and somebody wants it cancelled."""
+    errors: tuple[AttemptError, ...] = ()
+    """Of the attempts that failed, in order. `Engine.list` leaves them out."""
+    running_since: float | None = None
+    """When it was claimed, for one that runs."""
+    progress: Progress | None = None
+    """How far it is, and of how much, as it said within the last seconds (`JobContext.progress`)."""
+    last_error: AttemptError | None = None
+    """Of the last attempt that failed, without its traceback."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Which jobs `Engine.list` gives."""
+
+    states: frozenset[JobState] = frozenset(JobState)
+    queue: str | None = None
+    task: str | None = None
+    below: int | None = None
+    """Only numbers below this one: the last of the page before."""
+    limit: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class QueueStats:
+    """One named queue."""
+
+    name: str
+    paused: bool
+    scheduled: int = 0
+    available: int = 0
+    running: int = 0
+    retryable: int = 0
+    completed: int = 0
+    """As long as their records are kept; likewise the two below."""
+    discarded: int = 0
+    cancelled: int = 0
+    oldest_available: float | None = None
+    """Seconds since the job that has waited longest was enqueued."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRow:
+    """One registered worker."""
+
+    name: str
+    alive: bool
+    """Its lease has not run out."""
+    running: int
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStats:
+    """The whole database."""
+
+    queues: tuple[QueueStats, ...] = ()
+    workers: tuple[WorkerRow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """The tables as they are, and as they should be."""
+
+    found: int
+    """Version of the tables; 0: there are none."""
+    wanted: int
+    pending: tuple[str, ...] = field(default=())
+    """What `Engine.migrate` would run, in order."""

@@ -1,0 +1,75 @@
+"""Statements by which people change one job. Each works in the transaction that its connection is in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from steadypool.durable.engine.records import JobRecord
+from steadypool.durable.engine.sqlite.put import owner_of_key
+from steadypool.durable.engine.sqlite.read import record_of
+from steadypool.durable.engine.sqlite.rows import rows_of
+from steadypool.durable.engine.sqlite.settle import remove_waiting
+from steadypool.durable.engine.states import WAITING, JobState
+
+_REVIVED = (
+    "INSERT INTO jobs (number, nonce, id, queue, task, rank, returns, enqueued_at, keep, unique_key, unique_held, "
+    "options, payload) SELECT number, nonce, id, queue, task, rank, returns, enqueued_at, keep, unique_key, "
+    "unique_held, options, payload FROM history WHERE number = ?"
+)
+
+
+def cancel(connection: Any, number: int, nonce: int | None, now: float) -> JobState | None:
+    """Cancel one that waits, or leave word for the worker of one that runs; the state in which it was."""
+    found = record_of(connection, number, nonce, now)
+    if found is None:
+        return None
+    if found.state in WAITING:
+        _end(connection, number, JobState.CANCELLED, now)
+    elif found.state is JobState.RUNNING:
+        connection.execute("INSERT OR IGNORE INTO cancels VALUES (?, ?)", (number, found.nonce))
+    return found.state
+
+
+def discard(connection: Any, number: int, nonce: int, reason: str, now: float) -> JobRecord | None:
+    """Discard one that waits."""
+    found = record_of(connection, number, nonce, now)
+    if found is not None and found.state in WAITING:
+        _end(connection, number, JobState.DISCARDED, now, reason)
+    return found
+
+
+def retry(connection: Any, number: int, nonce: int, now: float) -> JobRecord | None:
+    """Make one available that was given up, or that is delayed."""
+    found = record_of(connection, number, nonce, now)
+    if found is None:
+        return None
+    if found.state in (JobState.DISCARDED, JobState.CANCELLED):
+        if not _take_key_again(connection, number, found.task, now):
+            return found
+        connection.execute(_REVIVED, (number,))
+        connection.execute("DELETE FROM history WHERE number = ?", (number,))
+        _make_ready(connection, number)
+    elif found.state in (JobState.SCHEDULED, JobState.RETRYABLE):
+        connection.execute("DELETE FROM delayed WHERE number = ?", (number,))
+        _make_ready(connection, number)
+    return found
+
+
+def _end(connection: Any, number: int, state: JobState, now: float, reason: str = "") -> None:
+    remove_waiting(connection, rows_of(connection, [number])[number], state, now, reason)
+
+
+def _make_ready(connection: Any, number: int) -> None:
+    connection.execute("INSERT INTO ready SELECT queue, rank, number FROM jobs WHERE number = ?", (number,))
+
+
+def _take_key_again(connection: Any, number: int, task: str, now: float) -> bool:
+    [[key, held]] = connection.execute(
+        "SELECT unique_key, unique_held FROM history WHERE number = ?", (number,)
+    ).fetchall()
+    if not held:
+        return True
+    if owner_of_key(connection, task, key, now) is not None:
+        return False
+    connection.execute("INSERT OR REPLACE INTO keys VALUES (?, ?, ?, NULL)", (task, key, number))
+    return True

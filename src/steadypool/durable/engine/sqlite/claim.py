@@ -1,0 +1,168 @@
+"""Statements by which workers come, claim and go. Each works in the transaction that its connection is in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from steadypool.durable.engine.nonces import random_number
+from steadypool.durable.engine.records import Claim, public_id
+from steadypool.durable.engine.sqlite.clock import Moment
+from steadypool.durable.engine.sqlite.rows import as_json
+
+PROMOTED_AT_ONCE = 1000
+"""Delayed jobs that one claim makes available at most, so that a flood of them does not make one long transaction."""
+CANCELS_AT_ONCE = 1000
+_CLAIM = """SELECT r.rank, j.number, j.nonce, j.id, j.returns, j.attempt, j.crashes, j.losses, j.task, j.payload,
+    j.options, j.expires_at FROM ready r JOIN jobs j ON j.number = r.number WHERE r.queue = ?
+    ORDER BY r.rank, r.number LIMIT ?"""
+_PAYLOAD = 9
+"""Its place in such a row."""
+_TAKEN = "DELETE FROM ready WHERE queue = ? AND (rank, number) >= (?, ?) AND (rank, number) <= (?, ?)"
+
+
+def register(connection: Any, name: str, seconds: float, now: Moment) -> int:
+    """Add a worker."""
+    number = random_number()
+    ends = (now.boot, now.steady + seconds, now.wall + seconds)
+    connection.execute("INSERT INTO workers VALUES (?, ?, ?, ?, ?, ?, NULL)", (number, name, now.wall, *ends))
+    return number
+
+
+def renew(connection: Any, worker: int, seconds: float, now: Moment) -> bool:
+    """Have its leases hold for longer; whether it is still registered."""
+    if not is_registered(connection, worker):
+        return False
+    connection.execute(
+        "UPDATE workers SET boot = ?, steady_until = ?, wall_until = ? WHERE number = ?",
+        (now.boot, now.steady + seconds, now.wall + seconds, worker),
+    )
+    return True
+
+
+def is_registered(connection: Any, worker: int) -> bool:
+    """Whether the worker was not swept."""
+    return bool(connection.execute("SELECT 1 FROM workers WHERE number = ?", (worker,)).fetchall())
+
+
+def expired(connection: Any, now: Moment) -> list[tuple[int, str]]:
+    """Number and name of the workers whose leases have run out.
+
+    By the clock that only runs forward; by the wall clock if the machine was started anew since.
+    """
+    found = connection.execute(
+        "SELECT number, name FROM workers WHERE (boot = ? AND steady_until < ?) OR (boot <> ? AND wall_until < ?)",
+        (now.boot, now.steady, now.boot, now.wall),
+    )
+    return [(number, name) for number, name in found.fetchall()]
+
+
+def something_to_do(connection: Any, queues: Sequence[str], now: float) -> bool:
+    """Whether a claim would find anything: asked without writing, so that an idle worker does not."""
+    for queue in _open_ones(connection, queues):
+        if connection.execute("SELECT 1 FROM ready WHERE queue = ? LIMIT 1", (queue,)).fetchall():
+            return True
+    return bool(connection.execute("SELECT 1 FROM delayed WHERE due <= ? AND task IS NULL LIMIT 1", (now,)).fetchall())
+
+
+def promote(connection: Any, now: float) -> None:
+    """Make delayed jobs available whose time has come."""
+    due = connection.execute(
+        "SELECT due, number FROM delayed WHERE due <= ? AND task IS NULL ORDER BY due, number LIMIT ?",
+        (now, PROMOTED_AT_ONCE),
+    ).fetchall()
+    if due:
+        connection.execute(
+            "INSERT INTO ready SELECT queue, rank, number FROM jobs WHERE number IN (SELECT value FROM json_each(?))",
+            (as_json(number for _, number in due),),
+        )
+        connection.executemany("DELETE FROM delayed WHERE due = ? AND number = ?", due)
+
+
+def next_due(connection: Any, now: float) -> float | None:
+    """Seconds until the next delayed job may run."""
+    found = connection.execute("SELECT due, task FROM delayed ORDER BY due LIMIT 1").fetchall()
+    if not found or found[0][1] is not None:  # a job that is set aside is due in a month: then there is time to look
+        return None
+    return max(0.0, float(found[0][0]) - now)
+
+
+def wanted_cancels(connection: Any) -> tuple[tuple[int, int], ...]:
+    """Running jobs that somebody wants cancelled."""
+    found = connection.execute("SELECT job, nonce FROM cancels LIMIT ?", (CANCELS_AT_ONCE,)).fetchall()
+    return tuple((number, nonce) for number, nonce in found)
+
+
+def claim(
+    connection: Any, worker: int, queues: Sequence[str], limit: int, most_bytes: int, now: float
+) -> tuple[list[Claim], bool]:
+    """Claim up to *limit* jobs with so many bytes under one new lease; and whether there may be more."""
+    claims: list[Claim] = []
+    lease, left = random_number(), most_bytes
+    for queue in _open_ones(connection, queues):
+        if len(claims) < limit and left > 0:
+            rows = _rows_of(connection, queue, limit - len(claims), left)
+            left -= sum(len(row[_PAYLOAD]) for row in rows)
+            claims += _claim_rows(connection, queue, rows, lease, now)
+    if claims:
+        numbers = [claim.number for claim in claims]
+        held = json.dumps([(claim.number, claim.token) for claim in claims])
+        values = (lease, worker, min(numbers), max(numbers), held, now)
+        connection.execute("INSERT INTO leases VALUES (?, ?, ?, ?, ?, ?)", values)
+    return claims, len(claims) == limit or left <= 0
+
+
+def _open_ones(connection: Any, queues: Sequence[str]) -> list[str]:
+    """Those that are not paused."""
+    paused = {name for [name] in connection.execute("SELECT name FROM queues WHERE paused").fetchall()}
+    return [queue for queue in queues if queue not in paused]
+
+
+def _rows_of(connection: Any, queue: str, limit: int, most_bytes: int) -> list[Any]:
+    """The first of the queue; read one by one, and not further than there is use for them."""
+    rows: list[Any] = []
+    cursor = connection.execute(_CLAIM, (queue, limit))
+    for row in cursor:
+        rows.append(row)
+        most_bytes -= len(row[_PAYLOAD])
+        if most_bytes <= 0:
+            break
+    cursor.close()
+    return rows
+
+
+def _claim_rows(connection: Any, queue: str, rows: Sequence[Any], lease: int, now: float) -> list[Claim]:
+    if not rows:
+        return []
+    connection.execute(_TAKEN, (queue, *rows[0][:2], *rows[-1][:2]))
+    return [
+        Claim(
+            number,
+            nonce,
+            public_id(number, nonce, chosen),
+            returns + 1,
+            lease,
+            attempt + 1,
+            crashes,
+            losses,
+            task,
+            queue,
+            payload,
+            options,
+            None if expires is None else expires - now,
+        )
+        for _, number, nonce, chosen, returns, attempt, crashes, losses, task, payload, options, expires in rows
+    ]
+
+
+def leases_of(connection: Any, worker: int) -> dict[int, dict[int, int]]:
+    """What the worker holds: for each lease, number and token of its jobs, those that are settled included."""
+    found = connection.execute("SELECT number, jobs FROM leases WHERE worker = ?", (worker,)).fetchall()
+    return {number: dict(json.loads(jobs)) for number, jobs in found}
+
+
+def leave(connection: Any, worker: int) -> None:
+    """Forget the worker if it holds nothing."""
+    if not connection.execute("SELECT 1 FROM leases WHERE worker = ?", (worker,)).fetchall():
+        connection.execute("DELETE FROM workers WHERE number = ?", (worker,))

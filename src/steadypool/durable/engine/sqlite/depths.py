@@ -1,0 +1,54 @@
+"""What named queues hold, counted up to a bound: see `Engine.depths`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from steadypool.model.queue_depth import MOST_COUNTED, QueueDepth
+
+_LATER = f"""
+    SELECT j.queue, CASE WHEN d.due <= ? THEN 'available' WHEN d.retry THEN 'retryable' ELSE 'scheduled' END, count(*)
+    FROM (SELECT due, number, retry FROM delayed ORDER BY due, number LIMIT {MOST_COUNTED}) d
+    JOIN jobs j ON j.number = d.number GROUP BY 1, 2"""
+_AT_WORK = """
+    SELECT j.queue, 'running', count(DISTINCT j.number)
+    FROM leases l, json_each(l.jobs) h JOIN jobs j ON j.number = json_extract(h.value, '$[0]')
+    WHERE NOT EXISTS (SELECT 1 FROM ready r WHERE r.queue = j.queue AND r.rank = j.rank AND r.number = j.number)
+    AND NOT EXISTS (SELECT 1 FROM delayed d WHERE d.number = j.number) GROUP BY 1"""
+_OF_ONE = f"""
+    SELECT EXISTS (SELECT 1 FROM queues WHERE name = :queue AND paused),
+    (SELECT count(*) FROM (SELECT 1 FROM ready WHERE queue = :queue LIMIT {MOST_COUNTED})),
+    (SELECT count(*) FROM (SELECT 1 FROM history WHERE queue = :queue AND state = 'discarded' LIMIT {MOST_COUNTED}))"""
+# The first of each priority, a hundred priorities at most.
+_OLDEST = """
+    WITH RECURSIVE ranks (rank) AS (
+        SELECT min(rank) FROM ready WHERE queue = :queue
+        UNION ALL SELECT (SELECT min(rank) FROM ready WHERE queue = :queue AND rank > ranks.rank)
+        FROM ranks WHERE ranks.rank IS NOT NULL LIMIT 100)
+    SELECT min(j.enqueued_at) FROM ranks JOIN jobs j
+    ON j.number = (SELECT min(number) FROM ready WHERE queue = :queue AND rank = ranks.rank)"""
+
+
+def read(connection: Any, queues: Sequence[str], now: float) -> list[QueueDepth]:
+    """The queues, in that order."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for queue, state, count in connection.execute(_LATER, (now,)).fetchall() + connection.execute(_AT_WORK).fetchall():
+        counts[queue, state] += count
+    return [_depth(connection, queue, counts, now) for queue in queues]
+
+
+def _depth(connection: Any, queue: str, counts: Counter[tuple[str, str]], now: float) -> QueueDepth:
+    [(paused, ready, discarded)] = connection.execute(_OF_ONE, {"queue": queue}).fetchall()
+    [(oldest,)] = connection.execute(_OLDEST, {"queue": queue}).fetchall()
+    return QueueDepth(
+        queue,
+        paused=bool(paused),
+        available=ready + counts[queue, "available"],
+        oldest_available=0.0 if oldest is None else max(0.0, now - oldest),
+        scheduled=counts[queue, "scheduled"],
+        retryable=counts[queue, "retryable"],
+        running=counts[queue, "running"],
+        discarded=discarded,
+    )

@@ -1,0 +1,425 @@
+"""`SqliteEngine`: the seam of `durable.engine.protocol` on one SQLite file.
+
+Each method is one transaction of `sqlite.store`; what it does is written in the module of its kind (`putting`,
+`claiming`, `settling`, `looking`). News go out after the commit (`sqlite.wake`).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Collection, Mapping, Sequence
+from time import time
+from typing import Any
+
+from steadypool.durable.engine.errors import EngineError, EngineRefused, SchemaMismatch
+from steadypool.durable.engine.pages import Dialect, list_jobs
+from steadypool.durable.engine.protocol import Listener
+from steadypool.durable.engine.records import (
+    Claim,
+    Claimed,
+    EngineStats,
+    JobFilter,
+    JobKey,
+    JobRecord,
+    NewJob,
+    Placed,
+    Progress,
+    Reconciled,
+    Schema,
+    Settlement,
+    Swept,
+    Verdict,
+    WorkerRow,
+)
+from steadypool.durable.engine.sqlite import (
+    aside,
+    caller_connection,
+    change,
+    claim,
+    copies,
+    depths,
+    held,
+    put,
+    read,
+    schema,
+    settle,
+)
+from steadypool.durable.engine.sqlite.clock import read_clock
+from steadypool.durable.engine.sqlite.driver import has_wal_reset_bug, sqlite_version
+from steadypool.durable.engine.sqlite.notify import Bells
+from steadypool.durable.engine.sqlite.rows import errors_of_job
+from steadypool.durable.engine.sqlite.store import Store
+from steadypool.durable.engine.states import JobState
+from steadypool.durable.engine.url import SqliteAddress
+from steadypool.model.queue_depth import QueueDepth
+from steadypool.rules.claim_size import MOST_BYTES
+
+PATIENCE = 10.0
+LONGEST = 2.5e10
+"""Seconds: 800 years."""
+HELD_UP = 0.25
+"""Seconds of waiting for its turn after which a sweep leaves it at that: somebody has kept everybody from writing,
+those included who wanted to renew their leases. They get their turn before the next sweep."""
+MOST_HELD_UP = 10
+"""So many times in a row: then it is the load, and not somebody who was stuck."""
+_STAYS = frozenset({Verdict.RETRY, Verdict.RETURN})
+_CAUTIONED = "cautioned"
+"""Among the counters: somebody was told of the library."""
+_NOW = "((julianday('now') - 2440587.5) * 86400.0)"
+_IS_DUE, _IS_LATER = f"s.due <= {_NOW}", f"s.due > {_NOW}"
+_HELD = "(SELECT DISTINCT json_extract(h.value, '$[0]') AS number FROM leases l, json_each(l.jobs) h)"
+_TABLES = {"@jobs": "jobs", "@ready": "ready", "@delayed": "delayed", "@held": _HELD, "@history": "history"}
+
+
+class SqliteEngine:
+    """See `durable.engine.protocol.Engine`. Makes its tables by itself when it first writes to an empty file."""
+
+    def __init__(self, address: SqliteAddress) -> None:
+        self.url = address.url
+        self._store = Store(address, PATIENCE)
+        self._bells = Bells(self._store.path)
+        self._held_up = 0
+        """Sweeps in a row that came to nothing since they had waited too long."""
+        self._cautioned = False
+        self._pages = Dialect(self._read, _IS_DUE, _IS_LATER, self._live_jobs, self._ended_jobs)
+
+    @property
+    def patience(self) -> float:
+        """See `Engine.patience`."""
+        return self._store.patience
+
+    @patience.setter
+    def patience(self, seconds: float) -> None:
+        self._store.patience = seconds
+
+    @property
+    def caution(self) -> str:
+        """See `Engine.caution`: whether the library has the WAL-reset bug."""
+        version = sqlite_version(self._store.address.driver)
+        if not has_wal_reset_bug(version):
+            return ""
+        return (
+            f"SQLite {'.'.join(map(str, version))} can damage a file that several programs write to at a time. The "
+            f"processes of this queue take turns, and are safe; let nothing else write to {self._store.path}, "
+            "connection=... included, or use ?driver=apsw (pip install 'steadypool[apsw]'), or SQLite 3.51.3"
+        )
+
+    def take_caution(self) -> str:
+        """See `Engine.take_caution`."""
+        if not self.caution:
+            return ""
+        with self._store.look() as connection:
+            if connection.execute("SELECT 1 FROM counters WHERE name = ?", (_CAUTIONED,)).fetchall():
+                return ""
+        with self._store.write() as connection:
+            connection.execute("INSERT OR IGNORE INTO counters VALUES (?, 1)", (_CAUTIONED,))
+            [[is_first]] = connection.execute("SELECT changes()").fetchall()
+        return self.caution if is_first else ""
+
+    # -- the file
+
+    def back_up(self, target: str) -> int:
+        """See `copies.back_up`."""
+        return copies.back_up(self._store, target)
+
+    def compact(self) -> tuple[int, int]:
+        """See `copies.compact`."""
+        return copies.compact(self._store)
+
+    # -- tables
+
+    def schema(self) -> Schema:
+        """See `Engine.schema`."""
+        try:
+            with self._store.look() as connection:
+                found = schema.found_version(connection)
+        except SchemaMismatch:
+            found = 0  # there is no file yet
+        return Schema(found, schema.VERSION, schema.pending_statements(found))
+
+    def migrate(self) -> Schema:
+        """See `Engine.migrate`."""
+        with self._store.write(make_tables=False) as connection:
+            found = schema.found_version(connection)
+            if found > schema.VERSION:
+                raise SchemaMismatch(
+                    f"the tables in {self._store.path} have version {found}, later than the {schema.VERSION} that this "
+                    "Steadypool knows: use a later Steadypool"
+                )
+            return Schema(found, schema.VERSION, schema.apply_pending(connection, found))
+
+    # -- putting
+
+    def put_many(self, jobs: Sequence[NewJob], *, waits: bool = True) -> list[Placed]:
+        """See `Engine.put_many`."""
+        if not jobs:
+            return []
+        try:
+            with self._store.write() as connection:
+                placed = put.put(connection, jobs, time())
+        except EngineError as error:
+            error.nothing_happened = not self._store.committing
+            raise
+        self._bells.ring("work")
+        return placed
+
+    def put_on(self, connection: Any, jobs: Sequence[NewJob]) -> list[Placed]:
+        """See `Engine.put_on`."""
+        caller_connection.check_connection(connection, self._store.address.driver, self._store.path)
+        if self.caution and not self._cautioned:
+            self._cautioned = True
+            warnings.warn(self.caution, RuntimeWarning, stacklevel=3)
+        with caller_connection.transaction(connection):
+            return put.put(connection, jobs, time())
+
+    async def put_on_async(self, connection: Any, jobs: Sequence[NewJob]) -> list[Placed]:
+        """See `Engine.put_on_async`. A connection to a file is none of asyncio's: its statements take microseconds."""
+        return self.put_on(connection, jobs)
+
+    # -- working
+
+    def register(self, name: str, seconds: float) -> int:
+        """See `Engine.register`."""
+        with self._store.write() as connection:
+            return claim.register(connection, name, seconds, read_clock())
+
+    def renew(self, worker: int, seconds: float) -> bool:
+        """See `Engine.renew`."""
+        with self._store.write() as connection:
+            return claim.renew(connection, worker, seconds, read_clock())
+
+    def claim(
+        self,
+        worker: int,
+        queues: Sequence[str],
+        limit: int,
+        settlements: Sequence[Settlement] = (),
+        done: Sequence[int] = (),
+        most_bytes: int = MOST_BYTES,
+    ) -> Claimed:
+        """See `Engine.claim`."""
+        now = time()
+        if not settlements and not done:
+            with self._store.look() as connection:
+                if limit <= 0 or not claim.something_to_do(connection, queues, now):
+                    return Claimed(cancels=claim.wanted_cancels(connection), next_due=claim.next_due(connection, now))
+        with self._store.write() as connection:
+            refused = settle.settle(connection, settlements, now)
+            settle.drop_leases(connection, worker, done, now)
+            claim.promote(connection, now)
+            claims: list[Claim] = []
+            is_cut = False
+            if limit > 0 and claim.is_registered(connection, worker):
+                claims, is_cut = claim.claim(connection, worker, queues, limit, most_bytes, now)
+            answer = Claimed(
+                tuple(claims),
+                refused,
+                claim.wanted_cancels(connection),
+                claim.next_due(connection, now),
+                is_cut,
+            )
+        self._tell_of(settlements)
+        return answer
+
+    def reconcile(self, worker: int, known: Sequence[tuple[int, int]]) -> Reconciled:
+        """See `Engine.reconcile`."""
+        with self._store.look() as connection:
+            found = settle.compare(connection, worker, known)
+        if found.leases or found.out:
+            with self._store.write() as connection:
+                found = settle.compare(connection, worker, known)
+                settle.put_back_held(connection, found.out.items(), time())
+                settle.drop_leases(connection, worker, found.leases, time())
+            self._bells.ring("work")
+        return Reconciled(len(found.out), found.lost, found.settled)
+
+    def settle_many(self, settlements: Sequence[Settlement]) -> frozenset[tuple[int, int]]:
+        """See `Engine.settle_many`."""
+        with self._store.write() as connection:
+            refused = settle.settle(connection, settlements, time())
+        self._tell_of(settlements)
+        return refused
+
+    def report(self, worker: int, progress: Mapping[int, Progress]) -> None:
+        """See `Engine.report`."""
+        with self._store.write() as connection:
+            held.report(connection, worker, dict(progress))
+
+    def leave(self, worker: int) -> None:
+        """See `Engine.leave`."""
+        with self._store.write() as connection:
+            claim.leave(connection, worker)
+
+    def sweep(self, max_losses: int) -> Swept:
+        """See `Engine.sweep`."""
+        with self._store.look() as connection:
+            if not claim.expired(connection, read_clock()):
+                return Swept()
+        with self._store.write() as connection:
+            if self._store.waited > HELD_UP and self._held_up < MOST_HELD_UP:
+                self._held_up += 1
+                return Swept()
+            self._held_up = 0
+            gone = claim.expired(connection, read_clock())
+            taken = [settle.take_back(connection, number, max_losses, time()) for number, _ in gone]
+        self._bells.ring("work")
+        self._bells.ring("ends")
+        return Swept(tuple(name for _, name in gone), sum(back for back, _ in taken), sum(lost for _, lost in taken))
+
+    # -- one job
+
+    def get(self, job_id: str) -> JobRecord | None:
+        """See `Engine.get`."""
+        try:
+            with self._store.look() as connection:
+                record = read.record_by_id(connection, job_id, time())
+                return (
+                    None
+                    if record is None
+                    else read.complete(connection, record, errors_of_job(connection, record.number))
+                )
+        except EngineRefused:
+            return None  # no text that could be kept: no job has it
+
+    def not_ended(self, jobs: Sequence[JobKey]) -> frozenset[JobKey]:
+        """See `Engine.not_ended`."""
+        with self._store.peek() as connection:
+            return read.not_ended(connection, jobs)
+
+    def cancel(self, number: int, nonce: int | None) -> JobState | None:
+        """See `Engine.cancel`."""
+        with self._store.look() as connection:
+            if read.record_of(connection, number, nonce, time()) is None:
+                return None  # and no file is made where there is none
+        with self._store.write() as connection:
+            state = change.cancel(connection, number, nonce, time())
+        if state is not None:
+            self._bells.ring("work" if state is JobState.RUNNING else "ends")
+        return state
+
+    def cancel_chosen(self, job_id: str) -> JobState | None:
+        """See `Engine.cancel_chosen`."""
+        found = self.get(job_id)
+        return None if found is None else self.cancel(found.number, found.nonce)
+
+    def discard(self, number: int, nonce: int, reason: str) -> JobRecord | None:
+        """See `Engine.discard`."""
+        with self._store.write() as connection:
+            found = change.discard(connection, number, nonce, reason, time())
+        self._bells.ring("ends")
+        return found
+
+    def retry(self, number: int, nonce: int) -> JobRecord | None:
+        """See `Engine.retry`."""
+        with self._store.write() as connection:
+            found = change.retry(connection, number, nonce, time())
+        self._bells.ring("work")
+        return found
+
+    # -- many jobs
+
+    def list(self, which: JobFilter) -> list[JobRecord]:
+        """See `Engine.list`."""
+        records = list_jobs(self._pages, which)
+        with self._store.look() as connection:
+            return held.with_details(connection, records)
+
+    def stats(self) -> EngineStats:
+        """See `Engine.stats`."""
+        with self._store.look() as connection:
+            return read.stats(connection, read_clock())
+
+    def depths(self, queues: Sequence[str]) -> Sequence[QueueDepth]:
+        """See `Engine.depths`."""
+        with self._store.look() as connection:
+            return depths.read(connection, queues, time())
+
+    def workers(self) -> tuple[WorkerRow, ...]:
+        """See `Engine.workers`."""
+        with self._store.look() as connection:
+            return read.worker_rows(connection, read_clock())
+
+    def pause(self, queue: str, paused: bool) -> None:
+        """See `Engine.pause`."""
+        with self._store.write() as connection:
+            connection.execute(
+                "INSERT INTO queues VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET paused = excluded.paused",
+                (queue, int(paused)),
+            )
+        if not paused:
+            self._bells.ring("work")
+
+    def prune(self, limit: int) -> int:
+        """See `Engine.prune`."""
+        with self._store.look() as connection:
+            if not read.has_something_to_prune(connection, time()):
+                return 0
+        with self._store.write() as connection:
+            return read.prune(connection, limit, time())
+
+    # -- jobs of unknown tasks
+
+    def set_aside(self, queues: Sequence[str], known: Collection[str], limit: int, seconds: float) -> Mapping[str, int]:
+        """See `Engine.set_aside`."""
+        with self._store.write() as connection:
+            return aside.set_aside(connection, queues, known, limit, time() + min(seconds, LONGEST))
+
+    def recall(self, queues: Sequence[str], known: Collection[str], limit: int) -> int:
+        """See `Engine.recall`."""
+        with self._store.look() as connection:
+            if not aside.known_among(connection, known):
+                return 0
+        with self._store.write() as connection:
+            return aside.recall(connection, queues, aside.known_among(connection, known), limit)
+
+    def give_up_unknown(self, limit: int, reason: str) -> Mapping[str, int]:
+        """See `Engine.give_up_unknown`."""
+        with self._store.look() as connection:
+            if not aside.is_something_to_give_up(connection, time()):
+                return {}
+        with self._store.write() as connection:
+            given_up = aside.give_up(connection, limit, reason, time())
+        self._bells.ring("ends")
+        return given_up
+
+    # -- news, and the end
+
+    def wake(self) -> None:
+        """See `Engine.wake`."""
+        self._bells.ring("work")
+
+    def listener(self, topic: str) -> Listener:
+        """See `Engine.listener`."""
+        return self._bells.listen(topic)
+
+    def now(self) -> float:
+        """See `Engine.now`."""
+        return time()
+
+    def close(self) -> None:
+        """See `Engine.close`."""
+        self._store.close()
+        self._bells.close()
+
+    # -- pages of lists
+
+    def _read(self, statement: str, values: Sequence[Any]) -> Sequence[Any]:
+        for name, table in _TABLES.items():
+            statement = statement.replace(name, table)
+        with self._store.peek() as connection:
+            rows: Sequence[Any] = connection.execute(statement, values).fetchall()
+            return rows
+
+    def _live_jobs(self, numbers: Sequence[int]) -> Sequence[JobRecord]:
+        with self._store.peek() as connection:
+            return read.live_jobs(connection, numbers, time())
+
+    def _ended_jobs(self, numbers: Sequence[int]) -> Sequence[JobRecord]:
+        with self._store.peek() as connection:
+            return read.ended_jobs(connection, numbers)
+
+    def _tell_of(self, settlements: Sequence[Settlement]) -> None:
+        if any(settlement.verdict not in _STAYS for settlement in settlements):
+            self._bells.ring("ends")
+        if any(settlement.verdict in _STAYS for settlement in settlements):
+            self._bells.ring("work")

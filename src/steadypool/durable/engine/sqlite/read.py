@@ -1,0 +1,165 @@
+"""Statements that only look, and those that tidy up."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from steadypool.durable.engine.records import (
+    AttemptError,
+    EngineStats,
+    JobKey,
+    JobRecord,
+    QueueStats,
+    WorkerRow,
+    parts_of_id,
+)
+from steadypool.durable.engine.sqlite import held
+from steadypool.durable.engine.sqlite.clock import Moment
+from steadypool.durable.engine.sqlite.put import IDS
+from steadypool.durable.engine.sqlite.rows import (
+    HISTORY,
+    LIVE,
+    LIVE_FROM,
+    as_json,
+    ended_record,
+    live_record,
+)
+from steadypool.durable.engine.states import JobState
+
+
+def record_by_id(connection: Any, job_id: str, now: float) -> JobRecord | None:
+    """The job that has this id, without its errors."""
+    number, nonce = parts_of_id(job_id)
+    if number is None:
+        found = connection.execute("SELECT job FROM keys WHERE scope = ? AND key = ?", (IDS, job_id)).fetchall()
+        number = int(found[0][0]) if found else None
+    return None if number is None else record_of(connection, number, nonce, now)
+
+
+def record_of(connection: Any, number: int, nonce: int | None, now: float) -> JobRecord | None:
+    """The job of that number and nonce (``None``: whichever), without its errors."""
+    found = connection.execute(f"SELECT {LIVE} FROM {LIVE_FROM} WHERE j.number = ?", (number,)).fetchall()
+    if found:
+        record = live_record(found[0], now)
+    else:
+        found = connection.execute(f"SELECT {HISTORY} FROM history WHERE number = ?", (number,)).fetchall()
+        if not found:
+            return None
+        record = ended_record(found[0])
+    return record if nonce is None or record.nonce == nonce else None
+
+
+def not_ended(connection: Any, jobs: Sequence[JobKey]) -> frozenset[JobKey]:
+    """Which of these jobs are there and have not ended."""
+    found = connection.execute(
+        "SELECT number, nonce FROM jobs WHERE number IN (SELECT value FROM json_each(?))",
+        (as_json(number for number, _ in jobs),),
+    )
+    return frozenset((number, nonce) for number, nonce in found.fetchall()) & frozenset(jobs)
+
+
+def complete(connection: Any, record: JobRecord, errors: tuple[AttemptError, ...]) -> JobRecord:
+    """The record with its errors, and who runs it, since when, and how far it is."""
+    [detailed] = held.with_details(connection, [record])
+    return replace(detailed, errors=errors)
+
+
+def live_jobs(connection: Any, numbers: Sequence[int], now: float) -> list[JobRecord]:
+    """Those of these numbers that have not ended."""
+    found = connection.execute(
+        f"SELECT {LIVE} FROM {LIVE_FROM} WHERE j.number IN (SELECT value FROM json_each(?))", (as_json(numbers),)
+    )
+    return [live_record(row, now) for row in found.fetchall()]
+
+
+def ended_jobs(connection: Any, numbers: Sequence[int]) -> list[JobRecord]:
+    """Those of these numbers that have ended."""
+    found = connection.execute(
+        f"SELECT {HISTORY} FROM history WHERE number IN (SELECT value FROM json_each(?))", (as_json(numbers),)
+    )
+    return [ended_record(row) for row in found.fetchall()]
+
+
+def stats(connection: Any, now: Moment) -> EngineStats:
+    """Queues and workers."""
+    counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for queue, count in connection.execute("SELECT queue, count(*) FROM jobs GROUP BY queue").fetchall():
+        counts[queue]["running"] = count  # what is neither ready nor delayed, in the end
+    for queue, count in connection.execute("SELECT queue, count(*) FROM ready GROUP BY queue").fetchall():
+        counts[queue]["available"] = count
+        counts[queue]["running"] -= count
+    delayed = connection.execute(
+        "SELECT j.queue, d.due <= ?, d.retry, count(*) FROM delayed d JOIN jobs j ON j.number = d.number "
+        "GROUP BY 1, 2, 3",
+        (now.wall,),
+    )
+    for queue, is_due, retry, count in delayed.fetchall():
+        state = JobState.AVAILABLE if is_due else JobState.RETRYABLE if retry else JobState.SCHEDULED
+        counts[queue][state.value] += count
+        counts[queue]["running"] -= count
+    for queue, state, count in connection.execute(
+        "SELECT queue, state, count(*) FROM history GROUP BY queue, state"
+    ).fetchall():
+        counts[queue][state] = count
+    paused = {name for [name] in connection.execute("SELECT name FROM queues WHERE paused").fetchall()}
+    names = sorted(counts.keys() | paused)
+    return EngineStats(
+        tuple(
+            QueueStats(name, name in paused, **counts[name], oldest_available=_oldest(connection, name, now.wall))
+            for name in names
+        ),
+        worker_rows(connection, now),
+    )
+
+
+def _oldest(connection: Any, queue: str, now: float) -> float | None:
+    [[oldest]] = connection.execute(
+        "SELECT min(j.enqueued_at) FROM (SELECT rank, min(number) AS number FROM ready WHERE queue = ? GROUP "
+        "BY rank) r "
+        "JOIN jobs j ON j.number = r.number",
+        (queue,),
+    ).fetchall()
+    return None if oldest is None else max(0.0, now - oldest)
+
+
+def worker_rows(connection: Any, now: Moment) -> tuple[WorkerRow, ...]:
+    """Who works, and how much each holds."""
+    rows = connection.execute(
+        "SELECT w.name, CASE WHEN w.boot = ? THEN w.steady_until >= ? ELSE w.wall_until >= ? END, "
+        "(SELECT count(*) FROM leases l, json_each(l.jobs) h JOIN jobs j ON j.number = json_extract(h.value, '$[0]') "
+        "AND j.returns = json_extract(h.value, '$[1]') - 1 WHERE l.worker = w.number), w.since "
+        "FROM workers w ORDER BY w.since, w.number",
+        (now.boot, now.steady, now.wall),
+    )
+    return tuple(WorkerRow(name, bool(alive), running, since) for name, alive, running, since in rows.fetchall())
+
+
+def prune(connection: Any, limit: int, now: float) -> int:
+    """Delete records and keys whose time is over."""
+    rows = connection.execute(
+        "SELECT number, id FROM history WHERE keep_until <= ? ORDER BY keep_until LIMIT ?", (now, limit)
+    ).fetchall()
+    numbers = as_json(number for number, _ in rows)
+    if rows:
+        connection.execute("DELETE FROM errors WHERE job IN (SELECT value FROM json_each(?))", (numbers,))
+        connection.execute("DELETE FROM history WHERE number IN (SELECT value FROM json_each(?))", (numbers,))
+        chosen = [(IDS, job_id, number) for number, job_id in rows if job_id is not None]
+        connection.executemany("DELETE FROM keys WHERE scope = ? AND key = ? AND job = ?", chosen)
+    keys = connection.execute(
+        "SELECT scope, key FROM keys WHERE until IS NOT NULL AND until <= ? LIMIT ?", (now, max(0, limit - len(rows)))
+    ).fetchall()
+    connection.executemany("DELETE FROM keys WHERE scope = ? AND key = ?", keys)
+    return len(rows) + len(keys)
+
+
+def has_something_to_prune(connection: Any, now: float) -> bool:
+    """Whether `prune` would find anything."""
+    found = connection.execute(
+        "SELECT EXISTS (SELECT 1 FROM history WHERE keep_until <= ?) OR "
+        "EXISTS (SELECT 1 FROM keys WHERE until IS NOT NULL AND until <= ?)",
+        (now, now),
+    )
+    return bool(found.fetchall()[0][0])

@@ -1,0 +1,126 @@
+"""Rows of the tables, and the records made of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from steadypool.durable.engine.records import AttemptError, JobRecord, public_id
+from steadypool.durable.engine.states import JobState
+
+
+class Row(NamedTuple):
+    """What a settlement needs of a row of ``jobs``. The rest is copied inside the database."""
+
+    number: int
+    id: str | None
+    queue: str
+    task: str
+    rank: int
+    attempt: int
+    crashes: int
+    losses: int
+    returns: int
+    keep: float
+    unique_key: str | None
+    unique_held: int
+
+
+COLUMNS = ", ".join(Row._fields)
+
+
+def as_json(numbers: Iterable[int]) -> str:
+    """Numbers as a value for ``json_each``: one statement, however many there are."""
+    return json.dumps(list(numbers))
+
+
+def rows_of(connection: Any, numbers: Sequence[int]) -> dict[int, Row]:
+    """The jobs of these numbers that have not ended."""
+    found = connection.execute(
+        f"SELECT {COLUMNS} FROM jobs WHERE number IN (SELECT value FROM json_each(?))", (as_json(numbers),)
+    )
+    return {values[0]: Row(*values) for values in found.fetchall()}
+
+
+def errors_of_job(connection: Any, number: int) -> tuple[AttemptError, ...]:
+    """The failed attempts of a job, in order."""
+    found = connection.execute(
+        "SELECT attempt, outcome, type_name, message, traceback, at FROM errors WHERE job = ? ORDER BY rowid", (number,)
+    )
+    return tuple(AttemptError(*values) for values in found.fetchall())
+
+
+HISTORY = (
+    "number, nonce, id, task, queue, state, rank, attempt, crashes, losses, enqueued_at, ended_at, payload, result, "
+    "reason"
+)
+
+
+def ended_record(values: Sequence[Any]) -> JobRecord:
+    """The record of an ended job, from the columns of `HISTORY`."""
+    number, nonce, chosen, task, queue, state, rank, attempt, crashes, losses, enqueued, ended, *rest = values
+    payload, result, why = rest
+    return JobRecord(
+        number,
+        nonce,
+        public_id(number, nonce, chosen),
+        task,
+        queue,
+        JobState(state),
+        -rank,
+        attempt,
+        crashes,
+        losses,
+        enqueued,
+        ended_at=ended,
+        payload=payload,
+        result=result,
+        reason=why,
+    )
+
+
+SET_ASIDE = "no worker so far has known its task"
+"""The reason why a job waits, of one that does so for that."""
+LIVE = (
+    "j.number, j.nonce, j.id, j.task, j.queue, j.rank, j.attempt, j.crashes, j.losses, j.enqueued_at, j.payload, "
+    "r.number, d.due, d.retry, d.task IS NOT NULL, c.job"
+)
+LIVE_FROM = (
+    "jobs j LEFT JOIN ready r ON r.queue = j.queue AND r.rank = j.rank AND r.number = j.number "
+    "LEFT JOIN delayed d ON d.number = j.number LEFT JOIN cancels c ON c.job = j.number"
+)
+
+
+def live_record(values: Sequence[Any], now: float) -> JobRecord:
+    """The record of a job that has not ended, from the columns of `LIVE`."""
+    number, nonce, chosen, task, queue, rank, attempt, crashes, losses, enqueued, payload, *rest = values
+    ready, due, again, is_aside, cancel = rest
+    state = _live_state(ready, due, again, now)
+    return JobRecord(
+        number,
+        nonce,
+        public_id(number, nonce, chosen),
+        task,
+        queue,
+        state,
+        -rank,
+        attempt + 1 if state is JobState.RUNNING else attempt,
+        crashes,
+        losses,
+        enqueued,
+        due_at=None if is_aside else due,
+        reason=SET_ASIDE if is_aside else "",
+        payload=payload,
+        cancelling=cancel is not None,
+    )
+
+
+def _live_state(ready: int | None, due: float | None, again: int | None, now: float) -> JobState:
+    if ready is not None:
+        return JobState.AVAILABLE
+    if due is None:
+        return JobState.RUNNING
+    if due <= now:
+        return JobState.AVAILABLE  # the next claim says so
+    return JobState.RETRYABLE if again else JobState.SCHEDULED

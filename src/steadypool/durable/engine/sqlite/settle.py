@@ -1,0 +1,277 @@
+"""Statements by which a job leaves its claim, or the queue. Each works in the transaction that its connection is in.
+
+Rows are read first, in one statement; what becomes of each is decided in Python; what follows is written in a few
+statements for all of them. Nobody else writes meanwhile: that is what the transaction is for.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from steadypool.durable.engine.records import AttemptError, Settlement, Verdict
+from steadypool.durable.engine.sqlite.claim import leases_of
+from steadypool.durable.engine.sqlite.put import IDS
+from steadypool.durable.engine.sqlite.rows import Row, as_json, rows_of
+from steadypool.durable.engine.states import JobState, check_move
+
+KEEP_FAILED = 7 * 86_400.0
+"""Seconds for which discarded and cancelled jobs are kept at least: somebody may want to run them again."""
+_COMPLETED = """INSERT INTO history SELECT number, nonce, id, queue, task, rank, ?, ?, ?, returns + 1, enqueued_at,
+    keep, unique_key, unique_held, NULL, NULL, ?, ?, ?, ?, ? FROM jobs WHERE number = ?"""
+_GIVEN_UP = """INSERT INTO history SELECT number, nonce, id, queue, task, rank, ?, ?, ?, returns + 1, enqueued_at,
+    keep, unique_key, unique_held, options, payload, ?, ?, ?, ?, ? FROM jobs WHERE number = ?"""
+_BACK = "UPDATE jobs SET attempt = ?, crashes = ?, losses = ?, returns = returns + 1 WHERE number = ?"
+_ERROR = "INSERT INTO errors VALUES (?, ?, ?, ?, ?, ?, ?)"
+
+
+@dataclass(slots=True)
+class Changes:
+    """What is to be written at the end."""
+
+    now: float
+    completed: list[tuple[Any, ...]] = field(default_factory=list)
+    given_up: list[tuple[Any, ...]] = field(default_factory=list)
+    """Discarded or cancelled: their arguments are kept, for somebody may want to run them again."""
+    gone: list[tuple[int]] = field(default_factory=list)
+    """Rows of jobs to delete."""
+    forgotten: list[tuple[int]] = field(default_factory=list)
+    """Of those, the ones that leave no record."""
+    back: list[tuple[int, int, int, int]] = field(default_factory=list)
+    ready: list[tuple[str, int, int]] = field(default_factory=list)
+    delayed: list[tuple[float, int, bool]] = field(default_factory=list)
+    keys: list[tuple[str, str, int]] = field(default_factory=list)
+    errors: list[tuple[Any, ...]] = field(default_factory=list)
+
+    # -- what becomes of one job
+
+    def end(
+        self, row: Row, state: JobState, *, attempt: int, crashes: int, result: bytes | None = None, reason: str = ""
+    ) -> None:
+        """It has ended."""
+        if row.unique_held:
+            self.keys.append((row.task, row.unique_key or "", row.number))
+        self.gone.append((row.number,))
+        keep = row.keep if state is JobState.COMPLETED else max(row.keep, KEEP_FAILED)
+        if keep <= 0:
+            self.forgotten.append((row.number,))
+            if row.id is not None:
+                self.keys.append((IDS, row.id, row.number))
+            return
+        until = self.now + keep
+        values = (attempt, crashes, row.losses, state.value, self.now, until, result, reason, row.number)
+        (self.completed if state is JobState.COMPLETED else self.given_up).append(values)
+
+    def put_back(self, row: Row, *, attempt: int, crashes: int, losses: int, delay: float, again: bool) -> None:
+        """It comes back from a claim, and may be claimed again in *delay* seconds."""
+        self.back.append((attempt, crashes, losses, row.number))
+        if delay > 0:
+            self.delayed.append((self.now + delay, row.number, again))
+        else:
+            self.ready.append((row.queue, row.rank, row.number))
+
+    def note(self, number: int, error: AttemptError | None) -> None:
+        """Record why an attempt failed."""
+        if error is not None:
+            what = (error.outcome, error.type_name, error.message, error.traceback)
+            self.errors.append((number, error.attempt, self.now, *what))
+
+    # -- all at once
+
+    def write(self, connection: Any) -> None:
+        """Write it all."""
+        _many(connection, _COMPLETED, self.completed)
+        _many(connection, _GIVEN_UP, self.given_up)
+        _many(connection, "DELETE FROM jobs WHERE number = ?", self.gone)
+        _many(connection, _BACK, self.back)
+        _many(connection, "INSERT INTO ready VALUES (?, ?, ?)", self.ready)
+        _many(connection, "INSERT INTO delayed (due, number, retry) VALUES (?, ?, ?)", self.delayed)
+        _many(connection, "DELETE FROM keys WHERE scope = ? AND key = ? AND job = ?", self.keys)
+        _many(connection, _ERROR, self.errors)
+        _many(connection, "DELETE FROM errors WHERE job = ?", self.forgotten)
+
+
+def settle(connection: Any, settlements: Sequence[Settlement], now: float) -> frozenset[tuple[int, int]]:
+    """Settle what still holds; returns ``(number, lease)`` of what does not."""
+    if not settlements:
+        return frozenset()
+    leases = _still_there(connection, {s.claim.lease for s in settlements})
+    rows = rows_of(connection, [s.claim.number for s in settlements])
+    cancels = cancelled_among(connection, rows)
+    changes = Changes(now)
+    refused = set()
+    for settlement in settlements:
+        claim = settlement.claim
+        row = rows.pop(claim.number, None)  # out: the same claim a second time is too late
+        if row is None or row.returns != claim.token - 1 or claim.lease not in leases:
+            refused.add((claim.number, claim.lease))
+            if row is not None:
+                rows[claim.number] = row
+        else:
+            _apply(changes, row, settlement, row.number in cancels)
+    changes.write(connection)
+    forget_cancels(connection, cancels - rows.keys())
+    return frozenset(refused)
+
+
+def _apply(changes: Changes, row: Row, settlement: Settlement, cancelled: bool) -> None:
+    verdict = settlement.verdict
+    attempt, crashes = row.attempt + 1, row.crashes + settlement.crashed
+    if cancelled and verdict in (Verdict.RETRY, Verdict.RETURN):
+        verdict = Verdict.CANCEL  # it was to be cancelled, and the worker has not heard: it must not run again
+    if verdict is Verdict.COMPLETE:
+        check_move(JobState.RUNNING, JobState.COMPLETED)
+        changes.end(row, JobState.COMPLETED, attempt=attempt, crashes=crashes, result=settlement.result)
+    elif verdict is Verdict.DISCARD:
+        changes.note(row.number, settlement.error)
+        changes.end(row, JobState.DISCARDED, attempt=attempt, crashes=crashes, reason=settlement.reason)
+    elif verdict is Verdict.CANCEL:
+        changes.note(row.number, settlement.error)
+        changes.end(row, JobState.CANCELLED, attempt=attempt, crashes=crashes)
+    elif verdict is Verdict.RETRY:
+        changes.note(row.number, settlement.error)
+        changes.put_back(row, attempt=attempt, crashes=crashes, losses=row.losses, delay=settlement.delay, again=True)
+    else:
+        changes.note(row.number, settlement.error)
+        changes.put_back(
+            row, attempt=row.attempt, crashes=row.crashes, losses=row.losses, delay=settlement.delay, again=False
+        )
+
+
+def take_back(connection: Any, worker: int, max_losses: int, now: float) -> tuple[int, int]:
+    """A worker is gone: put back what it held; returns how many jobs came back, and how many were lost too often."""
+    changes = Changes(now)
+    leases = connection.execute("SELECT jobs FROM leases WHERE worker = ?", (worker,)).fetchall()
+    rows = still_out(connection, [pair for [jobs] in leases for pair in json.loads(jobs)])
+    cancels = cancelled_among(connection, rows)
+    for number, row in rows.items():
+        _lose(changes, row, max_losses, number in cancels)
+    changes.write(connection)
+    forget_cancels(connection, cancels)
+    connection.execute("DELETE FROM leases WHERE worker = ?", (worker,))
+    connection.execute("DELETE FROM workers WHERE number = ?", (worker,))
+    return len(changes.back), len(changes.gone)
+
+
+def drop_leases(connection: Any, worker: int, leases: Sequence[int], now: float) -> int:
+    """The worker holds nothing under these. What is out under them all the same is put back, and counted: the store has
+    gone back behind its settlement, or the answer that told of the claim was lost."""
+    back = 0
+    for lease in leases:
+        which = (lease, worker)
+        # Mostly nothing is left between the lowest and the highest: that is quicker to see than each of them.
+        found = connection.execute(
+            "SELECT jobs FROM leases WHERE number = ? AND worker = ? "
+            "AND EXISTS (SELECT 1 FROM jobs WHERE jobs.number BETWEEN lowest AND highest)",
+            which,
+        ).fetchall()
+        back += sum(put_back_held(connection, json.loads(jobs), now) for [jobs] in found)
+        connection.execute("DELETE FROM leases WHERE number = ? AND worker = ?", which)
+    return back
+
+
+class Differences(NamedTuple):
+    """Between what a worker knows that it holds, and what the tables say."""
+
+    lost: frozenset[int]
+    """Leases that it knows, and that are no more."""
+    leases: tuple[int, ...]
+    """Its leases that it does not know."""
+    out: dict[int, int]
+    """Jobs that are out under its leases without its knowing, with their tokens."""
+    settled: frozenset[tuple[int, int]]
+    """What it knows under other leases than the lost, and is not out any more: ``(lease, number)``."""
+
+
+def compare(connection: Any, worker: int, known: Iterable[tuple[int, int]]) -> Differences:
+    """Compare what the worker knows, ``(lease, number)`` each, with the tables."""
+    known = frozenset(known)
+    leases = {lease for lease, _ in known}
+    held = leases_of(connection, worker)
+    rows = rows_of(connection, [number for jobs in held.values() for number in jobs])
+    out = {
+        (lease, number): token
+        for lease, jobs in held.items()
+        for number, token in jobs.items()
+        if number in rows and rows[number].returns == token - 1
+    }
+    lost = frozenset(leases - held.keys())
+    settled = frozenset(claim for claim in known if claim[0] not in lost and claim not in out)
+    strange = {number: token for (lease, number), token in out.items() if (lease, number) not in known}
+    return Differences(lost, tuple(held.keys() - leases), strange, settled)
+
+
+def put_back_held(connection: Any, held: Iterable[tuple[int, int]], now: float) -> int:
+    """Put those of these jobs back, attempts included, that are out under these tokens; returns how many."""
+    rows = still_out(connection, held)
+    if not rows:
+        return 0
+    changes = Changes(now)
+    for row in rows.values():
+        changes.put_back(row, attempt=row.attempt, crashes=row.crashes, losses=row.losses, delay=0.0, again=False)
+    changes.write(connection)
+    return len(changes.back)
+
+
+def still_out(connection: Any, held: Iterable[tuple[int, int]]) -> dict[int, Row]:
+    """Those of these jobs, by number and token, that have neither ended nor come back."""
+    latest: dict[int, int] = {}
+    for number, token in held:
+        latest[number] = max(token, latest.get(number, 0))
+    rows = rows_of(connection, list(latest))
+    return {number: row for number, row in rows.items() if row.returns == latest[number] - 1}
+
+
+def _still_there(connection: Any, leases: Iterable[int]) -> set[int]:
+    """A lease that is no more was swept, or was made in a time that the store has gone back behind."""
+    found = connection.execute(
+        "SELECT number FROM leases WHERE number IN (SELECT value FROM json_each(?))", (as_json(leases),)
+    )
+    return {number for [number] in found.fetchall()}
+
+
+def _lose(changes: Changes, row: Row, max_losses: int, cancelled: bool) -> None:
+    attempt, losses = row.attempt + 1, row.losses + 1
+    changes.note(row.number, AttemptError(attempt, "lost", "", "its worker died, or was cut off for too long"))
+    if cancelled:
+        changes.end(row._replace(losses=losses), JobState.CANCELLED, attempt=attempt, crashes=row.crashes)
+    elif losses >= max_losses:
+        reason = f"it was lost with its worker {losses} times"
+        changes.end(
+            row._replace(losses=losses), JobState.DISCARDED, attempt=attempt, crashes=row.crashes, reason=reason
+        )
+    else:
+        changes.put_back(row, attempt=attempt, crashes=row.crashes, losses=losses, delay=0.0, again=True)
+
+
+def remove_waiting(connection: Any, row: Row, state: JobState, now: float, reason: str = "") -> None:
+    """End a job that waits."""
+    connection.execute(
+        "DELETE FROM ready WHERE queue = ? AND rank = ? AND number = ?", (row.queue, row.rank, row.number)
+    )
+    connection.execute("DELETE FROM delayed WHERE number = ?", (row.number,))
+    changes = Changes(now)
+    changes.end(row, state, attempt=row.attempt, crashes=row.crashes, reason=reason)
+    changes.write(connection)
+
+
+def cancelled_among(connection: Any, numbers: Iterable[int]) -> set[int]:
+    """Which of these running jobs somebody wants cancelled."""
+    if not connection.execute("SELECT EXISTS (SELECT 1 FROM cancels)").fetchall()[0][0]:
+        return set()
+    found = connection.execute(
+        "SELECT job FROM cancels WHERE job IN (SELECT value FROM json_each(?))", (as_json(numbers),)
+    )
+    return {number for [number] in found.fetchall()}
+
+
+def forget_cancels(connection: Any, numbers: Iterable[int]) -> None:
+    """They run no more."""
+    _many(connection, "DELETE FROM cancels WHERE job = ?", [(number,) for number in numbers])
+
+
+def _many(connection: Any, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+    if rows:
+        connection.executemany(statement, rows)

@@ -1,0 +1,359 @@
+"""The file: its connections, its transactions, and who may write now.
+
+* **Writing** is one connection and one transaction at a time: first the fair lock between processes (`sqlite.lock`),
+  then ``BEGIN IMMEDIATE``. A deferred transaction that reads first and writes later is refused by SQLite at once when
+  somebody wrote in between, whatever the busy timeout. Automatic checkpoints run inside ``COMMIT``, and the last close
+  checkpoints: both happen under the fair lock, so no checkpoint of ours runs while another process of ours commits.
+  That keeps the WAL-reset bug of SQLite up to 3.51.2 out.
+* **Looking** is another connection: it sees the last commit and waits for nobody. It is never left inside a
+  transaction, which would keep the WAL from being reset and let it grow without bound.
+* **Forks**: whatever touches a connection is inside of `connections.in_use`, which is short: it does not cover the wait
+  for one's turn. What a fork does is told there.
+* **Files that go away** are looked for before each transaction, and after each commit (`sqlite.log`).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from steadypool.durable.engine.errors import EngineBusy, EngineError, EngineGone, SchemaMismatch
+from steadypool.durable.engine.reentry import OneAtATime, writing
+from steadypool.durable.engine.sqlite import log, schema
+from steadypool.durable.engine.sqlite.connections import (
+    Connections,
+    alone_with,
+    check_locked,
+    check_usable,
+    connections_to,
+    identity_of,
+    in_use,
+)
+from steadypool.durable.engine.sqlite.driver import (
+    LEAST,
+    connect,
+    errors_of,
+    set_busy_timeout,
+    sqlite_version,
+    translate,
+)
+from steadypool.durable.engine.sqlite.file_system import check_file_system
+from steadypool.durable.engine.sqlite.lock import FileLock
+from steadypool.durable.engine.url import SqliteAddress
+from steadypool.model.clock import monotonic
+
+CHECKPOINT_PAGES = 4000
+"""The WAL is copied back whenever it has that many pages: 16 MB. A few milliseconds, every few hundred batches."""
+CACHE_KILOBYTES = 16_384
+
+
+class Store:
+    """One process's way to one file."""
+
+    def __init__(self, address: SqliteAddress, patience: float) -> None:
+        self.address = address
+        self.path = os.path.abspath(address.path)
+        self.patience = patience
+        self._errors = errors_of(address.driver)
+        self._pid = os.getpid()
+        self._writing = OneAtATime()
+        self._looking = OneAtATime()
+        self._open = Connections(self.path)
+        self._fair: FileLock | None = None
+        self._checked = False
+        """Its tables are what they should be."""
+        self._timeout = -1.0
+        self.committing = False
+        """The latest `write` has come as far as its commit: if it has failed, it may have happened all the same."""
+        self._vanished = False
+        """The file that we wrote to is gone: no other is made in its place unless somebody asks for that."""
+        self.waited = 0.0
+        """Seconds that the latest transaction of `write` waited for its turn. Read it inside that block."""
+        if sqlite_version(address.driver) < LEAST:
+            found = ".".join(map(str, sqlite_version(address.driver)))
+            raise RuntimeError(f"SQLite {found} is too old: a queue needs {'.'.join(map(str, LEAST))} or later")
+
+    # -- transactions
+
+    @contextmanager
+    def write(self, *, make_tables: bool = True) -> Iterator[Any]:
+        """A transaction that may write; it commits at the end of the block, and is rolled back by an exception.
+
+        Raises:
+            EngineBusy: somebody else writes, for longer than we are patient.
+            EngineGone, EngineFull, EngineError, SchemaMismatch: as they say.
+        """
+        with writing(), self._exclusive(self._writing), self._translated():
+            self.committing = False
+            asked = monotonic()
+            until = asked + self.patience
+            self._check_place(may_make=not make_tables)
+            with self._fair_turn(until), in_use(self._open):
+                try:
+                    connection = self._begin(until)
+                    self.waited = monotonic() - asked
+                    if make_tables and not self._checked:
+                        self._check_tables(connection)
+                    yield connection
+                    self._check_process()
+                    self.committing = True
+                    connection.execute("COMMIT")
+                except BaseException:  # Ctrl-C among them, which may come between any two lines
+                    self._roll_back(self._open.writer)
+                    raise
+                self._check_files(until)
+            self._checked, self._vanished = True, False
+
+    @contextmanager
+    def look(self) -> Iterator[Any]:
+        """A connection to read with: everything in the block sees one state of the file. Keep the block short."""
+        with self._reading() as connection:
+            connection.execute("BEGIN")
+            try:
+                yield connection
+            finally:
+                self._roll_back(connection)
+
+    @contextmanager
+    def peek(self) -> Iterator[Any]:
+        """The reading connection without a transaction, for one statement."""
+        with self._reading() as connection:
+            yield connection
+
+    def checkpoint(self) -> None:
+        """Copy the log into the file, which is cut to its size then, unless another process looks at what was."""
+        until = monotonic() + self.patience
+        with writing(), self._exclusive(self._writing), self._translated():
+            self._check_place(may_make=False)
+            with self._fair_turn(until), in_use(self._open):
+                self._check_files(until)
+                if self._open.writer is None:
+                    self._connect_writer(until)
+                self._open.writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def close(self) -> None:
+        """Close both connections: the last one to close checkpoints, so this waits for its turn, for a while.
+
+        If another thread uses them for longer than that they stay open, and the end of the process closes them.
+        """
+        if self._pid != os.getpid():
+            return
+        with suppress(EngineBusy), writing(), self._exclusive(self._writing), self._exclusive(self._looking):
+            self._close_all()
+
+    def _close_all(self) -> None:
+        fair, self._fair = self._fair, None
+        self._checked = False
+        had = fair is not None and fair.acquire(min(self.patience, 1.0))
+        try:
+            with in_use(self._open):
+                self._open.close()
+        finally:
+            if fair is not None:
+                if had:
+                    fair.release()
+                fair.close()
+
+    # -- one at a time
+
+    @contextmanager
+    def _exclusive(self, lock: OneAtATime) -> Iterator[None]:
+        self._check_process()
+        with lock.taken(self.patience, f"another thread of this process has used {self.path} for {self.patience:g} s"):
+            yield
+
+    @contextmanager
+    def _reading(self) -> Iterator[Any]:
+        with self._exclusive(self._looking), self._translated():
+            found = identity_of(self.path)
+            if found is not None and log.is_lost(self.path, found):
+                self._save_log()
+            with in_use(self._open):
+                yield self._connect_reader()
+
+    def _check_process(self) -> None:
+        if self._pid != os.getpid():
+            raise EngineError(f"the engine on {self.path} belongs to process {self._pid}: open another after the fork")
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except self._errors as error:
+            raise translate(error, self.path) from error
+
+    @contextmanager
+    def _fair_turn(self, until: float) -> Iterator[None]:
+        try:
+            self._take_turn(until)
+            yield
+        finally:
+            if self._fair is not None:
+                self._fair.release()  # without harm if it was not had; Ctrl-C may come before that is known
+
+    def _take_turn(self, until: float) -> None:
+        while True:
+            fair = self._fair = self._fair or self._open_lock()
+            if not fair.acquire(max(0.0, until - monotonic())):
+                raise EngineBusy(f"other processes have written to {self.path} for {self.patience:g} s without a pause")
+            if fair.is_current():
+                return
+            self._fair = None  # it was removed, and who comes now finds another: so do we
+            fair.release()
+            fair.close()
+
+    def _open_lock(self) -> FileLock:
+        folder, name = os.path.split(self.path)
+        if not os.path.isdir(folder):
+            raise EngineGone(f"there is no folder {folder} to keep {name} in")
+        try:
+            with in_use(self._open):
+                return FileLock(f"{self.path}-lock")
+        except OSError as error:
+            raise EngineGone(f"cannot write beside {self.path}: {error}") from error
+
+    def _begin(self, until: float) -> Any:
+        self._check_files(until)
+        if self._open.writer is None:
+            self._connect_writer(until)
+        left = max(0.0, until - monotonic())
+        if not self._timeout * 0.5 <= left <= self._timeout:
+            # Set only when it has changed by much: most transactions find the lock free.
+            set_busy_timeout(self._open.writer, left)
+            self._timeout = left
+        self._open.writer.execute("BEGIN IMMEDIATE")
+        return self._open.writer
+
+    def _roll_back(self, connection: Any) -> None:
+        if connection is None or self._pid != os.getpid():
+            return  # the file was removed, or this is the copy of a forked child
+        try:
+            connection.execute("ROLLBACK")
+        except self._errors:
+            pass  # there is none, or SQLite has done so by itself, as it does after some errors
+
+    # -- connecting
+
+    def _check_place(self, may_make: bool) -> None:
+        """Whether a connection that is to be made has a place to go to."""
+        if self._open.writer is not None:
+            return
+        check_usable(self.path, identity_of(self.path))
+        check_file_system(self.path)
+        if self._vanished and not may_make and identity_of(self.path) is None:
+            raise self._gone()
+
+    def _connect_writer(self, until: float, makes_log: bool = False) -> None:
+        """In our turn: the file is not yet made perhaps, or was just made. Changing to WAL needs it alone."""
+        if not makes_log:
+            self._check_before_connecting()
+        connection = connect(self.path, self.address.driver)
+        try:
+            _prepare(connection, self.address.synchronous, max(0.0, until - monotonic()))
+            self._note_files(connection)
+        except BaseException:
+            connection.close()
+            raise
+        self._open.writer, self._timeout = connection, -1.0
+        self._checked = False
+
+    def _connect_reader(self) -> Any:
+        found = identity_of(self.path)
+        if self._open.reader is not None and found != self._open.identity:
+            # The file was removed or replaced: what is read here is not what others see.
+            self._open.reader.close()
+            self._open.reader = None
+        if self._open.reader is None:
+            if found is None:
+                raise SchemaMismatch(
+                    f"there is no queue at {self.path} yet; run: steadypool migrate {self.address.url}"
+                )
+            self._check_before_connecting()
+            connection = connect(self.path, self.address.driver, read_only=True)
+            try:
+                set_busy_timeout(connection, self.patience)
+                if self._open.writer is None:
+                    self._note_files(connection)
+            except BaseException:
+                connection.close()
+                raise
+            self._open.reader = connection
+        return self._open.reader
+
+    def _check_before_connecting(self) -> None:
+        check_usable(self.path, identity_of(self.path))
+        if not connections_to(identity_of(self.path)):
+            log.check_not_missing(self.path)
+
+    def _note_files(self, connection: Any) -> None:
+        """Note which files the first connection has opened. It reads, which locks them."""
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
+        check_locked(self.path)
+        self._open.identity, self._open.log = identity_of(self.path), log.log_of(self.path)
+
+    # -- files that go away
+
+    def _check_files(self, until: float) -> None:
+        """A file that was removed can still be written to, and what is written there is lost: never do that.
+
+        Raises:
+            EngineGone: the file, or the log beside it, is not the one that is open here.
+        """
+        had, found = self._open.identity, identity_of(self.path)
+        if had is None or found == had:
+            if found is not None and log.is_lost(self.path, found):
+                saved, error = log.save(self.path, found, max(0.0, until - monotonic()))
+                if saved:
+                    self._connect_writer(until, makes_log=True)
+                raise error
+            return
+        with alone_with(had, max(0.0, until - monotonic())) as mine:
+            for connections in mine:
+                connections.close()
+        self._vanished = True
+        if found is None:
+            raise self._gone()
+        raise EngineGone(f"{self.path} was replaced by another file; the next call uses that one")
+
+    def _save_log(self) -> None:
+        """The same for who only looks."""
+        until = monotonic() + self.patience
+        with writing(), self._fair_turn(until), in_use(self._open):
+            self._check_files(until)
+
+    def _gone(self) -> EngineGone:
+        return EngineGone(
+            f"{self.path} was removed, and the jobs in it with it; put it back, or make an empty one: "
+            f"steadypool migrate {self.address.url}"
+        )
+
+    def _check_tables(self, connection: Any) -> None:
+        found = schema.found_version(connection)
+        if found == 0 and self._vanished:
+            raise self._gone()  # what is there now is empty, and nobody has asked for tables in it
+        if found == 0:
+            schema.apply_pending(connection, 0)
+        elif not schema.OLDEST <= found <= schema.VERSION:
+            raise SchemaMismatch(
+                f"the tables in {self.path} have version {found}, this Steadypool works with {schema.OLDEST} to "
+                f"{schema.VERSION}"
+            )
+
+
+def _prepare(connection: Any, synchronous: str, seconds: float) -> None:
+    set_busy_timeout(connection, seconds)
+    # The first is heeded by a file that is made now: it can then be shrunk while it is used.
+    pragmas = [
+        "auto_vacuum = INCREMENTAL",
+        "journal_mode = WAL",
+        f"synchronous = {synchronous}",
+        f"wal_autocheckpoint = {CHECKPOINT_PAGES}",
+    ]
+    pragmas += ["temp_store = MEMORY", f"cache_size = -{CACHE_KILOBYTES}"]
+    if sys.platform == "darwin":
+        pragmas.append("fullfsync = 1")  # a plain fsync there does not reach the disk
+    for pragma in pragmas:
+        connection.execute(f"PRAGMA {pragma}").fetchall()

@@ -1,0 +1,63 @@
+"""The states of a durable job: every legal move stands in this file."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from steadypool.model.errors import InternalError
+
+
+class JobState(StrEnum):
+    """Where a durable job is. The names are those that River and Oban agree on."""
+
+    SCHEDULED = "scheduled"
+    """Waits for its time: enqueued with a delay, or put back with one. `claim` moves it on when that has come."""
+    AVAILABLE = "available"
+    """May be claimed now."""
+    RUNNING = "running"
+    """Claimed: its worker holds a lease on it. A settlement moves it on, or a sweep once the worker is gone."""
+    RETRYABLE = "retryable"
+    """An attempt was spent, another follows when its time has come. `claim` moves it on."""
+    COMPLETED = "completed"
+    """It returned. Final."""
+    DISCARDED = "discarded"
+    """It failed for good, or killed too many workers. Only `retry` moves it on."""
+    CANCELLED = "cancelled"
+    """Somebody cancelled it. Only `retry` moves it on."""
+
+
+_WAITS = frozenset({JobState.AVAILABLE, JobState.CANCELLED, JobState.DISCARDED})
+
+MOVES: dict[JobState, frozenset[JobState]] = {
+    JobState.SCHEDULED: _WAITS,
+    JobState.AVAILABLE: frozenset({JobState.RUNNING, JobState.CANCELLED, JobState.DISCARDED}),
+    JobState.RUNNING: frozenset(JobState) - {JobState.RUNNING},
+    JobState.RETRYABLE: _WAITS,
+    JobState.COMPLETED: frozenset(),
+    JobState.DISCARDED: frozenset({JobState.AVAILABLE}),
+    JobState.CANCELLED: frozenset({JobState.AVAILABLE}),
+}
+
+WAITING = frozenset({JobState.SCHEDULED, JobState.AVAILABLE, JobState.RETRYABLE})
+"""Not running, and will be."""
+ENDED = frozenset({JobState.COMPLETED, JobState.DISCARDED, JobState.CANCELLED})
+"""Out of the hot tables, kept for a while."""
+
+
+def check_move(state: JobState, to: JobState) -> JobState:
+    """Return *to* if a job in *state* may go there, or raise `InternalError`."""
+    if to not in MOVES[state]:
+        raise InternalError(f"a job cannot go from {state.value} to {to.value}")
+    return to
+
+
+def state_named(name: str) -> JobState:
+    """The state of that name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    try:
+        return JobState(name)
+    except ValueError:
+        raise ValueError(f"state must be one of {', '.join(JobState)}, not {name!r}") from None

@@ -1,1 +1,0 @@
-"""The engine on PostgreSQL: `durable.engine` on a schema of functions."""

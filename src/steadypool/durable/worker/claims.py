@@ -1,0 +1,153 @@
+"""What goes between a worker's desk and the engine, in one transaction: what has ended goes, new claims come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import monotonic
+
+from steadypool.durable.engine.errors import EngineBusy, EngineError, EngineFull, EngineGone
+from steadypool.durable.engine.protocol import Engine
+from steadypool.durable.engine.records import Claim, Claimed, Settlement, Verdict
+from steadypool.durable.worker import verdicts
+from steadypool.durable.worker.engine_backoff import TROUBLES, Trouble
+from steadypool.durable.worker.in_flight import Desk
+from steadypool.durable.worker.registration import Registration
+from steadypool.durable.worker.tally import Tally
+from steadypool.rules import claim_size
+
+RECONCILE_EVERY = 3.0
+"""Seconds after which a worker tells the engine anew what it really holds."""
+LARGEST_CALL = 32_000_000
+"""Bytes of results that one call writes at most, if it is not a single one that has more."""
+NOBODY_S = Settlement(Claim(0, 0, "", 0, 0, 0, 0, 0, "", "", b""), Verdict.CANCEL)
+"""Of no job: every engine refuses it by the fence, having done all that it does for others."""
+
+
+def may_be_for_its_content(error: Exception) -> bool:
+    """Whether a call may have failed for what was to be written; not: the store is busy, gone or full."""
+    return isinstance(error, EngineError) and not isinstance(error, (EngineBusy, EngineGone, EngineFull))
+
+
+class Exchange:
+    """Whatever the engine raises, nothing is lost: what could not be written stays on the desk and goes with the next.
+
+    A call that raised may have happened, and have claimed jobs of which we never heard: the next one tells the engine
+    first what is really held here. So it does now and then in any case, since a store may go back in time.
+
+    If it is for what one job brought that the engine refuses a call (an error's text, a result too large), that job's
+    settlement is found by halves, and written without it; all others are written as they are.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        desk: Desk,
+        registration: Registration,
+        tally: Tally,
+        trouble: Trouble,
+        queues: Sequence[str],
+    ) -> None:
+        self._engine = engine
+        self._desk = desk
+        self._registration = registration
+        self._tally = tally
+        self._trouble = trouble
+        self._queues = list(queues)
+        self._reconcile_at = monotonic() + RECONCILE_EVERY
+
+    def make(self, limit: int) -> Claimed | None:
+        """Write down what has ended and claim up to *limit*; ``None`` if the engine is in trouble."""
+        desk = self._desk
+        self._queues.append(self._queues.pop(0))
+        number = self._registration.number
+        settlements: Sequence[Settlement] = ()
+        try:
+            if self._trouble or monotonic() >= self._reconcile_at:
+                self._reconcile(number)
+            settlements, leases = _first_of(desk.pending), len(desk.done)
+            if desk.unwritten or len(settlements) < len(desk.pending):
+                leases = 0  # a lease is done when all of it is settled
+            room = claim_size.room_in_bytes(desk.size)
+            answer = self._engine.claim(number, self._queues, limit, settlements, desk.done[:leases], room)
+        except TROUBLES as error:
+            if settlements and may_be_for_its_content(error):
+                return self._make_apart(limit, settlements)
+            self._trouble.note(error)
+            return None
+        self._trouble.is_over()
+        self._note_written(settlements, answer.refused, leases)
+        self._tally.claimed += len(answer.claims)
+        return answer
+
+    def _make_apart(self, limit: int, settlements: Sequence[Settlement]) -> Claimed | None:
+        try:
+            self._engine.settle_many([NOBODY_S])  # if not even that can be done it is not for what the jobs brought
+            self._settle_apart(settlements)
+        except TROUBLES as error:
+            self._trouble.note(error)
+            return None
+        return self.make(limit)
+
+    def _settle_apart(self, settlements: Sequence[Settlement]) -> None:
+        """Write these, which are the first on the desk; by halves if they are refused."""
+        try:
+            refused = self._engine.settle_many(settlements)
+        except EngineError as error:
+            if not may_be_for_its_content(error):
+                raise
+            if len(settlements) == 1:
+                self._settle_without_content(settlements[0], error)
+                return
+            half = len(settlements) // 2
+            self._settle_apart(settlements[:half])
+            self._settle_apart(settlements[half:])
+        else:
+            self._note_written(settlements, refused, 0)
+
+    def _settle_without_content(self, settlement: Settlement, why: EngineError) -> None:
+        instead = [verdicts.unwritable(settlement, why)]
+        try:
+            refused = self._engine.settle_many(instead)
+        except EngineError as error:
+            if not may_be_for_its_content(error):
+                raise
+            self._trouble.note(error)
+            self._desk.set_aside()
+        else:
+            self._note_written(instead, refused, 0)
+            if settlement.verdict is Verdict.COMPLETE and not refused:
+                self._tally.tell_unwritable(instead[0], why)
+
+    def _note_written(
+        self, settlements: Sequence[Settlement], refused: frozenset[tuple[int, int]], leases: int
+    ) -> None:
+        self._tally.note_written(settlements, refused)
+        self._desk.written(len(settlements), leases)
+
+    def _reconcile(self, number: int) -> None:
+        found = self._engine.reconcile(number, self._desk.claims())
+        self._reconcile_at = monotonic() + RECONCILE_EVERY
+        self._tally.note_written(self._desk.were_written(found.settled), frozenset())
+        if found.lost:
+            self._tally.note_lost(len(self._desk.lose(found.lost)))
+
+    def take_leave(self) -> None:
+        """The worker has stopped."""
+        if self._desk.pending or self._desk.unwritten:
+            return  # it holds something still: its lease runs out by itself
+        number = self._registration.number
+        try:
+            self._engine.claim(number, (), 0, (), self._desk.done)
+            self._engine.leave(number)
+        except TROUBLES:
+            return  # likewise
+
+
+def _first_of(pending: Sequence[Settlement]) -> Sequence[Settlement]:
+    """As many of them as one call may write."""
+    left = LARGEST_CALL
+    for count, settlement in enumerate(pending):
+        left -= len(settlement.result or b"")
+        if left < 0 and count:
+            return pending[:count]
+    return pending[:]

@@ -1,0 +1,154 @@
+"""From claims to jobs of the pool: one by one, or several short ones in a bundle.
+
+A **bundle** is short jobs of one task that are one job for a pool of processes, since a message costs more than they
+do. Each has its own context, outcome and claim all the same (`durable.worker.run_job`). When a bundle ends without
+saying how one of its jobs did (its process died, its time was up), that one runs again by itself, under the same claim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from steadypool.durable.engine.records import Claim, Settlement, Verdict
+from steadypool.durable.worker import verdicts
+from steadypool.durable.worker.emitter import Announcer
+from steadypool.durable.worker.in_flight import Bundle, Desk, Held
+from steadypool.durable.worker.pool_adapter import Feed, Pool, most_bundled
+from steadypool.model.errors import JobTimeout
+from steadypool.pools.executor.contract import Prepared
+
+
+class Starter:
+    """Hands claims to the pool. On the worker's loop.
+
+    Args:
+        pool: what runs them.
+        feeds: of each task that is known here.
+        may_bundle: whether short jobs may travel together.
+        on_end: called on a thread of the pool when jobs have ended; they are on the desk by then.
+        on_closed: called when the pool takes no more, though nobody has told it to close.
+    """
+
+    def __init__(
+        self,
+        desk: Desk,
+        announcer: Announcer,
+        pool: Pool,
+        feeds: Mapping[str, Feed],
+        may_bundle: bool,
+        on_end: Callable[[], None],
+        on_closed: Callable[[], None],
+    ) -> None:
+        self._desk = desk
+        self._announcer = announcer
+        self._pool = pool
+        self._feeds = feeds
+        self._slots = pool.stats().max_workers
+        self._may_bundle = may_bundle
+        self._on_end = on_end
+        self._on_closed = on_closed
+        self.met_unknown = False
+        """Whether there were jobs that cannot be run here: they are given back, and are to be set aside."""
+
+    def start(self, claims: Sequence[Claim], worker: int) -> None:
+        """Have these run, which the registration *worker* has claimed."""
+        starting: list[Held] = []
+        for claim in claims:
+            held = self._desk.take(claim, worker)
+            feed = self._feeds.get(claim.task)
+            if feed is None or not feed.runs_here:
+                self._desk.settle(held, given_back(claim))
+                self.met_unknown = True
+            elif claim.expires_in is not None and claim.expires_in <= 0:
+                error = JobTimeout("its total_timeout passed", job_id=claim.id, limit="total_timeout")
+                self._give_up(held, verdicts.expired(claim), error)
+            else:
+                starting.append(held)
+        if starting:
+            self._submit(self._bundled(starting))
+
+    def start_alone(self, held: Held) -> None:
+        """Have one run again that was in a bundle."""
+        self._submit([[held]])
+
+    def _bundled(self, starting: Sequence[Held]) -> list[list[Held]]:
+        """Short jobs of one task that follow each other, together; all others one by one."""
+        share = most_bundled(len(starting), self._slots) if self._may_bundle else 1
+        if share < 2:
+            return [[held] for held in starting]
+        groups: list[list[Held]] = []
+        task: str | None = None
+        room = 0
+        for held in starting:
+            claim = held.claim
+            if room and claim.task == task and Feed.is_plain(claim):
+                groups[-1].append(held)
+                room -= 1
+                continue
+            groups.append([held])
+            task, room = claim.task, min(share, self._feeds[claim.task].most_together(claim)) - 1
+        return groups
+
+    def _submit(self, groups: Sequence[list[Held]]) -> None:
+        groups, calls = self._calls_of(groups)
+        futures = self._pool._submit_prepared(calls)
+        for group, future in zip(groups, futures, strict=False):
+            bundle = Bundle(group, future) if len(group) > 1 else None
+            for held in group:
+                held.future, held.bundle = future, bundle
+            # Not a callback: a pool hands those to a thread of their own, since they may take their time.
+            future._wake_when_done(Ending(self._desk, group, self._on_end))
+        if len(futures) < len(groups):
+            for group in groups[len(futures) :]:
+                for held in group:
+                    self._desk.settle(held, given_back(held.claim))
+            self._on_closed()
+
+    def _calls_of(self, groups: Sequence[list[Held]]) -> tuple[list[list[Held]], list[Prepared]]:
+        """The groups of which calls can be made, and the calls. What somebody else wrote into the table may be none."""
+        able: list[list[Held]] = []
+        calls: list[Prepared] = []
+        for group in groups:
+            try:
+                calls.append(self._call_of(group))
+                able.append(group)
+            except Exception as error:
+                if len(group) == 1:
+                    self._give_up(group[0], verdicts.not_started(group[0].claim, error), error)
+                else:
+                    alone, theirs = self._calls_of([[held] for held in group])
+                    able += alone
+                    calls += theirs
+        return able, calls
+
+    def _call_of(self, group: Sequence[Held]) -> Prepared:
+        feed = self._feeds[group[0].claim.task]
+        if len(group) == 1:
+            return feed.prepare(group[0].claim)
+        return feed.prepare_bundle([held.claim for held in group])
+
+    def _give_up(self, held: Held, settlement: Settlement, error: Exception) -> None:
+        self._announcer.tell_failure(held.claim, settlement, error)
+        self._desk.settle(held, settlement)
+
+
+class Ending:
+    """What the pool wakes when a job, or a bundle of them, has ended; see `primitives.future.Waker`."""
+
+    __slots__ = ("_desk", "_group", "_on_end")
+
+    def __init__(self, desk: Desk, group: Sequence[Held], on_end: Callable[[], Any]) -> None:
+        self._desk = desk
+        self._group = group
+        self._on_end = on_end
+
+    def release(self) -> None:
+        """It has ended. On a thread of the pool."""
+        self._desk.finish(self._group)
+        self._on_end()
+
+
+def given_back(claim: Claim) -> Settlement:
+    """What gives a claim back as if it had never been."""
+    return Settlement(claim, Verdict.RETURN)

@@ -1,0 +1,69 @@
+"""How a worker tells its sinks what happens. With no sink subscribed no event is built."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from steadypool.durable.engine.records import Claim, Settlement, Verdict
+from steadypool.durable.worker.lazy_events import events
+from steadypool.model.clock import monotonic
+from steadypool.model.sink_protocols import Sink
+from steadypool.model.states import Outcome
+from steadypool.primitives.error_ledger import where_raised
+
+
+class Announcer:
+    """The sinks of one worker. One that raises is told nothing more, and noted."""
+
+    def __init__(self, name: str, notes: list[str]) -> None:
+        self.name = name
+        self._notes = notes
+        self._sinks: tuple[Sink, ...] = ()
+        self.failures: Counter[tuple[str, str, str]] = Counter()
+        """Attempts that have failed, by queue, task and what came next."""
+
+    def subscribe(self, sink: Sink) -> None:
+        """Tell this one, too."""
+        self._sinks = (*self._sinks, sink)
+
+    def unsubscribe(self, sink: Sink) -> None:
+        """Tell this one no more."""
+        self._sinks = tuple(other for other in self._sinks if other is not sink)
+
+    def tell(self, make: Callable[[], Any]) -> None:
+        """Tell every sink of the event that *make* gives."""
+        if not self._sinks:
+            return
+        try:
+            event = make()
+        except Exception as error:  # an exception of the user's may do anything when it is looked at
+            self._notes.append(f"an event could not be made: {type(error).__name__}")
+            return
+        for sink in self._sinks:
+            try:
+                sink(event)
+            except Exception as error:
+                self._notes.append(f"a sink raised {type(error).__name__}: {error}")
+                self.unsubscribe(sink)
+
+    def tell_unfit(self, claim: Claim, settlement: Settlement, error: BaseException) -> None:
+        """Tell of a job that goes back since its arguments are not for this worker's version of the task."""
+        facts = self.name, monotonic(), claim.id, claim.task, error, settlement.delay
+        self.tell(lambda: events.ArgumentsUnknown(*facts))
+
+    def tell_failure(self, claim: Claim, settlement: Settlement, error: BaseException) -> None:
+        """Tell of an attempt that has failed, and of what comes next."""
+        recorded = settlement.error
+        assert recorded is not None
+        self.failures[claim.queue, claim.task, settlement.verdict.value] += 1
+
+        def make() -> Any:
+            outcome, where = Outcome(recorded.outcome), where_raised(error)
+            job = self.name, monotonic(), claim.id, claim.task, claim.queue, claim.attempt, outcome, error, where
+            if settlement.verdict is Verdict.RETRY:
+                return events.AttemptFailed(*job, settlement.delay)
+            return events.JobGivenUp(*job, settlement.reason)
+
+        self.tell(make)

@@ -1,0 +1,45 @@
+"""An engine that cannot do what it is asked: said once when it begins and once when it is over, and tried again ever
+more slowly."""
+
+from __future__ import annotations
+
+from steadypool.durable.engine.errors import EngineError, SchemaMismatch
+from steadypool.durable.worker.emitter import Announcer
+from steadypool.durable.worker.lazy_events import events
+from steadypool.model.clock import monotonic
+
+TROUBLES = (EngineError, SchemaMismatch)
+"""What an engine raises that may pass: another process migrates, makes room, lets go of a lock."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
+"""Seconds between two tries."""
+
+
+class Trouble:
+    """Whether there is any, since when, and how long to pause."""
+
+    def __init__(self, announcer: Announcer) -> None:
+        self._announcer = announcer
+        self._since: float | None = None
+        self.pause = FIRST_PAUSE
+        """Seconds until the next try."""
+
+    def __bool__(self) -> bool:
+        return self._since is not None
+
+    def note(self, error: Exception) -> None:
+        """The engine has raised this."""
+        if self._since is None:
+            self._since = monotonic()
+            self.pause = FIRST_PAUSE
+        else:
+            self.pause = min(LONGEST_PAUSE, self.pause * 2)
+        name, pause = self._announcer.name, self.pause
+        self._announcer.tell(lambda: events.EngineTrouble(name, monotonic(), error, pause))
+
+    def is_over(self) -> None:
+        """The engine has done what it was asked."""
+        if self._since is None:
+            return
+        seconds, self._since = monotonic() - self._since, None
+        name = self._announcer.name
+        self._announcer.tell(lambda: events.EngineBack(name, monotonic(), seconds))

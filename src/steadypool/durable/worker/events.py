@@ -1,0 +1,176 @@
+"""What a durable worker tells its sinks, besides what its pool tells them. Frozen records; ``pool`` is the worker's
+name. ``LOG`` is how a sink says it to people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from logging import ERROR, INFO, WARNING
+from typing import ClassVar
+
+from steadypool.model.events import Event
+from steadypool.model.log_line import LogLine
+from steadypool.model.states import Outcome
+
+_FAILED = "job %(job_id)s (%(task)s) %(how)s in attempt %(attempt)s: %(error)s%(place)s"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRegistered(Event):
+    """The worker may claim jobs: at its start, and again after it lost its lease."""
+
+    LOG: ClassVar[LogLine] = LogLine(INFO, "worker '%(pool)s' is ready")
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFailed(Event):
+    """An attempt has failed, and another follows in *delay* seconds."""
+
+    LOG: ClassVar[LogLine] = LogLine(INFO, f"{_FAILED}; it is retried in %(delay).1f s")
+    job_id: str
+    task: str
+    queue: str
+    attempt: int
+    outcome: Outcome
+    error: BaseException
+    where: str
+    delay: float
+
+
+@dataclass(frozen=True, slots=True)
+class JobGivenUp(Event):
+    """A job is discarded, for *reason*; its last attempt has failed, or its time was up before one."""
+
+    LOG: ClassVar[LogLine] = LogLine(ERROR, f"{_FAILED}; it is discarded: %(reason)s", traceback=True)
+    job_id: str
+    task: str
+    queue: str
+    attempt: int
+    outcome: Outcome
+    error: BaseException
+    where: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskUnknown(Event):
+    """A task is not known here, or is not for this kind of pool: *jobs* of it wait for a worker that can run it."""
+
+    LOG: ClassVar[LogLine] = LogLine(
+        WARNING, "this worker cannot run %(task)s: %(jobs)s of its jobs wait for a worker that can%(hint)s"
+    )
+    task: str
+    jobs: int
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskForgotten(Event):
+    """No worker has known a task for long: *jobs* of it are discarded, for *reason*."""
+
+    LOG: ClassVar[LogLine] = LogLine(ERROR, "%(jobs)s jobs of %(task)s are discarded: %(reason)s")
+    task: str
+    jobs: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ArgumentsUnknown(Event):
+    """A job's arguments do not fit the task as this worker has it, or a process of its pool does not have the task:
+    another version has enqueued it.
+
+    The job goes back for *delay* seconds, with its attempt.
+    """
+
+    LOG: ClassVar[LogLine] = LogLine(WARNING, "job %(job_id)s goes back for %(delay)g s: %(error)s")
+    job_id: str
+    task: str
+    error: BaseException
+    delay: float
+
+
+@dataclass(frozen=True, slots=True)
+class QueuePaused(Event):
+    """A worker that ends when nothing is left to do leaves *jobs* where they are, since their queue is paused."""
+
+    LOG: ClassVar[LogLine] = LogLine(
+        WARNING,
+        "queue '%(queue)s' is paused: what waits in it (%(jobs)s) stays there until steadypool jobs resume %(queue)s",
+    )
+    queue: str
+    jobs: int
+
+
+@dataclass(frozen=True, slots=True)
+class WaitsForOthers(Event):
+    """A worker that ends when nothing is left to do has nothing to do, but waits for jobs that others run, or that are
+    retried later."""
+
+    LOG: ClassVar[LogLine] = LogLine(
+        INFO, "nothing to do now; jobs that run elsewhere: %(running)s, to be retried later: %(retryable)s"
+    )
+    running: int
+    retryable: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseLost(Event):
+    """The worker was paused or cut off for longer than its lease. *jobs* were told to stop; their results are
+    refused."""
+
+    LOG: ClassVar[LogLine] = LogLine(
+        WARNING, "the lease was lost; running jobs that were told to stop, to run again elsewhere: %(jobs)s"
+    )
+    jobs: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResultRefused(Event):
+    """The result of a claim came too late: the job belongs to another, or has ended."""
+
+    LOG: ClassVar[LogLine] = LogLine(
+        WARNING,
+        "the result of %(job)s came too late and was refused: another worker has the job, it has ended, or the store "
+        "has gone back in time",
+    )
+    job: str
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobsTakenBack(Event):
+    """Other workers were gone, and what they held runs again."""
+
+    LOG: ClassVar[LogLine] = LogLine(
+        WARNING,
+        "worker %(workers)s is gone, its lease has run out; jobs of it that run again: %(returned)s, that are "
+        "discarded: %(discarded)s",
+    )
+    workers: tuple[str, ...]
+    returned: int
+    discarded: int
+
+
+@dataclass(frozen=True, slots=True)
+class EngineCaution(Event):
+    """Something about the store, as it is on this machine, that whoever runs the worker should know. At its start."""
+
+    LOG: ClassVar[LogLine] = LogLine(INFO, "note: %(text)s")
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class EngineTrouble(Event):
+    """The engine could not do what it was asked; the worker tries again in *delay* seconds."""
+
+    LOG: ClassVar[LogLine] = LogLine(WARNING, "%(error)s; trying again")
+    error: Exception
+    delay: float
+
+
+@dataclass(frozen=True, slots=True)
+class EngineBack(Event):
+    """The engine answers again, after *seconds*."""
+
+    LOG: ClassVar[LogLine] = LogLine(WARNING, "the database answers again after %(seconds).1f s")
+    seconds: float

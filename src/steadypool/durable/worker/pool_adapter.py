@@ -1,0 +1,199 @@
+"""The pools that a worker can feed, made to look alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+import msgspec
+
+from steadypool.durable.client.nested_waits import Slots
+from steadypool.durable.client.task import DurableTask
+from steadypool.durable.engine.records import Claim
+from steadypool.durable.worker import run_job
+from steadypool.model.options import Retry, TaskOptions
+from steadypool.model.reports import DrainReport, ErrorGroup, PoolStats
+from steadypool.model.sink_protocols import Sink
+from steadypool.pools.executor.contract import Prepared
+from steadypool.rules.retry import waits_of
+
+BUNDLE_SECONDS = 0.005
+"""Work that travels together at most: one in a bundle waits for those before it, and cannot be given to another."""
+BUNDLE_LIMIT_SHARE = 0.1
+"""And no more than this of the time limit of one: the limit is then the bundle's."""
+KNOWN_AFTER = 20
+"""Jobs of a task that must have ended before its run time is believed."""
+MOST_BUNDLED = 32
+WEIGHT = 0.1
+FIRST_WAIT, LONGEST_WAIT = 10.0, 3600.0
+"""Seconds until a job that has failed is tried again, where its `Retry` does not say."""
+KINDS = ("thread", "process", "async")
+ROOM = 100_000
+"""The pool's own queue is never what bounds: the worker claims no more than it has use for."""
+
+
+class Pool(Protocol):
+    """What a worker asks of a pool. Its futures are those of `ThreadPool`, or look like them."""
+
+    _core: Any
+    """Its core, for `Core.at_close`."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+
+    def _submit_prepared(self, calls: Sequence[Prepared]) -> Sequence[Any]:
+        """Submit them all; returns their futures, fewer if the pool has closed."""
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more jobs; hand back what has not started."""
+
+    def request_drain(self, timeout: float | None) -> None:
+        """Begin to drain."""
+
+    def drain(self, timeout: float | None = None) -> DrainReport:
+        """Drain, and wait."""
+
+    def stats(self) -> PoolStats:
+        """The books."""
+
+    def errors(self) -> tuple[ErrorGroup, ...]:
+        """The failures, grouped."""
+
+    def subscribe(self, sink: Sink) -> Callable[[], None]:
+        """Have *sink* called with the pool's events."""
+
+
+def open_pool(
+    kind: str,
+    workers: int | None,
+    cancel_grace: float,
+    name: str,
+    more: Mapping[str, Any],
+    slots: Slots,
+    tasks: Iterable[DurableTask[Any, Any]],
+) -> Pool:
+    """A pool of that kind for these tasks, whose processes are told of *slots*."""
+    common: dict[str, Any] = {"queue_size": ROOM, "cancel_grace": cancel_grace, "name": name, **more}
+    pool: Pool
+    if kind == "process":
+        from steadypool.pools.processes import ProcessPool
+
+        places = [place for task in tasks if (place := run_job.place_of(task)) is not None]
+        own = (slots, places, common.pop("initializer", None), common.pop("initargs", ()))
+        pool = ProcessPool(workers, initializer=run_job.prepare_process, initargs=own, **common)
+    elif kind == "async":
+        from steadypool.pools.aio.loop_pool import LoopPool
+
+        pool = LoopPool(workers, **common)
+    else:
+        from steadypool.pools.threads.pool import ThreadPool
+
+        pool = ThreadPool(workers, **common)
+    return pool
+
+
+def most_bundled(claims: int, slots: int) -> int:
+    """How many of so many claims travel together at most: every slot is to have something to do, and to do next."""
+    return min(MOST_BUNDLED, claims // (2 * slots))
+
+
+def bundle_seconds(timeout: float | None) -> float:
+    """How much work may travel together, of jobs with this time limit."""
+    return BUNDLE_SECONDS if timeout is None else min(BUNDLE_SECONDS, timeout * BUNDLE_LIMIT_SHARE)
+
+
+class RunTime:
+    """How long the jobs of one task take: by that, how many may travel together."""
+
+    def __init__(self) -> None:
+        self._mean = 0.0
+        self._count = 0
+
+    def add(self, seconds: float) -> None:
+        """One more has ended. A long one counts at once: it is what others would have to wait for."""
+        self._count += 1
+        self._mean = seconds if seconds > BUNDLE_SECONDS else self._mean + WEIGHT * (seconds - self._mean)
+
+    def fit_into(self, seconds: float) -> int:
+        """How many of them take so long together, as far as is known."""
+        if self._count < KNOWN_AFTER:
+            return 1
+        return max(1, int(seconds / max(self._mean, 1e-9)))
+
+
+def with_long_waits(retry: Retry | None) -> Retry | None:
+    """The rule with the waits of durable jobs for what it does not say: what they need may be away for an hour."""
+    if retry is None:
+        return None
+    first, longest = waits_of(retry, FIRST_WAIT, LONGEST_WAIT)
+    return replace(retry, backoff=first, max_backoff=longest)
+
+
+class Feed:
+    """How one task's claims become the pool's jobs."""
+
+    def __init__(self, task: DurableTask[Any, Any], kind: str, slots: Slots) -> None:
+        self.retry = with_long_waits(task.task_options.retry)
+        self.runs_here = kind != "async" or run_job.is_async(task)
+        """Whether this kind of pool can run the task: an event loop runs coroutine functions only."""
+        # Retries are the queue's: each attempt is a job of its own for the pool. Order is the queue's, too.
+        own: dict[str, Any] = {
+            "name": task.durable_name,
+            "id": None,
+            "retry": None,
+            "total_timeout": None,
+            "priority": 0,
+        }
+        self._options = replace(task.task_options, **own).over(TaskOptions())
+        self._meta = dict(task.task_options.meta or {})
+        self._fn, self._args = _call_of(task, kind, slots)
+        self._place = run_job.place_of(task) if kind == "process" else None
+        self.pace = RunTime()
+        self.unfit = 0
+        """How many of its jobs, one after the other, were of another version of the program."""
+
+    def prepare(self, claim: Claim) -> Prepared:
+        """What the pool is given for the claim."""
+        options = self._options
+        meta = {**self._meta, "fencing_token": claim.fencing_token}
+        if claim.options is not None or claim.expires_in is not None:
+            options, meta = self._own_options(claim, meta)
+        options = options.for_job(claim.id, meta, claim.attempt - 1)
+        return options, self._fn, (*self._args, claim.payload.decode())
+
+    @staticmethod
+    def is_plain(claim: Claim) -> bool:
+        """Whether it may travel with others of its task. One that has failed or crashed before goes alone."""
+        return claim.attempt == 1 and claim.options is None and claim.expires_in is None
+
+    def most_together(self, claim: Claim) -> int:
+        """With how many of its task it may travel at most, itself included."""
+        if self._place is None or not self.is_plain(claim):
+            return 1
+        return self.pace.fit_into(bundle_seconds(self._options.timeout))
+
+    def prepare_bundle(self, claims: Sequence[Claim]) -> Prepared:
+        """What the pool is given for several claims at once."""
+        assert self._place is not None
+        items = [(claim.id, claim.fencing_token, claim.attempt, claim.payload.decode()) for claim in claims]
+        options = self._options.for_job(claims[0].id, self._meta, 0)
+        return options, run_job.perform_bundle, (*self._place, items)
+
+    def _own_options(self, claim: Claim, meta: dict[str, Any]) -> tuple[TaskOptions, dict[str, Any]]:
+        given = msgspec.json.decode(claim.options) if claim.options is not None else {}
+        timeout = given.get("timeout", self._options.timeout)
+        changed = replace(self._options, timeout=None if timeout == "none" else timeout, total_timeout=claim.expires_in)
+        return changed, {**(given.get("meta") or {}), **meta}
+
+
+def _call_of(task: DurableTask[Any, Any], kind: str, slots: Slots) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    if kind == "async":
+        return run_job.perform_async, (slots, task)
+    if kind == "thread":
+        return run_job.perform_within, (slots, task)
+    place = run_job.place_of(task)
+    if place is not None:
+        return run_job.perform_at, place
+    return run_job.perform_function, (task.fn, task.durable_name, task.queue.max_payload)

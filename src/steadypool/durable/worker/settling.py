@@ -1,0 +1,140 @@
+"""From jobs that have ended in the pool to what is written down of them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from steadypool.durable.engine.records import Claim, JobKey, Settlement, Verdict
+from steadypool.durable.worker import verdicts
+from steadypool.durable.worker.dispatch import Starter, given_back
+from steadypool.durable.worker.emitter import Announcer
+from steadypool.durable.worker.in_flight import Desk, Held, end_of
+from steadypool.durable.worker.pool_adapter import Feed
+from steadypool.durable.worker.stop_request import Orders
+from steadypool.durable.worker.tally import Tally
+from steadypool.durable.worker.verdicts import Caps
+from steadypool.model.states import NEVER_LOOKED_AT, Outcome
+from steadypool.primitives.error_ledger import is_quickly_described
+from steadypool.primitives.user_call import Aside
+
+
+class Judge:
+    """Takes what has ended from the desk, and leaves there what is to be written. On the worker's loop."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        announcer: Announcer,
+        tally: Tally,
+        feeds: Mapping[str, Feed],
+        starter: Starter,
+        caps: Caps,
+        orders: Orders,
+    ) -> None:
+        self._desk = desk
+        self._announcer = announcer
+        self._tally = tally
+        self._feeds = feeds
+        self._starter = starter
+        self._caps = caps
+        self._orders = orders
+        self._aside = Aside()
+
+    def judge_all(self) -> int:
+        """Settle everything that has ended; returns how many."""
+        ended = self._desk.take_ended()
+        for held in ended:
+            self._judge(held)
+        return len(ended)
+
+    def judge_finished(self) -> None:
+        """Settle what has ended by itself. What was interrupted waits for the pool's report: it may still run."""
+        ended = self._desk.take_ended()
+        interrupted = [held for held in ended if held.future.outcome is Outcome.INTERRUPTED]
+        for held in ended:
+            if held.future.outcome is not Outcome.INTERRUPTED:
+                self._judge(held)
+        self._desk.ended.extend(interrupted)
+
+    def judge_rest(self) -> None:
+        """Settle everything, but for jobs whose code still runs in this process: nobody else is to run them before
+        that has gone."""
+        report = self._tally.pool
+        stuck = {row.id for row in report.stuck} if report is not None else set()
+        left: list[Held] = []
+        for held in self._desk.take_ended():
+            if held.claim.id in stuck or (report is None and held.future.outcome is Outcome.INTERRUPTED):
+                left.append(held)
+            else:
+                self._judge(held)
+        self._desk.ended.extend(left)
+
+    def heed_cancels(self, jobs: Sequence[JobKey]) -> None:
+        """Somebody wants these cancelled; those that run here are told."""
+        for number, nonce in jobs:
+            held = self._desk.held.get(number)
+            if held is not None and held.claim.nonce == nonce and held.future is not None and not held.wanted_cancelled:
+                held.wanted_cancelled = True
+                held.future.cancel(running=True)
+
+    def _judge(self, held: Held) -> None:
+        end = end_of(held)
+        if end is None:
+            self._run_alone(held)
+            return
+        outcome, error, result = end
+        if outcome is Outcome.CANCELLED and not held.wanted_cancelled:
+            # Told that its lease is lost; or cancelled by code that got hold of the future: not for us to decide.
+            outcome = Outcome.INTERRUPTED
+        claim, feed = held.claim, self._feeds[held.claim.task]
+        encoded = None
+        if result is not None:
+            encoded, seconds = result
+            feed.pace.add(seconds)
+        try:
+            texts = None if error is None else self._texts_of(error)
+            settlement = verdicts.judge(claim, outcome, error, encoded, feed.retry, self._caps, random.random())
+            if error is not None and texts is not None and outcome in NEVER_LOOKED_AT:
+                told = texts[2], texts[1]
+                self._tally.ledger.add(claim.id, claim.task, error, describe=lambda _: told)
+        except Exception as broken:  # of code of the user's: one job's error is not to end the worker
+            settlement, error = verdicts.untold(claim, broken), broken
+        feed.unfit = feed.unfit + 1 if isinstance(error, verdicts.OF_ANOTHER_VERSION) else 0
+        if error is not None and not held.lost:
+            self._tell(claim, settlement, error)
+        self._record(held, settlement)
+
+    def _texts_of(self, error: BaseException) -> verdicts.Texts:
+        """What it says of itself. A ``__str__`` that hangs does not hold up the loop."""
+        if is_quickly_described(error):
+            texts = verdicts.texts_of(error)
+        else:
+            texts = self._aside.call(partial(verdicts.texts_of, error), verdicts.texts_not_had(error))
+        error.__dict__[verdicts.TEXTS] = texts
+        return texts
+
+    def _tell(self, claim: Claim, settlement: Settlement, error: BaseException) -> None:
+        if settlement.verdict is Verdict.RETURN:
+            if isinstance(error, verdicts.OF_ANOTHER_VERSION):
+                self._announcer.tell_unfit(claim, settlement, error)
+        elif settlement.error is not None:
+            self._announcer.tell_failure(claim, settlement, error)
+
+    def _record(self, held: Held, settlement: Settlement) -> None:
+        if held.lost:
+            self._desk.let_go(held)
+            self._desk.pending.append(settlement)  # the fence will refuse it, unless nobody has taken the job
+        else:
+            self._desk.settle(held, settlement)
+
+    def _run_alone(self, held: Held) -> None:
+        """Its bundle has ended without saying how this one did: it may have run, and runs again by itself."""
+        claim = held.claim
+        if held.wanted_cancelled:
+            self._record(held, Settlement(claim, Verdict.CANCEL))
+        elif held.lost or self._orders.given:
+            self._record(held, given_back(claim))
+        else:
+            self._starter.start_alone(held)

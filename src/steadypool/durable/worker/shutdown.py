@@ -1,0 +1,113 @@
+"""The end of a worker: claim no more, let the pool drain, write down what is left, and take leave.
+
+In this order: (1) the pool hands back what has not started, and drains by its own ladder; (2) meanwhile what ends is
+written down, so that little is left for later; (3) what was interrupted is given back, but for jobs that still run
+here, stuck: their lease runs out when this process has gone; (4) everything is written down, for as long as there is
+time; (5) the heartbeat stops; (6) the worker takes leave.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from steadypool.durable.engine.protocol import Engine
+from steadypool.durable.worker.claims import Exchange
+from steadypool.durable.worker.engine_backoff import Trouble
+from steadypool.durable.worker.in_flight import Desk
+from steadypool.durable.worker.pool_adapter import Pool
+from steadypool.durable.worker.registration import Registration
+from steadypool.durable.worker.settling import Judge
+from steadypool.durable.worker.stop_request import Orders
+from steadypool.durable.worker.tally import Tally
+from steadypool.durable.worker.waiting import Rest
+from steadypool.rules.claim_size import GATHER
+
+FLUSH_SHARE = 0.25
+LONGEST_FLUSH = 2.0
+"""Of a drain's time, so much is kept for writing down what is left."""
+
+
+class Leaving:
+    """One end. On the worker's loop, but for a thread that waits for the pool."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        desk: Desk,
+        pool: Pool,
+        orders: Orders,
+        rest: Rest,
+        registration: Registration,
+        exchange: Exchange,
+        judge: Judge,
+        tally: Tally,
+        trouble: Trouble,
+        cancel_grace: float,
+    ) -> None:
+        self._engine = engine
+        self._desk = desk
+        self._pool = pool
+        self._orders = orders
+        self._rest = rest
+        self._registration = registration
+        self._exchange = exchange
+        self._judge = judge
+        self._tally = tally
+        self._trouble = trouble
+        self._cancel_grace = cancel_grace
+        self._flush_seconds = 0.0
+
+    def leave(self) -> None:
+        """Go through all of it."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._drain_pool()
+        self._judge.judge_rest()
+        self._flush()
+        self._registration.stop()
+        self._exchange.take_leave()
+        if self._rest.listener is not None:
+            self._rest.listener.close()
+        self._engine.close()
+
+    def _drain_pool(self) -> None:
+        waiter = threading.Thread(target=self._wait_for_pool, name="steadypool-durable-drain", daemon=True)
+        self._hurry_pool()
+        waiter.start()
+        heeded = len(self._orders.given)
+        while waiter.is_alive() and not self._must_flush():
+            if len(self._orders.given) != heeded:
+                heeded = len(self._orders.given)
+                self._hurry_pool()
+            self._rest.sleep(GATHER * 10)
+            self._registration.begin_again(self._desk)
+            self._judge.judge_finished()
+            if self._desk.pending:
+                self._exchange.make(0)
+
+    def _must_flush(self) -> bool:
+        """Whether there is just the time left to write down what there is; the pool has had its own and more."""
+        left = self._orders.left
+        return left is not None and left <= (
+            self._flush_seconds / 2 if self._desk.pending else self._flush_seconds / 10
+        )
+
+    def _hurry_pool(self) -> None:
+        left = self._orders.left
+        if left is None:
+            self._pool.request_drain(None)
+            return
+        self._flush_seconds = min(LONGEST_FLUSH, left * FLUSH_SHARE)
+        self._pool.request_drain(max(0.0, left - self._cancel_grace - self._flush_seconds))
+
+    def _wait_for_pool(self) -> None:
+        self._tally.pool = self._pool.drain(None)
+        self._rest.wake()
+
+    def _flush(self) -> None:
+        while self._desk.pending:
+            left = self._orders.left
+            if left == 0.0:
+                return
+            self._engine.patience = min(self._engine.patience, left or 1.0)
+            if self._exchange.make(0) is None:
+                self._rest.sleep(self._trouble.pause)

@@ -1,0 +1,192 @@
+"""What becomes of an attempt: a pure decision. Pools say how it ended; this says what the queue records."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from steadypool.durable.engine.errors import ArgumentsUnfit, ResultUnfit, TaskNotHere
+from steadypool.durable.engine.records import AttemptError, Claim, Settlement, Verdict
+from steadypool.durable.engine.texts import LONGEST_NAME, storable
+from steadypool.model.errors import RemoteError
+from steadypool.model.options import Retry
+from steadypool.model.states import Outcome
+from steadypool.rules.retry import backoff, next_delay
+
+LONGEST_MESSAGE = 2_000
+LONGEST_TRACEBACK = 20_000
+"""Characters that are kept of each attempt's error, the end of the traceback being the best part."""
+NOT_SHOWN = "(its text is not shown: it would take too long)"
+TEXTS = "steadypool_texts"
+"""The attribute in which an error carries its texts, once they were had."""
+Texts = tuple[str, str, str]
+LARGEST_RESULT = 500_000_000
+"""Bytes: what is twice as large has no room in a value of SQLite's or PostgreSQL's, nor has this one in a dump."""
+OF_ANOTHER_VERSION = (ArgumentsUnfit, TaskNotHere)
+"""What says of a job that it is not for this worker's version of the program."""
+UNFIT_DELAY, UNFIT_LONGEST = 30.0, 600.0
+"""Seconds for which a job goes back that does not fit the task as this worker has it: a newer one may come."""
+AFTER_CRASH = Retry(attempts=2, backoff=0.5, max_backoff=30.0)
+"""How long a job waits that has killed its process, so that a crash loop is slow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """How often a job may take its process, or its worker, with it."""
+
+    crashes: int = 3
+    """Its own process died: it is to blame, and discarded when it has done so this often."""
+    losses: int = 25
+    """It was lost with its whole worker: most likely no fault of its own, so it may be often."""
+
+
+def judge(
+    claim: Claim,
+    outcome: Outcome,
+    error: BaseException | None,
+    result: bytes | None,
+    retry: Retry | None,
+    caps: Caps,
+    chance: float,
+) -> Settlement:
+    """What to record for a claim whose attempt has ended.
+
+    Args:
+        claim: the claim.
+        outcome: how the pool says that the attempt ended.
+        error: what the pool's future raises.
+        result: what it returned, encoded.
+        retry: the task's rule.
+        caps: see `Caps`.
+        chance: in [0, 1), for the spread of waits.
+    """
+    if outcome is Outcome.SUCCEEDED:
+        if result is not None and len(result) > LARGEST_RESULT:
+            return _too_large(claim, len(result))
+        return Settlement(claim, Verdict.COMPLETE, result=result)
+    if outcome in (Outcome.RETURNED, Outcome.INTERRUPTED):
+        return Settlement(claim, Verdict.RETURN)  # an interruption is not a failure
+    if outcome is Outcome.CANCELLED:
+        return Settlement(claim, Verdict.CANCEL)
+    assert error is not None, "what has failed has an error"
+    if outcome is Outcome.CRASHED:
+        return _after_crash(claim, error, caps, chance)
+    return _after_failure(claim, outcome, error, retry, chance)
+
+
+def expired(claim: Claim) -> Settlement:
+    """For a job whose ``total_timeout`` passed before it could start."""
+    error = AttemptError(claim.attempt, "timed_out", "JobTimeout", "its total_timeout passed before it could start")
+    return Settlement(claim, Verdict.DISCARD, error=error, reason="its total_timeout passed")
+
+
+def _too_large(claim: Claim, size: int) -> Settlement:
+    text = f"its result takes {size:,} bytes, and may take {LARGEST_RESULT:,}; it has run, and is not run again"
+    error = AttemptError(claim.attempt, "failed", "PayloadRefused", text)
+    return Settlement(claim, Verdict.DISCARD, error=error, reason="its result is too large")
+
+
+def _after_crash(claim: Claim, error: BaseException, caps: Caps, chance: float) -> Settlement:
+    told = describe(claim.attempt, Outcome.CRASHED, error)
+    crashes = claim.crashes + 1
+    if crashes >= caps.crashes:
+        reason = f"its process died {crashes} times"
+        return Settlement(claim, Verdict.DISCARD, error=told, reason=reason, crashed=True)
+    delay = backoff(AFTER_CRASH, crashes, chance)
+    return Settlement(claim, Verdict.RETRY, error=told, delay=delay, crashed=True)
+
+
+def _after_failure(
+    claim: Claim, outcome: Outcome, error: BaseException, retry: Retry | None, chance: float
+) -> Settlement:
+    if isinstance(error, OF_ANOTHER_VERSION):
+        return unfit(claim, error)
+    told = describe(claim.attempt, outcome, error)
+    # Attempts that were lost with a process or a worker have caps of their own, and use up none of these.
+    failures = claim.attempt - claim.crashes - claim.losses
+    delay = None
+    if not isinstance(error, ResultUnfit):
+        # Seconds count from now: what is left of the total time is a deadline on that scale.
+        delay = next_delay(retry, error, failures, 0.0, claim.expires_in, chance)
+    if delay is not None:
+        return Settlement(claim, Verdict.RETRY, error=told, delay=delay)
+    reason = "its result does not fit" if isinstance(error, ResultUnfit) else "no retry is left"
+    return Settlement(claim, Verdict.DISCARD, error=told, reason=reason)
+
+
+def unfit(claim: Claim, error: BaseException) -> Settlement:
+    """For a job that this version of the program cannot run: a worker of another version may.
+
+    It goes back without an attempt spent, and for longer each time, so that many such jobs leave room for others.
+    Why is told once.
+    """
+    told = describe(claim.attempt, Outcome.RETURNED, error) if claim.token == 1 else None
+    delay = min(UNFIT_LONGEST, UNFIT_DELAY * 2.0 ** min(claim.token - 1, 20))
+    return Settlement(claim, Verdict.RETURN, error=told, delay=delay)
+
+
+def untold(claim: Claim, broken: BaseException) -> Settlement:
+    """For a job whose end cannot be judged: code of its error's, or of its task's ``Retry``, fails."""
+    told = describe(claim.attempt, Outcome.FAILED, broken)
+    reason = "what became of it cannot be told: looking at its error failed"
+    return Settlement(claim, Verdict.DISCARD, error=told, reason=reason)
+
+
+def not_started(claim: Claim, error: BaseException) -> Settlement:
+    """For a job whose row holds what no call can be made of: not by us was it written so."""
+    told = describe(claim.attempt, Outcome.FAILED, error)
+    return Settlement(claim, Verdict.DISCARD, error=told, reason="its arguments or options cannot be read")
+
+
+def unwritable(refused: Settlement, why: BaseException) -> Settlement:
+    """What is written instead of a settlement that the store cannot keep: the same without what the user brought."""
+    said = ascii(_said(lambda: str(why)))[1:-1][:LONGEST_MESSAGE]
+    error = refused.error
+    if refused.verdict is Verdict.COMPLETE:
+        told = AttemptError(
+            refused.claim.attempt, "failed", "ResultNotWritten", f"its result cannot be written: {said}"
+        )
+        reason = "its result cannot be written; it has run, and is not run again"
+        return refused._replace(verdict=Verdict.DISCARD, result=None, error=told, reason=reason)
+    if error is not None:
+        message = f"(the error cannot be written as it was: {said})"
+        error = AttemptError(error.attempt, error.outcome, ascii(error.type_name)[1:-1], message)
+    return refused._replace(error=error, reason=ascii(refused.reason)[1:-1])
+
+
+def describe(attempt: int, outcome: Outcome, error: BaseException) -> AttemptError:
+    """The error as it is recorded. Never raises, whatever the error's own code does."""
+    texts: Texts = error.__dict__.get(TEXTS) or texts_of(error)
+    return AttemptError(attempt, outcome.value, *texts)
+
+
+def texts_of(error: BaseException) -> Texts:
+    """Its type's name, its message and its traceback, as every store keeps them. May take as long as its own code."""
+    if isinstance(error, RemoteError):
+        name, message, trace = error.type_name, error.text, error.traceback
+    else:
+        name, message = _said(lambda: _name_of(error)), _said(lambda: str(error))
+        trace = _said(lambda: "".join(traceback.format_exception(error)))
+    return (
+        storable(name, LONGEST_NAME),
+        storable(message, LONGEST_MESSAGE),
+        storable(trace, LONGEST_TRACEBACK, from_end=True),
+    )
+
+
+def texts_not_had(error: BaseException) -> Texts:
+    """The same for one whose own code takes too long."""
+    return storable(_said(lambda: _name_of(error)), LONGEST_NAME), NOT_SHOWN, NOT_SHOWN
+
+
+def _name_of(error: BaseException) -> str:
+    kind = type(error)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _said(say: Callable[[], str]) -> str:
+    try:
+        return say()
+    except BaseException as broken:  # what a ``__str__`` raises, SystemExit included, is not for the worker
+        return f"(its text cannot be had: {type(broken).__name__})"

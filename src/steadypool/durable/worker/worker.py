@@ -1,0 +1,498 @@
+"""The worker: claims jobs, has a pool run them, and writes down what became of each.
+
+Theory of operation
+-------------------
+Three threads of ours, and the pool's::
+
+    caller ──run()──▶ waits for the end, and for signals; has the last word on the time limit
+    loop   ══ settle + claim, one transaction ══ engine        (everything that is held is changed here alone)
+             │ claims ▼            ▲ ended jobs (appended by the pool's threads, which then ring)
+    pool   ──┴── runs them ────────┘
+    heart  ── renews the lease (`durable.worker.heartbeat`); tells the loop when it was lost
+
+The loop's rounds are here. What each part of one does is in a file of its own::
+
+    judging   what has ended        ─▶ settlements on the desk
+    exchange  the desk              ◀▶ engine: settle, then claim (`demand`: how many, and when)
+    starting  claims                ─▶ jobs of the pool, short ones in bundles
+    rest      until there is news, or enough has ended
+    leaving   the end
+
+* **One claim, one settlement.** A claim is on the desk until its settlement is pending; it is pending until the
+  engine has written it. After an error of the engine everything stays where it is and is tried again.
+* **A lost lease** (`durable.worker.registration`): every job at work is told (``lease_lost``), a new registration is
+  made, and work goes on. What the old jobs return is still offered to the engine: the fence decides, not we.
+* **The end** (`durable.worker.shutdown`): whoever called `run` waits for it no longer than the limit, whatever the
+  engine does, and then says what was not written.
+* **Waking.** An order and a lost lease are states that the loop looks at before it sleeps; whoever changes one wakes
+  the loop next. A job that has ended is on the desk before the loop is woken. So nothing is slept through.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import wait
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from steadypool.durable.client.nested_waits import Slots, new_folder
+from steadypool.durable.engine.open import open_engine
+from steadypool.durable.engine.records import Claimed, Verdict
+from steadypool.durable.worker.claims import Exchange
+from steadypool.durable.worker.depths import Depths
+from steadypool.durable.worker.dispatch import Starter
+from steadypool.durable.worker.emitter import Announcer
+from steadypool.durable.worker.engine_backoff import TROUBLES, Trouble
+from steadypool.durable.worker.in_flight import Desk
+from steadypool.durable.worker.lazy_events import events
+from steadypool.durable.worker.maintenance import Upkeep
+from steadypool.durable.worker.pool_adapter import Feed, Pool, open_pool
+from steadypool.durable.worker.progress_reports import ProgressReports
+from steadypool.durable.worker.registration import Registration
+from steadypool.durable.worker.report import WorkReport
+from steadypool.durable.worker.run_job import nothing
+from steadypool.durable.worker.settings import WorkerSettings
+from steadypool.durable.worker.settling import Judge
+from steadypool.durable.worker.shutdown import Leaving
+from steadypool.durable.worker.stop_on_signals import StopOnSignals
+from steadypool.durable.worker.stop_request import Orders
+from steadypool.durable.worker.tally import Tally
+from steadypool.durable.worker.unknown_tasks import Unknown
+from steadypool.durable.worker.waiting import Rest
+from steadypool.model.clock import monotonic
+from steadypool.model.health import Health, HealthReason
+from steadypool.model.options import TaskOptions
+from steadypool.model.queue_depth import QueueDepth
+from steadypool.model.sink_protocols import QueueWatcher, Sink, Watcher
+from steadypool.model.states import PoolState
+from steadypool.pools.inspect.health import read_health
+from steadypool.rules import claim_size
+from steadypool.rules.claim_size import Pace
+from steadypool.rules.health import is_alive
+
+if TYPE_CHECKING:
+    from steadypool.durable.client.queue import Queue
+
+WARM_UP = TaskOptions(name="steadypool.warm_up", meta={})
+WARM_UP_LIMIT = 20.0
+"""Seconds that a worker waits for its processes before it begins to claim."""
+WRITE_OUT = 5.0
+"""Seconds to write down what has ended, when the pool was closed by somebody else."""
+
+
+class Worker:
+    """Works on a queue until it is told to stop. Made for one run.
+
+    Args:
+        queue: the queue; its tasks are the ones that this worker knows.
+        settings: how.
+
+    Any thread, and a signal handler, may call `request_drain`.
+    """
+
+    def __init__(self, queue: Queue, settings: WorkerSettings | None = None) -> None:
+        self.settings = settings = settings or WorkerSettings()
+        self._queue = queue
+        url = queue.url
+        self._engine = open_engine(url)
+        self._engine.patience = min(2.0, settings.lease / 3)
+        notes: list[str] = []
+        self._announcer = Announcer(settings.name, notes)
+        self._trouble = Trouble(self._announcer)
+        self._tally = Tally(self._announcer, notes)
+        self._desk = Desk()
+        self._orders = Orders()
+        self._rest = Rest(self._desk, self._is_interrupted)
+        self._registration = Registration(
+            self._engine,
+            url,
+            settings.lease,
+            settings.kind != "process",
+            self._announcer,
+            self._trouble,
+            self._rest.wake,
+        )
+        self._exchange = Exchange(
+            self._engine,
+            self._desk,
+            self._registration,
+            self._tally,
+            self._trouble,
+            settings.queues,
+        )
+        self._progress = ProgressReports(self._engine, self._desk)
+        self._upkeep = Upkeep(
+            self._engine, settings.caps.losses, claim_size.LOOK_AGAIN, lambda: self._registration.may_judge
+        )
+        self._nested = Slots(
+            url,
+            settings.name,
+            settings.queues,
+            settings.workers or os.cpu_count() or 1,
+            settings.kind == "async",
+            new_folder(),
+        )
+        self._pool: Pool | None = None
+        self._sinks: list[Sink] = []
+        self._pool_sinks: list[Sink] = []
+        self._depths = Depths(url, settings.queues)
+        self._is_registered = False
+        self._slots = 0
+        self._pace = Pace()
+        self._look_at = 0.0
+        """When the engine is asked again though there is nothing to write and no room."""
+        self._until_empty = False
+        self._is_leaving = False
+        self._waits_for: tuple[bool, bool] | None = None
+        self._found_paused: set[str] = set()
+        self._done = threading.Event()
+        self._failure: BaseException | None = None
+
+    # -- for the caller
+
+    def run(self, *, until_empty: bool = False, drain_timeout: float = 30.0, on_signals: bool = False) -> WorkReport:
+        """Work until a drain is requested.
+
+        Args:
+            until_empty: stop, too, when no job of these queues is available, running or about to be retried. Jobs in a
+                paused queue are left there, and noted.
+            drain_timeout: for *on_signals*: seconds that the end may take, everything included.
+            on_signals: SIGTERM and SIGINT drain; a second one cancels what runs; only on the main thread.
+
+        Raises:
+            SchemaMismatch: the tables are of another version.
+            EngineError: the store could not be reached at the start.
+        """
+        self._until_empty = until_empty
+        thread = threading.Thread(target=self._work, name="steadypool-durable", daemon=True)
+        with StopOnSignals(self.request_drain, drain_timeout) if on_signals else StopOnSignals.none():
+            thread.start()
+            self._wait_for_the_end()
+        if self._failure is not None:
+            raise self._failure
+        return self._tally.report(self._desk)
+
+    def request_drain(self, seconds: float | None = 30.0) -> None:
+        """Claim no more and end, within *seconds*, everything included (``None``: when all that runs has ended)."""
+        self._orders.end(seconds)
+        self._rest.wake()
+
+    def subscribe(self, sink: Sink, *, jobs: bool = False) -> Callable[[], None]:
+        """Have *sink* called with every event of the worker (`durable.worker.events`); returns what ends that.
+
+        A sink with metrics shows the figures of the queues, too, and the books of the pool.
+
+        With *jobs*, before `run`, also with every event of its pool; short jobs then travel one by one, so that each
+        has its own.
+        """
+        self._announcer.subscribe(sink)
+        if isinstance(sink, QueueWatcher):
+            sink.watch_queues(self)
+        self._sinks.append(sink)
+        if jobs:
+            self._pool_sinks.append(sink)
+        if self._pool is not None:
+            self._show_pool(self._pool, sink)
+        return partial(self._unsubscribe, sink)
+
+    def _unsubscribe(self, sink: Sink) -> None:
+        self._announcer.unsubscribe(sink)
+        self._sinks = [other for other in self._sinks if other is not sink]
+        if isinstance(sink, QueueWatcher):
+            sink.unwatch_queues(self)
+        if isinstance(sink, Watcher) and self._pool is not None:
+            sink.unwatch(self._pool)
+
+    @staticmethod
+    def _show_pool(pool: Pool, sink: Sink) -> None:
+        if isinstance(sink, Watcher):
+            sink.watch(pool)
+
+    def health(self) -> Health:
+        """Whether the worker is alive, and ready: registered, its pool and its database at work. From any thread."""
+        pool = self._pool
+        reasons = () if pool is None else read_health(pool._core).reasons
+        reasons += tuple(self._reasons())
+        state = PoolState.OPEN if pool is None else pool._core.public_state
+        capacity = 0 if pool is None else pool.stats().capacity
+        return Health(self.settings.name, state, is_alive(reasons), not reasons, reasons, capacity=capacity)
+
+    def _reasons(self) -> Iterator[HealthReason]:
+        if self._failure is not None:
+            yield HealthReason.BROKEN
+        elif self._done.is_set():
+            return
+        elif not self._is_registered:
+            yield HealthReason.STARTING
+        elif self._orders.given and self._pool is not None and self._pool._core.public_state is PoolState.OPEN:
+            yield HealthReason.DRAINING
+        if self._trouble and not self._done.is_set():
+            yield HealthReason.STORE_AWAY
+
+    def depths(self) -> tuple[QueueDepth, ...]:
+        """What its named queues hold, as of a few seconds ago, counted up to a bound. From any thread; never waits
+        longer than a second for the database."""
+        return self._depths.read()
+
+    def failures(self) -> Mapping[tuple[str, str, str], int]:
+        """How many attempts have failed here, by queue, task, and what came next: ``"retry"`` or ``"discard"``."""
+        return dict(self._announcer.failures)
+
+    @property
+    def _core(self) -> Any:
+        """That of its pool, for those who show it; ``None`` before there is one."""
+        return None if self._pool is None else self._pool._core
+
+    @property
+    def completed(self) -> int:
+        """How many jobs it has completed, and written down, so far."""
+        return self._tally.verdicts[Verdict.COMPLETE]
+
+    @property
+    def held(self) -> int:
+        """How many claims it holds now."""
+        return len(self._desk.held)
+
+    def _wait_for_the_end(self) -> None:
+        # Looked at again each second: a signal handler may have set the limit meanwhile.
+        while not self._done.wait(min(claim_size.LOOK_AGAIN, _or(self._orders.left, claim_size.LOOK_AGAIN))):
+            if self._orders.left == 0.0:
+                self._tally.notes.append("the time was up before everything was written down")
+                return
+
+    # -- the loop's life
+
+    def _work(self) -> None:
+        try:
+            pool = self._set_up()
+            while not self._orders.given and not self._is_empty():
+                self._round()
+            self._is_leaving = True
+            self._leaving(pool).leave()
+        except BaseException as error:
+            self._failure = error
+            self._abandon()
+        finally:
+            self._nested.remove_folder()
+            self._depths.close()
+            self._done.set()
+
+    def _abandon(self) -> None:
+        """It cannot go on: what it holds is to be had by others as soon as the lease is over."""
+        self._registration.stop()
+        if self._pool is not None:
+            self._pool.request_drain(0.0)
+        self._engine.close()
+
+    def _set_up(self) -> Pool:
+        if self._engine.schema().found == 0:
+            self._engine.migrate()
+        self._registration.begin()
+        self._pool = pool = self._open_pool()
+        self._slots = pool.stats().max_workers
+        self._nested = slots = replace(self._nested, count=self._slots)
+        feeds = {name: Feed(task, self.settings.kind, slots) for name, task in self._queue.tasks.items()}
+        self._starter = Starter(
+            self._desk,
+            self._announcer,
+            pool,
+            feeds,
+            not self._pool_sinks,
+            self._rest.jobs_have_ended,
+            self._pool_has_closed,
+        )
+        self._unknown = Unknown(
+            self._engine, self._announcer, self.settings.queues, feeds, self.settings.give_up_unknown
+        )
+        self._judge = Judge(
+            self._desk, self._announcer, self._tally, feeds, self._starter, self.settings.caps, self._orders
+        )
+        if self.settings.kind == "process":
+            self._warm_up(pool)
+        self._rest.listener = self._engine.listener("work")
+        if caution := self._engine.take_caution():
+            self._announcer.tell(lambda: events.EngineCaution(self.settings.name, monotonic(), caution))
+        self._registration.announce()
+        self._is_registered = True
+        return pool
+
+    def _open_pool(self) -> Pool:
+        settings = self.settings
+        pool = open_pool(
+            settings.kind,
+            settings.workers,
+            settings.cancel_grace,
+            " ".join(settings.queues),
+            settings.pool,
+            self._nested,
+            self._queue.tasks.values(),
+        )
+        for sink in self._pool_sinks:
+            pool.subscribe(sink)
+        for sink in self._sinks:
+            if sink not in self._pool_sinks:
+                self._show_pool(pool, sink)
+        pool._core.at_close.append(self._pool_has_closed)
+        return pool
+
+    def _warm_up(self, pool: Pool) -> None:
+        """Have every process of the pool there before the first job is claimed, which would wait for them.
+
+        Raises:
+            PoolBroken: none can be started.
+        """
+        until = monotonic() + WARM_UP_LIMIT
+        futures = pool._submit_prepared([(WARM_UP, nothing, ())] * self._slots)
+        while not self._orders.given and monotonic() < until and wait(futures, 0.5).not_done:
+            pass
+        for future in futures:
+            if future.done():
+                future.result()
+
+    def _leaving(self, pool: Pool) -> Leaving:
+        return Leaving(
+            self._engine,
+            self._desk,
+            pool,
+            self._orders,
+            self._rest,
+            self._registration,
+            self._exchange,
+            self._judge,
+            self._tally,
+            self._trouble,
+            self.settings.cancel_grace,
+        )
+
+    # -- one round
+
+    def _round(self) -> None:
+        self._registration.begin_again(self._desk)
+        began = monotonic()
+        ended = self._judge.judge_all()
+        answer = self._settle_and_claim(began)
+        if answer is None:
+            self._rest.sleep(self._trouble.pause)
+            return
+        self._starter.start(answer.claims, self._registration.number)
+        self._judge.heed_cancels(answer.cancels)
+        self._tend()
+        self._tend_unknown()
+        if self._starter.met_unknown or self._unknown.is_flooded():
+            self._set_unknown_aside()
+        else:
+            self._take_rest(answer)
+        if ended or self._desk.ended:
+            self._pace = self._pace.after(len(self._desk.ended) or ended, monotonic() - began)
+
+    def _set_unknown_aside(self) -> None:
+        self._starter.met_unknown = False
+        if self._exchange.make(0) is None:  # what was claimed of them is to lie among the others first
+            return
+        try:
+            self._unknown.set_aside()
+        except TROUBLES as error:
+            self._trouble.note(error)
+
+    def _settle_and_claim(self, now: float) -> Claimed | None:
+        limit = self._room()
+        if not limit and not self._desk.pending and now < self._look_at:
+            return Claimed()  # nothing to write, no room: the engine is only asked for cancels, now and then
+        self._look_at = now + claim_size.LOOK_AGAIN
+        return self._exchange.make(limit)
+
+    def _room(self) -> int:
+        return claim_size.room(len(self._desk.held), self._slots, self._pace, self._desk.size)
+
+    def _take_rest(self, answer: Claimed) -> None:
+        desk, room = self._desk, self._room()
+        if desk.pending or self._is_interrupted() or (answer.more and room > 0):
+            return  # something was settled without having run, or there is more to be had
+        if room > 0 and not desk.ended and not self._is_empty():
+            until = min(claim_size.LOOK_AGAIN, self._upkeep.until_prune())
+            self._rest.listen(min(until, _or(answer.next_due, until)))
+        elif room <= 0 and not desk.ended:
+            self._rest.wait_for_end(claim_size.LOOK_AGAIN)
+        self._rest.gather(self._slots)
+
+    def _is_interrupted(self) -> bool:
+        return bool(self._orders.given) or self._registration.is_lost
+
+    def _pool_has_closed(self) -> None:
+        """Called by whoever closes it: `steadypool top` can have it drained, and a pool that is broken closes."""
+        if not (self._orders.given or self._is_leaving):
+            self._tally.notes.append("its pool was closed by another, or could not go on; so the worker ended")
+            self.request_drain(WRITE_OUT)
+
+    def _tend_unknown(self) -> None:
+        """Find jobs that were set aside and are known here, and give up what nobody has known; now and then."""
+        try:
+            if self._unknown.tend(has_room=self._room() > 0):
+                self._rest.wake()  # there is something to claim
+        except TROUBLES as error:
+            self._trouble.note(error)
+
+    def _tend(self) -> None:
+        """Tell how far jobs are, take back what dead workers held, and prune; now and then."""
+        try:
+            self._progress.report(self._registration.number)
+        except TROUBLES as error:
+            self._trouble.note(error)
+            return
+        if not self._upkeep.is_due():
+            return
+        try:
+            swept = self._upkeep.tend()
+        except TROUBLES as error:
+            self._trouble.note(error)
+            return
+        if swept.workers:
+            name = self.settings.name
+            self._announcer.tell(
+                lambda: events.JobsTakenBack(name, monotonic(), swept.workers, swept.returned, swept.discarded)
+            )
+
+    def _is_empty(self) -> bool:
+        if not self._until_empty or self._desk.held or self._desk.pending or self._desk.ended:
+            return False
+        try:
+            if self._unknown.recall():
+                return False
+            queues = {row.name: row for row in self._engine.stats().queues}
+        except TROUBLES as error:
+            self._trouble.note(error)
+            return False
+        rows = [queues[name] for name in self.settings.queues if name in queues]
+        # What lies in a paused queue may stay there for ever.
+        open_rows = [row for row in rows if not row.paused]
+        running, retryable = sum(row.running for row in rows), sum(row.retryable for row in open_rows)
+        if any(row.available for row in open_rows):
+            return False
+        if running or retryable:
+            self._tell_waiting(running, retryable)
+            return False
+        for row in rows:
+            if row.paused and row.available + row.retryable:
+                self._tell_paused(row.name, row.available + row.retryable)
+        return True
+
+    def _tell_waiting(self, running: int, retryable: int) -> None:
+        kind = bool(running), bool(retryable)
+        if kind != self._waits_for:
+            self._waits_for = kind
+            name = self.settings.name
+            self._announcer.tell(lambda: events.WaitsForOthers(name, monotonic(), running, retryable))
+
+    def _tell_paused(self, queue: str, jobs: int) -> None:
+        if queue not in self._found_paused:
+            self._found_paused.add(queue)
+            name = self.settings.name
+            self._tally.notes.append(f"queue {queue!r} is paused: what waits in it ({jobs}) stays there")
+            self._announcer.tell(lambda: events.QueuePaused(name, monotonic(), queue, jobs))
+
+
+def _or(seconds: float | None, instead: float) -> float:
+    return instead if seconds is None else seconds

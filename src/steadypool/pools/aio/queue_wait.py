@@ -1,0 +1,49 @@
+"""Waiting for room in a full queue, on the loop."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from steadypool.pools.aio.core import AsyncCore
+
+
+class TurnGate:
+    """A gate (see `primitives.job_queue`) that takes the room for the one who waits: nobody can overtake."""
+
+    def __init__(self, core: AsyncCore) -> None:
+        self._queue = core.queue
+        self.opened: asyncio.Future[bool] = core.loop.create_future()
+
+    def release(self) -> None:
+        """There may be room: take it. Without any, the pool is closing."""
+        if not self.opened.done():
+            self.opened.set_result(self._queue.take_room())
+        elif self._queue.room:
+            self._queue.open_gate()
+
+
+async def wait_for_room(core: AsyncCore, seconds: float | None) -> bool:
+    """Take a place in the queue, waiting up to *seconds* (``None``: without limit). False: there was none.
+
+    First come, first served.
+    """
+    queue = core.queue
+    if not queue.blocked and queue.take_room():
+        return True
+    gate = TurnGate(core)
+    queue.blocked.append(gate)
+    try:
+        if seconds is None:
+            return await gate.opened
+        await asyncio.wait((gate.opened,), timeout=seconds)
+        return gate.opened.done() and gate.opened.result()
+    except asyncio.CancelledError:
+        if gate.opened.done() and not gate.opened.cancelled() and gate.opened.result():
+            queue.give_room()
+        raise
+    finally:
+        if gate in queue.blocked:
+            queue.blocked.remove(gate)
+        gate.opened.cancel()

@@ -1,0 +1,192 @@
+"""What runs in an `AsyncPool`, and the questions that the common core asks about it (see `Driver`)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from steadypool.model import events
+from steadypool.model.clock import monotonic
+from steadypool.model.reports import StuckJob
+from steadypool.pools.aio.attempt import Attempt
+from steadypool.pools.aio.future import AsyncJobFuture
+from steadypool.pools.core.core import Core
+from steadypool.pools.core.emitter import job_facts
+from steadypool.pools.core.settings import Settings
+from steadypool.primitives.run_times import SAMPLE, WORTH_MEASURING
+from steadypool.primitives.task_stacks import task_stack
+from steadypool.primitives.thread_stacks import thread_stack
+from steadypool.rules.capacity import capacity, workers_allowed
+
+Job = Any  # the common core is written for `JobFuture`; what it uses of one, `AsyncJobFuture` has as well
+
+
+class AttemptsCore(Core):
+    """A core whose workers are attempts.
+
+    ``running`` are those whose job has no outcome yet, ``lingering`` those whose job is settled and who have their
+    grace, ``stuck`` those who went on after it.
+    """
+
+    loop: asyncio.AbstractEventLoop = None  # type: ignore[assignment] # until `AsyncCore.check_loop` was called
+    thread_ident = 0
+    """The thread that the loop runs on."""
+
+    def __init__(self, settings: Settings, max_workers: int) -> None:
+        super().__init__(settings, max_workers)
+        self.running: dict[AsyncJobFuture[Any], Attempt] = {}
+        self.lingering: dict[Attempt, AsyncJobFuture[Any]] = {}
+        self.stuck: dict[Attempt, AsyncJobFuture[Any]] = {}
+        self.succeeded = 0
+        self.unmeasured = 0
+        """As many runs in a row need not be measured; one less than a power of two."""
+        self.lent = 0
+        self.callers = 0
+        """Attempts that run beyond the bound because the queue was full, while their submitters wait for them."""
+        self.limit = max_workers
+        """How many may be running and lingering now."""
+
+    def fill(self) -> None:
+        """Start waiting jobs while there is room."""
+        raise NotImplementedError
+
+    def measure(self, job: AsyncJobFuture[Any], runs: int = 1) -> None:
+        """A run is over that stands for *runs*."""
+        seconds = monotonic() - job._began
+        self.run_times.add(seconds * runs, runs, task=job._task_name)
+        self.unmeasured = 0 if seconds > WORTH_MEASURING or self.sinks else SAMPLE - 1
+        if self.forecast.limit is not None:
+            self.forecast.look()
+
+    def has_vacancy(self) -> bool:
+        """Whether one more job can run now."""
+        return len(self.running) + len(self.lingering) < self.limit
+
+    def recount(self) -> None:
+        """Something changed that the number of running jobs depends on."""
+        self.limit = workers_allowed(self.max_workers, len(self.stuck), self.lent) + self.callers
+
+    def leave_caller(self, attempt: Attempt) -> None:
+        """The attempt is over, or given up: its submitter, if that waits for it, may go on."""
+        caller, attempt.caller = attempt.caller, None
+        if caller is not None:
+            self.callers -= 1
+            self.recount()
+            if not caller.done():
+                caller.set_result(None)
+
+    def say_capacity(self) -> None:
+        """Say how many jobs can run at a time."""
+        self.emit(events.CapacityChanged(self.name, monotonic(), self.places(), self.max_workers))
+
+    def supervise(self) -> None:
+        """The loop does it."""
+
+    def wake_worker(self) -> None:
+        """A job was put into the queue."""
+        self.fill()
+
+    def wake_all_workers(self) -> None:
+        """The pool has closed: nobody is idle here."""
+
+    def holds(self, job: Job) -> bool:
+        """Whether an attempt of the job runs."""
+        return job in self.running
+
+    def take_from_worker(self, job: Job) -> bool:
+        """The job is to be settled while its attempt still runs."""
+        attempt = self.running.pop(job, None)
+        if attempt is None:
+            return False
+        attempt.name = job._task_name
+        attempt.arguments = self.plain_arguments_of(job)
+        self.lingering[attempt] = job
+        return True
+
+    def stop_attempt(self, job: Job, cause: str) -> None:
+        """Cancel the attempt's task."""
+        job._tell(cause)
+        attempt = self.running.get(job)
+        if attempt is not None and attempt.task is not None:
+            attempt.task.cancel()
+
+    def still_runs(self, worker: Any, job: Job) -> bool:
+        """Whether the attempt has not ended yet."""
+        return worker in self.lingering or self.running.get(job) is worker
+
+    def give_up_on(self, worker: Attempt, job: Job) -> None:
+        """The grace is over: give the room to another."""
+        if self.lingering.pop(worker, None) is None:
+            return
+        self.stuck[worker] = job
+        self.leave_caller(worker)
+        self.recount()
+        if self.sinks:
+            stack, _ = self.stack_of(worker, job)
+            self.emit(events.JobStuck(self.name, monotonic(), *job_facts(job), stack))
+            self.emit(events.WorkerLeftBehind(self.name, monotonic(), worker.worker_name))
+            self.say_capacity()
+        self.fill()
+
+    def stack_of(self, worker: Attempt, job: Job) -> tuple[str, str]:
+        """The chain of awaits that the attempt is in; for one that runs at this moment, the stack of its thread."""
+        # An eager attempt has no task yet in its first step, which is running.
+        if worker.task is None or worker.task is asyncio.current_task(self.loop):
+            stack, where = thread_stack(self.thread_ident, _ATTEMPT_FILE)
+        else:
+            stack, where = task_stack(worker.task, _ATTEMPT_FILE)
+        return stack or f"  in {worker.name or job._task_name}, which has no Python frame of its own\n", where
+
+    def attempt_of(self, job: AsyncJobFuture[Any]) -> Attempt | None:
+        """The attempt that runs for the job, settled or not, until it is given up."""
+        found = self.running.get(job)
+        return found or next((attempt for attempt, lingers in self.lingering.items() if lingers is job), None)
+
+    def held_jobs(self) -> list[Job]:
+        """The jobs that run."""
+        return list(self.running)
+
+    def succeeded_in_workers(self) -> int:
+        """Successes are counted where they happen."""
+        return self.succeeded
+
+    def in_grace(self) -> bool:
+        """Whether an attempt goes on whose job is settled, and has not been given up."""
+        return bool(self.lingering)
+
+    def all_idle(self) -> bool:
+        """Whether nothing runs."""
+        return not self.running
+
+    def places(self) -> int:
+        """How many jobs can run at a time, the stuck ones left out."""
+        return capacity(self.max_workers, len(self.stuck))
+
+    def worker_facts(self) -> dict[str, Any]:
+        """What `PoolStats` says of the workers."""
+        attempts = (*self.running.values(), *self.lingering)
+        return {
+            "stuck": len(self.stuck),
+            "workers": len(attempts),
+            "capacity": self.places(),
+            "worker_rows": tuple(attempt.row() for attempt in attempts),
+        }
+
+    def stuck_rows(self) -> tuple[StuckJob, ...]:
+        """Every job that is settled and still runs."""
+        return tuple(self._row(attempt, job) for attempt, job in {**self.stuck, **self.lingering}.items())
+
+    def running_rows(self) -> tuple[StuckJob, ...]:
+        """Every job that runs. From any thread."""
+        running = ((attempt, job) for job, attempt in self.running.copy().items())
+        return (*self.stuck_rows(), *(self._row(attempt, job) for attempt, job in running))
+
+    def _row(self, attempt: Attempt, job: Job) -> StuckJob:
+        name = attempt.name or job._task_name
+        shown = attempt.arguments or self.plain_arguments_of(job)
+        stack, _ = self.stack_of(attempt, job)
+        ran = monotonic() - job._began
+        return StuckJob(job.job_id, name, ran, stack, job._told or "", job._options.meta, shown)
+
+
+_ATTEMPT_FILE = Attempt.run.__code__.co_filename

@@ -1,0 +1,1 @@
+"""What every kind of pool shares: admission, settling, limits, the drain."""

@@ -1,0 +1,180 @@
+"""What a pool tells its sinks, and when.
+
+A job's events arrive in order, though different threads bring them about: an event that must be out before the job's
+next one is left with the job as an `Announcement`, and whoever comes first makes it.
+"""
+
+from __future__ import annotations
+
+import _thread
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextvars import copy_context
+from functools import partial
+from threading import get_ident
+from typing import Any
+
+from steadypool.model.clock import monotonic
+from steadypool.model.lazy_events import events
+from steadypool.model.reports import PoolStats
+from steadypool.model.sink_protocols import Carrier, Sink, Watcher
+from steadypool.model.states import Outcome
+from steadypool.pools.core.driver import Driver
+from steadypool.primitives.callback_thread import Courier
+from steadypool.primitives.future import JobFuture
+
+Job = JobFuture[Any]
+SINKS_SECONDS = 0.1
+"""How long the supervisor waits for sinks before it goes on without them, until they have caught up."""
+MOST_EVENTS = 10_000
+"""Events that wait for a sink that hangs; those beyond are counted as its errors."""
+
+
+class Announcer(Driver):
+    """The sinks of one pool. With none, no event is made: whoever has one to make looks at `sinks` first."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.lock = threading.RLock()
+        self.sinks: tuple[Sink, ...] = ()
+        self.carriers: tuple[Carrier, ...] = ()
+        self.sink_errors = 0
+        self.supervisors: set[int] = set()
+        """Threads that run the supervisor's loop now: usually one. No code of the user's runs there."""
+        self.messenger = self.new_messenger()
+        """Tells the sinks what the supervisor has to say."""
+        self._sinks_are_late = False
+        self._subscriptions: tuple[Sink, ...] = ()
+        """The sinks, each as often as it was added."""
+
+    def new_messenger(self) -> Courier:
+        """A courier for events."""
+        return Courier(f"{self.name}-events", self.mark_own_thread, MOST_EVENTS)
+
+    def stats(self) -> PoolStats:
+        """The books at this moment, for sinks that look at them."""
+        raise NotImplementedError
+
+    def add_sink(self, sink: Sink) -> None:
+        """Have it called with every event from now on. Added twice, it is called once, until it is removed twice."""
+        if isinstance(sink, Watcher):
+            sink.watch(self)
+        with self.lock:
+            self._set_subscriptions([*self._subscriptions, sink])
+
+    def remove_sink(self, sink: Sink) -> None:
+        """Take back one `add_sink`."""
+        with self.lock:
+            left = list(self._subscriptions)
+            found = [number for number, other in enumerate(left) if other is sink]
+            for number in found[-1:]:
+                del left[number]
+            self._set_subscriptions(left)
+        if len(found) == 1 and isinstance(sink, Watcher):
+            sink.unwatch(self)
+
+    def _set_subscriptions(self, sinks: list[Sink]) -> None:
+        self._subscriptions = tuple(sinks)
+        self.sinks = tuple({id(sink): sink for sink in sinks}.values())
+        self.carriers = tuple(sink for sink in self.sinks if isinstance(sink, Carrier))
+
+    def emit(self, event: events.Event) -> None:
+        """Give an event to every sink. One that raises is muted and counted."""
+        if get_ident() in self.supervisors:
+            self._have_told(partial(copy_context().run, self._tell_sinks, event))
+        else:
+            self._tell_sinks(event)
+
+    def _have_told(self, errand: Callable[[], object]) -> None:
+        """The supervisor has something for the sinks: it waits a moment for them, and goes on without."""
+        told = _thread.allocate_lock()
+        told.acquire()
+
+        def run() -> None:
+            try:
+                errand()
+            finally:
+                told.release()
+
+        if self._sinks_are_late and self.messenger.is_idle():
+            self._sinks_are_late = False
+        if not self.messenger.carry(run, "a sink"):
+            with self.lock:
+                self.sink_errors += 1  # one of them hangs, and this event would be the last of very many
+        elif not self._sinks_are_late:
+            self._sinks_are_late = not told.acquire(timeout=SINKS_SECONDS)
+
+    def _tell_sinks(self, event: events.Event) -> None:
+        for sink in self.sinks:
+            try:
+                sink(event)
+            except BaseException as error:
+                self.mute(error)
+
+    def mute(self, error: BaseException) -> None:
+        """A sink has raised *error*: count it. Raise it if it is Ctrl-C, which stays Ctrl-C."""
+        # Also what is no Exception: it must not end a worker or the supervisor.
+        if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+            raise error
+        with self.lock:
+            self.sink_errors += 1
+
+    def emit_end(self, job: Job, outcome: Outcome, error: BaseException | None) -> None:
+        """Say that the job ended."""
+        self.announce(job)
+        now = monotonic()
+        ran = now - job._began if job.attempts else 0.0
+        self.emit(events.ENDINGS[outcome](self.name, now, *job_facts(job), ran, error, outcome))
+
+    def prepare_announcement(self, job: Job) -> None:
+        """Leave the submitted event with the job, for whoever comes first: the submitter, or the worker."""
+        job._announcement = Announcement(events.JobSubmitted(self.name, job._submitted, *job_facts(job)))
+
+    def plan_to_announce(self, job: Job, event: events.JobEvent) -> None:
+        """Have an event made before the job's next one. The lock is held."""
+        if job._announcement is None:
+            job._announcement = Announcement()
+        job._announcement.add(event)
+
+    def announce(self, job: Job) -> None:
+        """Say what is still to be said of the job. One job's events arrive in order."""
+        announcement: Announcement | None = job._announcement
+        if announcement is None or not announcement.is_wanted():
+            return
+        if get_ident() in self.supervisors:
+            self._have_told(partial(announcement.make, self._tell_sinks))
+        else:
+            announcement.make(self.emit)
+
+
+class Announcement:
+    """Events that must be out before the job's next one. Whoever comes second waits for whoever makes it."""
+
+    __slots__ = ("_is_making", "_lock", "_waiting")
+
+    def __init__(self, *waiting: events.JobEvent) -> None:
+        self._waiting = deque(waiting)
+        self._lock = threading.RLock()
+        self._is_making = False
+
+    def add(self, event: events.JobEvent) -> None:
+        """Have one more event made, after those that wait."""
+        self._waiting.append(event)
+
+    def is_wanted(self) -> bool:
+        """Whether there may be something to say, or another thread says it now."""
+        return bool(self._waiting) or self._is_making
+
+    def make(self, emit: Callable[[events.Event], None]) -> None:
+        """Emit the events, unless that was done."""
+        with self._lock:
+            self._is_making = True
+            while self._waiting:
+                emit(self._waiting.popleft())
+            self._is_making = False
+
+
+def job_facts(job: Job) -> tuple[str, str, int, Any]:
+    """What every event of a job begins with."""
+    return job.job_id, job._task_name, job.attempts, job._options.meta

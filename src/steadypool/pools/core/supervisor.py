@@ -1,0 +1,230 @@
+"""The control plane's loop: does what is due, ends what is overdue, and walks the drain ladder.
+
+It sleeps until the next moment that something is due and is rung for everything else; an idle pool's supervisor
+never wakes. It runs no code of the user's: callbacks and finalizers go to the courier, events to the messenger, what is
+needed at once (a ``repr``, a ``__str__``) aside, for a moment at most, and results of classes to the loader
+(`pools.processes.loader`).
+
+Every step takes jobs out of their places atomically and changes books under the pool's lock, so two threads may
+run it at once. That is what makes a drain end even if this thread is held up: by a sink that hangs, or because at
+interpreter exit no thread can be started. The draining thread then runs the same loop.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from steadypool.model.clock import monotonic, sleep
+from steadypool.model.lazy_events import events
+from steadypool.model.states import Outcome, PoolState
+from steadypool.pools.core.books import Returned, close_books, interrupted_row, unfinished_rows
+from steadypool.pools.core.core import Core, Job
+from steadypool.pools.core.job_errors import cancelled_error
+from steadypool.rules.drain import earlier, next_state, wakes_at
+
+LATE = 0.25
+"""Seconds after which this thread takes it that the whole program was held up: by a SIGSTOP, a debugger, a pause."""
+CATCH_UP = 0.05
+"""Seconds that the others then have."""
+LONGEST_AFTER_FAULT = 1.0
+LONGEST_REST = 24 * 3600.0
+"""Seconds; as asyncio's event loops have it."""
+
+AFTER_FAULT = 0.05
+"""Seconds before the supervisor goes on after an internal error, so that a lasting one does not spin."""
+
+
+def supervise(core: Core) -> None:
+    """Look after the pool until it is closed."""
+    with core.hurrying():
+        try:
+            _supervise(core)
+        finally:
+            core.bell.ring()  # for another that may be at it too
+        core.farewell()
+
+
+def _supervise(core: Core) -> None:
+    faults = 0
+    wake: float | None = None
+    while not core.is_closed():
+        if wake is not None and monotonic() > wake + LATE:
+            sleep(CATCH_UP)  # the program was stopped for a while, it seems: what has ended since may say so first
+        core.next_wake = float("inf")
+        # From here on whoever has something earlier rings: what this pass does not see, the next one will.
+        try:
+            wake = earliest_wake(step(core))
+            core.next_wake = float("inf") if wake is None else wake
+            if not core.is_closed():
+                core.rest(wake)
+            faults = 0
+        except Exception as fault:
+            # Impossible, and said aloud; but nobody else keeps time limits and ends drains, so it goes on.
+            faults += 1
+            if not faults & (faults - 1):  # the first, second, fourth, ... in a row
+                core.log("internal error in pool %r: please report it", core.name, fault=fault)
+            sleep(min(AFTER_FAULT * faults, LONGEST_AFTER_FAULT))
+
+
+def earliest_wake(due: float | None) -> float | None:
+    """When to wake for what is *due*: within a day, since no selector takes a wait of months."""
+    return None if due is None else min(due, monotonic() + LONGEST_REST)
+
+
+def step(core: Core) -> float | None:
+    """Do all that is due now. Returns when something will be due next."""
+    core.hear_all()
+    take_requests(core)
+    do_due(core)
+    deadline = _end_overdue_attempts(core)
+    walk_ladder(core)
+    core.forecast.look()
+    with core.lock:
+        due = core.agenda.next_due()
+    return earlier(earlier(due, deadline), wakes_at(core.state, core.deadline, core.grace_ends))
+
+
+def do_due(core: Core) -> None:
+    while True:
+        with core.lock:
+            task = core.agenda.take_due(monotonic())
+        if task is None:
+            return
+        action, args = task
+        action(*args)
+
+
+def _end_overdue_attempts(core: Core) -> float | None:
+    """Time out the attempts whose limit has passed; returns when the next one's will."""
+    nearest: float | None = None
+    for job in core.jobs_with_limits():
+        ends = core.attempt_ends(job)
+        if ends is None:
+            continue
+        if ends <= monotonic():
+            core.attempt_time_is_up(job)
+        else:
+            nearest = earlier(nearest, ends)
+    return nearest
+
+
+# -- the drain ladder
+
+
+def take_requests(core: Core) -> None:
+    """Act on drains that were asked for: the earliest time limit holds."""
+    while core.requests:
+        try:
+            seconds = core.requests.popleft()
+        except IndexError:
+            return  # another thread runs this too
+        begin_drain(core, seconds)
+
+
+def begin_drain(core: Core, seconds: float | None) -> None:
+    """Stop taking jobs, and have the drain end *seconds* from now at the latest."""
+    with core.lock:
+        first = core.state is PoolState.OPEN
+        if first:
+            core.refusal = core.closed_error
+            core.move_to(PoolState.DRAINING)
+            core.drain_began = monotonic()
+        if seconds is not None:
+            core.deadline = earlier(core.deadline, monotonic() + seconds)
+    if first:
+        core.queue.open_all_gates()
+        if len(core.queue):
+            # Ctrl-C may have come between putting a job into the queue and waking a worker for it.
+            with suppress(RuntimeError):  # no thread can be started now
+                core.wake_worker()
+        if core.sinks:
+            core.emit(events.PoolDraining(core.name, monotonic(), seconds))
+
+
+def walk_ladder(core: Core) -> None:
+    while True:
+        ended = core.state not in (PoolState.OPEN, PoolState.CLOSED) and core.all_ended() and not core.in_grace()
+        to = next_state(core.state, monotonic(), core.deadline, core.grace_ends, ended)
+        if to is core.state:
+            return
+        if to is PoolState.CANCELLING:
+            _cancel_all(core)
+        elif not ended and not _give_up_all(core):
+            return
+        else:
+            close(core)
+
+
+def _cancel_all(core: Core) -> None:
+    """The time is up: give back what waits and tell what runs."""
+    with core.lock:
+        if core.state is not PoolState.DRAINING:
+            return
+        core.move_to(PoolState.CANCELLING)
+        # From the limit, not from now: the promise is the sum, however late this thread is.
+        began = monotonic() if core.deadline is None else core.deadline
+        core.grace_ends = began + core.settings.cancel_grace
+        # Before the sweep: a job that is on its way from the queue to a worker is stopped by the worker.
+        core.attention = True
+    if core.sinks:
+        core.emit(events.PoolCancelling(core.name, monotonic()))
+    give_back_waiting(core)
+    for job in core.held_jobs():
+        core.tell(job, "shutdown", cancelled_error(job, "shutdown"))
+
+
+def give_back_waiting(core: Core) -> None:
+    """Settle everything that waits: never started is RETURNED, between two attempts is INTERRUPTED."""
+    core.reclaim_waiting()
+    for job in core.retrying_jobs():
+        if core.take_from_agenda(job):
+            hand_back(core, job)
+    while (waiting := core.take_waiting()) is not None:
+        hand_back(core, waiting)
+
+
+def hand_back(core: Core, job: Job) -> None:
+    """Settle a job that will not run (again) because the pool closes."""
+    error = cancelled_error(job, "shutdown")
+    if job.attempts:
+        core.interrupted.append(interrupted_row(core, job, 0.0))
+        core.settle(job, Outcome.INTERRUPTED, error)
+    else:
+        core.returned.append(Returned.of(job))
+        core.settle(job, Outcome.RETURNED, error)
+
+
+def _give_up_all(core: Core) -> bool:
+    """The grace is over: settle what still runs. False if a job is just between two places: look again."""
+    for job in core.held_jobs():
+        core.tell(job, "shutdown", cancelled_error(job, "shutdown"))
+        core.give_up_job(job)
+    give_back_waiting(core)
+    if core.all_ended():
+        return True
+    core.grace_ends = monotonic() + 0.001
+    return False
+
+
+def close(core: Core) -> None:
+    """Every job has its outcome: write the report and let everybody go."""
+    unfinished = unfinished_rows(core)
+    with core.lock:
+        if core.state is PoolState.CLOSED:
+            return
+        by_themselves = core.state is PoolState.DRAINING and not core.returned and not core.interrupted
+        core.move_to(PoolState.CLOSED)
+        core.report = close_books(core, unfinished, on_time=by_themselves)
+        returned, core.returned = core.returned, []
+        core.attention = True
+    if returned:  # with the arguments of its jobs
+        core.deliver(returned.clear, "a finalizer of what a job was called with")
+    core.wake_all_workers()
+    if core.sinks:
+        core.emit(events.PoolClosing(core.name, monotonic(), by_themselves))
+    try:
+        for call in core.at_close:
+            call()
+    finally:
+        core.closed.set()
+        core.bell.ring()

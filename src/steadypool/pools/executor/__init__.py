@@ -1,0 +1,1 @@
+"""The contract that threads and processes share: an `Executor` with more."""

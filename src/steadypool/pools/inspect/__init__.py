@@ -1,0 +1,1 @@
+"""Reading a pool: stats, health, errors, and where its jobs are."""

@@ -1,0 +1,36 @@
+"""Where every running job of a pool is now, as text for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from steadypool.model.printable import printable, printable_lines
+from steadypool.model.reports import StuckJob
+from steadypool.pools.core.books import read_stats
+
+if TYPE_CHECKING:
+    from steadypool.pools.core.core import Core
+
+
+def dump_text(core: Core) -> str:
+    """Every running job with its stack; those that were told to stop, and those that are stuck, say so.
+
+    The stack of a worker process may take up to 0.1 s to come, one worker after the other.
+    """
+    rows = core.running_rows()
+    stats = read_stats(core)
+    runs = f"runs {len(rows)}" if rows else "runs nothing"
+    waits = f", {stats.waiting} wait" if stats.waiting else ""
+    retries = f", {stats.retrying} wait for another attempt" if stats.retrying else ""
+    lines = [f"pool {core.name!r} is {stats.state.value}, {runs}{waits}{retries}{':' if rows else ''}"]
+    for row in rows:
+        lines += _lines(row)
+    return "\n".join(lines) + "\n"
+
+
+def _lines(row: StuckJob) -> list[str]:
+    told = f", told to stop ({row.cause})" if row.cause else ""
+    return [
+        f"  {printable(row.id)} {printable(row.task)} for {row.running_for:.1f} s{told}",
+        *(f"    {line}" for line in printable_lines(row.stack.rstrip()).split("\n")),
+    ]

@@ -1,0 +1,1 @@
+"""A pool seen from outside its program: the socket, its questions and answers."""

@@ -1,0 +1,140 @@
+"""Puts right what an exception out of the blue has left behind: Ctrl-C, or whatever a signal handler raises.
+
+Theory of operation
+-------------------
+Such an exception can end a submit between any two steps, on the main thread alone. Most steps are made so that nothing
+can be lost: what takes a job out of one place and notes it in another is one step in C. The rest is put right here:
+
+* *A job was put into the queue, and nobody was told.* The pump is started.
+* *The pump had jobs between two places.* They are in ``moving`` until they have arrived, and nothing else is sent
+  before they have been seen to: results are expected in the order of the hand. What is in its worker's hand has
+  not been sent before the worker stands in ``moving`` too; so it goes back into the queue. From then on only the worker
+  knows. What lies in its socket is taken back. If that does not bring it up, and the page does not say that it was
+  read, the worker is retired: it runs what it has, leaves, and what it never began goes to others, as it does for any
+  worker that ends. If the job is nowhere, some other thread may be about to settle it: it is looked at again
+  `AFTERWARDS`.
+  All that is the supervisor's to do: whoever else wants to pump meanwhile leaves it to that.
+* *A worker was made, and nobody starts it.* It is started.
+* *A ticket or a place of the queue was taken for a job that did not come to be.* See `pools.threads.reconcile`.
+
+No signal interrupts the supervisor.
+"""
+
+from __future__ import annotations
+
+from threading import get_ident
+from typing import TYPE_CHECKING, Any
+
+from steadypool.model.clock import monotonic, sleep
+from steadypool.pools.processes.chunk import Chunk
+from steadypool.pools.processes.worker import ProcessWorker
+from steadypool.pools.threads.reconcile import Balance
+
+if TYPE_CHECKING:
+    from steadypool.pools.processes.core import ProcessCore
+
+AFTERWARDS = 0.02
+"""Seconds after which no thread is still at what it was doing when another was interrupted."""
+READ_SECONDS = 0.001
+"""How long a worker that has nothing else to do may take from reading a job to saying so."""
+
+
+class Mender:
+    """What is to be put right in one pool."""
+
+    def __init__(self, core: Any) -> None:
+        self._core: ProcessCore = core
+        self.moving: list[Any] = []
+        """What the pump has between two places, and then the worker. Whoever pumps touches it, and nobody else."""
+        self._balance = Balance(core)
+
+    def was_interrupted(self) -> None:
+        """An exception out of the blue has ended something half-way."""
+        core = self._core
+        with core.lock:
+            core.agenda.add(monotonic(), self._go_on)
+        self._balance.plan()
+
+    def _go_on(self) -> None:
+        """Do what the interrupted thread would have done."""
+        core = self._core
+        core.see_to_new_workers()
+        if self.moving:
+            if not core.pump_lock.acquire(blocking=False):
+                with core.lock:  # whoever pumps has begun with it, or is still moving something
+                    core.agenda.add(monotonic() + AFTERWARDS, self._go_on)
+                return
+            try:
+                self._see_to_moving()
+            finally:
+                core.pump_lock.release()
+        core.full = False
+        core.pump()
+
+    def see_to_moving(self) -> bool:
+        """Whoever has begun to pump finds what the last one has left. False: the supervisor will see to it."""
+        if get_ident() not in self._core.supervisors:
+            self.was_interrupted()
+            return False
+        self._see_to_moving()
+        return True
+
+    def _see_to_moving(self) -> None:
+        core = self._core
+        if self.moving:
+            if isinstance(self.moving[-1], ProcessWorker):
+                self._ask_worker(self.moving[-1], self.moving[0]._serial)
+            else:
+                for entry in self.moving:
+                    self._put_back(entry)
+                core.bell.ring()
+        self.moving.clear()
+
+    def _put_back(self, entry: Any) -> None:
+        """An entry that was not sent."""
+        core = self._core
+        with core.lock:
+            holder = entry._worker
+            unsent = [] if holder is None else [one for one in holder.hand if one is entry]
+            if isinstance(entry, Chunk) and entry.jobs is not None and holder is not None:
+                unsent = holder.sent_with(entry._serial)  # it was unfolded there
+            for one in unsent:
+                if core.take_out(holder, one):
+                    core.requeue(one)
+            if not unsent:
+                core.agenda.add(monotonic() + AFTERWARDS, self._find_place, entry)
+
+    def _find_place(self, entry: Any) -> None:
+        """Put an entry that is nowhere into the queue."""
+        core = self._core
+        with core.lock:
+            if self._is_nowhere(entry):
+                core.requeue(entry)
+        core.full = False
+        core.pump()
+
+    def _is_nowhere(self, entry: Any) -> bool:
+        """Whether it waits in no place and has no outcome. The lock is held."""
+        if entry in self.moving:
+            return False
+        if entry._worker is not None and entry in entry._worker.hand:
+            return False
+        if isinstance(entry, Chunk):
+            return entry.jobs is None and entry.done < entry.size and not self._core.queue.has(entry)
+        return entry.outcome is None and entry._entry is None and not self._core.queue.has(entry)
+
+    def _ask_worker(self, worker: ProcessWorker, serial: int) -> None:
+        """What has this serial, or travels with it, may have been sent or not."""
+        core = self._core
+        if self._may_be_unsent(worker, serial):
+            core.take_back(worker)
+        until = monotonic() + READ_SECONDS
+        while self._may_be_unsent(worker, serial) and monotonic() < until:
+            sleep(0)
+        if self._may_be_unsent(worker, serial):
+            core.retire(worker, "interrupted")
+
+    def _may_be_unsent(self, worker: ProcessWorker, serial: int) -> bool:
+        with self._core.lock:
+            sent = worker.sent_with(serial)
+            return bool(sent) and not worker.has_read(sent[0])

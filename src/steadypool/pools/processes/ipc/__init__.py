@@ -1,0 +1,1 @@
+"""What travels between a pool of processes and its workers."""

@@ -1,0 +1,263 @@
+"""Calls and results as bytes: pickle, `cloudpickle` for what pickle refuses, big buffers beside the stream."""
+
+from __future__ import annotations
+
+import copyreg
+import io
+import pickle
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+from types import BuiltinFunctionType, FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any
+
+from steadypool.model.options import Task, task_name
+from steadypool.pools.processes.ipc.big_payload import Buffer
+from steadypool.pools.processes.ipc.main_globals import TravelledFunction
+
+if TYPE_CHECKING:
+    from steadypool.pools.processes.ipc.by_value import FunctionPickle
+
+OUT_OF_BAND = 16 * 1024
+"""Bytes from which a buffer travels beside the stream."""
+INLINE_MOST = 48 * 1024
+"""Bytes of stream that fit a packet with its header; more travels as a parcel."""
+
+INLINE_FUNCTION_MOST = 16 * 1024
+"""Bytes of a function that came by value which fit a packet beside its arguments; more travels with them."""
+
+DEFINED_ANEW = (
+    "{} was defined anew, by a reload of its module perhaps: workers that have imported the module go on with the old "
+    "code. Make a new pool to have them import it again"
+)
+
+HALF_IMPORTED = (
+    "module {!r} has not been imported to its end, so a worker that is forked now could not run {}. Start pools under "
+    '`if __name__ == "__main__":` in the main module, or in a function; not in the body of a module whose functions '
+    "they run"
+)
+
+NAMES = b"\x93"
+"""The only instruction by which a pickle of protocol 5 names something; but for numbers that stand for names, of which
+programs may have some in `copyreg`."""
+_SIMPLE = frozenset({int, float, complex, bool, str, type(None)})
+_CACHING: Any = type(lru_cache(len))
+_BY_REFERENCE = (FunctionType, BuiltinFunctionType, type, Task, _CACHING)
+
+
+class Pickled:
+    """A pickle and the buffers that belong to it."""
+
+    __slots__ = ("buffers", "stream")
+
+    def __init__(self, stream: bytes, buffers: list[pickle.PickleBuffer]) -> None:
+        self.stream = stream
+        self.buffers = buffers
+
+    @property
+    def is_big(self) -> bool:
+        """Whether it has to travel as a parcel."""
+        return bool(self.buffers) or len(self.stream) > INLINE_MOST
+
+    @property
+    def size(self) -> int:
+        """Bytes of it all."""
+        return len(self.stream) + sum(buffer.raw().nbytes for buffer in self.buffers)
+
+    def parts(self) -> list[Buffer]:
+        """What a parcel of it is made of."""
+        return [self.stream, *(buffer.raw() for buffer in self.buffers)]
+
+
+class _Outside:
+    """Stands for big bytes in a pickle, so that they travel beside the stream too. Pickle copies plain ones into it."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: bytes | bytearray) -> None:
+        self.data = data
+
+    def __reduce_ex__(self, protocol: object) -> tuple[Any, ...]:
+        return type(self.data), (pickle.PickleBuffer(self.data),)
+
+
+def dump(value: Any, *, main_by_name: bool = False, to_parent: bool = False, only_try: bool = False) -> Pickled:
+    """Pickle a value. With *main_by_name* what belongs to ``__main__`` goes by reference, as pickle has it; so it does
+    *to_parent*, where what has a name in a worker has it too. *only_try* duplicates no descriptor.
+
+    Raises:
+        Exception: whatever pickling raised; for what pickle refuses, what `cloudpickle` said of it.
+    """
+    if type(value) is tuple and _SIMPLE.issuperset(map(type, value)):
+        return Pickled(pickle.dumps(value, 5), [])  # the short way for what most small jobs take
+    buffers: list[pickle.PickleBuffer] = []
+    keep = partial(_keep_big, buffers)
+    value = _outside(value)
+    try:
+        stream = pickle.dumps(value, 5, buffer_callback=keep)
+    except (pickle.PicklingError, AttributeError, TypeError) as refused:
+        return _dump_by_value(value, refused, main_by_name=main_by_name, to_parent=to_parent, only_try=only_try)
+    if b"__main__" in stream and not main_by_name and not to_parent:
+        # By reference it would be looked up in the worker's own __main__, which is another module.
+        return _dump_by_value(value, None, only_try=only_try)
+    if b"multiprocessing.connection" in stream and not only_try:
+        return _dump_with_handles(value)
+    return Pickled(stream, buffers)
+
+
+def _dump_with_handles(value: Any) -> Pickled:
+    """Pickle the end of a pipe as `multiprocessing` does, with its descriptor; pickle would carry the bare number."""
+    from multiprocessing.reduction import ForkingPickler
+
+    buffers: list[pickle.PickleBuffer] = []
+    with io.BytesIO() as file:
+        ForkingPickler(file, 5, True, partial(_keep_big, buffers)).dump(value)
+        return Pickled(file.getvalue(), buffers)
+
+
+def _dump_by_value(value: Any, refused: Exception | None, **how: bool) -> Pickled:
+    from steadypool.pools.processes.ipc import by_value
+
+    try:
+        return Pickled(*by_value.dump_value(value, _keep_big, **how))
+    except Exception as error:
+        if refused is not None and type(error) is type(refused):
+            raise refused from None
+        raise
+
+
+def _keep_big(buffers: list[pickle.PickleBuffer], buffer: pickle.PickleBuffer) -> bool:
+    """Pickle's question whether a buffer goes into the stream."""
+    if buffer.raw().nbytes < OUT_OF_BAND:
+        return True
+    buffers.append(buffer)
+    return False
+
+
+def _outside(value: Any) -> Any:
+    """The value with big bytes at its top marked to travel outside."""
+    if isinstance(value, bytes | bytearray) and type(value) in (bytes, bytearray):
+        return _Outside(value) if len(value) >= OUT_OF_BAND else value
+    if type(value) is tuple:
+        return tuple(_outside(item) if type(item) in (bytes, bytearray) else item for item in value)
+    return value
+
+
+def load(stream: Buffer, buffers: Sequence[Buffer] = ()) -> Any:
+    """The value again. Raises whatever unpickling raises."""
+    return pickle.loads(stream, buffers=buffers)
+
+
+def is_plain(stream: Buffer) -> bool:
+    """Whether loading a pickle of ours runs no code but Python's own: it names no class and no function."""
+    return NAMES not in stream and not copyreg._inverted_registry  # type: ignore[attr-defined]
+
+
+class Functions:
+    """Pickles of functions that are the same for many jobs: by reference, or by value until something changes."""
+
+    MOST = 1000
+
+    def __init__(self, main_by_name: bool) -> None:
+        self.main_by_name = main_by_name
+        """Whether workers can import the program's main module, as `multiprocessing` lets them where it is a file."""
+        self.to_forks = False
+        """Whether workers are forked, and so get modules as they are at that moment."""
+        self._known: dict[Callable[..., Any], bytes] = {}
+        self._names: dict[bytes, Callable[..., Any]] = {}
+        self._by_value: dict[Callable[..., Any], FunctionPickle] = {}
+        self.without_arguments: dict[bytes, Any] = {}
+        """What a call of each without arguments travels as."""
+
+    def carry_main_by_value(self) -> None:
+        """A worker did not find something of the main module under its name."""
+        self.main_by_name = False
+        self._known.clear()
+        self._names.clear()
+
+    def dump(self, fn: Callable[..., Any]) -> bytes | None:
+        """The pickle of a function that has a name; ``None`` for one that must travel with its call.
+
+        Raises:
+            RuntimeError: a forked worker could not run it.
+        """
+        try:
+            return self._known[fn]
+        except (KeyError, TypeError):
+            return self._dump(fn)
+
+    def _dump(self, fn: Callable[..., Any]) -> bytes | None:
+        if not isinstance(fn, _BY_REFERENCE):
+            return None
+        if not self.main_by_name and getattr(fn, "__module__", None) == "__main__":
+            return self._dump_by_value(fn)
+        if self.to_forks and _is_being_imported(fn):
+            raise RuntimeError(HALF_IMPORTED.format(fn.__module__, task_name(fn)))
+        bound_to = getattr(fn, "__self__", None)
+        if bound_to is not None and not isinstance(bound_to, ModuleType):
+            return None  # a built-in method: what it is bound to may change
+        try:
+            stream = pickle.dumps(fn, 5)
+        except Exception:
+            return self._dump_by_value(fn)
+        if len(self._known) < self.MOST:
+            self._known[fn] = stream
+            if self._names.setdefault(stream, fn) is not fn:
+                warnings.warn(DEFINED_ANEW.format(task_name(fn)), RuntimeWarning, stacklevel=2)
+        return stream
+
+    def _dump_by_value(self, fn: Callable[..., Any]) -> bytes | None:
+        """The pickle of a function of the main module, kept until something that it names has changed."""
+        fn = fn.fn if isinstance(fn, Task) else fn
+        if type(fn) is not FunctionType and type(fn) is not _CACHING:
+            return None
+        try:
+            known = self._by_value.get(fn)
+            if known is None or not known.is_current(fn):
+                known = self._pickle_by_value(fn)
+                if known is None:
+                    return None
+        except Exception:
+            return None  # tried again with the call, where the error belongs to the job
+        stream = known.stream
+        return stream if len(stream) <= INLINE_FUNCTION_MOST else None
+
+    def _pickle_by_value(self, fn: Callable[..., Any]) -> FunctionPickle | None:
+        from steadypool.pools.processes.ipc import by_value
+
+        if not by_value.has_name(fn):
+            return None
+        self.without_arguments.clear()
+        pickled = by_value.FunctionPickle(fn)
+        if len(self._by_value) < self.MOST:
+            self._by_value[fn] = pickled
+        return pickled
+
+
+def _is_being_imported(fn: Callable[..., Any]) -> bool:
+    """Whether the import of its module is under way, on this thread or another."""
+    spec = getattr(sys.modules.get(getattr(fn, "__module__", None) or ""), "__spec__", None)
+    return getattr(spec, "_initializing", False) is True
+
+
+class LoadedFunctions:
+    """The other end of `Functions`: what has been loaded once is not looked up again."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, Callable[..., Any] | TravelledFunction] = {}
+
+    def load(self, stream: bytes) -> Callable[..., Any]:
+        """The function. Raises whatever unpickling raises."""
+        fn = self._known.get(stream)
+        if fn is None:
+            fn = pickle.loads(stream)
+            if isinstance(fn, Task):
+                fn = fn.fn
+            self._known[stream] = fn
+            if len(self._known) > Functions.MOST:
+                self._known.clear()
+        if isinstance(fn, TravelledFunction):
+            fn = fn.ready()
+            return fn.fn if isinstance(fn, Task) else fn
+        return fn

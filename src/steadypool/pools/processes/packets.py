@@ -1,0 +1,181 @@
+"""A job on its way to a worker process: pickled once, by the thread that submits it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import pickle
+import sys
+from collections.abc import Mapping
+from itertools import chain
+from typing import Any
+
+from steadypool.model.options import task_name
+from steadypool.pools.processes.chunk import Chunk, PackedChunk
+from steadypool.pools.processes.ipc import big_payload
+from steadypool.pools.processes.ipc.pickling import Functions, Pickled, dump, is_plain
+from steadypool.pools.processes.ipc.wire import (
+    CARRIED,
+    CHUNK,
+    ITEMS_MOST,
+    JOB,
+    KEYWORDS,
+    PARCEL,
+    SINGLE,
+    WHOLE,
+    bundle_frame,
+    job_frame,
+)
+from steadypool.pools.processes.unpicklable import culprit_note
+from steadypool.primitives.future import JobFuture
+
+Job = JobFuture[Any]
+_serials = itertools.count(ITEMS_MOST, ITEMS_MOST)
+
+
+class PackedCall:
+    """What of a job does not change from one sending to the next."""
+
+    __slots__ = ("call", "flags", "function", "main_by_name", "plain", "sizes")
+
+    def __init__(self, flags: int, function: bytes, call: Pickled | None, main_by_name: bool) -> None:
+        self.main_by_name = main_by_name
+        """Whether what belongs to the main module goes by its name."""
+        self.flags = flags
+        self.function = function
+        self.call = call
+        self.plain: bytes | None = None
+        """All that follows the header, if no parcel and nothing else is needed."""
+        if call is None or not call.is_big:
+            stream = b"" if call is None else call.stream
+            self.plain = function + stream
+            self.sizes = (len(function), 0, len(stream))
+
+    def is_plain(self) -> bool:
+        """Whether nothing that it was made of can have a finalizer of the user's."""
+        return self.call is None or not (self.flags & WHOLE or not is_plain(self.call.stream))
+
+
+def pack_call(functions: Functions, job: Job) -> PackedCall:
+    """Pickle the job's function and arguments. Raises what pickling raises, and says which argument it was."""
+    try:
+        return _pack_call(functions, job)
+    except Exception as error:
+        note = culprit_note(
+            job._args, job._kwargs, lambda value: dump(value, main_by_name=functions.main_by_name, only_try=True)
+        )
+        if note:
+            error.add_note(note)
+        raise
+
+
+def _pack_call(functions: Functions, job: Job) -> PackedCall:
+    function = functions.dump(job._fn)
+    by_name = functions.main_by_name
+    if function is None:
+        return PackedCall(WHOLE, b"", dump((job._fn, job._args, job._kwargs), main_by_name=by_name), by_name)
+    if not job._args and not job._kwargs:
+        known = functions.without_arguments.get(function)
+        if known is None:
+            known = functions.without_arguments[function] = PackedCall(0, function, None, by_name)
+        return known
+    if job._kwargs:
+        return PackedCall(KEYWORDS, function, dump((job._args, job._kwargs), main_by_name=by_name), by_name)
+    return PackedCall(0, function, dump(job._args, main_by_name=by_name), by_name)
+
+
+def pack_chunk(functions: Functions, fn: Any, calls: list[tuple[Any, ...]]) -> tuple[PackedChunk, int]:
+    """Pickle calls of one function together, and say how many bytes that makes. Raises what pickling raises."""
+    function = functions.dump(fn)
+    flags, items = CHUNK, calls
+    if set(map(len, calls)) == {1}:
+        flags, items = CHUNK | SINGLE, list(chain.from_iterable(calls))
+    if function is None:
+        call = dump((fn, items), main_by_name=functions.main_by_name)
+        extras = pickle.dumps((None, task_name(fn), 1, None, None, None, None), 5)
+        return (flags | WHOLE, b"", extras, call.stream), call.size
+    call = dump(items, main_by_name=functions.main_by_name)
+    return (flags, function, b"", call.stream), call.size
+
+
+def next_serial() -> int:
+    """A serial for the next sending."""
+    return next(_serials)
+
+
+def chunk_packet(chunk: Chunk) -> bytes:
+    """The packet for this sending of the chunk."""
+    return job_frame(chunk._serial, chunk._number, *chunk.packed)
+
+
+def workers_import_main() -> bool:
+    """Whether the main module can be imported by name or path: not in a REPL, a notebook or ``python -c``, and not the
+    ``__main__`` of a package or a zip file, which `multiprocessing` has no worker import."""
+    main = sys.modules.get("__main__")
+    spec = getattr(main, "__spec__", None)
+    if spec is not None:
+        name: str = spec.name
+        return name.rpartition(".")[2] != "__main__"
+    file = getattr(main, "__file__", None)  # "<stdin>" if the program comes from there
+    return file is not None and os.path.isfile(file)  # a pipe cannot be read again
+
+
+def bundle_packet(jobs: list[Job]) -> bytes:
+    """The packet for this sending of these jobs, none of which needs a parcel."""
+    return bundle_frame(jobs[0]._serial, [job_packet(job)[0] for job in jobs])
+
+
+def job_packet(job: Job, carried: bytes | None = None) -> tuple[bytes, int | None]:
+    """The packet for this sending of the job, and the parcel's descriptor if there is one.
+
+    *carried* is the pickle of what sinks want done before the job.
+
+    Raises:
+        OSError: no memory, or no descriptor, for a parcel.
+    """
+    packed: PackedCall = job._packed
+    if (
+        carried is None
+        and packed.plain is not None
+        and job._options.bare
+        and job.attempts == 1
+        and not packed.flags & WHOLE
+    ):
+        return JOB.pack(job._serial, job._number, packed.flags, *packed.sizes) + packed.plain, None
+    flags, fd = packed.flags | (CARRIED if carried is not None else 0), None
+    if packed.call is None:
+        call = b""
+    elif packed.call.is_big:
+        parts = packed.call.parts()
+        fd = big_payload.pack(parts)
+        flags |= PARCEL
+        call = pickle.dumps([memoryview(part).nbytes for part in parts])
+    else:
+        call = packed.call.stream
+    try:
+        frame = job_frame(job._serial, job._number, flags, packed.function, _extras(job, carried), call)
+    except BaseException:
+        if fd is not None:
+            os.close(fd)
+        raise
+    return frame, fd
+
+
+def _extras(job: Job, carried: bytes | None) -> bytes:
+    """What the job's context needs to know, unless that goes without saying."""
+    options = job._options
+    name = options.name
+    if name is None and job._packed.flags & WHOLE:
+        name = job._task_name
+    attempt = job.attempts + options.earlier_attempts
+    if carried is None and options.plain and attempt == 1 and name is None and options.id is None and not options.meta:
+        return b""
+    return pickle.dumps((options.id, name, attempt, options.timeout, job._total_ends, job._packed_meta, carried), 5)
+
+
+def pack_meta(meta: Mapping[str, Any]) -> bytes:
+    """The ``meta`` option for the job's context; what cannot be pickled is shown as text."""
+    try:
+        return pickle.dumps(dict(meta), 5)
+    except Exception:
+        return pickle.dumps({key: repr(value) for key, value in meta.items()}, 5)

@@ -1,0 +1,387 @@
+"""The core of a `ThreadPool`: what a worker is here, and how one is told, left behind and replaced."""
+
+from __future__ import annotations
+
+import _thread
+import itertools
+import os
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from itertools import starmap
+from typing import Any
+
+from steadypool.model.clock import monotonic
+from steadypool.model.errors import InternalError, WouldDeadlock
+from steadypool.model.lazy_events import events
+from steadypool.model.states import Outcome, PoolState
+from steadypool.pools.core.core import Job
+from steadypool.pools.core.emitter import job_facts
+from steadypool.pools.core.job_errors import forked_error
+from steadypool.pools.core.settings import Settings
+from steadypool.pools.threads.hands import HandCore
+from steadypool.pools.threads.reconcile import Balance
+from steadypool.pools.threads.worker import ThreadWorker, here
+from steadypool.primitives.job_queue import ONCE
+from steadypool.rules.capacity import capacity, lent_limit, workers_allowed
+from steadypool.rules.respawn import restart_delay
+
+_RELEASE = _thread.LockType.release
+
+
+class ThreadCore(HandCore):
+    """The core of a `ThreadPool`: what a worker is here, and how one is told, left behind and replaced."""
+
+    kind = "threads"
+
+    def __init__(
+        self,
+        settings: Settings,
+        max_workers: int,
+        prefix: str,
+        initializer: Callable[..., object] | None,
+        initargs: tuple[Any, ...],
+    ) -> None:
+        super().__init__(settings, max_workers)
+        self.workers: set[ThreadWorker] = set()
+        self.stuck: dict[ThreadWorker, Job] = {}
+        self._prefix = prefix
+        self.initializer = initializer
+        self.initargs = initargs
+        self.parked: list[_thread.LockType] = []
+        """The gates at which idle workers sleep."""
+        self.threads: set[threading.Thread] = set()
+        self.lent = 0
+        self.leaving = False
+        """Workers look at this before they take a job; true when one of them may have to leave."""
+        self._worker_numbers = itertools.count()
+        self._balance = Balance(self)
+        self._holding = False
+        """No thread could be started a moment ago."""
+        self._refusals = self._failed_starts = 0
+        self._once_ready = False
+        """Whether the initializer has ever succeeded."""
+
+    # -- workers come and go
+
+    def allowed(self) -> int:
+        """How many workers may live now. The lock is held."""
+        return workers_allowed(self.max_workers, len(self.stuck), self.lent)
+
+    def recount(self) -> None:
+        """Something changed that `allowed` depends on. The lock is held."""
+        live, allowed = len(self.workers), self.allowed()
+        self.may_grow = live < allowed and not self._holding and self.state is not PoolState.CLOSED
+        expected = any(worker.lent_until_end for worker in self.workers)
+        self.leaving = live > allowed or expected or self.state is PoolState.CLOSED
+
+    def wake_worker(self) -> None:
+        """Have a parked worker look at the queue, or start one."""
+        try:
+            # One step, also for Ctrl-C: whoever was taken out of the list and not woken would sleep for ever.
+            any(map(_RELEASE, starmap(self.parked.pop, ONCE)))
+        except IndexError:
+            pass
+        else:
+            return
+        if self.may_grow:
+            self._grow()
+
+    def wake_all_workers(self) -> None:
+        """Have every parked worker look at the pool's state."""
+        with self.lock:
+            self.recount()
+        for _ in range(len(self.parked)):
+            try:
+                any(map(_RELEASE, starmap(self.parked.pop, ONCE)))
+            except IndexError:
+                return
+
+    def _grow(self) -> None:
+        worker: ThreadWorker | None = None
+        try:
+            with self.lock:
+                if len(self.workers) >= self.allowed() or self.state is PoolState.CLOSED:
+                    self.may_grow = False
+                    return
+                worker = ThreadWorker(self, f"{self._prefix}_{next(self._worker_numbers)}")
+                self.workers.add(worker)
+                self.threads.add(worker.thread)
+                self.recount()
+            worker.thread.start()
+        except BaseException as error:
+            with self.lock:
+                if worker is not None and not worker.begun:  # and it will not begin: `begin` looks whether it may
+                    self.workers.discard(worker)
+                    self.threads.discard(worker.thread)
+                    self.recount()
+                others = bool(self.workers) and isinstance(error, RuntimeError)
+                if others:  # they will run it
+                    self._try_later()
+            if not others:
+                raise
+            self._see_that_it_is_tried()
+
+    def _try_later(self) -> None:
+        """The system refuses another thread: try again after a while. The lock is held."""
+        if not self._holding:
+            self._holding = True
+            self._refusals += 1
+            delay = restart_delay(self._refusals, others_live=True)
+            assert delay is not None
+            self.agenda.add(monotonic() + delay, self._try_again)
+            self.recount()
+
+    def initializer_succeeded(self) -> None:
+        """In one worker."""
+        self._once_ready = True
+        self._failed_starts = 0
+
+    def initializer_failed(self, worker: ThreadWorker, error: BaseException) -> None:
+        """In the first worker, that breaks the pool. Later it is tried again, for ever if other workers live."""
+        with self.lock:
+            self._failed_starts += 1
+            others = any(other.ready for other in self.workers if other is not worker)
+            delay = (
+                restart_delay(self._failed_starts, others_live=others, once_ready=True) if self._once_ready else None
+            )
+            if delay is not None:
+                self._holding = True
+                self.agenda.add(monotonic() + delay, self._try_again)
+                self.recount()
+        if delay is None:
+            self.broke(error)
+        else:
+            self.ledger.add(worker.name, "initializer", error, describe=self.describe)
+            self._see_that_it_is_tried()
+
+    def _see_that_it_is_tried(self) -> None:
+        self.supervise()
+        self.bell.ring()
+        if not self.supervised:  # there is no thread for that either: the next submit tries
+            with self.lock:
+                self._holding = False
+                self.recount()
+
+    def _try_again(self) -> None:
+        with self.lock:
+            self._holding = False
+            self.recount()
+        self.catch_up()
+
+    def was_interrupted(self) -> None:
+        """See `Core.was_interrupted`: a place in the queue or a ticket may be missing, or a worker sleep while a job
+        waits."""
+        self.queue.mend_room()
+        self.pass_on()
+        self._balance.plan()
+
+    def begin(self, worker: ThreadWorker) -> bool:
+        """Whether the thread that runs now is wanted: it may have been given up, since Ctrl-C came while it started."""
+        with self.lock:
+            worker.begun = worker in self.workers
+            self._refusals = 0
+            return worker.begun
+
+    def catch_up(self) -> None:
+        """There may be more workers than before: start some for what waits already."""
+        for _ in range(len(self.queue)):
+            if self.parked or not self.may_grow:
+                return
+            try:
+                self._grow()
+            except RuntimeError:
+                return  # the jobs stay in the queue; the next submit tries again
+
+    def resize(self, max_workers: int) -> None:
+        """See `ThreadPool.resize`."""
+        with self.lock:
+            if self.pid != os.getpid():
+                raise forked_error(self)
+            if self.state is PoolState.CLOSED:
+                raise self.closed_error()
+            self.max_workers = max_workers
+            self.recount()
+        self._capacity_changed()
+
+    def _capacity_changed(self) -> None:
+        if self.sinks:
+            self.emit(events.CapacityChanged(self.name, monotonic(), self.places(), self.max_workers))
+        if self.leaving:
+            self.wake_all_workers()
+        self.catch_up()
+
+    def must_leave(self, worker: ThreadWorker) -> bool:
+        """Whether this worker, which holds no job, is to end; if so it is taken off the books."""
+        with self.lock:
+            if worker.lent_until_end:
+                self._take_back_lent(worker)
+            leave = self.state is PoolState.CLOSED or len(self.workers) > self.allowed()
+            if leave:
+                self.take_off(worker)
+            self.recount()
+            return leave
+
+    def pass_on(self) -> None:
+        """A worker leaves that may have been woken for a job: have another look for it."""
+        if len(self.queue):
+            with suppress(RuntimeError):
+                self.wake_worker()
+        if self.state is not PoolState.OPEN:
+            self.bell.ring()
+
+    def broke_off(self, worker: ThreadWorker, error: BaseException) -> None:
+        """A worker ends by an exception that came from no job: our own fault, or raised in its thread from outside."""
+        for job in worker.running():
+            if self.take_from_worker(job):
+                fault = InternalError(f"the worker of job {job.job_id} ended by {error!r}; please report it")
+                fault.__cause__ = error
+                self.settle(job, Outcome.FAILED, fault)
+
+    def ended(self, worker: ThreadWorker) -> None:
+        """The worker's thread is about to end."""
+        with self.lock:
+            self.take_off(worker)
+            was_stuck = self.stuck.pop(worker, None) is not None
+            if self.state is not PoolState.CLOSED:
+                self.threads.discard(worker.thread)
+            self.recount()
+        if self.sinks:
+            reason = "its job ended at last" if was_stuck else "closed or resized"
+            self.emit(events.WorkerEnded(self.name, monotonic(), worker.name, reason))
+        if was_stuck:
+            self._capacity_changed()
+        self.pass_on()
+
+    # -- what the control plane asks
+
+    def give_up_on(self, worker: ThreadWorker, job: Job) -> None:
+        """Leave a worker behind that did not stop in its grace; another takes its place."""
+        stack, _ = self.stack_of(worker, job)
+        with self.lock:
+            if worker.taken is not job or worker.left:
+                return
+            worker.left = True
+            self.take_off(worker)
+            self.stuck[worker] = job
+            self.recount()
+        if self.sinks:
+            self.emit(events.JobStuck(self.name, monotonic(), *job_facts(job), stack))
+            self.emit(events.WorkerLeftBehind(self.name, monotonic(), worker.name))
+        self._capacity_changed()
+
+    def all_idle(self) -> bool:
+        """Whether every worker is parked. The lock is held."""
+        return len(self.parked) >= len(self.workers) and not self.callers
+
+    def places(self) -> int:
+        """How many jobs can run at a time, the stuck workers left out."""
+        return capacity(self.max_workers, len(self.stuck))
+
+    def worker_facts(self) -> dict[str, Any]:
+        """What `PoolStats` says of the workers. The lock is held."""
+        return {
+            "stuck": len(self.stuck),
+            "workers": len(self.workers),
+            "capacity": self.places(),
+            "worker_rows": tuple(worker.row() for worker in sorted(self.workers, key=lambda w: w.name)),
+        }
+
+    def disown(self) -> None:
+        """Also, the jobs at work are the parent's: code of one that goes on here must not settle it."""
+        super().disown()
+        for worker in self.workers:
+            worker.taken = next(iter(worker.hand), worker.taken)  # what `current_job` finds
+            worker.hand.clear()
+
+    # -- jobs that wait for their own pool
+
+    def begin_wait(self, job: Job) -> ThreadWorker | None:
+        """Let a job that waits for its own pool lend its place to a spare worker while it waits."""
+        if self.pid != os.getpid():
+            raise forked_error(self)
+        worker: ThreadWorker | None = getattr(here, "lender", None)
+        if worker is None or worker not in self.workers or worker.lending:
+            return None
+        with self.lock:
+            if _closes_circle(worker, job):
+                raise WouldDeadlock(f"job {job.job_id} would wait for itself, through the jobs it waits for")
+            worker.waiting_for = job
+            self._lend(worker)
+        return worker
+
+    def _lend(self, worker: ThreadWorker) -> None:
+        worker.lending = True
+        self.lent += 1
+        self.recount()
+        self.catch_up()
+        if all(w.lending for w in self.workers) and len(self.workers) >= self.allowed():
+            self._take_back_lent(worker)
+            raise WouldDeadlock(
+                f"all {len(self.workers)} workers of pool {self.name!r}, {lent_limit(self.max_workers)} spare ones "
+                "included, wait for jobs of the same pool: nobody is left to run them. "
+                "Submit them to another pool, or wait for them outside of the job."
+            )
+
+    def _take_back_lent(self, worker: ThreadWorker) -> None:
+        if worker.lending:
+            worker.lending = worker.lent_until_end = False
+            worker.waiting_for = None
+            self.lent -= 1
+            self.recount()
+
+    def take_off(self, worker: ThreadWorker) -> None:
+        """Also, a worker that leaves the pool has no place in it to lend."""
+        self._take_back_lent(worker)
+        super().take_off(worker)
+
+    def end_wait(self, waiting: object) -> None:
+        """The wait is over: there may be a worker too many now; one leaves when it has no job."""
+        if isinstance(waiting, ThreadWorker):
+            with self.lock:
+                self._take_back_lent(waiting)
+            if self.leaving:
+                self.wake_all_workers()
+
+    def expect_wait(self) -> None:
+        """A job uses the standard library's ``wait`` or ``as_completed`` on its own pool: lend until it ends."""
+        worker: ThreadWorker | None = getattr(here, "lender", None)
+        if worker is None or worker not in self.workers or worker.lending:
+            return
+        with self.lock:
+            self._lend(worker)
+            worker.lent_until_end = True
+            self.recount()
+
+    # -- the end
+
+    def has_workers(self) -> bool:
+        """Whether any worker lives."""
+        return bool(self.threads)
+
+    def join(self, until: float | None) -> None:
+        """Wait for the workers that are not stuck to end, until *until* at most."""
+        with self.lock:
+            stuck = {worker.thread for worker in self.stuck}
+            threads = [thread for thread in self.threads if thread not in stuck]
+        if self._supervisor is not None:
+            threads.append(self._supervisor)
+        for thread in threads:
+            if thread is not threading.current_thread() and thread.is_alive():
+                thread.join(None if until is None else max(0.0, until - monotonic()))
+                if thread.is_alive() and thread is not self._supervisor:
+                    self.note_thread(f"thread {thread.name} has not ended", thread.ident)
+
+
+def _closes_circle(worker: ThreadWorker, job: Job | None) -> bool:
+    """Whether *job* waits, through other jobs, for the job that *worker* runs."""
+    seen: set[int] = set()
+    while job is not None and id(job) not in seen:
+        seen.add(id(job))
+        runner: ThreadWorker | None = job._worker
+        if runner is None or job not in runner.hand:
+            return False
+        if runner is worker:
+            return True
+        job = runner.waiting_for
+    return False

@@ -1,0 +1,50 @@
+"""Sets the books of a pool right after a submit was broken off by an exception out of the blue, such as Ctrl-C.
+
+A ticket, or a place of the queue, may have been taken then for a job that did not come to be. Nobody can tell while
+jobs come and go. Once the pool has been idle for a while, and nobody has submitted meanwhile, what the books say too
+much is taken off them. All that is the supervisor's to do, which no signal interrupts.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from steadypool.model.clock import monotonic
+from steadypool.pools.core.core import PATIENCE
+
+if TYPE_CHECKING:
+    from steadypool.pools.threads.hands import HandCore
+
+
+class Balance:
+    """The balance of one pool."""
+
+    def __init__(self, core: Any) -> None:
+        self._core: HandCore = core
+        self._planned = False
+
+    def plan(self) -> None:
+        """Something may be missing: see to it as soon as that can be told."""
+        core = self._core
+        with core.lock:
+            if not self._planned:
+                self._planned = True
+                core.agenda.add(monotonic() + PATIENCE, self._look, None)
+        core.supervise()
+        core.bell.ring()
+
+    def _look(self, before: tuple[int, int, int] | None) -> None:
+        """Nothing has changed in an idle pool since the last look: what is there now is all there is."""
+        core = self._core
+        with core.lock:
+            if core.is_closed():
+                return
+            accepted, ended, room = core.accepted(), sum(core.outcomes().values()), len(core.queue.room)
+            is_idle = not core.retrying and not len(core.queue) and core.all_idle()
+            now = (accepted, ended, room) if is_idle else None
+            if now is None or now != before:
+                core.agenda.add(monotonic() + PATIENCE, self._look, now)
+                return
+            core.withdraw_tickets(accepted - ended)
+            self._planned = False
+        core.queue.give_rooms(core.queue.made() - room)

@@ -1,0 +1,162 @@
+"""What a running job can know about itself: `current_job()`."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from math import isfinite
+from numbers import Real
+from typing import Any, Protocol, TypeGuard
+
+from steadypool.model.clock import monotonic, sleep
+from steadypool.model.errors import JobCancelled, JobTimeout
+
+
+class JobContext:
+    """One attempt of a job, seen from inside.
+
+    Outside of any job it is inert, so that a task can be called as the plain function it is: ``id`` is empty,
+    nothing is ever cancelled, there is no deadline, and it is false in an ``if``.
+
+    Attributes:
+        id: the job's id.
+        task: the task's name.
+        attempt: which attempt this is, from 1.
+        deadline: when the attempt's time is up, by `time.monotonic`; ``None`` if it has no limit.
+        meta: the task's ``meta`` option.
+    """
+
+    def __init__(
+        self,
+        id: str = "",
+        task: str = "",
+        attempt: int = 1,
+        deadline: float | None = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.id = id
+        self.task = task
+        self.attempt = attempt
+        self.deadline = deadline
+        self.meta: Mapping[str, Any] = meta or {}
+
+    def __bool__(self) -> bool:
+        return bool(self.id)
+
+    def __repr__(self) -> str:
+        return f"<job {self.id} {self.task} attempt {self.attempt}>" if self else "<no job>"
+
+    @property
+    def cause(self) -> str | None:
+        """Why the job was told to stop; ``None`` if it was not.
+
+        ``"timeout"``, ``"cancelled"``, ``"shutdown"``; ``"lease_lost"`` for a job of a durable queue that another
+        worker may run by now, so that nothing this one does will count.
+        """
+        return None
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the job was told to stop."""
+        return self.cause is not None
+
+    def remaining(self) -> float | None:
+        """Seconds until the deadline, never below zero; ``None`` if there is none."""
+        return None if self.deadline is None else max(0.0, self.deadline - monotonic())
+
+    def raise_if_cancelled(self) -> None:
+        """Do nothing, unless the job was told to stop.
+
+        Raises:
+            JobTimeout: it was, by a time limit.
+            JobCancelled: it was, by somebody or by a shutdown.
+        """
+        cause = self.cause
+        if cause == "timeout":
+            raise JobTimeout(f"job {self.id} has reached its time limit", job_id=self.id)
+        if cause is not None:
+            raise JobCancelled(f"job {self.id} was told to stop ({cause})", job_id=self.id, cause=cause)
+
+    def sleep(self, seconds: float) -> bool:
+        """Sleep, but wake as soon as the job is told to stop.
+
+        Returns:
+            True after the whole time, False if it was cut short.
+
+        Raises:
+            ValueError: *seconds* is negative.
+        """
+        if seconds < 0:
+            raise ValueError(f"sleep(seconds) must be 0 or more seconds; got {seconds!r}")
+        self._wait(min(seconds, threading.TIMEOUT_MAX))
+        return not self.cancelled
+
+    def progress(self, done: float, total: float | None = None) -> None:
+        """Report how far the job is, for events and live views.
+
+        Raises:
+            TypeError: *done* is no number, or *total* neither a number nor ``None``.
+        """
+        check_progress(done, total)
+
+    def _wait(self, seconds: float) -> None:
+        """Wait for *seconds* or until told to stop."""
+        sleep(seconds)
+
+
+def check_progress(done: object, total: object) -> tuple[float, float | None]:
+    """The two as plain numbers, or `TypeError`. A total without an end is none."""
+    if not _is_number(done) or not (total is None or isinstance(total, Real)):
+        raise TypeError(f"progress(done, total) takes numbers, such as progress(3, 100); got {done!r} and {total!r}")
+    return _plain(done), _plain(total) if _is_number(total) else None
+
+
+def _is_number(value: object) -> TypeGuard[Real]:
+    return isinstance(value, Real) and isfinite(value)
+
+
+def _plain(value: Any) -> float:
+    return value if type(value) in (int, float) else float(value)
+
+
+_here = threading.local()
+
+
+class RunningTask(Protocol):
+    """What asyncio's pool leaves in the context of each job."""
+
+    def context_on(self, loop: object) -> JobContext | None:
+        """The job's context, if code that runs on *loop* now belongs to the job."""
+
+
+running_task: ContextVar[RunningTask | None] = ContextVar("steadypool_job", default=None)
+"""Set by asyncio's pool; inherited by the tasks that a job starts."""
+
+_NO_JOB = JobContext()
+
+
+def current_job() -> JobContext:
+    """The job that the calling code runs in; outside of one, an inert `JobContext`."""
+    in_task = running_task.get()
+    if in_task is not None:
+        # A context that was copied to another thread, such as `asyncio.to_thread` does, is not the job itself.
+        context = in_task.context_on(_running_loop())
+        if context is not None:
+            return context
+    find: Callable[[], JobContext | None] | None = getattr(_here, "find", None)
+    return (find() if find is not None else None) or _NO_JOB
+
+
+def set_finder(find: Callable[[], JobContext | None] | None) -> Callable[[], JobContext | None] | None:
+    """Make *find* say which job the calling thread runs; returns what said so before."""
+    before = getattr(_here, "find", None)
+    _here.find = find
+    return before
+
+
+def _running_loop() -> object:
+    # Not imported for those who do not use it; the name is there once anybody does.
+    asyncio = sys.modules.get("asyncio.events")
+    return asyncio._get_running_loop() if asyncio is not None else None

@@ -1,0 +1,308 @@
+"""The bounded queue of jobs that wait for a worker.
+
+Theory of operation
+-------------------
+A job is always in exactly one place: here, in a worker's hand, on the agenda (between two attempts), or settled.
+Every move takes it out of one place by one atomic step (``deque.popleft``, ``deque.remove``, ``list.pop``), and
+whoever has taken it is the only one who may move it on. There is no lock on the plain path, and none is needed:
+
+* **Room.** One token in ``room`` stands for one free place. A producer pops a token before it appends a job, the
+  taker of a job appends the token again. ``list.pop`` either gives a token or raises, so that racing producers
+  can never overfill the queue.
+  Tokens are made when they are needed, `BATCH` at a time: ``reserve`` counts those to come, so that a big bound, or
+  none, costs nothing.
+* **Plain jobs** (priority 0) wait in ``items``, first in, first out. The pool's hot path works on ``room`` and
+  ``items`` directly: `ThreadPool.submit` and the worker loop are the two places that do.
+* **Ranked jobs** wait in ``heap`` under ``lock``: other priorities, and jobs that have no token because they must
+  get in whatever the bound says (a retry, which was accepted long ago; a job submitted by a job of the same pool,
+  which would deadlock if it had to wait for room). A worker looks at ``heap`` first; an empty list costs nothing.
+* **A producer that finds no room** leaves a gate in ``blocked`` and looks again before it sleeps; whoever gives
+  room back opens a gate after it did. Either the producer sees the token or the giver sees the gate.
+
+The steps above are atomic in CPython with the GIL and, for the single list and deque operations, without it.
+"""
+
+from __future__ import annotations
+
+import _thread
+import heapq
+import itertools
+import threading
+from collections import deque
+from collections.abc import Callable
+from itertools import repeat, starmap
+from typing import Generic, Protocol, TypeVar
+
+from steadypool.model.clock import monotonic, sleep
+from steadypool.model.options import TaskOptions
+
+
+class Gate(Protocol):
+    """What a blocked producer waits on; a lock is one."""
+
+    def release(self) -> None:
+        """Let the producer look again. Called once, from any thread."""
+
+
+class Entry(Protocol):
+    """What waits: a job."""
+
+    _options: TaskOptions
+    _number: int
+    """Its place by age."""
+    _submitted: float
+    """When it was submitted; seconds of `time.monotonic`."""
+    _has_room: bool
+    """Whether it holds a token while it waits."""
+
+
+E = TypeVar("E", bound=Entry)
+LOOKS = 100
+"""How often `JobQueue.mend_room` looks, a millisecond apart."""
+BATCH = 1000
+"""How many tokens are made at a time."""
+NO_BOUND = 1 << 40
+"""More jobs than this never wait."""
+ONCE: tuple[tuple[()], ...] = ((),)
+"""For `starmap`: one call without arguments."""
+
+
+class JobQueue(Generic[E]):
+    """At most *size* jobs with a token, and whoever must get in regardless.
+
+    Any thread may call any method. None of them waits, but for `wait_for_room`.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.room: list[None] = [None] * min(size, BATCH)
+        self.reserve = size - len(self.room)
+        self.items: deque[E] = deque()
+        self.heap: list[tuple[int, int, E]] = []
+        self.blocked: deque[Gate] = deque()
+        # Reentrant: a finalizer that the garbage collector runs in the middle may submit a job.
+        self._lock = threading.RLock()
+        self._order = itertools.count()
+
+    def __len__(self) -> int:
+        return len(self.items) + len(self.heap)
+
+    def put_ranked(self, job: E, *, has_room: bool) -> None:
+        """Add a job by its priority; *has_room* says whether a token was taken for it."""
+        job._has_room = has_room
+        with self._lock:
+            heapq.heappush(self.heap, (-job._options.priority, job._number, job))
+
+    def take(self) -> E | None:
+        """Take the job that is next; ``None`` if there is none."""
+        job = self._take_ranked() if self.heap else None
+        if job is None:
+            try:
+                job = self.items.popleft()
+            except IndexError:
+                return self._take_ranked() if self.heap else None
+            self.give_room()
+        return job
+
+    def take_into(self, place: list[E]) -> bool:
+        """As `take`, to the end of *place*: whatever interrupts this thread, the job is in one of the two."""
+        if self.heap and self._take_ranked(place) is not None:
+            return True
+        try:
+            place.extend(starmap(self.items.popleft, ONCE))  # one step in C
+        except IndexError:
+            return bool(self.heap) and self._take_ranked(place) is not None
+        self.give_room()
+        return True
+
+    def _take_ranked(self, place: list[E] | None = None) -> E | None:
+        """Take the top of the heap if it comes before the first plain job."""
+        with self._lock:
+            if not self.heap:
+                return None
+            rank, number, job = self.heap[0]
+            if rank >= 0 and self._plain_is_first(rank, number):
+                return None
+            if place is not None:
+                place.append(job)
+            heapq.heappop(self.heap)
+        if job._has_room:
+            self.give_room()
+        return job
+
+    def _plain_is_first(self, rank: int, number: int) -> bool:
+        try:
+            return (0, self.items[0]._number) < (rank, number)
+        except IndexError:
+            return False
+
+    def take_last_in_rank(self) -> E | None:
+        """Take the job to discard when the queue is full: the oldest of the lowest priority that holds room."""
+        with self._lock:
+            held = [entry for entry in self.heap if entry[2]._has_room]
+            lowest = max(held, key=lambda entry: (entry[0], -entry[1]), default=None)
+            if lowest is not None and (lowest[0] > 0 or not self.items):
+                return lowest[2] if self.remove(lowest[2]) else None
+        try:
+            job = self.items.popleft()
+        except IndexError:
+            return None
+        self.give_room()
+        return job
+
+    def some(self, most: int) -> list[E]:
+        """Jobs that wait: all, or *most* of them at most, evenly from the first to the last. For looking."""
+        step = max(1, -(-len(self) // most))
+        with self._lock:
+            ranked = [job for _, _, job in self.heap[::step]]
+        # `list` in one piece: what comes and goes meanwhile does not disturb it. Between making an iterator and using
+        # it (as `islice` would have it) the garbage collector may let other threads in.
+        return [*ranked, *list(self.items)[::step]][:most]
+
+    def oldest_submits(self) -> list[float]:
+        """When some of the jobs that wait were submitted, the oldest among them. For looking, not for the hot path."""
+        with self._lock:
+            ranked = [job._submitted for _, _, job in self.heap]
+        try:
+            # Plain jobs stand in the order of their submits.
+            return [*ranked, self.items[0]._submitted]
+        except IndexError:
+            return ranked
+
+    def has(self, job: E) -> bool:
+        """Whether the job waits here. For looking, not for the hot path."""
+        with self._lock:
+            return job in self.items or any(entry[2] is job for entry in self.heap)
+
+    def remove(self, job: E) -> bool:
+        """Take this one job out; false if somebody else has it."""
+        try:
+            self.items.remove(job)
+        except ValueError:
+            return self._remove_ranked(job)
+        self.give_room()
+        return True
+
+    def _remove_ranked(self, job: E) -> bool:
+        if not self.heap:
+            return False
+        with self._lock:
+            for index, entry in enumerate(self.heap):
+                if entry[2] is job:
+                    self.heap[index] = self.heap[-1]
+                    self.heap.pop()
+                    heapq.heapify(self.heap)
+                    break
+            else:
+                return False
+        if job._has_room:
+            self.give_room()
+        return True
+
+    def window(self) -> int:
+        """How many jobs a map has in flight that does not say."""
+        return self.size if self.size < NO_BOUND else BATCH
+
+    def is_full(self) -> bool:
+        """Whether there is no room."""
+        return not (self.room or self.reserve)
+
+    def made(self) -> int:
+        """How many tokens there are, taken or not."""
+        return self.size - self.reserve
+
+    def take_room(self) -> bool:
+        """Take a token if there is one."""
+        while True:
+            try:
+                self.room.pop()
+            except IndexError:
+                if self._make_room():
+                    continue
+                return False
+            return True
+
+    def take_rooms(self, count: int) -> bool:
+        """Take *count* tokens, or none."""
+        while True:
+            taken: list[None] = []
+            try:
+                taken.extend(starmap(self.room.pop, repeat((), count)))
+            except IndexError:
+                self.give_rooms(len(taken))
+                if self._make_room(count):
+                    continue
+                return False
+            return True
+
+    def _make_room(self, count: int = BATCH) -> bool:
+        """Make some of the tokens that were not needed so far; false if all have been made."""
+        with self._lock:
+            count = min(max(count, BATCH), self.reserve)
+            self.reserve -= count
+            self.room.extend([None] * count)
+        return count > 0
+
+    def give_room(self) -> None:
+        """Give a token back and let one blocked producer look."""
+        self.room.append(None)
+        if self.blocked:
+            self.open_gate()
+
+    def mend_room(self) -> None:
+        """Give back the token that a producer has lost: an exception such as Ctrl-C may come between any two steps.
+
+        Only for a queue whose jobs hold one token each. A token is missing also while another thread is between two
+        steps. That is a matter of moments: what is missing at every look is lost.
+        """
+        for _ in range(LOOKS):
+            held = len(self.items) + sum(entry[2]._has_room for entry in list(self.heap))
+            if len(self.room) + held >= self.made():
+                return
+            sleep(0.001)
+        self.give_room()
+
+    def give_rooms(self, count: int) -> None:
+        """Give *count* tokens back."""
+        self.room.extend([None] * count)
+        for _ in range(min(count, len(self.blocked))):
+            self.open_gate()
+
+    def open_gate(self) -> None:
+        """Let one blocked producer look, if there is one."""
+        try:
+            gate = self.blocked.popleft()
+        except IndexError:
+            return
+        gate.release()
+
+    def open_all_gates(self) -> None:
+        """Let every blocked producer look: the pool is closing."""
+        for _ in range(len(self.blocked)):
+            self.open_gate()
+
+    def leave_gate(self, gate: Gate) -> None:
+        """Take back a gate. If it was opened meanwhile, that call was for somebody who needs it: pass it on."""
+        try:
+            self.blocked.remove(gate)
+        except ValueError:
+            if self.room:
+                self.open_gate()
+
+    def wait_for_room(self, seconds: float | None, is_closed: Callable[[], bool]) -> bool:
+        """Take a token, waiting up to *seconds* (``None``: without limit). False: no token, or closed."""
+        deadline = None if seconds is None else monotonic() + seconds
+        gate = _thread.allocate_lock()
+        gate.acquire()
+        while True:
+            self.blocked.append(gate)
+            try:
+                if self.take_room():
+                    return True
+                if is_closed():
+                    return False
+                left = -1.0 if deadline is None else min(deadline - monotonic(), threading.TIMEOUT_MAX)
+                if (deadline is not None and left <= 0) or not gate.acquire(timeout=left):
+                    return self.take_room()
+            finally:
+                self.leave_gate(gate)

@@ -1,0 +1,69 @@
+"""A failure whose future nobody ever looked at is reported once, when the future is freed."""
+
+from __future__ import annotations
+
+import _thread
+import gc
+import logging
+import sys
+
+from steadypool.primitives.error_ledger import traceback_text
+
+_collecting = False
+hurried: set[int] = set()
+"""Threads that must go on: what they free is reported by another."""
+
+
+def _note_collection(phase: str, info: dict[str, int]) -> None:
+    global _collecting
+    _collecting = phase == "start"
+
+
+class Unseen:
+    """Belongs to the future of a failed job and dies with it.
+
+    An object of its own, so that only failures pay for a finalizer (asyncio's tasks have it in the future itself).
+
+    The report is made at once when the last reference goes. When the garbage collector frees the future it can
+    interrupt any code, which may hold any lock of a log handler's; then a thread of its own reports. So it does when a
+    pool's supervisor lets go of it, since a log handler may take its time.
+    """
+
+    __slots__ = ("error", "job_id", "seen", "task")
+
+    def __init__(self, job_id: str, task: str, error: BaseException) -> None:
+        if _note_collection not in gc.callbacks:
+            gc.callbacks.append(_note_collection)
+        self.job_id = job_id
+        self.task = task
+        self.error = error
+        self.seen = False
+
+    def __del__(self) -> None:
+        if self.seen or sys.is_finalizing():
+            return
+        if not _collecting and _thread.get_ident() not in hurried:
+            _report(self.job_id, self.task, self.error)
+            return
+        try:
+            _thread.start_new_thread(_report_plainly, (self.job_id, self.task, self.error))
+        except RuntimeError:
+            return  # at interpreter exit, from 3.12 on: the pool's own report names the failure
+
+
+def _report(job_id: str, task: str, error: BaseException) -> None:
+    _logger().error(_MESSAGE, job_id, task, exc_info=error)
+
+
+def _report_plainly(job_id: str, task: str, error: BaseException) -> None:
+    # Without exc_info: the handler would format it with markers below the lines, for which `traceback` parses them,
+    # and CPython before 3.11.8 and 3.12.2 breaks a parse that the collector has interrupted when another begins.
+    text = traceback_text(error, markers=False)
+    _logger().error(f"{_MESSAGE}\n%s", job_id, task, text)
+
+
+def _logger() -> logging.Logger:
+    return logging.getLogger("steadypool")
+
+
+_MESSAGE = "job %s (%s) failed and nobody looked at its future"

@@ -1,1 +1,0 @@
-"""Floor 2, the seams: what the pool asks of the parts that others may bring."""

@@ -1,0 +1,109 @@
+"""What metrics show of a pool's books: one table for all sinks with metrics, so that none lacks what another has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from steadypool.model.queue_depth import QueueDepth
+from steadypool.model.reports import PoolStats
+from steadypool.model.states import PoolState
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One number of a pool, read when somebody asks."""
+
+    prometheus: str
+    """What it is called there, after ``steadypool_``; counters without ``_total``."""
+    opentelemetry: str
+    """What it is called there, after ``steadypool.``."""
+    unit: str
+    """In the notation of UCUM: ``s`` for seconds, braces for what is merely counted."""
+    text: str
+    value: Callable[[PoolStats], float | None]
+    """``None``: not known."""
+    join: Callable[[Iterable[float]], float] = sum
+    """What is shown of several pools of one name."""
+
+    def of(self, books: Iterable[PoolStats]) -> float | None:
+        """The number for pools of one name; ``None`` if it is known of none of them."""
+        found = [one for one in map(self.value, books) if one is not None]
+        return self.join(found) if found else None
+
+
+JOB, WORKER, SECONDS = "{job}", "{worker}", "s"
+
+GAUGES: Sequence[Figure] = (
+    Figure("pool_open", "pool.open", "{pool}", "Pools that take jobs.", lambda s: s.state is PoolState.OPEN),
+    Figure("jobs_waiting", "jobs.waiting", JOB, "Jobs that wait for a worker.", lambda s: s.waiting),
+    Figure(
+        "oldest_waiting_seconds",
+        "job.oldest_waiting",
+        SECONDS,
+        "For how long the oldest of them has waited.",
+        lambda s: s.oldest_waiting,
+        max,
+    ),
+    Figure("jobs_running", "jobs.running", JOB, "Jobs that run.", lambda s: s.running),
+    Figure("jobs_retrying", "jobs.retrying", JOB, "Jobs between two attempts.", lambda s: s.retrying),
+    Figure("queue_size", "queue.size", JOB, "How many jobs may wait.", lambda s: s.queue_size),
+    Figure("workers", "workers", WORKER, "Workers alive, the stuck ones not counted.", lambda s: s.workers),
+    Figure("workers_max", "workers.max", WORKER, "How many there may be.", lambda s: s.max_workers),
+    Figure(
+        "workers_stuck", "workers.stuck", WORKER, "Workers left behind with a job that did not stop.", lambda s: s.stuck
+    ),
+    Figure("capacity", "capacity", JOB, "How many jobs can run at a time.", lambda s: s.capacity),
+    Figure(
+        "drain_estimate_seconds",
+        "drain_estimate",
+        SECONDS,
+        "How long a drain would take from now.",
+        lambda s: s.drain_estimate,
+        max,
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class QueueFigure:
+    """One number of a durable queue, read when somebody asks."""
+
+    prometheus: str
+    opentelemetry: str
+    unit: str
+    text: str
+    value: Callable[[QueueDepth], float | None]
+    """``None``: not known now."""
+
+
+QUEUE_GAUGES: Sequence[QueueFigure] = (
+    QueueFigure("queue_answers", "queue.answers", "{queue}", "1 while the store tells of it.", lambda d: d.answers),
+    QueueFigure("queue_paused", "queue.paused", "{queue}", "1 while it is paused.", lambda d: d.paused),
+    QueueFigure("queue_available", "queue.available", JOB, "Durable jobs that may run.", lambda d: d.available),
+    QueueFigure(
+        "queue_oldest_seconds",
+        "queue.oldest",
+        SECONDS,
+        "Since the oldest available one was enqueued.",
+        lambda d: d.oldest_available,
+    ),
+    QueueFigure("queue_scheduled", "queue.scheduled", JOB, "Durable jobs for later.", lambda d: d.scheduled),
+    QueueFigure("queue_retryable", "queue.retryable", JOB, "Those that are retried later.", lambda d: d.retryable),
+    QueueFigure("queue_running", "queue.running", JOB, "Those that run, on any worker.", lambda d: d.running),
+    QueueFigure("queue_discarded", "queue.discarded", JOB, "Those that were given up.", lambda d: d.discarded),
+)
+FAILURES = QueueFigure(
+    "attempts_failed", "attempts.failed", "{attempt}", "Attempts of durable jobs that failed here.", lambda d: None
+)
+
+COUNTERS: Sequence[Figure] = (
+    Figure(
+        "worker_restarts",
+        "worker.restarts",
+        WORKER,
+        "Worker processes started in the place of one that died or was killed.",
+        lambda s: s.restarts,
+    ),
+    Figure("sink_errors", "sink.errors", "{error}", "Exceptions that sinks raised.", lambda s: s.sink_errors),
+)
