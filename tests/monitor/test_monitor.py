@@ -330,7 +330,7 @@ def test_a_forked_child_has_a_socket_of_its_own(runtime: Path) -> None:
         """
         import os, sys
         from steadypool import ThreadPool
-        from steadypool.primitives import rendezvous
+        from steadypool.pools.monitor import socket_dir as rendezvous
         folder = os.environ["XDG_RUNTIME_DIR"] + "/steadypool"
         pool = ThreadPool(1, monitor=True)
         connection = rendezvous.connect(rendezvous.Path(folder) / str(os.getpid()))
