@@ -29,7 +29,7 @@ demo: $(BASE)  ## see the pool at work on real input, 10 to 20 seconds
 	@$(BIN)/steadypool demo
 
 test: check  ## the checks, then all tests (ARGS="-k name" to choose)
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --max-worker-restart 0 $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --max-worker-restart 0 $(ARGS)
 
 check: $(TEST)  ## lint, format, types, import contracts
 	$(BIN)/ruff check .
@@ -66,7 +66,7 @@ $(BASE): pyproject.toml requirements/build.txt requirements/runtime.txt
 $(TEST): $(BASE) requirements/test.txt
 	@echo "Adding what the tests need"
 	@$(PIP) -r requirements/test.txt
-	@-sh tests/durable/postgres/get_pgbouncer.sh $(VENV)/pgbouncer
+	@-sh tests/durable/engine/postgres/get_pgbouncer.sh $(VENV)/pgbouncer
 	@touch $@
 
 $(BENCH): $(BASE) requirements/bench.txt

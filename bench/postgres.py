@@ -1,7 +1,7 @@
 """The durable queue on PostgreSQL beside the raw engine and the peers: ``make bench-durable ARGS=postgres``.
 
-One server for all, started for this (`tests/durable/postgres/server.py`), with a commit that waits for the disk and
-otherwise its own defaults; each run in a database of its own. The peers run their own workers.
+One server for all, started for this (`tests/durable/engine/postgres/server.py`), with a commit that waits for the disk
+and otherwise its own defaults; each run in a database of its own. The peers run their own workers.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bench.postgres_sides import RAW
 from bench.rounds import Effort, percentile
 from bench.tables import Table, Target, at_least, in_unit
 from steadypool.durable.engine.open import open_engine
-from tests.durable.postgres import server
+from tests.durable.engine.postgres import server
 
 THREADS = OURS[0]
 SLOWER = {"procrastinate": 80, "pgqueuer": 6, "chancy": 40, "oban": 30}

@@ -17,7 +17,7 @@ import psycopg
 from bench.postgres_runs import OURS, Side, peers
 from bench.rounds import Effort
 from bench.tables import Table, at_most
-from tests.durable.postgres import server
+from tests.durable.engine.postgres import server
 
 PATIENCE = 10.0
 """Seconds without any job after which a run is over: what has not run by then counts as not run."""

@@ -19,7 +19,7 @@ import psutil
 from bench.postgres_peers import PEERS, why_missing
 from bench.postgres_sides import KINDS
 from bench.tally import Tally
-from tests.durable.postgres import server
+from tests.durable.engine.postgres import server
 
 OBAN_PYTHON = "STEADYPOOL_BENCH_OBAN_PYTHON"
 """Names another interpreter for oban, which needs 3.12, with requirements/bench.txt installed."""

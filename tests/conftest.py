@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from steadypool.pools.processes.ipc import stack_request
-from tests.contract.kinds import Kind
-from tests.contract.stage import Stage
-
-TESTS = Path(__file__).parent
+from tests.pools.contract.kinds import Kind
+from tests.pools.contract.stage import Stage
 
 # A busy machine is no failure.
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several test processes, what belongs together stays in one: the tests of a folder."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(item.path.relative_to(TESTS).parts[0]))
 
 
 @pytest.fixture

@@ -25,8 +25,8 @@ from steadypool.primitives import arguments, run_times
 from steadypool.sinks import opentelemetry
 from steadypool.sinks.prometheus import PrometheusSink
 from steadypool.sinks.watched_pools import MOST_POOLS
-from tests.contract import jobs
 from tests.docs.pages import names_in, page
+from tests.pools.contract import jobs
 
 
 def exposed() -> dict[str, tuple[str, set[str]]]:

@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 from steadypool import Queue, Retry, current_job
-from tests.contract import jobs
+from tests.pools.contract import jobs
 
 queue = Queue()
 QUICK = Retry(3, backoff=0.01)

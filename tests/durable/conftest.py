@@ -9,10 +9,10 @@ import pytest
 
 from steadypool import Queue
 from steadypool.durable.engine.protocol import Engine
-from tests.contract.stage import Stage
 from tests.durable import app
+from tests.durable.engine.postgres import server
 from tests.durable.engines import ENGINES, EngineKind
-from tests.durable.postgres import server
+from tests.pools.contract.stage import Stage
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -16,7 +16,7 @@ import psycopg
 
 from steadypool.durable.engine.open import open_engine
 from steadypool.durable.engine.protocol import Engine
-from tests.durable.postgres import server
+from tests.durable.engine.postgres import server
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from tests.contract.stage import WAIT
+from tests.pools.contract.stage import WAIT
 
 ROOT = Path(__file__).resolve().parents[2]
 

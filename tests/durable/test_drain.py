@@ -8,10 +8,10 @@ import pytest
 
 from steadypool import EngineFull, EngineGone, JobState, PoolBroken, Queue, SchemaMismatch
 from steadypool.durable.worker import shutdown
-from tests.contract.stage import WAIT, Stage
 from tests.durable import app
 from tests.durable.engines import EngineKind
 from tests.durable.working import Working
+from tests.pools.contract.stage import WAIT, Stage
 
 
 @pytest.mark.every_engine

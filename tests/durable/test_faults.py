@@ -14,10 +14,10 @@ import pytest
 
 from steadypool import JobState, Queue
 from steadypool.durable.engine.records import JobFilter
-from tests.contract.stage import WAIT, Stage
 from tests.durable import app
 from tests.durable.programs import numbers_in, start_enqueuer, start_worker
 from tests.durable.working import Working
+from tests.pools.contract.stage import WAIT, Stage
 
 SHORT = ("--lease", "1", "--quiet")
 LONG = bool(os.environ.get("STEADYPOOL_TEST_LONG"))

@@ -6,10 +6,10 @@ import pytest
 
 from steadypool import JobState, Queue
 from steadypool.durable.engine.errors import UnknownJob
-from tests.contract.stage import WAIT, Stage
 from tests.durable import app
 from tests.durable.engines import EngineKind
 from tests.durable.working import Working
+from tests.pools.contract.stage import WAIT, Stage
 
 pytestmark = pytest.mark.every_engine
 

@@ -10,10 +10,10 @@ from contextlib import AbstractContextManager, closing, contextmanager
 import pytest
 
 from steadypool import Queue
-from tests.contract.stage import WAIT, Stage
 from tests.durable import app
 from tests.durable.engines import EngineKind, file_of
 from tests.durable.working import Working
+from tests.pools.contract.stage import WAIT, Stage
 
 LEASE = 2.0
 LOCKED = 4.0

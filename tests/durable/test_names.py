@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from steadypool import Queue
-from tests.contract.stage import WAIT
+from tests.pools.contract.stage import WAIT
 
 TWO_OF_ONE_NAME = {
     "a decorator that hides its function": """

@@ -10,9 +10,9 @@ from steadypool import JobState, Queue
 from steadypool.durable.client import nested_waits
 from steadypool.durable.client.handle import JobHandle
 from steadypool.durable.engine.errors import JobDiscarded
-from tests.contract.stage import WAIT
 from tests.durable import app
 from tests.durable.working import Working
+from tests.pools.contract.stage import WAIT
 
 
 def state_of(handle: JobHandle[int]) -> JobState:

@@ -31,10 +31,10 @@ from steadypool.durable.client.group_commit import _copy
 from steadypool.durable.client.handle import JobHandle
 from steadypool.durable.client.options import EnqueueOptions
 from steadypool.durable.engine.records import JobFilter
-from tests.contract.stage import WAIT
 from tests.durable import app
 from tests.durable.engines import EngineKind
 from tests.durable.programs import Program
+from tests.pools.contract.stage import WAIT
 
 
 def test_a_durable_task_is_the_plain_function_and_a_task_like_any_other(queue: Queue) -> None:

@@ -13,10 +13,10 @@ from contextlib import contextmanager
 import pytest
 
 from steadypool import EngineBusy, Queue
-from tests.contract.stage import WAIT
 from tests.durable import app
 from tests.durable.engines import EngineKind
 from tests.durable.programs import ROOT
+from tests.pools.contract.stage import WAIT
 
 pytestmark = pytest.mark.every_engine
 

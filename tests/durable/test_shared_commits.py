@@ -15,9 +15,9 @@ from steadypool import JobState, Queue
 from steadypool.durable.engine.errors import EngineBusy, EngineError, EngineRefused, KeyBusy
 from steadypool.durable.engine.records import NewJob
 from steadypool.model.errors import SteadypoolError
-from tests.contract.stage import WAIT
 from tests.durable import app
 from tests.durable.engines import EngineKind
+from tests.pools.contract.stage import WAIT
 
 GUILTY = {
     "half of a pair": {"unique": "a\udce9"},

@@ -12,8 +12,8 @@ import pytest
 
 from steadypool import JobState, Queue, Retry, WorkerSettings
 from steadypool.durable.worker import unknown_tasks
-from tests.contract.stage import WAIT
 from tests.durable.working import Working
+from tests.pools.contract.stage import WAIT
 
 pytestmark = pytest.mark.every_engine
 

@@ -10,9 +10,9 @@ import pytest
 
 from steadypool import Queue
 from steadypool.durable.client.ends import Ends
-from tests.contract.stage import WAIT, Stage
 from tests.durable import app
 from tests.durable.working import Working
+from tests.pools.contract.stage import WAIT, Stage
 
 
 @pytest.fixture

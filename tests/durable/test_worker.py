@@ -7,9 +7,9 @@ import pytest
 from steadypool import JobCancelled, JobDiscarded, JobState, Outcome, Queue
 from steadypool.durable.worker import pool_adapter
 from steadypool.rules import claim_size
-from tests.contract.stage import WAIT, Stage
 from tests.durable import app
 from tests.durable.working import Working
+from tests.pools.contract.stage import WAIT, Stage
 
 PLAIN = ["thread", "process"]
 

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any
 
 from steadypool import Queue, Worker, WorkerSettings, WorkReport
-from tests.contract.stage import WAIT
+from tests.pools.contract.stage import WAIT
 
 
 class Working:

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from steadypool.durable.worker.heartbeat_helper import RENEWALS
-from tests.durable.postgres import server
+from tests.durable.engine.postgres import server
 
 ORDERS = Path(__file__).parents[2] / "examples" / "orders"
 GRACE, DRAIN = 30, 25

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 from steadypool.primitives.future import SHARED_NAMES
-from tests.contract.program import ROOT
+from tests.pools.contract.program import ROOT
 
 PROGRAM = """
 import gc, sys

@@ -1,3 +1,0 @@
-"""`tests.contract.test_books` on an `AsyncPool`."""
-
-from tests.contract.test_books import *  # noqa: F403

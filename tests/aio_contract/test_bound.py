@@ -1,3 +1,0 @@
-"""`tests.contract.test_bound` on an `AsyncPool`."""
-
-from tests.contract.test_bound import *  # noqa: F403

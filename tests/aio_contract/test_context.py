@@ -1,3 +1,0 @@
-"""`tests.contract.test_context` on an `AsyncPool`."""
-
-from tests.contract.test_context import *  # noqa: F403

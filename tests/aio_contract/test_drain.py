@@ -1,3 +1,0 @@
-"""`tests.contract.test_drain` on an `AsyncPool`."""
-
-from tests.contract.test_drain import *  # noqa: F403

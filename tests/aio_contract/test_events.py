@@ -1,3 +1,0 @@
-"""`tests.contract.test_events` on an `AsyncPool`."""
-
-from tests.contract.test_events import *  # noqa: F403

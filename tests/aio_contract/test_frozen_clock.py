@@ -1,3 +1,0 @@
-"""`tests.contract.test_frozen_clock` on an `AsyncPool`."""
-
-from tests.contract.test_frozen_clock import *  # noqa: F403

@@ -1,3 +1,0 @@
-"""`tests.contract.test_retry` on an `AsyncPool`."""
-
-from tests.contract.test_retry import *  # noqa: F403

@@ -1,3 +1,0 @@
-"""`tests.contract.test_time_limits` on an `AsyncPool`."""
-
-from tests.contract.test_time_limits import *  # noqa: F403

@@ -1,0 +1,3 @@
+"""`tests.pools.contract.test_context` on an `AsyncPool`."""
+
+from tests.pools.contract.test_context import *  # noqa: F403

@@ -1,0 +1,3 @@
+"""`tests.pools.contract.test_drain` on an `AsyncPool`."""
+
+from tests.pools.contract.test_drain import *  # noqa: F403

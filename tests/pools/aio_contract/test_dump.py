@@ -1,0 +1,3 @@
+"""`tests.pools.contract.test_dump` on an `AsyncPool`."""
+
+from tests.pools.contract.test_dump import *  # noqa: F403

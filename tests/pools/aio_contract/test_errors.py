@@ -1,0 +1,3 @@
+"""`tests.pools.contract.test_errors` on an `AsyncPool`."""
+
+from tests.pools.contract.test_errors import *  # noqa: F403

@@ -1,0 +1,3 @@
+"""`tests.pools.contract.test_group` on an `AsyncPool`."""
+
+from tests.pools.contract.test_group import *  # noqa: F403

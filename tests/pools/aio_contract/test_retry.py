@@ -1,0 +1,3 @@
+"""`tests.pools.contract.test_retry` on an `AsyncPool`."""
+
+from tests.pools.contract.test_retry import *  # noqa: F403

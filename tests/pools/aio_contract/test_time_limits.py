@@ -1,0 +1,3 @@
+"""`tests.pools.contract.test_time_limits` on an `AsyncPool`."""
+
+from tests.pools.contract.test_time_limits import *  # noqa: F403

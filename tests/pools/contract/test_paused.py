@@ -1,0 +1,65 @@
+"""The program is stopped for a while, and goes on: what ended in the meantime has ended."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+PAUSE = 1.5
+"""Seconds. No wait for anything: it is the length of the pause itself that is tested."""
+POOLS = """
+import time
+from steadypool import ProcessPool, ThreadPool, task
+from tests.pools.contract.jobs import nothing
+def quick():
+    time.sleep(0.3)
+    return "its result"
+if __name__ == "__main__":
+    with {pool}(1) as pool:
+        pool.submit(nothing).result()
+        future = pool.submit(task(quick, timeout=0.8))
+        print("running", flush=True)
+        print(repr(future.exception(30)), future.outcome.value, flush=True)
+"""
+ASYNC = """
+import asyncio
+from steadypool import AsyncPool, task
+async def quick():
+    for _ in range(3):
+        await asyncio.sleep(0.1)
+    return "its result"
+async def main():
+    async with AsyncPool(1) as pool:
+        future = await pool.submit(task(quick, timeout=0.8))
+        print("running", flush=True)
+        await asyncio.wait([future])
+        print(repr(future.exception()), future.outcome.value, flush=True)
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("script", [POOLS.format(pool="ThreadPool"), POOLS.format(pool="ProcessPool")], ids=["t", "p"])
+def test_a_job_that_ended_meanwhile_has_its_result(script: str) -> None:
+    check(script)
+
+
+def test_a_job_that_would_have_ended_on_a_loop() -> None:
+    check(ASYNC.replace("range(3)", "range(1)"))
+
+
+def check(script: str) -> None:
+    program = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    try:
+        assert program.stdout is not None
+        assert program.stdout.readline() == "running\n"
+        program.send_signal(signal.SIGSTOP)
+        time.sleep(PAUSE)
+        program.send_signal(signal.SIGCONT)
+        assert program.communicate(timeout=40)[0] == "None succeeded\n"
+    finally:
+        program.kill()
+        program.wait()
