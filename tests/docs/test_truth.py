@@ -52,7 +52,7 @@ ELSEWHERE = frozenset(
         # other libraries'
         "ProcessorFormatter", "ExtraAdder", "TestClient",
         # our own, behind the doors
-        "AsyncGroup", "Bell", "Courier", "DrainOnSignal", "Group", "JobQueue",
+        "AsyncGroup", "Bell", "CallbackThread", "DrainOnSignal", "Group", "JobQueue",
     }
 )  # fmt: skip
 
@@ -213,7 +213,7 @@ def test_the_kinds_of_the_command_line() -> None:
 
 def test_the_exit_codes() -> None:
     said = {int(row[0]) for row in page("command-line").table("exit-codes")}
-    known = {exit_codes.DONE, exit_codes.SOME_FAILED, exit_codes.UsageMistake.exit_code, exit_codes.INTERRUPTED, 143}
+    known = {exit_codes.DONE, exit_codes.SOME_FAILED, exit_codes.UsageError.exit_code, exit_codes.INTERRUPTED, 143}
     assert said == known | {exit_codes.CLOSED_PIPE}
 
 

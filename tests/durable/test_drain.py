@@ -95,9 +95,9 @@ def test_a_locked_database_is_waited_for(queue: Queue, stage: Stage, engine_kind
         actor = stage.enter()
         with engine_kind.hold(url):
             actor.tell("return")
-            working.wait_for("EngineTrouble")
+            working.wait_for("EngineFailed")
         assert handle.result(WAIT) == "actor"
-        working.wait_for("EngineBack")
+        working.wait_for("EngineRecovered")
     assert working.report is not None and working.report.ok
 
 
@@ -121,7 +121,7 @@ def test_a_store_that_was_removed_is_told_and_one_that_is_made_anew_is_worked_on
     with Working(queue, lease=2.0) as working:
         engine_kind.destroy(url)
         count = 1
-        while not isinstance(working.wait_for("EngineTrouble", count).error, EngineGone | SchemaMismatch):
+        while not isinstance(working.wait_for("EngineFailed", count).error, EngineGone | SchemaMismatch):
             count += 1  # a busy machine
         engine = engine_kind.open(url)
         engine.migrate()
@@ -170,7 +170,7 @@ def test_a_full_disk_is_waited_for_and_loses_no_result(queue: Queue, url: str) -
         assert app.add.enqueue(1).result(WAIT) == 1
         limit_pages(working, 5)
         handle = app.big.enqueue(300_000)
-        assert isinstance(working.wait_for("EngineTrouble").error, EngineFull)
+        assert isinstance(working.wait_for("EngineFailed").error, EngineFull)
         assert handle.state is JobState.RUNNING
         limit_pages(working, 1_000_000)
         assert handle.result(WAIT) == "x" * 300_000

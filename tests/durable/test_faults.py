@@ -61,7 +61,7 @@ def test_a_killed_worker_s_job_runs_again_within_seconds(queue: Queue, stage: St
     with Working(queue) as other:
         worker.kill()
         again = stage.enter()
-        event = other.wait_for("JobsTakenBack")
+        event = other.wait_for("JobsRecovered")
         again.tell("return")
         assert handle.result(WAIT) == "actor"
     assert event.returned == 1 and handle.attempts == 2
@@ -125,7 +125,7 @@ def test_jobs_that_hold_the_gil_for_several_leases_are_not_taken_away(
         for pipe in pipes:
             pipe.let_go()
         assert [handle.result(WAIT) for handle in handles] == [1, 1]
-    assert not idle.all("JobsTakenBack")
+    assert not idle.all("JobsRecovered")
     assert [handle.errors for handle in handles] == [(), ()]
     for worker in workers:
         worker.process.terminate()
@@ -144,7 +144,7 @@ def test_who_holds_the_gil_with_nobody_to_renew_its_lease_is_fenced_off(
     first.tell("return")  # from now on the whole process stands still
     helper.kill()
     with Working(queue) as other:
-        other.wait_for("JobsTakenBack")
+        other.wait_for("JobsRecovered")
         second = stage.enter()
         pipe.let_go()
         worker.read_until("came too late")  # before it hears that its lease is lost, or after

@@ -40,7 +40,7 @@ def hold_for_long(queue: Queue, stage: Stage, lock: AbstractContextManager[None]
         handle.result(WAIT)
         assert handle.attempts == 1 and handle.errors == ()
         for working in (one, other):
-            assert not working.all("JobsTakenBack") and not working.all("LeaseLost")
+            assert not working.all("JobsRecovered") and not working.all("LeaseLost")
 
 
 @pytest.mark.every_engine
@@ -64,4 +64,4 @@ def test_what_a_dead_worker_held_is_taken_all_the_same(queue: Queue) -> None:
     assert queue.engine.claim(dead, ["default"], 1).claims
     with Working(queue, "thread", lease=LEASE) as working:
         assert handle.result(WAIT) == 3
-        assert working.wait_for("JobsTakenBack").workers == ("dead",)
+        assert working.wait_for("JobsRecovered").workers == ("dead",)

@@ -11,9 +11,9 @@ from steadypool.durable.client.nested_waits import Slots
 from steadypool.durable.engine.errors import ArgumentsUnfit, ResultUnfit
 from steadypool.durable.engine.records import Claim, Verdict
 from steadypool.durable.engine.states import ENDED, MOVES, WAITING, JobState, check_move
-from steadypool.durable.worker.pool_adapter import MOST_BUNDLED, Feed, RunTime, bundle_seconds, most_bundled
+from steadypool.durable.worker.pool_adapter import MOST_BUNDLED, RunTime, TaskAdapter, bundle_seconds, most_bundled
 from steadypool.durable.worker.settings import WorkerSettings
-from steadypool.durable.worker.verdicts import LONGEST_MESSAGE, LONGEST_TRACEBACK, Caps, expired, judge
+from steadypool.durable.worker.verdicts import LONGEST_MESSAGE, LONGEST_TRACEBACK, CrashLimits, expired, judge
 from steadypool.model.errors import InternalError
 from steadypool.rules.claim_size import (
     AHEAD,
@@ -34,7 +34,7 @@ def claim(attempt: int = 1, crashes: int = 0, losses: int = 0, **more: Any) -> C
 
 
 def verdict(outcome: Outcome, error: BaseException | None = None, retry: Retry | None = None, **facts: Any) -> Any:
-    return judge(claim(**facts), outcome, error, b"1", retry, Caps(3, 25), 0.5)
+    return judge(claim(**facts), outcome, error, b"1", retry, CrashLimits(3, 25), 0.5)
 
 
 def test_what_returned_is_complete() -> None:
@@ -88,7 +88,7 @@ def test_a_job_that_could_not_enqueue_another_has_failed_like_any_other() -> Non
 
 def test_arguments_of_another_version_go_back_ever_longer_and_are_no_failure() -> None:
     settlements = [
-        judge(claim()._replace(token=token), Outcome.FAILED, ArgumentsUnfit("no"), None, Retry(1), Caps(), 0.5)
+        judge(claim()._replace(token=token), Outcome.FAILED, ArgumentsUnfit("no"), None, Retry(1), CrashLimits(), 0.5)
         for token in (1, 2, 3, 10, 2000)
     ]
     assert {settlement.verdict for settlement in settlements} == {Verdict.RETURN}
@@ -160,7 +160,7 @@ def test_what_travels_together_stays_within_a_part_of_the_time_limit() -> None:
 
 def test_only_plain_jobs_of_a_task_that_a_process_finds_travel_together() -> None:
     for kind, most in (("process", 5), ("thread", 1)):
-        feed = Feed(app.add, kind, Slots("sqlite:///jobs.db", "worker", ("default",), 1, False, ""))
+        feed = TaskAdapter(app.add, kind, Slots("sqlite:///jobs.db", "worker", ("default",), 1, False, ""))
         for _ in range(100):
             feed.pace.add(0.00099)
         assert feed.most_together(claim()) == most

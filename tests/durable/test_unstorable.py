@@ -171,7 +171,7 @@ def test_what_the_store_refuses_is_written_without_it_and_the_others_as_they_are
         assert "cannot keep this" in record.errors[0].message and record.errors[0].attempt == 1
     assert [handle.errors[0].message for handle in failed if handle is not failed[1]] == ["no", "also no"]
     assert "cannot be written as it was" in failed[1].errors[0].message
-    assert not working.all("EngineTrouble")
+    assert not working.all("EngineFailed")
 
 
 @pytest.mark.every_engine

@@ -6,7 +6,7 @@ import pytest
 
 from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.worker import maintenance
-from steadypool.durable.worker.maintenance import Upkeep
+from steadypool.durable.worker.maintenance import Maintenance
 from tests.durable.conformance.steps import complete, job, take, worker
 
 COUNT = 300
@@ -17,7 +17,7 @@ def test_pruning_goes_on_while_it_finds_full_batches(engine: Engine, monkeypatch
     monkeypatch.setattr(maintenance, "PRUNED_AT_ONCE", 100)
     engine.put_many([job(keep=1e-6) for _ in range(COUNT)])
     engine.settle_many([complete(claim) for claim in take(engine, worker(engine), COUNT)])
-    care = Upkeep(engine, 25, 3600.0, lambda: True)
+    care = Maintenance(engine, 25, 3600.0, lambda: True)
     care._prune_due = 0.0
     waits = []
     while engine.stats().queues and engine.stats().queues[0].completed:

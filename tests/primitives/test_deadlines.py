@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steadypool.primitives.deadlines import MAX_LINES, Deadlines
-from steadypool.primitives.timers import Agenda
+from steadypool.primitives.timers import Timers
 from steadypool.rules.drain import earlier
 
 
@@ -15,15 +15,15 @@ class Clock:
 
     def __init__(self) -> None:
         self.over: list[object] = []
-        self.agenda = Agenda()
-        self.deadlines = Deadlines(self.agenda, self.over.append)
+        self.timers = Timers()
+        self.deadlines = Deadlines(self.timers, self.over.append)
 
     def next_due(self) -> float | None:
-        return earlier(self.deadlines.next_due(), self.agenda.next_due())
+        return earlier(self.deadlines.next_due(), self.timers.next_due())
 
     def do_due(self, now: float) -> list[object]:
         self.deadlines.do_due(now)
-        while (due := self.agenda.take_due(now)) is not None:
+        while (due := self.timers.take_due(now)) is not None:
             action, args = due
             action(*args)
         over, self.over[:] = list(self.over), []

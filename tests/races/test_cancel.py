@@ -18,7 +18,7 @@ ROUNDS = 1000
 
 
 @dataclass
-class Held:
+class HeldClaim:
     """A job in the queue of a pool of one, behind one that waits for ``gate``."""
 
     future: JobFuture[Any]
@@ -26,8 +26,8 @@ class Held:
     ran: list[int] = field(default_factory=list)
 
 
-def hold(pool: ThreadPool, futures: list[JobFuture[Any]]) -> Held:
-    held = Held(None)  # type: ignore[arg-type]
+def hold(pool: ThreadPool, futures: list[JobFuture[Any]]) -> HeldClaim:
+    held = HeldClaim(None)  # type: ignore[arg-type]
     first = pool.submit(held.gate.wait, PATIENCE)
     held.future = pool.submit(held.ran.append, 1)
     futures += [first, held.future]
@@ -37,7 +37,7 @@ def hold(pool: ThreadPool, futures: list[JobFuture[Any]]) -> Held:
 def test_cancel_against_start() -> None:
     futures: list[JobFuture[Any]] = []
 
-    def check(held: Held, results: list[Any]) -> None:
+    def check(held: HeldClaim, results: list[Any]) -> None:
         _, cancelled = results
         if cancelled:
             assert held.future.cancelled() and held.future.outcome is Outcome.CANCELLED
@@ -55,7 +55,7 @@ def test_cancel_against_start() -> None:
 def test_two_cancels_and_a_start_with_running() -> None:
     futures: list[JobFuture[Any]] = []
 
-    def check(held: Held, results: list[Any]) -> None:
+    def check(held: HeldClaim, results: list[Any]) -> None:
         told = any(results[1:])
         try:
             held.future.result(PATIENCE)

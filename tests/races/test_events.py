@@ -14,11 +14,11 @@ from steadypool.model.events import (
     Event,
     JobEnded,
     JobEvent,
-    JobRetrying,
+    JobRetryScheduled,
     JobStarted,
+    JobStopRequested,
     JobStuck,
     JobSubmitted,
-    JobToldToStop,
 )
 from tests.races.arena import PATIENCE, pool_of
 
@@ -46,13 +46,13 @@ class Stories:
         assert len(ends) == 1 and ends[0].outcome is future.outcome, names
         # A job can be told to stop, and be found stuck, after it has its outcome; it cannot begin again.
         after = story[story.index(ends[0]) + 1 :]
-        assert all(isinstance(event, JobToldToStop | JobStuck) for event in after), names
+        assert all(isinstance(event, JobStopRequested | JobStuck) for event in after), names
         attempts = [event.attempt for event in story if isinstance(event, JobStarted)]
         assert attempts == list(range(1, future.attempts + 1)), names
         for earlier, later in pairwise(story):
             if isinstance(later, JobStarted):
                 # It can be told while it is between the queue and its worker.
-                assert isinstance(earlier, JobSubmitted | JobRetrying | JobToldToStop), names
+                assert isinstance(earlier, JobSubmitted | JobRetryScheduled | JobStopRequested), names
 
 
 @task(retry=Retry(3, on=OSError, backoff=0.0))

@@ -52,7 +52,7 @@ def test_a_lender_that_is_left_behind(how: str) -> None:
 
     with pool_of(1, cancel_grace=0.0) as pool:
         left = threading.Event()
-        pool.subscribe(lambda event: left.set() if type(event).__name__ == "WorkerLeftBehind" else None)
+        pool.subscribe(lambda event: left.set() if type(event).__name__ == "WorkerAbandoned" else None)
         future = pool.submit(outer)
         assert future.exception(PATIENCE) is not None and future.outcome is Outcome.TIMED_OUT
         assert left.wait(PATIENCE)

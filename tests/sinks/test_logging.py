@@ -68,7 +68,7 @@ def test_the_normal_is_quiet_and_failures_have_their_traceback(
     facts = failed.pool, failed.job_id, failed.attempt, failed.outcome, failed.error_type
     assert facts == (pool.name, "bad", 1, "failed", "ZeroDivisionError")
     assert [record.meta for record in records.of("JobSucceeded")] == [{"tenant": 1}, None]
-    (retrying,) = records.of("JobRetrying")
+    (retrying,) = records.of("JobRetryScheduled")
     assert retrying.levelno == INFO and retrying.getMessage().endswith("OSError: call 1") and not retrying.exc_info
     assert {record.name for record in records.all} == {"test"}
 
@@ -86,7 +86,7 @@ def test_what_is_stuck_or_late_says_where(
     pool.drain(WAIT)
     (record,) = records.of("JobTimedOut")
     assert record.levelno == ERROR and "in act" in record.exc_text
-    (told,) = records.of("JobToldToStop")
+    (told,) = records.of("JobStopRequested")
     assert told.cause == "timeout"
 
 
@@ -153,8 +153,8 @@ def test_a_kind_of_event_that_it_does_not_know(logger: logging.Logger, records: 
     [
         (events.PoolDraining("p", 0.0, None), "pool p drains, without a limit"),
         (events.PoolDraining("p", 0.0, 2.5), "pool p drains, within 2.5 s"),
-        (events.JobProgress("p", 0.0, "p-1", "t", 1, None, 3, None), "job p-1 (t) is at 3"),
-        (events.JobProgress("p", 0.0, "p-1", "t", 1, None, 3, 10), "job p-1 (t) is at 3 of 10"),
+        (events.JobProgressed("p", 0.0, "p-1", "t", 1, None, 3, None), "job p-1 (t) is at 3"),
+        (events.JobProgressed("p", 0.0, "p-1", "t", 1, None, 3, 10), "job p-1 (t) is at 3 of 10"),
         (events.CapacityChanged("p", 0.0, 1, 2), "the capacity of pool p is 1, of 2 workers"),
         (
             events.JobStuck("p", 0.0, "p-1", "t", 1, None, '  File "a.py", line 1, in f\n    wait()\n'),
@@ -170,11 +170,11 @@ def test_lines_for_people(logger: logging.Logger, records: Records, event: event
 @pytest.mark.parametrize(
     ("event", "line"),
     [
-        (durable.EngineCaution("vm-1", 0.0, "this SQLite can damage a file"), "note: this SQLite can damage a file"),
+        (durable.EngineAdvisory("vm-1", 0.0, "this SQLite can damage a file"), "note: this SQLite can damage a file"),
         (durable.WorkerRegistered("vm-1", 0.0, 7), "worker 'vm-1' is ready"),
-        (durable.EngineTrouble("vm-1", 0.0, OSError("gone"), 1.0), "OSError: gone; trying again"),
+        (durable.EngineFailed("vm-1", 0.0, OSError("gone"), 1.0), "OSError: gone; trying again"),
         (
-            durable.JobsTakenBack("vm-1", 0.0, ("vm-2", "vm-3"), 4, 1),
+            durable.JobsRecovered("vm-1", 0.0, ("vm-2", "vm-3"), 4, 1),
             "worker vm-2, vm-3 is gone, its lease has run out; jobs of it that run again: 4, that are discarded: 1",
         ),
         (
@@ -220,7 +220,7 @@ def test_an_error_that_cannot_be_shown(logger: logging.Logger, records: Records)
         def __str__(self) -> str:
             raise ValueError
 
-    LoggingSink(logger)(events.JobRetrying("p", 0.0, "p-1", "t", 1, None, Rude(), 0.5, 0.1))
+    LoggingSink(logger)(events.JobRetryScheduled("p", 0.0, "p-1", "t", 1, None, Rude(), 0.5, 0.1))
     assert records.all[0].getMessage().endswith("Rude: <str() of the exception raised ValueError>")
 
 

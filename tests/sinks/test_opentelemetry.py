@@ -193,7 +193,7 @@ def test_metrics_of_what_does_not_stop(
         pool.drain(WAIT)
         names = ["steadypool.worker.kills", "steadypool.worker.restarts"]
     else:
-        watch.wait_for(events.WorkerLeftBehind)
+        watch.wait_for(events.WorkerAbandoned)
         names = ["steadypool.workers.stuck", "steadypool.jobs.stuck"]
     for name in names:
         (point,) = telemetry.points(name)

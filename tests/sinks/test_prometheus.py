@@ -105,7 +105,7 @@ def test_what_does_not_stop(
         seen = Exposed(registry)
         assert (seen.of("worker_kills_total"), seen.of("worker_restarts_total")) == (1, 1)
     else:
-        watch.wait_for(events.WorkerLeftBehind)
+        watch.wait_for(events.WorkerAbandoned)
         seen = Exposed(registry)
         assert (seen.of("workers_stuck"), seen.of("jobs_stuck_total", task="late")) == (1, 1)
     assert seen.of("jobs_ended_total", task="late", outcome="timed_out") == 1

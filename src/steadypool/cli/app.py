@@ -11,7 +11,7 @@ import click
 
 from steadypool import __version__
 from steadypool.cli.demo.command import demo_command
-from steadypool.cli.exit_codes import CLOSED_PIPE, INTERRUPTED, UsageMistake
+from steadypool.cli.exit_codes import CLOSED_PIPE, INTERRUPTED, UsageError
 from steadypool.cli.map.command import map_command
 from steadypool.cli.queue.enqueue import enqueue_command
 from steadypool.cli.queue.files import backup_command, compact_command
@@ -23,7 +23,7 @@ from steadypool.cli.top.command import top_command
 
 def _refuse_url(context: click.Context, param: click.Parameter, url: str | None) -> None:
     if url is not None:
-        raise UsageMistake(
+        raise UsageError(
             f"--url stands behind the command: steadypool jobs list --url {url}, steadypool work app:queue --url {url}"
         )
 

@@ -23,7 +23,7 @@ class Mistake(click.ClickException):
         return printable_lines(self.message)
 
 
-class UsageMistake(Mistake):
+class UsageError(Mistake):
     """What was asked for cannot be done: one line that says why, and exit code 2."""
 
     exit_code = 2

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import steadypool
 from steadypool import DrainReport, JobFuture, PoolStats, Task, ThreadPool
-from steadypool.cli.exit_codes import UsageMistake
+from steadypool.cli.exit_codes import UsageError
 
 
 class LinePool(Protocol):
@@ -82,4 +82,4 @@ def check_workers(kind: str, workers: int | None) -> None:
     """
     most = KINDS[kind].most
     if workers is not None and workers > most:
-        raise UsageMistake(f"--workers {workers} is too many: --kind {kind} has {most:,} at most")
+        raise UsageError(f"--workers {workers} is too many: --kind {kind} has {most:,} at most")

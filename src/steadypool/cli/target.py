@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from steadypool import Task
-from steadypool.cli.exit_codes import UsageMistake
+from steadypool.cli.exit_codes import UsageError
 
 Function = Callable[..., Any]
 
@@ -28,7 +28,7 @@ def load_target(spec: str) -> Function:
     """
     found = load_object(spec)
     if not callable(found):
-        raise UsageMistake(f"{spec} is {_described(found)}, not a function")
+        raise UsageError(f"{spec} is {_described(found)}, not a function")
     return found  # type: ignore[no-any-return]
 
 
@@ -66,13 +66,13 @@ def _split(spec: str, form: str, example: str) -> tuple[str, list[str]]:
     if not colon:
         head, dot, tail = spec.rpartition(".")
         hint = f"did you mean {head}:{tail}?" if dot and tail != "py" else f"for example {example}"
-        raise UsageMistake(f"{spec!r} is not of the form {form}; {hint}")
+        raise UsageError(f"{spec!r} is not of the form {form}; {hint}")
     if module_name.endswith(".py") or os.sep in module_name:
         stem = module_name.removesuffix(".py").replace(os.sep, ".").strip(".")
-        raise UsageMistake(f"{module_name!r} is a file; give the module's name: {stem}:{path}")
+        raise UsageError(f"{module_name!r} is a file; give the module's name: {stem}:{path}")
     attributes = path.split(".")
     if not module_name or not all(attributes):
-        raise UsageMistake(f"{spec!r} is not of the form {form}; for example {example}")
+        raise UsageError(f"{spec!r} is not of the form {form}; for example {example}")
     return module_name, attributes
 
 
@@ -84,17 +84,17 @@ def _import(name: str) -> ModuleType:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and f"{name}.".startswith(f"{error.name}."):
-            raise UsageMistake(f"there is no module {error.name!r} here or among those installed") from None
+            raise UsageError(f"there is no module {error.name!r} here or among those installed") from None
         raise _import_failed(name, error) from None
     except (Exception, SystemExit) as error:
         raise _import_failed(name, error) from None
 
 
-def _import_failed(name: str, error: BaseException) -> UsageMistake:
+def _import_failed(name: str, error: BaseException) -> UsageError:
     """Show where the module's own code failed; the frames of the import system are no help."""
     outside = _skip_import_system(error.__traceback__)
     click.echo("".join(traceback.format_exception(type(error), error, outside)).rstrip(), err=True)
-    return UsageMistake(f"importing {name!r} failed: {type(error).__name__}: {error}")
+    return UsageError(f"importing {name!r} failed: {type(error).__name__}: {error}")
 
 
 def _skip_import_system(frames: TracebackType | None) -> TracebackType | None:
@@ -111,7 +111,7 @@ def _attribute(owner: Any, name: str, module_name: str) -> Any:
         where = f"module {module_name!r}" if isinstance(owner, ModuleType) else repr(owner)
         close = difflib.get_close_matches(name, dir(owner), n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise UsageMistake(f"{where} has no {name!r}{hint}") from None
+        raise UsageError(f"{where} has no {name!r}{hint}") from None
 
 
 def _described(thing: object) -> str:

@@ -182,7 +182,7 @@ class StatusServer:
     def _close_all(self, ignore_all: bool = False) -> None:
         import_module("waitress.wasyncore").close_all(self._server._map, ignore_all)
 
-    def disown(self) -> None:
+    def after_fork(self) -> None:
         """In a forked child nobody answers: let go of the port, or the child would keep it when its parent ends."""
         self._closed = True
         self._close_all(ignore_all=True)
@@ -319,11 +319,11 @@ def _listen(host: str, port: int) -> socket.socket:
 _servers: weakref.WeakSet[StatusServer] = weakref.WeakSet()
 
 
-def _disown_all() -> None:
+def _after_fork() -> None:
     for server in list(_servers):
-        server.disown()
+        server.after_fork()
     _servers.clear()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_disown_all)
+    os.register_at_fork(after_in_child=_after_fork)

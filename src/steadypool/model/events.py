@@ -51,7 +51,7 @@ class JobStarted(JobEvent):
 
 
 @dataclass(frozen=True, slots=True)
-class JobRetrying(JobEvent):
+class JobRetryScheduled(JobEvent):
     """An attempt failed and another follows in *delay* seconds."""
 
     error: BaseException
@@ -60,7 +60,7 @@ class JobRetrying(JobEvent):
 
 
 @dataclass(frozen=True, slots=True)
-class JobToldToStop(JobEvent):
+class JobStopRequested(JobEvent):
     """A running attempt was told to stop; *cause* is as in `JobContext.cause`."""
 
     cause: str
@@ -74,7 +74,7 @@ class JobStuck(JobEvent):
 
 
 @dataclass(frozen=True, slots=True)
-class JobProgress(JobEvent):
+class JobProgressed(JobEvent):
     """The job reported how far it is."""
 
     done: float
@@ -106,7 +106,7 @@ class JobTimedOut(JobEnded):
 
 
 @dataclass(frozen=True, slots=True)
-class JobWasCancelled(JobEnded):
+class JobCancelled(JobEnded):
     """It was cancelled."""
 
 
@@ -129,7 +129,7 @@ ENDINGS: dict[Outcome, type[JobEnded]] = {
     Outcome.SUCCEEDED: JobSucceeded,
     Outcome.FAILED: JobFailed,
     Outcome.TIMED_OUT: JobTimedOut,
-    Outcome.CANCELLED: JobWasCancelled,
+    Outcome.CANCELLED: JobCancelled,
     Outcome.CRASHED: JobCrashed,
     Outcome.RETURNED: JobReturned,
     Outcome.INTERRUPTED: JobInterrupted,
@@ -152,7 +152,7 @@ class WorkerEnded(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerLeftBehind(Event):
+class WorkerAbandoned(Event):
     """A worker's job did not stop: the worker is out of the pool until that job ends."""
 
     worker: str

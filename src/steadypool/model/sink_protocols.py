@@ -19,7 +19,7 @@ class Sink(Protocol):
     `PoolStats.sink_errors`. It must not wait for the pool.
 
     `JobStarted` comes inside the job's own context: on threads and asyncio the job sees the context variables that a
-    sink sets there, and the sink sees those of whoever submitted the job. (For processes see `Carrier`.)
+    sink sets there, and the sink sees those of whoever submitted the job. (For processes see `ContextCarrier`.)
     """
 
     def __call__(self, event: Event, /) -> object:
@@ -70,7 +70,7 @@ class QueueWatcher(Protocol):
 
 
 @runtime_checkable
-class Carrier(Protocol):
+class ContextCarrier(Protocol):
     """A sink that has something done in the worker process before a job, such as to set what code in the job reads."""
 
     def carry(self, job: JobEvent, /) -> Callable[[], object] | None:

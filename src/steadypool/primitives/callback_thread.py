@@ -1,7 +1,7 @@
 """Runs code of the user's for a thread that must not run any: the supervisor.
 
 Errands run in order, on a thread that lives while there is something to run and a moment longer. One that hangs holds
-up those behind it until `relieve` is called, which has another thread go on with them.
+up those behind it until `requeue_overdue` is called, which has another thread go on with them.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class _Runner:
         self.ident = 0
 
 
-class Courier:
+class CallbackThread:
     """Runs what it is given, in order. Any thread may call any method."""
 
     def __init__(self, name: str, on_thread_start: Callable[[], None], most: int | None = None) -> None:
@@ -71,15 +71,15 @@ class Courier:
         self._idle = threading.Event()
         self._idle.set()
 
-    def carry(self, run: Callable[[], object], about: str = "") -> bool:
-        """Have *run* called soon; it must not raise. False: there are too many already, and it never will be."""
+    def run(self, call: Callable[[], object], about: str = "") -> bool:
+        """Have *call* called soon; it must not raise. False: there are too many already, and it never will be."""
         thread: threading.Thread | None = None
         runner: _Runner | None = None
         try:
             with self._lock:
                 if self._most is not None and len(self._errands) >= self._most:
                     return False
-                self._errands.append(Errand(run, about))
+                self._errands.append(Errand(call, about))
                 self._idle.clear()
                 if self._is_parked:
                     self._is_parked = False
@@ -121,7 +121,7 @@ class Courier:
         """Whether everything has been run."""
         return self._idle.is_set()
 
-    def relieve(self, after: float) -> None:
+    def requeue_overdue(self, after: float) -> None:
         """If what runs now has for *after* seconds, and more waits, have another thread go on."""
         with self._lock:
             runner = self._runner

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Any
 
-from steadypool.primitives.timers import Agenda, Entry
+from steadypool.primitives.timers import Entry, Timers
 from steadypool.rules.drain import earlier
 
 MAX_LINES = 16
@@ -20,8 +20,8 @@ MAX_LINES = 16
 class Deadlines:
     """The time limits of one pool's running attempts. For one thread, or for callers that hold a lock."""
 
-    def __init__(self, agenda: Agenda, time_is_up: Callable[[Any], None]) -> None:
-        self._agenda = agenda
+    def __init__(self, timers: Timers, time_is_up: Callable[[Any], None]) -> None:
+        self._agenda = timers
         self._time_is_up = time_is_up
         self._lines: dict[float, dict[Hashable, float]] = {}
         self._others: dict[Hashable, Entry] = {}

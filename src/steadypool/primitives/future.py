@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from steadypool.model.clock import monotonic
 from steadypool.model.options import Task, TaskOptions, task_name
 from steadypool.model.states import NEVER_LOOKED_AT, Outcome
-from steadypool.primitives.unretrieved import Unseen
+from steadypool.primitives.unretrieved import Unretrieved
 
 if TYPE_CHECKING:
     import asyncio
@@ -94,7 +94,7 @@ class JobFuture(Future[T], Generic[T]):
     _made_condition: threading.Condition | None = None
     _sleepers: list[Waker] | None = None
     _callbacks: list[Callback] | None = None
-    _unseen: Unseen | None = None
+    _unseen: Unretrieved | None = None
     _has_room = True
     _worker: Any = None
     _began = 0.0
@@ -111,7 +111,7 @@ class JobFuture(Future[T], Generic[T]):
     """Its place on the agenda: the retry it waits for."""
     _alarm: Any = None
     """Its total time limit on the agenda."""
-    _announcement: Any = None
+    _deferred_events: Any = None
     _packed: Any = None
     """What travels to a worker process."""
     _packed_meta: bytes | None = None
@@ -307,7 +307,7 @@ class JobFuture(Future[T], Generic[T]):
         self._result = result
         self._exception = error
         if error is not None and outcome in NEVER_LOOKED_AT:
-            self._unseen = Unseen(self.job_id, self._task_name, error)
+            self._unseen = Unretrieved(self.job_id, self._task_name, error)
         # As in the standard library, a future that is kept does not keep what the job was made of.
         self._fn = self._args = self._kwargs = self._context = self._pristine_context = None
         self._last_error = self._pending_error = self._packed = None

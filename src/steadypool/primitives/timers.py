@@ -23,7 +23,7 @@ class Entry:
         return (self.due, self.order) < (other.due, other.order)
 
 
-class Agenda:
+class Timers:
     """Entries by the moment they are due. The caller holds the pool's lock for every method."""
 
     COMPACT_AT = 64

@@ -19,7 +19,7 @@ def _note_collection(phase: str, info: dict[str, int]) -> None:
     _collecting = phase == "start"
 
 
-class Unseen:
+class Unretrieved:
     """Belongs to the future of a failed job and dies with it.
 
     An object of its own, so that only failures pay for a finalizer (asyncio's tasks have it in the future itself).

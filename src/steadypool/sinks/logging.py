@@ -40,20 +40,20 @@ _KINDS: dict[type[Event], LogLine] = {
     events.JobSubmitted: LogLine(DEBUG, f"{_JOB} was submitted"),
     events.JobRejected: LogLine(WARNING, "a job (%(task)s) was refused, since the queue is full"),
     events.JobStarted: LogLine(DEBUG, f"{_JOB} started on %(worker)s, attempt %(attempt)s, after %(waited).3f s"),
-    events.JobRetrying: LogLine(INFO, f"{_JOB} failed {_ENDED}, and runs again in %(delay).3f s: %(error)s"),
-    events.JobToldToStop: LogLine(INFO, f"{_JOB} was told to stop (%(cause)s)"),
+    events.JobRetryScheduled: LogLine(INFO, f"{_JOB} failed {_ENDED}, and runs again in %(delay).3f s: %(error)s"),
+    events.JobStopRequested: LogLine(INFO, f"{_JOB} was told to stop (%(cause)s)"),
     events.JobStuck: LogLine(ERROR, f"{_JOB} did not stop, and is left behind here:\n%(stack)s"),
-    events.JobProgress: LogLine(DEBUG, f"{_JOB} is at %(done)s%(out_of)s"),
+    events.JobProgressed: LogLine(DEBUG, f"{_JOB} is at %(done)s%(out_of)s"),
     events.JobSucceeded: LogLine(DEBUG, f"{_JOB} succeeded {_ENDED}"),
     events.JobFailed: LogLine(ERROR, f"{_JOB} failed {_ENDED}", traceback=True),
     events.JobTimedOut: LogLine(ERROR, f"{_JOB} timed out {_ENDED}", traceback=True),
-    events.JobWasCancelled: LogLine(INFO, f"{_JOB} was cancelled"),
+    events.JobCancelled: LogLine(INFO, f"{_JOB} was cancelled"),
     events.JobCrashed: LogLine(ERROR, f"{_JOB} crashed {_ENDED}", traceback=True),
     events.JobReturned: LogLine(WARNING, f"{_JOB} was handed back, since the pool closes"),
     events.JobInterrupted: LogLine(WARNING, f"{_JOB} was interrupted {_ENDED}, since the pool closes"),
     events.WorkerStarted: LogLine(DEBUG, "worker %(worker)s started"),
     events.WorkerEnded: LogLine(DEBUG, "worker %(worker)s ended (%(reason)s)"),
-    events.WorkerLeftBehind: LogLine(WARNING, "worker %(worker)s is left behind with its job"),
+    events.WorkerAbandoned: LogLine(WARNING, "worker %(worker)s is left behind with its job"),
     events.CapacityChanged: LogLine(INFO, "the capacity of pool %(pool)s is %(capacity)s, of %(max_workers)s workers"),
     events.DrainMayOverrun: LogLine(
         WARNING, "pool %(pool)s would need about %(estimate).1f s to drain; a signal would give it %(seconds).1f s"
@@ -164,5 +164,5 @@ def _shown(value: Any) -> Any:
 
 
 def _words(name: str) -> str:
-    """``JobWasCancelled`` as ``job was cancelled``."""
+    """``JobCancelled`` as ``job was cancelled``."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()

@@ -86,10 +86,10 @@ class OpenTelemetrySink:
             events.JobSubmitted: self._metrics.submitted,
             events.JobRejected: self._metrics.rejected,
             events.JobStarted: self._started,
-            events.JobRetrying: self._retrying,
-            events.JobToldToStop: self._told,
+            events.JobRetryScheduled: self._retrying,
+            events.JobStopRequested: self._told,
             events.JobStuck: self._metrics.stuck,
-            events.JobProgress: self._progressed,
+            events.JobProgressed: self._progressed,
             events.WorkerEnded: self._metrics.worker_ended,
             **dict.fromkeys(events.ENDINGS.values(), self._ended),
         }
@@ -117,7 +117,7 @@ class OpenTelemetrySink:
         self._metrics.queues.discard(source)
 
     def carry(self, job: JobEvent) -> Callable[[], object]:
-        """See `Carrier`: the attempt's span goes with it to the worker process."""
+        """See `ContextCarrier`: the attempt's span goes with it to the worker process."""
         span = self._begin(job)
         carrier: dict[str, str] = {}
         propagate.inject(carrier, trace.set_span_in_context(span))
@@ -144,18 +144,18 @@ class OpenTelemetrySink:
             otel_context.attach(trace.set_span_in_context(span))
         span.set_attributes({WORKER: encodable(event.worker), WAITED: event.waited})
 
-    def _told(self, event: events.JobToldToStop) -> None:
+    def _told(self, event: events.JobStopRequested) -> None:
         span = self._spans.get(_key(event))
         if span is not None:
             span.add_event("told to stop", {"steadypool.cause": event.cause})
 
-    def _progressed(self, event: events.JobProgress) -> None:
+    def _progressed(self, event: events.JobProgressed) -> None:
         span = self._spans.get(_key(event))
         if span is not None:
             total = {} if event.total is None else {"steadypool.total": event.total}
             span.add_event("progress", {"steadypool.done": event.done, **total})
 
-    def _retrying(self, event: events.JobRetrying) -> None:
+    def _retrying(self, event: events.JobRetryScheduled) -> None:
         self._metrics.retrying(event)
         span = self._spans.take(_key(event))
         if span is not None:
@@ -265,7 +265,7 @@ class _Metrics:
         if event.attempt == 1:
             self._waited.record(event.waited, self._attributes(event.pool, event.task))
 
-    def retrying(self, event: events.JobRetrying) -> None:
+    def retrying(self, event: events.JobRetryScheduled) -> None:
         attributes = self._attributes(event.pool, event.task)
         self._retries.add(1, attributes)
         self._ran.record(event.ran, {**attributes, ERROR_TYPE: type_of(event.error)})

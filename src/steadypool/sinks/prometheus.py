@@ -53,7 +53,7 @@ class PrometheusSink:
         self._take: dict[type[Event], Callable[[Any], None]] = {
             events.JobSubmitted: self._submitted,
             events.JobStarted: self._started,
-            events.JobRetrying: self._retrying,
+            events.JobRetryScheduled: self._retrying,
             events.JobStuck: self._stuck,
             events.JobRejected: self._rejected,
             events.WorkerEnded: self._worker_ended,
@@ -89,7 +89,7 @@ class PrometheusSink:
         if event.attempt == 1:
             self._metrics.of(event.pool, event.task).waited.observe(event.waited)
 
-    def _retrying(self, event: events.JobRetrying) -> None:
+    def _retrying(self, event: events.JobRetryScheduled) -> None:
         metrics = self._metrics.of(event.pool, event.task)
         metrics.retries.inc()
         metrics.ran.observe(event.ran)

@@ -104,7 +104,7 @@ def test_a_store_that_is_away_holds_up_no_probe(queue: Queue, kind: Any, url: st
     with Working(queue) as working, serve_status(working.worker) as server:
         assert metrics(server.url)["queue_answers", "default"] == 1.0
         kind.destroy(url)
-        working.wait_for("EngineTrouble")
+        working.wait_for("EngineFailed")
         assert get(f"{server.url}/livez").status_code == 200, "to start it anew would mend nothing"
         ready = get(f"{server.url}/readyz")
         assert ready.status_code == 503 and "database does not answer" in ready.text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from steadypool.durable.engine.protocol import Engine
-from steadypool.durable.engine.records import Swept
+from steadypool.durable.engine.records import SweepResult
 from steadypool.durable.engine.states import JobState
 from tests.durable.conformance.steps import complete, job, put, record, take, worker
 
@@ -21,7 +21,7 @@ def run_out(engine: Engine, who: int) -> None:
 def test_nobody_is_swept_while_the_lease_holds(engine: Engine) -> None:
     put(engine)
     take(engine, worker(engine))
-    assert engine.sweep(MANY) == Swept()
+    assert engine.sweep(MANY) == SweepResult()
 
 
 def test_what_a_gone_worker_held_runs_again(engine: Engine) -> None:
@@ -29,7 +29,7 @@ def test_what_a_gone_worker_held_runs_again(engine: Engine) -> None:
     who = worker(engine)
     [claim] = take(engine, who)
     run_out(engine, who)
-    assert engine.sweep(MANY) == Swept(("tester",), 1, 0)
+    assert engine.sweep(MANY) == SweepResult(("tester",), 1, 0)
     found = record(engine, job_id)
     assert (found.state, found.attempt, found.losses) == (JobState.AVAILABLE, 1, 1)
     assert [error.outcome for error in found.errors] == ["lost"]
@@ -53,7 +53,7 @@ def test_a_renewal_in_time_saves_the_leases(engine: Engine) -> None:
     who = worker(engine, 0.0)
     take(engine, who)
     assert engine.renew(who, 60.0)
-    assert engine.sweep(MANY) == Swept()
+    assert engine.sweep(MANY) == SweepResult()
 
 
 def test_a_sweep_leaves_alone_what_was_settled(engine: Engine) -> None:

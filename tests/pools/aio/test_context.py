@@ -203,9 +203,9 @@ async def test_the_events_of_a_job(make_pool: Make) -> None:
     await behind
     of_jobs = [event for event in seen if isinstance(event, events.JobEvent)]
     story = [(type(event).__name__, event.attempt) for event in of_jobs if event.job_id == future.job_id]
-    assert story == [("JobSubmitted", 0), ("JobStarted", 1), ("JobProgress", 1), ("JobSucceeded", 1)]
+    assert story == [("JobSubmitted", 0), ("JobStarted", 1), ("JobProgressed", 1), ("JobSucceeded", 1)]
     names = [type(event).__name__ for event in of_jobs if event.job_id == waiting.job_id]
-    assert names[0] == "JobSubmitted" and names[-2:] == ["JobToldToStop", "JobWasCancelled"]
+    assert names[0] == "JobSubmitted" and names[-2:] == ["JobStopRequested", "JobCancelled"]
     unsubscribe()
     count = len(seen)
     await pool.run(same)

@@ -17,7 +17,7 @@ BOTH = pytest.mark.parametrize("how", ["map", "map_unordered"])
 WAIT = 20.0
 
 
-class Feed:
+class TaskAdapter:
     """An asynchronous input that waits until it is given something."""
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class Feed:
 async def test_results_come_while_an_asynchronous_input_waits(
     pool: AsyncPool, how: str, fn: Callable[..., object]
 ) -> None:
-    feed = Feed()
+    feed = TaskAdapter()
     feed.put(1, 2, 3)
     results = getattr(pool, how)(fn, feed.read())
     async with asyncio.timeout(WAIT):
@@ -57,7 +57,7 @@ async def test_results_come_while_an_asynchronous_input_waits(
 
 @BOTH
 async def test_what_the_input_raises_comes_after_the_results_before_it(pool: AsyncPool, how: str) -> None:
-    feed = Feed()
+    feed = TaskAdapter()
     feed.put(1, 2, LookupError("the input broke"))
     results = getattr(pool, how)(later, feed.read(), read_here=True)  # as the other pools take it
     assert sorted([await anext(results) for _ in range(2)]) == [1, 2]
@@ -67,7 +67,7 @@ async def test_what_the_input_raises_comes_after_the_results_before_it(pool: Asy
 
 @BOTH
 async def test_closing_ends_the_wait_for_input(pool: AsyncPool, how: str) -> None:
-    feed = Feed()
+    feed = TaskAdapter()
     feed.put(1)
     results = getattr(pool, how)(later, feed.read())
     assert await anext(results) == 1
@@ -78,7 +78,7 @@ async def test_closing_ends_the_wait_for_input(pool: AsyncPool, how: str) -> Non
 
 @BOTH
 async def test_cancelling_the_reader_of_results_ends_the_wait_for_input(pool: AsyncPool, how: str) -> None:
-    feed = Feed()
+    feed = TaskAdapter()
 
     async def read() -> list[object]:
         return [r async for r in getattr(pool, how)(later, feed.read())]
@@ -94,7 +94,7 @@ async def test_cancelling_the_reader_of_results_ends_the_wait_for_input(pool: As
 
 @BOTH
 async def test_the_pool_closes_while_the_input_waits(make_pool: Make, how: str) -> None:
-    pool, feed = make_pool(2), Feed()
+    pool, feed = make_pool(2), TaskAdapter()
     feed.put(1, 2)
     results = getattr(pool, how)(later, feed.read())
     assert sorted([await anext(results) for _ in range(2)]) == [1, 2]
@@ -107,7 +107,7 @@ async def test_the_pool_closes_while_the_input_waits(make_pool: Make, how: str) 
 
 
 async def test_the_time_limit_of_a_map_holds_for_its_input(pool: AsyncPool) -> None:
-    feed = Feed()
+    feed = TaskAdapter()
     feed.put(1)
     results = pool.map(later, feed.read(), timeout=0.3)
     assert await anext(results) == 1
@@ -154,7 +154,7 @@ async def test_results_come_while_a_plain_input_is_slow(pool: AsyncPool, how: st
 
 @BOTH
 async def test_a_job_maps_a_slow_input_over_its_own_pool(make_pool: Make, how: str) -> None:
-    pool, feed = make_pool(1, queue_size=1), Feed()
+    pool, feed = make_pool(1, queue_size=1), TaskAdapter()
     feed.put(1, 2)
 
     async def job() -> list[object]:

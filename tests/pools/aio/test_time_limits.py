@@ -12,7 +12,7 @@ import pytest
 from steadypool import AsyncPool, JobCancelled, JobTimeout, Outcome, Retry, current_job, task
 from steadypool.model import events
 from steadypool.primitives.deadlines import MAX_LINES, Deadlines
-from steadypool.primitives.timers import Agenda
+from steadypool.primitives.timers import Timers
 from tests.pools.aio.cues import WAIT, Cue, hang, hang_deep, same, turns, until
 
 Make = Callable[..., AsyncPool]
@@ -253,19 +253,19 @@ async def test_one_timer_serves_all(pool: AsyncPool) -> None:
 
 def test_deadlines_in_many_lengths() -> None:
     up: list[Any] = []
-    agenda = Agenda()
-    deadlines = Deadlines(agenda, up.append)
+    timers = Timers()
+    deadlines = Deadlines(timers, up.append)
     for number in range(3 * MAX_LINES):
         for copy in "ab":
             deadlines.add(f"{copy}{number}", float(number), 100.0 + number)
     assert deadlines.next_due() == 100.0
-    assert agenda.next_due() == 100.0 + MAX_LINES
+    assert timers.next_due() == 100.0 + MAX_LINES
     for number in range(3 * MAX_LINES):
         deadlines.remove(f"a{number}", float(number))
     deadlines.remove("unknown", 3.0)
     deadlines.remove("unknown", 1e9)
     deadlines.do_due(100.0 + MAX_LINES / 2)
-    while (due := agenda.take_due(100.0 + MAX_LINES)) is not None:
+    while (due := timers.take_due(100.0 + MAX_LINES)) is not None:
         due[0](*due[1])
     assert up == [f"b{number}" for number in [*range(MAX_LINES // 2 + 1), MAX_LINES]]
     assert deadlines.next_due() == 100.0 + MAX_LINES // 2 + 1

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from steadypool import JobContext, current_job, task
-from steadypool.model.events import JobProgress
+from steadypool.model.events import JobProgressed
 from tests.pools.contract import jobs
 from tests.pools.contract.stage import WAIT, Stage
 from tests.pools.contract.watch import Watch
@@ -104,7 +104,7 @@ def test_progress_is_told_to_the_sinks(pool: Any, stage: Stage) -> None:
     actor.ask("progress without total")
     actor.tell("return")
     future.result(WAIT)
-    told = watch.wait_for(JobProgress, 2)
+    told = watch.wait_for(JobProgressed, 2)
     assert [(event.done, event.total) for event in told] == [(3, 10), (4, None)]
     assert {event.job_id for event in told} == {future.job_id}
 

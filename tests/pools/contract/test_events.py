@@ -42,8 +42,8 @@ def test_the_story_of_a_retried_job(pool: Any, tmp_path: Any) -> None:
     watch = Watch(pool)
     future = pool.submit(task(jobs.always_fail, id="a", retry=Retry(2, backoff=0)), str(tmp_path / "notes"))
     future.exception(WAIT)
-    assert watch.story("a") == ["JobSubmitted", "JobStarted", "JobRetrying", "JobStarted", "JobFailed"]
-    [retrying] = watch.of(events.JobRetrying)
+    assert watch.story("a") == ["JobSubmitted", "JobStarted", "JobRetryScheduled", "JobStarted", "JobFailed"]
+    [retrying] = watch.of(events.JobRetryScheduled)
     assert isinstance(retrying.error, OSError) and retrying.delay == 0 and retrying.attempt == 1
     [failed] = watch.of(events.JobFailed)
     assert failed.attempt == 2 and failed.error is future.exception()
@@ -56,13 +56,13 @@ def test_the_story_of_a_job_that_is_told_to_stop(make_pool: Callable[..., Any], 
     cancelled.cancel(running=True)
     actor.tell("obey")
     cancelled.exception(WAIT)
-    assert watch.story("a") == ["JobSubmitted", "JobStarted", "JobToldToStop", "JobWasCancelled"]
+    assert watch.story("a") == ["JobSubmitted", "JobStarted", "JobStopRequested", "JobCancelled"]
     late, actor = stage.start(pool, fn=task(jobs.act, id="b", timeout=0.05))
     late.exception(WAIT)
     actor.tell("return")
     pool.submit(jobs.nothing).result(WAIT)
-    assert watch.story("b") == ["JobSubmitted", "JobStarted", "JobToldToStop", "JobTimedOut"]
-    assert [event.cause for event in watch.of(events.JobToldToStop)] == ["cancelled", "timeout"]
+    assert watch.story("b") == ["JobSubmitted", "JobStarted", "JobStopRequested", "JobTimedOut"]
+    assert [event.cause for event in watch.of(events.JobStopRequested)] == ["cancelled", "timeout"]
 
 
 def test_the_story_of_jobs_that_never_start(make_pool: Callable[..., Any], stage: Stage) -> None:
@@ -74,7 +74,7 @@ def test_the_story_of_jobs_that_never_start(make_pool: Callable[..., Any], stage
     pool.submit(task(jobs.nothing, id="r"))
     actor.tell("obey")
     pool.drain(0)
-    assert watch.story("c") == ["JobSubmitted", "JobWasCancelled"]
+    assert watch.story("c") == ["JobSubmitted", "JobCancelled"]
     assert watch.story("e") == ["JobSubmitted", "JobTimedOut"]
     assert watch.story("r") == ["JobSubmitted", "JobReturned"]
     assert len(watch.of(events.JobInterrupted)) == 1

@@ -22,7 +22,7 @@ BOTH = pytest.mark.parametrize("how", ["map", "map_unordered"])
 CHUNKS = pytest.mark.parametrize("chunksize", [1, 4])
 
 
-class Feed:
+class TaskAdapter:
     """An input that blocks until it is given something."""
 
     def __init__(self) -> None:
@@ -51,9 +51,9 @@ class Feed:
 
 
 @pytest.fixture
-def feed() -> Iterator[Feed]:
+def feed() -> Iterator[TaskAdapter]:
     """An input; at the end of the test nothing is left in it."""
-    feed = Feed()
+    feed = TaskAdapter()
     yield feed
     feed.put(None)
     assert feed.thread is None or feed.has_ended.wait(WAIT)
@@ -61,7 +61,7 @@ def feed() -> Iterator[Feed]:
 
 @CHUNKS
 @BOTH
-def test_results_come_while_the_input_blocks(pool: Any, feed: Feed, how: str, chunksize: int) -> None:
+def test_results_come_while_the_input_blocks(pool: Any, feed: TaskAdapter, how: str, chunksize: int) -> None:
     feed.put(1, 2, 3, 4, 5)
     results = getattr(pool, how)(jobs.double, feed, chunksize=chunksize)
     assert sorted(next(results) for _ in range(5)) == [2, 4, 6, 8, 10]
@@ -72,7 +72,7 @@ def test_results_come_while_the_input_blocks(pool: Any, feed: Feed, how: str, ch
 
 
 @BOTH
-def test_an_input_may_wait_for_results(pool: Any, feed: Feed, how: str) -> None:
+def test_an_input_may_wait_for_results(pool: Any, feed: TaskAdapter, how: str) -> None:
     results = getattr(pool, how)(jobs.double, feed, buffersize=2)
     for number in range(20):
         feed.put(number)
@@ -82,7 +82,7 @@ def test_an_input_may_wait_for_results(pool: Any, feed: Feed, how: str) -> None:
 @CHUNKS
 @BOTH
 def test_what_the_input_raises_comes_after_the_results_before_it(
-    pool: Any, feed: Feed, how: str, chunksize: int
+    pool: Any, feed: TaskAdapter, how: str, chunksize: int
 ) -> None:
     feed.put(1, 2, 3, 4, 5, LookupError("the input broke"))
     results = getattr(pool, how)(jobs.double, feed, chunksize=chunksize)
@@ -92,7 +92,7 @@ def test_what_the_input_raises_comes_after_the_results_before_it(
 
 
 @BOTH
-def test_closing_does_not_wait_for_the_input(pool: Any, feed: Feed, how: str) -> None:
+def test_closing_does_not_wait_for_the_input(pool: Any, feed: TaskAdapter, how: str) -> None:
     feed.put(1)
     results = getattr(pool, how)(jobs.double, feed)
     assert next(results) == 2
@@ -103,7 +103,7 @@ def test_closing_does_not_wait_for_the_input(pool: Any, feed: Feed, how: str) ->
 
 
 @BOTH
-def test_the_pool_closes_while_the_input_blocks(pool: Any, feed: Feed, how: str) -> None:
+def test_the_pool_closes_while_the_input_blocks(pool: Any, feed: TaskAdapter, how: str) -> None:
     feed.put(1, 2)
     results = getattr(pool, how)(jobs.double, feed)
     assert feed.was_asked.acquire(timeout=WAIT)
@@ -118,7 +118,7 @@ def test_the_pool_closes_while_the_input_blocks(pool: Any, feed: Feed, how: str)
 @CHUNKS
 @BOTH
 def test_a_map_that_is_dropped_unread_runs_what_its_first_window_holds(
-    make_pool: Callable[..., Any], feed: Feed, tmp_path: Any, how: str, chunksize: int
+    make_pool: Callable[..., Any], feed: TaskAdapter, tmp_path: Any, how: str, chunksize: int
 ) -> None:
     from functools import partial
 
@@ -132,7 +132,7 @@ def test_a_map_that_is_dropped_unread_runs_what_its_first_window_holds(
 
 @BOTH
 def test_an_exception_in_the_block_of_the_pool_does_not_wait_for_the_input(
-    make_pool: Callable[..., Any], feed: Feed, how: str
+    make_pool: Callable[..., Any], feed: TaskAdapter, how: str
 ) -> None:
     pool = make_pool(1)
     with pytest.raises(LookupError), pool:
@@ -160,7 +160,7 @@ def test_the_window_bounds_a_quick_generator(pool: Any, how: str, chunksize: int
     assert pool.stats().accepted == 400
 
 
-def test_the_time_limit_of_a_map_holds_for_its_input(pool: Any, feed: Feed) -> None:
+def test_the_time_limit_of_a_map_holds_for_its_input(pool: Any, feed: TaskAdapter) -> None:
     feed.put(1)
     results = pool.map(jobs.double, feed, timeout=1)
     assert next(results) == 2
@@ -170,7 +170,7 @@ def test_the_time_limit_of_a_map_holds_for_its_input(pool: Any, feed: Feed) -> N
 
 
 @BOTH
-def test_ctrl_c_ends_the_wait_for_input(pool: Any, feed: Feed, how: str) -> None:
+def test_ctrl_c_ends_the_wait_for_input(pool: Any, feed: TaskAdapter, how: str) -> None:
     feed.put(1)
     results = getattr(pool, how)(jobs.double, feed)
     assert next(results) == 2
@@ -181,7 +181,7 @@ def test_ctrl_c_ends_the_wait_for_input(pool: Any, feed: Feed, how: str) -> None
 
 
 @BOTH
-def test_a_job_maps_a_slow_input_over_its_own_pool(make_pool: Callable[..., Any], feed: Feed, how: str) -> None:
+def test_a_job_maps_a_slow_input_over_its_own_pool(make_pool: Callable[..., Any], feed: TaskAdapter, how: str) -> None:
     pool = ThreadPool(1, queue_size=1)
     feed.put(1, 2)
 
@@ -196,7 +196,7 @@ def test_a_job_maps_a_slow_input_over_its_own_pool(make_pool: Callable[..., Any]
 
 
 @BOTH
-def test_an_input_can_be_read_on_the_calling_thread(pool: Any, feed: Feed, how: str) -> None:
+def test_an_input_can_be_read_on_the_calling_thread(pool: Any, feed: TaskAdapter, how: str) -> None:
     feed.put(1, None)
     assert list(getattr(pool, how)(jobs.double, feed, read_here=True)) == [2]
     assert feed.thread is threading.current_thread()
@@ -215,7 +215,7 @@ def test_rows_of_a_database_are_read_on_the_calling_thread(pool: Any, how: str) 
 
 
 @BOTH
-def test_a_forked_child_is_told(pool: Any, feed: Feed, how: str) -> None:
+def test_a_forked_child_is_told(pool: Any, feed: TaskAdapter, how: str) -> None:
     feed.put(1)
     results = getattr(pool, how)(jobs.double, feed)
     assert next(results) == 2

@@ -230,7 +230,7 @@ def test_withholding_at_every_moment(make_pool: MakePool, tmp_path: Path, interv
 
     def withhold() -> None:
         while not over.wait(random.random() * 0.002):
-            for worker in pool._core.crew:
+            for worker in pool._core.available_workers:
                 pool._core.withhold(worker)
 
     thread = threading.Thread(target=withhold)

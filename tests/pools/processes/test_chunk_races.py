@@ -37,7 +37,7 @@ def hold_up(pool: Any) -> threading.Event:
     """Have the pool's supervisor do nothing until the event is set."""
     gate = threading.Event()
     with pool._core.lock:
-        pool._core.agenda.add(monotonic(), gate.wait, WAIT)
+        pool._core.timers.add(monotonic(), gate.wait, WAIT)
     pool._core.bell.ring()
     return gate
 
@@ -110,7 +110,7 @@ def test_a_worker_whose_packets_were_all_taken_back_gets_new_ones(make_pool: Mak
     pool._core.depth = 64
     try:
         results = pool.map_unordered(len, [bytes(4000) for _ in range(900)], chunksize=10)
-        assert worker.congested, "its socket is full"
+        assert worker.socket_full, "its socket is full"
         results.close()
         assert not worker.hand
     finally:

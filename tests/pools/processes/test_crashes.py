@@ -199,7 +199,7 @@ def test_retry_on_a_crash(warm_pool: Any, tmp_path: Path) -> None:
     assert future.attempts == 3
     stats = warm_pool.stats()
     assert (stats.crashed, stats.retries, stats.restarts) == (0, 2, 2)
-    retrying = watch.wait_for(events.JobRetrying, 2)
+    retrying = watch.wait_for(events.JobRetryScheduled, 2)
     assert all(isinstance(event.error, WorkerCrashed) for event in retrying)
 
 

@@ -198,7 +198,7 @@ def test_progress_reaches_the_parent(make_pool: MakePool, stage: Stage) -> None:
     watch = Watch(pool)
     _, actor = stage.start(pool)
     assert actor.ask("progress") is None
-    [event] = watch.wait_for(events.JobProgress)
+    [event] = watch.wait_for(events.JobProgressed)
     assert (event.done, event.total) == (3, 10)
 
 

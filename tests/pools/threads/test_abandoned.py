@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from steadypool import JobTimeout, Outcome, Retry, task
-from steadypool.model.events import CapacityChanged, JobStuck, WorkerEnded, WorkerLeftBehind
+from steadypool.model.events import CapacityChanged, JobStuck, WorkerAbandoned, WorkerEnded
 from steadypool.model.health import HealthReason
 from tests.pools.contract import jobs
 from tests.pools.contract.lateness import takes
@@ -23,7 +23,7 @@ def leave_behind(pool: Any, stage: Stage, watch: Watch, count: int) -> list[tupl
     hanging = []
     for number in range(count):
         hanging.append(stage.start(pool, f"stuck-{number}", task(jobs.act, timeout=0.02, id=f"stuck-{number}")))
-        watch.wait_for(WorkerLeftBehind, number + 1)
+        watch.wait_for(WorkerAbandoned, number + 1)
     return hanging
 
 
@@ -52,7 +52,7 @@ def test_a_pool_is_alive_while_anybody_is_left_to_run_jobs(make_pool: Callable[.
     health = pool.health()
     assert (health.alive, health.ready, health.stuck, health.capacity) == (True, True, 1, 1)
     _, second = stage.start(pool, "stuck-1", task(jobs.act, timeout=0.02))
-    watch.wait_for(WorkerLeftBehind, 2)
+    watch.wait_for(WorkerAbandoned, 2)
     health = pool.health()
     assert (health.alive, health.ready, health.stuck, health.capacity) == (False, False, 2, 0)
     assert health.reasons == (HealthReason.ALL_STUCK,)
@@ -113,7 +113,7 @@ def test_stuck_jobs_are_in_the_drain_report_with_their_stacks(make_pool: Callabl
     leave_behind(pool, stage, watch, 1)
     cancelled, _ = stage.start(pool, fn=task(jobs.act, id="cancelled", name="mine"))
     cancelled.cancel(running=True)
-    watch.wait_for(WorkerLeftBehind, 2)
+    watch.wait_for(WorkerAbandoned, 2)
     stage.start(pool, fn=task(jobs.act, id="drained"))
     report = pool.drain(0)
     rows = {row.id: row for row in report.stuck}

@@ -28,7 +28,7 @@ from steadypool.cli.kinds import KINDS, Kind
 from steadypool.cli.map.counts import Tally
 from steadypool.cli.map.progress import Progress, progress_for
 from steadypool.model.clock import monotonic
-from steadypool.model.events import Event, JobCrashed, JobTimedOut, WorkerLeftBehind
+from steadypool.model.events import Event, JobCrashed, JobTimedOut, WorkerAbandoned
 
 PLAIN_KINDS = [kind.name for kind in KINDS.values() if not kind.takes_coroutines]
 HANG_SECONDS = 2.0
@@ -48,7 +48,7 @@ class DemoPool(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class EngineBackoff:
     """A job that misbehaves, and what to watch for."""
 
     job: Task[[], bytes]
@@ -58,11 +58,11 @@ class Trouble:
 
 
 TROUBLES = (
-    Trouble(
+    EngineBackoff(
         task(ask_silent_server, name="ask_silent_server", timeout=HANG_SECONDS),
         f"one job asks a server that never answers; it may take {HANG_SECONDS:g} seconds, and then it is stopped",
     ),
-    Trouble(
+    EngineBackoff(
         task(crash, name="crash"),
         "one job reads from address zero: a real segmentation fault, which must cost that job alone",
         needs_crash_proof=True,
@@ -203,7 +203,7 @@ class Board:
             self._report(f"Over its time limit: {event.error}")
         elif isinstance(event, JobCrashed):
             self._report(f"Crashed, alone: {event.error}")
-        elif isinstance(event, WorkerLeftBehind):
+        elif isinstance(event, WorkerAbandoned):
             self._report("It does not stop, and a thread cannot be killed: it is left behind, another takes its place.")
 
     def _add(self, facts: SourceFacts) -> None:

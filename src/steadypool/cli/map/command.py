@@ -14,7 +14,7 @@ from rich.console import Console
 
 from steadypool import DrainReport, Task
 from steadypool.cli.console import console_on, print_drained, print_errors, print_fail_fast, print_report, print_stop
-from steadypool.cli.exit_codes import CLOSED_PIPE, DONE, SOME_FAILED, OutputClosed, UsageMistake
+from steadypool.cli.exit_codes import CLOSED_PIPE, DONE, SOME_FAILED, OutputClosed, UsageError
 from steadypool.cli.kinds import KINDS, Kind, LinePool, check_workers
 from steadypool.cli.map.line_task import JobLimits, line_task
 from steadypool.cli.map.lines import LineSource
@@ -160,7 +160,7 @@ class Map:
         try:
             return Journal(options.journal, f"{options.target} over lines {how}")
         except (EngineError, OtherRun) as error:
-            raise UsageMistake(str(error)) from error
+            raise UsageError(str(error)) from error
 
     def _open(self) -> LinePool:
         """The pool, for `steadypool top` to look at where that is possible."""
@@ -215,13 +215,13 @@ def check_function(spec: str, function: Callable[..., Any], kind: Kind) -> None:
         UsageMistake: naming what would be right.
     """
     if is_generator_function(function):
-        raise UsageMistake(f"{spec} is a generator function; return a list, which JSON can carry")
+        raise UsageError(f"{spec} is a generator function; return a list, which JSON can carry")
     if is_coroutine_function(function) and not kind.takes_coroutines:
         other = next((k.name for k in KINDS.values() if k.takes_coroutines), None)
         hint = f"use --kind {other}" if other else "give a plain function"
-        raise UsageMistake(f"{spec} is a coroutine function, which --kind {kind.name} cannot run; {hint}")
+        raise UsageError(f"{spec} is a coroutine function, which --kind {kind.name} cannot run; {hint}")
     if kind.takes_coroutines and not is_coroutine_function(function):
-        raise UsageMistake(f"{spec} is no coroutine function, which --kind {kind.name} needs; use --kind thread")
+        raise UsageError(f"{spec} is no coroutine function, which --kind {kind.name} needs; use --kind thread")
     check_takes_a_line(spec, function)
 
 
@@ -239,9 +239,7 @@ def check_takes_a_line(spec: str, function: Callable[..., Any]) -> None:
     try:
         signature.bind("")
     except TypeError as error:
-        raise UsageMistake(
-            f"map calls {spec}(line), with one argument, but it is {spec}{signature}: {error}"
-        ) from error
+        raise UsageError(f"map calls {spec}(line), with one argument, but it is {spec}{signature}: {error}") from error
 
 
 def check_files(source: LineSource, output: str | None, errors: str | None) -> None:
@@ -252,9 +250,9 @@ def check_files(source: LineSource, output: str | None, errors: str | None) -> N
     """
     for path in (output, errors):
         if path is not None and source.is_file(path):
-            raise UsageMistake(f"{path} is the input; write to another file")
+            raise UsageError(f"{path} is the input; write to another file")
     if output is not None and errors is not None and os.path.realpath(output) == os.path.realpath(errors):
-        raise UsageMistake(f"{output} is given for results and for errors; write them to two files")
+        raise UsageError(f"{output} is given for results and for errors; write them to two files")
 
 
 def _exit_code(run: LineRun) -> int:

@@ -7,7 +7,7 @@ import stat
 from collections import deque
 from dataclasses import dataclass
 
-from steadypool.cli.exit_codes import UsageMistake
+from steadypool.cli.exit_codes import UsageError
 
 STDIN = 0
 BLOCK = 1 << 16
@@ -54,10 +54,10 @@ class LineSource:
             if path is None or path == "-":
                 return cls(STDIN, "standard input")
             if os.path.isdir(path):
-                raise UsageMistake(f"{path} is a directory; give a file with one job on each line")
+                raise UsageError(f"{path} is a directory; give a file with one job on each line")
             return cls(os.open(path, os.O_RDONLY), path)
         except OSError as error:
-            raise UsageMistake(f"cannot read {path or 'standard input'}: {error.strerror}") from None
+            raise UsageError(f"cannot read {path or 'standard input'}: {error.strerror}") from None
 
     def is_file(self, path: str) -> bool:
         """Whether the file at *path* is the one that is read here."""
@@ -71,7 +71,7 @@ class LineSource:
         try:
             block = os.read(self.descriptor, BLOCK)
         except OSError as error:
-            raise UsageMistake(f"cannot read {self.name}: {error.strerror}") from None
+            raise UsageError(f"cannot read {self.name}: {error.strerror}") from None
         self._rest += block
         if not block:
             self.at_end = True

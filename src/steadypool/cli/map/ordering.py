@@ -11,7 +11,7 @@ from steadypool.cli.map.lines import Line
 
 
 @dataclass(slots=True, eq=False)
-class Ticket:
+class PendingLine:
     """A line that was handed to the pool."""
 
     line: Line
@@ -20,16 +20,16 @@ class Ticket:
     """What to write for it; ``None`` for a line that gave no result."""
 
 
-class Turns(Protocol):
+class Ordering(Protocol):
     """The tickets that are held; `len` says how many, and so how much memory they take."""
 
     def __len__(self) -> int: ...
 
-    def enter(self, ticket: Ticket) -> None:
+    def enter(self, ticket: PendingLine) -> None:
         """Hold *ticket* until it has ended and its turn has come."""
         ...
 
-    def leave(self, ticket: Ticket) -> Iterator[Ticket]:
+    def leave(self, ticket: PendingLine) -> Iterator[PendingLine]:
         """*ticket* has ended: those whose turn has come by that."""
         ...
 
@@ -38,16 +38,16 @@ class InOrder:
     """A ticket's turn comes when all before it have had theirs."""
 
     def __init__(self) -> None:
-        self._held: deque[Ticket] = deque()
+        self._held: deque[PendingLine] = deque()
 
     def __len__(self) -> int:
         return len(self._held)
 
-    def enter(self, ticket: Ticket) -> None:
+    def enter(self, ticket: PendingLine) -> None:
         """Hold *ticket*."""
         self._held.append(ticket)
 
-    def leave(self, ticket: Ticket) -> Iterator[Ticket]:
+    def leave(self, ticket: PendingLine) -> Iterator[PendingLine]:
         """Those at the head that have ended."""
         ticket.ended = True
         while self._held and self._held[0].ended:
@@ -63,11 +63,11 @@ class AsTheyEnd:
     def __len__(self) -> int:
         return self._count
 
-    def enter(self, ticket: Ticket) -> None:
+    def enter(self, ticket: PendingLine) -> None:
         """Count *ticket*."""
         self._count += 1
 
-    def leave(self, ticket: Ticket) -> Iterator[Ticket]:
+    def leave(self, ticket: PendingLine) -> Iterator[PendingLine]:
         """*ticket* itself."""
         self._count -= 1
         yield ticket

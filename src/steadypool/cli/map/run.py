@@ -21,11 +21,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from steadypool import JobFuture, Outcome, PoolClosed, QueueFull, Task
-from steadypool.cli.exit_codes import OutputClosed, OutputFailed, UsageMistake
+from steadypool.cli.exit_codes import OutputClosed, OutputFailed, UsageError
 from steadypool.cli.kinds import LinePool
 from steadypool.cli.map.counts import Tally
 from steadypool.cli.map.lines import Line, LineSource
-from steadypool.cli.map.ordering import AsTheyEnd, InOrder, Ticket, Turns
+from steadypool.cli.map.ordering import AsTheyEnd, InOrder, Ordering, PendingLine
 from steadypool.cli.map.progress import Progress
 from steadypool.cli.map.rows import error_row, result_row
 from steadypool.cli.map.stop_signals import StopSignals
@@ -78,9 +78,9 @@ class LineRun:
         self._results, self._errors = outputs
         self._rules = rules
         self._journal = journal
-        self._turns: Turns = InOrder() if rules.ordered else AsTheyEnd()
+        self._turns: Ordering = InOrder() if rules.ordered else AsTheyEnd()
         self._waker = Waker()
-        self._ended: deque[tuple[Ticket, JobFuture[str]]] = deque()
+        self._ended: deque[tuple[PendingLine, JobFuture[str]]] = deque()
         self._refused: Line | None = None
         self._heeded = 0
         self.stopped_early = False
@@ -184,10 +184,10 @@ class LineRun:
         try:
             result = self._journal.result_of(line.number, line.text)
         except OtherRun as error:
-            raise UsageMistake(str(error)) from error
+            raise UsageError(str(error)) from error
         if result is None:
             return False
-        ticket = Ticket(line)
+        ticket = PendingLine(line)
         self.tally.taken += 1
         self._turns.enter(ticket)
         self._succeeded(ticket, result)
@@ -205,12 +205,12 @@ class LineRun:
         return line
 
     def _take(self, line: Line, future: JobFuture[str]) -> None:
-        ticket = Ticket(line)
+        ticket = PendingLine(line)
         self.tally.taken += 1
         self._turns.enter(ticket)
         future.add_done_callback(functools.partial(self._note_end, ticket))
 
-    def _note_end(self, ticket: Ticket, future: JobFuture[str]) -> None:
+    def _note_end(self, ticket: PendingLine, future: JobFuture[str]) -> None:
         """Called by whichever thread settled the job, before it takes another."""
         self._ended.append((ticket, future))
         if self._rules.fail_fast and _failed(future):
@@ -237,18 +237,18 @@ class LineRun:
                 self._take_failure(ticket, future)
                 self._leave(ticket)
 
-    def _succeeded(self, ticket: Ticket, result: str) -> None:
+    def _succeeded(self, ticket: PendingLine, result: str) -> None:
         self.tally.succeeded += 1
         ticket.result = result_row(ticket.line, result, self._rules.with_input)
         self._leave(ticket)
 
-    def _leave(self, ticket: Ticket) -> None:
+    def _leave(self, ticket: PendingLine) -> None:
         self.tally.bytes_ended += ticket.line.size
         for due in self._turns.leave(ticket):
             if due.result is not None:
                 self._results.add(due.result)
 
-    def _take_failure(self, ticket: Ticket, future: JobFuture[str]) -> None:
+    def _take_failure(self, ticket: PendingLine, future: JobFuture[str]) -> None:
         error = _error_of(future)  # looked at, written down or not: it is in the table, and needs no warning
         if self._errors is not None:
             assert future.outcome is not None, "a job that has ended has its outcome"

@@ -8,7 +8,7 @@ import select
 import stat
 import sys
 
-from steadypool.cli.exit_codes import OutputClosed, OutputFailed, UsageMistake
+from steadypool.cli.exit_codes import OutputClosed, OutputFailed, UsageError
 
 STDOUT = 1
 STDERR = 2
@@ -46,7 +46,7 @@ class LineWriter:
         try:
             return cls(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666), path)
         except OSError as error:
-            raise UsageMistake(f"cannot write {path}: {error.strerror}") from None
+            raise UsageError(f"cannot write {path}: {error.strerror}") from None
 
     @classmethod
     def take_stdout(cls) -> LineWriter:
@@ -54,7 +54,7 @@ class LineWriter:
         try:
             results = os.dup(STDOUT)
         except OSError as error:
-            raise UsageMistake(f"cannot write standard output: {error.strerror}; use --output FILE") from None
+            raise UsageError(f"cannot write standard output: {error.strerror}; use --output FILE") from None
         sys.stdout.flush()
         os.dup2(STDERR, STDOUT)
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]

@@ -8,9 +8,9 @@ from typing import Any
 import click
 
 from steadypool.cli.durations import LENGTH, MOMENT
-from steadypool.cli.exit_codes import DONE, SOME_FAILED, UsageMistake
+from steadypool.cli.exit_codes import DONE, SOME_FAILED, UsageError
 from steadypool.cli.map.command import SECONDS
-from steadypool.cli.queue.target import load_durable_task, said_plainly
+from steadypool.cli.queue.target import as_usage_errors, load_durable_task
 from steadypool.durable.engine.errors import JobDiscarded
 from steadypool.model.errors import JobCancelled
 from steadypool.model.printable import printable, printable_lines
@@ -44,17 +44,17 @@ def enqueue_command(target: str, arguments: str, url: str | None, wait: float | 
     task = load_durable_task(target, url)
     given["id"] = given.pop("job_id")
     changes = {name: value for name, value in given.items() if value is not None}
-    with said_plainly():
+    with as_usage_errors():
         try:
             handle = task.options(**changes).enqueue_json(arguments)
         except TypeError as error:
-            raise UsageMistake(str(error)) from error
+            raise UsageError(str(error)) from error
     note = "" if handle.enqueued else "  (it was there already)"
     click.echo(f"{_shown(handle.job_id)}{note}")
     if wait is None:
         return DONE
     try:
-        with said_plainly():
+        with as_usage_errors():
             result = handle.record_at_end(wait).result
     except (TimeoutError, JobDiscarded, JobCancelled) as error:
         click.echo(f"Error: {printable_lines(str(error))}", err=True)

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 import click
 
-from steadypool.cli.exit_codes import DONE, UsageMistake
+from steadypool.cli.exit_codes import DONE, UsageError
 from steadypool.cli.queue.jobs import url_option
-from steadypool.cli.queue.target import queue_at, said_plainly
+from steadypool.cli.queue.target import as_usage_errors, queue_at
 from steadypool.durable.engine.sqlite.engine import SqliteEngine
 
 
@@ -34,7 +34,7 @@ def backup_command(file: str, url: str | None) -> int:
         try:
             size = engine.back_up(file)
         except OSError as error:
-            raise UsageMistake(str(error)) from error
+            raise UsageError(str(error)) from error
     click.echo(f"{file}: {size:,} bytes")
     return DONE
 
@@ -62,10 +62,10 @@ def compact_command(url: str | None) -> int:
 
 @contextmanager
 def _file_at(url: str | None) -> Iterator[SqliteEngine]:
-    with said_plainly(), queue_at(url) as queue:
+    with as_usage_errors(), queue_at(url) as queue:
         engine = queue.engine
         if not isinstance(engine, SqliteEngine):
-            raise UsageMistake(
+            raise UsageError(
                 f"this is for a queue on SQLite, and {engine.url} is none: PostgreSQL has pg_dump for copies, and "
                 "VACUUM FULL for room"
             )

@@ -13,7 +13,7 @@ from click.core import ParameterSource
 from steadypool.cli.exit_codes import DONE, SOME_FAILED
 from steadypool.cli.map.command import COUNT
 from steadypool.cli.queue.job_text import HEADINGS, cells_of, depth_of, echo_table, held_by, length, lines_of
-from steadypool.cli.queue.target import queue_at, said_plainly
+from steadypool.cli.queue.target import as_usage_errors, queue_at
 from steadypool.durable.client.queue import Queue
 from steadypool.durable.engine.records import JobFilter, JobRecord
 from steadypool.durable.engine.states import ENDED, JobState
@@ -63,7 +63,7 @@ def list_command(
     """The latest jobs, the newest first."""
     chosen = frozenset(JobState(state) for state in states) or frozenset(JobState)
     which = JobFilter(chosen, queue, task, limit=limit + 1)
-    with said_plainly():
+    with as_usage_errors():
         source = queue_at(url)
         records = source.list(which)
         total = count_of(source, which, records) if len(records) > limit else len(records)
@@ -88,7 +88,7 @@ def list_command(
 @json_option
 def show_command(job_id: str, url: str | None, as_json: bool) -> int:
     """Everything about one job, with the error of each attempt."""
-    with said_plainly():
+    with as_usage_errors():
         source = queue_at(url)
         record, now = source.record(job_id), source.engine.now()
     if as_json:
@@ -104,7 +104,7 @@ def show_command(job_id: str, url: str | None, as_json: bool) -> int:
 @json_option
 def stats_command(url: str | None, as_json: bool) -> int:
     """How many jobs are where, and who works."""
-    with said_plainly():
+    with as_usage_errors():
         source = queue_at(url)
         stats, now = source.stats(), source.engine.now()
     if as_json:
@@ -160,7 +160,7 @@ def discard_command(job_ids: tuple[str, ...], url: str | None, reason: str, as_j
 @url_option
 def pause_command(name: str, url: str | None) -> int:
     """Have no more jobs claimed from the named queue; what runs goes on."""
-    with said_plainly():
+    with as_usage_errors():
         source = queue_at(url)
         before = depth_of(source, name)
         source.pause(name)
@@ -174,7 +174,7 @@ def pause_command(name: str, url: str | None) -> int:
 @url_option
 def resume_command(name: str, url: str | None) -> int:
     """Have jobs claimed from the named queue again."""
-    with said_plainly():
+    with as_usage_errors():
         source = queue_at(url)
         before = depth_of(source, name)
         source.resume(name)
@@ -189,7 +189,7 @@ def _change(
     """Change each job; *change* returns something else to say than *done*, or false if the job has ended."""
     code = DONE
     for job_id in job_ids:
-        with said_plainly():
+        with as_usage_errors():
             problem, said = _changed(queue, job_id, change)
         code = DONE if problem is None and code == DONE else SOME_FAILED
         if as_json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from steadypool.cli.exit_codes import UsageMistake
+from steadypool.cli.exit_codes import UsageError
 from steadypool.durable.client.queue import Queue
 from steadypool.durable.engine.open import open_engine
 from steadypool.durable.engine.records import JobFilter, JobRecord
@@ -31,12 +31,12 @@ def check_tasks(target: str, queue: Queue, kind: str) -> None:
     strange = {record.task for record in _waiting(queue) if record.task not in queue.tasks}
     if not queue.tasks:
         lying = f"; jobs of {printable(listed(strange))} wait there" if strange else ""
-        raise UsageMistake(
+        raise UsageError(
             f"{target} has no tasks: importing {target.partition(':')[0]} imports no module that makes one with "
             f"@queue.task{lying}. Name the queue by a module that does, such as app.tasks:queue"
         )
     if kind == "async" and not any(map(is_async, queue.tasks.values())):
-        raise UsageMistake(
+        raise UsageError(
             f"no task of {target} is a coroutine function, which --kind async needs: use --kind thread or process"
         )
     for task in sorted(strange):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from steadypool.cli.exit_codes import DONE, SOME_FAILED
-from steadypool.cli.queue.target import queue_at, said_plainly
+from steadypool.cli.queue.target import as_usage_errors, queue_at
 
 
 @click.command("migrate")
@@ -25,7 +25,7 @@ def migrate_command(url: str | None, show: bool, check: bool) -> int:
                 1   --check: there is something to do
                 2   the address is wrong, or the tables are of a later version
     """
-    with said_plainly():
+    with as_usage_errors():
         engine = queue_at(url).engine
         schema = engine.schema() if show or check else engine.migrate()
     if show:
@@ -38,6 +38,6 @@ def migrate_command(url: str | None, show: bool, check: bool) -> int:
         click.echo(f"from version {schema.found} to {schema.wanted}: {len(schema.pending)} statements run")
     else:
         click.echo(f"nothing to do: the tables have version {schema.wanted}")
-    if not show and not check and (caution := engine.take_caution()):
-        click.echo(f"note: {caution}", err=True)
+    if not show and not check and (advisory := engine.take_caution()):
+        click.echo(f"note: {advisory}", err=True)
     return DONE

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from steadypool.cli.exit_codes import UsageMistake
+from steadypool.cli.exit_codes import UsageError
 from steadypool.cli.target import load_object
 from steadypool.durable.client.queue import Queue
 from steadypool.durable.client.task import DurableTask
@@ -25,7 +25,7 @@ def load_queue(spec: str, url: str | None) -> Queue:
         hint = (
             f"; did you mean the queue of it, {spec.partition(':')[0]}:queue?" if isinstance(found, DurableTask) else ""
         )
-        raise UsageMistake(f"{spec} is no steadypool.Queue, but {found!r}{hint}")
+        raise UsageError(f"{spec} is no steadypool.Queue, but {found!r}{hint}")
     return with_address(found, url)
 
 
@@ -37,7 +37,7 @@ def load_durable_task(spec: str, url: str | None) -> DurableTask[Any, Any]:
     """
     found = load_object(spec, "TASK", f"{spec or 'app'}:send_email")
     if not isinstance(found, DurableTask):
-        raise UsageMistake(f"{spec} is no durable task, made by @queue.task, but {found!r}")
+        raise UsageError(f"{spec} is no durable task, made by @queue.task, but {found!r}")
     with_address(found.queue, url)
     return found
 
@@ -48,7 +48,7 @@ def with_address(queue: Queue, url: str | None) -> Queue:
     Raises:
         UsageMistake: it has another one of its own.
     """
-    with said_plainly():
+    with as_usage_errors():
         queue.use_address(url)
     return queue
 
@@ -60,8 +60,8 @@ def queue_at(url: str | None) -> Queue:
         UsageMistake: there is none, or it makes no sense.
     """
     if not url:
-        raise UsageMistake(f"which queue? give --url sqlite:///jobs.db, or set {URL_VARIABLE}")
-    with said_plainly():
+        raise UsageError(f"which queue? give --url sqlite:///jobs.db, or set {URL_VARIABLE}")
+    with as_usage_errors():
         return Queue(url)
 
 
@@ -71,13 +71,13 @@ def store_said_plainly() -> Iterator[None]:
     try:
         yield
     except (EngineError, SchemaMismatch) as error:
-        raise UsageMistake(str(error)) from error
+        raise UsageError(str(error)) from error
 
 
 @contextmanager
-def said_plainly() -> Iterator[None]:
+def as_usage_errors() -> Iterator[None]:
     """A user's mistake, and a store that says no, are one line and exit code 2, not a traceback."""
     try:
         yield
     except (EngineError, SchemaMismatch, PayloadRefused, UnknownJob, WrongState, ValueError, ImportError) as error:
-        raise UsageMistake(str(error)) from error
+        raise UsageError(str(error)) from error

@@ -16,11 +16,11 @@ from rich.text import Text
 import steadypool
 from steadypool.cli.console import console_on, print_errors
 from steadypool.cli.durations import LENGTH
-from steadypool.cli.exit_codes import DONE, SOME_FAILED, UsageMistake
+from steadypool.cli.exit_codes import DONE, SOME_FAILED, UsageError
 from steadypool.cli.kinds import check_workers
 from steadypool.cli.map.command import COUNT, SECONDS
 from steadypool.cli.queue.known_tasks import check_tasks
-from steadypool.cli.queue.target import load_queue, said_plainly, store_said_plainly
+from steadypool.cli.queue.target import as_usage_errors, load_queue, store_said_plainly
 from steadypool.durable.engine.records import DEFAULT_QUEUE
 from steadypool.durable.worker import events
 from steadypool.durable.worker.log import FORMATS, LEVELS, OURS, LogSettings
@@ -28,7 +28,7 @@ from steadypool.durable.worker.pool_adapter import KINDS
 from steadypool.durable.worker.program_mark import put_mark
 from steadypool.durable.worker.report import WorkReport
 from steadypool.durable.worker.settings import WorkerSettings
-from steadypool.durable.worker.verdicts import Caps
+from steadypool.durable.worker.verdicts import CrashLimits
 from steadypool.durable.worker.worker import Worker
 from steadypool.model.events import Event, JobCrashed, JobFailed, JobSubmitted, JobTimedOut
 from steadypool.model.printable import printable
@@ -135,7 +135,7 @@ class Work:
         self._log_settings().apply()
         check_tasks(options.target, queue, options.kind)
         queue.close()  # the worker has connections of its own
-        with said_plainly():
+        with as_usage_errors():
             worker = Worker(queue, self._settings())
             worker.subscribe(WorkLog(), jobs=options.log_level == "debug")
         mark = put_mark() if options.kind != "process" else ""  # a process takes along what it has started
@@ -171,7 +171,7 @@ class Work:
             queues=options.queues or (DEFAULT_QUEUE,),
             name=options.name or "",
             lease=options.lease,
-            caps=Caps(options.max_crashes, options.max_losses),
+            caps=CrashLimits(options.max_crashes, options.max_losses),
             cancel_grace=options.cancel_grace,
             give_up_unknown=options.give_up_unknown,
             pool=pool,
@@ -189,9 +189,9 @@ class Work:
         try:
             return steadypool.serve_status(worker, options.status_port, options.status_host)
         except OSError as error:
-            raise UsageMistake(error.strerror or str(error)) from error
+            raise UsageError(error.strerror or str(error)) from error
         except ImportError as error:
-            raise UsageMistake(str(error)) from error
+            raise UsageError(str(error)) from error
 
     def _log_settings(self) -> LogSettings:
         level = self._options.log_level or ("warning" if self._options.quiet else "info")
@@ -248,10 +248,10 @@ class WorkLog:
                     return False
                 self._refused_at = event.at
                 return True
-            case events.EngineTrouble():
+            case events.EngineFailed():
                 first, self._in_trouble = not self._in_trouble, True
                 return first
-            case events.EngineBack():
+            case events.EngineRecovered():
                 self._in_trouble = False
                 return True
             case _:

@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 
 from steadypool.cli.console import console_on
-from steadypool.cli.exit_codes import DONE, UsageMistake
+from steadypool.cli.exit_codes import DONE, UsageError
 from steadypool.cli.top.frame import plain
 from steadypool.cli.top.keys import Keyboard
 from steadypool.cli.top.link import Link
@@ -82,9 +82,9 @@ def check(options: TopOptions) -> None:
         UsageMistake: naming what would be right.
     """
     if options.as_json and not options.once:
-        raise UsageMistake("--json needs --once")
+        raise UsageError("--json needs --once")
     if not options.once and not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise UsageMistake("top needs a terminal to draw on; for a script, use --once --json")
+        raise UsageError("top needs a terminal to draw on; for a script, use --once --json")
 
 
 def _print_once(link: Link, options: TopOptions) -> int:
@@ -130,4 +130,4 @@ def _say_how_it_ended(console: Console, view: View) -> None:
 def _choose(view: View, name: str) -> None:
     if not view.choose_pool(name):
         names = ", ".join(sorted(repr(pool.stats.name) for pool in view.pools.values()))
-        raise UsageMistake(f"there is no pool {name!r} in it, but {names}")
+        raise UsageError(f"there is no pool {name!r} in it, but {names}")

@@ -7,7 +7,7 @@ import socket
 import msgspec
 
 from steadypool import __version__
-from steadypool.cli.exit_codes import UsageMistake
+from steadypool.cli.exit_codes import UsageError
 from steadypool.model.monitor_messages import Ending, Question
 from steadypool.model.snapshots import Snapshot
 
@@ -86,6 +86,6 @@ def _decode(line: bytes) -> Said:
             case _:
                 return Notice(msgspec.json.decode(envelope.body, type=str))
     except msgspec.MsgspecError as error:
-        raise UsageMistake(
+        raise UsageError(
             f"the program runs another version of Steadypool than this {__version__}, which cannot read it: {error}"
         ) from error

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from steadypool.cli.exit_codes import UsageMistake
+from steadypool.cli.exit_codes import UsageError
 from steadypool.cli.top.link import Link
 from steadypool.cli.top.view import View
 from steadypool.model.clock import monotonic
@@ -36,9 +36,9 @@ def _look(link: Link, view: View) -> None:
         if not link.is_open:
             if view.snapshot is not None:
                 return  # it has ended meanwhile; what was seen is shown
-            raise UsageMistake("the program has ended")
+            raise UsageError("the program has ended")
         if not _hear(link, view, until - monotonic()):
-            raise UsageMistake(f"the program has not answered for {ANSWER_SECONDS:g} s: it is stopped, or very busy")
+            raise UsageError(f"the program has not answered for {ANSWER_SECONDS:g} s: it is stopped, or very busy")
 
 
 def _listen(link: Link, view: View, seconds: float) -> bool:

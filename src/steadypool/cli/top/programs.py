@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from steadypool.cli.exit_codes import UsageMistake
+from steadypool.cli.exit_codes import UsageError
 from steadypool.pools.monitor import socket_dir
 from steadypool.pools.monitor.peer_credentials import peer_uid
 
@@ -44,12 +44,12 @@ class Program:
         try:
             connection = socket_dir.connect(self.path)
         except TimeoutError as error:
-            raise UsageMistake(f"process {self.pid} does not answer; is it stopped?") from error
+            raise UsageError(f"process {self.pid} does not answer; is it stopped?") from error
         except OSError as error:
-            raise UsageMistake(f"process {self.pid} cannot be watched any more: {error.strerror or error}") from error
+            raise UsageError(f"process {self.pid} cannot be watched any more: {error.strerror or error}") from error
         if peer_uid(connection) not in (None, self.uid):
             connection.close()
-            raise UsageMistake(f"who answers for process {self.pid} is another user's program")
+            raise UsageError(f"who answers for process {self.pid} is another user's program")
         return connection
 
 
@@ -63,10 +63,10 @@ def find_program(pid: int | None) -> Program:
         return _program_with(pid)
     found = find_programs()
     if not found:
-        raise UsageMistake(f"no program of yours can be watched: {HINT}")
+        raise UsageError(f"no program of yours can be watched: {HINT}")
     if len(found) > 1:
         lines = [f"  {program.pid}  {program.command_line[:100]}" for program in found]
-        raise UsageMistake("\n".join(["several programs can be watched; give the pid of one:", *lines]))
+        raise UsageError("\n".join(["several programs can be watched; give the pid of one:", *lines]))
     return found[0]
 
 
@@ -80,13 +80,13 @@ def _program_with(pid: int) -> Program:
     try:
         owner = psutil.Process(pid).uids().effective
     except psutil.NoSuchProcess as error:
-        raise UsageMistake(f"there is no process {pid}") from error
+        raise UsageError(f"there is no process {pid}") from error
     if os.geteuid() not in (0, owner):
         others = "root" if owner == 0 else f"{_name_of(owner)} and root"
-        raise UsageMistake(f"process {pid} is {_name_of(owner)}'s: only {others} can watch it")
+        raise UsageError(f"process {pid} is {_name_of(owner)}'s: only {others} can watch it")
     path = socket_dir.find(owner).get(pid)
     if path is None:
-        raise UsageMistake(f"process {pid} cannot be watched: {HINT}")
+        raise UsageError(f"process {pid} cannot be watched: {HINT}")
     return Program(pid, path, owner)
 
 

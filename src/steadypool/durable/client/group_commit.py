@@ -43,7 +43,7 @@ from steadypool.durable.engine.errors import (
 )
 from steadypool.durable.engine.open import open_engine
 from steadypool.durable.engine.protocol import Engine
-from steadypool.durable.engine.records import NewJob, Placed
+from steadypool.durable.engine.records import EnqueueResult, NewJob
 from steadypool.durable.engine.reentry import check_not_writing, interrupted
 from steadypool.durable.engine.url import shown
 from steadypool.model.clock import monotonic
@@ -74,7 +74,7 @@ class Put:
     def __init__(self, jobs: Sequence[NewJob]) -> None:
         self.jobs = jobs
         self.size = sum(len(job.payload) for job in jobs)
-        self.done: Future[list[Placed]] = Future()
+        self.done: Future[list[EnqueueResult]] = Future()
         self.until: float | None = None
         """When it is given up, once it is set aside."""
 
@@ -115,7 +115,7 @@ class Writer:
         self._thread: int | None = None
         """The writer's thread."""
 
-    def put(self, jobs: Sequence[NewJob]) -> list[Placed]:
+    def put(self, jobs: Sequence[NewJob]) -> list[EnqueueResult]:
         """Put the jobs; durable when it returns.
 
         Raises:
@@ -149,14 +149,14 @@ class Writer:
             self._call_thread()
         return True
 
-    def put_soon(self, jobs: Sequence[NewJob]) -> Future[list[Placed]]:
+    def put_soon(self, jobs: Sequence[NewJob]) -> Future[list[EnqueueResult]]:
         """Put the jobs, without waiting: the future has the answer."""
         put = Put(jobs)
         self._waiting.append(put)
         self._call_thread()
         return put.done
 
-    def _wait(self, put: Put) -> list[Placed]:
+    def _wait(self, put: Put) -> list[EnqueueResult]:
         """Wait for the answer.
 
         Raises:

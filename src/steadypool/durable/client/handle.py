@@ -9,7 +9,7 @@ import msgspec
 
 from steadypool.durable.client.nested_waits import LOOK_EVERY, Watch
 from steadypool.durable.engine.errors import JobDiscarded, UnknownJob
-from steadypool.durable.engine.records import AttemptError, JobRecord, Placed
+from steadypool.durable.engine.records import AttemptError, EnqueueResult, JobRecord
 from steadypool.durable.engine.states import ENDED, WAITING, JobState
 from steadypool.model.clock import monotonic
 from steadypool.model.errors import JobCancelled
@@ -36,7 +36,7 @@ class JobHandle(Generic[R]):
 
     __slots__ = ("_key", "_queue", "_task", "enqueued", "job_id")
 
-    def __init__(self, queue: Queue, placed: Placed, task: DurableTask[Any, R] | None = None) -> None:
+    def __init__(self, queue: Queue, placed: EnqueueResult, task: DurableTask[Any, R] | None = None) -> None:
         self._queue = queue
         self._task = task
         self._key = (placed.number, placed.nonce)

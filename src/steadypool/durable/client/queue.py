@@ -19,7 +19,7 @@ from steadypool.durable.client.task import DurableTask
 from steadypool.durable.engine.errors import PayloadRefused, WrongState
 from steadypool.durable.engine.open import open_engine
 from steadypool.durable.engine.protocol import Engine
-from steadypool.durable.engine.records import EngineStats, JobFilter, JobRecord, NewJob, Placed, parts_of_id
+from steadypool.durable.engine.records import EngineStats, EnqueueResult, JobFilter, JobRecord, NewJob, parts_of_id
 from steadypool.durable.engine.states import ENDED, WAITING, JobState, state_named
 from steadypool.durable.engine.texts import storable
 from steadypool.durable.engine.url import (
@@ -159,7 +159,7 @@ class Queue:
             UnknownJob: there is none, or its record was pruned.
         """
         found = self.record(job_id)
-        placed = Placed(found.number, found.nonce, found.id, False)
+        placed = EnqueueResult(found.number, found.nonce, found.id, False)
         return JobHandle(self, placed, self.tasks.get(found.task))
 
     def record(self, job_id: str) -> JobRecord:

@@ -34,7 +34,8 @@ known by those alone:
 * **Leases and workers** have random numbers. A settlement under a lease that was lost is refused, and a worker that was
   lost is not renewed: both are as if they had been swept.
 * **A job** has a ``nonce``, a random number in its row, that is part of its id and that every call for one job is given
-  (`get`, `cancel`, `discard`, `retry`; `Claimed.cancels` has it, too). A handle never takes another job for its own.
+  (`get`, `cancel`, `discard`, `retry`; `ClaimResult.cancels` has it, too). A handle never takes another job for its
+  own.
 * **What a worker has settled** may be out again under its name. `reconcile` tells the store what the worker really
   holds, now and then and after each trouble; and dropping a lease puts back what is out under it all the same.
 * **Where to look**: an engine that remembers how far it has claimed looks from the beginning every second.
@@ -63,18 +64,18 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from steadypool.durable.engine.records import (
-    Claimed,
+    ClaimResult,
     EngineStats,
+    EnqueueResult,
     JobFilter,
     JobKey,
     JobRecord,
     NewJob,
-    Placed,
     Progress,
     Reconciled,
     Schema,
     Settlement,
-    Swept,
+    SweepResult,
     WorkerRow,
 )
 from steadypool.durable.engine.states import JobState
@@ -109,7 +110,7 @@ class Engine(Protocol):
     it waits longer for as long as something moves."""
 
     @property
-    def caution(self) -> str:
+    def advisory(self) -> str:
         """What whoever runs it should know of the store as it is here, in a sentence or two; empty: nothing."""
 
     def take_caution(self) -> str:
@@ -133,8 +134,8 @@ class Engine(Protocol):
 
     # -- putting
 
-    def put_many(self, jobs: Sequence[NewJob], *, waits: bool = True) -> list[Placed]:
-        """Put jobs, durable when it returns; one `Placed` for each, in order.
+    def put_many(self, jobs: Sequence[NewJob], *, waits: bool = True) -> list[EnqueueResult]:
+        """Put jobs, durable when it returns; one `EnqueueResult` for each, in order.
 
         An id or unique key that is taken, in the store or by an earlier job of the same call, is told by
         ``enqueued=False``. Listeners for work are told, once for the call.
@@ -149,7 +150,7 @@ class Engine(Protocol):
             EngineError: it may or may not have happened, unless that says ``nothing_happened``.
         """
 
-    def put_on(self, connection: Any, jobs: Sequence[NewJob]) -> list[Placed]:
+    def put_on(self, connection: Any, jobs: Sequence[NewJob]) -> list[EnqueueResult]:
         """The same on the caller's own connection, in the caller's transaction: the jobs are there if that commits.
 
         Nothing is committed here, unless the connection is in no transaction and commits each statement by itself.
@@ -160,7 +161,7 @@ class Engine(Protocol):
             Exception: what the driver raises, as for any statement of the caller's.
         """
 
-    async def put_on_async(self, connection: Any, jobs: Sequence[NewJob]) -> list[Placed]:
+    async def put_on_async(self, connection: Any, jobs: Sequence[NewJob]) -> list[EnqueueResult]:
         """The same on a connection of asyncio's, without blocking the loop.
 
         Raises:
@@ -187,7 +188,7 @@ class Engine(Protocol):
         settlements: Sequence[Settlement] = (),
         done: Sequence[int] = (),
         most_bytes: int = MOST_BYTES,
-    ) -> Claimed:
+    ) -> ClaimResult:
         """Settle, then claim, in one transaction and one round trip.
 
         Args:
@@ -231,7 +232,7 @@ class Engine(Protocol):
     def leave(self, worker: int) -> None:
         """The worker has stopped. If it holds nothing any more its row goes; else its lease runs out as it may."""
 
-    def sweep(self, max_losses: int) -> Swept:
+    def sweep(self, max_losses: int) -> SweepResult:
         """Take back what workers hold whose leases have run out, and forget those workers.
 
         Each such job comes back available with ``losses`` and ``returns`` one higher and an error ``"lost"``; one that
@@ -253,7 +254,7 @@ class Engine(Protocol):
         """Which of these jobs are there and have not ended."""
 
     def cancel(self, number: int, nonce: int | None) -> JobState | None:
-        """Cancel: one that waits at once; for one that runs, leave word for its worker (`Claimed.cancels`).
+        """Cancel: one that waits at once; for one that runs, leave word for its worker (`ClaimResult.cancels`).
 
         Args:
             nonce: the job's; ``None``: whichever job has that number, as people type an id without it.

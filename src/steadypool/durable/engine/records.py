@@ -66,7 +66,7 @@ class NewJob(NamedTuple):
     """Options of this one call, as JSON."""
 
 
-class Placed(NamedTuple):
+class EnqueueResult(NamedTuple):
     """What became of one `NewJob`."""
 
     number: int
@@ -152,7 +152,7 @@ class Settlement(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Claimed:
+class ClaimResult:
     """What one call of `Engine.claim` gave."""
 
     claims: tuple[Claim, ...] = ()
@@ -178,7 +178,7 @@ class Reconciled(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Swept:
+class SweepResult:
     """What one sweep found."""
 
     workers: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""What goes between a worker's desk and the engine, in one transaction: what has ended goes, new claims come."""
+"""What goes between what a worker holds and the engine, in one transaction: what has ended goes, new claims come."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from time import monotonic
 
 from steadypool.durable.engine.errors import EngineBusy, EngineError, EngineFull, EngineGone
 from steadypool.durable.engine.protocol import Engine
-from steadypool.durable.engine.records import Claim, Claimed, Settlement, Verdict
+from steadypool.durable.engine.records import Claim, ClaimResult, Settlement, Verdict
 from steadypool.durable.worker import verdicts
-from steadypool.durable.worker.engine_backoff import TROUBLES, Trouble
-from steadypool.durable.worker.in_flight import Desk
+from steadypool.durable.worker.engine_backoff import TROUBLES, EngineBackoff
+from steadypool.durable.worker.in_flight import InFlight
 from steadypool.durable.worker.registration import Registration
 from steadypool.durable.worker.tally import Tally
 from steadypool.rules import claim_size
@@ -28,8 +28,8 @@ def may_be_for_its_content(error: Exception) -> bool:
     return isinstance(error, EngineError) and not isinstance(error, (EngineBusy, EngineGone, EngineFull))
 
 
-class Exchange:
-    """Whatever the engine raises, nothing is lost: what could not be written stays on the desk and goes with the next.
+class ClaimExchange:
+    """Whatever the engine raises, nothing is lost: what could not be written stays in flight and goes with the next.
 
     A call that raised may have happened, and have claimed jobs of which we never heard: the next one tells the engine
     first what is really held here. So it does now and then in any case, since a store may go back in time.
@@ -41,34 +41,34 @@ class Exchange:
     def __init__(
         self,
         engine: Engine,
-        desk: Desk,
+        in_flight: InFlight,
         registration: Registration,
         tally: Tally,
-        trouble: Trouble,
+        trouble: EngineBackoff,
         queues: Sequence[str],
     ) -> None:
         self._engine = engine
-        self._desk = desk
+        self._in_flight = in_flight
         self._registration = registration
         self._tally = tally
         self._trouble = trouble
         self._queues = list(queues)
         self._reconcile_at = monotonic() + RECONCILE_EVERY
 
-    def make(self, limit: int) -> Claimed | None:
+    def make(self, limit: int) -> ClaimResult | None:
         """Write down what has ended and claim up to *limit*; ``None`` if the engine is in trouble."""
-        desk = self._desk
+        in_flight = self._in_flight
         self._queues.append(self._queues.pop(0))
         number = self._registration.number
         settlements: Sequence[Settlement] = ()
         try:
             if self._trouble or monotonic() >= self._reconcile_at:
                 self._reconcile(number)
-            settlements, leases = _first_of(desk.pending), len(desk.done)
-            if desk.unwritten or len(settlements) < len(desk.pending):
+            settlements, leases = _first_of(in_flight.pending), len(in_flight.done)
+            if in_flight.unwritten or len(settlements) < len(in_flight.pending):
                 leases = 0  # a lease is done when all of it is settled
-            room = claim_size.room_in_bytes(desk.size)
-            answer = self._engine.claim(number, self._queues, limit, settlements, desk.done[:leases], room)
+            room = claim_size.room_in_bytes(in_flight.size)
+            answer = self._engine.claim(number, self._queues, limit, settlements, in_flight.done[:leases], room)
         except TROUBLES as error:
             if settlements and may_be_for_its_content(error):
                 return self._make_apart(limit, settlements)
@@ -79,7 +79,7 @@ class Exchange:
         self._tally.claimed += len(answer.claims)
         return answer
 
-    def _make_apart(self, limit: int, settlements: Sequence[Settlement]) -> Claimed | None:
+    def _make_apart(self, limit: int, settlements: Sequence[Settlement]) -> ClaimResult | None:
         try:
             self._engine.settle_many([NOBODY_S])  # if not even that can be done it is not for what the jobs brought
             self._settle_apart(settlements)
@@ -89,7 +89,7 @@ class Exchange:
         return self.make(limit)
 
     def _settle_apart(self, settlements: Sequence[Settlement]) -> None:
-        """Write these, which are the first on the desk; by halves if they are refused."""
+        """Write these, which are the first in flight; by halves if they are refused."""
         try:
             refused = self._engine.settle_many(settlements)
         except EngineError as error:
@@ -112,7 +112,7 @@ class Exchange:
             if not may_be_for_its_content(error):
                 raise
             self._trouble.note(error)
-            self._desk.set_aside()
+            self._in_flight.set_aside()
         else:
             self._note_written(instead, refused, 0)
             if settlement.verdict is Verdict.COMPLETE and not refused:
@@ -122,22 +122,22 @@ class Exchange:
         self, settlements: Sequence[Settlement], refused: frozenset[tuple[int, int]], leases: int
     ) -> None:
         self._tally.note_written(settlements, refused)
-        self._desk.written(len(settlements), leases)
+        self._in_flight.written(len(settlements), leases)
 
     def _reconcile(self, number: int) -> None:
-        found = self._engine.reconcile(number, self._desk.claims())
+        found = self._engine.reconcile(number, self._in_flight.claims())
         self._reconcile_at = monotonic() + RECONCILE_EVERY
-        self._tally.note_written(self._desk.were_written(found.settled), frozenset())
+        self._tally.note_written(self._in_flight.were_written(found.settled), frozenset())
         if found.lost:
-            self._tally.note_lost(len(self._desk.lose(found.lost)))
+            self._tally.note_lost(len(self._in_flight.lose(found.lost)))
 
     def take_leave(self) -> None:
         """The worker has stopped."""
-        if self._desk.pending or self._desk.unwritten:
+        if self._in_flight.pending or self._in_flight.unwritten:
             return  # it holds something still: its lease runs out by itself
         number = self._registration.number
         try:
-            self._engine.claim(number, (), 0, (), self._desk.done)
+            self._engine.claim(number, (), 0, (), self._in_flight.done)
             self._engine.leave(number)
         except TROUBLES:
             return  # likewise

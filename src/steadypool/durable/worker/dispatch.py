@@ -12,9 +12,9 @@ from typing import Any
 
 from steadypool.durable.engine.records import Claim, Settlement, Verdict
 from steadypool.durable.worker import verdicts
-from steadypool.durable.worker.emitter import Announcer
-from steadypool.durable.worker.in_flight import Bundle, Desk, Held
-from steadypool.durable.worker.pool_adapter import Feed, Pool, most_bundled
+from steadypool.durable.worker.emitter import Emitter
+from steadypool.durable.worker.in_flight import Bundle, HeldClaim, InFlight
+from steadypool.durable.worker.pool_adapter import Pool, TaskAdapter, most_bundled
 from steadypool.model.errors import JobTimeout
 from steadypool.pools.executor.contract import Prepared
 
@@ -26,21 +26,21 @@ class Starter:
         pool: what runs them.
         feeds: of each task that is known here.
         may_bundle: whether short jobs may travel together.
-        on_end: called on a thread of the pool when jobs have ended; they are on the desk by then.
+        on_end: called on a thread of the pool when jobs have ended; they are in flight by then.
         on_closed: called when the pool takes no more, though nobody has told it to close.
     """
 
     def __init__(
         self,
-        desk: Desk,
-        announcer: Announcer,
+        in_flight: InFlight,
+        announcer: Emitter,
         pool: Pool,
-        feeds: Mapping[str, Feed],
+        feeds: Mapping[str, TaskAdapter],
         may_bundle: bool,
         on_end: Callable[[], None],
         on_closed: Callable[[], None],
     ) -> None:
-        self._desk = desk
+        self._in_flight = in_flight
         self._announcer = announcer
         self._pool = pool
         self._feeds = feeds
@@ -53,12 +53,12 @@ class Starter:
 
     def start(self, claims: Sequence[Claim], worker: int) -> None:
         """Have these run, which the registration *worker* has claimed."""
-        starting: list[Held] = []
+        starting: list[HeldClaim] = []
         for claim in claims:
-            held = self._desk.take(claim, worker)
+            held = self._in_flight.take(claim, worker)
             feed = self._feeds.get(claim.task)
             if feed is None or not feed.runs_here:
-                self._desk.settle(held, given_back(claim))
+                self._in_flight.settle(held, given_back(claim))
                 self.met_unknown = True
             elif claim.expires_in is not None and claim.expires_in <= 0:
                 error = JobTimeout("its total_timeout passed", job_id=claim.id, limit="total_timeout")
@@ -68,21 +68,21 @@ class Starter:
         if starting:
             self._submit(self._bundled(starting))
 
-    def start_alone(self, held: Held) -> None:
+    def start_alone(self, held: HeldClaim) -> None:
         """Have one run again that was in a bundle."""
         self._submit([[held]])
 
-    def _bundled(self, starting: Sequence[Held]) -> list[list[Held]]:
+    def _bundled(self, starting: Sequence[HeldClaim]) -> list[list[HeldClaim]]:
         """Short jobs of one task that follow each other, together; all others one by one."""
         share = most_bundled(len(starting), self._slots) if self._may_bundle else 1
         if share < 2:
             return [[held] for held in starting]
-        groups: list[list[Held]] = []
+        groups: list[list[HeldClaim]] = []
         task: str | None = None
         room = 0
         for held in starting:
             claim = held.claim
-            if room and claim.task == task and Feed.is_plain(claim):
+            if room and claim.task == task and TaskAdapter.is_plain(claim):
                 groups[-1].append(held)
                 room -= 1
                 continue
@@ -90,7 +90,7 @@ class Starter:
             task, room = claim.task, min(share, self._feeds[claim.task].most_together(claim)) - 1
         return groups
 
-    def _submit(self, groups: Sequence[list[Held]]) -> None:
+    def _submit(self, groups: Sequence[list[HeldClaim]]) -> None:
         groups, calls = self._calls_of(groups)
         futures = self._pool._submit_prepared(calls)
         for group, future in zip(groups, futures, strict=False):
@@ -98,16 +98,16 @@ class Starter:
             for held in group:
                 held.future, held.bundle = future, bundle
             # Not a callback: a pool hands those to a thread of their own, since they may take their time.
-            future._wake_when_done(Ending(self._desk, group, self._on_end))
+            future._wake_when_done(Ending(self._in_flight, group, self._on_end))
         if len(futures) < len(groups):
             for group in groups[len(futures) :]:
                 for held in group:
-                    self._desk.settle(held, given_back(held.claim))
+                    self._in_flight.settle(held, given_back(held.claim))
             self._on_closed()
 
-    def _calls_of(self, groups: Sequence[list[Held]]) -> tuple[list[list[Held]], list[Prepared]]:
+    def _calls_of(self, groups: Sequence[list[HeldClaim]]) -> tuple[list[list[HeldClaim]], list[Prepared]]:
         """The groups of which calls can be made, and the calls. What somebody else wrote into the table may be none."""
-        able: list[list[Held]] = []
+        able: list[list[HeldClaim]] = []
         calls: list[Prepared] = []
         for group in groups:
             try:
@@ -122,30 +122,30 @@ class Starter:
                     calls += theirs
         return able, calls
 
-    def _call_of(self, group: Sequence[Held]) -> Prepared:
+    def _call_of(self, group: Sequence[HeldClaim]) -> Prepared:
         feed = self._feeds[group[0].claim.task]
         if len(group) == 1:
             return feed.prepare(group[0].claim)
         return feed.prepare_bundle([held.claim for held in group])
 
-    def _give_up(self, held: Held, settlement: Settlement, error: Exception) -> None:
+    def _give_up(self, held: HeldClaim, settlement: Settlement, error: Exception) -> None:
         self._announcer.tell_failure(held.claim, settlement, error)
-        self._desk.settle(held, settlement)
+        self._in_flight.settle(held, settlement)
 
 
 class Ending:
     """What the pool wakes when a job, or a bundle of them, has ended; see `primitives.future.Waker`."""
 
-    __slots__ = ("_desk", "_group", "_on_end")
+    __slots__ = ("_group", "_in_flight", "_on_end")
 
-    def __init__(self, desk: Desk, group: Sequence[Held], on_end: Callable[[], Any]) -> None:
-        self._desk = desk
+    def __init__(self, in_flight: InFlight, group: Sequence[HeldClaim], on_end: Callable[[], Any]) -> None:
+        self._in_flight = in_flight
         self._group = group
         self._on_end = on_end
 
     def release(self) -> None:
         """It has ended. On a thread of the pool."""
-        self._desk.finish(self._group)
+        self._in_flight.finish(self._group)
         self._on_end()
 
 

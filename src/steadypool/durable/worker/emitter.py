@@ -14,7 +14,7 @@ from steadypool.model.states import Outcome
 from steadypool.primitives.error_ledger import where_raised
 
 
-class Announcer:
+class Emitter:
     """The sinks of one worker. One that raises is told nothing more, and noted."""
 
     def __init__(self, name: str, notes: list[str]) -> None:

@@ -4,7 +4,7 @@ more slowly."""
 from __future__ import annotations
 
 from steadypool.durable.engine.errors import EngineError, SchemaMismatch
-from steadypool.durable.worker.emitter import Announcer
+from steadypool.durable.worker.emitter import Emitter
 from steadypool.durable.worker.lazy_events import events
 from steadypool.model.clock import monotonic
 
@@ -14,10 +14,10 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 """Seconds between two tries."""
 
 
-class Trouble:
+class EngineBackoff:
     """Whether there is any, since when, and how long to pause."""
 
-    def __init__(self, announcer: Announcer) -> None:
+    def __init__(self, announcer: Emitter) -> None:
         self._announcer = announcer
         self._since: float | None = None
         self.pause = FIRST_PAUSE
@@ -34,7 +34,7 @@ class Trouble:
         else:
             self.pause = min(LONGEST_PAUSE, self.pause * 2)
         name, pause = self._announcer.name, self.pause
-        self._announcer.tell(lambda: events.EngineTrouble(name, monotonic(), error, pause))
+        self._announcer.tell(lambda: events.EngineFailed(name, monotonic(), error, pause))
 
     def is_over(self) -> None:
         """The engine has done what it was asked."""
@@ -42,4 +42,4 @@ class Trouble:
             return
         seconds, self._since = monotonic() - self._since, None
         name = self._announcer.name
-        self._announcer.tell(lambda: events.EngineBack(name, monotonic(), seconds))
+        self._announcer.tell(lambda: events.EngineRecovered(name, monotonic(), seconds))

@@ -138,7 +138,7 @@ class ResultRefused(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class JobsTakenBack(Event):
+class JobsRecovered(Event):
     """Other workers were gone, and what they held runs again."""
 
     LOG: ClassVar[LogLine] = LogLine(
@@ -152,7 +152,7 @@ class JobsTakenBack(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class EngineCaution(Event):
+class EngineAdvisory(Event):
     """Something about the store, as it is on this machine, that whoever runs the worker should know. At its start."""
 
     LOG: ClassVar[LogLine] = LogLine(INFO, "note: %(text)s")
@@ -160,7 +160,7 @@ class EngineCaution(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class EngineTrouble(Event):
+class EngineFailed(Event):
     """The engine could not do what it was asked; the worker tries again in *delay* seconds."""
 
     LOG: ClassVar[LogLine] = LogLine(WARNING, "%(error)s; trying again")
@@ -169,7 +169,7 @@ class EngineTrouble(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class EngineBack(Event):
+class EngineRecovered(Event):
     """The engine answers again, after *seconds*."""
 
     LOG: ClassVar[LogLine] = LogLine(WARNING, "the database answers again after %(seconds).1f s")

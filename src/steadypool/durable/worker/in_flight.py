@@ -20,7 +20,7 @@ End = tuple[Outcome, BaseException | None, Performed | None]
 
 
 @dataclass(slots=True, eq=False)
-class Held:
+class HeldClaim:
     """One claim at work."""
 
     claim: Claim
@@ -37,12 +37,12 @@ class Held:
 class Bundle:
     """Short jobs of one task that are one job for the pool."""
 
-    def __init__(self, members: list[Held], future: Any) -> None:
+    def __init__(self, members: list[HeldClaim], future: Any) -> None:
         self._future = future
         self._places = {held.claim.number: place for place, held in enumerate(members)}
         self._ended: list[Ended] | None = None
 
-    def end_of(self, held: Held) -> End | None:
+    def end_of(self, held: HeldClaim) -> End | None:
         """How one of them has ended; ``None`` if that cannot be told, and it has to run alone."""
         outcome = self._future.outcome
         if outcome in (Outcome.RETURNED, Outcome.INTERRUPTED):
@@ -60,7 +60,7 @@ class Bundle:
         return Outcome.SUCCEEDED, None, (encoded, seconds)
 
 
-def end_of(held: Held) -> End | None:
+def end_of(held: HeldClaim) -> End | None:
     """How a job has ended, as the pool says; ``None`` if that cannot be told."""
     if held.bundle is not None:
         return held.bundle.end_of(held)
@@ -73,14 +73,14 @@ def end_of(held: Held) -> End | None:
         return future.outcome, cancelled, None
 
 
-class Desk:
+class InFlight:
     """See the module's text."""
 
     def __init__(self) -> None:
-        self.held: dict[int, Held] = {}
+        self.held: dict[int, HeldClaim] = {}
         """By the job's number. A job that was lost and is claimed again here is held twice: the older in `lost`."""
-        self.lost: set[Held] = set()
-        self.ended: deque[Held] = deque()
+        self.lost: set[HeldClaim] = set()
+        self.ended: deque[HeldClaim] = deque()
         """Jobs that have ended and have not been looked at."""
         self.since: float | None = None
         """When the first of those did."""
@@ -95,34 +95,34 @@ class Desk:
         self.done: list[int] = []
         """Leases with no job left."""
 
-    def take(self, claim: Claim, worker: int) -> Held:
+    def take(self, claim: Claim, worker: int) -> HeldClaim:
         """A claim has come."""
         before = self.held.get(claim.number)
         if before is not None:
             self._lose(before)  # the store has forgotten that claim: it has gone back in time
-        held = self.held[claim.number] = Held(claim, worker)
+        held = self.held[claim.number] = HeldClaim(claim, worker)
         self.size += len(claim.payload)
         self._open[claim.lease] += 1
         return held
 
-    def finish(self, group: Iterable[Held]) -> None:
+    def finish(self, group: Iterable[HeldClaim]) -> None:
         """Jobs have ended. From any thread."""
         self.since = self.since or monotonic()
         self.ended.extend(group)
 
-    def take_ended(self) -> list[Held]:
+    def take_ended(self) -> list[HeldClaim]:
         """The jobs that have ended since this was last called."""
         self.since = None  # before they are taken: what ends from now on begins to wait anew
         return [self.ended.popleft() for _ in range(len(self.ended))]
 
-    def let_go(self, held: Held) -> None:
+    def let_go(self, held: HeldClaim) -> None:
         """It is at work no more."""
         self.size -= len(held.claim.payload)
         if self.held.get(held.claim.number) is held:
             del self.held[held.claim.number]
         self.lost.discard(held)
 
-    def settle(self, held: Held, settlement: Settlement) -> None:
+    def settle(self, held: HeldClaim, settlement: Settlement) -> None:
         """It is to be written down."""
         self.let_go(held)
         self.pending.append(settlement)
@@ -132,7 +132,7 @@ class Desk:
             del self._open[lease]
             self.done.append(lease)
 
-    def lose_all(self) -> list[Held]:
+    def lose_all(self) -> list[HeldClaim]:
         """The registration is lost, and with it all that is held: it is told, and returned."""
         lost = list(self.held.values())
         for held in lost:
@@ -141,7 +141,7 @@ class Desk:
         self.done.clear()
         return lost
 
-    def lose(self, leases: Collection[int]) -> list[Held]:
+    def lose(self, leases: Collection[int]) -> list[HeldClaim]:
         """These leases are lost, and with them what is held under them: it is told, and returned."""
         lost = [held for held in self.held.values() if held.claim.lease in leases]
         for held in lost:
@@ -151,7 +151,7 @@ class Desk:
         self.done = [lease for lease in self.done if lease not in leases]
         return lost
 
-    def _lose(self, held: Held) -> None:
+    def _lose(self, held: HeldClaim) -> None:
         held.lost = True
         del self.held[held.claim.number]
         self.lost.add(held)
@@ -184,6 +184,6 @@ class Desk:
         """Seconds that the first of what has ended has waited to be looked at."""
         return 0.0 if self.since is None else monotonic() - self.since
 
-    def not_settled(self) -> Iterable[Held]:
+    def not_settled(self) -> Iterable[HeldClaim]:
         """Everything at work, lost or not."""
         return (*self.held.values(), *self.lost)

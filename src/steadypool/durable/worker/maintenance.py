@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 
 from steadypool.durable.engine.protocol import Engine
-from steadypool.durable.engine.records import Swept
+from steadypool.durable.engine.records import SweepResult
 from steadypool.model.clock import monotonic
 
 PRUNED_AT_ONCE = 1000
@@ -15,7 +15,7 @@ PRUNE_EVERY = 5.0
 """Seconds between two prunings that found little."""
 
 
-class Upkeep:
+class Maintenance:
     """Does it when it is due. Both find nothing to do without writing, so any number of workers may do it.
 
     Pruning keeps up with what ends: as long as it finds full batches, it goes on half of the time.
@@ -40,7 +40,7 @@ class Upkeep:
         """Seconds until old records are looked for: soon, while there are many."""
         return max(0.0, self._prune_due - monotonic())
 
-    def tend(self) -> Swept:
+    def tend(self) -> SweepResult:
         """Look, and do what is to be done.
 
         Raises:
@@ -49,10 +49,10 @@ class Upkeep:
         if monotonic() >= self._prune_due:
             self._prune()
         if monotonic() < self._sweep_due:
-            return Swept()
+            return SweepResult()
         # Spread, so that a hundred workers do not all look at the same moment.
         self._sweep_due = monotonic() + self._every * (0.5 + random.random())
-        return self._engine.sweep(self._max_losses) if self._may_judge() else Swept()
+        return self._engine.sweep(self._max_losses) if self._may_judge() else SweepResult()
 
     def _prune(self) -> None:
         began = monotonic()

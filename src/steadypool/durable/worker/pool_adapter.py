@@ -131,7 +131,7 @@ def with_long_waits(retry: Retry | None) -> Retry | None:
     return replace(retry, backoff=first, max_backoff=longest)
 
 
-class Feed:
+class TaskAdapter:
     """How one task's claims become the pool's jobs."""
 
     def __init__(self, task: DurableTask[Any, Any], kind: str, slots: Slots) -> None:

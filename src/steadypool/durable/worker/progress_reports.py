@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.engine.records import Progress
-from steadypool.durable.worker.in_flight import Desk, Held
+from steadypool.durable.worker.in_flight import HeldClaim, InFlight
 from steadypool.model.clock import monotonic
 
 EVERY = 2.0
@@ -14,9 +14,9 @@ EVERY = 2.0
 class ProgressReports:
     """On the worker's loop."""
 
-    def __init__(self, engine: Engine, desk: Desk) -> None:
+    def __init__(self, engine: Engine, in_flight: InFlight) -> None:
         self._engine = engine
-        self._desk = desk
+        self._in_flight = in_flight
         self._due = 0.0
         self._told: dict[int, Progress] = {}
 
@@ -30,14 +30,16 @@ class ProgressReports:
             return
         self._due = monotonic() + EVERY
         found = {
-            number: progress for number, held in self._desk.held.items() if (progress := _progress_of(held)) is not None
+            number: progress
+            for number, held in self._in_flight.held.items()
+            if (progress := _progress_of(held)) is not None
         }
         if any(self._told.get(number) != progress for number, progress in found.items()):
             self._engine.report(worker, found)
             self._told = found
 
 
-def _progress_of(held: Held) -> Progress | None:
+def _progress_of(held: HeldClaim) -> Progress | None:
     if held.future is None or held.bundle is not None:
         return None
     # On asyncio, what is held is the future of another thread, which knows the job.

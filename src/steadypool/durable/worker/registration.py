@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from steadypool.durable.engine.protocol import Engine
-from steadypool.durable.worker.emitter import Announcer
-from steadypool.durable.worker.engine_backoff import TROUBLES, Trouble
+from steadypool.durable.worker.emitter import Emitter
+from steadypool.durable.worker.engine_backoff import TROUBLES, EngineBackoff
 from steadypool.durable.worker.heartbeat import Heartbeat
-from steadypool.durable.worker.in_flight import Desk
+from steadypool.durable.worker.in_flight import InFlight
 from steadypool.durable.worker.lazy_events import events
 from steadypool.model.clock import monotonic
 
@@ -30,8 +30,8 @@ class Registration:
         url: str,
         seconds: float,
         apart: bool,
-        announcer: Announcer,
-        trouble: Trouble,
+        announcer: Emitter,
+        trouble: EngineBackoff,
         wake: Callable[[], None],
     ) -> None:
         self._engine = engine
@@ -56,12 +56,12 @@ class Registration:
             self._engine.leave(self.number)
             raise
 
-    def announce(self) -> None:
+    def emit_deferred(self) -> None:
         """Tell the sinks that the worker may claim."""
         name, number = self._announcer.name, self.number
         self._announcer.tell(lambda: events.WorkerRegistered(name, monotonic(), number))
 
-    def begin_again(self, desk: Desk) -> None:
+    def begin_again(self, in_flight: InFlight) -> None:
         """If the lease was lost, register anew, and tell every job at work that nothing it does counts any more."""
         if not self.is_lost:
             return
@@ -70,12 +70,12 @@ class Registration:
         except TROUBLES as error:
             self._trouble.note(error)
             return
-        lost = desk.lose_all()
+        lost = in_flight.lose_all()
         self.number, self.is_lost = number, False
         self._heart.follow(number)
         name = self._announcer.name
         self._announcer.tell(lambda: events.LeaseLost(name, monotonic(), len(lost)))
-        self.announce()
+        self.emit_deferred()
 
     @property
     def may_judge(self) -> bool:

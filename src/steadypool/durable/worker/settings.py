@@ -10,10 +10,10 @@ from typing import Any
 from steadypool.durable.client.options import check_name
 from steadypool.durable.engine.records import DEFAULT_QUEUE
 from steadypool.durable.worker.pool_adapter import KINDS
-from steadypool.durable.worker.verdicts import Caps
+from steadypool.durable.worker.verdicts import CrashLimits
 from steadypool.model.options import check_count, check_seconds
 
-DEFAULT_CAPS = Caps()
+DEFAULT_CAPS = CrashLimits()
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class WorkerSettings:
     queues: tuple[str, ...] = (DEFAULT_QUEUE,)
     name: str = ""
     lease: float = 6.0
-    caps: Caps = DEFAULT_CAPS
+    caps: CrashLimits = DEFAULT_CAPS
     cancel_grace: float = 1.0
     give_up_unknown: float | None = 30 * 86_400.0
     pool: dict[str, Any] = field(default_factory=dict)

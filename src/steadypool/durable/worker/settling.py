@@ -9,31 +9,31 @@ from functools import partial
 from steadypool.durable.engine.records import Claim, JobKey, Settlement, Verdict
 from steadypool.durable.worker import verdicts
 from steadypool.durable.worker.dispatch import Starter, given_back
-from steadypool.durable.worker.emitter import Announcer
-from steadypool.durable.worker.in_flight import Desk, Held, end_of
-from steadypool.durable.worker.pool_adapter import Feed
-from steadypool.durable.worker.stop_request import Orders
+from steadypool.durable.worker.emitter import Emitter
+from steadypool.durable.worker.in_flight import HeldClaim, InFlight, end_of
+from steadypool.durable.worker.pool_adapter import TaskAdapter
+from steadypool.durable.worker.stop_request import StopRequest
 from steadypool.durable.worker.tally import Tally
-from steadypool.durable.worker.verdicts import Caps
+from steadypool.durable.worker.verdicts import CrashLimits
 from steadypool.model.states import NEVER_LOOKED_AT, Outcome
 from steadypool.primitives.error_ledger import is_quickly_described
 from steadypool.primitives.user_call import Aside
 
 
-class Judge:
-    """Takes what has ended from the desk, and leaves there what is to be written. On the worker's loop."""
+class Settler:
+    """Takes what has ended from what is in flight, and leaves there what is to be written. On the worker's loop."""
 
     def __init__(
         self,
-        desk: Desk,
-        announcer: Announcer,
+        in_flight: InFlight,
+        announcer: Emitter,
         tally: Tally,
-        feeds: Mapping[str, Feed],
+        feeds: Mapping[str, TaskAdapter],
         starter: Starter,
-        caps: Caps,
-        orders: Orders,
+        caps: CrashLimits,
+        orders: StopRequest,
     ) -> None:
-        self._desk = desk
+        self._in_flight = in_flight
         self._announcer = announcer
         self._tally = tally
         self._feeds = feeds
@@ -44,42 +44,42 @@ class Judge:
 
     def judge_all(self) -> int:
         """Settle everything that has ended; returns how many."""
-        ended = self._desk.take_ended()
+        ended = self._in_flight.take_ended()
         for held in ended:
             self._judge(held)
         return len(ended)
 
     def judge_finished(self) -> None:
         """Settle what has ended by itself. What was interrupted waits for the pool's report: it may still run."""
-        ended = self._desk.take_ended()
+        ended = self._in_flight.take_ended()
         interrupted = [held for held in ended if held.future.outcome is Outcome.INTERRUPTED]
         for held in ended:
             if held.future.outcome is not Outcome.INTERRUPTED:
                 self._judge(held)
-        self._desk.ended.extend(interrupted)
+        self._in_flight.ended.extend(interrupted)
 
     def judge_rest(self) -> None:
         """Settle everything, but for jobs whose code still runs in this process: nobody else is to run them before
         that has gone."""
         report = self._tally.pool
         stuck = {row.id for row in report.stuck} if report is not None else set()
-        left: list[Held] = []
-        for held in self._desk.take_ended():
+        left: list[HeldClaim] = []
+        for held in self._in_flight.take_ended():
             if held.claim.id in stuck or (report is None and held.future.outcome is Outcome.INTERRUPTED):
                 left.append(held)
             else:
                 self._judge(held)
-        self._desk.ended.extend(left)
+        self._in_flight.ended.extend(left)
 
     def heed_cancels(self, jobs: Sequence[JobKey]) -> None:
         """Somebody wants these cancelled; those that run here are told."""
         for number, nonce in jobs:
-            held = self._desk.held.get(number)
+            held = self._in_flight.held.get(number)
             if held is not None and held.claim.nonce == nonce and held.future is not None and not held.wanted_cancelled:
                 held.wanted_cancelled = True
                 held.future.cancel(running=True)
 
-    def _judge(self, held: Held) -> None:
+    def _judge(self, held: HeldClaim) -> None:
         end = end_of(held)
         if end is None:
             self._run_alone(held)
@@ -122,14 +122,14 @@ class Judge:
         elif settlement.error is not None:
             self._announcer.tell_failure(claim, settlement, error)
 
-    def _record(self, held: Held, settlement: Settlement) -> None:
+    def _record(self, held: HeldClaim, settlement: Settlement) -> None:
         if held.lost:
-            self._desk.let_go(held)
-            self._desk.pending.append(settlement)  # the fence will refuse it, unless nobody has taken the job
+            self._in_flight.let_go(held)
+            self._in_flight.pending.append(settlement)  # the fence will refuse it, unless nobody has taken the job
         else:
-            self._desk.settle(held, settlement)
+            self._in_flight.settle(held, settlement)
 
-    def _run_alone(self, held: Held) -> None:
+    def _run_alone(self, held: HeldClaim) -> None:
         """Its bundle has ended without saying how this one did: it may have run, and runs again by itself."""
         claim = held.claim
         if held.wanted_cancelled:

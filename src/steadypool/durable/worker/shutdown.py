@@ -11,15 +11,15 @@ from __future__ import annotations
 import threading
 
 from steadypool.durable.engine.protocol import Engine
-from steadypool.durable.worker.claims import Exchange
-from steadypool.durable.worker.engine_backoff import Trouble
-from steadypool.durable.worker.in_flight import Desk
+from steadypool.durable.worker.claims import ClaimExchange
+from steadypool.durable.worker.engine_backoff import EngineBackoff
+from steadypool.durable.worker.in_flight import InFlight
 from steadypool.durable.worker.pool_adapter import Pool
 from steadypool.durable.worker.registration import Registration
-from steadypool.durable.worker.settling import Judge
-from steadypool.durable.worker.stop_request import Orders
+from steadypool.durable.worker.settling import Settler
+from steadypool.durable.worker.stop_request import StopRequest
 from steadypool.durable.worker.tally import Tally
-from steadypool.durable.worker.waiting import Rest
+from steadypool.durable.worker.waiting import WorkerWait
 from steadypool.rules.claim_size import GATHER
 
 FLUSH_SHARE = 0.25
@@ -27,25 +27,25 @@ LONGEST_FLUSH = 2.0
 """Of a drain's time, so much is kept for writing down what is left."""
 
 
-class Leaving:
+class Shutdown:
     """One end. On the worker's loop, but for a thread that waits for the pool."""
 
     def __init__(
         self,
         engine: Engine,
-        desk: Desk,
+        in_flight: InFlight,
         pool: Pool,
-        orders: Orders,
-        rest: Rest,
+        orders: StopRequest,
+        rest: WorkerWait,
         registration: Registration,
-        exchange: Exchange,
-        judge: Judge,
+        exchange: ClaimExchange,
+        judge: Settler,
         tally: Tally,
-        trouble: Trouble,
+        trouble: EngineBackoff,
         cancel_grace: float,
     ) -> None:
         self._engine = engine
-        self._desk = desk
+        self._in_flight = in_flight
         self._pool = pool
         self._orders = orders
         self._rest = rest
@@ -79,16 +79,16 @@ class Leaving:
                 heeded = len(self._orders.given)
                 self._hurry_pool()
             self._rest.sleep(GATHER * 10)
-            self._registration.begin_again(self._desk)
+            self._registration.begin_again(self._in_flight)
             self._judge.judge_finished()
-            if self._desk.pending:
+            if self._in_flight.pending:
                 self._exchange.make(0)
 
     def _must_flush(self) -> bool:
         """Whether there is just the time left to write down what there is; the pool has had its own and more."""
         left = self._orders.left
         return left is not None and left <= (
-            self._flush_seconds / 2 if self._desk.pending else self._flush_seconds / 10
+            self._flush_seconds / 2 if self._in_flight.pending else self._flush_seconds / 10
         )
 
     def _hurry_pool(self) -> None:
@@ -104,7 +104,7 @@ class Leaving:
         self._rest.wake()
 
     def _flush(self) -> None:
-        while self._desk.pending:
+        while self._in_flight.pending:
             left = self._orders.left
             if left == 0.0:
                 return

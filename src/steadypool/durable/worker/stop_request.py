@@ -5,7 +5,7 @@ from __future__ import annotations
 from steadypool.model.clock import monotonic
 
 
-class Orders:
+class StopRequest:
     """Every order is kept, and none is taken back: the end comes by the earliest limit of all."""
 
     def __init__(self) -> None:

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from steadypool.durable.engine.records import Settlement, Verdict
-from steadypool.durable.worker.emitter import Announcer
-from steadypool.durable.worker.in_flight import Desk
+from steadypool.durable.worker.emitter import Emitter
+from steadypool.durable.worker.in_flight import InFlight
 from steadypool.durable.worker.lazy_events import events
 from steadypool.durable.worker.report import WorkReport
 from steadypool.model.clock import monotonic
@@ -19,7 +19,7 @@ from steadypool.primitives.error_ledger import Ledger
 class Tally:
     """The books of one worker. Its loop alone changes them."""
 
-    def __init__(self, announcer: Announcer, notes: list[str]) -> None:
+    def __init__(self, announcer: Emitter, notes: list[str]) -> None:
         self._announcer = announcer
         self._began = monotonic()
         self.claimed = 0
@@ -59,9 +59,9 @@ class Tally:
         claim = settlement.claim
         self._announcer.tell(lambda: events.ResultRefused(name, monotonic(), claim.id, claim.token))
 
-    def report(self, desk: Desk) -> WorkReport:
-        """All of it, and what is still on the desk."""
-        left = dict.fromkeys(held.claim.id for held in (*desk.not_settled(), *desk.ended))
+    def report(self, in_flight: InFlight) -> WorkReport:
+        """All of it, and what is still in flight."""
+        left = dict.fromkeys(held.claim.id for held in (*in_flight.not_settled(), *in_flight.ended))
         counts = self.verdicts
         return WorkReport(
             self._announcer.name,
@@ -73,7 +73,7 @@ class Tally:
             counts[Verdict.CANCEL],
             counts[Verdict.RETURN],
             self.refused,
-            tuple(settlement.claim.id for settlement in (*desk.unwritten, *desk.pending)),
+            tuple(settlement.claim.id for settlement in (*in_flight.unwritten, *in_flight.pending)),
             tuple(left),
             self.pool,
             self.ledger.groups(),

@@ -16,9 +16,9 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from steadypool.durable.engine.protocol import Engine
-from steadypool.durable.worker.emitter import Announcer
+from steadypool.durable.worker.emitter import Emitter
 from steadypool.durable.worker.lazy_events import events
-from steadypool.durable.worker.pool_adapter import Feed
+from steadypool.durable.worker.pool_adapter import TaskAdapter
 from steadypool.model.clock import monotonic
 from steadypool.rules.near_names import listed, near_name
 
@@ -47,9 +47,9 @@ class Unknown:
     def __init__(
         self,
         engine: Engine,
-        announcer: Announcer,
+        announcer: Emitter,
         queues: Sequence[str],
-        feeds: Mapping[str, Feed],
+        feeds: Mapping[str, TaskAdapter],
         give_up: float | None,
     ) -> None:
         self._engine = engine

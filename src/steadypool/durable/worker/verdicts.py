@@ -32,7 +32,7 @@ AFTER_CRASH = Retry(attempts=2, backoff=0.5, max_backoff=30.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Caps:
+class CrashLimits:
     """How often a job may take its process, or its worker, with it."""
 
     crashes: int = 3
@@ -47,7 +47,7 @@ def judge(
     error: BaseException | None,
     result: bytes | None,
     retry: Retry | None,
-    caps: Caps,
+    caps: CrashLimits,
     chance: float,
 ) -> Settlement:
     """What to record for a claim whose attempt has ended.
@@ -58,7 +58,7 @@ def judge(
         error: what the pool's future raises.
         result: what it returned, encoded.
         retry: the task's rule.
-        caps: see `Caps`.
+        caps: see `CrashLimits`.
         chance: in [0, 1), for the spread of waits.
     """
     if outcome is Outcome.SUCCEEDED:
@@ -87,7 +87,7 @@ def _too_large(claim: Claim, size: int) -> Settlement:
     return Settlement(claim, Verdict.DISCARD, error=error, reason="its result is too large")
 
 
-def _after_crash(claim: Claim, error: BaseException, caps: Caps, chance: float) -> Settlement:
+def _after_crash(claim: Claim, error: BaseException, caps: CrashLimits, chance: float) -> Settlement:
     told = describe(claim.attempt, Outcome.CRASHED, error)
     crashes = claim.crashes + 1
     if crashes >= caps.crashes:

@@ -2,7 +2,7 @@
 
 It sleeps in one of two places. With room for more jobs it listens for news (`Listener.wait`), a second at most; an end
 is news, too. With no room it waits for ends on a bell, and then gathers some more of them for a few milliseconds, so
-that one commit writes many: `Rest.ring_at` says how many must have ended before the bell is rung at all.
+that one commit writes many: `WorkerWait.ring_at` says how many must have ended before the bell is rung at all.
 """
 
 from __future__ import annotations
@@ -10,22 +10,22 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from steadypool.durable.engine.protocol import Listener
-from steadypool.durable.worker.in_flight import Desk
+from steadypool.durable.worker.in_flight import InFlight
 from steadypool.model.clock import monotonic
 from steadypool.primitives.wakeup import Bell
 from steadypool.rules import claim_size
 
 
-class Rest:
+class WorkerWait:
     """Where the loop sleeps, and how others wake it.
 
     Args:
-        desk: where ends appear.
+        in_flight: where ends appear.
         is_over: whether there is something else to do: an order, a lost lease. Whoever changes that calls `wake` next.
     """
 
-    def __init__(self, desk: Desk, is_over: Callable[[], bool]) -> None:
-        self._desk = desk
+    def __init__(self, in_flight: InFlight, is_over: Callable[[], bool]) -> None:
+        self._in_flight = in_flight
         self._is_over = is_over
         self._bell = Bell()
         self._ring_at = 1
@@ -41,8 +41,8 @@ class Rest:
             listener.wake()
 
     def jobs_have_ended(self) -> None:
-        """They are on the desk."""
-        if len(self._desk.ended) >= self._ring_at:
+        """They are in flight."""
+        if len(self._in_flight.ended) >= self._ring_at:
             self.wake()
 
     # -- for the loop
@@ -50,7 +50,7 @@ class Rest:
     def listen(self, seconds: float) -> None:
         """Sleep until there is news, until jobs have ended, or for *seconds*."""
         self._ring_at = 1
-        if not self._desk.ended and not self._is_over():
+        if not self._in_flight.ended and not self._is_over():
             assert self.listener is not None
             self.listener.wait(seconds)
 
@@ -62,17 +62,17 @@ class Rest:
         """Sleep until a job has ended, or for *seconds*."""
         self._ring_at = 1
         until = monotonic() + seconds
-        while not self._desk.ended and not self._is_over() and monotonic() < until:
+        while not self._in_flight.ended and not self._is_over() and monotonic() < until:
             self._bell.wait(until)
 
     def gather(self, slots: int) -> None:
         """Let a few more jobs end."""
-        desk = self._desk
-        self._ring_at = max(1, min(claim_size.MOST_GATHERED, len(desk.held) - slots))
+        in_flight = self._in_flight
+        self._ring_at = max(1, min(claim_size.MOST_GATHERED, len(in_flight.held) - slots))
         # The bell may have been rung for ends that are written by now: it is looked at again each time.
-        while desk.ended and not self._is_over():
-            waited, at_work = desk.oldest(), len(desk.held) - len(desk.ended)
-            if claim_size.writes_now(len(desk.ended), waited, at_work, slots):
+        while in_flight.ended and not self._is_over():
+            waited, at_work = in_flight.oldest(), len(in_flight.held) - len(in_flight.ended)
+            if claim_size.writes_now(len(in_flight.ended), waited, at_work, slots):
                 break
             self._bell.wait(monotonic() + claim_size.GATHER - waited)
         self._ring_at = 1

@@ -12,20 +12,20 @@ Three threads of ours, and the pool's::
 
 The loop's rounds are here. What each part of one does is in a file of its own::
 
-    judging   what has ended        ─▶ settlements on the desk
-    exchange  the desk              ◀▶ engine: settle, then claim (`demand`: how many, and when)
+    settling  what has ended        ─▶ settlements in flight
+    claims    what is in flight     ◀▶ engine: settle, then claim (`demand`: how many, and when)
     starting  claims                ─▶ jobs of the pool, short ones in bundles
     rest      until there is news, or enough has ended
     leaving   the end
 
-* **One claim, one settlement.** A claim is on the desk until its settlement is pending; it is pending until the
+* **One claim, one settlement.** A claim is in flight until its settlement is pending; it is pending until the
   engine has written it. After an error of the engine everything stays where it is and is tried again.
 * **A lost lease** (`durable.worker.registration`): every job at work is told (``lease_lost``), a new registration is
   made, and work goes on. What the old jobs return is still offered to the engine: the fence decides, not we.
 * **The end** (`durable.worker.shutdown`): whoever called `run` waits for it no longer than the limit, whatever the
   engine does, and then says what was not written.
 * **Waking.** An order and a lost lease are states that the loop looks at before it sleeps; whoever changes one wakes
-  the loop next. A job that has ended is on the desk before the loop is woken. So nothing is slept through.
+  the loop next. A job that has ended is in flight before the loop is woken. So nothing is slept through.
 """
 
 from __future__ import annotations
@@ -40,28 +40,28 @@ from typing import TYPE_CHECKING, Any
 
 from steadypool.durable.client.nested_waits import Slots, new_folder
 from steadypool.durable.engine.open import open_engine
-from steadypool.durable.engine.records import Claimed, Verdict
-from steadypool.durable.worker.claims import Exchange
+from steadypool.durable.engine.records import ClaimResult, Verdict
+from steadypool.durable.worker.claims import ClaimExchange
 from steadypool.durable.worker.depths import Depths
 from steadypool.durable.worker.dispatch import Starter
-from steadypool.durable.worker.emitter import Announcer
-from steadypool.durable.worker.engine_backoff import TROUBLES, Trouble
-from steadypool.durable.worker.in_flight import Desk
+from steadypool.durable.worker.emitter import Emitter
+from steadypool.durable.worker.engine_backoff import TROUBLES, EngineBackoff
+from steadypool.durable.worker.in_flight import InFlight
 from steadypool.durable.worker.lazy_events import events
-from steadypool.durable.worker.maintenance import Upkeep
-from steadypool.durable.worker.pool_adapter import Feed, Pool, open_pool
+from steadypool.durable.worker.maintenance import Maintenance
+from steadypool.durable.worker.pool_adapter import Pool, TaskAdapter, open_pool
 from steadypool.durable.worker.progress_reports import ProgressReports
 from steadypool.durable.worker.registration import Registration
 from steadypool.durable.worker.report import WorkReport
 from steadypool.durable.worker.run_job import nothing
 from steadypool.durable.worker.settings import WorkerSettings
-from steadypool.durable.worker.settling import Judge
-from steadypool.durable.worker.shutdown import Leaving
+from steadypool.durable.worker.settling import Settler
+from steadypool.durable.worker.shutdown import Shutdown
 from steadypool.durable.worker.stop_on_signals import StopOnSignals
-from steadypool.durable.worker.stop_request import Orders
+from steadypool.durable.worker.stop_request import StopRequest
 from steadypool.durable.worker.tally import Tally
 from steadypool.durable.worker.unknown_tasks import Unknown
-from steadypool.durable.worker.waiting import Rest
+from steadypool.durable.worker.waiting import WorkerWait
 from steadypool.model.clock import monotonic
 from steadypool.model.health import Health, HealthReason
 from steadypool.model.options import TaskOptions
@@ -100,12 +100,12 @@ class Worker:
         self._engine = open_engine(url)
         self._engine.patience = min(2.0, settings.lease / 3)
         notes: list[str] = []
-        self._announcer = Announcer(settings.name, notes)
-        self._trouble = Trouble(self._announcer)
+        self._announcer = Emitter(settings.name, notes)
+        self._trouble = EngineBackoff(self._announcer)
         self._tally = Tally(self._announcer, notes)
-        self._desk = Desk()
-        self._orders = Orders()
-        self._rest = Rest(self._desk, self._is_interrupted)
+        self._in_flight = InFlight()
+        self._orders = StopRequest()
+        self._rest = WorkerWait(self._in_flight, self._is_interrupted)
         self._registration = Registration(
             self._engine,
             url,
@@ -115,16 +115,16 @@ class Worker:
             self._trouble,
             self._rest.wake,
         )
-        self._exchange = Exchange(
+        self._exchange = ClaimExchange(
             self._engine,
-            self._desk,
+            self._in_flight,
             self._registration,
             self._tally,
             self._trouble,
             settings.queues,
         )
-        self._progress = ProgressReports(self._engine, self._desk)
-        self._upkeep = Upkeep(
+        self._progress = ProgressReports(self._engine, self._in_flight)
+        self._upkeep = Maintenance(
             self._engine, settings.caps.losses, claim_size.LOOK_AGAIN, lambda: self._registration.may_judge
         )
         self._nested = Slots(
@@ -173,7 +173,7 @@ class Worker:
             self._wait_for_the_end()
         if self._failure is not None:
             raise self._failure
-        return self._tally.report(self._desk)
+        return self._tally.report(self._in_flight)
 
     def request_drain(self, seconds: float | None = 30.0) -> None:
         """Claim no more and end, within *seconds*, everything included (``None``: when all that runs has ended)."""
@@ -254,7 +254,7 @@ class Worker:
     @property
     def held(self) -> int:
         """How many claims it holds now."""
-        return len(self._desk.held)
+        return len(self._in_flight.held)
 
     def _wait_for_the_end(self) -> None:
         # Looked at again each second: a signal handler may have set the limit meanwhile.
@@ -294,9 +294,9 @@ class Worker:
         self._pool = pool = self._open_pool()
         self._slots = pool.stats().max_workers
         self._nested = slots = replace(self._nested, count=self._slots)
-        feeds = {name: Feed(task, self.settings.kind, slots) for name, task in self._queue.tasks.items()}
+        feeds = {name: TaskAdapter(task, self.settings.kind, slots) for name, task in self._queue.tasks.items()}
         self._starter = Starter(
-            self._desk,
+            self._in_flight,
             self._announcer,
             pool,
             feeds,
@@ -307,15 +307,15 @@ class Worker:
         self._unknown = Unknown(
             self._engine, self._announcer, self.settings.queues, feeds, self.settings.give_up_unknown
         )
-        self._judge = Judge(
-            self._desk, self._announcer, self._tally, feeds, self._starter, self.settings.caps, self._orders
+        self._judge = Settler(
+            self._in_flight, self._announcer, self._tally, feeds, self._starter, self.settings.caps, self._orders
         )
         if self.settings.kind == "process":
             self._warm_up(pool)
         self._rest.listener = self._engine.listener("work")
-        if caution := self._engine.take_caution():
-            self._announcer.tell(lambda: events.EngineCaution(self.settings.name, monotonic(), caution))
-        self._registration.announce()
+        if advisory := self._engine.take_caution():
+            self._announcer.tell(lambda: events.EngineAdvisory(self.settings.name, monotonic(), advisory))
+        self._registration.emit_deferred()
         self._is_registered = True
         return pool
 
@@ -352,10 +352,10 @@ class Worker:
             if future.done():
                 future.result()
 
-    def _leaving(self, pool: Pool) -> Leaving:
-        return Leaving(
+    def _leaving(self, pool: Pool) -> Shutdown:
+        return Shutdown(
             self._engine,
-            self._desk,
+            self._in_flight,
             pool,
             self._orders,
             self._rest,
@@ -370,7 +370,7 @@ class Worker:
     # -- one round
 
     def _round(self) -> None:
-        self._registration.begin_again(self._desk)
+        self._registration.begin_again(self._in_flight)
         began = monotonic()
         ended = self._judge.judge_all()
         answer = self._settle_and_claim(began)
@@ -385,8 +385,8 @@ class Worker:
             self._set_unknown_aside()
         else:
             self._take_rest(answer)
-        if ended or self._desk.ended:
-            self._pace = self._pace.after(len(self._desk.ended) or ended, monotonic() - began)
+        if ended or self._in_flight.ended:
+            self._pace = self._pace.after(len(self._in_flight.ended) or ended, monotonic() - began)
 
     def _set_unknown_aside(self) -> None:
         self._starter.met_unknown = False
@@ -397,24 +397,24 @@ class Worker:
         except TROUBLES as error:
             self._trouble.note(error)
 
-    def _settle_and_claim(self, now: float) -> Claimed | None:
+    def _settle_and_claim(self, now: float) -> ClaimResult | None:
         limit = self._room()
-        if not limit and not self._desk.pending and now < self._look_at:
-            return Claimed()  # nothing to write, no room: the engine is only asked for cancels, now and then
+        if not limit and not self._in_flight.pending and now < self._look_at:
+            return ClaimResult()  # nothing to write, no room: the engine is only asked for cancels, now and then
         self._look_at = now + claim_size.LOOK_AGAIN
         return self._exchange.make(limit)
 
     def _room(self) -> int:
-        return claim_size.room(len(self._desk.held), self._slots, self._pace, self._desk.size)
+        return claim_size.room(len(self._in_flight.held), self._slots, self._pace, self._in_flight.size)
 
-    def _take_rest(self, answer: Claimed) -> None:
-        desk, room = self._desk, self._room()
-        if desk.pending or self._is_interrupted() or (answer.more and room > 0):
+    def _take_rest(self, answer: ClaimResult) -> None:
+        in_flight, room = self._in_flight, self._room()
+        if in_flight.pending or self._is_interrupted() or (answer.more and room > 0):
             return  # something was settled without having run, or there is more to be had
-        if room > 0 and not desk.ended and not self._is_empty():
+        if room > 0 and not in_flight.ended and not self._is_empty():
             until = min(claim_size.LOOK_AGAIN, self._upkeep.until_prune())
             self._rest.listen(min(until, _or(answer.next_due, until)))
-        elif room <= 0 and not desk.ended:
+        elif room <= 0 and not in_flight.ended:
             self._rest.wait_for_end(claim_size.LOOK_AGAIN)
         self._rest.gather(self._slots)
 
@@ -452,11 +452,11 @@ class Worker:
         if swept.workers:
             name = self.settings.name
             self._announcer.tell(
-                lambda: events.JobsTakenBack(name, monotonic(), swept.workers, swept.returned, swept.discarded)
+                lambda: events.JobsRecovered(name, monotonic(), swept.workers, swept.returned, swept.discarded)
             )
 
     def _is_empty(self) -> bool:
-        if not self._until_empty or self._desk.held or self._desk.pending or self._desk.ended:
+        if not self._until_empty or self._in_flight.held or self._in_flight.pending or self._in_flight.ended:
             return False
         try:
             if self._unknown.recall():

@@ -130,7 +130,7 @@ class Attempt:
             self.put_aside(job)
             return False
         if core.sinks:
-            core.announce(job)
+            core.emit_deferred(job)
             job_id, task, attempts, meta = job_facts(job)
             facts = job_id, task, attempts + 1, meta, self.worker_name, job._began - job._submitted
             core.emit(events.JobStarted(core.name, job._began, *facts))
@@ -215,4 +215,4 @@ class AsyncJobContext(JobContext):
             return
         job._progress = (done, total)
         if core.sinks:
-            core.emit(events.JobProgress(core.name, monotonic(), *job_facts(job), done, total))  # type: ignore[arg-type]
+            core.emit(events.JobProgressed(core.name, monotonic(), *job_facts(job), done, total))  # type: ignore[arg-type]

@@ -46,7 +46,7 @@ from steadypool.pools.aio.functions import check_coroutine_function
 from steadypool.pools.aio.future import AsyncJobFuture
 from steadypool.pools.aio.loop_end import keep
 from steadypool.pools.aio.loop_lag import Pulse
-from steadypool.pools.aio.running import AttemptsCore, Job
+from steadypool.pools.aio.running import Job, RunningAttempts
 from steadypool.pools.aio.timers import Alarm, Closed, LoopBell
 from steadypool.pools.core.forked_job import end_child
 from steadypool.pools.core.functions import options_within
@@ -66,7 +66,7 @@ TURN_SECONDS = 0.001
 NEVER = float("inf")
 
 
-class AsyncCore(AttemptsCore):
+class AsyncCore(RunningAttempts):
     """Books, control plane and workers of one `AsyncPool`."""
 
     kind = "asyncio"
@@ -77,7 +77,7 @@ class AsyncCore(AttemptsCore):
         self.nested = 0
         self.turn_ends = NEVER
         self.filling = False
-        self.deadlines = Deadlines(self.agenda, self._limit_has_passed)
+        self.deadlines = Deadlines(self.timers, self._limit_has_passed)
         self.bell: LoopBell = LoopBell(self.step)  # type: ignore[assignment]
         self.alarm = Alarm(self.step)
         self.closed: Closed = Closed()  # type: ignore[assignment]
@@ -149,7 +149,7 @@ class AsyncCore(AttemptsCore):
             self.alarm.stop()
             return
         self.fill()
-        due = earlier(self.agenda.next_due(), self.deadlines.next_due())
+        due = earlier(self.timers.next_due(), self.deadlines.next_due())
         due = earlier(due, wakes_at(self.state, self.deadline, self.grace_ends))
         self.next_wake = float("inf") if due is None else due
         self.alarm.set(due)
@@ -166,8 +166,8 @@ class AsyncCore(AttemptsCore):
     def announce_new(self, job: Job) -> None:
         """What a new job needs that has a total time limit, or of which somebody wants to hear."""
         if self.sinks:
-            self.prepare_announcement(job)
-            self.announce(job)
+            self.defer_submitted(job)
+            self.emit_deferred(job)
         if job._options.total_timeout is not None:
             self.set_limits(job)
 

@@ -70,11 +70,11 @@ class DrainOnLoopSignal:
     def _handle(self, number: int) -> None:
         self.received += 1
         if self.received > 2:
-            self._mean_what_it_meant(number)
+            self._call_previous_handler(number)
         else:
             self._core.begin_drain(self._timeout if self.received == 1 else 0.0)
 
-    def _mean_what_it_meant(self, number: int) -> None:
+    def _call_previous_handler(self, number: int) -> None:
         self._restore()
         old = signal.getsignal(number)
         if callable(old):

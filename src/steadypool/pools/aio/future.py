@@ -29,7 +29,7 @@ from steadypool.model.clock import monotonic
 from steadypool.model.errors import JobCancelled
 from steadypool.model.options import TaskOptions, task_name
 from steadypool.model.states import NEVER_LOOKED_AT, Outcome
-from steadypool.primitives.unretrieved import Unseen
+from steadypool.primitives.unretrieved import Unretrieved
 
 if TYPE_CHECKING:
     from steadypool.pools.aio.core import AsyncCore
@@ -75,7 +75,7 @@ class AsyncJobFuture(Future[T]):
     )
     _waiters: list[Future[None]] | None = None
     _cancelled_by_asyncio = False
-    _unseen: Unseen | None = None
+    _unseen: Unretrieved | None = None
     _has_room = True
     _total_ends: float | None = None
     _told: str | None = None
@@ -86,7 +86,7 @@ class AsyncJobFuture(Future[T]):
     """What the job ended with; asyncio's own ``_exception`` is ``None`` where ``cancelled()`` is true."""
     _entry: Any = None
     _alarm: Any = None
-    _announcement: Any = None
+    _deferred_events: Any = None
     _pristine_context: Any = None
     _progress: tuple[float, float | None] | None = None
     # What follows from something else is not stored, and what the common core writes there has no effect.
@@ -246,7 +246,7 @@ class AsyncJobFuture(Future[T]):
     def _settle(self, outcome: Outcome, result: Any, error: BaseException | None, *, started: bool = True) -> None:
         """Record the end and wake whoever waits. Only for whoever has taken the job out of its place."""
         if outcome in NEVER_LOOKED_AT and error is not None:
-            self._unseen = Unseen(self.job_id, self._task_name, error)
+            self._unseen = Unretrieved(self.job_id, self._task_name, error)
         self._fn = self._args = self._kwargs = self._context = self._pristine_context = None
         self._last_error = self._pending_error = None
         self._error = error
@@ -265,7 +265,7 @@ class AsyncJobFuture(Future[T]):
         _set_exception(
             self, RuntimeError("the job raised StopIteration") if isinstance(error, StopIteration) else error
         )
-        # `Unseen` tells of a failure that nobody looked at, in the same words for all pools.
+        # `Unretrieved` tells of a failure that nobody looked at, in the same words for all pools.
         self._log_traceback = False
 
     def _wake_waiters(self) -> None:

@@ -21,7 +21,7 @@ from steadypool.rules.capacity import capacity, workers_allowed
 Job = Any  # the common core is written for `JobFuture`; what it uses of one, `AsyncJobFuture` has as well
 
 
-class AttemptsCore(Core):
+class RunningAttempts(Core):
     """A core whose workers are attempts.
 
     ``running`` are those whose job has no outcome yet, ``lingering`` those whose job is settled and who have their
@@ -124,7 +124,7 @@ class AttemptsCore(Core):
         if self.sinks:
             stack, _ = self.stack_of(worker, job)
             self.emit(events.JobStuck(self.name, monotonic(), *job_facts(job), stack))
-            self.emit(events.WorkerLeftBehind(self.name, monotonic(), worker.worker_name))
+            self.emit(events.WorkerAbandoned(self.name, monotonic(), worker.worker_name))
             self.say_capacity()
         self.fill()
 

@@ -100,11 +100,11 @@ def _say(report: DrainReport) -> None:
         print(f"steadypool: at interpreter exit, {report}", file=sys.stderr, flush=True)
 
 
-def _disown_all() -> None:
+def _after_fork() -> None:
     """In a forked child: the workers are in the parent, so the copies of its pools must not be used."""
     for core in list(_cores):
-        core.disown()
+        core.after_fork()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_disown_all)
+    os.register_at_fork(after_in_child=_after_fork)

@@ -47,14 +47,14 @@ from steadypool.pools.core.functions import check_function, options_within
 from steadypool.pools.core.job_errors import cancelled_error, forked_error, hint_at_option, presentable, timeout_error
 from steadypool.pools.core.settings import Settings
 from steadypool.pools.core.user_calls import Errands
-from steadypool.primitives.callback_thread import Courier
+from steadypool.primitives.callback_thread import CallbackThread
 from steadypool.primitives.callback_thread import __file__ as courier_file
 from steadypool.primitives.error_ledger import Ledger
 from steadypool.primitives.future import JobFuture
 from steadypool.primitives.job_queue import JobQueue
 from steadypool.primitives.run_times import RunTimes
 from steadypool.primitives.thread_stacks import thread_stack
-from steadypool.primitives.timers import Agenda
+from steadypool.primitives.timers import Timers
 from steadypool.rules.retry import delay_after
 
 Job = JobFuture[Any]
@@ -145,13 +145,13 @@ class Core(Errands):
         self.wake_worker_for(job)
         self.check_in(job)
         if self.sinks:
-            self.announce(job)
+            self.emit_deferred(job)
         return job
 
     def enter_announced(self, job: Job) -> Job:
         """The same, with the event that it was submitted."""
         if self.sinks:
-            self.prepare_announcement(job)
+            self.defer_submitted(job)
         return self.enter(job)
 
     def wake_worker_for(self, job: Job) -> None:
@@ -188,7 +188,7 @@ class Core(Errands):
         if total is not None:
             job._total_ends = job._submitted + total
             with self.lock:
-                job._alarm = self.agenda.add(job._total_ends, self._total_time_is_up, job)
+                job._alarm = self.timers.add(job._total_ends, self._total_time_is_up, job)
             self._wake_before(job._total_ends)
 
     def discard(self, job: Job) -> None:
@@ -309,7 +309,7 @@ class Core(Errands):
         self.supervise()
         self.bell.ring()
         if self.sinks:
-            self.announce(job)
+            self.emit_deferred(job)
 
     def _put_on_agenda(self, job: Job, error: BaseException) -> float | None:
         """Have the job run again, if its `Retry` says so; returns in how many seconds. The lock is held."""
@@ -324,10 +324,10 @@ class Core(Errands):
             self.retrying += 1
             self.retries += 1
             if self.sinks:
-                self.plan_to_announce(
-                    job, events.JobRetrying(self.name, now, *job_facts(job), error, delay, now - job._began)
+                self.defer_event(
+                    job, events.JobRetryScheduled(self.name, now, *job_facts(job), error, delay, now - job._began)
                 )
-            job._entry = self.agenda.add(now + delay, self._retry_is_due, job)
+            job._entry = self.timers.add(now + delay, self._retry_is_due, job)
         return delay
 
     def _retry_is_due(self, job: Job) -> None:
@@ -341,12 +341,12 @@ class Core(Errands):
     def retrying_jobs(self) -> list[Job]:
         """The jobs between two attempts."""
         with self.lock:
-            return [args[0] for args in self.agenda.planned(self._retry_is_due)]
+            return [args[0] for args in self.timers.planned(self._retry_is_due)]
 
     def take_from_agenda(self, job: Job) -> bool:
         """Take a job that waits for its next attempt; false if it does not."""
         with self.lock:
-            if not self.agenda.drop(job._entry):
+            if not self.timers.drop(job._entry):
                 return False
             job._entry = None
             self.retrying -= 1
@@ -355,7 +355,7 @@ class Core(Errands):
     def _drop_alarm(self, job: Job) -> None:
         if job._alarm is not None:
             with self.lock:
-                self.agenda.drop(job._alarm)
+                self.timers.drop(job._alarm)
                 job._alarm = None
 
     # -- cancelling
@@ -397,9 +397,9 @@ class Core(Errands):
         self.stop_attempt(job, cause)
         now = monotonic()
         ends = now + self.settings.cancel_grace
-        self.agenda.add(ends, self._grace_is_over, job, job.attempts)
+        self.timers.add(ends, self._grace_is_over, job, job.attempts)
         if self.sinks:
-            self.plan_to_announce(job, events.JobToldToStop(self.name, now, *job_facts(job), cause))
+            self.defer_event(job, events.JobStopRequested(self.name, now, *job_facts(job), cause))
         return ends
 
     def _told(self, job: Job, cause: str, ends: bool | float) -> bool:
@@ -408,7 +408,7 @@ class Core(Errands):
         self.supervise()
         self._wake_before(ends)
         if self.sinks:
-            self.announce(job)
+            self.emit_deferred(job)
         return True
 
     def _grace_is_over(self, job: Job, attempt: int) -> None:
@@ -445,7 +445,7 @@ class Core(Errands):
         elif job.outcome is None:
             # Between two places for a moment: look again rather than lose the limit.
             with self.lock:
-                job._alarm = self.agenda.add(monotonic() + 0.001, self._total_time_is_up, job)
+                job._alarm = self.timers.add(monotonic() + 0.001, self._total_time_is_up, job)
 
     def attempt_time_is_up(self, job: Job, limit: str = "timeout") -> None:
         """The running attempt has reached its limit: tell it, take its stack, settle unless a retry is left."""
@@ -471,9 +471,9 @@ class Core(Errands):
                 job._pending_error = error
                 self.stop_attempt(job, "timeout")
                 now = monotonic()
-                self.agenda.add(now + self.settings.cancel_grace, self._grace_is_over, job, job.attempts)
+                self.timers.add(now + self.settings.cancel_grace, self._grace_is_over, job, job.attempts)
                 if self.sinks:
-                    self.plan_to_announce(job, events.JobToldToStop(self.name, now, *job_facts(job), "timeout"))
+                    self.defer_event(job, events.JobStopRequested(self.name, now, *job_facts(job), "timeout"))
             taken = self.take_from_worker(job)
         if not taken:
             return
@@ -519,7 +519,7 @@ class Core(Errands):
             now = monotonic()
             self._missing_since = self._missing_since or now
             if now < self._missing_since + PATIENCE:
-                self.agenda.add(now + 0.001, self._look_again)
+                self.timers.add(now + 0.001, self._look_again)
                 return False
             return True
 
@@ -532,7 +532,7 @@ class Core(Errands):
         return Counter(job._task_name for job in (*self.queue.some(MOST_COUNTED), *retrying))
 
     def stats(self) -> PoolStats:
-        """See `Announcer.stats`."""
+        """See `Emitter.stats`."""
         return read_stats(self)
 
     def oldest_submits(self) -> list[float]:
@@ -612,21 +612,21 @@ class Core(Errands):
         if not self.supervised:
             self.supervise_here()
         if not self.closed.wait(None if limit is None else max(0.0, limit + SLACK - monotonic())):
-            self.sinks = self.carriers = ()  # one of them may be what holds the supervisor up
+            self.sinks = self.context_carriers = ()  # one of them may be what holds the supervisor up
             self.supervise_here()
         until = None if limit is None else max(limit, monotonic()) + SLACK
         self.join(until)
-        for courier in (*self.couriers, self.messenger):
-            courier.end()
-            courier.wait_idle(None if until is None else max(0.0, until - monotonic()))
-            self._note_late(courier)
+        for callback_thread in (*self.couriers, self.messenger):
+            callback_thread.end()
+            callback_thread.wait_idle(None if until is None else max(0.0, until - monotonic()))
+            self._note_late(callback_thread)
         assert self.report is not None
         if self.notes:
             self.report = replace(self.report, notes=tuple(self.notes))
         return self.report
 
-    def _note_late(self, courier: Courier) -> None:
-        for late in courier.late():
+    def _note_late(self, callback_thread: CallbackThread) -> None:
+        for late in callback_thread.late():
             self.note_thread(f"{late.about} has not ended after {late.seconds:.1f} s", late.thread)
 
     def note_thread(self, what: str, ident: int | None) -> None:
@@ -634,16 +634,16 @@ class Core(Errands):
         stack, _ = thread_stack(ident, courier_file)
         self.notes.append(f"{what}; it is here:\n{stack.rstrip()}" if stack else what)
 
-    def disown(self) -> None:
+    def after_fork(self) -> None:
         """In a forked child: no lock can be trusted, no worker exists; refuse everything from now on."""
         self.lock = threading.RLock()
         self.ledger.renew_lock()
         self.renew_threads()
         # The jobs are the parent's: here they must neither run nor be settled.
         self.queue = JobQueue(1)
-        self.agenda = Agenda()
+        self.timers = Timers()
         self.retrying = 0
-        self.sinks = self.carriers = ()
+        self.sinks = self.context_carriers = ()
         self.may_grow = False
         self.refusal = lambda: forked_error(self)
 

@@ -77,11 +77,11 @@ class DrainOnSignal:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self.received += 1
         if self.received > 2 or self._core.pid != os.getpid():  # or a forked child has inherited this handler
-            self._mean_what_it_meant(number, frame)
+            self._call_previous_handler(number, frame)
         else:
             self._ask(self.received)
 
-    def _mean_what_it_meant(self, number: int, frame: FrameType | None) -> None:
+    def _call_previous_handler(self, number: int, frame: FrameType | None) -> None:
         old = self._old.get(number)
         self._restore()
         if callable(old):

@@ -162,7 +162,7 @@ class Driver:
     def hear_all(self) -> None:
         """Take in what has come from workers and was not looked at yet, before anything is judged."""
 
-    def farewell(self) -> None:
+    def shut_down_workers(self) -> None:
         """The pool is closed, and the supervisor about to end."""
 
     def has_workers(self) -> bool:

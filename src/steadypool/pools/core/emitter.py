@@ -1,7 +1,7 @@
 """What a pool tells its sinks, and when.
 
 A job's events arrive in order, though different threads bring them about: an event that must be out before the job's
-next one is left with the job as an `Announcement`, and whoever comes first makes it.
+next one is left with the job as an `PendingEvents`, and whoever comes first makes it.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from typing import Any
 from steadypool.model.clock import monotonic
 from steadypool.model.lazy_events import events
 from steadypool.model.reports import PoolStats
-from steadypool.model.sink_protocols import Carrier, Sink, Watcher
+from steadypool.model.sink_protocols import ContextCarrier, Sink, Watcher
 from steadypool.model.states import Outcome
 from steadypool.pools.core.driver import Driver
-from steadypool.primitives.callback_thread import Courier
+from steadypool.primitives.callback_thread import CallbackThread
 from steadypool.primitives.future import JobFuture
 
 Job = JobFuture[Any]
@@ -31,14 +31,14 @@ MOST_EVENTS = 10_000
 """Events that wait for a sink that hangs; those beyond are counted as its errors."""
 
 
-class Announcer(Driver):
+class Emitter(Driver):
     """The sinks of one pool. With none, no event is made: whoever has one to make looks at `sinks` first."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.lock = threading.RLock()
         self.sinks: tuple[Sink, ...] = ()
-        self.carriers: tuple[Carrier, ...] = ()
+        self.context_carriers: tuple[ContextCarrier, ...] = ()
         self.sink_errors = 0
         self.supervisors: set[int] = set()
         """Threads that run the supervisor's loop now: usually one. No code of the user's runs there."""
@@ -48,9 +48,9 @@ class Announcer(Driver):
         self._subscriptions: tuple[Sink, ...] = ()
         """The sinks, each as often as it was added."""
 
-    def new_messenger(self) -> Courier:
-        """A courier for events."""
-        return Courier(f"{self.name}-events", self.mark_own_thread, MOST_EVENTS)
+    def new_messenger(self) -> CallbackThread:
+        """A callback thread for events."""
+        return CallbackThread(f"{self.name}-events", self.mark_own_thread, MOST_EVENTS)
 
     def stats(self) -> PoolStats:
         """The books at this moment, for sinks that look at them."""
@@ -77,7 +77,7 @@ class Announcer(Driver):
     def _set_subscriptions(self, sinks: list[Sink]) -> None:
         self._subscriptions = tuple(sinks)
         self.sinks = tuple({id(sink): sink for sink in sinks}.values())
-        self.carriers = tuple(sink for sink in self.sinks if isinstance(sink, Carrier))
+        self.context_carriers = tuple(sink for sink in self.sinks if isinstance(sink, ContextCarrier))
 
     def emit(self, event: events.Event) -> None:
         """Give an event to every sink. One that raises is muted and counted."""
@@ -99,7 +99,7 @@ class Announcer(Driver):
 
         if self._sinks_are_late and self.messenger.is_idle():
             self._sinks_are_late = False
-        if not self.messenger.carry(run, "a sink"):
+        if not self.messenger.run(run, "a sink"):
             with self.lock:
                 self.sink_errors += 1  # one of them hangs, and this event would be the last of very many
         elif not self._sinks_are_late:
@@ -122,24 +122,24 @@ class Announcer(Driver):
 
     def emit_end(self, job: Job, outcome: Outcome, error: BaseException | None) -> None:
         """Say that the job ended."""
-        self.announce(job)
+        self.emit_deferred(job)
         now = monotonic()
         ran = now - job._began if job.attempts else 0.0
         self.emit(events.ENDINGS[outcome](self.name, now, *job_facts(job), ran, error, outcome))
 
-    def prepare_announcement(self, job: Job) -> None:
+    def defer_submitted(self, job: Job) -> None:
         """Leave the submitted event with the job, for whoever comes first: the submitter, or the worker."""
-        job._announcement = Announcement(events.JobSubmitted(self.name, job._submitted, *job_facts(job)))
+        job._deferred_events = PendingEvents(events.JobSubmitted(self.name, job._submitted, *job_facts(job)))
 
-    def plan_to_announce(self, job: Job, event: events.JobEvent) -> None:
+    def defer_event(self, job: Job, event: events.JobEvent) -> None:
         """Have an event made before the job's next one. The lock is held."""
-        if job._announcement is None:
-            job._announcement = Announcement()
-        job._announcement.add(event)
+        if job._deferred_events is None:
+            job._deferred_events = PendingEvents()
+        job._deferred_events.add(event)
 
-    def announce(self, job: Job) -> None:
+    def emit_deferred(self, job: Job) -> None:
         """Say what is still to be said of the job. One job's events arrive in order."""
-        announcement: Announcement | None = job._announcement
+        announcement: PendingEvents | None = job._deferred_events
         if announcement is None or not announcement.is_wanted():
             return
         if get_ident() in self.supervisors:
@@ -148,7 +148,7 @@ class Announcer(Driver):
             announcement.make(self.emit)
 
 
-class Announcement:
+class PendingEvents:
     """Events that must be out before the job's next one. Whoever comes second waits for whoever makes it."""
 
     __slots__ = ("_is_making", "_lock", "_waiting")

@@ -1,8 +1,8 @@
 """The control plane's loop: does what is due, ends what is overdue, and walks the drain ladder.
 
 It sleeps until the next moment that something is due and is rung for everything else; an idle pool's supervisor
-never wakes. It runs no code of the user's: callbacks and finalizers go to the courier, events to the messenger, what is
-needed at once (a ``repr``, a ``__str__``) aside, for a moment at most, and results of classes to the loader
+never wakes. It runs no code of the user's: callbacks and finalizers go to the callback thread, events to the messenger,
+what is needed at once (a ``repr``, a ``__str__``) aside, for a moment at most, and results of classes to the loader
 (`pools.processes.loader`).
 
 Every step takes jobs out of their places atomically and changes books under the pool's lock, so two threads may
@@ -41,7 +41,7 @@ def supervise(core: Core) -> None:
             _supervise(core)
         finally:
             core.bell.ring()  # for another that may be at it too
-        core.farewell()
+        core.shut_down_workers()
 
 
 def _supervise(core: Core) -> None:
@@ -80,14 +80,14 @@ def step(core: Core) -> float | None:
     walk_ladder(core)
     core.forecast.look()
     with core.lock:
-        due = core.agenda.next_due()
+        due = core.timers.next_due()
     return earlier(earlier(due, deadline), wakes_at(core.state, core.deadline, core.grace_ends))
 
 
 def do_due(core: Core) -> None:
     while True:
         with core.lock:
-            task = core.agenda.take_due(monotonic())
+            task = core.timers.take_due(monotonic())
         if task is None:
             return
         action, args = task

@@ -1,8 +1,9 @@
 """What a pool's threads have done elsewhere, since it is code of the user's and may hang.
 
 The supervisor runs none of it, and neither does a worker that has still to say how its job ended. Done-callbacks,
-``on_error``, finalizers and log handlers go to the courier. A ``repr``, a ``__str__`` or an ``__instancecheck__`` whose
-answer is needed at once is called aside, for a moment at most, unless it is known to be Python's own.
+``on_error``, finalizers and log handlers go to the callback thread. A ``repr``, a ``__str__`` or an
+``__instancecheck__`` whose answer is needed at once is called aside, for a moment at most, unless it is known to be
+Python's own.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from typing import Any
 
 from steadypool.model.clock import monotonic
 from steadypool.model.options import Retry
-from steadypool.pools.core.emitter import Announcer
+from steadypool.pools.core.emitter import Emitter
 from steadypool.pools.core.settings import Settings
 from steadypool.primitives.arguments import arguments_text, is_quickly_shown, plain_text
-from steadypool.primitives.callback_thread import Courier
+from steadypool.primitives.callback_thread import CallbackThread
 from steadypool.primitives.error_ledger import described, is_quickly_described, type_name
 from steadypool.primitives.future import NAMED_BY_PYTHON, JobFuture
-from steadypool.primitives.timers import Agenda
+from steadypool.primitives.timers import Timers
 from steadypool.primitives.unretrieved import hurried
 from steadypool.primitives.user_call import Aside
 from steadypool.primitives.wakeup import Bell
@@ -35,22 +36,22 @@ HANGS_AFTER = 0.1
 """Seconds after which code of the user's no longer holds up what waits behind it."""
 
 
-class Errands(Announcer):
-    """The courier and the asides of one pool."""
+class Errands(Emitter):
+    """The callback thread and the asides of one pool."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings.name)
         self.settings = settings
         self.bell = Bell()
-        self.agenda = Agenda()
+        self.timers = Timers()
         self.renew_threads()
 
     def renew_threads(self) -> None:
         """Also in a forked child, where the threads there were do not exist."""
-        self.courier = Courier(self.name, self.mark_own_thread)
+        self.callback_thread = CallbackThread(self.name, self.mark_own_thread)
         self.messenger = self.new_messenger()
         self.aside = Aside()
-        self.couriers: list[Courier] = [self.courier]
+        self.couriers: list[CallbackThread] = [self.callback_thread]
         """Those whose errands are relieved of one that hangs."""
         self._relief_planned = False
 
@@ -100,9 +101,9 @@ class Errands(Announcer):
         return [job._fn, job._args, job._kwargs, job._context, job._pristine_context, job._packed]
 
     def free(self, job: Job, made_of: list[Any] | None) -> None:
-        """Have the courier be the last to let go of it."""
+        """Have the callback thread be the last to let go of it."""
         if made_of is not None:
-            self.send(self.courier, made_of.clear, f"a finalizer of what job {job.job_id} was called with")
+            self.send(self.callback_thread, made_of.clear, f"a finalizer of what job {job.job_id} was called with")
 
     def call_back(self, job: Job) -> None:
         self.deliver(job._run_callbacks, f"a done-callback of job {job.job_id}")
@@ -112,26 +113,26 @@ class Errands(Announcer):
         if not self.is_hurried():
             errand()
             return
-        self.send(self.courier, errand, about)
+        self.send(self.callback_thread, errand, about)
 
-    def send(self, courier: Courier, errand: Callable[[], object], about: str) -> None:
+    def send(self, callback_thread: CallbackThread, errand: Callable[[], object], about: str) -> None:
         """Have one of `couriers` carry it, and see that one before it does not hold it up for long."""
-        courier.carry(errand, about)
-        if courier.has_more() and not self._relief_planned:
+        callback_thread.run(errand, about)
+        if callback_thread.has_more() and not self._relief_planned:
             self._plan_relief()
 
     def _plan_relief(self) -> None:
-        """Look in a moment whether what a courier runs holds up the rest."""
+        """Look in a moment whether what a callback thread runs holds up the rest."""
         self._relief_planned = True
         with self.lock:
-            self.agenda.add(monotonic() + HANGS_AFTER, self._relieve)
+            self.timers.add(monotonic() + HANGS_AFTER, self._relieve)
         self.bell.ring()
 
     def _relieve(self) -> None:
         self._relief_planned = False
-        for courier in self.couriers:
-            courier.relieve(HANGS_AFTER)
-        if any(courier.has_more() for courier in self.couriers):
+        for callback_thread in self.couriers:
+            callback_thread.requeue_overdue(HANGS_AFTER)
+        if any(callback_thread.has_more() for callback_thread in self.couriers):
             self._plan_relief()
 
     def log(self, message: str, *args: object, fault: BaseException) -> None:

@@ -130,7 +130,7 @@ class PoolContract(Books, Executor):
             raise core.refusal()
         job: JobFuture[R] = JobFuture(core, options, fn, args, kwargs, copy_context(), monotonic(), next(core.tickets))
         if core.sinks:
-            core.prepare_announcement(job)
+            core.defer_submitted(job)
         core.set_limits(job)
         core.run_in_caller(job)
         return job
@@ -159,7 +159,7 @@ class PoolContract(Books, Executor):
                     core.queue.give_room()
                 return job
             if core.sinks:
-                core.prepare_announcement(job)
+                core.defer_submitted(job)
             core.enter(job, has_room=has_room)
         except BaseException as error:
             core.submit_raised(error)

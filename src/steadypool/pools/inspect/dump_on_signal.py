@@ -91,7 +91,7 @@ class DumpOnSignal:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self._core.pid != os.getpid():  # a forked child has inherited this handler
-            self._mean_what_it_meant(number, frame)
+            self._call_previous_handler(number, frame)
         elif pipe.is_heard():
             self._handled += 1
         else:
@@ -101,7 +101,7 @@ class DumpOnSignal:
         self._is_asked = True
         self._bell.ring()
 
-    def _mean_what_it_meant(self, number: int, frame: FrameType | None) -> None:
+    def _call_previous_handler(self, number: int, frame: FrameType | None) -> None:
         old = self._old
         self._restore()
         if callable(old):

@@ -4,7 +4,7 @@ What runs where
 ---------------
 * **The reception's thread** waits for everything that can happen: a new visitor, a line of one, room to write, the
   bell. It calls ``answer`` with each line, and ``goes_on`` before each sleep.
-* **Any thread** may call `Reception.say_to_all`, `Visitor.say` and `Reception.ring`. None of them waits: what a
+* **Any thread** may call `LineServer.say_to_all`, `Client.say` and `LineServer.ring`. None of them waits: what a
   visitor's socket does not take at once is kept for it, `MAX_UNREAD` bytes at most. One that reads more slowly than
   that is shown out; nobody waits for it.
 
@@ -29,7 +29,7 @@ MAX_UNREAD = 8 * 1024 * 1024
 """Bytes kept for a visitor that does not read."""
 
 
-class Visitor:
+class Client:
     """One connection."""
 
     def __init__(self, connection: socket.socket) -> None:
@@ -62,7 +62,7 @@ class Visitor:
             return True
 
 
-class Reception:
+class LineServer:
     """The thread, and its visitors.
 
     Args:
@@ -72,9 +72,9 @@ class Reception:
     """
 
     def __init__(
-        self, listener: socket.socket, answer: Callable[[Visitor, bytes], bytes], goes_on: Callable[[], bool]
+        self, listener: socket.socket, answer: Callable[[Client, bytes], bytes], goes_on: Callable[[], bool]
     ) -> None:
-        self.visitors: dict[Visitor, bytearray] = {}
+        self.visitors: dict[Client, bytearray] = {}
         """With what each has sent of its next line."""
         self._listener = listener
         self._answer = answer
@@ -132,13 +132,13 @@ class Reception:
             self._receive()
         elif to is self._heard:
             self._heard.recv(4096)
-        elif isinstance(visitor := self._visitor_on(to), Visitor):
+        elif isinstance(visitor := self._visitor_on(to), Client):
             if what & selectors.EVENT_WRITE:
                 visitor.send()
             if what & selectors.EVENT_READ:
                 self._read(visitor)
 
-    def _visitor_on(self, connection: object) -> Visitor | None:
+    def _visitor_on(self, connection: object) -> Client | None:
         return next((visitor for visitor in self.visitors if visitor.connection is connection), None)
 
     def _receive(self) -> None:
@@ -149,11 +149,11 @@ class Reception:
         if len(self.visitors) >= MAX_VISITORS or peer_uid(connection) not in (None, 0, os.geteuid()):
             connection.close()
             return
-        visitor = Visitor(connection)
+        visitor = Client(connection)
         self.visitors[visitor] = bytearray()
         self._selector.register(connection, selectors.EVENT_READ)
 
-    def _read(self, visitor: Visitor) -> None:
+    def _read(self, visitor: Client) -> None:
         try:
             data = visitor.connection.recv(MAX_LINE)
         except BlockingIOError:
@@ -173,7 +173,7 @@ class Reception:
         if len(heard) > MAX_LINE:
             visitor.leaves = True
 
-    def _reply(self, visitor: Visitor, line: bytes) -> None:
+    def _reply(self, visitor: Client, line: bytes) -> None:
         try:
             visitor.say(self._answer(visitor, line))
         except Exception:

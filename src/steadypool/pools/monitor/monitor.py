@@ -41,7 +41,7 @@ from steadypool.model.snapshots import Snapshot
 from steadypool.pools.core import at_exit
 from steadypool.pools.inspect.errors_text import errors_text
 from steadypool.pools.monitor.json_line import as_json
-from steadypool.pools.monitor.line_server import Reception, Visitor
+from steadypool.pools.monitor.line_server import Client, LineServer
 from steadypool.pools.monitor.snapshots import take_snapshot
 from steadypool.pools.monitor.socket_dir import Listener, open_listener
 from steadypool.pools.monitor.task_times import TaskTimer
@@ -63,7 +63,7 @@ class Monitor:
         self._last_number = 0
         self._timers: dict[int, TaskTimer] = {}
         self._listener: Listener | None = None
-        self._reception: Reception | None = None
+        self._reception: LineServer | None = None
 
     # -- which pools there are
 
@@ -85,7 +85,7 @@ class Monitor:
     def _open(self) -> None:
         self._listener = listener = open_listener()
         try:
-            self._reception = Reception(listener.socket, self._answer, self._goes_on)
+            self._reception = LineServer(listener.socket, self._answer, self._goes_on)
             self._reception.start()
         except BaseException:
             self._reception, self._listener = None, None
@@ -157,7 +157,7 @@ class Monitor:
 
     # -- answers, on the reception's thread
 
-    def _answer(self, visitor: Visitor, line: bytes) -> bytes:
+    def _answer(self, visitor: Client, line: bytes) -> bytes:
         json: Any = import_module("msgspec.json")
         try:
             question = json.decode(line, type=Question)
@@ -194,7 +194,7 @@ class Monitor:
 
     # -- fork
 
-    def disown(self) -> None:
+    def after_fork(self) -> None:
         """In a forked child: what is open here is the parent's, and goes on there."""
         if self._reception is not None and self._listener is not None:
             with suppress(OSError):  # on some systems the child has no copy of the selector
@@ -255,7 +255,7 @@ def _at_last() -> None:
 def _forked() -> None:
     global _monitor
     before, _monitor = _monitor, Monitor()
-    before.disown()
+    before.after_fork()
 
 
 at_exit.at_last(_at_last)

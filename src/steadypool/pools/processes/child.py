@@ -66,7 +66,7 @@ from steadypool.pools.processes.ipc.wire import (
 )
 from steadypool.pools.processes.memory import memory_reader
 from steadypool.pools.processes.terminal import Terminal
-from steadypool.pools.processes.worker_args import Kit
+from steadypool.pools.processes.worker_args import WorkerArgs
 from steadypool.primitives.error_ledger import first_line, type_name
 from steadypool.primitives.job_context import JobContext, check_progress, set_finder
 
@@ -76,7 +76,7 @@ ATOMS = frozenset({int, float, complex, bool, type(None)})
 SHORT, SHORT_TUPLE = 1000, 20
 
 
-def main(kit: Kit) -> None:
+def main(kit: WorkerArgs) -> None:
     """The life of a worker process."""
     try:
         _become_a_worker(kit)
@@ -88,13 +88,13 @@ def main(kit: Kit) -> None:
     worker.work()
 
 
-def _say_why(kit: Kit, error: BaseException) -> None:
+def _say_why(kit: WorkerArgs, error: BaseException) -> None:
     """This process ends before it is a worker."""
     with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, kit.results.fd) as end:
         Outbox(end).send(UNFIT, NONE, f"{type_name(error)}: {first_line(error)}".encode())
 
 
-def _become_a_worker(kit: Kit) -> None:
+def _become_a_worker(kit: WorkerArgs) -> None:
     # A group of its own: Ctrl-C at the terminal reaches the parent alone, and a kill takes the job's children along.
     os.setpgid(0, 0)
     signal.set_wakeup_fd(-1)
@@ -136,7 +136,7 @@ def _end_group() -> None:
 class Worker:
     """The loop, and what it holds."""
 
-    def __init__(self, kit: Kit) -> None:
+    def __init__(self, kit: WorkerArgs) -> None:
         self._kit = kit
         self.pool = kit.pool
         self.page = Page(kit.page.fd)

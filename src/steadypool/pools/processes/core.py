@@ -52,7 +52,7 @@ from steadypool.pools.processes.wakeup import PipeBell
 from steadypool.pools.processes.worker import ProcessWorker
 from steadypool.pools.processes.worker_args import hold_standard_descriptors
 from steadypool.pools.threads.worker import ThreadWorker
-from steadypool.primitives.callback_thread import Courier
+from steadypool.primitives.callback_thread import CallbackThread
 from steadypool.rules.respawn import restart_delay
 
 HEAR_SECONDS = 0.1
@@ -88,7 +88,7 @@ class ProcessCore(FarewellCore):
         wears_out = kit["max_tasks"] is not None or kit["max_memory"] is not None
         self.takes_chunks = not wears_out and settings.on_full != "discard_oldest"
         self.takes_bundles = self.packets and not wears_out
-        self._starter = Courier(f"{self.name}-starter", lambda: None)
+        self._starter = CallbackThread(f"{self.name}-starter", lambda: None)
         self._early_deaths = 0
         self._holding = self._once_ready = False
         self._held_for: float | None = 0.0
@@ -154,8 +154,8 @@ class ProcessCore(FarewellCore):
 
     def recount(self) -> None:
         """Something changed that the number of workers depends on. The lock is held."""
-        self.crew = tuple(worker for worker in self.workers if not worker.retiring and not worker.dead)
-        self.may_grow = len(self.crew) < self.max_workers and not self._holding and self.refusal_is_soft()
+        self.available_workers = tuple(worker for worker in self.workers if not worker.retiring and not worker.dead)
+        self.may_grow = len(self.available_workers) < self.max_workers and not self._holding and self.refusal_is_soft()
 
     def refusal_is_soft(self) -> bool:
         """Whether there may still be jobs to run."""
@@ -176,7 +176,7 @@ class ProcessCore(FarewellCore):
             self.workers.add(worker)
             self.recount()
         try:
-            self._starter.carry(partial(self._start, worker))
+            self._starter.run(partial(self._start, worker))
         except BaseException:
             self.was_interrupted()
             raise
@@ -186,9 +186,9 @@ class ProcessCore(FarewellCore):
         """See `DispatchCore.see_to_new_workers`."""
         with self.lock:
             self.recount()
-            waiting = [worker for worker in self.crew if not worker.start_began]
+            waiting = [worker for worker in self.available_workers if not worker.start_began]
         for worker in waiting:
-            self._starter.carry(partial(self._start, worker))
+            self._starter.run(partial(self._start, worker))
 
     def _start(self, worker: ProcessWorker) -> None:
         """On the starter thread."""
@@ -221,7 +221,7 @@ class ProcessCore(FarewellCore):
         if worker.started:
             worker.kill()  # it cannot be watched
         with self.lock:
-            self.agenda.add(monotonic(), self._worker_died, worker)
+            self.timers.add(monotonic(), self._worker_died, worker)
         self.bell.ring()
 
     def _initializer_failed(self, worker: ProcessWorker, packed: bytes) -> None:
@@ -257,9 +257,9 @@ class ProcessCore(FarewellCore):
         if delay is None:
             if why is None:
                 return None
-            self.agenda.add(monotonic(), self._give_up_on_workers, why)
+            self.timers.add(monotonic(), self._give_up_on_workers, why)
         else:
-            self.agenda.add(monotonic() + delay, self._stop_holding)
+            self.timers.add(monotonic() + delay, self._stop_holding)
         self.recount()
         self.bell.ring()
         return delay
@@ -309,7 +309,7 @@ class ProcessCore(FarewellCore):
         with self.lock:
             if not self._resize_planned:
                 self._resize_planned = True
-                self.agenda.add(monotonic() + RESIZE_AFTER, self._resized)
+                self.timers.add(monotonic() + RESIZE_AFTER, self._resized)
         self.full = False
         self.supervise()
         self.pump()
@@ -317,15 +317,15 @@ class ProcessCore(FarewellCore):
 
     def _resized(self) -> None:
         self._resize_planned = False
-        for worker in self.crew:
+        for worker in self.available_workers:
             # Only what lies behind a job that has begun: or resizes in a row could keep any job from ever beginning.
-            if len(self.crew) > self.max_workers and worker.hand and worker.has_started(worker.hand[0]):
+            if len(self.available_workers) > self.max_workers and worker.hand and worker.has_started(worker.hand[0]):
                 self.take_back(worker)
                 self.withhold(worker)
             self._leave_if_surplus(worker)
         self.full = False
         self.pump()
-        self.share_out()
+        self.steal_for_idle()
 
     def give_up_job(self, job: Job) -> None:
         """As `Core.give_up_job`; a job that has a retry left gets it once its worker is dead."""
@@ -372,7 +372,7 @@ class ProcessCore(FarewellCore):
         with self.lock:
             worker.dead = True
             # At once: a pump would go on offering it jobs, for ever if its thread holds this lock.
-            self.crew = tuple(other for other in self.crew if other is not worker)
+            self.available_workers = tuple(other for other in self.available_workers if other is not worker)
             if worker.hand and isinstance(worker.hand[0], Chunk):
                 self.unfold(worker.hand[0])
             hand: list[Any] = list(worker.hand)
@@ -456,7 +456,7 @@ class ProcessCore(FarewellCore):
             self.recount()
         self.full = False
         self.pump()
-        self.share_out()  # what lies behind the jobs of the workers that live
+        self.steal_for_idle()  # what lies behind the jobs of the workers that live
 
     def _broke(self, error: BaseException, how: str = "the initializer failed") -> None:
         super().broke(error, how)
@@ -521,10 +521,10 @@ class ProcessCore(FarewellCore):
         """What `PoolStats` says of the workers. The lock is held."""
         return {
             "stuck": len(self.stuck),
-            "workers": len(self.crew),
+            "workers": len(self.available_workers),
             "capacity": self.max_workers,
             "restarts": self.restarts,
-            "worker_rows": tuple(worker.row() for worker in sorted(self.crew, key=lambda w: w.name)),
+            "worker_rows": tuple(worker.row() for worker in sorted(self.available_workers, key=lambda w: w.name)),
         }
 
     def has_begun(self, job: Job) -> bool:
@@ -560,18 +560,18 @@ class ProcessCore(FarewellCore):
         if not self._gone.wait(None if until is None else max(0.0, until - monotonic())):
             self.leave_now()
             with self.hurrying():
-                self.farewell()
+                self.shut_down_workers()
         self._starter.end()
         if self._supervisor is not None and self._supervisor is not threading.current_thread():
             self._supervisor.join(None if until is None else max(0.0, until - monotonic()))
 
-    def disown(self) -> None:
+    def after_fork(self) -> None:
         """In a forked child: the parent's ends must not stay open here, or the workers would outlive their parent."""
-        super().disown()
+        super().after_fork()
         if self._gone.is_set():
             return
         for worker in self.workers:
-            worker.disown()
+            worker.after_fork()
             if worker.process is not None:
                 forget_process(worker.process)
         self.bell.close()

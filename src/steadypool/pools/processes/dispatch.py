@@ -24,7 +24,7 @@ from steadypool.model.clock import monotonic
 from steadypool.model.errors import PoolClosed
 from steadypool.model.lazy_events import events
 from steadypool.model.options import Task, TaskOptions
-from steadypool.model.sink_protocols import Carrier
+from steadypool.model.sink_protocols import ContextCarrier
 from steadypool.model.states import Outcome, PoolState
 from steadypool.pools.core.core import MOST_COUNTED, Job
 from steadypool.pools.core.emitter import job_facts
@@ -33,7 +33,7 @@ from steadypool.pools.core.job_errors import cancelled_error
 from steadypool.pools.core.settings import Settings
 from steadypool.pools.core.supervisor import hand_back
 from steadypool.pools.processes.chunk import Chunk, Landed
-from steadypool.pools.processes.interrupts import Mender
+from steadypool.pools.processes.interrupts import InterruptRepair
 from steadypool.pools.processes.ipc.pickling import INLINE_MOST, Functions, dump
 from steadypool.pools.processes.ipc.wire import LOADING, WHOLE
 from steadypool.pools.processes.loader import Load
@@ -47,9 +47,9 @@ from steadypool.pools.processes.packets import (
     pack_meta,
     workers_import_main,
 )
-from steadypool.pools.processes.stealing import SharingCore
+from steadypool.pools.processes.stealing import StealingCore
 from steadypool.pools.processes.worker import ProcessWorker
-from steadypool.primitives.callback_thread import Courier
+from steadypool.primitives.callback_thread import CallbackThread
 from steadypool.rules import prefetch
 
 RESULTS_WITHIN = 0.002
@@ -61,7 +61,7 @@ ALONE = prefetch.TOGETHER_BYTES + 1
 _WITHOUT_BLOCKING = (False,)
 
 
-class DispatchCore(SharingCore):
+class DispatchCore(StealingCore):
     """Hands jobs to worker processes."""
 
     def __init__(self, settings: Settings, max_workers: int, packets: bool) -> None:
@@ -78,9 +78,9 @@ class DispatchCore(SharingCore):
         self.item_bytes: float | None = None
         """How big their arguments are."""
         self.pump_lock = threading.Lock()
-        self.loader = Courier(f"{self.name}-loader", self.mark_own_thread)
+        self.loader = CallbackThread(f"{self.name}-loader", self.mark_own_thread)
         self.couriers.append(self.loader)
-        self.mender = Mender(self)
+        self.interrupts = InterruptRepair(self)
         self._look_planned = False
 
     def retire(self, worker: ProcessWorker, reason: str) -> None:
@@ -178,7 +178,7 @@ class DispatchCore(SharingCore):
                 got.extend(map(self.pump_lock.acquire, _WITHOUT_BLOCKING))
                 if True not in got:
                     return
-                if self.mender.moving and not self.mender.see_to_moving():
+                if self.interrupts.moving and not self.interrupts.see_to_moving():
                     return
                 self.full = True
                 self._hand_out()
@@ -199,7 +199,7 @@ class DispatchCore(SharingCore):
 
     def was_interrupted(self) -> None:
         """See `Core.was_interrupted`."""
-        self.mender.was_interrupted()
+        self.interrupts.was_interrupted()
 
     def _hand_out(self) -> None:
         while len(self.queue):
@@ -207,14 +207,16 @@ class DispatchCore(SharingCore):
             if worker is None:
                 return
             # Not all to the first worker that has room, or the others would have nothing to do.
-            share = len(self.queue) // max(1, len(self.crew))
-            together = self.takes_bundles and not self.carriers and not self.attention and self.broken_by is None
+            share = len(self.queue) // max(1, len(self.available_workers))
+            together = (
+                self.takes_bundles and not self.context_carriers and not self.attention and self.broken_by is None
+            )
             self._fill(worker, max(1, min(self.depth - len(worker.hand), share)) if together else 1)
         self.full = False
 
     def _fill(self, worker: ProcessWorker, room: int) -> None:
         """Hand over what is next, up to *room* jobs if these can travel together."""
-        moving, size = self.mender.moving, 0
+        moving, size = self.interrupts.moving, 0
         while len(moving) < room and self.queue.take_into(moving):
             size += _size_in_bundle(moving[-1])
             if size > prefetch.TOGETHER_BYTES:
@@ -231,10 +233,10 @@ class DispatchCore(SharingCore):
     def _pick(self) -> ProcessWorker | None:
         best: ProcessWorker | None = None
         low = prefetch.refill(self.depth)
-        if len(self.crew) > self.max_workers and self._busy() >= self.max_workers:
+        if len(self.available_workers) > self.max_workers and self._busy() >= self.max_workers:
             return None  # after a resize, until the workers too many have left
-        for worker in self.crew:
-            if worker.congested or worker.taken is not None:
+        for worker in self.available_workers:
+            if worker.socket_full or worker.taken is not None:
                 continue
             held = len(worker.hand)
             if not held and worker.ready:
@@ -248,7 +250,7 @@ class DispatchCore(SharingCore):
         return best if best is not None and not self._is_slow(best) else None
 
     def _busy(self) -> int:
-        return sum(1 for worker in self.crew if worker.hand or worker.taken is not None)
+        return sum(1 for worker in self.available_workers if worker.hand or worker.taken is not None)
 
     def _is_slow(self, worker: ProcessWorker) -> bool:
         """Whether it has run its present job for longer than jobs should wait behind one."""
@@ -266,7 +268,7 @@ class DispatchCore(SharingCore):
         if first is None:
             return
         try:
-            packet, fd = job_packet(job, self._carried(job) if self.carriers else None)
+            packet, fd = job_packet(job, self._carried(job) if self.context_carriers else None)
         except (OSError, ValueError) as error:
             if self.take_out(worker, job):
                 self.settle(job, Outcome.FAILED, error)
@@ -332,8 +334,8 @@ class DispatchCore(SharingCore):
 
     def _send(self, worker: ProcessWorker, entries: Sequence[Job | Chunk], packet: bytes, fd: int | None) -> None:
         # Before it is tried: what makes room clears it, and that may be over by the time that this thread goes on.
-        worker.congested = True
-        self.mender.moving.append(worker)
+        worker.socket_full = True
+        self.interrupts.moving.append(worker)
         try:
             sent = worker.line.send(packet, fd)
         except OSError:
@@ -342,7 +344,7 @@ class DispatchCore(SharingCore):
             if fd is not None:
                 os.close(fd)
         if sent:
-            worker.congested = False
+            worker.socket_full = False
             if not any(isinstance(entry, Chunk) or entry._told is not None for entry in entries):
                 return
         with self.lock:
@@ -354,7 +356,7 @@ class DispatchCore(SharingCore):
                     worker.tell(job, job._told)  # whoever told it did not know this sending's serial yet
 
     def _became_first(self, job: Job | Chunk) -> None:
-        """See `SharingCore._became_first`."""
+        """See `StealingCore._became_first`."""
         worker = job._worker
         with self.lock:
             if isinstance(job, Chunk) and job.jobs is not None and worker.hand:
@@ -377,7 +379,7 @@ class DispatchCore(SharingCore):
             job._attempt_ends = now + timeout
             self._wake_before(job._attempt_ends)
         if self.sinks and not told:
-            self.announce(job)
+            self.emit_deferred(job)
             waited = now - job._submitted
             context = _submitters_context(job)
             context.run(self.emit, events.JobStarted(self.name, now, *job_facts(job), worker.name, waited))
@@ -396,7 +398,7 @@ class DispatchCore(SharingCore):
         event = events.JobEvent(self.name, monotonic(), *job_facts(job))
         context = _submitters_context(job)
         wanted: list[bytes] = []
-        for sink in self.carriers:
+        for sink in self.context_carriers:
             try:
                 ask = partial(context.run, _what_it_carries, sink, event)
                 wanted += self.aside.call(ask, []) if self.is_hurried() else ask()
@@ -469,7 +471,7 @@ class DispatchCore(SharingCore):
         if not self._look_planned:
             self._look_planned = True
             with self.lock:
-                self.agenda.add(monotonic() + RESULTS_WITHIN, self._look_after_chunks)
+                self.timers.add(monotonic() + RESULTS_WITHIN, self._look_after_chunks)
             self._wake_before(monotonic() + RESULTS_WITHIN)
 
     def _look_after_chunks(self) -> None:
@@ -480,11 +482,11 @@ class DispatchCore(SharingCore):
             busy = [worker for worker in self.workers if worker.hand and worker.hand[0]._serial <= worker.latest_chunk]
             self._look_planned = bool(busy)
             if busy:
-                self.agenda.add(now + RESULTS_WITHIN, self._look_after_chunks)
+                self.timers.add(now + RESULTS_WITHIN, self._look_after_chunks)
         for worker in busy:
             worker.ask_for_results()
         if busy and not self.queue:
-            self.share_out()  # no result need ever come of a chunk whose first item is long
+            self.steal_for_idle()  # no result need ever come of a chunk whose first item is long
 
     def _free_rooms(self, chunk: Chunk) -> None:
         rooms, chunk.rooms = chunk.rooms, 0
@@ -564,7 +566,7 @@ class DispatchCore(SharingCore):
         return tasks
 
 
-def _what_it_carries(sink: Carrier, event: events.JobEvent) -> list[bytes]:
+def _what_it_carries(sink: ContextCarrier, event: events.JobEvent) -> list[bytes]:
     action = sink.carry(event)
     return [] if action is None else [dump(action, main_by_name=True).stream]
 

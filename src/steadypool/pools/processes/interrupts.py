@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 from steadypool.model.clock import monotonic, sleep
 from steadypool.pools.processes.chunk import Chunk
 from steadypool.pools.processes.worker import ProcessWorker
-from steadypool.pools.threads.reconcile import Balance
+from steadypool.pools.threads.reconcile import Reconciler
 
 if TYPE_CHECKING:
     from steadypool.pools.processes.core import ProcessCore
@@ -39,20 +39,20 @@ READ_SECONDS = 0.001
 """How long a worker that has nothing else to do may take from reading a job to saying so."""
 
 
-class Mender:
+class InterruptRepair:
     """What is to be put right in one pool."""
 
     def __init__(self, core: Any) -> None:
         self._core: ProcessCore = core
         self.moving: list[Any] = []
         """What the pump has between two places, and then the worker. Whoever pumps touches it, and nobody else."""
-        self._balance = Balance(core)
+        self._balance = Reconciler(core)
 
     def was_interrupted(self) -> None:
         """An exception out of the blue has ended something half-way."""
         core = self._core
         with core.lock:
-            core.agenda.add(monotonic(), self._go_on)
+            core.timers.add(monotonic(), self._go_on)
         self._balance.plan()
 
     def _go_on(self) -> None:
@@ -62,7 +62,7 @@ class Mender:
         if self.moving:
             if not core.pump_lock.acquire(blocking=False):
                 with core.lock:  # whoever pumps has begun with it, or is still moving something
-                    core.agenda.add(monotonic() + AFTERWARDS, self._go_on)
+                    core.timers.add(monotonic() + AFTERWARDS, self._go_on)
                 return
             try:
                 self._see_to_moving()
@@ -102,7 +102,7 @@ class Mender:
                 if core.take_out(holder, one):
                     core.requeue(one)
             if not unsent:
-                core.agenda.add(monotonic() + AFTERWARDS, self._find_place, entry)
+                core.timers.add(monotonic() + AFTERWARDS, self._find_place, entry)
 
     def _find_place(self, entry: Any) -> None:
         """Put an entry that is nowhere into the queue."""

@@ -200,7 +200,7 @@ class ProcessPool(PoolContract):
                 core.queue.give_room()
                 continue
             if core.sinks:
-                core.prepare_announcement(job)
+                core.defer_submitted(job)
             core.set_limits(job)
             entering.append(job)
         return jobs[: len(jobs) - core.enter_all(entering)]

@@ -180,20 +180,20 @@ class ResultsCore(DispatchCore):
             self.call_back(job)
 
     def _has_room(self, worker: ProcessWorker) -> None:
-        worker.congested = False
+        worker.socket_full = False
         self.full = False
         self._leave_if_surplus(worker)
         self.pump()
         if not self.queue:
-            self.share_out()
+            self.steal_for_idle()
         else:
-            self.relieve()
+            self.requeue_overdue()
         if self.state is not PoolState.OPEN:
             self.bell.ring()
 
     def _leave_if_surplus(self, worker: ProcessWorker) -> None:
         """After a resize there may be workers too many: those leave that are idle first. Till then nobody gets jobs."""
-        if len(self.crew) > self.max_workers and not worker.hand and worker.taken is None:
+        if len(self.available_workers) > self.max_workers and not worker.hand and worker.taken is None:
             self.retire(worker, "resized")
 
     def _word_came(self, worker: ProcessWorker, status: int, payload: bytes) -> None:
@@ -352,7 +352,7 @@ class ResultsCore(DispatchCore):
         if job is not None and job._serial == serial:
             done, total = job._progress = pickle.loads(payload)
             if self.sinks:
-                self.emit(events.JobProgress(self.name, monotonic(), *job_facts(job), done, total))
+                self.emit(events.JobProgressed(self.name, monotonic(), *job_facts(job), done, total))
 
 
 def _loaded(status: int, payload: bytes, memory: int | OSError | None) -> tuple[Any, BaseException | None]:

@@ -40,7 +40,7 @@ class FarewellCore(ResultsCore):
         self._groups: set[int] = set()
         """The process groups of workers that had any, where orphans of theirs are ours."""
 
-    def farewell(self) -> None:
+    def shut_down_workers(self) -> None:
         """See every worker off, and give back every descriptor. The pool is closed."""
         if not self._seeing_off.acquire(blocking=False):
             self._gone.wait(2 * LEAVE_SECONDS)  # another thread is at it
@@ -115,7 +115,7 @@ class FarewellCore(ResultsCore):
 
     def _reap_in(self, seconds: float) -> None:
         with self.lock:
-            self.agenda.add(monotonic() + seconds, self._reap)
+            self.timers.add(monotonic() + seconds, self._reap)
         self.bell.ring()
 
     def _reap_all(self) -> None:

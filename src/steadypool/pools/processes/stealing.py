@@ -39,14 +39,14 @@ LONG = 0.01
 VISIBLE_SECONDS = 0.001
 
 
-class SharingCore(HandCore):
+class StealingCore(HandCore):
     """Takes jobs back from worker processes that have not begun them."""
 
     workers: set[ProcessWorker]
 
     def __init__(self, settings: Settings, max_workers: int) -> None:
         super().__init__(settings, max_workers)
-        self.crew: tuple[ProcessWorker, ...] = ()
+        self.available_workers: tuple[ProcessWorker, ...] = ()
         """The workers that may be given jobs."""
         self.full = False
         """No worker has room: nobody need try before a result comes."""
@@ -91,7 +91,7 @@ class SharingCore(HandCore):
         """Take packets out of the worker's socket that it has not read, and put their jobs into the queue."""
         count = 0
         while count < most and worker.duplicate.keeps_packets and self._take_one_back(worker):
-            worker.congested = False
+            worker.socket_full = False
             count += 1
         if count:
             self._see_to_first(worker)
@@ -132,7 +132,7 @@ class SharingCore(HandCore):
         first = self._begin_to_withhold(worker)
         if first is not None:
             with self.lock:
-                self.agenda.add(monotonic() + VISIBLE_SECONDS, self._take_withheld, worker, first)
+                self.timers.add(monotonic() + VISIBLE_SECONDS, self._take_withheld, worker, first)
             self.bell.ring()
 
     def _take_withheld(self, worker: ProcessWorker, first: int) -> None:
@@ -181,11 +181,11 @@ class SharingCore(HandCore):
 
     # -- who wants it
 
-    def share_out(self) -> None:
+    def steal_for_idle(self) -> None:
         """Give an idle worker what lies behind another's long job."""
-        if not self.may_grow and not any(not worker.hand and worker.taken is None for worker in self.crew):
+        if not self.may_grow and not any(not worker.hand and worker.taken is None for worker in self.available_workers):
             return
-        for worker in self.crew:
+        for worker in self.available_workers:
             if not worker.has_more():
                 continue
             if worker.taken is None and worker.has_run() < STEAL_AFTER:
@@ -198,13 +198,13 @@ class SharingCore(HandCore):
             else:
                 self._plan_to_share()
 
-    def relieve(self) -> None:
+    def requeue_overdue(self) -> None:
         """Put what lies behind long jobs into the queue, where it is older than what waits there. Now and then."""
         now = monotonic()
         if now < self._relieved + LONG:
             return
         self._relieved = now
-        for worker in self.crew:
+        for worker in self.available_workers:
             if worker.has_more() and (worker.taken is not None or worker.has_run() >= LONG):
                 self.take_back(worker)
                 if worker.is_held_up(LONG):
@@ -214,12 +214,12 @@ class SharingCore(HandCore):
         if not self._steal_planned:
             self._steal_planned = True
             with self.lock:
-                self.agenda.add(monotonic() + STEAL_AFTER, self._share_again)
+                self.timers.add(monotonic() + STEAL_AFTER, self._share_again)
             self.bell.ring()
 
     def _share_again(self) -> None:
         self._steal_planned = False
-        self.share_out()
+        self.steal_for_idle()
 
     def reclaim(self, job: Job | Chunk) -> bool:
         """Take a job back that was sent to a worker and not begun; false if it was, or is not there."""

@@ -25,7 +25,7 @@ from steadypool.pools.processes.ipc.status_page import Page, make_page
 from steadypool.pools.processes.ipc.wire import ITEMS_MOST, LOADING, RESULT, Line, make_line, sending
 from steadypool.pools.processes.packets import workers_import_main
 from steadypool.pools.processes.terminal import put_in_foreground
-from steadypool.pools.processes.worker_args import Descriptor, Kit, hold_standard_descriptors
+from steadypool.pools.processes.worker_args import Descriptor, WorkerArgs, hold_standard_descriptors
 from steadypool.primitives.future import JobFuture
 
 Job = JobFuture[Any]
@@ -72,7 +72,7 @@ class ProcessWorker:
         self._is_known = threading.Event()
         """`start` has returned; the process may have done a lot by then."""
         self.retiring = False
-        self.congested = False
+        self.socket_full = False
         """Its socket had no room for another packet."""
         self.dead = False
         self.pid = 0
@@ -117,7 +117,7 @@ class ProcessWorker:
 
     def start(self, context: BaseContext, kit_rest: dict[str, Any]) -> None:
         """Start the process. Raises what `multiprocessing` raises if it cannot."""
-        kit = Kit(
+        kit = WorkerArgs(
             jobs=Descriptor(self._worker_line.end.detach()),
             jobs_keep_packets=self.line.keeps_packets,
             results=Descriptor(self._worker_results.detach()),
@@ -242,9 +242,9 @@ class ProcessWorker:
             if fd is not None:
                 _close(fd)
 
-    def disown(self) -> None:
+    def after_fork(self) -> None:
         """In a forked child: close the copies of the parent's ends."""
-        self._stacks.disown()
+        self._stacks.after_fork()
         self.close_ends()
 
     # -- its jobs

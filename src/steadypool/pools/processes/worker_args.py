@@ -48,7 +48,7 @@ def _adopt(duplicate: Any) -> Descriptor:
 
 
 @dataclass
-class Kit:
+class WorkerArgs:
     """The worker's ends of everything, and what it needs to know."""
 
     pool: str

@@ -20,7 +20,7 @@ from steadypool.pools.core.emitter import job_facts
 from steadypool.pools.core.job_errors import forked_error
 from steadypool.pools.core.settings import Settings
 from steadypool.pools.threads.hands import HandCore
-from steadypool.pools.threads.reconcile import Balance
+from steadypool.pools.threads.reconcile import Reconciler
 from steadypool.pools.threads.worker import ThreadWorker, here
 from steadypool.primitives.job_queue import ONCE
 from steadypool.rules.capacity import capacity, lent_limit, workers_allowed
@@ -55,7 +55,7 @@ class ThreadCore(HandCore):
         self.leaving = False
         """Workers look at this before they take a job; true when one of them may have to leave."""
         self._worker_numbers = itertools.count()
-        self._balance = Balance(self)
+        self._balance = Reconciler(self)
         self._holding = False
         """No thread could be started a moment ago."""
         self._refusals = self._failed_starts = 0
@@ -129,7 +129,7 @@ class ThreadCore(HandCore):
             self._refusals += 1
             delay = restart_delay(self._refusals, others_live=True)
             assert delay is not None
-            self.agenda.add(monotonic() + delay, self._try_again)
+            self.timers.add(monotonic() + delay, self._try_again)
             self.recount()
 
     def initializer_succeeded(self) -> None:
@@ -147,7 +147,7 @@ class ThreadCore(HandCore):
             )
             if delay is not None:
                 self._holding = True
-                self.agenda.add(monotonic() + delay, self._try_again)
+                self.timers.add(monotonic() + delay, self._try_again)
                 self.recount()
         if delay is None:
             self.broke(error)
@@ -267,7 +267,7 @@ class ThreadCore(HandCore):
             self.recount()
         if self.sinks:
             self.emit(events.JobStuck(self.name, monotonic(), *job_facts(job), stack))
-            self.emit(events.WorkerLeftBehind(self.name, monotonic(), worker.name))
+            self.emit(events.WorkerAbandoned(self.name, monotonic(), worker.name))
         self._capacity_changed()
 
     def all_idle(self) -> bool:
@@ -287,9 +287,9 @@ class ThreadCore(HandCore):
             "worker_rows": tuple(worker.row() for worker in sorted(self.workers, key=lambda w: w.name)),
         }
 
-    def disown(self) -> None:
+    def after_fork(self) -> None:
         """Also, the jobs at work are the parent's: code of one that goes on here must not settle it."""
-        super().disown()
+        super().after_fork()
         for worker in self.workers:
             worker.taken = next(iter(worker.hand), worker.taken)  # what `current_job` finds
             worker.hand.clear()

@@ -130,7 +130,7 @@ class ThreadPool(PoolContract, ThreadPoolExecutor):
                 return self._submit_when_full(options, fn, args, kwargs)
             job = JobFuture(core, options, fn, args, kwargs, copy_context(), monotonic(), next(core.tickets))
             if core.sinks:
-                core.prepare_announcement(job)
+                core.defer_submitted(job)
             if not options.plain:
                 return core.enter(job)
             core.queue.items.append(job)
@@ -139,7 +139,7 @@ class ThreadPool(PoolContract, ThreadPoolExecutor):
             if core.refusal is not None:  # another thread may have closed the pool since the look above
                 core.check_in(job)  # type: ignore[unreachable]
             if core.sinks:
-                core.announce(job)
+                core.emit_deferred(job)
             return job
         except BaseException as error:
             core.submit_raised(error)

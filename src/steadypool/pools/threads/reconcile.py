@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from steadypool.pools.threads.hands import HandCore
 
 
-class Balance:
+class Reconciler:
     """The balance of one pool."""
 
     def __init__(self, core: Any) -> None:
@@ -29,7 +29,7 @@ class Balance:
         with core.lock:
             if not self._planned:
                 self._planned = True
-                core.agenda.add(monotonic() + PATIENCE, self._look, None)
+                core.timers.add(monotonic() + PATIENCE, self._look, None)
         core.supervise()
         core.bell.ring()
 
@@ -43,7 +43,7 @@ class Balance:
             is_idle = not core.retrying and not len(core.queue) and core.all_idle()
             now = (accepted, ended, room) if is_idle else None
             if now is None or now != before:
-                core.agenda.add(monotonic() + PATIENCE, self._look, now)
+                core.timers.add(monotonic() + PATIENCE, self._look, now)
                 return
             core.withdraw_tickets(accepted - ended)
             self._planned = False

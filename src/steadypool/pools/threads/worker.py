@@ -262,7 +262,7 @@ class ThreadWorker:
                 return False
             job._pristine_context, job._context = context, context.copy()
         if core.sinks:
-            core.announce(job)
+            core.emit_deferred(job)
             waited = job._began - job._submitted
             started = events.JobStarted(core.name, job._began, *job_facts(job), self.name, waited)
             context = job._context
@@ -381,4 +381,4 @@ class ThreadJobContext(JobContext):
         job._progress = (done, total)
         core: Core = job._worker.core
         if core.sinks:
-            core.emit(events.JobProgress(core.name, monotonic(), *job_facts(job), done, total))
+            core.emit(events.JobProgressed(core.name, monotonic(), *job_facts(job), done, total))

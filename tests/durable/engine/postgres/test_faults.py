@@ -95,7 +95,7 @@ def test_nothing_is_lost_while_sessions_are_terminated_in_a_loop(queue: Queue, a
             enqueued = enqueue_each(str(path), numbers)
         # All that have hit the worker may have done so between two statements, which is no trouble.
         terminate_inside_a_statement(address)
-        working.wait_for("EngineTrouble")
+        working.wait_for("EngineFailed")
         last = app.note.enqueue(str(path), -1)
         last.result(WAIT)
         assert enqueued
@@ -143,11 +143,11 @@ def test_a_server_that_is_restarted_is_found_again(own_server: Server, own_queue
     with Working(own_queue, lease=2.0) as working:
         enqueued = enqueue_each(str(path), range(20))
         own_server.stop()
-        working.wait_for("EngineTrouble")
+        working.wait_for("EngineFailed")
         with pytest.raises(EngineError):
             app.note.enqueue(str(path), -1)
         own_server.start()
-        working.wait_for("EngineBack")
+        working.wait_for("EngineRecovered")
         enqueued |= enqueue_each(str(path), range(20, 40))
         app.note.enqueue(str(path), -1).result(WAIT)
     assert start_worker("--kind", "thread", "--until-empty", "--lease", "1", "--quiet").end() == 0
@@ -161,10 +161,10 @@ def test_a_job_that_runs_while_the_server_is_away_for_longer_than_the_lease(
     with Working(own_queue, lease=1.0) as working:
         first = stage.enter()
         own_server.stop()
-        working.wait_for("EngineTrouble")
+        working.wait_for("EngineFailed")
         threading.Event().wait(1.5)  # longer than the lease: there is nothing else to wait for
         own_server.start()
-        working.wait_for("EngineBack")
+        working.wait_for("EngineRecovered")
         first.tell("return")
         # Either it was renewed in time by the new server's clock, or it was taken back and runs once more.
         while handle.state is not JobState.COMPLETED:
@@ -328,7 +328,7 @@ def test_the_clock_of_a_worker_does_not_matter(queue: Queue, hours: int) -> None
         assert app.add.enqueue(1, 2).result(WAIT) == 3
         fails_once = app.fail.enqueue(1)
         assert fails_once.result(WAIT) == 2
-        assert not other.all("JobsTakenBack")
+        assert not other.all("JobsRecovered")
     assert late.state is JobState.SCHEDULED
     process.terminate()
     process.communicate(timeout=WAIT)

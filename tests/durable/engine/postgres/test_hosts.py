@@ -31,7 +31,7 @@ def cut_off(
     use(False)
     with Working(queue, lease=1.0) as near:
         second = stage.enter()  # the same job, on this side
-        near.wait_for("JobsTakenBack")
+        near.wait_for("JobsRecovered")
         first.tell("return")
         cable.mend()
         far.read_until("the lease was lost")

@@ -37,13 +37,13 @@ def test_a_server_that_is_away_for_twenty_seconds(own_server: Server, own_queue:
         enqueued = enqueue_each(str(path), range(200))
         own_server.stop()
         began = time.monotonic()
-        working.wait_for("EngineTrouble")
+        working.wait_for("EngineFailed")
         threading.Event().wait(OUTAGE)
         with pytest.raises(EngineError):
             app.note.enqueue(str(path), -2)
         own_server.start()
         away = time.monotonic() - began
-        working.wait_for("EngineBack")
+        working.wait_for("EngineRecovered")
         back = time.monotonic() - began - away
         enqueued |= enqueue_each(str(path), range(200, 400))
         app.note.enqueue(str(path), -1).result(WAIT)

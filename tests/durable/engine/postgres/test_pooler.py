@@ -47,7 +47,7 @@ def do_some_jobs(queue: Queue, address: str, listeners: int) -> None:
         assert [handle.result(WAIT) for handle in handles] == list(range(20))
         with psycopg.connect(address) as connection:
             assert connection.execute(LISTENERS).fetchall() == [(listeners,)]
-        assert not working.all("EngineTrouble") and not working.all("LeaseLost")
+        assert not working.all("EngineFailed") and not working.all("LeaseLost")
     assert working.report is not None and working.report.ok
 
 

@@ -8,9 +8,9 @@ import pytest
 from steadypool.durable.engine.errors import SchemaMismatch
 from steadypool.durable.engine.open import open_engine
 from steadypool.durable.engine.postgres import schema
-from steadypool.durable.engine.postgres.claim_cursor import Marks
+from steadypool.durable.engine.postgres.claim_cursor import ClaimCursor
 from steadypool.durable.engine.postgres.clock_guard import Steadiness
-from steadypool.durable.engine.postgres.listen import Sparing
+from steadypool.durable.engine.postgres.listen import NotifyThrottle
 from steadypool.durable.engine.records import JobFilter, NewJob, Settlement, Verdict
 from steadypool.durable.engine.url import parse_postgres
 from tests.durable.engine.postgres import server
@@ -88,7 +88,7 @@ def test_each_step_is_a_file_and_the_tables_are_tuned(address: str) -> None:
 
 
 def test_marks_leave_out_what_was_claimed_and_nothing_else() -> None:
-    marks = Marks()
+    marks = ClaimCursor()
     marks.claimed([("q", 0, 10), ("q", 0, 7), ("q", -5, 3)])
     stretches = marks.stretches(["q", "other"])
 
@@ -106,7 +106,7 @@ def test_marks_leave_out_what_was_claimed_and_nothing_else() -> None:
 
 
 def test_marks_look_from_the_beginning_once_a_second_and_no_more_often_than_it_is_cheap() -> None:
-    marks = Marks()
+    marks = ClaimCursor()
     assert marks.must_look(0.0)
     marks.looked(0.0, cost=0.1)
     assert not marks.must_look(0.9) and marks.must_look(1.0)
@@ -128,7 +128,7 @@ def test_a_clock_that_jumps_takes_nobody_s_lease() -> None:
 
 
 def test_one_call_in_ten_milliseconds_tells_of_work_and_one_that_came_late_tells_afterwards() -> None:
-    sparing = Sparing()
+    sparing = NotifyThrottle()
     assert [sparing.tells(now) for now in (0.0, 0.004, 0.009, 0.011, 0.012)] == [True, False, False, True, False]
     assert not sparing.came_late(0.020) and sparing.came_late(0.022)
 

@@ -177,8 +177,8 @@ def test_which_libraries_can_damage_a_file(version: tuple[int, ...], has_it: boo
 
 
 def test_an_engine_says_so_of_its_library(engine: Engine, path: Path) -> None:
-    assert bool(engine.caution) is has_wal_reset_bug(sqlite3.sqlite_version_info)
-    assert not open_engine(f"sqlite:///{path}?driver=apsw").caution
+    assert bool(engine.advisory) is has_wal_reset_bug(sqlite3.sqlite_version_info)
+    assert not open_engine(f"sqlite:///{path}?driver=apsw").advisory
 
 
 def test_a_network_file_system_is_refused(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:

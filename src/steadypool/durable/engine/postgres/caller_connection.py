@@ -17,20 +17,20 @@ import psycopg
 from psycopg.rows import tuple_row
 
 from steadypool.durable.engine.postgres.rows import jobs_as_json
-from steadypool.durable.engine.records import NewJob, Placed
+from steadypool.durable.engine.records import EnqueueResult, NewJob
 from steadypool.durable.engine.url import PostgresAddress
 
 Run = Callable[[Any, str, dict[str, Any]], Sequence[Any]]
 
 
-def put(connection: Any, address: PostgresAddress, jobs: Sequence[NewJob]) -> list[Placed]:
+def put(connection: Any, address: PostgresAddress, jobs: Sequence[NewJob]) -> list[EnqueueResult]:
     """See `durable.engine.protocol.Engine.put_on`."""
     if not jobs:
         return []
     return _placed(_way(connection)(connection, _statement(address), _values(address, jobs)), address)
 
 
-async def put_async(connection: Any, address: PostgresAddress, jobs: Sequence[NewJob]) -> list[Placed]:
+async def put_async(connection: Any, address: PostgresAddress, jobs: Sequence[NewJob]) -> list[EnqueueResult]:
     """See `durable.engine.protocol.Engine.put_on_async`."""
     if not jobs:
         return []
@@ -115,12 +115,12 @@ def _values(address: PostgresAddress, jobs: Sequence[NewJob]) -> dict[str, Any]:
     return {"jobs": jobs_as_json(jobs), "database": None if address.pooled else address.parameters.get("dbname")}
 
 
-def _placed(found: Sequence[Any], address: PostgresAddress) -> list[Placed]:
+def _placed(found: Sequence[Any], address: PostgresAddress) -> list[EnqueueResult]:
     if found[0][0] is None:
         raise TypeError(f"connection is to the database {found[0][2]!r}, and the queue is kept in {address.url}")
     # As bytes where the connection is in SQL_ASCII.
     return [
-        Placed(number, nonce, job_id.decode() if isinstance(job_id, bytes) else job_id, enqueued)
+        EnqueueResult(number, nonce, job_id.decode() if isinstance(job_id, bytes) else job_id, enqueued)
         for number, nonce, job_id, enqueued in found
     ]
 

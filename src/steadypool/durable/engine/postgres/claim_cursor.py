@@ -25,7 +25,7 @@ MOST_RANKS = 32
 """Who uses more priorities than that in one queue begins at its head."""
 
 
-class Stretches(NamedTuple):
+class Ranges(NamedTuple):
     """Parts of the queues, in the order in which they are looked at: after one (rank, number), and up to another."""
 
     queue: list[str]
@@ -35,7 +35,7 @@ class Stretches(NamedTuple):
     upto: list[int]
 
 
-class Marks:
+class ClaimCursor:
     """The marks of one engine object; any thread may call."""
 
     def __init__(self) -> None:
@@ -44,9 +44,9 @@ class Marks:
         self._looked = float("-inf")
         self._cost = 0.0
 
-    def stretches(self, queues: Sequence[str]) -> Stretches:
+    def stretches(self, queues: Sequence[str]) -> Ranges:
         """What to look at: everything but what lies between the first of a rank and its mark."""
-        stretches = Stretches([], [], [], [], [])
+        stretches = Ranges([], [], [], [], [])
 
         def add(*part: Any) -> None:
             columns: tuple[list[Any], ...] = stretches

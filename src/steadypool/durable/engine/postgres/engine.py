@@ -17,25 +17,25 @@ from steadypool.durable.engine.errors import EngineBusy, EngineRefused, KeyBusy
 from steadypool.durable.engine.pages import Dialect, list_jobs
 from steadypool.durable.engine.postgres import caller_connection, rows, schema
 from steadypool.durable.engine.postgres.characters import text_of
-from steadypool.durable.engine.postgres.claim_cursor import Marks
+from steadypool.durable.engine.postgres.claim_cursor import ClaimCursor
 from steadypool.durable.engine.postgres.clock_guard import Steadiness
-from steadypool.durable.engine.postgres.listen import PostgresListener, Sparing
+from steadypool.durable.engine.postgres.listen import NotifyThrottle, PostgresListener
 from steadypool.durable.engine.postgres.session import Session
 from steadypool.durable.engine.protocol import Listener
 from steadypool.durable.engine.records import (
-    Claimed,
+    ClaimResult,
     EngineStats,
+    EnqueueResult,
     JobFilter,
     JobKey,
     JobRecord,
     NewJob,
-    Placed,
     Progress,
     QueueStats,
     Reconciled,
     Schema,
     Settlement,
-    Swept,
+    SweepResult,
     Verdict,
     WorkerRow,
     parts_of_id,
@@ -71,9 +71,9 @@ class PostgresEngine:
         self._address = address
         self._schema = address.schema
         self._session = Session(address, PATIENCE)
-        self._marks = Marks()
+        self._marks = ClaimCursor()
         self._seen = float("-inf")
-        self._sparing = Sparing()
+        self._sparing = NotifyThrottle()
         self._steadiness = Steadiness()
         self._lease = 15.0
         self._held_up = 0
@@ -103,8 +103,8 @@ class PostgresEngine:
         self._session.patience = seconds
 
     @property
-    def caution(self) -> str:
-        """See `Engine.caution`."""
+    def advisory(self) -> str:
+        """See `Engine.advisory`."""
         return ""
 
     def take_caution(self) -> str:
@@ -125,7 +125,7 @@ class PostgresEngine:
 
     # -- putting
 
-    def put_many(self, jobs: Sequence[NewJob], *, waits: bool = True) -> list[Placed]:
+    def put_many(self, jobs: Sequence[NewJob], *, waits: bool = True) -> list[EnqueueResult]:
         """See `Engine.put_many`."""
         if not jobs:
             return []
@@ -140,11 +140,11 @@ class PostgresEngine:
             self._session.call("SELECT pg_notify(%s, '')", [f"{self._schema}.work"])
         return rows.placed_of(jobs, answer)
 
-    def put_on(self, connection: Any, jobs: Sequence[NewJob]) -> list[Placed]:
+    def put_on(self, connection: Any, jobs: Sequence[NewJob]) -> list[EnqueueResult]:
         """See `Engine.put_on`."""
         return caller_connection.put(connection, self._address, jobs)
 
-    async def put_on_async(self, connection: Any, jobs: Sequence[NewJob]) -> list[Placed]:
+    async def put_on_async(self, connection: Any, jobs: Sequence[NewJob]) -> list[EnqueueResult]:
         """See `Engine.put_on_async`."""
         return await caller_connection.put_async(connection, self._address, jobs)
 
@@ -170,7 +170,7 @@ class PostgresEngine:
         settlements: Sequence[Settlement] = (),
         done: Sequence[int] = (),
         most_bytes: int = MOST_BYTES,
-    ) -> Claimed:
+    ) -> ClaimResult:
         """See `Engine.claim`."""
         now = monotonic()
         full = self._marks.must_look(now)
@@ -192,7 +192,7 @@ class PostgresEngine:
         *found, answer = self._session.call(self._claim, values)
         refused, cancels, next_due, seen, took = answer[14:]
         self._note(settlements, found, limit, seen, took)
-        return Claimed(
+        return ClaimResult(
             tuple(rows.claims_of(found, queues)),
             rows.pairs(refused),
             rows.cancels_of(cancels or ()),
@@ -226,7 +226,7 @@ class PostgresEngine:
         """See `Engine.leave`."""
         self._call("leave(%s)", [worker])
 
-    def sweep(self, max_losses: int) -> Swept:
+    def sweep(self, max_losses: int) -> SweepResult:
         """See `Engine.sweep`."""
         began = monotonic()
         [(now, gone)] = self._session.call(
@@ -234,14 +234,14 @@ class PostgresEngine:
             f"EXISTS (SELECT FROM {self._schema}.worker_counts WHERE NOT alive)"
         )
         if not self._steadiness.allows_sweep(now, monotonic(), self._lease) or not gone:
-            return Swept()
+            return SweepResult()
         if monotonic() - began > HELD_UP and self._held_up < MOST_HELD_UP:
             self._held_up += 1
-            return Swept()
+            return SweepResult()
         self._held_up = 0
         swept = self._call("sweep(%s)", [max_losses])
         self._marks.look_soon()
-        return Swept(tuple(row[0] for row in swept), sum(row[1] for row in swept), sum(row[2] for row in swept))
+        return SweepResult(tuple(row[0] for row in swept), sum(row[1] for row in swept), sum(row[2] for row in swept))
 
     # -- one job
 

@@ -40,7 +40,7 @@ POLL = 0.5
 """Seconds between two looks while nothing can be told; more or less, so that many listeners do not look at once."""
 
 
-class Sparing:
+class NotifyThrottle:
     """Decides which calls tell of work. Any thread may ask."""
 
     def __init__(self) -> None:

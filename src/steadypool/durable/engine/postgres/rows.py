@@ -13,9 +13,9 @@ from steadypool.durable.engine.postgres.characters import text_of
 from steadypool.durable.engine.records import (
     AttemptError,
     Claim,
+    EnqueueResult,
     JobRecord,
     NewJob,
-    Placed,
     Settlement,
     Verdict,
     public_id,
@@ -71,15 +71,16 @@ def _length(seconds: float | None) -> float | None:
     return None if seconds is None else float(min(seconds, LONGEST))
 
 
-def placed_of(jobs: Sequence[NewJob], answer: Sequence[Any]) -> list[Placed]:
+def placed_of(jobs: Sequence[NewJob], answer: Sequence[Any]) -> list[EnqueueResult]:
     """The answer of ``put``."""
     numbers, nonce, taken, owner_nonces, owners = answer
     placed = [
-        Placed(number, nonce, public_id(number, nonce, job.id), True) for number, job in zip(numbers, jobs, strict=True)
+        EnqueueResult(number, nonce, public_id(number, nonce, job.id), True)
+        for number, job in zip(numbers, jobs, strict=True)
     ]
     for at, owner_nonce, chosen in zip(taken, owner_nonces or (), owners or (), strict=True):
         number, nonce = numbers[at - 1], owner_nonce or 0  # the record is gone, and its key still holds
-        placed[at - 1] = Placed(number, nonce, public_id(number, nonce, chosen), False)
+        placed[at - 1] = EnqueueResult(number, nonce, public_id(number, nonce, chosen), False)
     return placed
 
 

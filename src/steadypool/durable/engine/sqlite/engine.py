@@ -16,18 +16,18 @@ from steadypool.durable.engine.pages import Dialect, list_jobs
 from steadypool.durable.engine.protocol import Listener
 from steadypool.durable.engine.records import (
     Claim,
-    Claimed,
+    ClaimResult,
     EngineStats,
+    EnqueueResult,
     JobFilter,
     JobKey,
     JobRecord,
     NewJob,
-    Placed,
     Progress,
     Reconciled,
     Schema,
     Settlement,
-    Swept,
+    SweepResult,
     Verdict,
     WorkerRow,
 )
@@ -93,8 +93,8 @@ class SqliteEngine:
         self._store.patience = seconds
 
     @property
-    def caution(self) -> str:
-        """See `Engine.caution`: whether the library has the WAL-reset bug."""
+    def advisory(self) -> str:
+        """See `Engine.advisory`: whether the library has the WAL-reset bug."""
         version = sqlite_version(self._store.address.driver)
         if not has_wal_reset_bug(version):
             return ""
@@ -106,7 +106,7 @@ class SqliteEngine:
 
     def take_caution(self) -> str:
         """See `Engine.take_caution`."""
-        if not self.caution:
+        if not self.advisory:
             return ""
         with self._store.look() as connection:
             if connection.execute("SELECT 1 FROM counters WHERE name = ?", (_CAUTIONED,)).fetchall():
@@ -114,7 +114,7 @@ class SqliteEngine:
         with self._store.write() as connection:
             connection.execute("INSERT OR IGNORE INTO counters VALUES (?, 1)", (_CAUTIONED,))
             [[is_first]] = connection.execute("SELECT changes()").fetchall()
-        return self.caution if is_first else ""
+        return self.advisory if is_first else ""
 
     # -- the file
 
@@ -150,7 +150,7 @@ class SqliteEngine:
 
     # -- putting
 
-    def put_many(self, jobs: Sequence[NewJob], *, waits: bool = True) -> list[Placed]:
+    def put_many(self, jobs: Sequence[NewJob], *, waits: bool = True) -> list[EnqueueResult]:
         """See `Engine.put_many`."""
         if not jobs:
             return []
@@ -163,16 +163,16 @@ class SqliteEngine:
         self._bells.ring("work")
         return placed
 
-    def put_on(self, connection: Any, jobs: Sequence[NewJob]) -> list[Placed]:
+    def put_on(self, connection: Any, jobs: Sequence[NewJob]) -> list[EnqueueResult]:
         """See `Engine.put_on`."""
         caller_connection.check_connection(connection, self._store.address.driver, self._store.path)
-        if self.caution and not self._cautioned:
+        if self.advisory and not self._cautioned:
             self._cautioned = True
-            warnings.warn(self.caution, RuntimeWarning, stacklevel=3)
+            warnings.warn(self.advisory, RuntimeWarning, stacklevel=3)
         with caller_connection.transaction(connection):
             return put.put(connection, jobs, time())
 
-    async def put_on_async(self, connection: Any, jobs: Sequence[NewJob]) -> list[Placed]:
+    async def put_on_async(self, connection: Any, jobs: Sequence[NewJob]) -> list[EnqueueResult]:
         """See `Engine.put_on_async`. A connection to a file is none of asyncio's: its statements take microseconds."""
         return self.put_on(connection, jobs)
 
@@ -196,13 +196,15 @@ class SqliteEngine:
         settlements: Sequence[Settlement] = (),
         done: Sequence[int] = (),
         most_bytes: int = MOST_BYTES,
-    ) -> Claimed:
+    ) -> ClaimResult:
         """See `Engine.claim`."""
         now = time()
         if not settlements and not done:
             with self._store.look() as connection:
                 if limit <= 0 or not claim.something_to_do(connection, queues, now):
-                    return Claimed(cancels=claim.wanted_cancels(connection), next_due=claim.next_due(connection, now))
+                    return ClaimResult(
+                        cancels=claim.wanted_cancels(connection), next_due=claim.next_due(connection, now)
+                    )
         with self._store.write() as connection:
             refused = settle.settle(connection, settlements, now)
             settle.drop_leases(connection, worker, done, now)
@@ -211,7 +213,7 @@ class SqliteEngine:
             is_cut = False
             if limit > 0 and claim.is_registered(connection, worker):
                 claims, is_cut = claim.claim(connection, worker, queues, limit, most_bytes, now)
-            answer = Claimed(
+            answer = ClaimResult(
                 tuple(claims),
                 refused,
                 claim.wanted_cancels(connection),
@@ -250,21 +252,23 @@ class SqliteEngine:
         with self._store.write() as connection:
             claim.leave(connection, worker)
 
-    def sweep(self, max_losses: int) -> Swept:
+    def sweep(self, max_losses: int) -> SweepResult:
         """See `Engine.sweep`."""
         with self._store.look() as connection:
             if not claim.expired(connection, read_clock()):
-                return Swept()
+                return SweepResult()
         with self._store.write() as connection:
             if self._store.waited > HELD_UP and self._held_up < MOST_HELD_UP:
                 self._held_up += 1
-                return Swept()
+                return SweepResult()
             self._held_up = 0
             gone = claim.expired(connection, read_clock())
             taken = [settle.take_back(connection, number, max_losses, time()) for number, _ in gone]
         self._bells.ring("work")
         self._bells.ring("ends")
-        return Swept(tuple(name for _, name in gone), sum(back for back, _ in taken), sum(lost for _, lost in taken))
+        return SweepResult(
+            tuple(name for _, name in gone), sum(back for back, _ in taken), sum(lost for _, lost in taken)
+        )
 
     # -- one job
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from steadypool.durable.engine.nonces import new_nonce
-from steadypool.durable.engine.records import NewJob, Placed, public_id
+from steadypool.durable.engine.records import EnqueueResult, NewJob, public_id
 
 _JOB = (
     "INSERT INTO jobs (number, nonce, id, queue, task, rank, enqueued_at, expires_at, keep, unique_key, unique_held, "
@@ -22,16 +22,16 @@ IDS = ""
 """The scope of chosen ids among the keys; a unique key's scope is its task, and no task's name is empty."""
 
 
-def put(connection: Any, jobs: Sequence[NewJob], now: float) -> list[Placed]:
+def put(connection: Any, jobs: Sequence[NewJob], now: float) -> list[EnqueueResult]:
     """Put the jobs, but for those whose id or unique key is taken."""
     first, nonce = _take_numbers(connection, len(jobs)), new_nonce()
-    placed: list[Placed] = []
+    placed: list[EnqueueResult] = []
     fresh: list[tuple[int, NewJob]] = []
     for number, job in enumerate(jobs, first):
         taken = _take_keys(connection, number, job, now) if job.id is not None or job.unique is not None else None
         if taken is None:
             fresh.append((number, job))
-            taken = Placed(number, nonce, public_id(number, nonce, job.id), True)
+            taken = EnqueueResult(number, nonce, public_id(number, nonce, job.id), True)
         placed.append(taken)
     _insert(connection, fresh, nonce, now)
     return placed
@@ -71,7 +71,7 @@ def _columns(number: int, nonce: int, job: NewJob, now: float) -> tuple[Any, ...
     )
 
 
-def _take_keys(connection: Any, number: int, job: NewJob, now: float) -> Placed | None:
+def _take_keys(connection: Any, number: int, job: NewJob, now: float) -> EnqueueResult | None:
     """Take the job's id and unique key, or neither: then, whose they are."""
     wanted: list[tuple[str, str, float | None]] = []
     if job.id is not None:
@@ -82,7 +82,7 @@ def _take_keys(connection: Any, number: int, job: NewJob, now: float) -> Placed 
         owner = owner_of_key(connection, scope, key, now)
         if owner is not None:
             nonce, chosen = _identity_of(connection, owner)
-            return Placed(owner, nonce, public_id(owner, nonce, chosen), False)
+            return EnqueueResult(owner, nonce, public_id(owner, nonce, chosen), False)
     connection.executemany(_KEY, [(scope, key, number, until) for scope, key, until in wanted])
     return None
 

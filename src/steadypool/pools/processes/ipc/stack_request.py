@@ -142,7 +142,7 @@ class StackPipe:
             os.close(self._end)
             return True
 
-    def disown(self) -> None:
+    def after_fork(self) -> None:
         """In a forked child, before it is closed: a thread that does not exist here may be asking."""
         self._lock = threading.Lock()
 
