@@ -11,9 +11,10 @@ from steadypool.durable.client.nested_waits import Slots
 from steadypool.durable.engine.errors import ArgumentsUnfit, ResultUnfit
 from steadypool.durable.engine.records import Claim, Verdict
 from steadypool.durable.engine.states import ENDED, MOVES, WAITING, JobState, check_move
+from steadypool.durable.engine.texts import LONGEST_MESSAGE, LONGEST_TRACEBACK
 from steadypool.durable.worker.pool_adapter import MOST_BUNDLED, RunTime, TaskAdapter, bundle_seconds, most_bundled
 from steadypool.durable.worker.settings import WorkerSettings
-from steadypool.durable.worker.verdicts import LONGEST_MESSAGE, LONGEST_TRACEBACK, CrashLimits, expired, judge
+from steadypool.durable.worker.verdicts import CrashLimits, expired, judge
 from steadypool.model.errors import InternalError
 from steadypool.rules.claim_size import (
     AHEAD,

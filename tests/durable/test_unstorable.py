@@ -13,7 +13,7 @@ import pytest
 from steadypool import JobState, Queue, UnknownJob
 from steadypool.durable.engine.errors import EngineRefused, JobDiscarded
 from steadypool.durable.engine.records import NewJob
-from steadypool.durable.worker.verdicts import LONGEST_MESSAGE, LONGEST_TRACEBACK
+from steadypool.durable.engine.texts import LONGEST_MESSAGE, LONGEST_TRACEBACK
 from tests.durable.engines import file_of
 from tests.durable.working import Working
 from tests.pools.contract.stage import WAIT

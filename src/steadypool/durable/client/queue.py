@@ -21,7 +21,7 @@ from steadypool.durable.engine.open import open_engine
 from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.engine.records import EngineStats, EnqueueResult, JobFilter, JobRecord, NewJob, parts_of_id
 from steadypool.durable.engine.states import ENDED, WAITING, JobState, state_named
-from steadypool.durable.engine.texts import storable
+from steadypool.durable.engine.texts import LONGEST_MESSAGE, storable
 from steadypool.durable.engine.url import (
     URL_VARIABLE,
     check_address,
@@ -31,7 +31,6 @@ from steadypool.durable.engine.url import (
     is_same_place,
     shown,
 )
-from steadypool.durable.worker.verdicts import LONGEST_MESSAGE
 from steadypool.model.options import Task, TaskOptions, check_count
 
 if TYPE_CHECKING:

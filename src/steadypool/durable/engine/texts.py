@@ -9,6 +9,9 @@ from __future__ import annotations
 
 LONGEST_NAME = 500
 """Bytes of the name of a task, a queue or a worker."""
+LONGEST_MESSAGE = 2_000
+LONGEST_TRACEBACK = 20_000
+"""Characters that are kept of each attempt's error, the end of the traceback being the best part."""
 LONGEST_KEY = 2000
 """Bytes of an id or a unique key: with the task's name it has to fit into an entry of an index."""
 

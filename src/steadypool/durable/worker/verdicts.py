@@ -8,15 +8,12 @@ from dataclasses import dataclass
 
 from steadypool.durable.engine.errors import ArgumentsUnfit, ResultUnfit, TaskNotHere
 from steadypool.durable.engine.records import AttemptError, Claim, Settlement, Verdict
-from steadypool.durable.engine.texts import LONGEST_NAME, storable
+from steadypool.durable.engine.texts import LONGEST_MESSAGE, LONGEST_NAME, LONGEST_TRACEBACK, storable
 from steadypool.model.errors import RemoteError
 from steadypool.model.options import Retry
 from steadypool.model.states import Outcome
 from steadypool.rules.retry import backoff, next_delay
 
-LONGEST_MESSAGE = 2_000
-LONGEST_TRACEBACK = 20_000
-"""Characters that are kept of each attempt's error, the end of the traceback being the best part."""
 NOT_SHOWN = "(its text is not shown: it would take too long)"
 TEXTS = "steadypool_texts"
 """The attribute in which an error carries its texts, once they were had."""

@@ -27,11 +27,10 @@ from steadypool.pools.aio.group import AsyncGroup
 from steadypool.pools.aio.loop_end import wait_closed
 from steadypool.pools.aio.queue_wait import wait_for_room
 from steadypool.pools.aio.shutdown import end_stuck
-from steadypool.pools.core.settings import check_settings
+from steadypool.pools.core.settings import check_settings, check_workers
 from steadypool.pools.core.supervisor import give_back_waiting
 from steadypool.pools.executor.contract import let_watch
 from steadypool.pools.inspect.inspection import Books
-from steadypool.pools.threads.pool import check_workers
 from steadypool.primitives.arguments import Show
 
 P = ParamSpec("P")

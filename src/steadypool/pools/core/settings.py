@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -90,3 +91,11 @@ def _check_on_error(on_error: object) -> None:
     code = getattr(unwrapped(on_error), "__code__", None)
     if code is not None and code.co_flags & ASYNC_CODE:
         raise TypeError(f"on_error must be a plain function, since the pool just calls it; {on_error!r} is not")
+
+
+def check_workers(value: object) -> int:
+    """Return *value* if a pool can have that many workers, or raise, in the standard library's words."""
+    count = check_count("max_workers", value, least=-sys.maxsize)
+    if count <= 0:
+        raise ValueError("max_workers must be greater than 0")
+    return count

@@ -20,13 +20,12 @@ from steadypool.model.reports import JobFailure
 from steadypool.pools.core import at_exit
 from steadypool.pools.core.functions import ASYNC_CODE
 from steadypool.pools.core.greenlets import PROCESSES, check_unpatched
-from steadypool.pools.core.settings import check_settings
+from steadypool.pools.core.settings import check_settings, check_workers
 from steadypool.pools.executor.contract import PoolContract, Prepared
 from steadypool.pools.processes.chunk import Chunk, Landed
 from steadypool.pools.processes.core import ProcessCore
 from steadypool.pools.processes.memory import memory_reader
 from steadypool.pools.processes.worker_args import Initializer
-from steadypool.pools.threads.pool import check_workers
 from steadypool.primitives.arguments import Show
 from steadypool.primitives.future import JobFuture
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,11 +12,11 @@ from types import FunctionType
 from typing import Any, ParamSpec, TypeVar
 
 from steadypool.model.clock import monotonic
-from steadypool.model.options import Retry, check_count
+from steadypool.model.options import Retry
 from steadypool.model.reports import JobFailure
 from steadypool.pools.core.functions import ASYNC_CODE
 from steadypool.pools.core.greenlets import THREADS, check_unpatched
-from steadypool.pools.core.settings import check_settings
+from steadypool.pools.core.settings import check_settings, check_workers
 from steadypool.pools.executor.contract import PoolContract
 from steadypool.pools.threads.core import ThreadCore
 from steadypool.primitives.arguments import Show
@@ -167,11 +166,3 @@ class ThreadPool(PoolContract, ThreadPoolExecutor):
     @property
     def _broken(self) -> bool:  # type: ignore[override]
         return self._core.broken_by is not None
-
-
-def check_workers(value: object) -> int:
-    """Return *value* if a pool can have that many workers, or raise, in the standard library's words."""
-    count = check_count("max_workers", value, least=-sys.maxsize)
-    if count <= 0:
-        raise ValueError("max_workers must be greater than 0")
-    return count
