@@ -38,7 +38,8 @@ def load_durable_task(spec: str, url: str | None) -> DurableTask[Any, Any]:
     found = load_object(spec, "TASK", f"{spec or 'app'}:send_email")
     if not isinstance(found, DurableTask):
         raise UsageError(f"{spec} is no durable task, made by @queue.task, but {found!r}")
-    with_address(found.queue, url)
+    with as_usage_errors():
+        found.queue.use_address(url)
     return found
 
 

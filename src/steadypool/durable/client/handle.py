@@ -1,28 +1,60 @@
-"""`JobHandle`: a durable job, seen from outside. Every look is a fresh one at the database."""
+"""`JobHandle`: a durable job, seen from outside. Every look is a fresh one at the database.
+
+The queue makes handles, and handles ask the queue: what they ask for stands here, as `Records`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
+from steadypool.durable.client.ends import Ends
 from steadypool.durable.client.nested_waits import LOOK_EVERY, Watch
 from steadypool.durable.engine.errors import JobDiscarded, UnknownJob
+from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.engine.records import AttemptError, EnqueueResult, JobRecord
 from steadypool.durable.engine.states import ENDED, WAITING, JobState
 from steadypool.model.clock import monotonic
 from steadypool.model.errors import JobCancelled
 from steadypool.model.states import Outcome
 
-if TYPE_CHECKING:
-    from steadypool.durable.client.queue import Queue
-    from steadypool.durable.client.task import DurableTask
-
 R = TypeVar("R")
 LONGEST_WAIT = 3600.0
 """Seconds after which a waiter looks for itself, however it is told of ends."""
 _BY_ERROR = {"timed_out": Outcome.TIMED_OUT, "crashed": Outcome.CRASHED, "lost": Outcome.CRASHED}
+
+
+class ResultDecoder(Protocol):
+    """A task, as far as a handle needs it."""
+
+    def decode_result(self, encoded: bytes) -> Any:
+        """The value that was stored as this JSON, in the type that the task returns."""
+
+
+class Records(Protocol):
+    """A queue, as far as a handle needs it."""
+
+    @property
+    def url(self) -> str:
+        """Where the jobs are kept."""
+
+    @property
+    def engine(self) -> Engine:
+        """Looks at single jobs, and changes them."""
+
+    @property
+    def ends(self) -> Ends:
+        """Waits for jobs to end."""
+
+    @property
+    def tasks(self) -> Mapping[str, ResultDecoder]:
+        """The queue's tasks by name."""
+
+    def record(self, job_id: str) -> JobRecord:
+        """Everything that is known of one job; raises `UnknownJob`."""
 
 
 class JobHandle(Generic[R]):
@@ -34,10 +66,10 @@ class JobHandle(Generic[R]):
             this is the job that has it.
     """
 
-    __slots__ = ("_key", "_queue", "_task", "enqueued", "job_id")
+    __slots__ = ("_key", "_records", "_task", "enqueued", "job_id")
 
-    def __init__(self, queue: Queue, placed: EnqueueResult, task: DurableTask[Any, R] | None = None) -> None:
-        self._queue = queue
+    def __init__(self, records: Records, placed: EnqueueResult, task: ResultDecoder | None = None) -> None:
+        self._records = records
         self._task = task
         self._key = (placed.number, placed.nonce)
         self.job_id = placed.id
@@ -55,7 +87,7 @@ class JobHandle(Generic[R]):
             UnknownJob: its record was pruned, the transaction that put it has not been committed, or the store has
                 gone back to a time before it: another job that has been given its id since is not taken for it.
         """
-        found = self._queue.record(self.job_id)
+        found = self._records.record(self.job_id)
         if (found.number, found.nonce) != self._key:
             raise unknown(self.job_id)
         return found
@@ -103,7 +135,7 @@ class JobHandle(Generic[R]):
 
     def cancel(self) -> bool:
         """Cancel it: at once if it waits, within two seconds if it runs; false if it has ended."""
-        found = self._queue.engine.cancel(*self._key)
+        found = self._records.engine.cancel(*self._key)
         if found is None:
             raise unknown(self.job_id)
         return found not in ENDED
@@ -113,8 +145,8 @@ class JobHandle(Generic[R]):
 
     def _wait(self, timeout: float | None) -> JobRecord:
         until = float("inf") if timeout is None else monotonic() + timeout
-        nested = Watch.here(self._queue)
-        with self._queue.ends.of(self._key) as waiter, nested or nullcontext():
+        nested = Watch.here(self._records.url, self._records.engine)
+        with self._records.ends.of(self._key) as waiter, nested or nullcontext():
             while True:
                 # First the waiter, then the look: an end between the two wakes it.
                 found = self.record()
@@ -129,7 +161,7 @@ class JobHandle(Generic[R]):
 
     def _late(self, found: JobRecord, timeout: float | None) -> str:
         hint = ""
-        if found.state in WAITING and not any(worker.alive for worker in self._queue.engine.workers()):
+        if found.state in WAITING and not any(worker.alive for worker in self._records.engine.workers()):
             hint = "; no worker is there to run it: start one with steadypool work MODULE:QUEUE"
         return f"job {self.job_id} has not ended within {timeout} s ({found.state.value}){hint}"
 
@@ -150,8 +182,8 @@ class JobHandle(Generic[R]):
 
     def _decoded(self, found: JobRecord) -> R:
         encoded = found.result or b"null"
-        task = self._task or self._queue.tasks.get(found.task)
-        value: R = task.payload.decode_result(encoded) if task is not None else msgspec.json.decode(encoded)
+        task = self._task or self._records.tasks.get(found.task)
+        value: R = task.decode_result(encoded) if task is not None else msgspec.json.decode(encoded)
         return value
 
 

@@ -18,16 +18,14 @@ import time
 from contextvars import ContextVar
 from dataclasses import dataclass
 from itertools import count
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
+from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.engine.records import JobRecord
 from steadypool.durable.engine.states import JobState
 from steadypool.durable.engine.url import is_same_place
 from steadypool.model.clock import monotonic
 from steadypool.model.errors import WouldDeadlock
-
-if TYPE_CHECKING:
-    from steadypool.durable.client.queue import Queue
 
 LOOK_EVERY = 1.0
 ALONE_AFTER = 2.0
@@ -78,8 +76,8 @@ def enter_in_process() -> None:
 class Watch:
     """One wait, in a job, for another job."""
 
-    def __init__(self, queue: Queue, slots: Slots, job: int) -> None:
-        self._queue = queue
+    def __init__(self, engine: Engine, slots: Slots, job: int) -> None:
+        self._engine = engine
         self._slots = slots
         self._job = f"{os.getpid()}.{job}"
         self._file: str | None = None
@@ -88,12 +86,12 @@ class Watch:
         self._limit = ALONE_AFTER
 
     @staticmethod
-    def here(queue: Queue) -> Watch | None:
-        """For the calling code; ``None`` outside of a job of a worker, and for a queue that is kept elsewhere."""
+    def here(url: str, engine: Engine) -> Watch | None:
+        """For the calling code, which waits for a job kept at *url*; ``None`` outside of a job of a worker of it."""
         within = _within.get()
-        if within is None or not is_same_place(queue.url, within[0].url):
+        if within is None or not is_same_place(url, within[0].url):
             return None
-        return Watch(queue, *within)
+        return Watch(engine, *within)
 
     def look(self, found: JobRecord) -> None:
         """The job that is waited for is as it was *found*, and has not ended.
@@ -137,7 +135,7 @@ class Watch:
         return frozenset(names) - gone
 
     def _give_up(self, found: JobRecord) -> None:
-        alive = [row.name for row in self._queue.stats().workers if row.alive]
+        alive = [row.name for row in self._engine.workers() if row.alive]
         if found.state is JobState.RUNNING and alive.count(self._slots.worker) > 1:
             return  # another worker of the same name may run it
         if len(alive) > 1 and self._limit < STUCK_AFTER:

@@ -6,23 +6,36 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, Unpack, overload
 
 from steadypool.durable.client import options as enqueueing
-from steadypool.durable.client.handle import JobHandle
+from steadypool.durable.client.group_commit import Writer
+from steadypool.durable.client.handle import JobHandle, Records
 from steadypool.durable.client.options import EnqueueKeywords, EnqueueOptions
 from steadypool.durable.client.origin import Origin
 from steadypool.durable.client.payload import Payload
 from steadypool.durable.engine.records import NewJob
 from steadypool.model.options import Task, TaskOptions, task_name
 
-if TYPE_CHECKING:
-    from steadypool.durable.client.queue import Queue
-
 _ELSEWHERE = ("delay", "apply_async", "send", "send_with_options", "kiq", "schedule", "defer", "defer_async", "submit")
 """How other queues call it."""
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+class Enqueuer(Records, Protocol):
+    """A queue, as far as its tasks need it."""
+
+    @property
+    def max_payload(self) -> int | None:
+        """Bytes that the arguments of one job may have, and its result."""
+
+    @property
+    def writer(self) -> Writer:
+        """Puts jobs."""
+
+    def use_address(self, url: str | None) -> None:
+        """Have *url* as the address, if there is none yet."""
 
 
 class DurableTask(Task[P, R]):
@@ -34,7 +47,7 @@ class DurableTask(Task[P, R]):
 
     def __init__(
         self,
-        queue: Queue,
+        queue: Enqueuer,
         fn: Callable[P, R],
         options: TaskOptions,
         how: EnqueueOptions,
@@ -90,6 +103,10 @@ class DurableTask(Task[P, R]):
             name = task_name(origin.fn, origin.task_options)
             origin._payload = Payload(name, origin.fn, origin.queue.max_payload)
         return origin._payload
+
+    def decode_result(self, encoded: bytes) -> Any:
+        """The value that was stored as this JSON, in the type that the task returns."""
+        return self.payload.decode_result(encoded)
 
     @overload
     def enqueue(self, /, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]: ...

@@ -36,9 +36,10 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import wait
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from steadypool.durable.client.nested_waits import Slots, new_folder
+from steadypool.durable.client.task import DurableTask
 from steadypool.durable.engine.open import open_engine
 from steadypool.durable.engine.records import ClaimResult, Verdict
 from steadypool.durable.worker.claims import ClaimExchange
@@ -73,14 +74,23 @@ from steadypool.rules import claim_size
 from steadypool.rules.claim_size import Pace
 from steadypool.rules.health import is_alive
 
-if TYPE_CHECKING:
-    from steadypool.durable.client.queue import Queue
-
 WARM_UP = TaskOptions(name="steadypool.warm_up", meta={})
 WARM_UP_LIMIT = 20.0
 """Seconds that a worker waits for its processes before it begins to claim."""
 WRITE_OUT = 5.0
 """Seconds to write down what has ended, when the pool was closed by somebody else."""
+
+
+class TaskSource(Protocol):
+    """A queue, as far as a worker needs it."""
+
+    @property
+    def url(self) -> str:
+        """Where the jobs are kept."""
+
+    @property
+    def tasks(self) -> Mapping[str, DurableTask[Any, Any]]:
+        """The tasks that the worker can run, by name."""
 
 
 class Worker:
@@ -93,7 +103,7 @@ class Worker:
     Any thread, and a signal handler, may call `request_drain`.
     """
 
-    def __init__(self, queue: Queue, settings: WorkerSettings | None = None) -> None:
+    def __init__(self, queue: TaskSource, settings: WorkerSettings | None = None) -> None:
         self.settings = settings = settings or WorkerSettings()
         self._queue = queue
         url = queue.url
