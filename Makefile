@@ -17,7 +17,7 @@ BENCH  := $(VENV)/.ready-bench
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check format bench bench-durable compare clean
+.PHONY: help venv demo demo-durable test check format bench bench-durable compare clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,7 +26,10 @@ help:  ## this list
 venv: $(TEST)  ## set up a venv with everything the tests need (the other targets do it by themselves)
 
 demo: $(BASE)  ## see the pool at work on real input, 10 to 20 seconds
-	@$(BIN)/steadypool demo
+	@$(BIN)/python examples/demo/pool.py $(ARGS)
+
+demo-durable: $(BASE)  ## kill the worker of a durable queue half-way, and see that no job is lost
+	@$(BIN)/python examples/demo/durable.py $(ARGS)
 
 test: check  ## the checks, then all tests (ARGS="-k name" to choose)
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --max-worker-restart 0 $(ARGS)

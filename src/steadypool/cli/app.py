@@ -10,7 +10,6 @@ from typing import NoReturn
 import click
 
 from steadypool import __version__
-from steadypool.cli.demo.command import demo_command
 from steadypool.cli.exit_codes import CLOSED_PIPE, INTERRUPTED, UsageError
 from steadypool.cli.map.command import map_command
 from steadypool.cli.queue.enqueue import enqueue_command
@@ -37,7 +36,6 @@ def program() -> None:
 
 
 program.add_command(map_command)
-program.add_command(demo_command)
 program.add_command(work_command)
 program.add_command(enqueue_command)
 program.add_command(jobs_group)

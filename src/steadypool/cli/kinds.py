@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import steadypool
-from steadypool import DrainReport, JobFuture, PoolStats, Task, ThreadPool
+from steadypool import DrainReport, JobFuture, PoolStats, ProcessPool, Task, ThreadPool
 from steadypool.cli.exit_codes import UsageError
 
 
@@ -52,17 +51,6 @@ class Kind:
     """Whether its functions are coroutine functions, or plain ones."""
     most: int
     """So many workers are more than any machine has use for: a slip of the fingers."""
-    survives_crashes: bool
-    """Whether a job that kills its worker leaves the program alive."""
-
-
-def _kinds() -> tuple[Kind, ...]:
-    rows = [Kind("thread", ThreadPool, takes_coroutines=False, most=10_000, survives_crashes=False)]
-    process_pool = getattr(steadypool, "ProcessPool", None)
-    if process_pool is not None:
-        rows.append(Kind("process", process_pool, takes_coroutines=False, most=1_000, survives_crashes=True))
-    rows.append(Kind("async", _open_on_a_loop, takes_coroutines=True, most=1_000_000, survives_crashes=False))
-    return tuple(rows)
 
 
 def _open_on_a_loop(*args: Any, **options: Any) -> Any:
@@ -71,7 +59,11 @@ def _open_on_a_loop(*args: Any, **options: Any) -> Any:
     return LoopPool(*args, **options)
 
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in _kinds()}
+KINDS = {
+    "thread": Kind("thread", ThreadPool, takes_coroutines=False, most=10_000),
+    "process": Kind("process", ProcessPool, takes_coroutines=False, most=1_000),
+    "async": Kind("async", _open_on_a_loop, takes_coroutines=True, most=1_000_000),
+}
 
 
 def check_workers(kind: str, workers: int | None) -> None:

@@ -1,7 +1,5 @@
 """The demo's jobs: one looks at a source file, the others do what jobs in production do on a bad day."""
 
-from __future__ import annotations
-
 import ast
 import ctypes
 import hashlib

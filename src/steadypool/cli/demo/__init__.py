@@ -1,1 +1,0 @@
-"""``steadypool demo``: the pool at work on real input."""
