@@ -160,22 +160,22 @@ def _unused(bare: dict[str, float]) -> Table:
 def _looks_of(pool: Any) -> float:
     with pool:
         pool.submit(nothing).result()
-        pool._core.sinks = looks = _Looks()
+        pool._core.emitter.sinks = looks = _Looks()
         for future in [pool.submit(nothing) for _ in range(JOBS)]:
             future.result()
         count = looks.count
-        pool._core.sinks = ()
+        pool._core.emitter.sinks = ()
     return count / JOBS
 
 
 async def _looks_on_a_loop() -> float:
     async with AsyncPool(AT_ONCE) as pool:
         await pool.run(no_op)
-        pool._core.sinks = looks = _Looks()  # type: ignore[assignment]
+        pool._core.emitter.sinks = looks = _Looks()  # type: ignore[assignment]
         for future in [await pool.submit(no_op) for _ in range(JOBS)]:
             await future
         count = looks.count
-        pool._core.sinks = ()
+        pool._core.emitter.sinks = ()
     return count / JOBS
 
 
@@ -184,6 +184,6 @@ def _seconds_of_a_look() -> float:
     n = 200_000
     with ThreadPool(1) as pool:
         names = {"core": pool._core}
-        with_look = repeat("if core.sinks: pass", globals=names, number=n, repeat=7)
+        with_look = repeat("if core.emitter.sinks: pass", globals=names, number=n, repeat=7)
         without = repeat("pass", globals=names, number=n, repeat=7)
     return max(0.0, median(with_look) - median(without)) / n

@@ -49,9 +49,9 @@ def everything_has_happened(sink: Any) -> Iterator[None]:
         pool.subscribe(sink)
         sink.watch_queues(source)
         pool.submit(task(jobs.fail, retry=Retry(2, backoff=0))).exception()
-        pool._core.emit(events.WorkerEnded(pool.name, 0.0, "w", "killed"))
-        pool._core.emit(events.JobRejected(pool.name, 0.0, "t"))
-        pool._core.emit(events.JobStuck(pool.name, 0.0, "id", "t", 1, None, "here"))
+        pool._core.emitter.emit(events.WorkerEnded(pool.name, 0.0, "w", "killed"))
+        pool._core.emitter.emit(events.JobRejected(pool.name, 0.0, "t"))
+        pool._core.emitter.emit(events.JobStuck(pool.name, 0.0, "id", "t", 1, None, "here"))
         yield
 
 

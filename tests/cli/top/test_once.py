@@ -67,7 +67,7 @@ def test_a_program_that_ends_between_the_two_looks(top: Callable[..., Ended]) ->
     pool = ThreadPool(1, name="ends", monitor=True)
 
     def end_once_it_was_seen() -> None:
-        while not pool._core.sinks:  # run times are measured from the first look on
+        while not pool._core.emitter.sinks:  # run times are measured from the first look on
             threading.Event().wait(0.001)
         pool.drain(WAIT)
 

@@ -112,13 +112,13 @@ def test_metrics_are_those_of_the_sink() -> None:
     pytest.importorskip("prometheus_client")
     pytest.importorskip("steadypool.sinks.prometheus")
     with ThreadPool(1, name="measured") as pool, serve_status(pool) as server:
-        assert not pool._core.sinks  # nobody has asked yet, and jobs pay nothing
+        assert not pool._core.emitter.sinks  # nobody has asked yet, and jobs pay nothing
         assert get(f"{server.url}/metrics").status_code == 200
         pool.submit(jobs.nothing).result(WAIT)
         answer = get(f"{server.url}/metrics")
         assert answer.headers["content-type"].startswith("text/plain")
         assert 'pool="measured"' in answer.text and "jobs.nothing" in answer.text
-    assert not pool._core.sinks
+    assert not pool._core.emitter.sinks
 
 
 def test_a_registry_of_one_s_own() -> None:
@@ -127,7 +127,7 @@ def test_a_registry_of_one_s_own() -> None:
     client.Counter("own_things", "Counted by the program itself.", registry=registry).inc(3)
     with ThreadPool(1) as pool, serve_status(pool, registry=registry) as server:
         assert "own_things_total 3.0" in get(f"{server.url}/metrics").text
-        assert not pool._core.sinks
+        assert not pool._core.emitter.sinks
 
 
 def test_a_queue_that_stays_full_is_ready(make_pool: Callable[..., Any], stage: Stage) -> None:

@@ -133,14 +133,14 @@ def test_an_asyncio_pool_and_its_blocked_loop() -> None:
 def test_nobody_looks_and_nothing_is_done() -> None:
     with ThreadPool(1, monitor=True) as pool:
         pool.submit(jobs.nothing).result(WAIT)
-        assert not pool._core.sinks
+        assert not pool._core.emitter.sinks
         with Looker() as looker:
-            assert not pool._core.sinks  # who only knocks does not cost anything
+            assert not pool._core.emitter.sinks  # who only knocks does not cost anything
             looker.look()
-            assert len(pool._core.sinks) == 1
+            assert len(pool._core.emitter.sinks) == 1
             looker.look()
-            assert len(pool._core.sinks) == 1
-        wait_until(lambda: not pool._core.sinks)
+            assert len(pool._core.emitter.sinks) == 1
+        wait_until(lambda: not pool._core.emitter.sinks)
 
 
 def test_only_this_user_can_find_it(runtime: Path) -> None:

@@ -78,7 +78,7 @@ class Attempt:
                 if job._options.timeout is not None:
                     core.watch(self, job, job._options.timeout)
             running_task.set(self)
-            if (core.sinks or not fresh) and not self._may_start(job):
+            if (core.emitter.sinks or not fresh) and not self._may_start(job):
                 return
             job.attempts += 1
             if job._kwargs:
@@ -102,8 +102,8 @@ class Attempt:
         core.succeeded = count = core.succeeded + 1
         if not count & core.unmeasured:
             core.measure(job, core.unmeasured + 1)
-        if core.sinks:
-            core.emit_end(job, _SUCCEEDED, None)  # type: ignore[arg-type]
+        if core.emitter.sinks:
+            core.emitter.emit_end(job, _SUCCEEDED, None)  # type: ignore[arg-type]
         if job._alarm is not None:
             core._drop_alarm(job)  # type: ignore[arg-type]
         # The lines of AsyncJobFuture._settle, written out: this is the hot path.
@@ -129,11 +129,11 @@ class Attempt:
         if core.attention or job._told is not None or late:
             self.put_aside(job)
             return False
-        if core.sinks:
-            core.emit_deferred(job)
+        if core.emitter.sinks:
+            core.emitter.emit_deferred(job)
             job_id, task, attempts, meta = job_facts(job)
             facts = job_id, task, attempts + 1, meta, self.worker_name, job._began - job._submitted
-            core.emit(events.JobStarted(core.name, job._began, *facts))
+            core.emitter.emit(events.JobStarted(core.name, job._began, *facts))
         return True
 
     def put_aside(self, job: Any) -> None:
@@ -214,5 +214,5 @@ class AsyncJobContext(JobContext):
         if job is None:
             return
         job._progress = (done, total)
-        if core.sinks:
-            core.emit(events.JobProgressed(core.name, monotonic(), *job_facts(job), done, total))  # type: ignore[arg-type]
+        if core.emitter.sinks:
+            core.emitter.emit(events.JobProgressed(core.name, monotonic(), *job_facts(job), done, total))  # type: ignore[arg-type]

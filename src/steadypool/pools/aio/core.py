@@ -165,15 +165,15 @@ class AsyncCore(RunningAttempts):
 
     def announce_new(self, job: Job) -> None:
         """What a new job needs that has a total time limit, or of which somebody wants to hear."""
-        if self.sinks:
-            self.defer_submitted(job)
-            self.emit_deferred(job)
+        if self.emitter.sinks:
+            self.emitter.defer_submitted(job)
+            self.emitter.emit_deferred(job)
         if job._options.total_timeout is not None:
             self.set_limits(job)
 
     def enqueue(self, job: Job, *, has_room: bool) -> None:
         """Put a new job into the queue, and start it if it can."""
-        if self.sinks or job._options.total_timeout is not None:
+        if self.emitter.sinks or job._options.total_timeout is not None:
             self.announce_new(job)
         if has_room and job._options.priority == 0:
             self.queue.items.append(job)
@@ -239,7 +239,7 @@ class AsyncCore(RunningAttempts):
         if is_busy and (queue.blocked or not queue.take_room()):
             return None
         job: Job = AsyncJobFuture(self, options, fn, args, kwargs, copy_context(), now, next(self.tickets))
-        if self.sinks or options.total_timeout is not None:
+        if self.emitter.sinks or options.total_timeout is not None:
             self.announce_new(job)
         if not is_busy:
             self.start(job, now, fresh=True)
@@ -362,8 +362,8 @@ class AsyncCore(RunningAttempts):
         if was_stuck:
             self.recount()
         self.attempt_ended(attempt)
-        if was_stuck and self.sinks:
-            self.emit(events.WorkerEnded(self.name, monotonic(), name, "its job ended at last"))
+        if was_stuck and self.emitter.sinks:
+            self.emitter.emit(events.WorkerEnded(self.name, monotonic(), name, "its job ended at last"))
             self.say_capacity()
 
     def _take_running(self, job: AsyncJobFuture[Any]) -> bool:
@@ -371,7 +371,7 @@ class AsyncCore(RunningAttempts):
 
     def _lost(self, job: Job) -> None:
         """The loop was closed under a running job: nothing can be told to anybody any more."""
-        self.counts[Outcome.INTERRUPTED] += 1
+        self.counts.ended[Outcome.INTERRUPTED] += 1
         job.outcome = Outcome.INTERRUPTED
 
     def call_back(self, job: Job) -> None:
@@ -385,7 +385,7 @@ class AsyncCore(RunningAttempts):
             raise self.closed_error()
         self.max_workers = max_workers
         self.recount()
-        if self.sinks:
+        if self.emitter.sinks:
             self.say_capacity()
         if self.is_bound:
             self.fill()

@@ -54,7 +54,7 @@ class RunningAttempts(Core):
         """A run is over that stands for *runs*."""
         seconds = monotonic() - job._began
         self.run_times.add(seconds * runs, runs, task=job._task_name)
-        self.unmeasured = 0 if seconds > WORTH_MEASURING or self.sinks else SAMPLE - 1
+        self.unmeasured = 0 if seconds > WORTH_MEASURING or self.emitter.sinks else SAMPLE - 1
         if self.forecast.limit is not None:
             self.forecast.look()
 
@@ -77,7 +77,7 @@ class RunningAttempts(Core):
 
     def say_capacity(self) -> None:
         """Say how many jobs can run at a time."""
-        self.emit(events.CapacityChanged(self.name, monotonic(), self.places(), self.max_workers))
+        self.emitter.emit(events.CapacityChanged(self.name, monotonic(), self.places(), self.max_workers))
 
     def supervise(self) -> None:
         """The loop does it."""
@@ -99,7 +99,7 @@ class RunningAttempts(Core):
         if attempt is None:
             return False
         attempt.name = job._task_name
-        attempt.arguments = self.plain_arguments_of(job)
+        attempt.arguments = self.user_calls.plain_arguments_of(job)
         self.lingering[attempt] = job
         return True
 
@@ -121,10 +121,10 @@ class RunningAttempts(Core):
         self.stuck[worker] = job
         self.leave_caller(worker)
         self.recount()
-        if self.sinks:
+        if self.emitter.sinks:
             stack, _ = self.stack_of(worker, job)
-            self.emit(events.JobStuck(self.name, monotonic(), *job_facts(job), stack))
-            self.emit(events.WorkerAbandoned(self.name, monotonic(), worker.worker_name))
+            self.emitter.emit(events.JobStuck(self.name, monotonic(), *job_facts(job), stack))
+            self.emitter.emit(events.WorkerAbandoned(self.name, monotonic(), worker.worker_name))
             self.say_capacity()
         self.fill()
 
@@ -183,7 +183,7 @@ class RunningAttempts(Core):
 
     def _row(self, attempt: Attempt, job: Job) -> StuckJob:
         name = attempt.name or job._task_name
-        shown = attempt.arguments or self.plain_arguments_of(job)
+        shown = attempt.arguments or self.user_calls.plain_arguments_of(job)
         stack, _ = self.stack_of(attempt, job)
         ran = monotonic() - job._began
         return StuckJob(job.job_id, name, ran, stack, job._told or "", job._options.meta, shown)

@@ -79,13 +79,13 @@ def interrupted_row(core: Core, job: JobFuture[Any], ran: float) -> InterruptedJ
 def read_stats(core: Core) -> PoolStats:
     """The books now. What is read later can only have grown: outcomes first, accepted last, waiting is the rest."""
     with core.lock:
-        outcomes = core.outcomes()
-        retrying = core.retrying
+        outcomes = core.counts.outcomes()
+        retrying = core.counts.retrying
         held = core.held_jobs()
         running = core.count_running(held)
         workers = core.worker_facts()
         # Once closed, every job has its outcome: a ticket without one is about to be withdrawn.
-        accepted = sum(outcomes.values()) if core.is_closed() else core.accepted()
+        accepted = sum(outcomes.values()) if core.is_closed() else core.counts.accepted()
         waiting = accepted - sum(outcomes.values()) - running - retrying
         means, tasks = core.run_times.means(), spread(_waiting_tasks(core, waiting + retrying), waiting + retrying)
         forecast = drain_estimate(means, tasks, _runs(held), workers["capacity"])
@@ -96,11 +96,11 @@ def read_stats(core: Core) -> PoolStats:
             waiting=waiting,
             running=running,
             retrying=retrying,
-            rejected=core.rejected,
-            retries=core.retries,
+            rejected=core.counts.rejected,
+            retries=core.counts.retries,
             max_workers=core.max_workers,
             queue_size=core.settings.queue_size,
-            sink_errors=core.sink_errors,
+            sink_errors=core.emitter.sink_errors,
             oldest_waiting=_oldest_waiting(core) if waiting else 0.0,
             drain_estimate=forecast,
             **{outcome.value: count for outcome, count in outcomes.items()},  # type: ignore[arg-type]

@@ -20,7 +20,6 @@ because the garbage collector may run a finalizer that submits, wherever it like
 from __future__ import annotations
 
 import _thread
-import itertools
 import logging
 import os
 import random
@@ -41,12 +40,14 @@ from steadypool.model.options import Task, TaskOptions, task_name
 from steadypool.model.reports import DrainReport, InterruptedJob, JobFailure, PoolStats
 from steadypool.model.states import NEVER_LOOKED_AT, Outcome, PoolState, move
 from steadypool.pools.core.books import Returned, interrupted_row, read_stats
-from steadypool.pools.core.emitter import job_facts
+from steadypool.pools.core.counts import Counts
+from steadypool.pools.core.driver import Driver
+from steadypool.pools.core.emitter import Emitter, job_facts
 from steadypool.pools.core.forecast import Forecast
 from steadypool.pools.core.functions import check_function, options_within
 from steadypool.pools.core.job_errors import cancelled_error, forked_error, hint_at_option, presentable, timeout_error
 from steadypool.pools.core.settings import Settings
-from steadypool.pools.core.user_calls import Errands
+from steadypool.pools.core.user_calls import UserCalls
 from steadypool.primitives.callback_thread import CallbackThread
 from steadypool.primitives.callback_thread import __file__ as courier_file
 from steadypool.primitives.error_ledger import Ledger
@@ -55,12 +56,13 @@ from steadypool.primitives.job_queue import JobQueue
 from steadypool.primitives.run_times import RunTimes
 from steadypool.primitives.thread_stacks import thread_stack
 from steadypool.primitives.timers import Timers
+from steadypool.primitives.wakeup import Bell
 from steadypool.rules.retry import delay_after
 
 Job = JobFuture[Any]
 
 
-class Core(Errands):
+class Core(Driver):
     """The books and the control plane of one pool; a driver adds the workers.
 
     The pool object that users hold refers to its core, never the other way round: workers refer to the core,
@@ -70,8 +72,16 @@ class Core(Errands):
     _broken_how = ""
 
     def __init__(self, settings: Settings, max_workers: int) -> None:
-        super().__init__(settings)
+        self.settings = settings
+        self.name = settings.name
         self.options = settings.options
+        self.lock = threading.RLock()
+        self.bell = Bell()
+        self.timers = Timers()
+        self.supervisors: set[int] = set()
+        """Threads that run the supervisor's loop now: usually one. No code of the user's runs there."""
+        self.emitter = Emitter(self, self.mark_own_thread, self.supervisors)
+        self.user_calls = UserCalls(settings, self.supervisors, self.mark_own_thread, self.call_later)
         self.max_workers = max_workers
         self.queue: JobQueue[Any] = JobQueue(sys.maxsize if settings.queue_size is None else settings.queue_size)
         self.state = PoolState.OPEN
@@ -79,16 +89,11 @@ class Core(Errands):
         """Makes the error for a submit; ``None`` while the pool takes jobs."""
         self.attention = False
         """Workers look at this between two jobs; true when the pool wants something of them."""
-        self.tickets = itertools.count()
+        self.counts = Counts(self.succeeded_in_workers)
+        self.tickets = self.counts.tickets
         self.ledger = Ledger()
         self.run_times = RunTimes()
         self.forecast = Forecast(self)
-        self.counts: Counter[Outcome] = Counter()
-        self.retrying = 0
-        self.rejected = 0
-        self.retries = 0
-        self._not_jobs = 0
-        """Tickets that were taken to read the counter, or given back."""
         self._missing_since: float | None = None
         """Since when a ticket had no job anywhere."""
         self.next_wake = float("inf")
@@ -144,14 +149,14 @@ class Core(Errands):
             self.queue.put_ranked(job, has_room=has_room)
         self.wake_worker_for(job)
         self.check_in(job)
-        if self.sinks:
-            self.emit_deferred(job)
+        if self.emitter.sinks:
+            self.emitter.emit_deferred(job)
         return job
 
     def enter_announced(self, job: Job) -> Job:
         """The same, with the event that it was submitted."""
-        if self.sinks:
-            self.defer_submitted(job)
+        if self.emitter.sinks:
+            self.emitter.defer_submitted(job)
         return self.enter(job)
 
     def wake_worker_for(self, job: Job) -> None:
@@ -169,7 +174,7 @@ class Core(Errands):
         """A new job has reached the queue and not a worker. Take it back, and raise; unless another has taken it."""
         if self.queue.remove(job):
             self._drop_alarm(job)
-            self.withdraw_ticket()
+            self.counts.withdraw()
             raise error
 
     def set_limits(self, job: Job) -> None:
@@ -183,7 +188,7 @@ class Core(Errands):
             try:
                 self.need_supervisor()
             except RuntimeError:
-                self.withdraw_ticket()
+                self.counts.withdraw()
                 raise
         if total is not None:
             job._total_ends = job._submitted + total
@@ -210,18 +215,9 @@ class Core(Errands):
                     return
             sleep(0)  # a worker has it between two fingers, and will put it back since the pool is closed
         self._drop_alarm(job)
-        self.withdraw_ticket()
+        self.counts.withdraw()
         self.bell.ring()
         raise refusal()
-
-    def withdraw_ticket(self) -> None:
-        """A ticket was taken for a job that did not come to be."""
-        self.withdraw_tickets(1)
-
-    def withdraw_tickets(self, count: int) -> None:
-        """The same for several."""
-        with self.lock:
-            self._not_jobs += count
 
     def submit_raised(self, error: BaseException) -> None:
         """A submit ends by this. If it came out of the blue, have what was left half-way put right."""
@@ -234,10 +230,10 @@ class Core(Errands):
     def reject(self, fn: Callable[..., Any], options: TaskOptions, message: str) -> QueueFull:
         """Count a refused job and make the error."""
         with self.lock:
-            self.rejected += 1
+            self.counts.rejected += 1
         self.forecast.look()
-        if self.sinks:
-            self.emit(events.JobRejected(self.name, monotonic(), task_name(fn, options)))
+        if self.emitter.sinks:
+            self.emitter.emit(events.JobRejected(self.name, monotonic(), task_name(fn, options)))
         return QueueFull(message)
 
     # -- how a job ends
@@ -246,31 +242,35 @@ class Core(Errands):
         """Settle a job that the caller has taken out of its place, and count it first."""
         started = job.attempts > 0
         with self.lock:
-            self.counts[outcome] += 1
+            self.counts.ended[outcome] += 1
             self._drop_alarm(job)
         failure = None
         try:
             if error is not None and outcome in NEVER_LOOKED_AT:
                 failure = self._note_failure(job, outcome, error)
-            if self.sinks:
-                self.emit_end(job, outcome, error)
+            if self.emitter.sinks:
+                self.emitter.emit_end(job, outcome, error)
         except Exception as fault:
             # An exception or an argument with methods that raise where none should: no reason to leave the job hanging.
-            self.log("pool %r could not report the end of job %s", self.name, job.job_id, fault=fault)
-        made_of = self.made_of(job)
+            self.user_calls.log("pool %r could not report the end of job %s", self.name, job.job_id, fault=fault)
+        made_of = self.user_calls.made_of(job)
         job._settle(outcome, result, error, started=started or outcome not in _NEVER_STARTED)
-        self.free(job, made_of)
+        self.user_calls.free(job, made_of)
         if failure is not None:
-            self.deliver(partial(self._say_failure, failure), f"on_error, called for job {job.job_id}")
+            self.user_calls.deliver(partial(self._say_failure, failure), f"on_error, called for job {job.job_id}")
         if job._callbacks:
             self.call_back(job)
         if self.state is not PoolState.OPEN:
             self.bell.ring()
 
+    def call_back(self, job: Job) -> None:
+        """Run what was to be called once the job has ended."""
+        self.user_calls.deliver(job._run_callbacks, f"a done-callback of job {job.job_id}")
+
     def _note_failure(self, job: Job, outcome: Outcome, error: BaseException) -> JobFailure | None:
         """Enter it into the ledger; returns it if somebody wants to hear of it."""
-        name, arguments = job._task_name, self.arguments_of(job)
-        key = self.ledger.add(job.job_id, name, error, arguments, job.attempts, self.describe)
+        name, arguments = job._task_name, self.user_calls.arguments_of(job)
+        key = self.ledger.add(job.job_id, name, error, arguments, job.attempts, self.user_calls.describe)
         if self.settings.on_error is None or (group := self.ledger.group(key)) is None:
             return None
         facts = outcome, error, job.attempts, arguments, job._options.meta, group
@@ -291,7 +291,7 @@ class Core(Errands):
     def attempt_raised(self, job: Job, error: BaseException, outcome: Outcome = Outcome.FAILED) -> None:
         """An attempt ended with *error*; the caller has taken the job out of the worker's hand."""
         pending = job._pending_error
-        worth = self.is_worth_retrying_now(job, error if pending is None else pending)
+        worth = self.user_calls.is_worth_retrying_now(job, error if pending is None else pending)
         with self.lock:
             # In one piece with a tell: a cancel that comes while the job is between two places must not be lost.
             if job._pending_error is not pending:
@@ -304,12 +304,12 @@ class Core(Errands):
             if outcome is Outcome.INTERRUPTED:
                 self.note_interrupted(job)
             hint_at_option(error, job)
-            self.settle(job, outcome, presentable(error, job, self.describe))
+            self.settle(job, outcome, presentable(error, job, self.user_calls.describe))
             return
         self.supervise()
         self.bell.ring()
-        if self.sinks:
-            self.emit_deferred(job)
+        if self.emitter.sinks:
+            self.emitter.emit_deferred(job)
 
     def _put_on_agenda(self, job: Job, error: BaseException) -> float | None:
         """Have the job run again, if its `Retry` says so; returns in how many seconds. The lock is held."""
@@ -321,10 +321,10 @@ class Core(Errands):
             job._told = job._pending_error = job._stop_event = job._attempt_ends = None
             job._last_error = error
             job._state = PENDING
-            self.retrying += 1
-            self.retries += 1
-            if self.sinks:
-                self.defer_event(
+            self.counts.retrying += 1
+            self.counts.retries += 1
+            if self.emitter.sinks:
+                self.emitter.defer_event(
                     job, events.JobRetryScheduled(self.name, now, *job_facts(job), error, delay, now - job._began)
                 )
             job._entry = self.timers.add(now + delay, self._retry_is_due, job)
@@ -332,7 +332,7 @@ class Core(Errands):
 
     def _retry_is_due(self, job: Job) -> None:
         with self.lock:
-            self.retrying -= 1
+            self.counts.retrying -= 1
             job._entry = None
             self.queue.put_ranked(job, has_room=False)
         with suppress(RuntimeError):
@@ -349,7 +349,7 @@ class Core(Errands):
             if not self.timers.drop(job._entry):
                 return False
             job._entry = None
-            self.retrying -= 1
+            self.counts.retrying -= 1
             return True
 
     def _drop_alarm(self, job: Job) -> None:
@@ -375,7 +375,7 @@ class Core(Errands):
 
     def cancel_from_outside(self, job: Job) -> None:
         """Have a job cancelled, one that runs too, by a thread that must run no code of the user's."""
-        with self.hurrying():
+        with self.user_calls.hurrying():
             self.cancel(job, True)
 
     def tell(self, job: Job, cause: str, error: BaseException) -> bool:
@@ -398,8 +398,8 @@ class Core(Errands):
         now = monotonic()
         ends = now + self.settings.cancel_grace
         self.timers.add(ends, self._grace_is_over, job, job.attempts)
-        if self.sinks:
-            self.defer_event(job, events.JobStopRequested(self.name, now, *job_facts(job), cause))
+        if self.emitter.sinks:
+            self.emitter.defer_event(job, events.JobStopRequested(self.name, now, *job_facts(job), cause))
         return ends
 
     def _told(self, job: Job, cause: str, ends: bool | float) -> bool:
@@ -407,8 +407,8 @@ class Core(Errands):
             return ends
         self.supervise()
         self._wake_before(ends)
-        if self.sinks:
-            self.emit_deferred(job)
+        if self.emitter.sinks:
+            self.emitter.emit_deferred(job)
         return True
 
     def _grace_is_over(self, job: Job, attempt: int) -> None:
@@ -472,8 +472,8 @@ class Core(Errands):
                 self.stop_attempt(job, "timeout")
                 now = monotonic()
                 self.timers.add(now + self.settings.cancel_grace, self._grace_is_over, job, job.attempts)
-                if self.sinks:
-                    self.defer_event(job, events.JobStopRequested(self.name, now, *job_facts(job), "timeout"))
+                if self.emitter.sinks:
+                    self.emitter.defer_event(job, events.JobStopRequested(self.name, now, *job_facts(job), "timeout"))
             taken = self.take_from_worker(job)
         if not taken:
             return
@@ -481,10 +481,16 @@ class Core(Errands):
         self.settle(job, Outcome.TIMED_OUT, error)
 
     def _may_retry(self, job: Job, error: BaseException) -> bool:
-        if not self.is_worth_retrying_now(job, error):
+        if not self.user_calls.is_worth_retrying_now(job, error):
             return False
         now = monotonic() + self.settings.cancel_grace
         return delay_after(job._options.retry, job.attempts, now, job._total_ends, 0.0) is not None
+
+    def call_later(self, seconds: float, action: Callable[[], None]) -> None:
+        """Have the supervisor call *action* in so many seconds."""
+        with self.lock:
+            self.timers.add(monotonic() + seconds, action)
+        self.bell.ring()
 
     def _wake_before(self, moment: float) -> None:
         if moment < self.next_wake:
@@ -492,24 +498,12 @@ class Core(Errands):
 
     # -- books
 
-    def accepted(self) -> int:
-        """How many jobs were accepted. Taking a ticket is the only way to read the counter; it is given back."""
-        with self.lock:
-            self._not_jobs += 1
-            return next(self.tickets) + 1 - self._not_jobs
-
-    def outcomes(self) -> dict[Outcome, int]:
-        """How many jobs ended how. The lock is held."""
-        counts = {outcome: self.counts[outcome] for outcome in Outcome}
-        counts[Outcome.SUCCEEDED] += self.succeeded_in_workers()
-        return counts
-
     def all_ended(self) -> bool:
         """Whether every accepted job has its outcome. Only asked when no new job can come."""
         with self.lock:
             # First: what ends between the two looks would be missing from both.
-            idle = not self.retrying and not len(self.queue) and self.all_idle()
-            if sum(self.outcomes().values()) == self.accepted():
+            idle = not self.counts.retrying and not len(self.queue) and self.all_idle()
+            if sum(self.counts.outcomes().values()) == self.counts.accepted():
                 return True
             if not idle:
                 self._missing_since = None
@@ -528,11 +522,11 @@ class Core(Errands):
 
     def waiting_tasks(self) -> Counter[str]:
         """How many jobs of each task wait for a worker or their next attempt; of very many, an even selection."""
-        retrying = self.retrying_jobs() if self.retrying else ()
+        retrying = self.retrying_jobs() if self.counts.retrying else ()
         return Counter(job._task_name for job in (*self.queue.some(MOST_COUNTED), *retrying))
 
     def stats(self) -> PoolStats:
-        """See `Emitter.stats`."""
+        """See `Watched.stats`."""
         return read_stats(self)
 
     def oldest_submits(self) -> list[float]:
@@ -543,7 +537,7 @@ class Core(Errands):
 
     def broke(self, error: BaseException, how: str = "the initializer failed") -> None:
         """There can be no workers: the pool takes no more jobs and fails what waits. Once, and clearly."""
-        said = self.repr_of(error)
+        said = self.user_calls.repr_of(error)
         with self.lock:
             if self.broken_by is None:
                 self._broken_how = f"{how}: {said}"
@@ -612,11 +606,11 @@ class Core(Errands):
         if not self.supervised:
             self.supervise_here()
         if not self.closed.wait(None if limit is None else max(0.0, limit + SLACK - monotonic())):
-            self.sinks = self.context_carriers = ()  # one of them may be what holds the supervisor up
+            self.emitter.silence()  # one of them may be what holds the supervisor up
             self.supervise_here()
         until = None if limit is None else max(limit, monotonic()) + SLACK
         self.join(until)
-        for callback_thread in (*self.couriers, self.messenger):
+        for callback_thread in (*self.user_calls.couriers, self.emitter.messenger):
             callback_thread.end()
             callback_thread.wait_idle(None if until is None else max(0.0, until - monotonic()))
             self._note_late(callback_thread)
@@ -638,12 +632,12 @@ class Core(Errands):
         """In a forked child: no lock can be trusted, no worker exists; refuse everything from now on."""
         self.lock = threading.RLock()
         self.ledger.renew_lock()
-        self.renew_threads()
+        self.user_calls.renew_threads()
         # The jobs are the parent's: here they must neither run nor be settled.
         self.queue = JobQueue(1)
         self.timers = Timers()
-        self.retrying = 0
-        self.sinks = self.context_carriers = ()
+        self.counts.after_fork()
+        self.emitter.after_fork()
         self.may_grow = False
         self.refusal = lambda: forked_error(self)
 

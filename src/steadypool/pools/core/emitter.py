@@ -17,10 +17,8 @@ from typing import Any
 
 from steadypool.model.clock import monotonic
 from steadypool.model.lazy_events import events
-from steadypool.model.reports import PoolStats
-from steadypool.model.sink_protocols import ContextCarrier, Sink, Watcher
+from steadypool.model.sink_protocols import ContextCarrier, Sink, Watched, Watcher
 from steadypool.model.states import Outcome
-from steadypool.pools.core.driver import Driver
 from steadypool.primitives.callback_thread import CallbackThread
 from steadypool.primitives.future import JobFuture
 
@@ -31,48 +29,54 @@ MOST_EVENTS = 10_000
 """Events that wait for a sink that hangs; those beyond are counted as its errors."""
 
 
-class Emitter(Driver):
-    """The sinks of one pool. With none, no event is made: whoever has one to make looks at `sinks` first."""
+class Emitter:
+    """The sinks of one pool. With none, no event is made: what has one to make looks at `sinks` first."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.lock = threading.RLock()
+    def __init__(self, pool: Watched, mark_own_thread: Callable[[], None], supervisors: set[int]) -> None:
+        self._pool = pool
+        self._name = pool.name
+        self._mark_own_thread = mark_own_thread
+        self._supervisors = supervisors
+        self._lock = threading.RLock()
         self.sinks: tuple[Sink, ...] = ()
         self.context_carriers: tuple[ContextCarrier, ...] = ()
         self.sink_errors = 0
-        self.supervisors: set[int] = set()
-        """Threads that run the supervisor's loop now: usually one. No code of the user's runs there."""
-        self.messenger = self.new_messenger()
+        self.messenger = self._new_messenger()
         """Tells the sinks what the supervisor has to say."""
         self._sinks_are_late = False
         self._subscriptions: tuple[Sink, ...] = ()
         """The sinks, each as often as it was added."""
 
-    def new_messenger(self) -> CallbackThread:
-        """A callback thread for events."""
-        return CallbackThread(f"{self.name}-events", self.mark_own_thread, MOST_EVENTS)
+    def _new_messenger(self) -> CallbackThread:
+        return CallbackThread(f"{self._name}-events", self._mark_own_thread, MOST_EVENTS)
 
-    def stats(self) -> PoolStats:
-        """The books at this moment, for sinks that look at them."""
-        raise NotImplementedError
+    def after_fork(self) -> None:
+        """In a forked child, where the lock may be held for ever and the thread does not exist: no sink hears more."""
+        self._lock = threading.RLock()
+        self.messenger = self._new_messenger()
+        self.silence()
+
+    def silence(self) -> None:
+        """Have no sink called from now on."""
+        self.sinks = self.context_carriers = ()
 
     def add_sink(self, sink: Sink) -> None:
         """Have it called with every event from now on. Added twice, it is called once, until it is removed twice."""
         if isinstance(sink, Watcher):
-            sink.watch(self)
-        with self.lock:
+            sink.watch(self._pool)
+        with self._lock:
             self._set_subscriptions([*self._subscriptions, sink])
 
     def remove_sink(self, sink: Sink) -> None:
         """Take back one `add_sink`."""
-        with self.lock:
+        with self._lock:
             left = list(self._subscriptions)
             found = [number for number, other in enumerate(left) if other is sink]
             for number in found[-1:]:
                 del left[number]
             self._set_subscriptions(left)
         if len(found) == 1 and isinstance(sink, Watcher):
-            sink.unwatch(self)
+            sink.unwatch(self._pool)
 
     def _set_subscriptions(self, sinks: list[Sink]) -> None:
         self._subscriptions = tuple(sinks)
@@ -81,7 +85,7 @@ class Emitter(Driver):
 
     def emit(self, event: events.Event) -> None:
         """Give an event to every sink. One that raises is muted and counted."""
-        if get_ident() in self.supervisors:
+        if get_ident() in self._supervisors:
             self._have_told(partial(copy_context().run, self._tell_sinks, event))
         else:
             self._tell_sinks(event)
@@ -100,7 +104,7 @@ class Emitter(Driver):
         if self._sinks_are_late and self.messenger.is_idle():
             self._sinks_are_late = False
         if not self.messenger.run(run, "a sink"):
-            with self.lock:
+            with self._lock:
                 self.sink_errors += 1  # one of them hangs, and this event would be the last of very many
         elif not self._sinks_are_late:
             self._sinks_are_late = not told.acquire(timeout=SINKS_SECONDS)
@@ -117,7 +121,7 @@ class Emitter(Driver):
         # Also what is no Exception: it must not end a worker or the supervisor.
         if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
             raise error
-        with self.lock:
+        with self._lock:
             self.sink_errors += 1
 
     def emit_end(self, job: Job, outcome: Outcome, error: BaseException | None) -> None:
@@ -125,14 +129,14 @@ class Emitter(Driver):
         self.emit_deferred(job)
         now = monotonic()
         ran = now - job._began if job.attempts else 0.0
-        self.emit(events.ENDINGS[outcome](self.name, now, *job_facts(job), ran, error, outcome))
+        self.emit(events.ENDINGS[outcome](self._name, now, *job_facts(job), ran, error, outcome))
 
     def defer_submitted(self, job: Job) -> None:
         """Leave the submitted event with the job, for whoever comes first: the submitter, or the worker."""
-        job._deferred_events = PendingEvents(events.JobSubmitted(self.name, job._submitted, *job_facts(job)))
+        job._deferred_events = PendingEvents(events.JobSubmitted(self._name, job._submitted, *job_facts(job)))
 
     def defer_event(self, job: Job, event: events.JobEvent) -> None:
-        """Have an event made before the job's next one. The lock is held."""
+        """Have an event made before the job's next one. The pool's lock is held."""
         if job._deferred_events is None:
             job._deferred_events = PendingEvents()
         job._deferred_events.add(event)
@@ -142,7 +146,7 @@ class Emitter(Driver):
         announcement: PendingEvents | None = job._deferred_events
         if announcement is None or not announcement.is_wanted():
             return
-        if get_ident() in self.supervisors:
+        if get_ident() in self._supervisors:
             self._have_told(partial(announcement.make, self._tell_sinks))
         else:
             announcement.make(self.emit)

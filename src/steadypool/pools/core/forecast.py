@@ -44,7 +44,7 @@ class Forecast:
     def look(self) -> None:
         """Warn if there is reason to."""
         core, limit = self._core, self.limit
-        if limit is None or not core.sinks or core.state is not PoolState.OPEN:
+        if limit is None or not core.emitter.sinks or core.state is not PoolState.OPEN:
             return
         now = monotonic()
         with core.lock:
@@ -55,4 +55,4 @@ class Forecast:
             self._next_look = now + max(LOOK_AGAIN, REST * (monotonic() - now))
             warn, self._warned = warns(self._warned, estimate, limit)
         if warn and estimate is not None:
-            core.emit(events.DrainMayOverrun(core.name, now, estimate, limit))
+            core.emitter.emit(events.DrainMayOverrun(core.name, now, estimate, limit))

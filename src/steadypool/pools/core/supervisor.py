@@ -36,7 +36,7 @@ AFTER_FAULT = 0.05
 
 def supervise(core: Core) -> None:
     """Look after the pool until it is closed."""
-    with core.hurrying():
+    with core.user_calls.hurrying():
         try:
             _supervise(core)
         finally:
@@ -62,7 +62,7 @@ def _supervise(core: Core) -> None:
             # Impossible, and said aloud; but nobody else keeps time limits and ends drains, so it goes on.
             faults += 1
             if not faults & (faults - 1):  # the first, second, fourth, ... in a row
-                core.log("internal error in pool %r: please report it", core.name, fault=fault)
+                core.user_calls.log("internal error in pool %r: please report it", core.name, fault=fault)
             sleep(min(AFTER_FAULT * faults, LONGEST_AFTER_FAULT))
 
 
@@ -137,8 +137,8 @@ def begin_drain(core: Core, seconds: float | None) -> None:
             # Ctrl-C may have come between putting a job into the queue and waking a worker for it.
             with suppress(RuntimeError):  # no thread can be started now
                 core.wake_worker()
-        if core.sinks:
-            core.emit(events.PoolDraining(core.name, monotonic(), seconds))
+        if core.emitter.sinks:
+            core.emitter.emit(events.PoolDraining(core.name, monotonic(), seconds))
 
 
 def walk_ladder(core: Core) -> None:
@@ -166,8 +166,8 @@ def _cancel_all(core: Core) -> None:
         core.grace_ends = began + core.settings.cancel_grace
         # Before the sweep: a job that is on its way from the queue to a worker is stopped by the worker.
         core.attention = True
-    if core.sinks:
-        core.emit(events.PoolCancelling(core.name, monotonic()))
+    if core.emitter.sinks:
+        core.emitter.emit(events.PoolCancelling(core.name, monotonic()))
     give_back_waiting(core)
     for job in core.held_jobs():
         core.tell(job, "shutdown", cancelled_error(job, "shutdown"))
@@ -218,10 +218,10 @@ def close(core: Core) -> None:
         returned, core.returned = core.returned, []
         core.attention = True
     if returned:  # with the arguments of its jobs
-        core.deliver(returned.clear, "a finalizer of what a job was called with")
+        core.user_calls.deliver(returned.clear, "a finalizer of what a job was called with")
     core.wake_all_workers()
-    if core.sinks:
-        core.emit(events.PoolClosing(core.name, monotonic(), by_themselves))
+    if core.emitter.sinks:
+        core.emitter.emit(events.PoolClosing(core.name, monotonic(), by_themselves))
     try:
         for call in core.at_close:
             call()

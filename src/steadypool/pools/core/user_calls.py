@@ -15,18 +15,14 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from steadypool.model.clock import monotonic
 from steadypool.model.options import Retry
-from steadypool.pools.core.emitter import Emitter
 from steadypool.pools.core.settings import Settings
 from steadypool.primitives.arguments import arguments_text, is_quickly_shown, plain_text
 from steadypool.primitives.callback_thread import CallbackThread
 from steadypool.primitives.error_ledger import described, is_quickly_described, type_name
 from steadypool.primitives.future import NAMED_BY_PYTHON, JobFuture
-from steadypool.primitives.timers import Timers
 from steadypool.primitives.unretrieved import hurried
 from steadypool.primitives.user_call import Aside
-from steadypool.primitives.wakeup import Bell
 from steadypool.rules.retry import is_quickly_decided, is_worth_retrying
 
 Job = JobFuture[Any]
@@ -36,20 +32,25 @@ HANGS_AFTER = 0.1
 """Seconds after which code of the user's no longer holds up what waits behind it."""
 
 
-class Errands(Emitter):
+class UserCalls:
     """The callback thread and the asides of one pool."""
 
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(settings.name)
-        self.settings = settings
-        self.bell = Bell()
-        self.timers = Timers()
+    def __init__(
+        self,
+        settings: Settings,
+        supervisors: set[int],
+        mark_own_thread: Callable[[], None],
+        call_later: Callable[[float, Callable[[], None]], None],
+    ) -> None:
+        self._settings = settings
+        self._supervisors = supervisors
+        self._mark_own_thread = mark_own_thread
+        self._call_later = call_later
         self.renew_threads()
 
     def renew_threads(self) -> None:
         """Also in a forked child, where the threads there were do not exist."""
-        self.callback_thread = CallbackThread(self.name, self.mark_own_thread)
-        self.messenger = self.new_messenger()
+        self.callback_thread = CallbackThread(self._settings.name, self._mark_own_thread)
         self.aside = Aside()
         self.couriers: list[CallbackThread] = [self.callback_thread]
         """Those whose errands are relieved of one that hangs."""
@@ -64,30 +65,30 @@ class Errands(Emitter):
 
     def arguments_of(self, job: Job) -> str:
         """What reports say of the job's arguments. A ``repr`` that hangs does not hold up this thread."""
-        show, args, kwargs = self.settings.show_arguments, job._args, job._kwargs
+        show, args, kwargs = self._settings.show_arguments, job._args, job._kwargs
         text = partial(arguments_text, show, job._task_name, args, kwargs)
         return text() if is_quickly_shown(show, args, kwargs) else self.aside.call(text, f"({NOT_SHOWN})")
 
     def plain_arguments_of(self, job: Job) -> str:
         """The same without any code of the user's, for where the pool's lock is held. Empty once the job has ended."""
-        return plain_text(self.settings.show_arguments, job._args, job._kwargs)
+        return plain_text(self._settings.show_arguments, job._args, job._kwargs)
 
     @contextmanager
     def hurrying(self) -> Iterator[None]:
         """In this block no code of the user's runs on the calling thread."""
         ident, before = threading.get_ident(), self.is_hurried()
-        self.supervisors.add(ident)
+        self._supervisors.add(ident)
         hurried.add(ident)
         try:
             yield
         finally:
             if not before:
-                self.supervisors.discard(ident)
+                self._supervisors.discard(ident)
                 hurried.discard(ident)
 
     def is_hurried(self) -> bool:
         """Whether the calling thread supervises, so that no code of the user's may run on it."""
-        return threading.get_ident() in self.supervisors
+        return threading.get_ident() in self._supervisors
 
     def made_of(self, job: Job) -> list[Any] | None:
         """What the job was made of, if it might have finalizers of the user's and this thread must go on.
@@ -105,9 +106,6 @@ class Errands(Emitter):
         if made_of is not None:
             self.send(self.callback_thread, made_of.clear, f"a finalizer of what job {job.job_id} was called with")
 
-    def call_back(self, job: Job) -> None:
-        self.deliver(job._run_callbacks, f"a done-callback of job {job.job_id}")
-
     def deliver(self, errand: Callable[[], None], about: str) -> None:
         """Run code of the user's that must not hold up the supervisor. It must not raise."""
         if not self.is_hurried():
@@ -124,9 +122,7 @@ class Errands(Emitter):
     def _plan_relief(self) -> None:
         """Look in a moment whether what a callback thread runs holds up the rest."""
         self._relief_planned = True
-        with self.lock:
-            self.timers.add(monotonic() + HANGS_AFTER, self._relieve)
-        self.bell.ring()
+        self._call_later(HANGS_AFTER, self._relieve)
 
     def _relieve(self) -> None:
         self._relief_planned = False

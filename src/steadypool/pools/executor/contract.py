@@ -129,8 +129,8 @@ class PoolContract(Books, Executor):
         if core.refusal is not None:
             raise core.refusal()
         job: JobFuture[R] = JobFuture(core, options, fn, args, kwargs, copy_context(), monotonic(), next(core.tickets))
-        if core.sinks:
-            core.defer_submitted(job)
+        if core.emitter.sinks:
+            core.emitter.defer_submitted(job)
         core.set_limits(job)
         core.run_in_caller(job)
         return job
@@ -158,8 +158,8 @@ class PoolContract(Books, Executor):
                 if has_room:
                     core.queue.give_room()
                 return job
-            if core.sinks:
-                core.defer_submitted(job)
+            if core.emitter.sinks:
+                core.emitter.defer_submitted(job)
             core.enter(job, has_room=has_room)
         except BaseException as error:
             core.submit_raised(error)

@@ -27,7 +27,7 @@ class Subscription:
             core, sink = self._subscribed.pop()  # atomic: of two who call at once, one ends it
         except IndexError:
             return
-        core.remove_sink(sink)
+        core.emitter.remove_sink(sink)
 
 
 class Books:
@@ -92,7 +92,7 @@ class Books:
         """
         if not callable(sink):
             raise TypeError(f"a sink is called with each event, as in subscribe(print); got {sink!r}")
-        self._core.add_sink(sink)
+        self._core.emitter.add_sink(sink)
         return Subscription(self._core, sink)
 
     def __repr__(self) -> str:

@@ -143,13 +143,13 @@ class Monitor:
 
     def _listen(self, number: int, core: Core) -> None:
         timer = self._timers[number] = TaskTimer()
-        core.add_sink(timer)
+        core.emitter.add_sink(timer)
 
     def _listen_no_more(self) -> None:
         timers, self._timers = self._timers, {}
         for number, core in self._cores() if timers else ():
             if number in timers:
-                core.remove_sink(timers[number])
+                core.emitter.remove_sink(timers[number])
 
     def _times(self, number: int) -> Any:
         timer = self._timers.get(number)
@@ -206,7 +206,7 @@ def _stack(core: Core, job_id: str) -> str:
     """Where the job is now and what it was called with, or what has become of it."""
     for job in core.held_jobs():
         if job.job_id == job_id:
-            meta, arguments = job._options.meta, core.plain_arguments_of(job)
+            meta, arguments = job._options.meta, core.user_calls.plain_arguments_of(job)
             return _facts(arguments, meta, job._progress) + core.stack_of(job._worker, job)[0]
     for row in core.stuck_rows():
         if row.id == job_id:

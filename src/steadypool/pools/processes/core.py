@@ -230,7 +230,7 @@ class ProcessCore(FarewellCore):
             worker.broken = True
             delay = self._try_later(None) if self._once_ready else None
         load = partial(self._note_initializer, worker, packed, delay is None)
-        self.send(self.loader, load, "loading what an initializer raised")
+        self.user_calls.send(self.loader, load, "loading what an initializer raised")
 
     def _note_initializer(self, worker: ProcessWorker, packed: bytes, breaks: bool) -> None:
         """On the loader's thread."""
@@ -238,7 +238,7 @@ class ProcessCore(FarewellCore):
         if breaks:
             self._broke(error)
         else:
-            self.ledger.add(worker.name, "initializer", error, describe=self.describe)
+            self.ledger.add(worker.name, "initializer", error, describe=self.user_calls.describe)
 
     def _try_later(self, why: BaseException | None) -> float | None:
         """Another worker is not to be had now: try again after a while, or never (``None``) if that has lasted.
@@ -275,8 +275,8 @@ class ProcessCore(FarewellCore):
         worker.thread_ident = thread_ident
         worker.ready = self._once_ready = True
         self._early_deaths = 0
-        if self.sinks:
-            self.emit(events.WorkerStarted(self.name, monotonic(), worker.name))
+        if self.emitter.sinks:
+            self.emitter.emit(events.WorkerStarted(self.name, monotonic(), worker.name))
         for job in worker.running():
             job._began = monotonic()
 
@@ -304,8 +304,8 @@ class ProcessCore(FarewellCore):
                 raise self.closed_error()
             self.max_workers = max_workers
             self.recount()
-        if self.sinks:
-            self.emit(events.CapacityChanged(self.name, monotonic(), max_workers, max_workers))
+        if self.emitter.sinks:
+            self.emitter.emit(events.CapacityChanged(self.name, monotonic(), max_workers, max_workers))
         with self.lock:
             if not self._resize_planned:
                 self._resize_planned = True
@@ -389,9 +389,9 @@ class ProcessCore(FarewellCore):
             assert error is not None
             self.run_times.add(monotonic() - job._began, task=job._task_name)
             self.attempt_raised(job, error if len(blamed) == 1 else self._crash_error(worker), Outcome.CRASHED)
-        if self.sinks:
+        if self.emitter.sinks:
             reason = "killed" if worker.left else "retired" if worker.retiring else "died"
-            self.emit(events.WorkerEnded(self.name, monotonic(), worker.name, reason))
+            self.emitter.emit(events.WorkerEnded(self.name, monotonic(), worker.name, reason))
         self._replace(worker, error)
         self.inherit_from(worker)
         if self.broken_by is not None:
@@ -483,7 +483,7 @@ class ProcessCore(FarewellCore):
                 return False
             if runs:
                 worker.taken_name = job._task_name
-                worker.taken_arguments = self.plain_arguments_of(job)
+                worker.taken_arguments = self.user_calls.plain_arguments_of(job)
                 worker.taken = job
             return True
 
@@ -559,7 +559,7 @@ class ProcessCore(FarewellCore):
         """Wait for the workers to have left; after *until*, see them off here."""
         if not self._gone.wait(None if until is None else max(0.0, until - monotonic())):
             self.leave_now()
-            with self.hurrying():
+            with self.user_calls.hurrying():
                 self.shut_down_workers()
         self._starter.end()
         if self._supervisor is not None and self._supervisor is not threading.current_thread():

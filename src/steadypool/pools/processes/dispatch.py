@@ -79,7 +79,7 @@ class DispatchCore(StealingCore):
         """How big their arguments are."""
         self.pump_lock = threading.Lock()
         self.loader = CallbackThread(f"{self.name}-loader", self.mark_own_thread)
-        self.couriers.append(self.loader)
+        self.user_calls.couriers.append(self.loader)
         self.interrupts = InterruptRepair(self)
         self._look_planned = False
 
@@ -122,7 +122,7 @@ class DispatchCore(StealingCore):
 
     def _prepare_elsewhere(self, load: Load, job: Job) -> None:
         """Have a job pickled that is in the hand of *load*, and put into the queue then."""
-        self.send(self.loader, partial(self._pack_again, load, job), f"pickling job {job.job_id}")
+        self.user_calls.send(self.loader, partial(self._pack_again, load, job), f"pickling job {job.job_id}")
 
     def _pack_again(self, load: Load, job: Job) -> None:
         """On the loader's thread."""
@@ -209,7 +209,10 @@ class DispatchCore(StealingCore):
             # Not all to the first worker that has room, or the others would have nothing to do.
             share = len(self.queue) // max(1, len(self.available_workers))
             together = (
-                self.takes_bundles and not self.context_carriers and not self.attention and self.broken_by is None
+                self.takes_bundles
+                and not self.emitter.context_carriers
+                and not self.attention
+                and self.broken_by is None
             )
             self._fill(worker, max(1, min(self.depth - len(worker.hand), share)) if together else 1)
         self.full = False
@@ -268,7 +271,7 @@ class DispatchCore(StealingCore):
         if first is None:
             return
         try:
-            packet, fd = job_packet(job, self._carried(job) if self.context_carriers else None)
+            packet, fd = job_packet(job, self._carried(job) if self.emitter.context_carriers else None)
         except (OSError, ValueError) as error:
             if self.take_out(worker, job):
                 self.settle(job, Outcome.FAILED, error)
@@ -311,7 +314,7 @@ class DispatchCore(StealingCore):
 
     def _is_prepared(self, worker: ProcessWorker, job: Job) -> bool:
         """Pickle a job that was first run in its caller's thread, or was an item of a chunk."""
-        if not self.is_hurried():
+        if not self.user_calls.is_hurried():
             return self.prepare(job)
         load = Load(self, worker.name)
         with self.lock:
@@ -378,11 +381,11 @@ class DispatchCore(StealingCore):
             # The earliest moment that can be its limit; when that comes, the page says what is.
             job._attempt_ends = now + timeout
             self._wake_before(job._attempt_ends)
-        if self.sinks and not told:
-            self.emit_deferred(job)
+        if self.emitter.sinks and not told:
+            self.emitter.emit_deferred(job)
             waited = now - job._submitted
             context = _submitters_context(job)
-            context.run(self.emit, events.JobStarted(self.name, now, *job_facts(job), worker.name, waited))
+            context.run(self.emitter.emit, events.JobStarted(self.name, now, *job_facts(job), worker.name, waited))
 
     def _tell_first(self, worker: ProcessWorker) -> None:
         """The pool is cancelling: tell what the worker runs now."""
@@ -398,12 +401,12 @@ class DispatchCore(StealingCore):
         event = events.JobEvent(self.name, monotonic(), *job_facts(job))
         context = _submitters_context(job)
         wanted: list[bytes] = []
-        for sink in self.context_carriers:
+        for sink in self.emitter.context_carriers:
             try:
                 ask = partial(context.run, _what_it_carries, sink, event)
-                wanted += self.aside.call(ask, []) if self.is_hurried() else ask()
+                wanted += self.user_calls.aside.call(ask, []) if self.user_calls.is_hurried() else ask()
             except BaseException as error:
-                self.mute(error)
+                self.emitter.mute(error)
         return pickle.dumps(wanted) if wanted else None
 
     def oldest_submits(self) -> list[float]:
@@ -437,7 +440,7 @@ class DispatchCore(StealingCore):
         numbers = list(islice(self.tickets, len(calls)))
         if numbers[-1] - numbers[0] >= len(numbers):
             # Not with the GIL: another thread has taken tickets in between. The worker counts from the first.
-            self.withdraw_tickets(len(numbers))
+            self.counts.withdraw(len(numbers))
             self.queue.give_rooms(len(numbers))
             return None
         chunk = Chunk(self, options, fn, calls, numbers, packed, landed)
@@ -446,8 +449,7 @@ class DispatchCore(StealingCore):
             self.pump()
         if self.refusal is not None and self.queue.remove(chunk):
             self.queue.give_rooms(chunk.rooms)
-            with self.lock:
-                self._not_jobs += chunk.size
+            self.counts.withdraw(chunk.size)
             self.bell.ring()
             raise self.refusal()
         return chunk
@@ -560,7 +562,7 @@ class DispatchCore(StealingCore):
         """See `Core.waiting_tasks`: also what was sent to workers and has not begun. A chunk counts as its items."""
         tasks: Counter[str] = Counter()
         sent = (entry for worker in self.workers for entry in [*worker.hand][worker.taken is None :])
-        retrying = self.retrying_jobs() if self.retrying else ()
+        retrying = self.retrying_jobs() if self.counts.retrying else ()
         for entry in (*self.queue.some(MOST_COUNTED), *sent, *retrying):
             tasks[entry._task_name] += entry.size if isinstance(entry, Chunk) else 1
         return tasks

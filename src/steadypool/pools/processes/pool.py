@@ -139,7 +139,7 @@ class ProcessPool(PoolContract):
                 return self._submit_when_full(options, fn, args, kwargs)
             try:
                 # Only sinks can have a use for the context: it does not travel.
-                context = copy_context() if core.sinks else None
+                context = copy_context() if core.emitter.sinks else None
                 job: JobFuture[R] = JobFuture(core, options, fn, args, kwargs, context, monotonic(), next(core.tickets))
                 ready = core.prepare(job)
             except BaseException:
@@ -148,7 +148,7 @@ class ProcessPool(PoolContract):
             if not ready:
                 core.queue.give_room()
                 return job
-            if not options.plain or core.sinks:
+            if not options.plain or core.emitter.sinks:
                 return core.enter_announced(job)
             core.queue.items.append(job)
             if not core.full:
@@ -166,7 +166,7 @@ class ProcessPool(PoolContract):
         """Submit items of a map: those that are plain travel together."""
         core = self._core
         carried, options = core.resolve(fn)
-        alone = not (options.bare and core.takes_chunks) or bool(core.sinks)
+        alone = not (options.bare and core.takes_chunks) or bool(core.emitter.sinks)
         while batch:
             if core.refusal is not None:
                 raise core.refusal()
@@ -198,8 +198,8 @@ class ProcessPool(PoolContract):
             if not core.prepare(job):
                 core.queue.give_room()
                 continue
-            if core.sinks:
-                core.defer_submitted(job)
+            if core.emitter.sinks:
+                core.emitter.defer_submitted(job)
             core.set_limits(job)
             entering.append(job)
         return jobs[: len(jobs) - core.enter_all(entering)]

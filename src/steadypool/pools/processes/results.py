@@ -70,9 +70,9 @@ class ResultsCore(DispatchCore):
         quick: list[tuple[int, Any, float]] = []
         for frame in frames:
             serial, status, seconds, payload = frame
-            if status == NOTHING and not self.sinks:
+            if status == NOTHING and not self.emitter.sinks:
                 quick.append((serial, None, seconds))
-            elif status == VALUE and not self.sinks and (loaded := _try_load(payload)) is not None:
+            elif status == VALUE and not self.emitter.sinks and (loaded := _try_load(payload)) is not None:
                 quick.append((serial, loaded[0], seconds))
             else:
                 self._quick_results_came(worker, quick)
@@ -108,7 +108,7 @@ class ResultsCore(DispatchCore):
                         self.run_times.add_to_task(entry._task_name, seconds)
                 elif worker.taken is not None and worker.taken._serial == serial:
                     worker.taken = worker.taken_name = None
-            self.counts[Outcome.SUCCEEDED] += len(done)
+            self.counts.ended[Outcome.SUCCEEDED] += len(done)
             first = hand[0] if hand and worker.taken is None else None
         results.clear()
         if first is not None and first is not running:
@@ -121,10 +121,10 @@ class ResultsCore(DispatchCore):
             if job._alarm is not None:
                 self._drop_alarm(job)
             packed = job._packed
-            made_of = None if packed is not None and packed.is_plain() else self.made_of(job)
+            made_of = None if packed is not None and packed.is_plain() else self.user_calls.made_of(job)
             job._settle(Outcome.SUCCEEDED, result, None)
             if made_of is not None:
-                self.free(job, made_of)
+                self.user_calls.free(job, made_of)
             if job._callbacks:
                 self.call_back(job)
 
@@ -132,7 +132,7 @@ class ResultsCore(DispatchCore):
         """Items of a chunk have succeeded; *serial* is the first one's."""
         with self.lock:
             chunk = worker.hand[0] if worker.hand else None
-            whole = isinstance(chunk, Chunk) and not self.sinks and self._values_belong(chunk, serial)
+            whole = isinstance(chunk, Chunk) and not self.emitter.sinks and self._values_belong(chunk, serial)
             if isinstance(chunk, Chunk) and whole:
                 self._take_values(worker, chunk, values, seconds)
             following = worker.hand[0] if worker.hand else None
@@ -148,7 +148,7 @@ class ResultsCore(DispatchCore):
 
     def _take_values(self, worker: ProcessWorker, chunk: Chunk, values: list[Any], seconds: float) -> None:
         """The next items of the chunk that the worker runs have these results. The lock is held."""
-        self.counts[Outcome.SUCCEEDED] += len(values)
+        self.counts.ended[Outcome.SUCCEEDED] += len(values)
         worker.done += len(values)
         chunk.came_back(values, seconds)
         if chunk.done == chunk.size:
@@ -169,13 +169,13 @@ class ResultsCore(DispatchCore):
 
     def _publish(self, job: Job, result: Any) -> None:
         """The job was counted as succeeded: say so, and settle it."""
-        if self.sinks:
-            self.emit_end(job, Outcome.SUCCEEDED, None)
+        if self.emitter.sinks:
+            self.emitter.emit_end(job, Outcome.SUCCEEDED, None)
         if job._alarm is not None:
             self._drop_alarm(job)
-        made_of = self.made_of(job)
+        made_of = self.user_calls.made_of(job)
         job._settle(Outcome.SUCCEEDED, result, None)
-        self.free(job, made_of)
+        self.user_calls.free(job, made_of)
         if job._callbacks:
             self.call_back(job)
 
@@ -215,7 +215,7 @@ class ResultsCore(DispatchCore):
             if is_plain(payload):
                 came()
             else:
-                self.send(self.loader, came, "loading a job's progress")
+                self.user_calls.send(self.loader, came, "loading a job's progress")
         elif status == NOT_FOUND:
             self._was_not_found(worker, serial, payload)
         elif status == VALUES:
@@ -245,7 +245,7 @@ class ResultsCore(DispatchCore):
         if job._attempt_ends is not None:
             self._wake_before(job._attempt_ends)
         errand = partial(self._load_result, load, job, status, payload, received)
-        self.send(self.loader, errand, f"loading the result of job {job.job_id}")
+        self.user_calls.send(self.loader, errand, f"loading the result of job {job.job_id}")
         if self.loader.backlog() > MOST:
             sleep(SLOWLY)
 
@@ -256,8 +256,8 @@ class ResultsCore(DispatchCore):
         with self.lock:
             mine = load.put_down(job)
             if mine and error is None:
-                self.counts[Outcome.SUCCEEDED] += 1
-        with self.hurrying():  # what else hangs must not keep this job from its outcome either
+                self.counts.ended[Outcome.SUCCEEDED] += 1
+        with self.user_calls.hurrying():  # what else hangs must not keep this job from its outcome either
             if mine and error is None:
                 self._publish(job, result)
             elif mine and error is not None:
@@ -276,7 +276,7 @@ class ResultsCore(DispatchCore):
             return
         if not packed.main_by_name:  # it is something else that is not there
             errand = partial(self._load_result, load, job, ERROR, error, None)
-            self.send(self.loader, errand, f"loading the error of job {job.job_id}")
+            self.user_calls.send(self.loader, errand, f"loading the error of job {job.job_id}")
             return
         self.functions.carry_main_by_value()
         job.attempts -= 1
@@ -327,7 +327,7 @@ class ResultsCore(DispatchCore):
                 job = entry
                 worker.hand.popleft()
                 if succeeded:
-                    self.counts[Outcome.SUCCEEDED] += 1
+                    self.counts.ended[Outcome.SUCCEEDED] += 1
                 if load is not None:
                     load.hold(job)
                     self.callers.add(load)
@@ -351,8 +351,8 @@ class ResultsCore(DispatchCore):
             job = self._first_unfolded(worker)
         if job is not None and job._serial == serial:
             done, total = job._progress = pickle.loads(payload)
-            if self.sinks:
-                self.emit(events.JobProgressed(self.name, monotonic(), *job_facts(job), done, total))
+            if self.emitter.sinks:
+                self.emitter.emit(events.JobProgressed(self.name, monotonic(), *job_facts(job), done, total))
 
 
 def _loaded(status: int, payload: bytes, memory: int | OSError | None) -> tuple[Any, BaseException | None]:

@@ -66,8 +66,8 @@ class FarewellCore(ResultsCore):
                 worker.dead = True  # who is about to take back what it has not begun must not look at its page
             if none_starts or worker.started or not worker.start_began:
                 worker.close()
-            if self.sinks:
-                self.emit(events.WorkerEnded(self.name, monotonic(), worker.name, "closed"))
+            if self.emitter.sinks:
+                self.emitter.emit(events.WorkerEnded(self.name, monotonic(), worker.name, "closed"))
         with self.lock:
             self.workers.clear()
             self.recount()

@@ -152,7 +152,7 @@ class ThreadCore(HandCore):
         if delay is None:
             self.broke(error)
         else:
-            self.ledger.add(worker.name, "initializer", error, describe=self.describe)
+            self.ledger.add(worker.name, "initializer", error, describe=self.user_calls.describe)
             self._see_that_it_is_tried()
 
     def _see_that_it_is_tried(self) -> None:
@@ -205,8 +205,8 @@ class ThreadCore(HandCore):
         self._capacity_changed()
 
     def _capacity_changed(self) -> None:
-        if self.sinks:
-            self.emit(events.CapacityChanged(self.name, monotonic(), self.places(), self.max_workers))
+        if self.emitter.sinks:
+            self.emitter.emit(events.CapacityChanged(self.name, monotonic(), self.places(), self.max_workers))
         if self.leaving:
             self.wake_all_workers()
         self.catch_up()
@@ -246,9 +246,9 @@ class ThreadCore(HandCore):
             if self.state is not PoolState.CLOSED:
                 self.threads.discard(worker.thread)
             self.recount()
-        if self.sinks:
+        if self.emitter.sinks:
             reason = "its job ended at last" if was_stuck else "closed or resized"
-            self.emit(events.WorkerEnded(self.name, monotonic(), worker.name, reason))
+            self.emitter.emit(events.WorkerEnded(self.name, monotonic(), worker.name, reason))
         if was_stuck:
             self._capacity_changed()
         self.pass_on()
@@ -265,9 +265,9 @@ class ThreadCore(HandCore):
             self.take_off(worker)
             self.stuck[worker] = job
             self.recount()
-        if self.sinks:
-            self.emit(events.JobStuck(self.name, monotonic(), *job_facts(job), stack))
-            self.emit(events.WorkerAbandoned(self.name, monotonic(), worker.name))
+        if self.emitter.sinks:
+            self.emitter.emit(events.JobStuck(self.name, monotonic(), *job_facts(job), stack))
+            self.emitter.emit(events.WorkerAbandoned(self.name, monotonic(), worker.name))
         self._capacity_changed()
 
     def all_idle(self) -> bool:

@@ -47,7 +47,7 @@ class HandCore(Core):
                 return False
             # Before it leaves the hand: the job finds itself there or here, and looks without the lock.
             worker.taken_name = job._task_name
-            worker.taken_arguments = self.plain_arguments_of(job)
+            worker.taken_arguments = self.user_calls.plain_arguments_of(job)
             worker.taken = job
             try:
                 worker.hand.remove(job)
@@ -98,7 +98,7 @@ class HandCore(Core):
     def _row(self, worker: Any, job: Job) -> StuckJob:
         # Its name first: a job that ends meanwhile forgets what it was made of.
         name = worker.taken_name or job._task_name
-        shown = worker.taken_arguments if worker.taken is job else self.plain_arguments_of(job)
+        shown = worker.taken_arguments if worker.taken is job else self.user_calls.plain_arguments_of(job)
         stack, _ = self.stack_of(worker, job)
         ran = monotonic() - job._began
         return StuckJob(job.job_id, name, ran, stack, job._told or "", job._options.meta, shown)
@@ -125,7 +125,7 @@ class HandCore(Core):
         with self.lock:
             if self.state is PoolState.CLOSED:
                 self._drop_alarm(job)
-                self.withdraw_ticket()
+                self.counts.withdraw()
                 raise self.closed_error()
             self.callers.add(worker)
         before, find_before = getattr(here, "worker", None), set_finder(worker.context)
@@ -149,7 +149,7 @@ class HandCore(Core):
         """The worker leaves: keep what it has counted. The lock is held."""
         self.workers.discard(worker)
         self.callers.discard(worker)
-        self.counts[Outcome.SUCCEEDED] += worker.succeeded
+        self.counts.ended[Outcome.SUCCEEDED] += worker.succeeded
         worker.succeeded = 0
 
     def recount(self) -> None:

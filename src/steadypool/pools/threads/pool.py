@@ -128,8 +128,8 @@ class ThreadPool(PoolContract, ThreadPoolExecutor):
             except IndexError:
                 return self._submit_when_full(options, fn, args, kwargs)
             job = JobFuture(core, options, fn, args, kwargs, copy_context(), monotonic(), next(core.tickets))
-            if core.sinks:
-                core.defer_submitted(job)
+            if core.emitter.sinks:
+                core.emitter.defer_submitted(job)
             if not options.plain:
                 return core.enter(job)
             core.queue.items.append(job)
@@ -137,8 +137,8 @@ class ThreadPool(PoolContract, ThreadPoolExecutor):
                 core.wake_worker_for(job)
             if core.refusal is not None:  # another thread may have closed the pool since the look above
                 core.check_in(job)  # type: ignore[unreachable]
-            if core.sinks:
-                core.emit_deferred(job)
+            if core.emitter.sinks:
+                core.emitter.emit_deferred(job)
             return job
         except BaseException as error:
             core.submit_raised(error)

@@ -39,12 +39,12 @@ class Reconciler:
         with core.lock:
             if core.is_closed():
                 return
-            accepted, ended, room = core.accepted(), sum(core.outcomes().values()), len(core.queue.room)
-            is_idle = not core.retrying and not len(core.queue) and core.all_idle()
+            accepted, ended, room = core.counts.accepted(), sum(core.counts.outcomes().values()), len(core.queue.room)
+            is_idle = not core.counts.retrying and not len(core.queue) and core.all_idle()
             now = (accepted, ended, room) if is_idle else None
             if now is None or now != before:
                 core.timers.add(monotonic() + PATIENCE, self._look, now)
                 return
-            core.withdraw_tickets(accepted - ended)
+            core.counts.withdraw(accepted - ended)
             self._planned = False
         core.queue.give_rooms(core.queue.made() - room)

@@ -101,8 +101,8 @@ class ThreadWorker:
         try:
             if not self._initialize():
                 return
-            if core.sinks:
-                core.emit(events.WorkerStarted(core.name, monotonic(), self.name))
+            if core.emitter.sinks:
+                core.emitter.emit(events.WorkerStarted(core.name, monotonic(), self.name))
             self._loop()
         except BaseException as error:
             core.broke_off(self, error)
@@ -164,7 +164,7 @@ class ThreadWorker:
         core.run_times.add(seconds * (skipped + 1), skipped + 1, task=task)
         if core.forecast.limit is not None:
             core.forecast.look()
-        return 0 if seconds > WORTH_MEASURING or core.sinks else SAMPLE - 1
+        return 0 if seconds > WORTH_MEASURING or core.emitter.sinks else SAMPLE - 1
 
     def _park(self) -> None:
         """Wait until there may be something to do."""
@@ -190,7 +190,7 @@ class ThreadWorker:
         job._state = RUNNING
         job._began = monotonic()
         hand.append(job)
-        peaceful = job._options.plain and not core.attention and job._told is None and not core.sinks
+        peaceful = job._options.plain and not core.attention and job._told is None and not core.emitter.sinks
         if not peaceful and not self._may_start(job):
             return not self.left
         context = job._context
@@ -223,8 +223,8 @@ class ThreadWorker:
         """Settle a success: the lines of `Core.settle` and `JobFuture._settle` that it needs, on the hot path."""
         core = self.core
         self.succeeded += 1
-        if core.sinks:
-            core.emit_end(job, Outcome.SUCCEEDED, None)
+        if core.emitter.sinks:
+            core.emitter.emit_end(job, Outcome.SUCCEEDED, None)
         if job._alarm is not None:
             core._drop_alarm(job)
         job._fn = job._args = job._kwargs = job._context = None
@@ -261,15 +261,15 @@ class ThreadWorker:
                 self._was_taken()
                 return False
             job._pristine_context, job._context = context, context.copy()
-        if core.sinks:
-            core.emit_deferred(job)
+        if core.emitter.sinks:
+            core.emitter.emit_deferred(job)
             waited = job._began - job._submitted
             started = events.JobStarted(core.name, job._began, *job_facts(job), self.name, waited)
             context = job._context
             if context is None:
                 self._was_taken()
                 return False
-            context.run(core.emit, started)
+            context.run(core.emitter.emit, started)
         if options.timeout is not None:
             # After the event: once this is written, the supervisor may end the job.
             job._attempt_ends = ends = job._began + options.timeout
@@ -380,5 +380,5 @@ class ThreadJobContext(JobContext):
         job = self._job
         job._progress = (done, total)
         core: Core = job._worker.core
-        if core.sinks:
-            core.emit(events.JobProgressed(core.name, monotonic(), *job_facts(job), done, total))
+        if core.emitter.sinks:
+            core.emitter.emit(events.JobProgressed(core.name, monotonic(), *job_facts(job), done, total))
