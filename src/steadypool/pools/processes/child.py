@@ -158,7 +158,12 @@ class Worker:
         return self._frame is not None or self._initializes
 
     def _forked(self) -> None:
-        """In a child that a job forks. It may do as it likes, but it is no second worker on the same line."""
+        """In a child that a job forks. It may do as it likes, but it is no second worker on the same line.
+
+        With a copy of the lifeline it would be killed as soon as the parent has seen the worker off. As long as the
+        worker lives, the kernel ends both together, by their group.
+        """
+        os.close(self._kit.lifeline.fd)
         self._out = ForkedOutbox()
         stack_request.keep_quiet()
 
