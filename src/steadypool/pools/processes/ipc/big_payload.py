@@ -45,9 +45,11 @@ def unpack(fd: int, sizes: Sequence[int]) -> list[memoryview]:
     """The parts of a parcel, by their sizes in bytes. Closes *fd*; the memory goes with the last view."""
     size = max(1, sum(sizes))
     try:
-        whole = memoryview(_mapped(fd, size))
-    except OSError:
-        whole = memoryview(_copied(fd, size))  # a process may have 65,530 mappings, as a rule
+        _check_size(fd, size)
+        try:
+            whole = memoryview(_mapped(fd, size))
+        except OSError:
+            whole = memoryview(_copied(fd, size))  # a process may have 65,530 mappings, as a rule
     finally:
         os.close(fd)
     parts, begin = [], 0
@@ -55,6 +57,13 @@ def unpack(fd: int, sizes: Sequence[int]) -> list[memoryview]:
         parts.append(whole[begin : begin + size])
         begin += size
     return parts
+
+
+def _check_size(fd: int, size: int) -> None:
+    """Memory beyond the end of a file can be mapped; to touch it ends the process with SIGBUS."""
+    there = os.fstat(fd).st_size
+    if there < size:
+        raise ValueError(f"a parcel of {size} bytes holds {there}")
 
 
 def _mapped(fd: int, size: int) -> mmap.mmap:
