@@ -253,6 +253,8 @@ class ProcessCore(FarewellCore):
         others = [worker for worker in self.workers if not worker.dead and not worker.left]
         lives = any(worker.ready or (was_refused and worker.started) for worker in others)
         delay = restart_delay(self._early_deaths, others_live=lives, once_ready=self._once_ready)
+        if isinstance(why, WorkerCrashed) and why.exitcode == import_guard.UNGUARDED_EXIT and not self._once_ready:
+            delay = None  # the main module will start a pool each time that it is imported
         self._holding, self._held_for = True, delay
         if delay is None:
             if why is None:
