@@ -161,7 +161,7 @@ def test_ctrl_c_reaches_the_program_alone(on_terminal: Callable[[str], OnTermina
 with pool.drain_on_signal(timeout=60):
     job = pool.submit(shell, "echo ready > /dev/tty; sleep 2; echo whole")
     say(job.result(60))
-say(pool.state.name)
+    say(pool.drain(60).ok, pool.state.name)
 """)
     program.wait_for("ready")
     program.type("\x03")
@@ -198,4 +198,20 @@ say("mine:", input("go on "))
     program.wait_for("go on ")
     program.type("parent\n")
     program.wait_for("mine: parent")
+    program.wait_for("END")
+
+
+def test_no_key_is_lost_while_the_terminal_goes_to_and_fro(on_terminal: Callable[[str], OnTerminal]) -> None:
+    """Also one that is typed as a job ends."""
+    program = on_terminal("""
+heard = []
+signal.signal(signal.SIGINT, lambda *_: (heard.append(1), say("parent hears")))
+say("begin")
+while len(heard) < 50:
+    pool.submit(shell, "trap : INT; stty -echo < /dev/tty; stty echo < /dev/tty").exception(60)
+""")
+    program.wait_for("begin")
+    for _ in range(50):
+        program.type("\x03")
+        program.wait_for("parent hears")
     program.wait_for("END")

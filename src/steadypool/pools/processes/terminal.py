@@ -41,6 +41,8 @@ class Terminal:
         self._own = os.getpgrp()
         self._pid = os.getpid()
         self.is_wanted = False
+        self._is_giving_back = False
+        """What is typed now may still have been meant for this group: the handler runs a moment after the key."""
         self._turn = 0
         self._changing = threading.RLock()
         """Held to give the terminal back, and by the thread that takes it. A handler may interrupt who holds it."""
@@ -60,14 +62,18 @@ class Terminal:
 
     def give_back(self) -> None:
         """The job has ended."""
+        if not self.is_wanted:
+            return
         with self._changing:
-            self.is_wanted = False
+            self._is_giving_back = True
             self._turn += 1
             put_in_foreground(self._program, instead_of=self._own)
+            _run_handlers()
+            self.is_wanted = self._is_giving_back = False
 
     def _was_stopped(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() == self._pid:
-            if not self._is_busy():
+            if self._is_giving_back or not self._is_busy():
                 return  # what an earlier job has left running stays in the background
             if not self.is_wanted:
                 self.is_wanted = True
@@ -115,6 +121,8 @@ class Terminal:
     def _has_it(self) -> bool:
         if not self.is_wanted or os.getpid() != self._pid:
             return False
+        if self._is_giving_back:
+            return True
         with _terminal() as fd:
             return fd is not None and _foreground(fd) == self._own
 
@@ -144,6 +152,10 @@ def put_in_foreground(group: int, *, instead_of: int) -> bool:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return True
+
+
+def _run_handlers() -> None:
+    """Run the handlers of the signals that have come, on the main thread: each call of a function lets them in."""
 
 
 def _foreground(fd: int) -> int:
