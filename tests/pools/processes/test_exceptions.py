@@ -36,7 +36,6 @@ def printed(error: BaseException) -> str:
         OSError(2, "No such file", "name", None, "other"),
         FileNotFoundError(2, "No such file", "name"),
         UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid"),
-        StopIteration(5),
         SyntaxError("bad", ("file", 3, 4, "text")),
         ImportError("text", name="module", path="path"),
         AttributeError("text", name="attribute", obj="obj"),
