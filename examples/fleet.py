@@ -2,9 +2,9 @@
 
     python examples/fleet.py
 
-Each worker renews its lease, looks for work and looks for dead workers at the intervals of the real one, whose
-constants are imported. At some moment a tenth of the workers dies at once. The simulation plays it out, event by event,
-and stands beside the arithmetic of docs/growing.md.
+Each worker renews its lease, looks for work and looks for dead workers at the intervals of the real one. At some moment
+a tenth of the workers dies at once. The simulation plays it out, event by event, and stands beside the arithmetic of
+docs/growing.md.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ import statistics
 from dataclasses import dataclass
 
 from steadypool import WorkerSettings
-from steadypool.durable.worker.heartbeat_helper import RENEWALS
-from steadypool.rules.claim_size import LOOK_AGAIN
 
 LEASE = WorkerSettings().lease
+RENEWALS = 3
+"""How often a worker renews its lease in the time of one lease."""
+LOOK_AGAIN = 1.0
+"""Seconds after which an idle worker looks for work, and for dead workers."""
 COST = {"claim": 190e-6, "sweep": 30e-6, "renewal": 220e-6}
 """Seconds of one server core for each call that finds nothing to do, as `make bench-durable` measures them."""
 

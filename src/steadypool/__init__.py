@@ -19,6 +19,7 @@ from steadypool.model.errors import (
     WouldDeadlock,
 )
 from steadypool.model.health import Health
+from steadypool.model.lazy_module import getattr_of
 from steadypool.model.options import Retry, Task, task
 from steadypool.model.reports import DrainReport, ErrorGroup, JobFailure, PoolStats
 from steadypool.model.states import Outcome, PoolState
@@ -118,20 +119,11 @@ _LAZY = {
     "WorkerSettings": "steadypool.durable.worker.settings",
     "WrongState": "steadypool.durable.engine.errors",
 }
-"""What is loaded when it is first asked for: not everybody needs `multiprocessing`, `asyncio` or a durable queue."""
+"""What is loaded when it is first asked for: few programs need `multiprocessing`, `asyncio` and a durable queue."""
 
 
-def __getattr__(name: str) -> object:
-    module = _LAZY.get(name)
-    if module is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    value: object = getattr(import_module(module), name)
-    if isinstance(value, type):
-        value.__module__ = __name__
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # a type checker would take any name for one that exists
+    __getattr__ = getattr_of(__name__, _LAZY)
 
 
 def __dir__() -> list[str]:

@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import dropwhile
 from pathlib import Path
 
 import click
@@ -28,7 +29,7 @@ SECONDS = 50
 WARNINGS = ("-W", "error::ResourceWarning", "-W", "ignore:SQLite :RuntimeWarning")
 """The last is about the library of the machine at hand, which not every one has: see docs/durable.md."""
 BIN = Path(sys.executable).parent
-KNOWN_PROGRAMS = frozenset({"find", "printf", "head", "kill", "python", "python3"})
+KNOWN_PROGRAMS = frozenset({"eval", "find", "printf", "head", "kill", "psql", "python", "python3", "source"})
 
 
 def programs() -> Iterator[object]:
@@ -93,7 +94,12 @@ def in_pipe(line: str) -> list[list[str]]:
             pipe.append([])
         else:
             pipe[-1].append(word)
-    return pipe
+    return [list(dropwhile(is_assignment, words)) for words in pipe]
+
+
+def is_assignment(word: str) -> bool:
+    """Whether it sets a variable for the command behind it."""
+    return re.match(r"\w+=", word) is not None
 
 
 def check_command(words: list[str]) -> None:

@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from steadypool.durable.worker.heartbeat_helper import RENEWALS
+from steadypool.rules.claim_size import LOOK_AGAIN
 from tests.durable.engine.postgres import server
 
 ORDERS = Path(__file__).parents[2] / "examples" / "orders"
@@ -107,6 +108,7 @@ def test_the_fleet_is_as_the_arithmetic_says() -> None:
 
 def test_the_page_on_growing_reckons_as_the_simulation_does() -> None:
     fleet = runpy.run_path(str(ORDERS.parent / "fleet.py"))
+    assert (fleet["RENEWALS"], fleet["LOOK_AGAIN"]) == (RENEWALS, LOOK_AGAIN)
     page = (ORDERS.parents[1] / "docs" / "growing.md").read_text()
     cost = fleet["COST"]
     for what in ("claim", "sweep", "renewal"):

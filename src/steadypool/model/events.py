@@ -3,8 +3,6 @@
 ``at`` is `time.monotonic()` in seconds, so that lengths between events are right whatever the wall clock does.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -191,3 +189,8 @@ class PoolClosing(Event):
     """Every job has its outcome: the pool is closed."""
 
     on_time: bool
+
+
+for _event in [value for value in vars().values() if isinstance(value, type) and issubclass(value, Event)]:
+    _event.__module__ = "steadypool.events"  # where users find it, and where pickle looks for it
+del _event

@@ -6,17 +6,20 @@ import click
 
 from steadypool.cli.exit_codes import DONE, SOME_FAILED
 from steadypool.cli.queue.target import as_usage_errors, queue_at
+from steadypool.durable.engine.open import roles_sql
 
 
 @click.command("migrate")
 @click.argument("url", required=False, envvar="STEADYPOOL_URL", metavar="URL")
 @click.option("--show", is_flag=True, help="Print the statements that would run, and change nothing.")
 @click.option("--check", is_flag=True, help="Change nothing; exit code 1 if there is something to do.")
-def migrate_command(url: str | None, show: bool, check: bool) -> int:
+@click.option("--roles", is_flag=True, help="Print the SQL that makes roles with the least rights (PostgreSQL).")
+def migrate_command(url: str | None, show: bool, check: bool, roles: bool) -> int:
     """Make the tables of the queue at URL, or bring them up to date.
 
     \b
         steadypool migrate sqlite:///jobs.db
+        steadypool migrate --roles postgresql:///shop | psql -d shop
 
     "steadypool work" does so itself on an empty database. Workers of the version before go on working meanwhile.
 
@@ -25,8 +28,13 @@ def migrate_command(url: str | None, show: bool, check: bool) -> int:
                 1   --check: there is something to do
                 2   the address is wrong, or the tables are of a later version
     """
+    queue = queue_at(url)
+    if roles:
+        with as_usage_errors():
+            click.echo(roles_sql(queue.url), nl=False)
+        return DONE
     with as_usage_errors():
-        engine = queue_at(url).engine
+        engine = queue.engine
         schema = engine.schema() if show or check else engine.migrate()
     if show:
         for statement in schema.pending:

@@ -29,3 +29,19 @@ def open_engine(url: str) -> Engine:
             f"a queue on PostgreSQL needs psycopg 3: pip install 'steadypool[postgres]' ({error})"
         ) from error
     return PostgresEngine(parse_postgres(url))
+
+
+def roles_sql(url: str) -> str:
+    """The SQL that makes the roles of the queue at *url*; see `durable.engine.postgres.schema.roles_sql`.
+
+    Raises:
+        TypeError, ValueError, ImportError: as of `open_engine`; ValueError also for a store without roles.
+    """
+    if check_url(url) == "sqlite":
+        raise ValueError(
+            f"only a queue on postgresql:// has roles, not {url}: the rights to a file are those of its folder"
+        )
+    open_engine(url)
+    from steadypool.durable.engine.postgres.schema import roles_sql as of_schema
+
+    return of_schema(parse_postgres(url).schema)

@@ -1,8 +1,6 @@
 """What a durable worker tells its sinks, besides what its pool tells them. Frozen records; ``pool`` is the worker's
 name. ``LOG`` is how a sink says it to people."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from logging import ERROR, INFO, WARNING
 from typing import ClassVar
@@ -174,3 +172,8 @@ class EngineRecovered(Event):
 
     LOG: ClassVar[LogLine] = LogLine(WARNING, "the database answers again after %(seconds).1f s")
     seconds: float
+
+
+for _event in [value for value in vars().values() if isinstance(value, type) and issubclass(value, Event)]:
+    _event.__module__ = "steadypool.events"  # as those of a pool
+del _event

@@ -191,7 +191,7 @@ class Worker:
         self._rest.wake()
 
     def subscribe(self, sink: Sink, *, jobs: bool = False) -> Callable[[], None]:
-        """Have *sink* called with every event of the worker (`durable.worker.events`); returns what ends that.
+        """Have *sink* called with every event of the worker (`steadypool.events`); returns what ends that.
 
         A sink with metrics shows the figures of the queues, too, and the books of the pool.
 

@@ -14,6 +14,8 @@ from psycopg.conninfo import conninfo_to_dict
 from steadypool import JobState, Queue, UnknownJob
 from steadypool.durable.client.task import DurableTask
 from steadypool.durable.engine.errors import EngineError
+from steadypool.durable.engine.postgres.schema import roles_sql
+from steadypool.durable.engine.url import parse_postgres
 from tests.durable.engine.postgres.server import in_database
 from tests.durable.programs import ROOT
 from tests.durable.working import Working
@@ -131,3 +133,18 @@ def test_a_reader(queue_of: Callable[[str], Queue], url_of: Callable[[str], str]
         for refused in (lambda: reading.cancel("chosen"), lambda: reading.retry("chosen"), reading.pause):
             with pytest.raises(EngineError, match="permission denied"):
                 refused()
+
+
+def test_the_command_prints_the_sql_of_the_roles(address: str) -> None:
+    printed = run("migrate", "--roles", url=address)
+    schema = parse_postgres(address).schema
+    assert (printed.returncode, printed.stdout, printed.stderr) == (0, roles_sql(schema), "")
+    assert f"{schema}.grant_roles()" in printed.stdout
+    own_schema = run("migrate", "--roles", url="postgresql:///shop?schema=jobs")
+    assert "jobs.grant_roles()" in own_schema.stdout
+
+
+def test_a_file_has_no_roles() -> None:
+    refused = run("migrate", "--roles", url="sqlite:///jobs.db")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "only a queue on postgresql:// has roles, not sqlite:///" in " ".join(refused.stderr.split())

@@ -251,7 +251,7 @@ class Session:
             return SchemaMismatch(f"{_first_line(error)} in {where}; run: steadypool migrate {where}")
         if state == "42501":
             return EngineError(
-                f"{where}: {_first_line(error)}; see the roles that steadypool.durable.engine.postgres makes"
+                f"{where}: {_first_line(error)}; roles and their rights: steadypool migrate --roles {where}"
             )
         return EngineError(f"{where}: {_first_line(error)}")
 

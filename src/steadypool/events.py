@@ -1,0 +1,123 @@
+"""The events: what pools and durable workers report to their sinks. Each class is loaded when it is first asked for."""
+
+from typing import TYPE_CHECKING
+
+from steadypool.model.lazy_module import getattr_of
+
+if TYPE_CHECKING:
+    from steadypool.durable.worker.events import (
+        ArgumentsUnknown,
+        AttemptFailed,
+        EngineAdvisory,
+        EngineFailed,
+        EngineRecovered,
+        JobGivenUp,
+        JobsRecovered,
+        LeaseLost,
+        QueuePaused,
+        ResultRefused,
+        TaskForgotten,
+        TaskUnknown,
+        WaitsForOthers,
+        WorkerRegistered,
+    )
+    from steadypool.model.events import (
+        CapacityChanged,
+        DrainMayOverrun,
+        Event,
+        JobCancelled,
+        JobCrashed,
+        JobEnded,
+        JobEvent,
+        JobFailed,
+        JobInterrupted,
+        JobProgressed,
+        JobRejected,
+        JobRetryScheduled,
+        JobReturned,
+        JobStarted,
+        JobStopRequested,
+        JobStuck,
+        JobSubmitted,
+        JobSucceeded,
+        JobTimedOut,
+        PoolCancelling,
+        PoolClosing,
+        PoolDraining,
+        WorkerAbandoned,
+        WorkerEnded,
+        WorkerStarted,
+    )
+
+__all__ = [
+    "ArgumentsUnknown",
+    "AttemptFailed",
+    "CapacityChanged",
+    "DrainMayOverrun",
+    "EngineAdvisory",
+    "EngineFailed",
+    "EngineRecovered",
+    "Event",
+    "JobCancelled",
+    "JobCrashed",
+    "JobEnded",
+    "JobEvent",
+    "JobFailed",
+    "JobGivenUp",
+    "JobInterrupted",
+    "JobProgressed",
+    "JobRejected",
+    "JobRetryScheduled",
+    "JobReturned",
+    "JobStarted",
+    "JobStopRequested",
+    "JobStuck",
+    "JobSubmitted",
+    "JobSucceeded",
+    "JobTimedOut",
+    "JobsRecovered",
+    "LeaseLost",
+    "PoolCancelling",
+    "PoolClosing",
+    "PoolDraining",
+    "QueuePaused",
+    "ResultRefused",
+    "TaskForgotten",
+    "TaskUnknown",
+    "WaitsForOthers",
+    "WorkerAbandoned",
+    "WorkerEnded",
+    "WorkerRegistered",
+    "WorkerStarted",
+]
+
+_OF_DURABLE_WORKERS = frozenset(
+    {
+        "ArgumentsUnknown",
+        "AttemptFailed",
+        "EngineAdvisory",
+        "EngineFailed",
+        "EngineRecovered",
+        "JobGivenUp",
+        "JobsRecovered",
+        "LeaseLost",
+        "QueuePaused",
+        "ResultRefused",
+        "TaskForgotten",
+        "TaskUnknown",
+        "WaitsForOthers",
+        "WorkerRegistered",
+    }
+)
+_PLACES = {
+    name: "steadypool.durable.worker.events" if name in _OF_DURABLE_WORKERS else "steadypool.model.events"
+    for name in __all__
+}
+
+if not TYPE_CHECKING:
+    __getattr__ = getattr_of(__name__, _PLACES)
+
+
+def __dir__() -> list[str]:
+    """All events, those too that are not loaded yet."""
+    return sorted({*globals(), *__all__})
