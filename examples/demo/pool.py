@@ -20,7 +20,7 @@ from rich.text import Text
 from survey import ask_silent_server, crash, mute_parser, standard_library, survey_file
 
 from steadypool import DrainReport, JobFuture, Outcome, PoolClosed, ProcessPool, Task, ThreadPool, task
-from steadypool.model.events import Event, JobCrashed, JobTimedOut, WorkerAbandoned
+from steadypool.events import Event, JobCrashed, JobTimedOut, WorkerAbandoned
 
 POOLS = {"process": ProcessPool, "thread": ThreadPool}
 HANG_SECONDS = 2
