@@ -159,6 +159,27 @@ async def sums_async(count: int) -> int:
 
 
 @queue.task
-async def blocks_its_loop() -> int:
+async def blocks_its_loop(queue: str = "default") -> int:
+    handle = await add_async.options(queue=queue).enqueue_async(1)
+    return handle.result()
+
+
+@queue.task
+async def looks_on_its_loop() -> int:
+    import asyncio
+
     handle = await add_async.enqueue_async(1)
+    while True:
+        try:
+            return handle.result(timeout=0)
+        except TimeoutError:
+            await asyncio.sleep(0.01)
+
+
+@queue.task
+async def blocks_its_loop_for_an_ended_job() -> int:
+    import asyncio
+
+    handle = await add_async.enqueue_async(1)
+    await asyncio.to_thread(handle.result)
     return handle.result()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
@@ -59,7 +60,23 @@ def test_workers_that_all_wait_for_each_other(queue: Queue, monkeypatch: pytest.
     assert JobState.DISCARDED in states
 
 
-def test_a_wait_on_the_loop_of_all_jobs_is_refused(queue: Queue) -> None:
-    handle = app.blocks_its_loop.enqueue()
+@pytest.mark.parametrize(
+    "enqueue",
+    [
+        lambda: app.blocks_its_loop.enqueue(),
+        lambda: app.blocks_its_loop.enqueue("children"),
+        lambda: app.blocks_its_loop_for_an_ended_job.enqueue(),
+    ],
+    ids=["its own queue", "another queue", "the job has ended"],
+)
+def test_a_wait_on_the_loop_of_all_jobs_is_refused(queue: Queue, enqueue: Callable[[], JobHandle[int]]) -> None:
+    """Also where it would happen to be short."""
+    handle = enqueue()
     with Working(queue, kind="async"), pytest.raises(JobDiscarded, match="to_thread"):
         handle.result(WAIT)
+
+
+def test_a_look_on_the_loop_is_not_a_wait(queue: Queue) -> None:
+    handle = app.looks_on_its_loop.enqueue()
+    with Working(queue, kind="async"):
+        assert handle.result(WAIT) == 1

@@ -79,5 +79,8 @@ def test_every_page(engine: Engine, everything: list[JobRecord]) -> None:
 def test_a_job_that_is_due_and_not_yet_promoted_is_available(engine: Engine, sizes: None) -> None:
     [placed] = engine.put_many([job(delay=1e-6)])
     [later] = engine.put_many([job(delay=3600.0)])
+    put = engine.now()
+    while engine.now() < put + 0.01:  # SQLite's clock has a step of a millisecond
+        pass
     assert [record.number for record in engine.list(JobFilter(frozenset({JobState.AVAILABLE})))] == [placed.number]
     assert [record.number for record in engine.list(JobFilter(frozenset({JobState.SCHEDULED})))] == [later.number]

@@ -12,7 +12,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import msgspec
 
 from steadypool.durable.client.ends import Ends
-from steadypool.durable.client.nested_waits import LOOK_EVERY, Watch
+from steadypool.durable.client.nested_waits import LOOK_EVERY, Watch, refuse_on_loop
 from steadypool.durable.engine.errors import JobDiscarded, UnknownJob
 from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.engine.records import AttemptError, EnqueueResult, JobRecord
@@ -124,6 +124,7 @@ class JobHandle(Generic[R]):
             JobCancelled: it was cancelled.
             UnknownJob: its record was pruned.
             WouldDeadlock: in a job of a worker of the same queue, all of whose slots wait for such jobs.
+            RuntimeError: on the event loop of all jobs of a worker, which it would hold up; unless *timeout* is 0.
         """
         return self._decoded(self.record_at_end(timeout))
 
@@ -144,6 +145,9 @@ class JobHandle(Generic[R]):
         return f"<durable job {self.job_id}>"
 
     def _wait(self, timeout: float | None) -> JobRecord:
+        if timeout != 0:
+            # Before the first look: whether it is refused must not depend on which of the two jobs is faster.
+            refuse_on_loop()
         until = float("inf") if timeout is None else monotonic() + timeout
         nested = Watch.here(self._records.url, self._records.engine)
         with self._records.ends.of(self._key) as waiter, nested or nullcontext():

@@ -73,6 +73,27 @@ def enter_in_process() -> None:
         enter(_of_process)
 
 
+def refuse_on_loop() -> None:
+    """A wait of the calling code would hold up all jobs of its worker, whatever it waits for, and however briefly.
+
+    Raises:
+        RuntimeError: it runs on the event loop of all jobs of a worker.
+    """
+    within = _within.get()
+    if within is None or not within[0].on_loop:
+        return
+    try:
+        import asyncio
+
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise RuntimeError(
+        "result() waits, and this thread runs the event loop of all jobs of this worker: use "
+        "await asyncio.to_thread(handle.result)"
+    )
+
+
 class Watch:
     """One wait, in a job, for another job."""
 
@@ -98,13 +119,10 @@ class Watch:
 
         Raises:
             WouldDeadlock: as told above.
-            RuntimeError: the wait would block the loop on which all jobs of the worker run.
         """
         slots = self._slots
         if found.queue not in slots.queues:
             return
-        if slots.on_loop:
-            _refuse_on_loop()
         runs_elsewhere = found.state is JobState.RUNNING and found.worker not in (None, slots.worker)
         waiting = self._all_waiting()
         if runs_elsewhere or len({_job_of(name) for name in waiting}) < slots.count or waiting != self._seen:
@@ -148,19 +166,6 @@ class Watch:
             "waited for a queue and workers of its own, @queue.task(queue=...), or enqueue what follows instead of "
             "waiting"
         )
-
-
-def _refuse_on_loop() -> None:
-    try:
-        import asyncio
-
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return
-    raise RuntimeError(
-        "result() waits, and this thread runs the event loop of all jobs of this worker: use "
-        "await asyncio.to_thread(handle.result)"
-    )
 
 
 def _job_of(name: str) -> str:
