@@ -10,12 +10,11 @@ from steadypool import JobTimeout, Outcome, PayloadRefused, RemoteError, Retry, 
 from steadypool.durable.client.nested_waits import Slots
 from steadypool.durable.engine.errors import ArgumentsUnfit, ResultUnfit
 from steadypool.durable.engine.records import Claim, Verdict
-from steadypool.durable.engine.states import ENDED, MOVES, WAITING, JobState, check_move
+from steadypool.durable.engine.states import ENDED, MOVES, WAITING, JobState
 from steadypool.durable.engine.texts import LONGEST_MESSAGE, LONGEST_TRACEBACK
 from steadypool.durable.worker.pool_adapter import MOST_BUNDLED, RunTime, TaskAdapter, bundle_seconds, most_bundled
 from steadypool.durable.worker.settings import WorkerSettings
 from steadypool.durable.worker.verdicts import CrashLimits, expired, judge
-from steadypool.model.errors import InternalError
 from steadypool.rules.claim_size import (
     AHEAD,
     LOOK_AGAIN,
@@ -181,9 +180,6 @@ def test_the_states_and_their_moves() -> None:
     assert MOVES.keys() == set(JobState) and frozenset() == WAITING & ENDED
     assert MOVES[JobState.COMPLETED] == frozenset()
     assert all(JobState.RUNNING not in MOVES[state] for state in JobState if state is not JobState.AVAILABLE)
-    assert check_move(JobState.AVAILABLE, JobState.RUNNING) is JobState.RUNNING
-    with pytest.raises(InternalError, match="from completed to running"):
-        check_move(JobState.COMPLETED, JobState.RUNNING)
 
 
 def test_large_arguments_are_claimed_for_free_slots_alone() -> None:

@@ -12,6 +12,7 @@ Those that are made for each job are named tuples, which are made in a fifth of 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
@@ -21,6 +22,12 @@ from steadypool.durable.engine.states import JobState
 DEFAULT_QUEUE = "default"
 JobKey = tuple[int, int]
 """Number and nonce: one job, and no other, for ever."""
+LONGEST_SECONDS = 2.5e10
+"""800 years: longer lengths of time are cut to this one, which every engine can add to its clock."""
+KEEP_GIVEN_UP = 7 * 86_400.0
+"""Seconds for which discarded and cancelled jobs are kept at least: their user may want to run them again."""
+SET_ASIDE = "no worker so far has known its task"
+"""`JobRecord.reason` of a job that was set aside."""
 _GIVEN_ID = re.compile(r"job-([0-9]{1,18})(?:-([0-9a-f]{10}))?")
 """An id that was not chosen by the user. Without the nonce it is a short form that people may type."""
 
@@ -119,6 +126,11 @@ class Verdict(StrEnum):
     RETURN = "return"
     """→ available, or scheduled with a delay: the attempt is given back, nothing is recorded against the job."""
 
+    @property
+    def puts_back(self) -> bool:
+        """Whether the job will run again; else it has ended."""
+        return self in (Verdict.RETRY, Verdict.RETURN)
+
 
 @dataclass(frozen=True, slots=True)
 class AttemptError:
@@ -149,6 +161,12 @@ class Settlement(NamedTuple):
     """For DISCARD: why it will not run again."""
     crashed: bool = False
     """For RETRY and DISCARD: the job's own process died."""
+
+
+def topics_of(settlements: Sequence[Settlement]) -> tuple[bool, bool]:
+    """Whether these settlements notify listeners for ends, and listeners for work."""
+    back = sum(settlement.verdict.puts_back for settlement in settlements)
+    return len(settlements) > back, back > 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,21 @@
-"""The states of a durable job: every legal move stands in this file."""
+"""The states of a durable job: every legal move stands in this file.
+
+Each engine moves jobs in its own language. `tests/durable/conformance/test_moves.py` holds all of them to `MOVES`.
+"""
 
 from __future__ import annotations
 
 from enum import StrEnum
-
-from steadypool.model.errors import InternalError
 
 
 class JobState(StrEnum):
     """Where a durable job is. The names are those that River and Oban agree on."""
 
     SCHEDULED = "scheduled"
-    """Waits for its time: enqueued with a delay, or put back with one. `claim` moves it on when that has come."""
+    """Waits for its time: enqueued with a delay, or put back with one. `claim` moves it on when that has come.
+
+    Or no worker so far has known its task; `recall` moves it on.
+    """
     AVAILABLE = "available"
     """May be claimed now."""
     RUNNING = "running"
@@ -23,14 +27,14 @@ class JobState(StrEnum):
     DISCARDED = "discarded"
     """It failed for good, or killed too many workers. Only `retry` moves it on."""
     CANCELLED = "cancelled"
-    """Somebody cancelled it. Only `retry` moves it on."""
+    """Its user cancelled it. Only `retry` moves it on."""
 
 
 _WAITS = frozenset({JobState.AVAILABLE, JobState.CANCELLED, JobState.DISCARDED})
 
 MOVES: dict[JobState, frozenset[JobState]] = {
     JobState.SCHEDULED: _WAITS,
-    JobState.AVAILABLE: frozenset({JobState.RUNNING, JobState.CANCELLED, JobState.DISCARDED}),
+    JobState.AVAILABLE: frozenset({JobState.RUNNING, JobState.SCHEDULED, JobState.CANCELLED, JobState.DISCARDED}),
     JobState.RUNNING: frozenset(JobState) - {JobState.RUNNING},
     JobState.RETRYABLE: _WAITS,
     JobState.COMPLETED: frozenset(),
@@ -42,13 +46,6 @@ WAITING = frozenset({JobState.SCHEDULED, JobState.AVAILABLE, JobState.RETRYABLE}
 """Not running, and will be."""
 ENDED = frozenset({JobState.COMPLETED, JobState.DISCARDED, JobState.CANCELLED})
 """Out of the hot tables, kept for a while."""
-
-
-def check_move(state: JobState, to: JobState) -> JobState:
-    """Return *to* if a job in *state* may go there, or raise `InternalError`."""
-    if to not in MOVES[state]:
-        raise InternalError(f"a job cannot go from {state.value} to {to.value}")
-    return to
 
 
 def state_named(name: str) -> JobState:

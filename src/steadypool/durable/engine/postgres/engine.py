@@ -23,6 +23,7 @@ from steadypool.durable.engine.postgres.listen import NotifyThrottle, PostgresLi
 from steadypool.durable.engine.postgres.session import Session
 from steadypool.durable.engine.protocol import Listener
 from steadypool.durable.engine.records import (
+    LONGEST_SECONDS,
     ClaimResult,
     EngineStats,
     EnqueueResult,
@@ -36,11 +37,12 @@ from steadypool.durable.engine.records import (
     Schema,
     Settlement,
     SweepResult,
-    Verdict,
     WorkerRow,
     parts_of_id,
+    topics_of,
 )
 from steadypool.durable.engine.states import JobState
+from steadypool.durable.engine.sweep_turn import SweepTurn
 from steadypool.durable.engine.url import PostgresAddress
 from steadypool.model.clock import monotonic
 from steadypool.model.queue_depth import MOST_COUNTED, QueueDepth
@@ -53,13 +55,9 @@ KEY_PATIENCE = "20ms"
 """For a call that is not to wait for another's key: longer than another's commit takes, by and large."""
 LOCK_TIMEOUT = "55P03"
 HELD_UP = 0.5
-"""Seconds of looking for leases that have run out after which a sweep leaves it at that: something kept us waiting, and
-may have kept those waiting who wanted to renew."""
-MOST_HELD_UP = 10
-"""So many times in a row: then it is the line."""
+"""Seconds that a sweep may take to look for leases that have run out; see `SweepTurn`."""
 _PAYLOAD = 11
 """Its place in a row of a claim."""
-_STAYS = frozenset({Verdict.RETRY, Verdict.RETURN})
 _NOTHING_TO_SETTLE = ("{}", "{}", "{}", "{}", None, None)
 
 
@@ -76,8 +74,7 @@ class PostgresEngine:
         self._sparing = NotifyThrottle()
         self._steadiness = Steadiness()
         self._lease = 15.0
-        self._held_up = 0
-        """Sweeps in a row that came to nothing since they had waited too long."""
+        self._sweep_turn = SweepTurn(HELD_UP)
         self._pages = Dialect(self._read, _IS_DUE, _IS_LATER, self._live_jobs, self._ended_jobs)
         s = self._schema
         self._put = (
@@ -187,7 +184,7 @@ class PostgresEngine:
             full,
             self._marks.may_look(now),
             self._seen,
-            *_tells(settlements),
+            *topics_of(settlements),
         ]
         *found, answer = self._session.call(self._claim, values)
         refused, cancels, next_due, seen, took = answer[14:]
@@ -214,7 +211,7 @@ class PostgresEngine:
         if not settlements:
             return frozenset()
         values = rows.settle_values(settlements, self._session.encoding)
-        [(refused,)] = self._session.call(self._settle, [*values, *_tells(settlements)])
+        [(refused,)] = self._session.call(self._settle, [*values, *topics_of(settlements)])
         self._note(settlements, (), 0, None, None)
         return rows.pairs(refused)
 
@@ -235,10 +232,8 @@ class PostgresEngine:
         )
         if not self._steadiness.allows_sweep(now, monotonic(), self._lease) or not gone:
             return SweepResult()
-        if monotonic() - began > HELD_UP and self._held_up < MOST_HELD_UP:
-            self._held_up += 1
+        if not self._sweep_turn.may_sweep(monotonic() - began):
             return SweepResult()
-        self._held_up = 0
         swept = self._call("sweep(%s)", [max_losses])
         self._marks.look_soon()
         return SweepResult(tuple(row[0] for row in swept), sum(row[1] for row in swept), sum(row[2] for row in swept))
@@ -332,7 +327,7 @@ class PostgresEngine:
 
     def set_aside(self, queues: Sequence[str], known: Collection[str], limit: int, seconds: float) -> Mapping[str, int]:
         """See `Engine.set_aside`."""
-        values = [list(queues), list(known), limit, min(seconds, rows.LONGEST)]
+        values = [list(queues), list(known), limit, min(seconds, LONGEST_SECONDS)]
         return dict(self._call("set_aside(%s::text[], %s::text[], %s, %s::float8)", values))
 
     def recall(self, queues: Sequence[str], known: Collection[str], limit: int) -> int:
@@ -420,7 +415,8 @@ class PostgresEngine:
             self._seen = float("-inf") if seen is None else seen  # not all that is due was promoted
         if took is not None:
             self._marks.looked(monotonic(), took)
-        if any(settlement.verdict in _STAYS for settlement in settlements):
+        _, work = topics_of(settlements)
+        if work:
             self._marks.look_soon()
 
 
@@ -438,12 +434,6 @@ _VIEWS = {
     "@held": "@.held",
     "@history": "@.ended",
 }
-
-
-def _tells(settlements: Sequence[Settlement]) -> tuple[bool, bool]:
-    """Whether jobs end by these, and whether jobs come back."""
-    stay = sum(settlement.verdict in _STAYS for settlement in settlements)
-    return len(settlements) > stay, stay > 0
 
 
 def _queue_stats(name: str, counts: dict[str, int], oldest: float | None) -> QueueStats:

@@ -11,6 +11,7 @@ from typing import Any
 
 from steadypool.durable.engine.postgres.characters import text_of
 from steadypool.durable.engine.records import (
+    LONGEST_SECONDS,
     AttemptError,
     Claim,
     EnqueueResult,
@@ -22,8 +23,6 @@ from steadypool.durable.engine.records import (
 )
 from steadypool.durable.engine.states import JobState
 
-LONGEST = 2.5e10
-"""Seconds: 800 years, which a timestamp has room for, and Python's, too."""
 LATEST = 2.0e11
 """The year 8307."""
 
@@ -68,7 +67,7 @@ def _column(values: tuple[Any, ...]) -> list[Any] | None:
 
 
 def _length(seconds: float | None) -> float | None:
-    return None if seconds is None else float(min(seconds, LONGEST))
+    return None if seconds is None else float(min(seconds, LONGEST_SECONDS))
 
 
 def placed_of(jobs: Sequence[NewJob], answer: Sequence[Any]) -> list[EnqueueResult]:

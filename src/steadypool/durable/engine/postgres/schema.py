@@ -15,6 +15,7 @@ from typing import Any
 import psycopg
 
 from steadypool.durable.engine.errors import SchemaMismatch
+from steadypool.durable.engine.records import KEEP_GIVEN_UP, SET_ASIDE
 
 WORKS_FROM = (1,)
 """For each version from 1 on: the oldest version of this file whose code works with those tables."""
@@ -60,7 +61,7 @@ def check_version(found: tuple[int, int], schema: str, url: str) -> None:
 
 def pending_steps(found: int, schema: str, steps: Sequence[str] | None = None) -> tuple[str, ...]:
     """The SQL that brings tables of version *found* up to date."""
-    return tuple(text.replace("@schema@", schema) for text in (steps or all_steps())[found:])
+    return tuple(_filled(text, schema) for text in (steps or all_steps())[found:])
 
 
 def apply_pending(cursor: psycopg.Cursor[Any], schema: str) -> tuple[int, tuple[str, ...]]:
@@ -117,6 +118,14 @@ def _make_schema(cursor: psycopg.Cursor[Any], schema: str) -> None:
 def all_steps() -> tuple[str, ...]:
     """The files, in order."""
     return tuple(_read(f"{number:04}.sql") for number in range(1, VERSION + 1))
+
+
+def _filled(text: str, schema: str) -> str:
+    """The text with what this program has to say in it, so that it is said in one place."""
+    values = {"@schema@": schema, "@keep_given_up@": f"{KEEP_GIVEN_UP:.0f}", "@set_aside@": SET_ASIDE}
+    for name, value in values.items():
+        text = text.replace(name, value)
+    return text
 
 
 def _read(name: str) -> str:

@@ -15,6 +15,7 @@ from steadypool.durable.engine.errors import EngineError, EngineRefused, SchemaM
 from steadypool.durable.engine.pages import Dialect, list_jobs
 from steadypool.durable.engine.protocol import Listener
 from steadypool.durable.engine.records import (
+    LONGEST_SECONDS,
     Claim,
     ClaimResult,
     EngineStats,
@@ -28,8 +29,8 @@ from steadypool.durable.engine.records import (
     Schema,
     Settlement,
     SweepResult,
-    Verdict,
     WorkerRow,
+    topics_of,
 )
 from steadypool.durable.engine.sqlite import (
     aside,
@@ -50,19 +51,14 @@ from steadypool.durable.engine.sqlite.notify import Bells
 from steadypool.durable.engine.sqlite.rows import errors_of_job
 from steadypool.durable.engine.sqlite.store import Store
 from steadypool.durable.engine.states import JobState
+from steadypool.durable.engine.sweep_turn import SweepTurn
 from steadypool.durable.engine.url import SqliteAddress
 from steadypool.model.queue_depth import QueueDepth
 from steadypool.rules.claim_size import MOST_BYTES
 
 PATIENCE = 10.0
-LONGEST = 2.5e10
-"""Seconds: 800 years."""
 HELD_UP = 0.25
-"""Seconds of waiting for its turn after which a sweep leaves it at that: somebody has kept everybody from writing,
-those included who wanted to renew their leases. They get their turn before the next sweep."""
-MOST_HELD_UP = 10
-"""So many times in a row: then it is the load, and not somebody who was stuck."""
-_STAYS = frozenset({Verdict.RETRY, Verdict.RETURN})
+"""Seconds that a sweep may wait for its turn to write; see `SweepTurn`."""
 _CAUTIONED = "cautioned"
 """Among the counters: somebody was told of the library."""
 _NOW = "((julianday('now') - 2440587.5) * 86400.0)"
@@ -78,8 +74,7 @@ class SqliteEngine:
         self.url = address.url
         self._store = Store(address, PATIENCE)
         self._bells = Bells(self._store.path)
-        self._held_up = 0
-        """Sweeps in a row that came to nothing since they had waited too long."""
+        self._sweep_turn = SweepTurn(HELD_UP)
         self._cautioned = False
         self._pages = Dialect(self._read, _IS_DUE, _IS_LATER, self._live_jobs, self._ended_jobs)
 
@@ -220,7 +215,7 @@ class SqliteEngine:
                 claim.next_due(connection, now),
                 is_cut,
             )
-        self._tell_of(settlements)
+        self._notify_of(settlements)
         return answer
 
     def reconcile(self, worker: int, known: Sequence[tuple[int, int]]) -> Reconciled:
@@ -239,7 +234,7 @@ class SqliteEngine:
         """See `Engine.settle_many`."""
         with self._store.write() as connection:
             refused = settle.settle(connection, settlements, time())
-        self._tell_of(settlements)
+        self._notify_of(settlements)
         return refused
 
     def report(self, worker: int, progress: Mapping[int, Progress]) -> None:
@@ -258,10 +253,8 @@ class SqliteEngine:
             if not claim.expired(connection, read_clock()):
                 return SweepResult()
         with self._store.write() as connection:
-            if self._store.waited > HELD_UP and self._held_up < MOST_HELD_UP:
-                self._held_up += 1
+            if not self._sweep_turn.may_sweep(self._store.waited):
                 return SweepResult()
-            self._held_up = 0
             gone = claim.expired(connection, read_clock())
             taken = [settle.take_back(connection, number, max_losses, time()) for number, _ in gone]
         self._bells.ring("work")
@@ -366,7 +359,7 @@ class SqliteEngine:
     def set_aside(self, queues: Sequence[str], known: Collection[str], limit: int, seconds: float) -> Mapping[str, int]:
         """See `Engine.set_aside`."""
         with self._store.write() as connection:
-            return aside.set_aside(connection, queues, known, limit, time() + min(seconds, LONGEST))
+            return aside.set_aside(connection, queues, known, limit, time() + min(seconds, LONGEST_SECONDS))
 
     def recall(self, queues: Sequence[str], known: Collection[str], limit: int) -> int:
         """See `Engine.recall`."""
@@ -422,8 +415,9 @@ class SqliteEngine:
         with self._store.peek() as connection:
             return read.ended_jobs(connection, numbers)
 
-    def _tell_of(self, settlements: Sequence[Settlement]) -> None:
-        if any(settlement.verdict not in _STAYS for settlement in settlements):
+    def _notify_of(self, settlements: Sequence[Settlement]) -> None:
+        ends, work = topics_of(settlements)
+        if ends:
             self._bells.ring("ends")
-        if any(settlement.verdict in _STAYS for settlement in settlements):
+        if work:
             self._bells.ring("work")

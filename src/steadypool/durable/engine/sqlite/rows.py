@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from steadypool.durable.engine.records import AttemptError, JobRecord, public_id
+from steadypool.durable.engine.records import SET_ASIDE, AttemptError, JobRecord, public_id
 from steadypool.durable.engine.states import JobState
 
 
@@ -80,8 +80,6 @@ def ended_record(values: Sequence[Any]) -> JobRecord:
     )
 
 
-SET_ASIDE = "no worker so far has known its task"
-"""The reason why a job waits, of one that does so for that."""
 LIVE = (
     "j.number, j.nonce, j.id, j.task, j.queue, j.rank, j.attempt, j.crashes, j.losses, j.enqueued_at, j.payload, "
     "r.number, d.due, d.retry, d.task IS NOT NULL, c.job"

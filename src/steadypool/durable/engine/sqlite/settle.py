@@ -11,14 +11,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from steadypool.durable.engine.records import AttemptError, Settlement, Verdict
+from steadypool.durable.engine.records import KEEP_GIVEN_UP, AttemptError, Settlement, Verdict
 from steadypool.durable.engine.sqlite.claim import leases_of
 from steadypool.durable.engine.sqlite.put import IDS
 from steadypool.durable.engine.sqlite.rows import Row, as_json, rows_of
-from steadypool.durable.engine.states import JobState, check_move
+from steadypool.durable.engine.states import JobState
 
-KEEP_FAILED = 7 * 86_400.0
-"""Seconds for which discarded and cancelled jobs are kept at least: somebody may want to run them again."""
 _COMPLETED = """INSERT INTO history SELECT number, nonce, id, queue, task, rank, ?, ?, ?, returns + 1, enqueued_at,
     keep, unique_key, unique_held, NULL, NULL, ?, ?, ?, ?, ? FROM jobs WHERE number = ?"""
 _GIVEN_UP = """INSERT INTO history SELECT number, nonce, id, queue, task, rank, ?, ?, ?, returns + 1, enqueued_at,
@@ -54,7 +52,7 @@ class Changes:
         if row.unique_held:
             self.keys.append((row.task, row.unique_key or "", row.number))
         self.gone.append((row.number,))
-        keep = row.keep if state is JobState.COMPLETED else max(row.keep, KEEP_FAILED)
+        keep = row.keep if state is JobState.COMPLETED else max(row.keep, KEEP_GIVEN_UP)
         if keep <= 0:
             self.forgotten.append((row.number,))
             if row.id is not None:
@@ -119,10 +117,9 @@ def settle(connection: Any, settlements: Sequence[Settlement], now: float) -> fr
 def _apply(changes: Changes, row: Row, settlement: Settlement, cancelled: bool) -> None:
     verdict = settlement.verdict
     attempt, crashes = row.attempt + 1, row.crashes + settlement.crashed
-    if cancelled and verdict in (Verdict.RETRY, Verdict.RETURN):
+    if cancelled and verdict.puts_back:
         verdict = Verdict.CANCEL  # it was to be cancelled, and the worker has not heard: it must not run again
     if verdict is Verdict.COMPLETE:
-        check_move(JobState.RUNNING, JobState.COMPLETED)
         changes.end(row, JobState.COMPLETED, attempt=attempt, crashes=crashes, result=settlement.result)
     elif verdict is Verdict.DISCARD:
         changes.note(row.number, settlement.error)

@@ -157,7 +157,7 @@ SELECT j.number, j.nonce, coalesce(j.id, 'job-' || j.number || '-' || lpad(to_he
        j.attempt + (r.number IS NULL AND d.due IS NULL)::int AS attempt,
        j.crashes, j.losses, j.enqueued_at, CASE WHEN d.task IS NULL THEN d.due END AS due_at,
        NULL::timestamptz AS ended_at, j.payload, NULL::bytea AS result,
-       CASE WHEN d.task IS NULL THEN '' ELSE 'no worker so far has known its task' END AS reason,
+       CASE WHEN d.task IS NULL THEN '' ELSE '@set_aside@' END AS reason,
        c.job IS NOT NULL AS cancelling
 FROM @schema@.jobs j
 LEFT JOIN @schema@.ready r ON r.queue = j.queue AND r.rank = j.rank AND r.number = j.number
@@ -422,8 +422,8 @@ RETURNS void LANGUAGE plpgsql
 SET search_path = @schema@, pg_temp SET enable_seqscan = off
 AS $$
 DECLARE
-    -- What was given up is kept for a week at least: somebody may want to run it again.
-    v_keep float8 := CASE WHEN p_state = 'completed' THEN p.keep ELSE greatest(p.keep, 604800) END;
+    -- What was given up is kept for a while at least: its user may want to run it again.
+    v_keep float8 := CASE WHEN p_state = 'completed' THEN p.keep ELSE greatest(p.keep, @keep_given_up@) END;
 BEGIN
     DELETE FROM jobs WHERE number = p.number;
     DELETE FROM cancels WHERE job = p.number;
