@@ -60,33 +60,37 @@ def unmark() -> None:
 
 
 class OneAtATime:
-    """A lock that a thread cannot wait for while it has it."""
+    """A lock that a thread cannot wait for while it has it; *what* it guards is for messages."""
 
-    def __init__(self) -> None:
+    def __init__(self, what: str) -> None:
+        self._what = what
         self._lock = threading.Lock()
         self._here: set[int] = set()
         """Threads that wait for it or have it."""
 
-    @contextmanager
-    def taken(self, seconds: float, otherwise: str) -> Iterator[None]:
-        """A block that has the lock.
+    def take(self, seconds: float) -> None:
+        """Take the lock; `give` follows, in a ``finally``.
 
         Raises:
-            EngineBusy: another thread had it for so many *seconds*, which *otherwise* says; or this one has it.
+            EngineBusy: another thread had it for so many *seconds*; or this one has it.
         """
         me = threading.get_ident()
         if me in self._here:
             raise interrupted()
+        had = False
         try:
             self._here.add(me)
-            if not self._lock.acquire(timeout=max(0.001, seconds)):
-                raise _untouched(EngineBusy(otherwise))
-            try:
-                yield
-            finally:
-                self._lock.release()
+            had = self._lock.acquire(timeout=max(0.001, seconds))
         finally:
-            self._here.discard(me)
+            if not had:
+                self._here.discard(me)
+        if not had:
+            raise _untouched(EngineBusy(f"another thread of this process has used {self._what} for {seconds:g} s"))
+
+    def give(self) -> None:
+        """Give the lock back."""
+        self._lock.release()
+        self._here.discard(threading.get_ident())
 
 
 def interrupted() -> EngineBusy:

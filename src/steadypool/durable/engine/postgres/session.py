@@ -68,7 +68,7 @@ class Session:
     def __init__(self, address: PostgresAddress, patience: float) -> None:
         self.address = address
         self.patience = patience
-        self._lock = OneAtATime()
+        self._lock = OneAtATime(f"this connection to {address.url}")
         self._connection: _Connection | None = None
         self._checked = False
         self._prepares = not address.pooled
@@ -128,9 +128,11 @@ class Session:
             raise EngineError(
                 f"the engine on {self.address.url} belongs to process {self._pid}: open another after the fork"
             )
-        others = f"other threads have used this connection to {self.address.url} for {self.patience:g} s"
-        with self._lock.taken(self.patience, others):
+        self._lock.take(self.patience)
+        try:
             yield
+        finally:
+            self._lock.give()
 
     @contextmanager
     def _transaction(self) -> Iterator[psycopg.Cursor[Any]]:

@@ -10,7 +10,7 @@ lost. A copy of a connection in the middle of a transaction is worse: the librar
 
 Hence, for every file:
 
-* **Before a fork** all threads of ours leave SQLite (`in_use` is where they are inside), and none enters until it is
+* **Before a fork** all threads of ours leave SQLite (`Use` says where they are inside), and none enters until it is
   done. So no connection is copied in the middle of a statement, a transaction, an opening or a closing.
 * **In the child**, before anything else runs, every copy is closed, and the library's memory of it is gone. The parent
   loses nothing by that: a close drops the locks of the process that closes, and the child has none; and the checkpoint
@@ -89,14 +89,39 @@ class Connections:
         self.writer = self.reader = self.identity = self.log = None
 
 
-class _Use:
-    """A thread that is inside SQLite."""
+class Use:
+    """A thread that is inside SQLite: whatever opens, uses or closes a connection.
+
+    No lock is taken where nothing is awaited: a signal handler that comes then may have another thread go in. Who goes
+    in leaves word first and looks second whether others are to stay out; who waits for all to be out does so the other
+    way round.
+    """
 
     __slots__ = ("connections", "thread")
 
     def __init__(self, connections: Connections) -> None:
         self.connections = connections
         self.thread = threading.get_ident()
+
+    def enter(self) -> None:
+        """Go in, after the process has forked, if it does; `leave` follows, in a ``finally`` that covers this too."""
+        _inside.add(self)
+        while _alone and self._is_kept_out():
+            _inside.discard(self)
+            with _changed:
+                _changed.notify_all()
+                _changed.wait_for(lambda: not self._is_kept_out())
+            _inside.add(self)
+
+    def leave(self) -> None:
+        """Be outside."""
+        _inside.discard(self)
+        if _alone:
+            with _changed:
+                _changed.notify_all()
+
+    def _is_kept_out(self) -> bool:
+        return any(alone.keeps_out(self) for alone in list(_alone))
 
 
 class _Alone:
@@ -108,7 +133,7 @@ class _Alone:
         """Whether the thread keeps others from writing by this alone."""
         self._thread = threading.get_ident()
 
-    def keeps_out(self, use: _Use) -> bool:
+    def keeps_out(self, use: Use) -> bool:
         """Whether that thread has to be out."""
         return use.thread != self._thread and (
             self._identity is None or use.connections.identity in (None, self._identity)
@@ -127,7 +152,7 @@ class _Alone:
 
 
 _all: weakref.WeakSet[Connections] = weakref.WeakSet()
-_inside: set[_Use] = set()
+_inside: set[Use] = set()
 # Reentrant: a signal handler may fork while its thread is in here.
 _changed = threading.Condition(threading.RLock())
 _unusable: set[Identity] = set()
@@ -138,31 +163,13 @@ _forked = False
 
 @contextmanager
 def in_use(connections: Connections) -> Iterator[None]:
-    """A block that is inside SQLite: whatever opens, uses or closes a connection. Waits while the process forks.
-
-    No lock is taken where nothing is awaited: a signal handler that comes then may have another thread go in. Who goes
-    in leaves word first and looks second whether others are to stay out; who waits for all to be out does so the other
-    way round.
-    """
-    use = _Use(connections)
+    """A block that is inside SQLite. Waits while the process forks."""
+    use = Use(connections)
     try:
-        _inside.add(use)
-        while _kept_out(use):
-            _inside.discard(use)
-            with _changed:
-                _changed.notify_all()
-                _changed.wait_for(lambda: not _kept_out(use))
-            _inside.add(use)
+        use.enter()
         yield
     finally:
-        _inside.discard(use)
-        if _alone:
-            with _changed:
-                _changed.notify_all()
-
-
-def _kept_out(use: _Use) -> bool:
-    return any(alone.keeps_out(use) for alone in list(_alone))
+        use.leave()
 
 
 @contextmanager

@@ -26,6 +26,7 @@ class FileLock:
     def __init__(self, path: str) -> None:
         self._path = path
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        self._opened = os.fstat(self._file)
         self._changed = threading.Condition()
         self._keeper: threading.Thread | None = None
         self._asked = False
@@ -63,7 +64,7 @@ class FileLock:
     def is_current(self) -> bool:
         """Whether others who come now find the same file, or whether it was removed."""
         try:
-            return os.path.samestat(os.stat(self._path), os.fstat(self._file))
+            return os.path.samestat(os.stat(self._path), self._opened)
         except OSError:
             return False
 

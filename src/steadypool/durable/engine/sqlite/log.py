@@ -42,9 +42,16 @@ def log_of(path: str) -> Log | None:
     return None if None in found else found
 
 
-def is_lost(path: str, identity: Identity) -> bool:
+def log_in_use(path: str, identity: Identity | None) -> Log | None:
+    """The same for a new connection: the log that others of this process have open, if there are any."""
+    return next((one.log for one in connections_to(identity) if one.log is not None), None) or log_of(path)
+
+
+def is_lost(mine: Connections, identity: Identity) -> bool:
     """Whether the log beside the file is another than the one that this process has open."""
-    found = _found(path)
+    found = _found(mine.path)
+    if found == mine.log and identity == mine.identity:
+        return False  # all connections of a process to one file have noted the same
     for connections in connections_to(identity):
         if connections.log is None and None not in found:
             connections.log = found  # the file was none with a log when it was opened

@@ -21,10 +21,12 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from steadypool.durable.engine.errors import EngineBusy, EngineError, EngineGone, SchemaMismatch
-from steadypool.durable.engine.reentry import OneAtATime, writing
+from steadypool.durable.engine.reentry import OneAtATime, check_not_writing, mark, unmark, writing
 from steadypool.durable.engine.sqlite import log, schema
 from steadypool.durable.engine.sqlite.connections import (
     Connections,
+    Identity,
+    Use,
     alone_with,
     check_locked,
     check_usable,
@@ -59,8 +61,8 @@ class Store:
         self.patience = patience
         self._errors = errors_of(address.driver)
         self._pid = os.getpid()
-        self._writing = OneAtATime()
-        self._looking = OneAtATime()
+        self._writing = OneAtATime(self.path)
+        self._looking = OneAtATime(self.path)
         self._open = Connections(self.path)
         self._fair: FileLock | None = None
         self._checked = False
@@ -86,31 +88,27 @@ class Store:
             EngineBusy: somebody else writes, for longer than we are patient.
             EngineGone, EngineFull, EngineError, SchemaMismatch: as they say.
         """
-        with writing(), self._exclusive(self._writing), self._translated():
-            self.committing = False
-            asked = monotonic()
+        with self._turn(may_make=not make_tables) as asked:
             until = asked + self.patience
-            self._check_place(may_make=not make_tables)
-            with self._fair_turn(until), in_use(self._open):
-                try:
-                    connection = self._begin(until)
-                    self.waited = monotonic() - asked
-                    if make_tables and not self._checked:
-                        self._check_tables(connection)
-                    yield connection
-                    self._check_process()
-                    self.committing = True
-                    connection.execute("COMMIT")
-                except BaseException:  # Ctrl-C among them, which may come between any two lines
-                    self._roll_back(self._open.writer)
-                    raise
-                self._check_files(until)
+            try:
+                connection = self._begin(until)
+                self.waited = monotonic() - asked
+                if make_tables and not self._checked:
+                    self._check_tables(connection)
+                yield connection
+                self._check_process()
+                self.committing = True
+                connection.execute("COMMIT")
+            except BaseException:  # Ctrl-C among them, which may come between any two lines
+                self._roll_back(self._open.writer)
+                raise
+            self._check_files(until)
             self._checked, self._vanished = True, False
 
     @contextmanager
     def look(self) -> Iterator[Any]:
         """A connection to read with: everything in the block sees one state of the file. Keep the block short."""
-        with self._reading() as connection:
+        with self.peek() as connection:
             connection.execute("BEGIN")
             try:
                 yield connection
@@ -120,19 +118,31 @@ class Store:
     @contextmanager
     def peek(self) -> Iterator[Any]:
         """The reading connection without a transaction, for one statement."""
-        with self._reading() as connection:
-            yield connection
+        self._check_process()
+        self._looking.take(self.patience)
+        use = Use(self._open)
+        try:
+            found = identity_of(self.path)
+            if found is not None and log.is_lost(self._open, found):
+                self._save_log()
+            try:
+                use.enter()
+                yield self._connect_reader(found)
+            finally:
+                use.leave()
+        except self._errors as error:
+            raise translate(error, self.path) from error
+        finally:
+            self._looking.give()
 
     def checkpoint(self) -> None:
         """Copy the log into the file, which is cut to its size then, unless another process looks at what was."""
-        until = monotonic() + self.patience
-        with writing(), self._exclusive(self._writing), self._translated():
-            self._check_place(may_make=False)
-            with self._fair_turn(until), in_use(self._open):
-                self._check_files(until)
-                if self._open.writer is None:
-                    self._connect_writer(until)
-                self._open.writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        with self._turn(may_make=False) as asked:
+            until = asked + self.patience
+            self._check_files(until)
+            if self._open.writer is None:
+                self._connect_writer(until)
+            self._open.writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def close(self) -> None:
         """Close both connections: the last one to close checkpoints, so this waits for its turn, for a while.
@@ -160,39 +170,54 @@ class Store:
     # -- one at a time
 
     @contextmanager
-    def _exclusive(self, lock: OneAtATime) -> Iterator[None]:
-        self._check_process()
-        with lock.taken(self.patience, f"another thread of this process has used {self.path} for {self.patience:g} s"):
-            yield
+    def _turn(self, *, may_make: bool) -> Iterator[float]:
+        """A block in which nobody else writes, of this process or another; gives when the wait for that began.
+
+        Each step has a ``finally`` of its own, since Ctrl-C may come between any two lines; and all are here, not each
+        in a block of its own, since every job comes this way.
+        """
+        check_not_writing()
+        use = Use(self._open)
+        try:
+            mark()
+            self._check_process()
+            self._writing.take(self.patience)
+            try:
+                self.committing = False
+                asked = monotonic()
+                self._check_place(may_make)
+                try:
+                    self._take_turn(asked + self.patience)
+                    try:
+                        use.enter()
+                        yield asked
+                    finally:
+                        use.leave()
+                finally:
+                    self._give_turn()
+            except self._errors as error:
+                raise translate(error, self.path) from error
+            finally:
+                self._writing.give()
+        finally:
+            unmark()
 
     @contextmanager
-    def _reading(self) -> Iterator[Any]:
-        with self._exclusive(self._looking), self._translated():
-            found = identity_of(self.path)
-            if found is not None and log.is_lost(self.path, found):
-                self._save_log()
-            with in_use(self._open):
-                yield self._connect_reader()
+    def _exclusive(self, lock: OneAtATime) -> Iterator[None]:
+        self._check_process()
+        lock.take(self.patience)
+        try:
+            yield
+        finally:
+            lock.give()
 
     def _check_process(self) -> None:
         if self._pid != os.getpid():
             raise EngineError(f"the engine on {self.path} belongs to process {self._pid}: open another after the fork")
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except self._errors as error:
-            raise translate(error, self.path) from error
-
-    @contextmanager
-    def _fair_turn(self, until: float) -> Iterator[None]:
-        try:
-            self._take_turn(until)
-            yield
-        finally:
-            if self._fair is not None:
-                self._fair.release()  # without harm if it was not had; Ctrl-C may come before that is known
+    def _give_turn(self) -> None:
+        if self._fair is not None:
+            self._fair.release()  # without harm if it was not had; Ctrl-C may come before that is known
 
     def _take_turn(self, until: float) -> None:
         while True:
@@ -260,8 +285,7 @@ class Store:
         self._open.writer, self._timeout = connection, -1.0
         self._checked = False
 
-    def _connect_reader(self) -> Any:
-        found = identity_of(self.path)
+    def _connect_reader(self, found: Identity | None) -> Any:
         if self._open.reader is not None and found != self._open.identity:
             # The file was removed or replaced: what is read here is not what others see.
             self._open.reader.close()
@@ -292,7 +316,9 @@ class Store:
         """Note which files the first connection has opened. It reads, which locks them."""
         connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
         check_locked(self.path)
-        self._open.identity, self._open.log = identity_of(self.path), log.log_of(self.path)
+        identity = identity_of(self.path)
+        self._open.log = log.log_in_use(self.path, identity)
+        self._open.identity = identity
 
     # -- files that go away
 
@@ -304,7 +330,7 @@ class Store:
         """
         had, found = self._open.identity, identity_of(self.path)
         if had is None or found == had:
-            if found is not None and log.is_lost(self.path, found):
+            if found is not None and log.is_lost(self._open, found):
                 saved, error = log.save(self.path, found, max(0.0, until - monotonic()))
                 if saved:
                     self._connect_writer(until, makes_log=True)
@@ -321,8 +347,13 @@ class Store:
     def _save_log(self) -> None:
         """The same for who only looks."""
         until = monotonic() + self.patience
-        with writing(), self._fair_turn(until), in_use(self._open):
-            self._check_files(until)
+        with writing():
+            try:
+                self._take_turn(until)
+                with in_use(self._open):
+                    self._check_files(until)
+            finally:
+                self._give_turn()
 
     def _gone(self) -> EngineGone:
         return EngineGone(
