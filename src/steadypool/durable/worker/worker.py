@@ -56,13 +56,13 @@ from steadypool.durable.worker.registration import Registration
 from steadypool.durable.worker.report import WorkReport
 from steadypool.durable.worker.run_job import nothing
 from steadypool.durable.worker.settings import WorkerSettings
-from steadypool.durable.worker.settling import Settler
+from steadypool.durable.worker.settlement import Settler
 from steadypool.durable.worker.shutdown import Shutdown
 from steadypool.durable.worker.stop_on_signals import StopOnSignals
 from steadypool.durable.worker.stop_request import StopRequest
 from steadypool.durable.worker.tally import Tally
 from steadypool.durable.worker.unknown_tasks import Unknown
-from steadypool.durable.worker.waiting import WorkerWait
+from steadypool.durable.worker.wait import WorkerWait
 from steadypool.model.clock import monotonic
 from steadypool.model.health import Health, HealthReason
 from steadypool.model.options import TaskOptions

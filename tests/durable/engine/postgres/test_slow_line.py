@@ -8,7 +8,7 @@ import pytest
 
 from steadypool.durable.engine.errors import EngineError
 from steadypool.durable.engine.open import open_engine
-from steadypool.durable.engine.postgres.patience import seconds_to_send
+from steadypool.durable.engine.postgres.slow_line import seconds_to_send
 from steadypool.durable.engine.records import NewJob, Settlement, Verdict
 from tests.durable.engine.postgres.cable import Cable
 

@@ -20,7 +20,7 @@ import pytest
 from steadypool import EngineError, Queue
 from steadypool.durable.engine.open import open_engine
 from steadypool.durable.engine.sqlite import connections
-from steadypool.durable.engine.sqlite.locked import holders_of
+from steadypool.durable.engine.sqlite.lock_holders import holders_of
 from tests.durable import app
 from tests.durable.conformance.steps import job
 from tests.durable.engine.sqlite.forks import Child

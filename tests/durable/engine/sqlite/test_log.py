@@ -16,7 +16,7 @@ from steadypool import EngineGone
 from steadypool.durable.engine.open import open_engine
 from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.engine.sqlite import log
-from steadypool.durable.engine.sqlite.locked import holders_of
+from steadypool.durable.engine.sqlite.lock_holders import holders_of
 from tests.durable.conformance.steps import job, put
 from tests.durable.programs import ROOT
 

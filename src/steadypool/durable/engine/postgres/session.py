@@ -4,7 +4,7 @@ A call of the engine is one statement, which calls one function, and commits by 
 at all, whatever becomes of the connection, and there is no transaction that a dead client could leave open.
 
 Every wait has an end: for our own lock, for the connection to be made (libpq rounds that up to whole seconds, two at
-least), and for the answer, `Session.patience` seconds each; `postgres.patience` says what a slow line adds. Who gives
+least), and for the answer, `Session.patience` seconds each; `postgres.slow_line` says what a slow line adds. Who gives
 up asks the server to cancel the statement; if not even that is answered, the server is gone rather than busy. The
 connection is closed in either case: the late answer must not be taken for the next one's.
 
@@ -34,7 +34,7 @@ from steadypool.durable.engine.errors import (
 )
 from steadypool.durable.engine.postgres import schema
 from steadypool.durable.engine.postgres.characters import UTF8
-from steadypool.durable.engine.postgres.patience import PatientConnection, TookTooLong, seconds_to_send
+from steadypool.durable.engine.postgres.slow_line import PatientConnection, TookTooLong, seconds_to_send
 from steadypool.durable.engine.reentry import OneAtATime
 from steadypool.durable.engine.url import PostgresAddress
 from steadypool.model.clock import monotonic

@@ -39,7 +39,7 @@ from typing import Any
 
 from steadypool.durable.engine import reentry
 from steadypool.durable.engine.errors import EngineError
-from steadypool.durable.engine.sqlite.locked import holders_of
+from steadypool.durable.engine.sqlite.lock_holders import holders_of
 
 FORK_PATIENCE = 10.0
 """Seconds that a fork waits for other threads to leave SQLite: as long as a transaction waits for a stranger's lock."""

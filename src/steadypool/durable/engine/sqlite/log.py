@@ -27,7 +27,7 @@ from typing import Any, cast
 
 from steadypool.durable.engine.errors import EngineGone
 from steadypool.durable.engine.sqlite.connections import Connections, Identity, alone_with, connections_to, identity_of
-from steadypool.durable.engine.sqlite.locked import SHARED_FIRST, SHARED_SIZE, holders_of
+from steadypool.durable.engine.sqlite.lock_holders import SHARED_FIRST, SHARED_SIZE, holders_of
 from steadypool.model.clock import monotonic, sleep
 
 Log = tuple[Identity | None, Identity | None]
