@@ -12,7 +12,7 @@ from steadypool.durable.worker import verdicts
 from steadypool.durable.worker.engine_backoff import TROUBLES, EngineBackoff
 from steadypool.durable.worker.in_flight import InFlight
 from steadypool.durable.worker.registration import Registration
-from steadypool.durable.worker.tally import Tally
+from steadypool.durable.worker.report import WorkCounts
 from steadypool.rules import claim_size
 
 RECONCILE_EVERY = 3.0
@@ -43,7 +43,7 @@ class ClaimExchange:
         engine: Engine,
         in_flight: InFlight,
         registration: Registration,
-        tally: Tally,
+        tally: WorkCounts,
         trouble: EngineBackoff,
         queues: Sequence[str],
     ) -> None:

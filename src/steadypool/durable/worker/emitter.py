@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from steadypool.durable.engine.records import Claim, Settlement, Verdict
-from steadypool.durable.worker.lazy_events import events
 from steadypool.model.clock import monotonic
+from steadypool.model.lazy_module import Lazily
 from steadypool.model.sink_protocols import Sink
 from steadypool.model.states import Outcome
 from steadypool.primitives.error_ledger import where_raised
+
+if TYPE_CHECKING:
+    from steadypool.durable.worker import events
+else:
+    events = Lazily("steadypool.durable.worker.events")  # imported when the first event is made
+
+__all__ = ["Emitter", "events"]
 
 
 class Emitter:

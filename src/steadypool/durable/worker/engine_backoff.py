@@ -4,8 +4,7 @@ more slowly."""
 from __future__ import annotations
 
 from steadypool.durable.engine.errors import EngineError, SchemaMismatch
-from steadypool.durable.worker.emitter import Emitter
-from steadypool.durable.worker.lazy_events import events
+from steadypool.durable.worker.emitter import Emitter, events
 from steadypool.model.clock import monotonic
 
 TROUBLES = (EngineError, SchemaMismatch)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from steadypool.durable.engine.protocol import Engine
-from steadypool.durable.worker.emitter import Emitter
+from steadypool.durable.worker.emitter import Emitter, events
 from steadypool.durable.worker.engine_backoff import TROUBLES, EngineBackoff
 from steadypool.durable.worker.heartbeat import Heartbeat
 from steadypool.durable.worker.in_flight import InFlight
-from steadypool.durable.worker.lazy_events import events
 from steadypool.model.clock import monotonic
 
 

@@ -12,8 +12,8 @@ from steadypool.durable.worker.dispatch import Starter, given_back
 from steadypool.durable.worker.emitter import Emitter
 from steadypool.durable.worker.in_flight import HeldClaim, InFlight, end_of
 from steadypool.durable.worker.pool_adapter import TaskAdapter
+from steadypool.durable.worker.report import WorkCounts
 from steadypool.durable.worker.stop_request import StopRequest
-from steadypool.durable.worker.tally import Tally
 from steadypool.durable.worker.verdicts import CrashLimits
 from steadypool.model.states import NEVER_LOOKED_AT, Outcome
 from steadypool.primitives.error_ledger import is_quickly_described
@@ -27,7 +27,7 @@ class Settler:
         self,
         in_flight: InFlight,
         announcer: Emitter,
-        tally: Tally,
+        tally: WorkCounts,
         feeds: Mapping[str, TaskAdapter],
         starter: Starter,
         caps: CrashLimits,

@@ -16,9 +16,9 @@ from steadypool.durable.worker.engine_backoff import EngineBackoff
 from steadypool.durable.worker.in_flight import InFlight
 from steadypool.durable.worker.pool_adapter import Pool
 from steadypool.durable.worker.registration import Registration
+from steadypool.durable.worker.report import WorkCounts
 from steadypool.durable.worker.settlement import Settler
 from steadypool.durable.worker.stop_request import StopRequest
-from steadypool.durable.worker.tally import Tally
 from steadypool.durable.worker.wait import WorkerWait
 from steadypool.rules.claim_size import GATHER
 
@@ -40,7 +40,7 @@ class Shutdown:
         registration: Registration,
         exchange: ClaimExchange,
         judge: Settler,
-        tally: Tally,
+        tally: WorkCounts,
         trouble: EngineBackoff,
         cancel_grace: float,
     ) -> None:

@@ -1,8 +1,19 @@
-"""What a worker was told by its caller: to end, and by when. Any thread may say so, and a signal handler."""
+"""How a worker is asked to end, and by when: by a call from any thread, or by signals."""
 
 from __future__ import annotations
 
+import os
+import signal
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from types import FrameType, TracebackType
+from typing import Any
+
 from steadypool.model.clock import monotonic
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+HURRIED = 3.0
+"""Seconds that the end may take after the second signal: what runs is told at once, and what can be is written down."""
 
 
 class StopRequest:
@@ -25,3 +36,40 @@ class StopRequest:
     def left(self) -> float | None:
         """Seconds until everything must be over, 0 when that has passed; ``None``: there is no limit."""
         return None if self.until is None else max(0.0, self.until - monotonic())
+
+
+class StopOnSignals:
+    """A ``with`` block on the main thread. The handlers do nothing but ask for the drain, which only wakes the loop."""
+
+    def __init__(self, request_drain: Callable[[float | None], None], seconds: float | None) -> None:
+        self._request_drain = request_drain
+        self._seconds = seconds
+        self._received = 0
+        self._old: dict[int, Any] = {}
+
+    @staticmethod
+    def none() -> AbstractContextManager[object]:
+        """A block without signals."""
+        return nullcontext()
+
+    def __enter__(self) -> StopOnSignals:
+        for number in SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup, and a shell's background jobs
+                self._old[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._old.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self._received += 1
+        if self._received == 1:
+            self._request_drain(self._seconds)
+        elif self._received == 2:
+            self._request_drain(HURRIED)
+        else:
+            signal.signal(number, self._old.get(number, signal.SIG_DFL))
+            os.kill(os.getpid(), number)

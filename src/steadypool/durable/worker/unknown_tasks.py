@@ -16,8 +16,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from steadypool.durable.engine.protocol import Engine
-from steadypool.durable.worker.emitter import Emitter
-from steadypool.durable.worker.lazy_events import events
+from steadypool.durable.worker.emitter import Emitter, events
 from steadypool.durable.worker.pool_adapter import TaskAdapter
 from steadypool.model.clock import monotonic
 from steadypool.rules.near_names import listed, near_name

@@ -45,22 +45,19 @@ from steadypool.durable.engine.records import ClaimResult, Verdict
 from steadypool.durable.worker.claims import ClaimExchange
 from steadypool.durable.worker.depths import Depths
 from steadypool.durable.worker.dispatch import Starter
-from steadypool.durable.worker.emitter import Emitter
+from steadypool.durable.worker.emitter import Emitter, events
 from steadypool.durable.worker.engine_backoff import TROUBLES, EngineBackoff
 from steadypool.durable.worker.in_flight import InFlight
-from steadypool.durable.worker.lazy_events import events
 from steadypool.durable.worker.maintenance import Maintenance
 from steadypool.durable.worker.pool_adapter import Pool, TaskAdapter, open_pool
 from steadypool.durable.worker.progress_reports import ProgressReports
 from steadypool.durable.worker.registration import Registration
-from steadypool.durable.worker.report import WorkReport
+from steadypool.durable.worker.report import WorkCounts, WorkReport
 from steadypool.durable.worker.run_job import nothing
 from steadypool.durable.worker.settings import WorkerSettings
 from steadypool.durable.worker.settlement import Settler
 from steadypool.durable.worker.shutdown import Shutdown
-from steadypool.durable.worker.stop_on_signals import StopOnSignals
-from steadypool.durable.worker.stop_request import StopRequest
-from steadypool.durable.worker.tally import Tally
+from steadypool.durable.worker.stop_request import StopOnSignals, StopRequest
 from steadypool.durable.worker.unknown_tasks import Unknown
 from steadypool.durable.worker.wait import WorkerWait
 from steadypool.model.clock import monotonic
@@ -112,7 +109,7 @@ class Worker:
         notes: list[str] = []
         self._announcer = Emitter(settings.name, notes)
         self._trouble = EngineBackoff(self._announcer)
-        self._tally = Tally(self._announcer, notes)
+        self._tally = WorkCounts(self._announcer, notes)
         self._in_flight = InFlight()
         self._orders = StopRequest()
         self._rest = WorkerWait(self._in_flight, self._is_interrupted)

@@ -9,9 +9,9 @@ from steadypool.durable.engine.errors import SchemaMismatch
 from steadypool.durable.engine.open import open_engine
 from steadypool.durable.engine.postgres import schema
 from steadypool.durable.engine.postgres.claim_cursor import ClaimCursor
-from steadypool.durable.engine.postgres.clock_guard import Steadiness
 from steadypool.durable.engine.postgres.listen import NotifyThrottle
 from steadypool.durable.engine.records import JobFilter, NewJob, Settlement, Verdict
+from steadypool.durable.engine.sweep_guard import ClockGuard
 from steadypool.durable.engine.url import parse_postgres
 from tests.durable.engine.postgres import server
 
@@ -118,7 +118,7 @@ def test_marks_look_from_the_beginning_once_a_second_and_no_more_often_than_it_i
 
 
 def test_a_clock_that_jumps_takes_nobody_s_lease() -> None:
-    steady = Steadiness()
+    steady = ClockGuard()
     assert steady.allows_sweep(server=1000.0, ours=0.0, lease=6.0)
     assert steady.allows_sweep(server=1001.0, ours=1.0, lease=6.0)
     assert not steady.allows_sweep(server=4602.0, ours=2.0, lease=6.0)  # an hour forward

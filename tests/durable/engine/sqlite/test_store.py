@@ -15,7 +15,7 @@ from steadypool import EngineBusy, EngineError, EngineFull, EngineGone, Queue, S
 from steadypool.durable.engine.open import open_engine
 from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.engine.sqlite import engine as sqlite_engine
-from steadypool.durable.engine.sqlite import file_system, schema
+from steadypool.durable.engine.sqlite import schema, store
 from steadypool.durable.engine.sqlite.driver import has_wal_reset_bug
 from steadypool.durable.engine.url import parse_sqlite
 from tests.durable.conformance.steps import complete, job, put, record, take, worker
@@ -182,8 +182,8 @@ def test_an_engine_says_so_of_its_library(engine: Engine, path: Path) -> None:
 
 
 def test_a_network_file_system_is_refused(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
-    assert file_system.file_system_of("/proc/self") in ("proc", "")
-    monkeypatch.setattr(file_system, "file_system_of", lambda path: "nfs4")
+    assert store.file_system_of("/proc/self") in ("proc", "")
+    monkeypatch.setattr(store, "file_system_of", lambda path: "nfs4")
     with pytest.raises(EngineError, match=r"network file system \(nfs4\)"):
         open_engine(f"sqlite:///{path}").put_many([job()])
 

@@ -18,7 +18,6 @@ from steadypool.durable.engine.pages import Dialect, list_jobs
 from steadypool.durable.engine.postgres import caller_connection, rows, schema
 from steadypool.durable.engine.postgres.characters import text_of
 from steadypool.durable.engine.postgres.claim_cursor import ClaimCursor
-from steadypool.durable.engine.postgres.clock_guard import Steadiness
 from steadypool.durable.engine.postgres.listen import NotifyThrottle, PostgresListener
 from steadypool.durable.engine.postgres.session import Session
 from steadypool.durable.engine.protocol import Listener
@@ -42,7 +41,7 @@ from steadypool.durable.engine.records import (
     topics_of,
 )
 from steadypool.durable.engine.states import JobState
-from steadypool.durable.engine.sweep_turn import SweepTurn
+from steadypool.durable.engine.sweep_guard import ClockGuard, SweepTurn
 from steadypool.durable.engine.url import PostgresAddress
 from steadypool.model.clock import monotonic
 from steadypool.model.queue_depth import MOST_COUNTED, QueueDepth
@@ -72,7 +71,7 @@ class PostgresEngine:
         self._marks = ClaimCursor()
         self._seen = float("-inf")
         self._sparing = NotifyThrottle()
-        self._steadiness = Steadiness()
+        self._clock_guard = ClockGuard()
         self._lease = 15.0
         self._sweep_turn = SweepTurn(HELD_UP)
         self._pages = Dialect(self._read, _IS_DUE, _IS_LATER, self._live_jobs, self._ended_jobs)
@@ -230,7 +229,7 @@ class PostgresEngine:
             f"SELECT extract(epoch FROM clock_timestamp())::float8, "
             f"EXISTS (SELECT FROM {self._schema}.worker_counts WHERE NOT alive)"
         )
-        if not self._steadiness.allows_sweep(now, monotonic(), self._lease) or not gone:
+        if not self._clock_guard.allows_sweep(now, monotonic(), self._lease) or not gone:
             return SweepResult()
         if not self._sweep_turn.may_sweep(monotonic() - began):
             return SweepResult()

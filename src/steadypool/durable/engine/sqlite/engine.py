@@ -51,7 +51,7 @@ from steadypool.durable.engine.sqlite.notify import Bells
 from steadypool.durable.engine.sqlite.rows import errors_of_job
 from steadypool.durable.engine.sqlite.store import Store
 from steadypool.durable.engine.states import JobState
-from steadypool.durable.engine.sweep_turn import SweepTurn
+from steadypool.durable.engine.sweep_guard import SweepTurn
 from steadypool.durable.engine.url import SqliteAddress
 from steadypool.model.queue_depth import QueueDepth
 from steadypool.rules.claim_size import MOST_BYTES

@@ -42,7 +42,6 @@ from steadypool.durable.engine.sqlite.driver import (
     sqlite_version,
     translate,
 )
-from steadypool.durable.engine.sqlite.file_system import check_file_system
 from steadypool.durable.engine.sqlite.lock import FileLock
 from steadypool.durable.engine.url import SqliteAddress
 from steadypool.model.clock import monotonic
@@ -50,6 +49,8 @@ from steadypool.model.clock import monotonic
 CHECKPOINT_PAGES = 4000
 """The WAL is copied back whenever it has that many pages: 16 MB. A few milliseconds, every few hundred batches."""
 CACHE_KILOBYTES = 16_384
+NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "afpfs", "webdav", "ceph", "glusterfs", "lustre", "gfs2"})
+NETWORK_PREFIX = ("fuse.sshfs", "fuse.s3fs", "fuse.gcsfuse", "fuse.rclone", "fuse.glusterfs", "fuse.cephfs")
 
 
 class Store:
@@ -388,3 +389,31 @@ def _prepare(connection: Any, synchronous: str, seconds: float) -> None:
         pragmas.append("fullfsync = 1")  # a plain fsync there does not reach the disk
     for pragma in pragmas:
         connection.execute(f"PRAGMA {pragma}").fetchall()
+
+
+def check_file_system(path: str) -> None:
+    """Do nothing, unless *path* is on a network file system.
+
+    Raises:
+        EngineError: it is: two machines would each believe that they alone have the lock.
+    """
+    kind = file_system_of(path)
+    if kind in NETWORK or kind.startswith(NETWORK_PREFIX):
+        raise EngineError(
+            f"{path} is on a network file system ({kind}), where SQLite's locks do not hold and a queue would be "
+            "damaged: "
+            "keep it on a local disk, or use postgresql://"
+        )
+
+
+def file_system_of(path: str) -> str:
+    """The kind of file system that *path* is on; empty if it cannot be told."""
+    import psutil
+
+    real = os.path.realpath(path)
+    best, kind = "", ""
+    for part in psutil.disk_partitions(all=True):
+        point = part.mountpoint
+        if (real == point or real.startswith(point.rstrip("/") + "/")) and len(point) >= len(best):
+            best, kind = point, part.fstype
+    return kind
