@@ -75,6 +75,26 @@ def fork_and_return() -> str:
     return "parent" if pid else "child"
 
 
+def fork_twice() -> int:
+    """How many of its descriptors a child lacks in a child of its own."""
+    pid = os.fork()
+    if pid == 0:
+        kept = [os.open(os.devnull, os.O_RDONLY) for _ in range(10)]
+        inner = os.fork()
+        if inner == 0:
+            os._exit(sum(not _is_open(descriptor) for descriptor in kept))
+        os._exit(os.waitstatus_to_exitcode(os.waitpid(inner, 0)[1]))
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
+
+
 # -- ways to hang
 
 

@@ -89,6 +89,12 @@ def test_a_child_that_a_job_forks_may_outlive_it(make_pool: MakePool, stage: Sta
     assert wait_gone(orphan) == []
 
 
+@on_every_method
+def test_a_child_that_a_job_forks_may_fork(make_pool: MakePool) -> None:
+    """What the child has opened meanwhile is open in its own child, too."""
+    assert make_pool(1).submit(deeds.fork_twice).result(WAIT) == 0
+
+
 def test_a_child_that_a_job_forks_may_outlive_the_drain(make_pool: MakePool, stage: Stage) -> None:
     pool = make_pool(1)
     orphan = pool.submit(deeds.leave_a_child, stage.address).result(WAIT)

@@ -152,6 +152,7 @@ class Worker:
         self._initializes = False
         self._terminal = Terminal(kit.program, self._is_busy)
         signal.signal(signal.SIGINT, self._terminal.was_interrupted)
+        self._is_forked = False
         os.register_at_fork(after_in_child=self._forked)
 
     def _is_busy(self) -> bool:
@@ -163,6 +164,9 @@ class Worker:
         With a copy of the lifeline it would be killed as soon as the parent has seen the worker off. As long as the
         worker lives, the kernel ends both together, by their group.
         """
+        if self._is_forked:
+            return  # a child's child: the number may be that of a descriptor of its own
+        self._is_forked = True
         os.close(self._kit.lifeline.fd)
         self._out = ForkedOutbox()
         stack_request.keep_quiet()

@@ -7,6 +7,7 @@ import os
 import psycopg
 import pytest
 
+from steadypool import EngineGone, Queue
 from tests.durable.engine.postgres.server import in_database
 from tests.durable.programs import start_worker
 
@@ -57,3 +58,16 @@ def test_one_whose_database_is_not_there(address: str, monkeypatch: pytest.Monke
     assert worker.end() == 2
     said = "".join(worker.said)
     assert said.count("\n") == 1 and "does not exist" in said, said
+
+
+def test_an_enqueue_where_nothing_can_be_written(address: str) -> None:
+    """It says what is certain: a database that only reads has taken nothing."""
+    queue = Queue(f"{address}&options=-c%20default_transaction_read_only%3Don")
+    task = queue.task(name="t")(same)
+    with queue, pytest.raises(EngineGone, match="nothing was enqueued") as raised:
+        task.enqueue(1)
+    assert raised.value.nothing_happened
+
+
+def same(number: int) -> int:
+    return number

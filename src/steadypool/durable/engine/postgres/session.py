@@ -229,7 +229,8 @@ class Session:
         ours = self._translate(connection, error)
         if isinstance(ours, EngineError):
             # A server that says what is wrong with a statement has undone it; a connection that is lost says nothing.
-            said_so = error.sqlstate is not None and not isinstance(ours, EngineGone)
+            gone = isinstance(ours, EngineGone) and error.sqlstate != READ_ONLY
+            said_so = error.sqlstate is not None and not gone
             ours.nothing_happened = said_so or isinstance(ours, EngineRefused)
         return ours
 
