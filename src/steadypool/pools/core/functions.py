@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import sys
 from functools import partial
-from types import CoroutineType, FunctionType, MethodType
+from types import BuiltinFunctionType, CoroutineType, FunctionType, MethodType
 from typing import Any
 
 from steadypool.model.options import Task, TaskOptions, task_name
 
 ASYNC_CODE = 0x80 | 0x200  # CO_COROUTINE, CO_ASYNC_GENERATOR of a code object's flags
+_WRAPPERS = (partial, MethodType)  # made once: it is on the way of each job
 
 
 def check_function(fn: object) -> None:
     """Raise `TypeError`, with the corrected call, if *fn* is nothing that a thread or process can run."""
+    if type(fn) is BuiltinFunctionType:
+        return
     if not callable(fn):
         hint = "submit(fn, x), not submit(fn(x))"
         raise TypeError(f"submit needs a function and its arguments, {hint}; got {fn!r}")
@@ -38,6 +41,8 @@ def unawaited_error(coroutine: CoroutineType[Any, Any, Any]) -> TypeError:
 def is_marked_async(fn: object) -> bool:
     """Whether it says of itself that it is a coroutine function: `unittest.mock.AsyncMock` does, asgiref's wrappers,
     and what `inspect.markcoroutinefunction` has marked."""
+    if type(fn) is FunctionType and not fn.__dict__:
+        return False
     inspect = sys.modules.get("inspect")  # without it nothing can have been marked
     try:
         return inspect is not None and (inspect.iscoroutinefunction(fn) or _has_old_mark(fn))
@@ -69,6 +74,6 @@ def unwrapped(fn: Any) -> Any:
 
 def options_within(fn: Any) -> TaskOptions | None:
     """The options of a task inside a partial or a method, as ``run_in_executor(pool, partial(task, x))`` has it."""
-    while isinstance(fn, partial | MethodType):
+    while isinstance(fn, _WRAPPERS):
         fn = fn.func if isinstance(fn, partial) else fn.__func__
     return fn.task_options if isinstance(fn, Task) else None

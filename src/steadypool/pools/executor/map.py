@@ -141,11 +141,13 @@ class Window:
 
     # -- submitting
 
-    def submit(self, batch: list[tuple[Any, ...]]) -> Iterator[Leg]:
-        """Submit these; yields each new leg."""
+    def submit(self, batch: list[tuple[Any, ...]]) -> Iterable[Leg]:
+        """Submit these; gives each new leg."""
         pool = self._pool
         assert pool is not None
-        yield from pool._submit_many(self._fn, batch, self.landed)
+        if len(batch) == 1:
+            return (pool._submit_patiently(self._fn, batch[0]),)
+        return pool._submit_many(self._fn, batch, self.landed)
 
     def forget_input(self) -> None:
         """Nothing more will be submitted."""
@@ -153,6 +155,9 @@ class Window:
 
     def _fill(self) -> None:
         """Submit while there is room in the window."""
+        if self.chunk == 1:
+            self._fill_singly()
+            return
         while self._pool is not None and self._in_flight + self.chunk <= self.size:
             pool, batch = self._pool, self._next_batch()
             try:
@@ -162,6 +167,22 @@ class Window:
             except Exception as error:
                 self._pool = None
                 self.failure = error
+
+    def _fill_singly(self) -> None:
+        """The same for items that travel alone."""
+        while (pool := self._pool) is not None and self._in_flight < self.size:
+            try:
+                args = next(self.inputs, None)
+                if args is None:
+                    self._pool = None  # the input has ended
+                    return
+                leg = pool._submit_patiently(self._fn, args)
+            except Exception as error:
+                self._pool = None
+                self.failure = error
+                return
+            self._in_flight += 1
+            self.add(leg)
 
     def _next_batch(self) -> list[tuple[Any, ...]]:
         batch: list[tuple[Any, ...]] = []
@@ -234,13 +255,14 @@ def _in_order(window: Window, legs: deque[Leg], deadline: float | None) -> Gener
             if not legs:
                 _await_leg(window, legs, deadline)
                 continue
-            items = items_of(legs[0])
             if isinstance(legs[0], JobFuture):
                 yield _result(legs.popleft(), deadline)  # type: ignore[arg-type] # not kept in a variable here
+                window.gave(1)
             else:
+                items = legs[0].size
                 yield from _results(legs[0], deadline)
                 legs.popleft()
-            window.gave(items)
+                window.gave(items)
         if window.failure is not None:
             raise window.failure
     finally:
@@ -315,7 +337,8 @@ class Landing:
 class Flight:
     """Legs in flight, and what has come of them, in the order it did.
 
-    Whoever submits adds legs; the caller alone takes what has landed. A chunk may have landed before it is added.
+    Whoever submits adds legs; the caller alone takes what has landed. A chunk may have landed before it is added; a
+    future lands after it, and needs no lock.
     """
 
     def __init__(self) -> None:
@@ -330,20 +353,22 @@ class Flight:
 
     def add(self, leg: Leg) -> None:
         """Wait for this one too."""
+        if isinstance(leg, JobFuture):
+            self.aloft.add(leg)
+            leg._wake_when_done(Landing(leg, self.landed))
+            return
         with self._lock:
             if leg in self._early:
                 self._early.discard(leg)
-                return
-            self.aloft.add(leg)
-        if isinstance(leg, JobFuture):
-            leg._wake_when_done(Landing(leg, self.landed))
-
-    def _has_landed(self, leg: Leg) -> None:
-        with self._lock:
-            if leg in self.aloft:
-                self.aloft.discard(leg)
             else:
-                self._early.add(leg)
+                self.aloft.add(leg)
+
+    def _has_landed(self, chunk: Chunk) -> None:
+        with self._lock:
+            if chunk in self.aloft:
+                self.aloft.discard(chunk)
+            else:
+                self._early.add(chunk)
 
     def sleep(self, seconds: float | None) -> None:
         """Until something lands, or the window wakes it."""
@@ -363,7 +388,7 @@ class Flight:
         if came is None:
             return []
         if isinstance(came, JobFuture):
-            self._has_landed(came)
+            self.aloft.discard(came)
             return came
         chunk, values = came
         if values is None:
