@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -9,12 +10,31 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from steadypool.pools.processes.ipc import stack_request
+from tests.pools.contract.differences import is_left_out
 from tests.pools.contract.kinds import Kind
 from tests.pools.contract.stage import Stage
 
 # A busy machine is no failure.
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the scenarios that a kind of pool cannot have."""
+    left_out = [item for item in items if is_left_out(item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        gone = set(left_out)
+        items[:] = [item for item in items if item not in gone]
+
+
+@pytest.fixture(autouse=True)
+def loops_end() -> Iterator[None]:
+    """No loop of a pool of kind asyncio outlives its test."""
+    yield
+    used = sys.modules.get("tests.pools.contract.on_a_loop")  # the other kinds need no asyncio
+    if used is not None:
+        used.OnALoop.end_loops()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Every test here runs on every kind of pool."""
+"""Every test here runs on every kind of pool, but those that say where they differ: `differs_on`."""
 
 from __future__ import annotations
 

@@ -15,6 +15,8 @@ from tests.pools.contract import jobs
 from tests.pools.contract.stage import WAIT, Stage
 from tests.pools.contract.test_queue import fill
 
+pytestmark = pytest.mark.differs_on("asyncio", "the pool is asyncio's own: see tests/pools/aio/test_submit.py")
+
 
 def in_loop(main: Coroutine[Any, Any, Any]) -> Any:
     """Run *main* with a time limit."""

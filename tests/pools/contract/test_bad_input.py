@@ -11,6 +11,8 @@ from steadypool import Retry, Task, task
 from tests.pools.contract import jobs
 from tests.pools.contract.kinds import Kind
 
+pytestmark = pytest.mark.differs_on("asyncio", "it takes coroutine functions: see tests/pools/aio/test_submit.py")
+
 NAN = float("nan")
 
 

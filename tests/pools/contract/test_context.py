@@ -47,6 +47,7 @@ def test_a_plain_job_has_an_id_and_no_deadline(pool: Any) -> None:
     assert future.result(WAIT) == (future.job_id, "tests.pools.contract.jobs.job_facts", 1, {})
 
 
+@pytest.mark.differs_on("asyncio", "it ends with CancelledError: see tests/pools/aio/test_context.py")
 def test_sleep_ends_early_when_told(make_pool: Any, stage: Stage) -> None:
     pool = make_pool(1, cancel_grace=30)
     future, actor = stage.start(pool)
@@ -62,6 +63,7 @@ def test_sleep_ends_early_when_told(make_pool: Any, stage: Stage) -> None:
         future.result(WAIT)
 
 
+@pytest.mark.differs_on("asyncio", "it ends with CancelledError: see tests/pools/aio/test_context.py")
 def test_a_sleep_without_end_ends_when_told(pool: Any, stage: Stage) -> None:
     future, actor = stage.start(pool)
     actor.tell("sleep for ever")
@@ -69,6 +71,7 @@ def test_a_sleep_without_end_ends_when_told(pool: Any, stage: Stage) -> None:
     assert future.result(WAIT) is False
 
 
+@pytest.mark.differs_on("asyncio", "it is awaited: see tests/pools/aio/test_context.py")
 def test_a_sleep_that_makes_no_sense(pool: Any) -> None:
     with pytest.raises(ValueError, match=r"sleep\(seconds\) must be 0 or more seconds; got -1"):
         pool.submit(jobs.sleep_in_job, -1).result(WAIT)

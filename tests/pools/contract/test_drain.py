@@ -223,6 +223,7 @@ def test_stop_before_start_and_start_stop_stress(make_pool: Callable[..., Any]) 
 
 
 @pytest.mark.parametrize("call", ["drain", "shutdown"])
+@pytest.mark.differs_on("asyncio", "a callback on the loop cannot wait at all")
 def test_waiting_for_it_in_a_done_callback_is_refused(pool: Any, stage: Stage, call: str) -> None:
     raised: list[Exception] = []
     called = threading.Event()
@@ -243,6 +244,7 @@ def test_waiting_for_it_in_a_done_callback_is_refused(pool: Any, stage: Stage, c
     assert pool.state is PoolState.OPEN
 
 
+@pytest.mark.differs_on("asyncio", "a callback on the loop cannot wait")
 def test_waiting_for_it_in_the_callback_of_a_job_that_was_timed_out_is_refused(
     make_pool: Callable[..., Any], stage: Stage
 ) -> None:
@@ -311,6 +313,7 @@ def test_request_drain_refuses_from_that_moment(pool: Any, stage: Stage) -> None
     assert report.ok and report.stats.accepted == 1
 
 
+@pytest.mark.differs_on("asyncio", "the loop calls its handlers itself: see tests/pools/aio/test_endings.py")
 def test_in_a_signal_handler(pool: Any, stage: Stage) -> None:
     raised: list[Exception] = []
 
@@ -335,6 +338,7 @@ def test_in_a_signal_handler(pool: Any, stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("grace", [0.0, 0.2])
+@pytest.mark.differs_on("asyncio", "what blocks the loop holds everything up")
 def test_a_blocking_done_callback_does_not_hold_it_up(
     make_pool: Callable[..., Any], stage: Stage, grace: float
 ) -> None:
@@ -356,6 +360,7 @@ def test_a_blocking_done_callback_does_not_hold_it_up(
     let_go.set()
 
 
+@pytest.mark.differs_on("asyncio", "what blocks the loop holds everything up")
 def test_a_blocking_done_callback_does_not_hold_up_time_limits(make_pool: Callable[..., Any], stage: Stage) -> None:
     pool = make_pool(2, cancel_grace=LONG)
     let_go = threading.Event()
@@ -370,6 +375,7 @@ def test_a_blocking_done_callback_does_not_hold_up_time_limits(make_pool: Callab
     other.tell("return")
 
 
+@pytest.mark.differs_on("asyncio", "what blocks the loop holds everything up")
 def test_a_callback_that_blocks_in_its_worker_does_not_hold_it_up(make_pool: Callable[..., Any], stage: Stage) -> None:
     pool = make_pool(1, cancel_grace=0.1)
     let_go, called = threading.Event(), threading.Event()
@@ -388,6 +394,7 @@ def test_a_callback_that_blocks_in_its_worker_does_not_hold_it_up(make_pool: Cal
     let_go.set()
 
 
+@pytest.mark.differs_on("asyncio", "what blocks the loop holds everything up")
 def test_a_hanging_sink_does_not_hold_it_up(make_pool: Callable[..., Any], stage: Stage) -> None:
     pool = make_pool(2, cancel_grace=0.6)
     let_go = threading.Event()

@@ -98,6 +98,7 @@ def test_waiting_for_room_in_a_map_is_no_rejection(make_pool: Callable[..., Any]
     assert watch.of(events.JobRejected) == []
 
 
+@pytest.mark.differs_on("asyncio", "a worker is a task for one job, and not announced")
 def test_the_story_of_the_pool(make_pool: Callable[..., Any], stage: Stage) -> None:
     pool = make_pool(1, cancel_grace=30)
     watch = Watch(pool)

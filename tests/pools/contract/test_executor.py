@@ -17,6 +17,8 @@ from tests.pools.contract.kinds import Kind
 from tests.pools.contract.stage import WAIT, Stage
 from tests.pools.contract.test_queue import in_thread
 
+pytestmark = pytest.mark.differs_on("asyncio", "it is no executor of the standard library")
+
 
 def test_a_pool_is_an_executor_and_its_futures_are_futures(pool: Any) -> None:
     future = pool.submit(jobs.add, 1, other=2)

@@ -16,6 +16,8 @@ from tests.pools.contract.lateness import takes
 from tests.pools.contract.stage import WAIT, Stage
 from tests.pools.contract.watch import Watch
 
+pytestmark = pytest.mark.differs_on("asyncio", "it ends with its loop: see tests/pools/aio/test_endings.py")
+
 START_OF_PYTHON = 10.0
 """Seconds that a loaded machine may take to start and end an interpreter."""
 

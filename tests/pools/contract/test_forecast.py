@@ -8,6 +8,8 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any
 
+import pytest
+
 from steadypool import QueueFull, task
 from steadypool.model.events import DrainMayOverrun
 from tests.pools.contract import jobs
@@ -82,6 +84,7 @@ def test_the_oldest_job_that_waits(make_pool: Callable[..., Any], stage: Stage) 
     assert pool.stats().oldest_waiting == 0.0
 
 
+@pytest.mark.differs_on("asyncio", "its handlers are the loop's: see tests/pools/aio/test_forecast.py")
 def test_a_warning_when_the_block_is_entered(make_pool: Callable[..., Any], stage: Stage) -> None:
     pool = make_pool(1)
     measured(pool)
@@ -98,6 +101,7 @@ def test_a_warning_when_the_block_is_entered(make_pool: Callable[..., Any], stag
     actor.tell("return")
 
 
+@pytest.mark.differs_on("asyncio", "its handlers are the loop's: see tests/pools/aio/test_forecast.py")
 def test_a_warning_when_the_estimate_outgrows_the_limit(make_pool: Callable[..., Any]) -> None:
     pool = make_pool(1, cancel_grace=0.2)
     watch = Watch(pool)
@@ -110,6 +114,7 @@ def test_a_warning_when_the_estimate_outgrows_the_limit(make_pool: Callable[...,
     pool.drain(0)
 
 
+@pytest.mark.differs_on("asyncio", "its handlers are the loop's: see tests/pools/aio/test_forecast.py")
 def test_a_warning_when_the_queue_is_full(make_pool: Callable[..., Any], stage: Stage) -> None:
     pool = make_pool(1, queue_size=100)
     measured(pool)

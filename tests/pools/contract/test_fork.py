@@ -11,7 +11,10 @@ from tests.pools.contract import jobs, program
 from tests.pools.contract.kinds import Kind
 from tests.pools.contract.stage import WAIT, Stage
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+pytestmark = [
+    pytest.mark.differs_on("asyncio", "it belongs to its loop, which no child has"),
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork"),
+]
 
 
 def test_the_child_s_copy_refuses_clearly(kind: Kind, stage: Stage, tmp_path: Any) -> None:

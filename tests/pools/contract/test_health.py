@@ -54,6 +54,7 @@ def test_a_drain_ends_readiness_and_not_life(make_pool: Callable[..., Any], stag
     assert (health.alive, health.ready, health.reasons) == (True, False, (HealthReason.CLOSED,))
 
 
+@pytest.mark.differs_on("asyncio", "there is no initializer")
 def test_a_broken_pool_is_not_alive(make_pool: Callable[..., Any]) -> None:
     pool = make_pool(1, initializer=os.listdir, initargs=("/no such folder",))
     pool.submit(jobs.nothing).exception(WAIT)

@@ -7,8 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.pools.contract import jobs
 from tests.pools.contract.stage import WAIT
+
+pytestmark = pytest.mark.differs_on("asyncio", "there is no initializer")
 
 
 def test_it_is_tried_again(make_pool: Callable[..., Any], tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ from steadypool import task
 from tests.pools.contract.jobs import lines, note, nothing
 from tests.pools.contract.stage import WAIT
 
+pytestmark = pytest.mark.differs_on("asyncio", "a Ctrl-C comes to the loop: see tests/pools/aio/test_endings.py")
+
 JOBS = 20
 STEPS = 25
 """How many of its steps each way to submit is interrupted at, evenly from the first to the last."""

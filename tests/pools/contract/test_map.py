@@ -68,6 +68,7 @@ def stage_job(stage: Stage) -> Any:
 
 
 @BOTH
+@pytest.mark.differs_on("asyncio", "it gives an asynchronous generator: see tests/pools/aio/test_many.py")
 def test_an_endless_input_is_taken_lazily(make_pool: Callable[..., Any], how: str) -> None:
     pool = make_pool(2)
     numbers = Counted()
@@ -97,6 +98,7 @@ def test_the_first_window_is_submitted_before_it_returns(pool: Any, stage: Stage
 
 @pytest.mark.parametrize("chunksize", [1, 10])
 @BOTH
+@pytest.mark.differs_on("asyncio", "its loop closes an asynchronous generator, however it was dropped")
 def test_a_map_that_is_dropped_unread_runs_on(pool: Any, tmp_path: Any, how: str, chunksize: int) -> None:
     path = str(tmp_path / "notes")
     numbers = [str(number) for number in range(100)]
@@ -238,6 +240,7 @@ def test_two_maps_share_a_short_queue(make_pool: Callable[..., Any], how: str) -
 
 
 @BOTH
+@pytest.mark.differs_on("asyncio", "the caller's thread holds them: see tests/pools/aio/test_many.py")
 def test_results_that_were_taken_are_not_kept(pool: Any, how: str) -> None:
     import weakref
 
@@ -264,6 +267,7 @@ def test_bad_sizes_are_told_at_once(pool: Any, how: str, options: dict[str, Any]
 
 
 @BOTH
+@pytest.mark.differs_on("asyncio", "every function was made a coroutine function")
 def test_bad_functions_are_told_at_once(pool: Any, how: str) -> None:
     with pytest.raises(TypeError, match="coroutine"):
         getattr(pool, how)(jobs.coroutine, [1])

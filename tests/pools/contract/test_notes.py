@@ -11,6 +11,8 @@ from steadypool import task
 from tests.pools.contract import hangs, jobs
 from tests.pools.contract.stage import Stage
 
+pytestmark = pytest.mark.differs_on("asyncio", "what blocks the loop holds everything up")
+
 
 @pytest.fixture(autouse=True)
 def over() -> Iterator[None]:

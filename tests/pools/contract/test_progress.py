@@ -11,6 +11,8 @@ from steadypool import current_job
 from tests.pools.contract import jobs
 from tests.pools.contract.stage import WAIT, Stage
 
+pytestmark = pytest.mark.differs_on("asyncio", "the jobs block the loop that is asked for the progress")
+
 
 def tell_progress(address: str, done: float, total: float | None) -> Any:
     current_job().progress(done, total)

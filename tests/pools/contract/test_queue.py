@@ -89,6 +89,7 @@ def test_reject(make_pool: Callable[..., Any], stage: Stage) -> None:
     assert pool.stats().rejected == 1
 
 
+@pytest.mark.differs_on("asyncio", "the job runs in a task of its own: see tests/pools/aio/test_submit.py")
 def test_caller_runs(make_pool: Callable[..., Any], stage: Stage) -> None:
     pool = make_pool(1, queue_size=1, on_full="caller_runs")
     fill(pool, stage, 1)
@@ -222,6 +223,7 @@ def test_the_room_comes_back_whatever_became_of_the_jobs(make_pool: Callable[...
         pool.submit(task(jobs.nothing, priority=-3)).result(WAIT)
 
 
+@pytest.mark.differs_on("asyncio", "callbacks run on the loop, where nothing may block")
 def test_a_done_callback_may_submit_to_its_full_pool(make_pool: Callable[..., Any], stage: Stage) -> None:
     pool = make_pool(1, queue_size=1)
     [(busy, actor)], _ = fill(pool, stage, 1)

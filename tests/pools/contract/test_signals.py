@@ -15,6 +15,8 @@ from tests.pools.contract.kinds import Kind
 from tests.pools.contract.stage import WAIT, Stage
 from tests.pools.contract.test_queue import in_thread
 
+pytestmark = pytest.mark.differs_on("asyncio", "the loop calls its handlers: see tests/pools/aio/test_endings.py")
+
 Start = Callable[..., "subprocess.Popen[str]"]
 
 

@@ -18,6 +18,8 @@ from steadypool import JobTimeout, PoolClosed, ThreadPool
 from tests.pools.contract import jobs
 from tests.pools.contract.stage import WAIT
 
+pytestmark = pytest.mark.differs_on("asyncio", "it has a slow input of its own: see tests/pools/aio/test_slow_input.py")
+
 BOTH = pytest.mark.parametrize("how", ["map", "map_unordered"])
 CHUNKS = pytest.mark.parametrize("chunksize", [1, 4])
 
@@ -174,8 +176,8 @@ def test_ctrl_c_ends_the_wait_for_input(pool: Any, feed: TaskAdapter, how: str) 
     feed.put(1)
     results = getattr(pool, how)(jobs.double, feed)
     assert next(results) == 2
-    threading.Timer(0.05, os.kill, [os.getpid(), signal.SIGINT]).start()
     with pytest.raises(KeyboardInterrupt):
+        threading.Timer(0.05, os.kill, [os.getpid(), signal.SIGINT]).start()
         next(results)
     assert pool.submit(jobs.double, 2).result(WAIT) == 4
 

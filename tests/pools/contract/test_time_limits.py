@@ -18,6 +18,7 @@ LONG = 30.0
 """A grace that no test waits for."""
 
 
+@pytest.mark.differs_on("asyncio", "it looks for the name of a file in the stack")
 def test_the_caller_is_told_at_the_limit_whatever_the_job_does(make_pool: Callable[..., Any], stage: Stage) -> None:
     pool = make_pool(1, cancel_grace=LONG)
     pool.submit(jobs.nothing).result(WAIT)  # or the limit might pass while its module is imported

@@ -9,6 +9,8 @@ import pytest
 from tests.pools.contract import jobs
 from tests.pools.contract.stage import WAIT, Stage
 
+pytestmark = pytest.mark.differs_on("asyncio", "it runs on asyncio alone")
+
 
 def test_run_is_refused_before_the_job_is_accepted(pool: Any) -> None:
     trio = pytest.importorskip("trio")

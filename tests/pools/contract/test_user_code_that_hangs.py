@@ -13,6 +13,8 @@ from steadypool import JobTimeout, Outcome, Retry, task
 from tests.pools.contract import hangs, jobs
 from tests.pools.contract.stage import WAIT, Stage
 
+pytestmark = pytest.mark.differs_on("asyncio", "what blocks the loop holds everything up")
+
 
 @pytest.fixture(autouse=True)
 def over() -> Iterator[None]:

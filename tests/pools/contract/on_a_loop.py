@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar
 
 from steadypool import AsyncJobFuture, AsyncPool, Outcome, Task
-from tests.pools.aio_contract.coroutines import TWINS
+from tests.pools.contract.coroutines import TWINS
 from tests.pools.contract.stage import WAIT
 
 
