@@ -1,4 +1,4 @@
-"""The events: what pools and durable workers report to their sinks. Each class is loaded when it is first asked for."""
+"""Floor 6, the events that pools and durable workers report to their sinks, each loaded when first asked for."""
 
 from typing import TYPE_CHECKING
 

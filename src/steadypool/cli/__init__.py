@@ -1,4 +1,4 @@
-"""The command line: ``steadypool`` and its commands."""
+"""Floor 7, the command line: ``steadypool`` and its commands, a package for each that takes several files."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Floor 6, doors to frameworks: each file imports one, and nothing else of Steadypool imports them."""
+"""Floor 7, doors to frameworks: each file imports one framework, and no other module of Steadypool imports them."""

@@ -1,1 +1,1 @@
-"""Floor 5: jobs that survive their process. A durable `Queue` feeds the pools; it is no second pool."""
+"""Floor 5, the durable queue: jobs that survive their process. It feeds a pool; it is no second pool."""

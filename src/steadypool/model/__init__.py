@@ -1,1 +1,1 @@
-"""Floor 0, the words: errors, states, outcomes, options, events and reports. Frozen data, no behaviour."""
+"""Floor 1, the model: errors, states, outcomes, options, events and reports. Frozen data, no behaviour."""

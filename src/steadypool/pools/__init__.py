@@ -1,1 +1,1 @@
-"""Floor 4, the pools: three drivers of one contract. Only here do rules meet machinery."""
+"""Floor 4, the pools: threads, processes and asyncio under one contract. Only here do rules meet primitives."""

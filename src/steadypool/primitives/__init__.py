@@ -1,1 +1,1 @@
-"""Floor 3, the machinery: queue, future, context, ledger, agenda. Each keeps one promise and knows no pool."""
+"""Floor 3, the primitives: the job queue, the future, the job context, timers, the error ledger. None knows a pool."""

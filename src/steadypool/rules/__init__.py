@@ -1,1 +1,1 @@
-"""Floor 1, the rules: pure decisions. ``now`` and chance are arguments; nothing here waits, reads a clock or logs."""
+"""Floor 2, the rules: pure decisions. ``now`` and chance are arguments; no rule waits, reads a clock or logs."""

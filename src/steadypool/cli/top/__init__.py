@@ -1,1 +1,1 @@
-"""``steadypool top``: a live view of the pools of a running program."""
+"""Floor 7, ``steadypool top``: a live view of the pools of a running program."""

@@ -1,1 +1,1 @@
-"""The caller's side of a durable queue: tasks, handles, and how jobs are enqueued."""
+"""Floor 5, above `durable.engine`: the caller's side of a queue. Tasks, handles, and how jobs are enqueued."""

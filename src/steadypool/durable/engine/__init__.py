@@ -1,1 +1,1 @@
-"""What a durable queue is stored on: the protocol, its records, and the engines."""
+"""Floor 5, at the bottom of `durable`: what a queue is stored on. The protocol, its records, and the engines."""

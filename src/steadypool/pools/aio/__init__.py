@@ -1,4 +1,4 @@
-"""`AsyncPool`: the contract on asyncio. How it works is told in `pools.aio.core`."""
+"""Floor 4, beside `pools.threads`: `AsyncPool`, the contract on asyncio. `pools.aio.core` describes how it works."""
 
 from steadypool.pools.aio.future import AsyncJobFuture
 from steadypool.pools.aio.pool import AsyncPool

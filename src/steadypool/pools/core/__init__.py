@@ -1,1 +1,1 @@
-"""What every kind of pool shares: admission, settling, limits, the drain."""
+"""Floor 4, at the bottom of the pools: what every kind shares. Admission, settling, limits, the drain."""

@@ -1,1 +1,1 @@
-"""Reading a pool: stats, health, errors, and where its jobs are."""
+"""Floor 4, above `pools.core`: what a pool answers about itself. Stats, health, errors, and where its jobs are."""

@@ -1,1 +1,1 @@
-"""A pool seen from outside its program: the socket, its questions and answers."""
+"""Floor 4, above `pools.inspect`: a pool seen from outside its program. The socket, its questions and answers."""

@@ -1,4 +1,4 @@
-"""`ProcessPool`: the contract on processes. How it works is told in `pools.processes.core`."""
+"""Floor 4, at the top of the pools: `ProcessPool`. `pools.processes.core` describes how it works."""
 
 from steadypool.pools.processes.pool import ProcessPool
 

@@ -1,1 +1,1 @@
-"""`ThreadPool` and its workers."""
+"""Floor 4, above `pools.executor`: `ThreadPool` and its workers. `pools.threads.worker` describes how it works."""

@@ -1,1 +1,1 @@
-"""The engine on PostgreSQL: `durable.engine.protocol` on a schema of functions."""
+"""Floor 5, an engine: `durable.engine.protocol` on functions in a PostgreSQL database, for many machines."""

@@ -1,1 +1,1 @@
-"""The embedded engine: one file, any number of processes on one machine."""
+"""Floor 5, an engine: `durable.engine.protocol` on one SQLite file, for any number of processes of one machine."""

@@ -1,1 +1,1 @@
-"""What travels between a pool of processes and its workers."""
+"""Floor 4, part of `pools.processes`: what travels between a pool and its worker processes."""

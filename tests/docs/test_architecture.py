@@ -1,0 +1,59 @@
+"""The page on the architecture agrees with the import contracts, the packages and the tree of the tests."""
+
+from __future__ import annotations
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import ROOT, names_in, page
+
+SOURCE = ROOT / "src" / "steadypool"
+PACKAGES = sorted(path.parent for path in SOURCE.rglob("__init__.py") if path.parent != SOURCE)
+
+
+def contract(name: str) -> list[str]:
+    """The layers of an import contract, the lowest first."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    [layers] = [c["layers"] for c in settings["tool"]["importlinter"]["contracts"] if c["name"] == name]
+    return list(reversed(layers))
+
+
+def floors() -> dict[str, int]:
+    """Each package or module of the floors and its number, counted from the ground, as the contract has them."""
+    return {
+        name: number
+        for number, layer in enumerate(contract("floors"), 1)
+        for name in re.findall(r"\w+", layer)
+        if (SOURCE / name).is_dir() or (SOURCE / f"{name}.py").is_file()
+    }
+
+
+def test_the_table_of_floors_is_that_of_the_contract() -> None:
+    rows = page("architecture").table("floors")
+    said = {name.strip("/").removesuffix(".py"): int(row[0]) for row in rows for name in names_in(row[1])}
+    assert said == {name: number for name, number in floors().items() if name != "__main__"}
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_a_package_names_its_floor(package: Path) -> None:
+    text = ast.get_docstring(ast.parse((package / "__init__.py").read_text(encoding="utf-8"))) or ""
+    floor = re.match(r"Floor (\d), ", text)
+    assert floor is not None, text
+    assert int(floor[1]) == floors()[package.relative_to(SOURCE).parts[0]]
+
+
+@pytest.mark.parametrize("name", ["pools", "durable"])
+def test_the_picture_shows_the_walls(name: str) -> None:
+    [line] = [line for line in page("architecture").text.splitlines() if re.match(rf" \d   {name}/ ", line)]
+    shown = [re.findall(r"\w+", part) for part in line.partition(f"{name}/")[2].split("──▶")]
+    assert shown == [re.findall(r"\w+", layer) for layer in reversed(contract(name))]
+
+
+def test_each_change_names_its_files_and_tests() -> None:
+    for change, begin, _, tests in page("architecture").table("changes"):
+        assert any((SOURCE / name).exists() for name in names_in(begin)), change
+        assert names_in(tests) and all((ROOT / name).exists() for name in names_in(tests)), change
