@@ -76,6 +76,13 @@ JOBS = """
     def generator(line):
         yield line
 
+    class Rude(Exception):
+        def __str__(self):
+            raise SystemExit("from __str__")
+
+    def rude(line):
+        raise Rude
+
     class Holder:
         @staticmethod
         def method(line):

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from steadypool.model import error_text
 from steadypool.pools.core import books
 from steadypool.pools.monitor import line_server
 from steadypool.pools.processes.ipc import pickling, stack_request
@@ -53,7 +54,7 @@ def said(tmp_path: Path, text: str, **environment: str) -> Any:
     [
         ("guarantees", "keeps {} groups", error_ledger.MAX_GROUPS),
         ("guarantees", "the last {} jobs", error_ledger.MAX_JOB_IDS),
-        ("guarantees", "({:,} characters at most)", error_ledger.MAX_TEXT),
+        ("guarantees", "({:,} characters at most)", error_text.MAX_TEXT),
         ("guarantees", "after five of those in a row", respawn.MOST_DEATHS == 5),
         ("guarantees", "at most `4 * max_workers` more", capacity.lent_limit(1000) == 4000),
         ("guarantees", "or {} if that is larger", capacity.lent_limit(1)),

@@ -77,7 +77,7 @@ def _error_lines(groups: list[ErrorGroup], width: int) -> Iterator[Text]:
     total = sum(group.count for group in groups)
     yield Text(f"{_count(total, 'error')} in {_count(len(groups), 'group')}", "bold")
     for group in groups[:GROUPS_SHOWN]:
-        kind = group.type_name.removeprefix("steadypool.model.errors.").removeprefix("steadypool.")
+        kind = group.type_name.removeprefix("steadypool.")
         what = Text(f"{group.count:>7,}  ").append(printable(f"{kind}: {_first_line(group.message)}"), "red")
         first, last = _time(group.first_seen), _time(group.last_seen)
         when = last if first == last else f"{first} to {last}"

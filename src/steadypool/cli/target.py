@@ -7,7 +7,6 @@ import importlib
 import inspect
 import os
 import sys
-import traceback
 from collections.abc import Callable
 from types import ModuleType, TracebackType
 from typing import Any
@@ -16,6 +15,7 @@ import click
 
 from steadypool import Task
 from steadypool.cli.exit_codes import UsageError
+from steadypool.model.error_text import in_a_line, traceback_from
 
 Function = Callable[..., Any]
 
@@ -93,8 +93,8 @@ def _import(name: str) -> ModuleType:
 def _import_failed(name: str, error: BaseException) -> UsageError:
     """Show where the module's own code failed; the frames of the import system are no help."""
     outside = _skip_import_system(error.__traceback__)
-    click.echo("".join(traceback.format_exception(type(error), error, outside)).rstrip(), err=True)
-    return UsageError(f"importing {name!r} failed: {type(error).__name__}: {error}")
+    click.echo(traceback_from(error, outside).rstrip(), err=True)
+    return UsageError(f"importing {name!r} failed: {in_a_line(error)}")
 
 
 def _skip_import_system(frames: TracebackType | None) -> TracebackType | None:

@@ -301,7 +301,7 @@ def _stuck_line(job: StuckJob) -> str:
 
 def _error_lines(group: ErrorGroup) -> list[str]:
     """A group of errors in two lines: what happened; and where, and to whom."""
-    kind = group.type_name.removeprefix("steadypool.model.errors.").removeprefix("steadypool.")
+    kind = group.type_name.removeprefix("steadypool.")
     where = f"at {group.where}" if group.where else ""  # a job that never started has no place
     latest = f"latest {group.sample}" if group.sample else ""
     about = ", ".join(filter(None, (where, latest)))

@@ -7,7 +7,7 @@ import reprlib
 from collections.abc import Callable
 from typing import Any
 
-from steadypool.primitives.error_ledger import PLAIN
+from steadypool.model.error_text import PLAIN
 
 Show = bool | Callable[[str, tuple[Any, ...], dict[str, Any]], str]
 """Whether reports show arguments; or what they show, as a function of the task's name, ``args`` and ``kwargs``."""

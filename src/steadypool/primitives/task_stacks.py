@@ -7,7 +7,7 @@ import traceback
 from types import FrameType
 from typing import Any
 
-from steadypool.primitives.error_ledger import place
+from steadypool.model.error_text import place
 from steadypool.primitives.thread_stacks import MAX_FRAMES
 
 _LINKS = (("cr_frame", "cr_await"), ("gi_frame", "gi_yieldfrom"), ("ag_frame", "ag_await"))

@@ -8,7 +8,7 @@ import threading
 import traceback
 from types import FrameType
 
-from steadypool.primitives.error_ledger import place
+from steadypool.model.error_text import place
 
 _collector = threading.RLock()
 """Held while the garbage collector is off, so that one thread does not turn it on again under another."""

@@ -7,7 +7,7 @@ import gc
 import logging
 import sys
 
-from steadypool.primitives.error_ledger import traceback_text
+from steadypool.model.error_text import plain_traceback, shortened
 
 _collecting = False
 hurried: set[int] = set()
@@ -58,7 +58,7 @@ def _report(job_id: str, task: str, error: BaseException) -> None:
 def _report_plainly(job_id: str, task: str, error: BaseException) -> None:
     # Without exc_info: the handler would format it with markers below the lines, for which `traceback` parses them,
     # and CPython before 3.11.8 and 3.12.2 breaks a parse that the collector has interrupted when another begins.
-    text = traceback_text(error, markers=False)
+    text = shortened(plain_traceback(error))
     _logger().error(f"{_MESSAGE}\n%s", job_id, task, text)
 
 

@@ -18,10 +18,10 @@ from logging import DEBUG, ERROR, INFO, WARNING
 from typing import Any, Protocol
 
 from steadypool.model import events
+from steadypool.model.error_text import first_line, traceback_text, type_name
 from steadypool.model.events import Event
 from steadypool.model.log_line import LogLine
 from steadypool.model.printable import printable, printable_lines
-from steadypool.sinks.failure import message_of, traceback_of, type_of
 
 
 class KeyValueLogger(Protocol):
@@ -120,7 +120,7 @@ def _record(
     record = logger.makeRecord(logger.name, level, __file__, 0, text, (_told(facts),), caught, "__call__", facts)
     if error is not None:
         # What formatters take that write text: the job's own code has said what is in it.
-        record.exc_text = printable_lines(traceback_of(error))
+        record.exc_text = printable_lines(traceback_text(error).rstrip())
     return record
 
 
@@ -133,7 +133,7 @@ def _facts(event: Event) -> dict[str, Any]:
         facts["outcome"] = facts["outcome"].value
     error = getattr(event, "error", None)
     if error is not None:
-        facts["error_type"], facts["error_message"] = type_of(error), message_of(error)
+        facts["error_type"], facts["error_message"] = type_name(error), first_line(error)
     return facts
 
 

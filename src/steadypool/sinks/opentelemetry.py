@@ -29,12 +29,12 @@ from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation, g
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, TracerProvider
 
 from steadypool.model import events
+from steadypool.model.error_text import in_a_line, type_name
 from steadypool.model.events import Event, JobEvent
 from steadypool.model.options import check_count
 from steadypool.model.sink_protocols import Watched, WatchedQueues
 from steadypool.model.states import Outcome
 from steadypool.sinks.encodable import encodable
-from steadypool.sinks.failure import message_of, type_of
 from steadypool.sinks.labels import BoundedNames
 from steadypool.sinks.pool_metrics import COUNTERS, FAILURES, GAUGES, QUEUE_GAUGES, Figure, QueueFigure
 from steadypool.sinks.watched_pools import WatchedPools
@@ -180,8 +180,8 @@ def attach(carrier: dict[str, str]) -> None:
 
 def _end_with(span: Span, error: BaseException | None) -> None:
     if error is not None:
-        span.set_attribute(ERROR_TYPE, type_of(error))
-        span.set_status(Status(StatusCode.ERROR, encodable(f"{type_of(error)}: {message_of(error)}")))
+        span.set_attribute(ERROR_TYPE, type_name(error))
+        span.set_status(Status(StatusCode.ERROR, encodable(in_a_line(error))))
         try:
             span.record_exception(error)
         finally:
@@ -268,14 +268,14 @@ class _Metrics:
     def retrying(self, event: events.JobRetryScheduled) -> None:
         attributes = self._attributes(event.pool, event.task)
         self._retries.add(1, attributes)
-        self._ran.record(event.ran, {**attributes, ERROR_TYPE: type_of(event.error)})
+        self._ran.record(event.ran, {**attributes, ERROR_TYPE: type_name(event.error)})
 
     def ended(self, event: events.JobEnded) -> None:
         attributes = self._attributes(event.pool, event.task)
         self._ended.add(1, {**attributes, OUTCOME: event.outcome.value})
         if event.attempt:
             if event.error is not None and event.outcome in _ERRORS:
-                attributes[ERROR_TYPE] = type_of(event.error)
+                attributes[ERROR_TYPE] = type_name(event.error)
             self._ran.record(event.ran, attributes)
 
     def stuck(self, event: events.JobStuck) -> None:

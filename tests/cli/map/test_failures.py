@@ -35,6 +35,14 @@ def test_every_line_is_in_one_file_or_the_other(program: Program) -> None:
     assert "steadypool" not in trace, "only the user's own frames"
 
 
+def test_an_exception_that_does_not_say_what_it_is_costs_its_line_alone(program: Program) -> None:
+    ended = map_with_errors(program, "jobs:rude", text="1\n2\n")
+    assert ended.code == 1
+    errors = errors_of(program)
+    assert [error["type"] for error in errors] == ["jobs.Rude"] * 2
+    assert {error["error"] for error in errors} == {"<str() of the exception raised SystemExit>"}
+
+
 def test_attempts_are_counted(program: Program) -> None:
     map_with_errors(program, "jobs:number", "--attempts", "2", text="x\n")
     assert [error["attempts"] for error in errors_of(program)] == [2]

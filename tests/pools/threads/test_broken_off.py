@@ -41,4 +41,4 @@ def test_the_job_that_it_held_has_failed(make_pool: Callable[..., Any], stage: S
     error = future.exception(WAIT)
     assert isinstance(error, InternalError) and isinstance(error.__cause__, MemoryError)
     assert future.outcome is Outcome.FAILED and future.job_id in str(error)
-    assert [group.type_name for group in pool.errors()] == ["steadypool.model.errors.InternalError"]
+    assert [group.type_name for group in pool.errors()] == ["steadypool.InternalError"]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import traceback
 from types import TracebackType
 
-from steadypool import Outcome, RemoteError
+from steadypool import Outcome
 from steadypool.cli.map.lines import Line
+from steadypool.model.error_text import message, traceback_from, type_name
 
 
 def result_row(line: Line, result: str, with_input: bool) -> str:
@@ -23,28 +23,16 @@ def error_row(line: Line, outcome: Outcome, error: BaseException, attempts: int)
         "line": line.number,
         "input": line.text,
         "outcome": outcome.value,
-        "type": error.type_name if isinstance(error, RemoteError) else _type_name(error),
-        "error": str(error),
+        "type": type_name(error),
+        "error": message(error),
         "attempts": attempts,
-        "traceback": _traceback(error),
+        "traceback": traceback_from(error, _from_users_code_on(error.__traceback__)),
     }
     return _dumps(row)
 
 
 def _dumps(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
-
-
-def _type_name(error: BaseException) -> str:
-    kind = type(error)
-    if kind.__module__ == "steadypool.model.errors":
-        return f"steadypool.{kind.__qualname__}"  # where everybody imports it from
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-
-
-def _traceback(error: BaseException) -> str:
-    frames = _from_users_code_on(error.__traceback__)
-    return "".join(traceback.format_exception(type(error), error, frames))
 
 
 def _from_users_code_on(frames: TracebackType | None) -> TracebackType | None:

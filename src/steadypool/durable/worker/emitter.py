@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from steadypool.durable.engine.records import Claim, Settlement, Verdict
 from steadypool.model.clock import monotonic
+from steadypool.model.error_text import in_a_line, where_raised
 from steadypool.model.lazy_module import Lazily
 from steadypool.model.sink_protocols import Sink
 from steadypool.model.states import Outcome
-from steadypool.primitives.error_ledger import where_raised
 
 if TYPE_CHECKING:
     from steadypool.durable.worker import events
@@ -52,7 +52,7 @@ class Emitter:
             try:
                 sink(event)
             except Exception as error:
-                self._notes.append(f"a sink raised {type(error).__name__}: {error}")
+                self._notes.append(f"a sink raised {in_a_line(error)}")
                 self.unsubscribe(sink)
 
     def tell_unfit(self, claim: Claim, settlement: Settlement, error: BaseException) -> None:

@@ -23,6 +23,7 @@ from steadypool.durable.client.task import DurableTask
 from steadypool.durable.engine.errors import TaskNotHere
 from steadypool.durable.engine.url import URL_VARIABLE
 from steadypool.model.clock import monotonic
+from steadypool.model.error_text import in_a_line
 from steadypool.pools.processes.ipc.exceptions import pack_error
 from steadypool.primitives.job_context import JobContext, current_job, set_finder
 
@@ -176,8 +177,8 @@ def _task_at(module: str, name: str) -> DurableTask[Any, Any]:
         for part in name.split("."):
             found = getattr(found, part)
     except Exception as error:
-        what = f"{type(error).__name__}: {error}"
-        raise TaskNotHere(f"{module}:{name} cannot be had in this process of the worker: {what}") from error
+        what = f"{module}:{name} cannot be had in this process of the worker"
+        raise TaskNotHere(f"{what}: {in_a_line(error)}") from error
     if not isinstance(found, DurableTask):
         raise TaskNotHere(f"{module}:{name} is no durable task in this process of the worker, but {found!r}")
     return found

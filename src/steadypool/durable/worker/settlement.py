@@ -15,8 +15,8 @@ from steadypool.durable.worker.pool_adapter import TaskAdapter
 from steadypool.durable.worker.report import WorkCounts
 from steadypool.durable.worker.stop_request import StopRequest
 from steadypool.durable.worker.verdicts import CrashLimits
+from steadypool.model.error_text import is_quickly_described
 from steadypool.model.states import NEVER_LOOKED_AT, Outcome
-from steadypool.primitives.error_ledger import is_quickly_described
 from steadypool.primitives.user_call import Aside
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from steadypool.durable.engine.errors import ArgumentsUnfit, ResultUnfit, TaskNotHere
 from steadypool.durable.engine.records import AttemptError, Claim, Settlement, Verdict
 from steadypool.durable.engine.texts import LONGEST_MESSAGE, LONGEST_NAME, LONGEST_TRACEBACK, storable
+from steadypool.model.error_text import message, traceback_text, type_name
 from steadypool.model.errors import RemoteError
 from steadypool.model.options import Retry
 from steadypool.model.states import Outcome
@@ -138,7 +137,7 @@ def not_started(claim: Claim, error: BaseException) -> Settlement:
 
 def unwritable(refused: Settlement, why: BaseException) -> Settlement:
     """What is written instead of a settlement that the store cannot keep: the same without what the user brought."""
-    said = ascii(_said(lambda: str(why)))[1:-1][:LONGEST_MESSAGE]
+    said = ascii(message(why))[1:-1][:LONGEST_MESSAGE]
     error = refused.error
     if refused.verdict is Verdict.COMPLETE:
         told = AttemptError(
@@ -147,8 +146,8 @@ def unwritable(refused: Settlement, why: BaseException) -> Settlement:
         reason = "its result cannot be written; it has run, and is not run again"
         return refused._replace(verdict=Verdict.DISCARD, result=None, error=told, reason=reason)
     if error is not None:
-        message = f"(the error cannot be written as it was: {said})"
-        error = AttemptError(error.attempt, error.outcome, ascii(error.type_name)[1:-1], message)
+        text = f"(the error cannot be written as it was: {said})"
+        error = AttemptError(error.attempt, error.outcome, ascii(error.type_name)[1:-1], text)
     return refused._replace(error=error, reason=ascii(refused.reason)[1:-1])
 
 
@@ -161,29 +160,16 @@ def describe(attempt: int, outcome: Outcome, error: BaseException) -> AttemptErr
 def texts_of(error: BaseException) -> Texts:
     """Its type's name, its message and its traceback, as every store keeps them. May take as long as its own code."""
     if isinstance(error, RemoteError):
-        name, message, trace = error.type_name, error.text, error.traceback
+        name, text, trace = error.type_name, error.text, error.traceback
     else:
-        name, message = _said(lambda: _name_of(error)), _said(lambda: str(error))
-        trace = _said(lambda: "".join(traceback.format_exception(error)))
+        name, text, trace = type_name(error), message(error), traceback_text(error)
     return (
         storable(name, LONGEST_NAME),
-        storable(message, LONGEST_MESSAGE),
+        storable(text, LONGEST_MESSAGE),
         storable(trace, LONGEST_TRACEBACK, from_end=True),
     )
 
 
 def texts_not_had(error: BaseException) -> Texts:
     """The same for one whose own code takes too long."""
-    return storable(_said(lambda: _name_of(error)), LONGEST_NAME), NOT_SHOWN, NOT_SHOWN
-
-
-def _name_of(error: BaseException) -> str:
-    kind = type(error)
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-
-
-def _said(say: Callable[[], str]) -> str:
-    try:
-        return say()
-    except BaseException as broken:  # what a ``__str__`` raises, SystemExit included, is not for the worker
-        return f"(its text cannot be had: {type(broken).__name__})"
+    return storable(type_name(error), LONGEST_NAME), NOT_SHOWN, NOT_SHOWN

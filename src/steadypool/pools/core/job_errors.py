@@ -6,9 +6,9 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError
 from typing import Any, Protocol
 
+from steadypool.model.error_text import type_name
 from steadypool.model.errors import JobCancelled, JobExit, JobTimeout, PoolClosed, RemoteError
 from steadypool.model.options import OPTION_NAMES
-from steadypool.primitives.error_ledger import type_name
 from steadypool.primitives.future import JobFuture
 
 Job = JobFuture[Any]

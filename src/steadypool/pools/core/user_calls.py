@@ -15,11 +15,11 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+from steadypool.model.error_text import described, is_quickly_described, type_name
 from steadypool.model.options import Retry
 from steadypool.pools.core.settings import Settings
 from steadypool.primitives.arguments import arguments_text, is_quickly_shown, plain_text
 from steadypool.primitives.callback_thread import CallbackThread
-from steadypool.primitives.error_ledger import described, is_quickly_described, type_name
 from steadypool.primitives.future import NAMED_BY_PYTHON, JobFuture
 from steadypool.primitives.unretrieved import hurried
 from steadypool.primitives.user_call import Aside

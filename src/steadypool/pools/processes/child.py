@@ -26,6 +26,7 @@ from types import CoroutineType
 from typing import Any
 
 from steadypool.model.clock import monotonic
+from steadypool.model.error_text import in_a_line
 from steadypool.model.options import task_name
 from steadypool.pools.core.forked_job import end_child
 from steadypool.pools.core.functions import unawaited_error
@@ -67,7 +68,6 @@ from steadypool.pools.processes.ipc.wire import (
 from steadypool.pools.processes.memory import memory_reader
 from steadypool.pools.processes.terminal import Terminal
 from steadypool.pools.processes.worker_args import WorkerArgs
-from steadypool.primitives.error_ledger import first_line, type_name
 from steadypool.primitives.job_context import JobContext, check_progress, set_finder
 
 GATHERED_BYTES = 64 * 1024
@@ -91,7 +91,7 @@ def main(kit: WorkerArgs) -> None:
 def _say_why(kit: WorkerArgs, error: BaseException) -> None:
     """This process ends before it is a worker."""
     with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, kit.results.fd) as end:
-        Outbox(end).send(UNFIT, NONE, f"{type_name(error)}: {first_line(error)}".encode())
+        Outbox(end).send(UNFIT, NONE, in_a_line(error).encode())
 
 
 def _become_a_worker(kit: WorkerArgs) -> None:

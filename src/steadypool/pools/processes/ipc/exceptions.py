@@ -7,12 +7,11 @@ An exception is rebuilt without calling ``__init__`` again where that would not 
 from __future__ import annotations
 
 import pickle
-import traceback
 from typing import Any
 
+from steadypool.model.error_text import first_line, shortened, traceback_text, type_name, where_raised
 from steadypool.model.errors import RemoteError
 from steadypool.pools.processes.ipc.pickling import dump
-from steadypool.primitives.error_ledger import first_line, type_name, where_raised
 
 MOST_CAUSES = 20
 """A chain of causes longer than this is cut."""
@@ -39,12 +38,7 @@ class RemoteTraceback(Exception):
 
 def pack_error(error: BaseException) -> bytes:
     """The exception as bytes that `unpack_error` can always read. Never raises."""
-    try:
-        text = "".join(traceback.format_exception(error))
-    except Exception as broken:
-        text = f"{type_name(error)}: <formatting the exception raised {type(broken).__name__}>\n"
-    if len(text) > MAX_TEXT:
-        text = f"{text[: MAX_TEXT // 2]}\n...\n{text[-MAX_TEXT // 2 :]}"
+    text = shortened(traceback_text(error), MAX_TEXT)
     try:
         chain = _pack_chain(error)
     except BaseException:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import traceback
 
-from steadypool.primitives.error_ledger import place
+from steadypool.model.error_text import place
 
 _FRAME = re.compile(r'\s*File "(?P<file>.*)", line (?P<line>\d+|\?\?\?) in (?P<name>.*)')
 _HEAD = re.compile(r"(?:Current thread|Thread) 0x(?P<ident>[0-9a-f]+)|Stack \(most recent call first\)")
