@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime
 
 from rich.console import Console
 from rich.text import Text
@@ -13,6 +12,7 @@ from rich.text import Text
 from steadypool import DrainReport, ErrorGroup
 from steadypool.cli.map.counts import Tally
 from steadypool.model.printable import printable
+from steadypool.model.quantities import clock_time, counted
 
 LOG_WIDTH = 160
 """Columns where there is no terminal to ask."""
@@ -75,11 +75,11 @@ def print_drained(console: Console, tally: Tally) -> None:
 def _error_lines(groups: list[ErrorGroup], width: int) -> Iterator[Text]:
     """Two lines for each group, none wider than *width*: what happened; and where, to whom and when."""
     total = sum(group.count for group in groups)
-    yield Text(f"{_count(total, 'error')} in {_count(len(groups), 'group')}", "bold")
+    yield Text(f"{counted(total, 'error')} in {counted(len(groups), 'group')}", "bold")
     for group in groups[:GROUPS_SHOWN]:
         kind = group.type_name.removeprefix("steadypool.")
         what = Text(f"{group.count:>7,}  ").append(printable(f"{kind}: {_first_line(group.message)}"), "red")
-        first, last = _time(group.first_seen), _time(group.last_seen)
+        first, last = clock_time(group.first_seen), clock_time(group.last_seen)
         when = last if first == last else f"{first} to {last}"
         about = [group.where or group.task, f"latest {_shortened(group.sample)}" if group.sample else "", when]
         where = Text(f"{'':>9}{printable(', '.join(filter(None, about)))}", "dim")
@@ -87,11 +87,7 @@ def _error_lines(groups: list[ErrorGroup], width: int) -> Iterator[Text]:
             line.truncate(width, overflow="ellipsis")
             yield line
     if len(groups) > GROUPS_SHOWN:
-        yield Text(f"{'':>9}and {_count(len(groups) - GROUPS_SHOWN, 'more group')}")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+        yield Text(f"{'':>9}and {counted(len(groups) - GROUPS_SHOWN, 'more group')}")
 
 
 def _first_line(message: str) -> str:
@@ -100,7 +96,3 @@ def _first_line(message: str) -> str:
 
 def _shortened(text: str) -> str:
     return text if len(text) <= 120 else f"{text[:117]}..."
-
-
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds).strftime("%H:%M:%S")

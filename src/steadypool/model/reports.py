@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any
 
 from steadypool.model.printable import printable, printable_lines
+from steadypool.model.quantities import counted
 from steadypool.model.states import Outcome, PoolState
 
 
@@ -261,7 +262,7 @@ def _lines(report: DrainReport) -> list[str]:
     lines += _stuck_lines(report.stuck)
     if report.errors:
         jobs = sum(group.count for group in report.errors)
-        title = f"errors: {_count(len(report.errors), 'group')} ({_count(jobs, 'job')})"
+        title = f"errors: {counted(len(report.errors), 'group')} ({counted(jobs, 'job')})"
         lines += [f"  {title}", *_rows([line for group in report.errors[:_LISTED] for line in _error_lines(group)])]
         lines += _more(len(report.errors) - _LISTED)
     lines += [f"  note: {note}" for note in report.notes]
@@ -306,10 +307,6 @@ def _error_lines(group: ErrorGroup) -> list[str]:
     latest = f"latest {group.sample}" if group.sample else ""
     about = ", ".join(filter(None, (where, latest)))
     return [f"{group.count:,} x {group.task}: {kind}: {group.message}", *([f"    {about}"] if about else [])]
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _rows(rows: list[str]) -> list[str]:

@@ -142,7 +142,7 @@ def current_job() -> JobContext:
     in_task = running_task.get()
     if in_task is not None:
         # A context that was copied to another thread, such as `asyncio.to_thread` does, is not the job itself.
-        context = in_task.context_on(_running_loop())
+        context = in_task.context_on(running_loop())
         if context is not None:
             return context
     find: Callable[[], JobContext | None] | None = getattr(_here, "find", None)
@@ -156,7 +156,8 @@ def set_finder(find: Callable[[], JobContext | None] | None) -> Callable[[], Job
     return before
 
 
-def _running_loop() -> object:
+def running_loop() -> object:
+    """The event loop that the calling thread runs; ``None`` if none."""
     # Not imported for those who do not use it; the name is there once anybody does.
     asyncio = sys.modules.get("asyncio.events")
     return asyncio._get_running_loop() if asyncio is not None else None

@@ -30,7 +30,7 @@ def test_a_terminal_gets_a_bar_with_rate_failures_and_time_left(program: Program
     process = program.start("map", "jobs:on_stage", "in.txt", "--workers", "1", stderr=terminal, env={"TERM": "xterm"})
     os.close(terminal)
     stage.enter().tell("fail")
-    read_until(screen, rb"50%.*1 done, [\d,]+/s, 1 failed, \d+:\d\d left")
+    read_until(screen, rb"50%.*1 done, [\d,]+/s, 1 failed, \d+:\d\d:\d\d left")
     stage.enter().tell("done")
     read_until(screen, rb"(?s)2 done.*accepted: 1 succeeded, 1 failed")
     assert process.stdout is not None

@@ -12,6 +12,7 @@ from rich.progress import Progress as RichProgress
 
 from steadypool.cli.map.counts import Tally
 from steadypool.model.clock import monotonic
+from steadypool.model.quantities import clock_length
 
 BAR_SECONDS = 0.1
 LINE_SECONDS = 2.0
@@ -67,14 +68,8 @@ def counts(pace: Pace, tally: Tally) -> str:
     parts = [f"{tally.ended:,} done", f"{pace.rate(tally):,.0f}/s", f"{tally.failed:,} failed"]
     left = pace.seconds_left(tally)
     if left is not None:
-        parts.append(f"{_clock(left)} left")
+        parts.append(f"{clock_length(left)} left")
     return ", ".join(parts)
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 class NoProgress:

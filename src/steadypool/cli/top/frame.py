@@ -12,7 +12,6 @@ can show their first rows; what is left goes to these.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 
 from rich.text import Text
 
@@ -21,6 +20,7 @@ from steadypool.cli.top.view import Page, View
 from steadypool.model.clock import monotonic
 from steadypool.model.health import Health
 from steadypool.model.printable import printable
+from steadypool.model.quantities import clock_length, clock_time, counted
 from steadypool.model.reports import PoolStats, WorkerStats
 from steadypool.model.snapshots import ErrorLine, PoolSnapshot
 from steadypool.model.states import Outcome, PoolState
@@ -85,7 +85,7 @@ def _title(view: View, width: int, style: str = "bold reverse") -> Text:
     snapshot, pool = view.snapshot, view.pool
     left = " steadypool top"
     if pool is not None:
-        left += f"  {pool.stats.name}: {pool.kind}, {pool.stats.state}, {_clock(pool.open_for)}"
+        left += f"  {pool.stats.name}: {pool.kind}, {pool.stats.state}, {clock_length(pool.open_for)}"
     right = f"pid {snapshot.pid} " if snapshot is not None else ""
     if len(view.pools) > 1 and view.number in view.pools:
         right = f"pool {sorted(view.pools).index(view.number) + 1} of {len(view.pools)}  {right}"
@@ -119,7 +119,7 @@ def _health_line(view: View, health: Health, stats: PoolStats) -> Text:
         line.append(f"   room for {stats.capacity}", "bold red")
     for count, noun in ((stats.restarts, "restart"), (stats.sink_errors, "sink error")):
         if count:
-            line.append(f"   {_count(count, noun)}", "yellow")
+            line.append(f"   {counted(count, noun)}", "yellow")
     if stats.stuck:
         line.append(f"   {stats.stuck:,} stuck", "bold red")
     if stats.drain_estimate is not None and health.ready:
@@ -275,7 +275,7 @@ def _errors(pool: PoolSnapshot, width: int, count: int) -> list[Text]:
 
 def _error_cells(row: ErrorLine, tasks: bool) -> list[str]:
     what = f"{row.type_name.removeprefix('steadypool.')}: {row.message}"
-    last = datetime.fromtimestamp(row.last_seen).strftime("%H:%M:%S")
+    last = clock_time(row.last_seen)
     return [f"{row.count:,}", *([row.task] if tasks else []), what, row.where, last]
 
 
@@ -290,7 +290,7 @@ def _page(page: Page, width: int, room: int) -> list[Text]:
             break
         shown += folded
         below -= 1
-    more = [Text(f"  … {_count(below, 'more line')}", "dim")] if below > 0 else []
+    more = [Text(f"  … {counted(below, 'more line')}", "dim")] if below > 0 else []
     return [Text(f"  {printable(page.title)}", "bold"), *shown[: max(0, room - 2)], *more]
 
 
@@ -315,7 +315,7 @@ def _foot(view: View) -> Text:
         return Text(f" cancel job {printable(view.asks.job)}?  y/n ", "bold black on yellow")
     if view.asks is not None and pool is not None:
         left = pool.stats.waiting + pool.stats.running + pool.stats.retrying
-        name, left_over = printable(repr(pool.stats.name)), _count(left, "job")
+        name, left_over = printable(repr(pool.stats.name)), counted(left, "job")
         question = f" drain pool {name} within {view.drain_seconds:g} s ({left_over} left)?  y/n "
         return Text(question, "bold black on yellow")
     if view.notice and monotonic() < view.notice_until:
@@ -340,18 +340,7 @@ def _keys(view: View) -> Sequence[tuple[str, str]]:
 # -- numbers
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
 def _seconds(seconds: float) -> str:
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
-    return f"{seconds:.1f} s" if seconds < 100 else _clock(seconds)
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    return f"{f'{days}d ' if days else ''}{hours}:{minutes:02}:{rest:02}"
+    return f"{seconds:.1f} s" if seconds < 100 else clock_length(seconds)

@@ -16,6 +16,7 @@ from steadypool.durable.client.origin import Origin
 from steadypool.durable.client.payload import Payload
 from steadypool.durable.engine.records import NewJob
 from steadypool.model.options import Task, TaskOptions, task_name
+from steadypool.primitives.job_context import running_loop
 
 _ELSEWHERE = ("delay", "apply_async", "send", "send_with_options", "kiq", "schedule", "defer", "defer_async", "submit")
 """How other queues call it."""
@@ -241,8 +242,7 @@ def _derive(origin: DurableTask[P, R], changes: dict[str, Any]) -> DurableTask[P
 
 
 def _refuse_on_loop(task: DurableTask[P, R]) -> None:
-    events: Any = sys.modules.get("asyncio.events")
-    if events is not None and events._get_running_loop() is not None:
+    if running_loop() is not None:
         name = task_name(task.fn).rpartition(".")[2]
         raise RuntimeError(
             f"{name}.enqueue(...) waits for the disk, and this thread runs an event loop: use await "

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from contextvars import Context
@@ -24,6 +23,7 @@ from steadypool.durable.engine.errors import TaskNotHere
 from steadypool.durable.engine.url import URL_VARIABLE
 from steadypool.model.clock import monotonic
 from steadypool.model.error_text import in_a_line
+from steadypool.model.options import find
 from steadypool.pools.processes.ipc.exceptions import pack_error
 from steadypool.primitives.job_context import JobContext, current_job, set_finder
 
@@ -41,10 +41,7 @@ def place_of(task: DurableTask[Any, Any]) -> Place | None:
     module, name = getattr(task.fn, "__module__", None), getattr(task.fn, "__qualname__", None)
     if module is None or name is None or module == "__main__" or "<locals>" in name:
         return None
-    found: object = sys.modules.get(module)
-    for part in name.split("."):
-        found = getattr(found, part, None)
-    return (module, name) if found is task else None
+    return (module, name) if find(module, name) is task else None
 
 
 def perform_at(module: str, name: str, payload: str) -> Performed:

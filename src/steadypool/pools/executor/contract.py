@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,6 +27,7 @@ from steadypool.pools.executor import map
 from steadypool.pools.executor.group import Group
 from steadypool.pools.inspect.inspection import Books
 from steadypool.primitives.future import JobFuture
+from steadypool.primitives.job_context import running_loop
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -95,7 +95,7 @@ class PoolContract(Books, Executor):
         kwargs: dict[str, Any],
     ) -> JobFuture[R]:
         core = self._core
-        if runs_event_loop():
+        if running_loop() is not None:
             raise core.reject(
                 fn,
                 options,
@@ -396,9 +396,3 @@ class PoolContract(Books, Executor):
             f"pool {self.name!r} cannot be pickled: it stays in its process. Have the job return what is to be done, "
             "and submit that from here."
         )
-
-
-def runs_event_loop() -> bool:
-    """Whether the calling thread runs an asyncio event loop."""
-    asyncio = sys.modules.get("asyncio.events")
-    return asyncio is not None and asyncio._get_running_loop() is not None

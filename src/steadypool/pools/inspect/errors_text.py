@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 
 from steadypool.model.printable import printable, printable_lines
+from steadypool.model.quantities import clock_time
 from steadypool.model.reports import ErrorGroup
 
 MOST_GROUPS = 20
@@ -20,14 +20,10 @@ def errors_text(groups: Sequence[ErrorGroup]) -> str:
 
 
 def _lines(group: ErrorGroup) -> list[str]:
-    times = f"first {_clock(group.first_seen)}, last {_clock(group.last_seen)}, {group.rate * 60:.1f} a minute"
+    times = f"first {clock_time(group.first_seen)}, last {clock_time(group.last_seen)}, {group.rate * 60:.1f} a minute"
     return [
         printable(f"{group.count:,} x {group.task}: {group.type_name}: {group.message}"),
         f"  at {printable(group.where) or 'an unknown place'}; {times}",
         printable(f"  latest job: {group.sample}"),
         *(f"    {line}" for line in printable_lines(group.traceback.rstrip()).split("\n")),
     ]
-
-
-def _clock(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds).strftime("%H:%M:%S")
