@@ -151,7 +151,7 @@ def test_attributes_and_metrics_of_opentelemetry() -> None:
         ("sinks", "first {} tasks", 100),
         ("sinks", "A count stops at {:,}", queue_depth.MOST_COUNTED),
         ("sinks", "at most every {:g} seconds", depths.FRESH),
-        ("sinks", "takes a second at most", depths.PATIENCE == 1.0),
+        ("sinks", "takes a second at most", depths.TIMEOUT == 1.0),
         ("lifecycle", "{} tasks have an average of their own", run_times.MOST_TASKS),
         ("lifecycle", "a queue of more than {0:,} jobs, {0:,} are looked at", MOST_COUNTED),
         ("guarantees", "({} characters at most)", arguments.MAX_TEXT),

@@ -14,7 +14,7 @@ from steadypool.durable.engine.states import ENDED, MOVES, WAITING, JobState
 from steadypool.durable.engine.texts import LONGEST_MESSAGE, LONGEST_TRACEBACK
 from steadypool.durable.worker.pool_adapter import MOST_BUNDLED, RunTime, TaskAdapter, bundle_seconds, most_bundled
 from steadypool.durable.worker.settings import WorkerSettings
-from steadypool.durable.worker.verdicts import CrashLimits, expired, judge
+from steadypool.durable.worker.verdicts import CrashLimits, expired, settlement_of
 from steadypool.rules.claim_size import (
     AHEAD,
     LOOK_AGAIN,
@@ -34,7 +34,7 @@ def claim(attempt: int = 1, crashes: int = 0, losses: int = 0, **more: Any) -> C
 
 
 def verdict(outcome: Outcome, error: BaseException | None = None, retry: Retry | None = None, **facts: Any) -> Any:
-    return judge(claim(**facts), outcome, error, b"1", retry, CrashLimits(3, 25), 0.5)
+    return settlement_of(claim(**facts), outcome, error, b"1", retry, CrashLimits(3, 25), 0.5)
 
 
 def test_what_returned_is_complete() -> None:
@@ -88,7 +88,9 @@ def test_a_job_that_could_not_enqueue_another_has_failed_like_any_other() -> Non
 
 def test_arguments_of_another_version_go_back_ever_longer_and_are_no_failure() -> None:
     settlements = [
-        judge(claim()._replace(token=token), Outcome.FAILED, ArgumentsUnfit("no"), None, Retry(1), CrashLimits(), 0.5)
+        settlement_of(
+            claim()._replace(token=token), Outcome.FAILED, ArgumentsUnfit("no"), None, Retry(1), CrashLimits(), 0.5
+        )
         for token in (1, 2, 3, 10, 2000)
     ]
     assert {settlement.verdict for settlement in settlements} == {Verdict.RETURN}
@@ -160,12 +162,12 @@ def test_what_travels_together_stays_within_a_part_of_the_time_limit() -> None:
 
 def test_only_plain_jobs_of_a_task_that_a_process_finds_travel_together() -> None:
     for kind, most in (("process", 5), ("thread", 1)):
-        feed = TaskAdapter(app.add, kind, Slots("sqlite:///jobs.db", "worker", ("default",), 1, False, ""))
+        adapter = TaskAdapter(app.add, kind, Slots("sqlite:///jobs.db", "worker", ("default",), 1, False, ""))
         for _ in range(100):
-            feed.pace.add(0.00099)
-        assert feed.most_together(claim()) == most
+            adapter.run_time.add(0.00099)
+        assert adapter.most_together(claim()) == most
         for alone in (claim(attempt=2), claim(options=b"{}"), claim(expires_in=5.0)):
-            assert feed.most_together(alone) == 1
+            assert adapter.most_together(alone) == 1
 
 
 def test_ends_are_written_when_enough_have_gathered_or_workers_are_idle() -> None:

@@ -24,10 +24,10 @@ def test_pruning_goes_on_while_it_finds_full_batches(engine: Engine, monkeypatch
         while care.until_prune() > 0:
             pass
         assert care.is_due()
-        care.tend()
+        care.run_due()
         waits.append(care.until_prune())
     assert len(waits) == 3 and max(waits) < maintenance.PRUNE_EVERY  # the third was full, too: there may be more
     while care.until_prune() > 0:
         pass
-    care.tend()
+    care.run_due()
     assert maintenance.PRUNE_EVERY - 1 < care.until_prune() <= maintenance.PRUNE_EVERY and not care.is_due()

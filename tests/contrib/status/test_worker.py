@@ -116,7 +116,7 @@ def test_a_store_that_is_away_holds_up_no_probe(queue: Queue, kind: Any, url: st
 def test_a_look_that_hangs_is_waited_for_no_longer_than_its_patience(
     queue: Queue, kind: Any, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(depths, "PATIENCE", 0.05)
+    monkeypatch.setattr(depths, "TIMEOUT", 0.05)
     worker = Worker(queue, WorkerSettings(kind="thread"))
     queue.engine.migrate()
     [known] = worker.depths()

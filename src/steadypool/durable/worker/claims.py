@@ -9,7 +9,7 @@ from steadypool.durable.engine.errors import EngineBusy, EngineError, EngineFull
 from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.engine.records import Claim, ClaimResult, Settlement, Verdict
 from steadypool.durable.worker import verdicts
-from steadypool.durable.worker.engine_backoff import TROUBLES, EngineBackoff
+from steadypool.durable.worker.engine_backoff import RETRYABLE, EngineBackoff
 from steadypool.durable.worker.in_flight import InFlight
 from steadypool.durable.worker.registration import Registration
 from steadypool.durable.worker.report import WorkCounts
@@ -19,7 +19,7 @@ RECONCILE_EVERY = 3.0
 """Seconds after which a worker tells the engine anew what it really holds."""
 LARGEST_CALL = 32_000_000
 """Bytes of results that one call writes at most, if it is not a single one that has more."""
-NOBODY_S = Settlement(Claim(0, 0, "", 0, 0, 0, 0, 0, "", "", b""), Verdict.CANCEL)
+OF_NO_JOB = Settlement(Claim(0, 0, "", 0, 0, 0, 0, 0, "", "", b""), Verdict.CANCEL)
 """Of no job: every engine refuses it by the fence, having done all that it does for others."""
 
 
@@ -28,7 +28,7 @@ def may_be_for_its_content(error: Exception) -> bool:
     return isinstance(error, EngineError) and not isinstance(error, (EngineBusy, EngineGone, EngineFull))
 
 
-class ClaimExchange:
+class Claimer:
     """Whatever the engine raises, nothing is lost: what could not be written stays in flight and goes with the next.
 
     A call that raised may have happened, and have claimed jobs of which we never heard: the next one tells the engine
@@ -43,50 +43,50 @@ class ClaimExchange:
         engine: Engine,
         in_flight: InFlight,
         registration: Registration,
-        tally: WorkCounts,
-        trouble: EngineBackoff,
+        counts: WorkCounts,
+        backoff: EngineBackoff,
         queues: Sequence[str],
     ) -> None:
         self._engine = engine
         self._in_flight = in_flight
         self._registration = registration
-        self._tally = tally
-        self._trouble = trouble
+        self._counts = counts
+        self._backoff = backoff
         self._queues = list(queues)
         self._reconcile_at = monotonic() + RECONCILE_EVERY
 
-    def make(self, limit: int) -> ClaimResult | None:
+    def settle_and_claim(self, limit: int) -> ClaimResult | None:
         """Write down what has ended and claim up to *limit*; ``None`` if the engine is in trouble."""
         in_flight = self._in_flight
         self._queues.append(self._queues.pop(0))
         number = self._registration.number
         settlements: Sequence[Settlement] = ()
         try:
-            if self._trouble or monotonic() >= self._reconcile_at:
+            if self._backoff or monotonic() >= self._reconcile_at:
                 self._reconcile(number)
             settlements, leases = _first_of(in_flight.pending), len(in_flight.done)
             if in_flight.unwritten or len(settlements) < len(in_flight.pending):
                 leases = 0  # a lease is done when all of it is settled
             room = claim_size.room_in_bytes(in_flight.size)
             answer = self._engine.claim(number, self._queues, limit, settlements, in_flight.done[:leases], room)
-        except TROUBLES as error:
+        except RETRYABLE as error:
             if settlements and may_be_for_its_content(error):
-                return self._make_apart(limit, settlements)
-            self._trouble.note(error)
+                return self._settle_apart_and_claim(limit, settlements)
+            self._backoff.failed(error)
             return None
-        self._trouble.is_over()
+        self._backoff.recovered()
         self._note_written(settlements, answer.refused, leases)
-        self._tally.claimed += len(answer.claims)
+        self._counts.claimed += len(answer.claims)
         return answer
 
-    def _make_apart(self, limit: int, settlements: Sequence[Settlement]) -> ClaimResult | None:
+    def _settle_apart_and_claim(self, limit: int, settlements: Sequence[Settlement]) -> ClaimResult | None:
         try:
-            self._engine.settle_many([NOBODY_S])  # if not even that can be done it is not for what the jobs brought
+            self._engine.settle_many([OF_NO_JOB])  # if not even that can be done it is not for what the jobs brought
             self._settle_apart(settlements)
-        except TROUBLES as error:
-            self._trouble.note(error)
+        except RETRYABLE as error:
+            self._backoff.failed(error)
             return None
-        return self.make(limit)
+        return self.settle_and_claim(limit)
 
     def _settle_apart(self, settlements: Sequence[Settlement]) -> None:
         """Write these, which are the first in flight; by halves if they are refused."""
@@ -111,27 +111,27 @@ class ClaimExchange:
         except EngineError as error:
             if not may_be_for_its_content(error):
                 raise
-            self._trouble.note(error)
+            self._backoff.failed(error)
             self._in_flight.set_aside()
         else:
             self._note_written(instead, refused, 0)
             if settlement.verdict is Verdict.COMPLETE and not refused:
-                self._tally.tell_unwritable(instead[0], why)
+                self._counts.emit_unwritable(instead[0], why)
 
     def _note_written(
         self, settlements: Sequence[Settlement], refused: frozenset[tuple[int, int]], leases: int
     ) -> None:
-        self._tally.note_written(settlements, refused)
+        self._counts.note_written(settlements, refused)
         self._in_flight.written(len(settlements), leases)
 
     def _reconcile(self, number: int) -> None:
         found = self._engine.reconcile(number, self._in_flight.claims())
         self._reconcile_at = monotonic() + RECONCILE_EVERY
-        self._tally.note_written(self._in_flight.were_written(found.settled), frozenset())
+        self._counts.note_written(self._in_flight.were_written(found.settled), frozenset())
         if found.lost:
-            self._tally.note_lost(len(self._in_flight.lose(found.lost)))
+            self._counts.note_lost(len(self._in_flight.lose(found.lost)))
 
-    def take_leave(self) -> None:
+    def deregister(self) -> None:
         """The worker has stopped."""
         if self._in_flight.pending or self._in_flight.unwritten:
             return  # it holds something still: its lease runs out by itself
@@ -139,7 +139,7 @@ class ClaimExchange:
         try:
             self._engine.claim(number, (), 0, (), self._in_flight.done)
             self._engine.leave(number)
-        except TROUBLES:
+        except RETRYABLE:
             return  # likewise
 
 

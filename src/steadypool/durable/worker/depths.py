@@ -1,7 +1,7 @@
 """What a worker's named queues hold, for probes and metrics: looked up when asked for, and never waited for long.
 
 A look is made on a thread of its own, which lives as long as the look. Who asks within `FRESH` seconds gets the same
-answer again; who asks while the store does not answer gets none, after `PATIENCE` seconds at most, and the look goes
+answer again; who asks while the store does not answer gets none, after `TIMEOUT` seconds at most, and the look goes
 on without him.
 """
 
@@ -20,7 +20,7 @@ FRESH = 5.0
 """Seconds for which an answer is given again."""
 STALE = 30.0
 """Seconds after which it is not given any more, though there is no newer one."""
-PATIENCE = 1.0
+TIMEOUT = 1.0
 """Seconds that whoever asks is kept waiting for a look."""
 
 
@@ -41,7 +41,7 @@ class Depths:
         """The queues, in the order in which they were given."""
         done = self._look()
         if done is not None:
-            done.wait(PATIENCE)
+            done.wait(TIMEOUT)
         with self._lock:
             if self._failed or monotonic() - self._found_at > STALE:
                 return tuple(QueueDepth(name, answers=False) for name in self._queues)
@@ -62,7 +62,7 @@ class Depths:
         try:
             if self._engine is None:
                 self._engine = open_engine(self._url)
-                self._engine.patience = 2 * PATIENCE
+                self._engine.patience = 2 * TIMEOUT
             found = tuple(self._engine.depths(self._queues))
         except (EngineError, SchemaMismatch):
             pass  # that is what it says: nothing was found

@@ -19,12 +19,12 @@ from steadypool.model.errors import JobTimeout
 from steadypool.pools.executor.contract import Prepared
 
 
-class Starter:
+class Dispatcher:
     """Hands claims to the pool. On the worker's loop.
 
     Args:
         pool: what runs them.
-        feeds: of each task that is known here.
+        adapters: of each task that is known here.
         may_bundle: whether short jobs may travel together.
         on_end: called on a thread of the pool when jobs have ended; they are in flight by then.
         on_closed: called when the pool takes no more, though nobody has told it to close.
@@ -33,17 +33,17 @@ class Starter:
     def __init__(
         self,
         in_flight: InFlight,
-        announcer: Emitter,
+        emitter: Emitter,
         pool: Pool,
-        feeds: Mapping[str, TaskAdapter],
+        adapters: Mapping[str, TaskAdapter],
         may_bundle: bool,
         on_end: Callable[[], None],
         on_closed: Callable[[], None],
     ) -> None:
         self._in_flight = in_flight
-        self._announcer = announcer
+        self._emitter = emitter
         self._pool = pool
-        self._feeds = feeds
+        self._adapters = adapters
         self._slots = pool.stats().max_workers
         self._may_bundle = may_bundle
         self._on_end = on_end
@@ -56,8 +56,8 @@ class Starter:
         starting: list[HeldClaim] = []
         for claim in claims:
             held = self._in_flight.take(claim, worker)
-            feed = self._feeds.get(claim.task)
-            if feed is None or not feed.runs_here:
+            adapter = self._adapters.get(claim.task)
+            if adapter is None or not adapter.runs_here:
                 self._in_flight.settle(held, given_back(claim))
                 self.met_unknown = True
             elif claim.expires_in is not None and claim.expires_in <= 0:
@@ -87,7 +87,7 @@ class Starter:
                 room -= 1
                 continue
             groups.append([held])
-            task, room = claim.task, min(share, self._feeds[claim.task].most_together(claim)) - 1
+            task, room = claim.task, min(share, self._adapters[claim.task].most_together(claim)) - 1
         return groups
 
     def _submit(self, groups: Sequence[list[HeldClaim]]) -> None:
@@ -98,7 +98,7 @@ class Starter:
             for held in group:
                 held.future, held.bundle = future, bundle
             # Not a callback: a pool hands those to a thread of their own, since they may take their time.
-            future._wake_when_done(Ending(self._in_flight, group, self._on_end))
+            future._wake_when_done(WakeOnEnd(self._in_flight, group, self._on_end))
         if len(futures) < len(groups):
             for group in groups[len(futures) :]:
                 for held in group:
@@ -123,17 +123,17 @@ class Starter:
         return able, calls
 
     def _call_of(self, group: Sequence[HeldClaim]) -> Prepared:
-        feed = self._feeds[group[0].claim.task]
+        adapter = self._adapters[group[0].claim.task]
         if len(group) == 1:
-            return feed.prepare(group[0].claim)
-        return feed.prepare_bundle([held.claim for held in group])
+            return adapter.prepare(group[0].claim)
+        return adapter.prepare_bundle([held.claim for held in group])
 
     def _give_up(self, held: HeldClaim, settlement: Settlement, error: Exception) -> None:
-        self._announcer.tell_failure(held.claim, settlement, error)
+        self._emitter.emit_failure(held.claim, settlement, error)
         self._in_flight.settle(held, settlement)
 
 
-class Ending:
+class WakeOnEnd:
     """What the pool wakes when a job, or a bundle of them, has ended; see `primitives.future.Waker`."""
 
     __slots__ = ("_group", "_in_flight", "_on_end")

@@ -39,7 +39,7 @@ class Emitter:
         """Tell this one no more."""
         self._sinks = tuple(other for other in self._sinks if other is not sink)
 
-    def tell(self, make: Callable[[], Any]) -> None:
+    def emit(self, make: Callable[[], Any]) -> None:
         """Tell every sink of the event that *make* gives."""
         if not self._sinks:
             return
@@ -55,12 +55,12 @@ class Emitter:
                 self._notes.append(f"a sink raised {in_a_line(error)}")
                 self.unsubscribe(sink)
 
-    def tell_unfit(self, claim: Claim, settlement: Settlement, error: BaseException) -> None:
+    def emit_unfit(self, claim: Claim, settlement: Settlement, error: BaseException) -> None:
         """Tell of a job that goes back since its arguments are not for this worker's version of the task."""
         facts = self.name, monotonic(), claim.id, claim.task, error, settlement.delay
-        self.tell(lambda: events.ArgumentsUnknown(*facts))
+        self.emit(lambda: events.ArgumentsUnknown(*facts))
 
-    def tell_failure(self, claim: Claim, settlement: Settlement, error: BaseException) -> None:
+    def emit_failure(self, claim: Claim, settlement: Settlement, error: BaseException) -> None:
         """Tell of an attempt that has failed, and of what comes next."""
         recorded = settlement.error
         assert recorded is not None
@@ -73,4 +73,4 @@ class Emitter:
                 return events.AttemptFailed(*job, settlement.delay)
             return events.JobGivenUp(*job, settlement.reason)
 
-        self.tell(make)
+        self.emit(make)

@@ -7,7 +7,7 @@ from steadypool.durable.engine.errors import EngineError, SchemaMismatch
 from steadypool.durable.worker.emitter import Emitter, events
 from steadypool.model.clock import monotonic
 
-TROUBLES = (EngineError, SchemaMismatch)
+RETRYABLE = (EngineError, SchemaMismatch)
 """What an engine raises that may pass: another process migrates, makes room, lets go of a lock."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 """Seconds between two tries."""
@@ -16,8 +16,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 class EngineBackoff:
     """Whether there is any, since when, and how long to pause."""
 
-    def __init__(self, announcer: Emitter) -> None:
-        self._announcer = announcer
+    def __init__(self, emitter: Emitter) -> None:
+        self._emitter = emitter
         self._since: float | None = None
         self.pause = FIRST_PAUSE
         """Seconds until the next try."""
@@ -25,20 +25,20 @@ class EngineBackoff:
     def __bool__(self) -> bool:
         return self._since is not None
 
-    def note(self, error: Exception) -> None:
+    def failed(self, error: Exception) -> None:
         """The engine has raised this."""
         if self._since is None:
             self._since = monotonic()
             self.pause = FIRST_PAUSE
         else:
             self.pause = min(LONGEST_PAUSE, self.pause * 2)
-        name, pause = self._announcer.name, self.pause
-        self._announcer.tell(lambda: events.EngineFailed(name, monotonic(), error, pause))
+        name, pause = self._emitter.name, self.pause
+        self._emitter.emit(lambda: events.EngineFailed(name, monotonic(), error, pause))
 
-    def is_over(self) -> None:
+    def recovered(self) -> None:
         """The engine has done what it was asked."""
         if self._since is None:
             return
         seconds, self._since = monotonic() - self._since, None
-        name = self._announcer.name
-        self._announcer.tell(lambda: events.EngineRecovered(name, monotonic(), seconds))
+        name = self._emitter.name
+        self._emitter.emit(lambda: events.EngineRecovered(name, monotonic(), seconds))

@@ -19,7 +19,13 @@ from collections.abc import Callable
 
 from steadypool.durable.engine.errors import EngineError, SchemaMismatch
 from steadypool.durable.engine.open import open_engine
-from steadypool.durable.worker.heartbeat_helper import RENEWALS, Order, read_news, renewal_interval, write_order
+from steadypool.durable.worker.heartbeat_helper import (
+    RENEWALS,
+    HelperConfig,
+    read_renewals,
+    renewal_interval,
+    write_config,
+)
 from steadypool.durable.worker.program_mark import own_mark
 from steadypool.durable.worker.punctuality import Punctuality
 from steadypool.model.clock import monotonic
@@ -75,9 +81,9 @@ class Heartbeat:
         self._bell.ring()
 
     @property
-    def may_judge(self) -> bool:
+    def may_sweep(self) -> bool:
         """Whether the leases of others that seem to have run out have done so; see `durable.worker.punctuality`."""
-        return self._punctuality.may_judge(monotonic())
+        return self._punctuality.may_sweep(monotonic())
 
     def stop(self, seconds: float) -> None:
         """Stop renewing; waits *seconds* at most for the thread to end."""
@@ -110,8 +116,8 @@ class Heartbeat:
 
     def _start_helper(self) -> None:
         try:
-            order = Order(self._url, self._seconds, os.getpid(), own_mark(), os.getsid(0))
-            self._helper = Helper(order, self._helper_said)
+            config = HelperConfig(self._url, self._seconds, os.getpid(), own_mark(), os.getsid(0))
+            self._helper = Helper(config, self._helper_renewed)
         except OSError:
             self._helper = None  # no process to be had: the thread renews, and tries again
 
@@ -122,13 +128,13 @@ class Heartbeat:
             alive = self._engine.renew(worker, self._seconds)
         except (EngineError, SchemaMismatch):
             return  # the next beat tries again; the lease holds for some more of them
-        self._take_news(worker, alive)
+        self._take_renewal(worker, alive)
 
-    def _helper_said(self, worker: int, alive: bool) -> None:
+    def _helper_renewed(self, worker: int, alive: bool) -> None:
         self._up.set()
-        self._take_news(worker, alive)
+        self._take_renewal(worker, alive)
 
-    def _take_news(self, worker: int, alive: bool) -> None:
+    def _take_renewal(self, worker: int, alive: bool) -> None:
         if alive:
             self._punctuality.renewed(monotonic())
         elif worker == self._worker and worker != self._lost and not self._stopping:
@@ -139,16 +145,16 @@ class Heartbeat:
 class Helper:
     """The helper process, and the thread that reads what it says."""
 
-    def __init__(self, order: Order, on_news: Callable[[int, bool], None]) -> None:
+    def __init__(self, config: HelperConfig, on_renewal: Callable[[int, bool], None]) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "steadypool.durable.worker.heartbeat_helper"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is for us
         )
-        self._on_news = on_news
-        self._told: int | None = None
-        write_order(self._process.stdin, order)
+        self._on_renewal = on_renewal
+        self._followed: int | None = None
+        write_config(self._process.stdin, config)
         self._reader = threading.Thread(target=self._read, name="steadypool-heartbeat-news", daemon=True)
         self._reader.start()
 
@@ -159,8 +165,8 @@ class Helper:
 
     def follow(self, worker: int | None) -> None:
         """Have it renew this worker's lease."""
-        if worker is not None and worker != self._told:
-            self._told = worker
+        if worker is not None and worker != self._followed:
+            self._followed = worker
             assert self._process.stdin is not None
             try:
                 self._process.stdin.write(f"{worker}\n".encode())
@@ -179,5 +185,5 @@ class Helper:
 
     def _read(self) -> None:
         assert self._process.stdout is not None
-        for worker, alive in read_news(self._process.stdout):
-            self._on_news(worker, alive)
+        for worker, alive in read_renewals(self._process.stdout):
+            self._on_renewal(worker, alive)

@@ -1,6 +1,6 @@
 """The helper process of a heartbeat: renews a lease for as long as its parent lives and is not stopped.
 
-On its input: one line with the order, then one line with a worker's number whenever that changes. On its output: a
+On its input: one line with the config, then one line with a worker's number whenever that changes. On its output: a
 line for each renewal. It leaves when its input ends, that is with its parent, however that ends; the lease then runs
 out.
 """
@@ -30,7 +30,7 @@ def renewal_interval(lease: float) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class HelperConfig:
     """What the helper is to do. It travels through its input: an address may hold a password."""
 
     url: str
@@ -42,14 +42,14 @@ class Order:
     """That of the parent."""
 
 
-def write_order(end: IO[bytes] | None, order: Order) -> None:
+def write_config(end: IO[bytes] | None, config: HelperConfig) -> None:
     """The parent's side."""
     assert end is not None
-    end.write(json.dumps(asdict(order)).encode() + b"\n")
+    end.write(json.dumps(asdict(config)).encode() + b"\n")
     end.flush()
 
 
-def read_news(end: IO[bytes]) -> Iterator[tuple[int, bool]]:
+def read_renewals(end: IO[bytes]) -> Iterator[tuple[int, bool]]:
     """The parent's side: which worker was renewed, and whether it still was registered."""
     for line in end:
         alive, _, worker = line.partition(b" ")
@@ -64,17 +64,17 @@ def main() -> None:
     # Without buffers: what is read too far would not be seen by `select`.
     with open(0, "rb", buffering=0, closefd=False) as end, open(1, "wb", buffering=0, closefd=False) as news:
         try:
-            _renew_until_the_end(Order(**json.loads(end.readline())), end, news)
+            _renew_until_the_end(HelperConfig(**json.loads(end.readline())), end, news)
         except BrokenPipeError:
             return
 
 
-def _renew_until_the_end(order: Order, end: IO[bytes], news: IO[bytes]) -> None:
+def _renew_until_the_end(config: HelperConfig, end: IO[bytes], news: IO[bytes]) -> None:
     from steadypool.durable.engine.errors import EngineError, SchemaMismatch
     from steadypool.durable.engine.open import open_engine
 
-    engine = open_engine(order.url)
-    engine.patience = order.seconds / RENEWALS
+    engine = open_engine(config.url)
+    engine.patience = config.seconds / RENEWALS
     line = b""
     worker: int | None = None
     due = monotonic()
@@ -82,30 +82,30 @@ def _renew_until_the_end(order: Order, end: IO[bytes], news: IO[bytes]) -> None:
         if select.select([end], [], [], max(0.0, due - monotonic()))[0]:
             read = end.read(4096)
             if not read:
-                _end_programs(order)
+                _end_programs(config)
                 engine.close()
                 return
             *lines, line = (line + read).split(b"\n")
             worker = int(lines[-1]) if lines else worker
             due = monotonic()
             continue
-        if worker is not None and not _is_stopped(order.parent):
+        if worker is not None and not _is_stopped(config.parent):
             try:
-                alive = engine.renew(worker, order.seconds)
+                alive = engine.renew(worker, config.seconds)
                 news.write(f"{'alive' if alive else 'lost'} {worker}\n".encode())
             except (EngineError, SchemaMismatch):
                 pass  # the next one tries again
-        due = monotonic() + renewal_interval(order.seconds)
+        due = monotonic() + renewal_interval(config.seconds)
 
 
-def _end_programs(order: Order) -> None:
+def _end_programs(config: HelperConfig) -> None:
     """The parent has gone without a word: it was killed."""
-    if not order.mark:
+    if not config.mark:
         return
     from steadypool.durable.worker.programs import end_programs
     from steadypool.model.printable import printable
 
-    for program in end_programs(order.mark, order.session).ended:
+    for program in end_programs(config.mark, config.session).ended:
         with suppress(OSError):
             print(f"steadypool: the worker is gone; ended {printable(program)}", file=sys.stderr, flush=True)
 

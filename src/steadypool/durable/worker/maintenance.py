@@ -21,14 +21,14 @@ class Maintenance:
     Pruning keeps up with what ends: as long as it finds full batches, it goes on half of the time.
 
     Args:
-        may_judge: whether leases that seem to have run out have done so.
+        may_sweep: whether leases that seem to have run out have done so.
     """
 
-    def __init__(self, engine: Engine, max_losses: int, every: float, may_judge: Callable[[], bool]) -> None:
+    def __init__(self, engine: Engine, max_losses: int, every: float, may_sweep: Callable[[], bool]) -> None:
         self._engine = engine
         self._max_losses = max_losses
         self._every = every
-        self._may_judge = may_judge
+        self._may_sweep = may_sweep
         self._sweep_due = 0.0
         self._prune_due = monotonic() + PRUNE_EVERY * random.random()
 
@@ -40,7 +40,7 @@ class Maintenance:
         """Seconds until old records are looked for: soon, while there are many."""
         return max(0.0, self._prune_due - monotonic())
 
-    def tend(self) -> SweepResult:
+    def run_due(self) -> SweepResult:
         """Look, and do what is to be done.
 
         Raises:
@@ -52,7 +52,7 @@ class Maintenance:
             return SweepResult()
         # Spread, so that a hundred workers do not all look at the same moment.
         self._sweep_due = monotonic() + self._every * (0.5 + random.random())
-        return self._engine.sweep(self._max_losses) if self._may_judge() else SweepResult()
+        return self._engine.sweep(self._max_losses) if self._may_sweep() else SweepResult()
 
     def _prune(self) -> None:
         began = monotonic()

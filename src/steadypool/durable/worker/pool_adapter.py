@@ -150,7 +150,7 @@ class TaskAdapter:
         self._meta = dict(task.task_options.meta or {})
         self._fn, self._args = _call_of(task, kind, slots)
         self._place = run_job.place_of(task) if kind == "process" else None
-        self.pace = RunTime()
+        self.run_time = RunTime()
         self.unfit = 0
         """How many of its jobs, one after the other, were of another version of the program."""
 
@@ -172,7 +172,7 @@ class TaskAdapter:
         """With how many of its task it may travel at most, itself included."""
         if self._place is None or not self.is_plain(claim):
             return 1
-        return self.pace.fit_into(bundle_seconds(self._options.timeout))
+        return self.run_time.fit_into(bundle_seconds(self._options.timeout))
 
     def prepare_bundle(self, claims: Sequence[Claim]) -> Prepared:
         """What the pool is given for several claims at once."""

@@ -18,7 +18,7 @@ import psutil
 
 from steadypool.durable.worker.program_mark import MARK
 
-PATIENCE = 0.5
+TERM_GRACE = 0.5
 """Seconds between SIGTERM and SIGKILL."""
 
 
@@ -39,7 +39,7 @@ def end_programs(mark: str, session: int) -> Programs:
     names = tuple(_described(mine)), tuple(_described(others))
     for process in mine:
         _signal(process, kill=False)
-    _, alive = psutil.wait_procs(mine, PATIENCE)
+    _, alive = psutil.wait_procs(mine, TERM_GRACE)
     # Looked for once more: one of them may have started another meanwhile.
     for process in {*alive, *_apart(_marked(mark), session)[0]}:
         _signal(process, kill=True)

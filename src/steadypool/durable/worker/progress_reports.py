@@ -18,7 +18,7 @@ class ProgressReports:
         self._engine = engine
         self._in_flight = in_flight
         self._due = 0.0
-        self._told: dict[int, Progress] = {}
+        self._reported: dict[int, Progress] = {}
 
     def report(self, worker: int) -> None:
         """Tell how far the jobs are, if it is time and there is news.
@@ -34,9 +34,9 @@ class ProgressReports:
             for number, held in self._in_flight.held.items()
             if (progress := _progress_of(held)) is not None
         }
-        if any(self._told.get(number) != progress for number, progress in found.items()):
+        if any(self._reported.get(number) != progress for number, progress in found.items()):
             self._engine.report(worker, found)
-            self._told = found
+            self._reported = found
 
 
 def _progress_of(held: HeldClaim) -> Progress | None:

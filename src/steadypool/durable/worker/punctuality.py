@@ -41,7 +41,7 @@ class Punctuality:
             self._wait_until = now + self._grace
         self._renewed = now
 
-    def may_judge(self, now: float) -> bool:
+    def may_sweep(self, now: float) -> bool:
         """Whether leases of others that seem to have run out have done so."""
         if now - self._renewed > self._limit:
             return False  # it waits for its own renewal now

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.worker.emitter import Emitter, events
-from steadypool.durable.worker.engine_backoff import TROUBLES, EngineBackoff
+from steadypool.durable.worker.engine_backoff import RETRYABLE, EngineBackoff
 from steadypool.durable.worker.heartbeat import Heartbeat
 from steadypool.durable.worker.in_flight import InFlight
 from steadypool.model.clock import monotonic
@@ -29,16 +29,16 @@ class Registration:
         url: str,
         seconds: float,
         apart: bool,
-        announcer: Emitter,
-        trouble: EngineBackoff,
+        emitter: Emitter,
+        backoff: EngineBackoff,
         wake: Callable[[], None],
     ) -> None:
         self._engine = engine
         self._seconds = seconds
-        self._announcer = announcer
-        self._trouble = trouble
+        self._emitter = emitter
+        self._backoff = backoff
         self._wake = wake
-        self._heart = Heartbeat(url, seconds, apart, self._was_lost)
+        self._heartbeat = Heartbeat(url, seconds, apart, self._was_lost)
         self.number = 0
         self.is_lost = False
 
@@ -48,42 +48,42 @@ class Registration:
         Raises:
             EngineError, SchemaMismatch: it cannot be had.
         """
-        self.number = self._engine.register(self._announcer.name, self._seconds)
+        self.number = self._engine.register(self._emitter.name, self._seconds)
         try:
-            self._heart.start(self.number)
-        except TROUBLES:
+            self._heartbeat.start(self.number)
+        except RETRYABLE:
             self._engine.leave(self.number)
             raise
 
-    def emit_deferred(self) -> None:
+    def emit_registered(self) -> None:
         """Tell the sinks that the worker may claim."""
-        name, number = self._announcer.name, self.number
-        self._announcer.tell(lambda: events.WorkerRegistered(name, monotonic(), number))
+        name, number = self._emitter.name, self.number
+        self._emitter.emit(lambda: events.WorkerRegistered(name, monotonic(), number))
 
     def begin_again(self, in_flight: InFlight) -> None:
         """If the lease was lost, register anew, and tell every job at work that nothing it does counts any more."""
         if not self.is_lost:
             return
         try:
-            number = self._engine.register(self._announcer.name, self._seconds)
-        except TROUBLES as error:
-            self._trouble.note(error)
+            number = self._engine.register(self._emitter.name, self._seconds)
+        except RETRYABLE as error:
+            self._backoff.failed(error)
             return
         lost = in_flight.lose_all()
         self.number, self.is_lost = number, False
-        self._heart.follow(number)
-        name = self._announcer.name
-        self._announcer.tell(lambda: events.LeaseLost(name, monotonic(), len(lost)))
-        self.emit_deferred()
+        self._heartbeat.follow(number)
+        name = self._emitter.name
+        self._emitter.emit(lambda: events.LeaseLost(name, monotonic(), len(lost)))
+        self.emit_registered()
 
     @property
-    def may_judge(self) -> bool:
-        """See `Heartbeat.may_judge`."""
-        return not self.is_lost and self._heart.may_judge
+    def may_sweep(self) -> bool:
+        """See `Heartbeat.may_sweep`."""
+        return not self.is_lost and self._heartbeat.may_sweep
 
     def stop(self) -> None:
         """Renew the lease no more."""
-        self._heart.stop(1.0)
+        self._heartbeat.stop(1.0)
 
     def _was_lost(self, worker: int) -> None:
         if worker == self.number:

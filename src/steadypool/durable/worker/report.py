@@ -77,8 +77,8 @@ def _row(title: str, jobs: tuple[str, ...]) -> list[str]:
 class WorkCounts:
     """What one worker has done so far, counted as it is written down. Its loop alone changes it."""
 
-    def __init__(self, announcer: Emitter, notes: list[str]) -> None:
-        self._announcer = announcer
+    def __init__(self, emitter: Emitter, notes: list[str]) -> None:
+        self._emitter = emitter
         self._began = monotonic()
         self.claimed = 0
         self.refused = 0
@@ -93,14 +93,14 @@ class WorkCounts:
         for settlement in settlements:
             if (settlement.claim.number, settlement.claim.lease) in refused:
                 self.refused += 1
-                self._tell_refused(settlement)
+                self._emit_refused(settlement)
             else:
                 self.verdicts[settlement.verdict] += 1
 
-    def tell_unwritable(self, instead: Settlement, why: Exception) -> None:
+    def emit_unwritable(self, instead: Settlement, why: Exception) -> None:
         """A job has run, and is discarded since the store cannot keep its result."""
-        claim, name, at = instead.claim, self._announcer.name, monotonic()
-        self._announcer.tell(
+        claim, name, at = instead.claim, self._emitter.name, monotonic()
+        self._emitter.emit(
             lambda: events.JobGivenUp(
                 name, at, claim.id, claim.task, claim.queue, claim.attempt, Outcome.FAILED, why, "", instead.reason
             )
@@ -108,21 +108,21 @@ class WorkCounts:
 
     def note_lost(self, jobs: int) -> None:
         """The store does not know of the leases that so many jobs at work are held by."""
-        name = self._announcer.name
+        name = self._emitter.name
         if jobs:
-            self._announcer.tell(lambda: events.LeaseLost(name, monotonic(), jobs))
+            self._emitter.emit(lambda: events.LeaseLost(name, monotonic(), jobs))
 
-    def _tell_refused(self, settlement: Settlement) -> None:
-        name = self._announcer.name
+    def _emit_refused(self, settlement: Settlement) -> None:
+        name = self._emitter.name
         claim = settlement.claim
-        self._announcer.tell(lambda: events.ResultRefused(name, monotonic(), claim.id, claim.token))
+        self._emitter.emit(lambda: events.ResultRefused(name, monotonic(), claim.id, claim.token))
 
     def report(self, in_flight: InFlight) -> WorkReport:
         """All of it, and what is still in flight."""
         left = dict.fromkeys(held.claim.id for held in (*in_flight.not_settled(), *in_flight.ended))
         counts = self.verdicts
         return WorkReport(
-            self._announcer.name,
+            self._emitter.name,
             monotonic() - self._began,
             self.claimed,
             counts[Verdict.COMPLETE],

@@ -8,7 +8,7 @@ from functools import partial
 
 from steadypool.durable.engine.records import Claim, JobKey, Settlement, Verdict
 from steadypool.durable.worker import verdicts
-from steadypool.durable.worker.dispatch import Starter, given_back
+from steadypool.durable.worker.dispatch import Dispatcher, given_back
 from steadypool.durable.worker.emitter import Emitter
 from steadypool.durable.worker.in_flight import HeldClaim, InFlight, end_of
 from steadypool.durable.worker.pool_adapter import TaskAdapter
@@ -26,52 +26,52 @@ class Settler:
     def __init__(
         self,
         in_flight: InFlight,
-        announcer: Emitter,
-        tally: WorkCounts,
-        feeds: Mapping[str, TaskAdapter],
-        starter: Starter,
+        emitter: Emitter,
+        counts: WorkCounts,
+        adapters: Mapping[str, TaskAdapter],
+        dispatcher: Dispatcher,
         caps: CrashLimits,
-        orders: StopRequest,
+        stop: StopRequest,
     ) -> None:
         self._in_flight = in_flight
-        self._announcer = announcer
-        self._tally = tally
-        self._feeds = feeds
-        self._starter = starter
+        self._emitter = emitter
+        self._counts = counts
+        self._adapters = adapters
+        self._dispatcher = dispatcher
         self._caps = caps
-        self._orders = orders
+        self._stop = stop
         self._aside = Aside()
 
-    def judge_all(self) -> int:
+    def settle_all(self) -> int:
         """Settle everything that has ended; returns how many."""
         ended = self._in_flight.take_ended()
         for held in ended:
-            self._judge(held)
+            self._settle(held)
         return len(ended)
 
-    def judge_finished(self) -> None:
+    def settle_finished(self) -> None:
         """Settle what has ended by itself. What was interrupted waits for the pool's report: it may still run."""
         ended = self._in_flight.take_ended()
         interrupted = [held for held in ended if held.future.outcome is Outcome.INTERRUPTED]
         for held in ended:
             if held.future.outcome is not Outcome.INTERRUPTED:
-                self._judge(held)
+                self._settle(held)
         self._in_flight.ended.extend(interrupted)
 
-    def judge_rest(self) -> None:
+    def settle_remaining(self) -> None:
         """Settle everything, but for jobs whose code still runs in this process: nobody else is to run them before
         that has gone."""
-        report = self._tally.pool
+        report = self._counts.pool
         stuck = {row.id for row in report.stuck} if report is not None else set()
         left: list[HeldClaim] = []
         for held in self._in_flight.take_ended():
             if held.claim.id in stuck or (report is None and held.future.outcome is Outcome.INTERRUPTED):
                 left.append(held)
             else:
-                self._judge(held)
+                self._settle(held)
         self._in_flight.ended.extend(left)
 
-    def heed_cancels(self, jobs: Sequence[JobKey]) -> None:
+    def request_cancels(self, jobs: Sequence[JobKey]) -> None:
         """Somebody wants these cancelled; those that run here are told."""
         for number, nonce in jobs:
             held = self._in_flight.held.get(number)
@@ -79,7 +79,7 @@ class Settler:
                 held.wanted_cancelled = True
                 held.future.cancel(running=True)
 
-    def _judge(self, held: HeldClaim) -> None:
+    def _settle(self, held: HeldClaim) -> None:
         end = end_of(held)
         if end is None:
             self._run_alone(held)
@@ -88,22 +88,24 @@ class Settler:
         if outcome is Outcome.CANCELLED and not held.wanted_cancelled:
             # Told that its lease is lost; or cancelled by code that got hold of the future: not for us to decide.
             outcome = Outcome.INTERRUPTED
-        claim, feed = held.claim, self._feeds[held.claim.task]
+        claim, adapter = held.claim, self._adapters[held.claim.task]
         encoded = None
         if result is not None:
             encoded, seconds = result
-            feed.pace.add(seconds)
+            adapter.run_time.add(seconds)
         try:
             texts = None if error is None else self._texts_of(error)
-            settlement = verdicts.judge(claim, outcome, error, encoded, feed.retry, self._caps, random.random())
+            settlement = verdicts.settlement_of(
+                claim, outcome, error, encoded, adapter.retry, self._caps, random.random()
+            )
             if error is not None and texts is not None and outcome in NEVER_LOOKED_AT:
                 told = texts[2], texts[1]
-                self._tally.ledger.add(claim.id, claim.task, error, describe=lambda _: told)
+                self._counts.ledger.add(claim.id, claim.task, error, describe=lambda _: told)
         except Exception as broken:  # of code of the user's: one job's error is not to end the worker
-            settlement, error = verdicts.untold(claim, broken), broken
-        feed.unfit = feed.unfit + 1 if isinstance(error, verdicts.OF_ANOTHER_VERSION) else 0
+            settlement, error = verdicts.undecidable(claim, broken), broken
+        adapter.unfit = adapter.unfit + 1 if isinstance(error, verdicts.OF_ANOTHER_VERSION) else 0
         if error is not None and not held.lost:
-            self._tell(claim, settlement, error)
+            self._emit(claim, settlement, error)
         self._record(held, settlement)
 
     def _texts_of(self, error: BaseException) -> verdicts.Texts:
@@ -115,12 +117,12 @@ class Settler:
         error.__dict__[verdicts.TEXTS] = texts
         return texts
 
-    def _tell(self, claim: Claim, settlement: Settlement, error: BaseException) -> None:
+    def _emit(self, claim: Claim, settlement: Settlement, error: BaseException) -> None:
         if settlement.verdict is Verdict.RETURN:
             if isinstance(error, verdicts.OF_ANOTHER_VERSION):
-                self._announcer.tell_unfit(claim, settlement, error)
+                self._emitter.emit_unfit(claim, settlement, error)
         elif settlement.error is not None:
-            self._announcer.tell_failure(claim, settlement, error)
+            self._emitter.emit_failure(claim, settlement, error)
 
     def _record(self, held: HeldClaim, settlement: Settlement) -> None:
         if held.lost:
@@ -134,7 +136,7 @@ class Settler:
         claim = held.claim
         if held.wanted_cancelled:
             self._record(held, Settlement(claim, Verdict.CANCEL))
-        elif held.lost or self._orders.given:
+        elif held.lost or self._stop.requests:
             self._record(held, given_back(claim))
         else:
-            self._starter.start_alone(held)
+            self._dispatcher.start_alone(held)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 
 from steadypool.durable.engine.protocol import Engine
-from steadypool.durable.worker.claims import ClaimExchange
+from steadypool.durable.worker.claims import Claimer
 from steadypool.durable.worker.engine_backoff import EngineBackoff
 from steadypool.durable.worker.in_flight import InFlight
 from steadypool.durable.worker.pool_adapter import Pool
@@ -35,64 +35,64 @@ class Shutdown:
         engine: Engine,
         in_flight: InFlight,
         pool: Pool,
-        orders: StopRequest,
-        rest: WorkerWait,
+        stop: StopRequest,
+        wait: WorkerWait,
         registration: Registration,
-        exchange: ClaimExchange,
-        judge: Settler,
-        tally: WorkCounts,
-        trouble: EngineBackoff,
+        claimer: Claimer,
+        settler: Settler,
+        counts: WorkCounts,
+        backoff: EngineBackoff,
         cancel_grace: float,
     ) -> None:
         self._engine = engine
         self._in_flight = in_flight
         self._pool = pool
-        self._orders = orders
-        self._rest = rest
+        self._stop = stop
+        self._wait = wait
         self._registration = registration
-        self._exchange = exchange
-        self._judge = judge
-        self._tally = tally
-        self._trouble = trouble
+        self._claimer = claimer
+        self._settler = settler
+        self._counts = counts
+        self._backoff = backoff
         self._cancel_grace = cancel_grace
         self._flush_seconds = 0.0
 
-    def leave(self) -> None:
+    def run(self) -> None:
         """Go through all of it."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._drain_pool()
-        self._judge.judge_rest()
+        self._settler.settle_remaining()
         self._flush()
         self._registration.stop()
-        self._exchange.take_leave()
-        if self._rest.listener is not None:
-            self._rest.listener.close()
+        self._claimer.deregister()
+        if self._wait.listener is not None:
+            self._wait.listener.close()
         self._engine.close()
 
     def _drain_pool(self) -> None:
         waiter = threading.Thread(target=self._wait_for_pool, name="steadypool-durable-drain", daemon=True)
         self._hurry_pool()
         waiter.start()
-        heeded = len(self._orders.given)
+        heeded = len(self._stop.requests)
         while waiter.is_alive() and not self._must_flush():
-            if len(self._orders.given) != heeded:
-                heeded = len(self._orders.given)
+            if len(self._stop.requests) != heeded:
+                heeded = len(self._stop.requests)
                 self._hurry_pool()
-            self._rest.sleep(GATHER * 10)
+            self._wait.sleep(GATHER * 10)
             self._registration.begin_again(self._in_flight)
-            self._judge.judge_finished()
+            self._settler.settle_finished()
             if self._in_flight.pending:
-                self._exchange.make(0)
+                self._claimer.settle_and_claim(0)
 
     def _must_flush(self) -> bool:
         """Whether there is just the time left to write down what there is; the pool has had its own and more."""
-        left = self._orders.left
+        left = self._stop.remaining
         return left is not None and left <= (
             self._flush_seconds / 2 if self._in_flight.pending else self._flush_seconds / 10
         )
 
     def _hurry_pool(self) -> None:
-        left = self._orders.left
+        left = self._stop.remaining
         if left is None:
             self._pool.request_drain(None)
             return
@@ -100,14 +100,14 @@ class Shutdown:
         self._pool.request_drain(max(0.0, left - self._cancel_grace - self._flush_seconds))
 
     def _wait_for_pool(self) -> None:
-        self._tally.pool = self._pool.drain(None)
-        self._rest.wake()
+        self._counts.pool = self._pool.drain(None)
+        self._wait.wake()
 
     def _flush(self) -> None:
         while self._in_flight.pending:
-            left = self._orders.left
+            left = self._stop.remaining
             if left == 0.0:
                 return
             self._engine.patience = min(self._engine.patience, left or 1.0)
-            if self._exchange.make(0) is None:
-                self._rest.sleep(self._trouble.pause)
+            if self._claimer.settle_and_claim(0) is None:
+                self._wait.sleep(self._backoff.pause)

@@ -13,29 +13,29 @@ from steadypool.model.clock import monotonic
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 HURRIED = 3.0
-"""Seconds that the end may take after the second signal: what runs is told at once, and what can be is written down."""
+"""Seconds that the end may take after the second signal: running jobs are asked to stop at once."""
 
 
 class StopRequest:
-    """Every order is kept, and none is taken back: the end comes by the earliest limit of all."""
+    """Every request is kept, and none can be withdrawn: the end comes by the earliest limit of all."""
 
     def __init__(self) -> None:
-        self.given: list[float | None] = []
-        """Seconds that each order left; ``None``: no limit."""
-        self.until: float | None = None
+        self.requests: list[float | None] = []
+        """Seconds that each request left; ``None``: no limit."""
+        self.deadline: float | None = None
         """When everything must be over (`time.monotonic`)."""
 
-    def end(self, seconds: float | None) -> None:
-        """End, within *seconds*. Takes no lock: a signal handler may have interrupted whoever is in here."""
+    def request(self, seconds: float | None) -> None:
+        """End, within *seconds*. Takes no lock: a signal handler may have interrupted a call of this."""
         if seconds is not None:
-            until = monotonic() + seconds
-            self.until = until if self.until is None else min(self.until, until)
-        self.given.append(seconds)
+            deadline = monotonic() + seconds
+            self.deadline = deadline if self.deadline is None else min(self.deadline, deadline)
+        self.requests.append(seconds)
 
     @property
-    def left(self) -> float | None:
+    def remaining(self) -> float | None:
         """Seconds until everything must be over, 0 when that has passed; ``None``: there is no limit."""
-        return None if self.until is None else max(0.0, self.until - monotonic())
+        return None if self.deadline is None else max(0.0, self.deadline - monotonic())
 
 
 class StopOnSignals:

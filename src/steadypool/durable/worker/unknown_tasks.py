@@ -34,34 +34,34 @@ RECALL_EVERY, GIVE_UP_EVERY = 1.0, 10.0
 """Seconds, give or take a half, so that a hundred workers do not all look at the same moment."""
 
 
-class Unknown:
+class UnknownTasks:
     """For one worker. On its loop.
 
     Args:
         queues: names of the queues that it works on.
-        feeds: of each task that is known here; some may be for another kind of pool.
+        adapters: of each task that is known here; some may be for another kind of pool.
         give_up: seconds after which a job that was set aside is discarded; ``None``: it never is.
     """
 
     def __init__(
         self,
         engine: Engine,
-        announcer: Emitter,
+        emitter: Emitter,
         queues: Sequence[str],
-        feeds: Mapping[str, TaskAdapter],
+        adapters: Mapping[str, TaskAdapter],
         give_up: float | None,
     ) -> None:
         self._engine = engine
-        self._announcer = announcer
+        self._emitter = emitter
         self._queues = queues
-        self._feeds = feeds
-        self._known = [name for name, feed in feeds.items() if feed.runs_here]
+        self._adapters = adapters
+        self._known = [name for name, adapter in adapters.items() if adapter.runs_here]
         self._recall_due = self._give_up_due = 0.0
         self._give_up = math.inf if give_up is None else give_up
 
     def is_flooded(self) -> bool:
         """Whether many jobs of one task, one after the other, were of another version of it."""
-        return any(feed.unfit >= FLOOD for feed in self._feeds.values())
+        return any(adapter.unfit >= FLOOD for adapter in self._adapters.values())
 
     def set_aside(self) -> None:
         """Move what lies at the head of the queues and cannot be run here out of the way, for a moment's time.
@@ -73,19 +73,19 @@ class Unknown:
             EngineError: the engine could not; the next claim finds them again.
         """
         until, counts = monotonic() + LONGEST, Counter[str]()
-        known = [name for name in self._known if self._feeds[name].unfit < FLOOD]
+        known = [name for name in self._known if self._adapters[name].unfit < FLOOD]
         while True:
             moved = self._engine.set_aside(self._queues, known, LOOKED_AT_ONCE, self._give_up)
             counts.update(moved)
             if sum(moved.values()) < LOOKED_AT_ONCE or monotonic() >= until:
                 break
-        for feed in self._feeds.values():
-            feed.unfit = 0 if feed.unfit >= FLOOD else feed.unfit
-        name = self._announcer.name
+        for adapter in self._adapters.values():
+            adapter.unfit = 0 if adapter.unfit >= FLOOD else adapter.unfit
+        name = self._emitter.name
         for task, jobs in counts.items():
             if task in self._known:
                 continue  # each is told of when it has had its turn
-            self._announcer.tell(partial(events.TaskUnknown, name, monotonic(), task, jobs, self._hint(task)))
+            self._emitter.emit(partial(events.TaskUnknown, name, monotonic(), task, jobs, self._hint(task)))
 
     def recall(self) -> bool:
         """Have jobs available again whose task is known here; whether there are some.
@@ -95,7 +95,7 @@ class Unknown:
         """
         return self._engine.recall(self._queues, self._known, RECALLED_AT_ONCE) > 0
 
-    def tend(self, has_room: bool) -> bool:
+    def run_due(self, has_room: bool) -> bool:
         """Do the one and the other if it is time; whether jobs are available that were not.
 
         Raises:
@@ -118,15 +118,15 @@ class Unknown:
             EngineError: the engine could not.
         """
         reason = f"no worker has known its task for {_length(self._give_up)}"
-        name = self._announcer.name
+        name = self._emitter.name
         for task, jobs in self._engine.give_up_unknown(GIVEN_UP_AT_ONCE, reason).items():
-            self._announcer.tell(partial(events.TaskForgotten, name, monotonic(), task, jobs, reason))
+            self._emitter.emit(partial(events.TaskForgotten, name, monotonic(), task, jobs, reason))
 
     def _hint(self, task: str) -> str:
-        if task in self._feeds:
+        if task in self._adapters:
             return "; it is no coroutine function, which this kind of pool needs"
-        near = near_name(task, self._feeds)
-        return f"; its queue knows {listed(self._feeds) or 'no task'}" + (
+        near = near_name(task, self._adapters)
+        return f"; its queue knows {listed(self._adapters) or 'no task'}" + (
             f"; did the caller mean {near}?" if near else ""
         )
 

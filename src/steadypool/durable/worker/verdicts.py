@@ -37,7 +37,7 @@ class CrashLimits:
     """It was lost with its whole worker: most likely no fault of its own, so it may be often."""
 
 
-def judge(
+def settlement_of(
     claim: Claim,
     outcome: Outcome,
     error: BaseException | None,
@@ -84,13 +84,13 @@ def _too_large(claim: Claim, size: int) -> Settlement:
 
 
 def _after_crash(claim: Claim, error: BaseException, caps: CrashLimits, chance: float) -> Settlement:
-    told = describe(claim.attempt, Outcome.CRASHED, error)
+    recorded = describe(claim.attempt, Outcome.CRASHED, error)
     crashes = claim.crashes + 1
     if crashes >= caps.crashes:
         reason = f"its process died {crashes} times"
-        return Settlement(claim, Verdict.DISCARD, error=told, reason=reason, crashed=True)
+        return Settlement(claim, Verdict.DISCARD, error=recorded, reason=reason, crashed=True)
     delay = backoff(AFTER_CRASH, crashes, chance)
-    return Settlement(claim, Verdict.RETRY, error=told, delay=delay, crashed=True)
+    return Settlement(claim, Verdict.RETRY, error=recorded, delay=delay, crashed=True)
 
 
 def _after_failure(
@@ -98,7 +98,7 @@ def _after_failure(
 ) -> Settlement:
     if isinstance(error, OF_ANOTHER_VERSION):
         return unfit(claim, error)
-    told = describe(claim.attempt, outcome, error)
+    recorded = describe(claim.attempt, outcome, error)
     # Attempts that were lost with a process or a worker have caps of their own, and use up none of these.
     failures = claim.attempt - claim.crashes - claim.losses
     delay = None
@@ -106,9 +106,9 @@ def _after_failure(
         # Seconds count from now: what is left of the total time is a deadline on that scale.
         delay = next_delay(retry, error, failures, 0.0, claim.expires_in, chance)
     if delay is not None:
-        return Settlement(claim, Verdict.RETRY, error=told, delay=delay)
+        return Settlement(claim, Verdict.RETRY, error=recorded, delay=delay)
     reason = "its result does not fit" if isinstance(error, ResultUnfit) else "no retry is left"
-    return Settlement(claim, Verdict.DISCARD, error=told, reason=reason)
+    return Settlement(claim, Verdict.DISCARD, error=recorded, reason=reason)
 
 
 def unfit(claim: Claim, error: BaseException) -> Settlement:
@@ -117,22 +117,22 @@ def unfit(claim: Claim, error: BaseException) -> Settlement:
     It goes back without an attempt spent, and for longer each time, so that many such jobs leave room for others.
     Why is told once.
     """
-    told = describe(claim.attempt, Outcome.RETURNED, error) if claim.token == 1 else None
+    recorded = describe(claim.attempt, Outcome.RETURNED, error) if claim.token == 1 else None
     delay = min(UNFIT_LONGEST, UNFIT_DELAY * 2.0 ** min(claim.token - 1, 20))
-    return Settlement(claim, Verdict.RETURN, error=told, delay=delay)
+    return Settlement(claim, Verdict.RETURN, error=recorded, delay=delay)
 
 
-def untold(claim: Claim, broken: BaseException) -> Settlement:
+def undecidable(claim: Claim, broken: BaseException) -> Settlement:
     """For a job whose end cannot be judged: code of its error's, or of its task's ``Retry``, fails."""
-    told = describe(claim.attempt, Outcome.FAILED, broken)
+    recorded = describe(claim.attempt, Outcome.FAILED, broken)
     reason = "what became of it cannot be told: looking at its error failed"
-    return Settlement(claim, Verdict.DISCARD, error=told, reason=reason)
+    return Settlement(claim, Verdict.DISCARD, error=recorded, reason=reason)
 
 
 def not_started(claim: Claim, error: BaseException) -> Settlement:
     """For a job whose row holds what no call can be made of: not by us was it written so."""
-    told = describe(claim.attempt, Outcome.FAILED, error)
-    return Settlement(claim, Verdict.DISCARD, error=told, reason="its arguments or options cannot be read")
+    recorded = describe(claim.attempt, Outcome.FAILED, error)
+    return Settlement(claim, Verdict.DISCARD, error=recorded, reason="its arguments or options cannot be read")
 
 
 def unwritable(refused: Settlement, why: BaseException) -> Settlement:
@@ -140,11 +140,11 @@ def unwritable(refused: Settlement, why: BaseException) -> Settlement:
     said = ascii(message(why))[1:-1][:LONGEST_MESSAGE]
     error = refused.error
     if refused.verdict is Verdict.COMPLETE:
-        told = AttemptError(
+        recorded = AttemptError(
             refused.claim.attempt, "failed", "ResultNotWritten", f"its result cannot be written: {said}"
         )
         reason = "its result cannot be written; it has run, and is not run again"
-        return refused._replace(verdict=Verdict.DISCARD, result=None, error=told, reason=reason)
+        return refused._replace(verdict=Verdict.DISCARD, result=None, error=recorded, reason=reason)
     if error is not None:
         text = f"(the error cannot be written as it was: {said})"
         error = AttemptError(error.attempt, error.outcome, ascii(error.type_name)[1:-1], text)

@@ -21,7 +21,8 @@ class WorkerWait:
 
     Args:
         in_flight: where ends appear.
-        is_over: whether there is something else to do: an order, a lost lease. Whoever changes that calls `wake` next.
+        is_over: whether there is something else to do: a request to stop, a lost lease. The thread that changes it
+            calls `wake` next.
     """
 
     def __init__(self, in_flight: InFlight, is_over: Callable[[], bool]) -> None:

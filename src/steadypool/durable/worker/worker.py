@@ -4,28 +4,28 @@ Theory of operation
 -------------------
 Three threads of ours, and the pool's::
 
-    caller ──run()──▶ waits for the end, and for signals; has the last word on the time limit
-    loop   ══ settle + claim, one transaction ══ engine        (everything that is held is changed here alone)
-             │ claims ▼            ▲ ended jobs (appended by the pool's threads, which then ring)
-    pool   ──┴── runs them ────────┘
-    heart  ── renews the lease (`durable.worker.heartbeat`); tells the loop when it was lost
+    caller    ──run()──▶ waits for the end, and for signals; has the last word on the time limit
+    loop      ══ settle + claim, one transaction ══ engine     (everything that is held is changed here alone)
+                │ claims ▼            ▲ ended jobs (appended by the pool's threads, which then ring)
+    pool      ──┴── runs them ────────┘
+    heartbeat ── renews the lease (`durable.worker.heartbeat`); wakes the loop when it was lost
 
 The loop's rounds are here. What each part of one does is in a file of its own::
 
-    settling  what has ended        ─▶ settlements in flight
-    claims    what is in flight     ◀▶ engine: settle, then claim (`demand`: how many, and when)
-    starting  claims                ─▶ jobs of the pool, short ones in bundles
-    rest      until there is news, or enough has ended
-    leaving   the end
+    settlement  what has ended      ─▶ settlements in flight (`verdicts`: which)
+    claims      what is in flight   ◀▶ engine: settle, then claim (`rules.claim_size`: how many, and when)
+    dispatch    claims              ─▶ jobs of the pool, short ones in bundles
+    wait        until there is news, or enough has ended
+    shutdown    the end
 
 * **One claim, one settlement.** A claim is in flight until its settlement is pending; it is pending until the
   engine has written it. After an error of the engine everything stays where it is and is tried again.
-* **A lost lease** (`durable.worker.registration`): every job at work is told (``lease_lost``), a new registration is
-  made, and work goes on. What the old jobs return is still offered to the engine: the fence decides, not we.
-* **The end** (`durable.worker.shutdown`): whoever called `run` waits for it no longer than the limit, whatever the
+* **A lost lease** (`durable.worker.registration`): every job at work is asked to stop (``lease_lost``), a new
+  registration is made, and work goes on. What the old jobs return is still offered to the engine, whose fence decides.
+* **The end** (`durable.worker.shutdown`): the caller of `run` waits for it no longer than the limit, whatever the
   engine does, and then says what was not written.
-* **Waking.** An order and a lost lease are states that the loop looks at before it sleeps; whoever changes one wakes
-  the loop next. A job that has ended is in flight before the loop is woken. So nothing is slept through.
+* **Waking.** A request to stop and a lost lease are states that the loop looks at before it sleeps; the thread that
+  changes one wakes the loop next. A job that has ended is in flight before the loop is woken.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ from steadypool.durable.client.nested_waits import Slots, new_folder
 from steadypool.durable.client.task import DurableTask
 from steadypool.durable.engine.open import open_engine
 from steadypool.durable.engine.records import ClaimResult, Verdict
-from steadypool.durable.worker.claims import ClaimExchange
+from steadypool.durable.worker.claims import Claimer
 from steadypool.durable.worker.depths import Depths
-from steadypool.durable.worker.dispatch import Starter
+from steadypool.durable.worker.dispatch import Dispatcher
 from steadypool.durable.worker.emitter import Emitter, events
-from steadypool.durable.worker.engine_backoff import TROUBLES, EngineBackoff
+from steadypool.durable.worker.engine_backoff import RETRYABLE, EngineBackoff
 from steadypool.durable.worker.in_flight import InFlight
 from steadypool.durable.worker.maintenance import Maintenance
 from steadypool.durable.worker.pool_adapter import Pool, TaskAdapter, open_pool
@@ -58,7 +58,7 @@ from steadypool.durable.worker.settings import WorkerSettings
 from steadypool.durable.worker.settlement import Settler
 from steadypool.durable.worker.shutdown import Shutdown
 from steadypool.durable.worker.stop_request import StopOnSignals, StopRequest
-from steadypool.durable.worker.unknown_tasks import Unknown
+from steadypool.durable.worker.unknown_tasks import UnknownTasks
 from steadypool.durable.worker.wait import WorkerWait
 from steadypool.model.clock import monotonic
 from steadypool.model.health import Health, HealthReason
@@ -91,7 +91,7 @@ class TaskSource(Protocol):
 
 
 class Worker:
-    """Works on a queue until it is told to stop. Made for one run.
+    """Works on a queue until a drain is requested. Made for one run.
 
     Args:
         queue: the queue; its tasks are the ones that this worker knows.
@@ -107,32 +107,32 @@ class Worker:
         self._engine = open_engine(url)
         self._engine.patience = min(2.0, settings.lease / 3)
         notes: list[str] = []
-        self._announcer = Emitter(settings.name, notes)
-        self._trouble = EngineBackoff(self._announcer)
-        self._tally = WorkCounts(self._announcer, notes)
+        self._emitter = Emitter(settings.name, notes)
+        self._backoff = EngineBackoff(self._emitter)
+        self._counts = WorkCounts(self._emitter, notes)
         self._in_flight = InFlight()
-        self._orders = StopRequest()
-        self._rest = WorkerWait(self._in_flight, self._is_interrupted)
+        self._stop = StopRequest()
+        self._wait = WorkerWait(self._in_flight, self._is_interrupted)
         self._registration = Registration(
             self._engine,
             url,
             settings.lease,
             settings.kind != "process",
-            self._announcer,
-            self._trouble,
-            self._rest.wake,
+            self._emitter,
+            self._backoff,
+            self._wait.wake,
         )
-        self._exchange = ClaimExchange(
+        self._claimer = Claimer(
             self._engine,
             self._in_flight,
             self._registration,
-            self._tally,
-            self._trouble,
+            self._counts,
+            self._backoff,
             settings.queues,
         )
         self._progress = ProgressReports(self._engine, self._in_flight)
-        self._upkeep = Maintenance(
-            self._engine, settings.caps.losses, claim_size.LOOK_AGAIN, lambda: self._registration.may_judge
+        self._maintenance = Maintenance(
+            self._engine, settings.caps.losses, claim_size.LOOK_AGAIN, lambda: self._registration.may_sweep
         )
         self._nested = Slots(
             url,
@@ -152,7 +152,7 @@ class Worker:
         self._look_at = 0.0
         """When the engine is asked again though there is nothing to write and no room."""
         self._until_empty = False
-        self._is_leaving = False
+        self._is_stopping = False
         self._waits_for: tuple[bool, bool] | None = None
         self._found_paused: set[str] = set()
         self._done = threading.Event()
@@ -180,12 +180,12 @@ class Worker:
             self._wait_for_the_end()
         if self._failure is not None:
             raise self._failure
-        return self._tally.report(self._in_flight)
+        return self._counts.report(self._in_flight)
 
     def request_drain(self, seconds: float | None = 30.0) -> None:
         """Claim no more and end, within *seconds*, everything included (``None``: when all that runs has ended)."""
-        self._orders.end(seconds)
-        self._rest.wake()
+        self._stop.request(seconds)
+        self._wait.wake()
 
     def subscribe(self, sink: Sink, *, jobs: bool = False) -> Callable[[], None]:
         """Have *sink* called with every event of the worker (`steadypool.events`); returns what ends that.
@@ -195,7 +195,7 @@ class Worker:
         With *jobs*, before `run`, also with every event of its pool; short jobs then travel one by one, so that each
         has its own.
         """
-        self._announcer.subscribe(sink)
+        self._emitter.subscribe(sink)
         if isinstance(sink, QueueWatcher):
             sink.watch_queues(self)
         self._sinks.append(sink)
@@ -206,7 +206,7 @@ class Worker:
         return partial(self._unsubscribe, sink)
 
     def _unsubscribe(self, sink: Sink) -> None:
-        self._announcer.unsubscribe(sink)
+        self._emitter.unsubscribe(sink)
         self._sinks = [other for other in self._sinks if other is not sink]
         if isinstance(sink, QueueWatcher):
             sink.unwatch_queues(self)
@@ -234,9 +234,9 @@ class Worker:
             return
         elif not self._is_registered:
             yield HealthReason.STARTING
-        elif self._orders.given and self._pool is not None and self._pool._core.public_state is PoolState.OPEN:
+        elif self._stop.requests and self._pool is not None and self._pool._core.public_state is PoolState.OPEN:
             yield HealthReason.DRAINING
-        if self._trouble and not self._done.is_set():
+        if self._backoff and not self._done.is_set():
             yield HealthReason.STORE_AWAY
 
     def depths(self) -> tuple[QueueDepth, ...]:
@@ -246,7 +246,7 @@ class Worker:
 
     def failures(self) -> Mapping[tuple[str, str, str], int]:
         """How many attempts have failed here, by queue, task, and what came next: ``"retry"`` or ``"discard"``."""
-        return dict(self._announcer.failures)
+        return dict(self._emitter.failures)
 
     @property
     def _core(self) -> Any:
@@ -256,7 +256,7 @@ class Worker:
     @property
     def completed(self) -> int:
         """How many jobs it has completed, and written down, so far."""
-        return self._tally.verdicts[Verdict.COMPLETE]
+        return self._counts.verdicts[Verdict.COMPLETE]
 
     @property
     def held(self) -> int:
@@ -265,9 +265,9 @@ class Worker:
 
     def _wait_for_the_end(self) -> None:
         # Looked at again each second: a signal handler may have set the limit meanwhile.
-        while not self._done.wait(min(claim_size.LOOK_AGAIN, _or(self._orders.left, claim_size.LOOK_AGAIN))):
-            if self._orders.left == 0.0:
-                self._tally.notes.append("the time was up before everything was written down")
+        while not self._done.wait(min(claim_size.LOOK_AGAIN, _or(self._stop.remaining, claim_size.LOOK_AGAIN))):
+            if self._stop.remaining == 0.0:
+                self._counts.notes.append("the time was up before everything was written down")
                 return
 
     # -- the loop's life
@@ -275,10 +275,10 @@ class Worker:
     def _work(self) -> None:
         try:
             pool = self._set_up()
-            while not self._orders.given and not self._is_empty():
+            while not self._stop.requests and not self._is_empty():
                 self._round()
-            self._is_leaving = True
-            self._leaving(pool).leave()
+            self._is_stopping = True
+            self._shutdown(pool).run()
         except BaseException as error:
             self._failure = error
             self._abandon()
@@ -301,28 +301,28 @@ class Worker:
         self._pool = pool = self._open_pool()
         self._slots = pool.stats().max_workers
         self._nested = slots = replace(self._nested, count=self._slots)
-        feeds = {name: TaskAdapter(task, self.settings.kind, slots) for name, task in self._queue.tasks.items()}
-        self._starter = Starter(
+        adapters = {name: TaskAdapter(task, self.settings.kind, slots) for name, task in self._queue.tasks.items()}
+        self._dispatcher = Dispatcher(
             self._in_flight,
-            self._announcer,
+            self._emitter,
             pool,
-            feeds,
+            adapters,
             not self._pool_sinks,
-            self._rest.jobs_have_ended,
+            self._wait.jobs_have_ended,
             self._pool_has_closed,
         )
-        self._unknown = Unknown(
-            self._engine, self._announcer, self.settings.queues, feeds, self.settings.give_up_unknown
+        self._unknown = UnknownTasks(
+            self._engine, self._emitter, self.settings.queues, adapters, self.settings.give_up_unknown
         )
-        self._judge = Settler(
-            self._in_flight, self._announcer, self._tally, feeds, self._starter, self.settings.caps, self._orders
+        self._settler = Settler(
+            self._in_flight, self._emitter, self._counts, adapters, self._dispatcher, self.settings.caps, self._stop
         )
         if self.settings.kind == "process":
             self._warm_up(pool)
-        self._rest.listener = self._engine.listener("work")
+        self._wait.listener = self._engine.listener("work")
         if advisory := self._engine.take_caution():
-            self._announcer.tell(lambda: events.EngineAdvisory(self.settings.name, monotonic(), advisory))
-        self._registration.emit_deferred()
+            self._emitter.emit(lambda: events.EngineAdvisory(self.settings.name, monotonic(), advisory))
+        self._registration.emit_registered()
         self._is_registered = True
         return pool
 
@@ -353,24 +353,24 @@ class Worker:
         """
         until = monotonic() + WARM_UP_LIMIT
         futures = pool._submit_prepared([(WARM_UP, nothing, ())] * self._slots)
-        while not self._orders.given and monotonic() < until and wait(futures, 0.5).not_done:
+        while not self._stop.requests and monotonic() < until and wait(futures, 0.5).not_done:
             pass
         for future in futures:
             if future.done():
                 future.result()
 
-    def _leaving(self, pool: Pool) -> Shutdown:
+    def _shutdown(self, pool: Pool) -> Shutdown:
         return Shutdown(
             self._engine,
             self._in_flight,
             pool,
-            self._orders,
-            self._rest,
+            self._stop,
+            self._wait,
             self._registration,
-            self._exchange,
-            self._judge,
-            self._tally,
-            self._trouble,
+            self._claimer,
+            self._settler,
+            self._counts,
+            self._backoff,
             self.settings.cancel_grace,
         )
 
@@ -379,86 +379,86 @@ class Worker:
     def _round(self) -> None:
         self._registration.begin_again(self._in_flight)
         began = monotonic()
-        ended = self._judge.judge_all()
+        ended = self._settler.settle_all()
         answer = self._settle_and_claim(began)
         if answer is None:
-            self._rest.sleep(self._trouble.pause)
+            self._wait.sleep(self._backoff.pause)
             return
-        self._starter.start(answer.claims, self._registration.number)
-        self._judge.heed_cancels(answer.cancels)
-        self._tend()
-        self._tend_unknown()
-        if self._starter.met_unknown or self._unknown.is_flooded():
+        self._dispatcher.start(answer.claims, self._registration.number)
+        self._settler.request_cancels(answer.cancels)
+        self._maintain()
+        self._maintain_unknown()
+        if self._dispatcher.met_unknown or self._unknown.is_flooded():
             self._set_unknown_aside()
         else:
-            self._take_rest(answer)
+            self._wait_for_news(answer)
         if ended or self._in_flight.ended:
             self._pace = self._pace.after(len(self._in_flight.ended) or ended, monotonic() - began)
 
     def _set_unknown_aside(self) -> None:
-        self._starter.met_unknown = False
-        if self._exchange.make(0) is None:  # what was claimed of them is to lie among the others first
+        self._dispatcher.met_unknown = False
+        if self._claimer.settle_and_claim(0) is None:  # what was claimed of them is to lie among the others first
             return
         try:
             self._unknown.set_aside()
-        except TROUBLES as error:
-            self._trouble.note(error)
+        except RETRYABLE as error:
+            self._backoff.failed(error)
 
     def _settle_and_claim(self, now: float) -> ClaimResult | None:
         limit = self._room()
         if not limit and not self._in_flight.pending and now < self._look_at:
             return ClaimResult()  # nothing to write, no room: the engine is only asked for cancels, now and then
         self._look_at = now + claim_size.LOOK_AGAIN
-        return self._exchange.make(limit)
+        return self._claimer.settle_and_claim(limit)
 
     def _room(self) -> int:
         return claim_size.room(len(self._in_flight.held), self._slots, self._pace, self._in_flight.size)
 
-    def _take_rest(self, answer: ClaimResult) -> None:
+    def _wait_for_news(self, answer: ClaimResult) -> None:
         in_flight, room = self._in_flight, self._room()
         if in_flight.pending or self._is_interrupted() or (answer.more and room > 0):
             return  # something was settled without having run, or there is more to be had
         if room > 0 and not in_flight.ended and not self._is_empty():
-            until = min(claim_size.LOOK_AGAIN, self._upkeep.until_prune())
-            self._rest.listen(min(until, _or(answer.next_due, until)))
+            until = min(claim_size.LOOK_AGAIN, self._maintenance.until_prune())
+            self._wait.listen(min(until, _or(answer.next_due, until)))
         elif room <= 0 and not in_flight.ended:
-            self._rest.wait_for_end(claim_size.LOOK_AGAIN)
-        self._rest.gather(self._slots)
+            self._wait.wait_for_end(claim_size.LOOK_AGAIN)
+        self._wait.gather(self._slots)
 
     def _is_interrupted(self) -> bool:
-        return bool(self._orders.given) or self._registration.is_lost
+        return bool(self._stop.requests) or self._registration.is_lost
 
     def _pool_has_closed(self) -> None:
         """Called by whoever closes it: `steadypool top` can have it drained, and a pool that is broken closes."""
-        if not (self._orders.given or self._is_leaving):
-            self._tally.notes.append("its pool was closed by another, or could not go on; so the worker ended")
+        if not (self._stop.requests or self._is_stopping):
+            self._counts.notes.append("its pool was closed by another, or could not go on; so the worker ended")
             self.request_drain(WRITE_OUT)
 
-    def _tend_unknown(self) -> None:
+    def _maintain_unknown(self) -> None:
         """Find jobs that were set aside and are known here, and give up what nobody has known; now and then."""
         try:
-            if self._unknown.tend(has_room=self._room() > 0):
-                self._rest.wake()  # there is something to claim
-        except TROUBLES as error:
-            self._trouble.note(error)
+            if self._unknown.run_due(has_room=self._room() > 0):
+                self._wait.wake()  # there is something to claim
+        except RETRYABLE as error:
+            self._backoff.failed(error)
 
-    def _tend(self) -> None:
+    def _maintain(self) -> None:
         """Tell how far jobs are, take back what dead workers held, and prune; now and then."""
         try:
             self._progress.report(self._registration.number)
-        except TROUBLES as error:
-            self._trouble.note(error)
+        except RETRYABLE as error:
+            self._backoff.failed(error)
             return
-        if not self._upkeep.is_due():
+        if not self._maintenance.is_due():
             return
         try:
-            swept = self._upkeep.tend()
-        except TROUBLES as error:
-            self._trouble.note(error)
+            swept = self._maintenance.run_due()
+        except RETRYABLE as error:
+            self._backoff.failed(error)
             return
         if swept.workers:
             name = self.settings.name
-            self._announcer.tell(
+            self._emitter.emit(
                 lambda: events.JobsRecovered(name, monotonic(), swept.workers, swept.returned, swept.discarded)
             )
 
@@ -469,8 +469,8 @@ class Worker:
             if self._unknown.recall():
                 return False
             queues = {row.name: row for row in self._engine.stats().queues}
-        except TROUBLES as error:
-            self._trouble.note(error)
+        except RETRYABLE as error:
+            self._backoff.failed(error)
             return False
         rows = [queues[name] for name in self.settings.queues if name in queues]
         # What lies in a paused queue may stay there for ever.
@@ -479,26 +479,26 @@ class Worker:
         if any(row.available for row in open_rows):
             return False
         if running or retryable:
-            self._tell_waiting(running, retryable)
+            self._emit_waiting(running, retryable)
             return False
         for row in rows:
             if row.paused and row.available + row.retryable:
-                self._tell_paused(row.name, row.available + row.retryable)
+                self._emit_paused(row.name, row.available + row.retryable)
         return True
 
-    def _tell_waiting(self, running: int, retryable: int) -> None:
+    def _emit_waiting(self, running: int, retryable: int) -> None:
         kind = bool(running), bool(retryable)
         if kind != self._waits_for:
             self._waits_for = kind
             name = self.settings.name
-            self._announcer.tell(lambda: events.WaitsForOthers(name, monotonic(), running, retryable))
+            self._emitter.emit(lambda: events.WaitsForOthers(name, monotonic(), running, retryable))
 
-    def _tell_paused(self, queue: str, jobs: int) -> None:
+    def _emit_paused(self, queue: str, jobs: int) -> None:
         if queue not in self._found_paused:
             self._found_paused.add(queue)
             name = self.settings.name
-            self._tally.notes.append(f"queue {queue!r} is paused: what waits in it ({jobs}) stays there")
-            self._announcer.tell(lambda: events.QueuePaused(name, monotonic(), queue, jobs))
+            self._counts.notes.append(f"queue {queue!r} is paused: what waits in it ({jobs}) stays there")
+            self._emitter.emit(lambda: events.QueuePaused(name, monotonic(), queue, jobs))
 
 
 def _or(seconds: float | None, instead: float) -> float:
