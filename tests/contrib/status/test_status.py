@@ -22,9 +22,9 @@ from steadypool import AsyncPool, ThreadPool, serve_status, task
 from steadypool.contrib.asgi import Liveness
 from tests.pools.contract import jobs
 from tests.pools.contract.stage import WAIT, Stage
-from tests.sinks.conftest import kind, loops_end
+from tests.sinks.conftest import kind
 
-__all__ = ["kind", "loops_end"]
+__all__ = ["kind"]
 
 
 def get(url: str, **more: Any) -> httpx.Response:

@@ -49,14 +49,15 @@ def remove(path: Path, names: tuple[str, ...]) -> None:
         os.unlink(f"{path}{name}")
 
 
-def put_elsewhere(url: str) -> subprocess.CompletedProcess[str]:
-    """A process of its own puts a job."""
+def put_elsewhere(url: str, patience: float = 5.0) -> subprocess.CompletedProcess[str]:
+    """A process of its own puts a job; it waits that long until it gives up."""
     code = (
         "import sys; from steadypool.durable.engine.open import open_engine; "
         "from steadypool.durable.engine.records import NewJob; "
-        "engine = open_engine(sys.argv[1]); engine.put_many([NewJob('t', b'{}')]); engine.close()"
+        "engine = open_engine(sys.argv[1]); engine.patience = float(sys.argv[2]); "
+        "engine.put_many([NewJob('t', b'{}')]); engine.close()"
     )
-    return subprocess.run([sys.executable, "-c", code, url], cwd=ROOT, capture_output=True, text=True)
+    return subprocess.run([sys.executable, "-c", code, url, str(patience)], cwd=ROOT, capture_output=True, text=True)
 
 
 def available(engine: Engine) -> int:
@@ -141,7 +142,7 @@ def test_who_comes_then_makes_no_other(
     engine: Engine, url: str, path: Path, names: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     remove(path, names)
-    refused = put_elsewhere(url)
+    refused = put_elsewhere(url, patience=0.2)
     assert "EngineGone" in refused.stderr and f"by process {os.getpid()}" in refused.stderr
     with pytest.raises(EngineGone, match="is saved in the file"):
         put(engine)
