@@ -25,6 +25,7 @@ from steadypool import (
     ProcessPool,
     Retry,
     ThreadPool,
+    sinks,
 )
 from steadypool.cli import exit_codes
 from steadypool.cli.app import program
@@ -41,8 +42,8 @@ from tests.docs.pages import OTHERS, PAGES, README, ROOT, Page, names_in, page
 
 EVERY = [pytest.param(p, id=p.name) for p in [*PAGES, *OTHERS]]
 WORDS = (
-    steadypool, asgi, errors, events, durable_events, health, options, reports, logging, opentelemetry, prometheus,
-    builtins, concurrent.futures,
+    steadypool, sinks, asgi, errors, events, durable_events, health, options, reports, logging, opentelemetry,
+    prometheus, builtins, concurrent.futures,
 )  # fmt: skip
 ELSEWHERE = frozenset(
     {

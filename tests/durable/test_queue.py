@@ -311,7 +311,7 @@ WRONG_OPTIONS: list[tuple[dict[str, Any], str]] = [
     ({"unique_for": 5}, "give unique, too"),
     ({"queue": ""}, "non-empty str"),
     ({"keep": None}, "kept for ever"),
-    ({"aliases": ["old"]}, 'no option "aliases"'),
+    ({"aliases": ["old"]}, 'unknown option "aliases"'),
     (
         {"delay": 120, "total_timeout": 60},
         "delay=120 and total_timeout=60: the job would be given up before it may run",

@@ -46,7 +46,7 @@ class Health:
     """The pool's name."""
     state: PoolState
     alive: bool
-    """Whether it works, or ends in order. If not, only a new start of the program helps."""
+    """Whether it is working or shutting down normally; if not, only a restart of the program helps."""
     ready: bool
     """Whether it takes jobs and has somebody to run them."""
     reasons: tuple[HealthReason, ...] = ()

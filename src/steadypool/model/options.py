@@ -155,7 +155,7 @@ class TaskOptions:
     plain: bool = field(default=True, init=False, repr=False, compare=False)
     """Whether a job of these takes the fast path: first in, first out, one attempt, no clock."""
     bare: bool = field(default=True, init=False, repr=False, compare=False)
-    """Whether there is nothing in these that the job itself would have to be told."""
+    """Whether the job needs none of these options in its context."""
 
     def __post_init__(self) -> None:
         for what in ("name", "id"):
@@ -290,7 +290,7 @@ class Task(Generic[P, R]):
 def _no_such_option(name: str) -> str:
     near = difflib.get_close_matches(name, OPTION_NAMES, 1)
     hint = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(sorted(OPTION_NAMES))}"
-    return f'there is no option "{name}": {hint}'
+    return f'unknown option "{name}": {hint}'
 
 
 def _derive(origin: Task[P, R], changes: dict[str, Any]) -> Task[P, R]:

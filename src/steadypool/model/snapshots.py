@@ -48,7 +48,7 @@ class PoolSnapshot:
     """One pool at one moment."""
 
     number: int
-    """What to call it by: names may be the same."""
+    """A number that identifies the pool; names need not be unique."""
     kind: str
     """``"threads"``, ``"processes"`` or ``"asyncio"``."""
     open_for: float

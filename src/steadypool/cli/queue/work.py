@@ -67,10 +67,16 @@ class WorkOptions:
 @click.option("--workers", "-w", type=COUNT, help="How many jobs run at a time (default: the pool's).")
 @click.option("--kind", type=click.Choice(KINDS), default="process", show_default=True, help="What runs the jobs.")
 @click.option("--queue", "queues", multiple=True, metavar="NAME", help="A named queue to work on; may be repeated.")
-@click.option("--name", help="What others see the worker by (default: host and process id).")
-@click.option("--lease", type=SECONDS, default=6.0, show_default=True, help="Seconds after which others take its jobs.")
-@click.option("--max-crashes", type=COUNT, default=3, show_default=True, help="Deaths of its process a job may cause.")
-@click.option("--max-losses", type=COUNT, default=25, show_default=True, help="Workers that a job may be lost with.")
+@click.option("--name", help="Worker name, as shown by jobs stats (default: host and process id).")
+@click.option(
+    "--lease", type=SECONDS, default=6.0, show_default=True, help="Lease: a worker silent for so long loses its jobs."
+)
+@click.option(
+    "--max-crashes", type=COUNT, default=3, show_default=True, help="Discard a job after it crashed so often."
+)
+@click.option(
+    "--max-losses", type=COUNT, default=25, show_default=True, help="Discard a job after it was lost so often."
+)
 @click.option(
     "--give-up-unknown",
     type=LENGTH,

@@ -89,7 +89,7 @@ def split_options(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, A
     for name in given.keys() - OPTION_NAMES:
         near = difflib.get_close_matches(name, OPTION_NAMES, 1)
         hint = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(sorted(OPTION_NAMES))}"
-        raise TypeError(f'there is no option "{name}": {hint}')
+        raise TypeError(f'unknown option "{name}": {hint}')
     ours = {name: value for name, value in given.items() if name in ENQUEUE_NAMES}
     return ours, {name: value for name, value in given.items() if name in TASK_NAMES}
 

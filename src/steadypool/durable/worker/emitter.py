@@ -22,7 +22,7 @@ __all__ = ["Emitter", "events"]
 
 
 class Emitter:
-    """The sinks of one worker. One that raises is told nothing more, and noted."""
+    """The sinks of one worker. A sink that raises is removed, and a note is kept."""
 
     def __init__(self, name: str, notes: list[str]) -> None:
         self.name = name

@@ -414,7 +414,7 @@ class AsyncPool(Books):
         raise TypeError("an AsyncPool is entered with `async with AsyncPool(...) as pool:`")
 
     def __exit__(self, *_: object) -> None:
-        """Never comes to be called: but without it, Python would not ask for the other."""
+        """Unreachable; Python requires it so that `__enter__` can raise the helpful error."""
 
     async def __aenter__(self) -> Self:
         self._core.check_loop()

@@ -213,14 +213,14 @@ class Core(Driver):
             with self.lock:
                 if self.state is not PoolState.CLOSED or job.outcome is not None:
                     return
-            sleep(0)  # a worker has it between two fingers, and will put it back since the pool is closed
+            sleep(0)  # a worker has popped it, not put it into its hand yet, and returns it since the pool is closed
         self._drop_alarm(job)
         self.counts.withdraw()
         self.bell.ring()
         raise refusal()
 
     def submit_raised(self, error: BaseException) -> None:
-        """A submit ends by this. If it came out of the blue, have what was left half-way put right."""
+        """Called when submit raises; for an asynchronous exception (Ctrl-C) it schedules a repair."""
         if not isinstance(error, SteadypoolError):
             self.was_interrupted()
 
