@@ -1,8 +1,8 @@
 """Pickling and unpickling that may run code of the user's, for the supervisor, which must not.
 
-A result or an exception of a class is loaded by a ``__setstate__``, an import, whatever there is; and some jobs have to
-be pickled again. That is done on the loader's thread, in the order in which it came, unless something hangs: then
-another thread goes on with the rest.
+A result or an exception of a class is loaded by a ``__setstate__``, an import, whatever there is, unless the class is
+a plain one (`ipc.harmless`); and some jobs have to be pickled again. That is done on the loader's thread, in the order
+in which it came, unless something hangs: then another thread goes on with the rest.
 
 Meanwhile the job is in the hand of a `Load`, as it is in a worker's while that runs it. So its time limit holds for
 this too (from the beginning, for the job itself has kept it), and so do cancels and the drain.

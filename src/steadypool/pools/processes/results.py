@@ -17,6 +17,7 @@ from steadypool.pools.processes.chunk import Chunk
 from steadypool.pools.processes.dispatch import DispatchCore
 from steadypool.pools.processes.ipc import big_payload as parcel
 from steadypool.pools.processes.ipc.exceptions import unpack_error
+from steadypool.pools.processes.ipc.harmless import load_harmless
 from steadypool.pools.processes.ipc.pickling import is_plain, load
 from steadypool.pools.processes.ipc.wire import (
     BROKEN,
@@ -374,7 +375,7 @@ def _loaded(status: int, payload: bytes, memory: int | OSError | None) -> tuple[
 def _try_load(payload: bytes) -> tuple[Any] | None:
     """What a plain result is, in a tuple; ``None`` if it is for the loader."""
     if not is_plain(payload):
-        return None
+        return load_harmless(payload)
     try:
         return (load(payload),)
     except BaseException:
