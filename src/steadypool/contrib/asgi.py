@@ -28,6 +28,7 @@ from steadypool.model.reports import DrainReport
 from steadypool.model.states import PoolState
 from steadypool.pools.aio import AsyncPool
 from steadypool.pools.executor.contract import PoolContract
+from steadypool.primitives.signal_ladder import call_previous
 
 Say = Callable[[DrainReport], object]
 Scope = MutableMapping[str, Any]
@@ -252,11 +253,7 @@ def draining_from_signal(ending: Ending) -> Iterator[None]:
 
     def handle(number: int, frame: Any) -> None:
         ending.signalled()
-        if callable(old[number]):
-            old[number](number, frame)
-        elif old[number] is signal.SIG_DFL:
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
+        call_previous(old[number], number, frame)
 
     if threading.current_thread() is threading.main_thread():
         old |= {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}

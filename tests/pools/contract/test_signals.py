@@ -125,6 +125,13 @@ def test_other_signals(pool: Any) -> None:
     assert block.received == 1
 
 
+def test_a_signal_that_cannot_be_caught_changes_no_handler(pool: Any) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(OSError):
+        pool.drain_on_signal(5, signals=[signal.SIGTERM, signal.SIGKILL]).__enter__()
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
 def test_off_the_main_thread_it_says_what_to_do(pool: Any) -> None:
     thread, ended = in_thread(lambda: pool.drain_on_signal().__enter__())
     thread.join(WAIT)

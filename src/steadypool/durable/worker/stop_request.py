@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from types import FrameType, TracebackType
-from typing import Any
+from contextlib import AbstractContextManager
 
 from steadypool.model.clock import monotonic
+from steadypool.primitives.signal_ladder import SignalLadder
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
 HURRIED = 3.0
 """Seconds that the end may take after the second signal: running jobs are asked to stop at once."""
 
@@ -38,38 +35,12 @@ class StopRequest:
         return None if self.deadline is None else max(0.0, self.deadline - monotonic())
 
 
-class StopOnSignals:
-    """A ``with`` block on the main thread. The handlers do nothing but ask for the drain, which only wakes the loop."""
-
-    def __init__(self, request_drain: Callable[[float | None], None], seconds: float | None) -> None:
-        self._request_drain = request_drain
-        self._seconds = seconds
-        self._received = 0
-        self._old: dict[int, Any] = {}
-
-    @staticmethod
-    def none() -> AbstractContextManager[object]:
-        """A block without signals."""
-        return nullcontext()
-
-    def __enter__(self) -> StopOnSignals:
-        for number in SIGNALS:
-            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup, and a shell's background jobs
-                self._old[number] = signal.signal(number, self._handle)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for number, handler in self._old.items():
-            signal.signal(number, handler)
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        self._received += 1
-        if self._received == 1:
-            self._request_drain(self._seconds)
-        elif self._received == 2:
-            self._request_drain(HURRIED)
-        else:
-            signal.signal(number, self._old.get(number, signal.SIG_DFL))
-            os.kill(os.getpid(), number)
+def stop_on_signals(
+    request_drain: Callable[[float | None], None], seconds: float | None
+) -> AbstractContextManager[object]:
+    """A block on the main thread in which the first SIGTERM or SIGINT drains within *seconds*, the second hurries."""
+    return SignalLadder(
+        (signal.SIGTERM, signal.SIGINT),
+        lambda count: request_drain(seconds if count == 1 else HURRIED),
+        spare_ignored=True,
+    )

@@ -34,6 +34,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import wait
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
@@ -57,7 +58,7 @@ from steadypool.durable.worker.run_job import nothing
 from steadypool.durable.worker.settings import WorkerSettings
 from steadypool.durable.worker.settlement import Settler
 from steadypool.durable.worker.shutdown import Shutdown
-from steadypool.durable.worker.stop_request import StopOnSignals, StopRequest
+from steadypool.durable.worker.stop_request import StopRequest, stop_on_signals
 from steadypool.durable.worker.unknown_tasks import UnknownTasks
 from steadypool.durable.worker.wait import WorkerWait
 from steadypool.model.clock import monotonic
@@ -175,7 +176,7 @@ class Worker:
         """
         self._until_empty = until_empty
         thread = threading.Thread(target=self._work, name="steadypool-durable", daemon=True)
-        with StopOnSignals(self.request_drain, drain_timeout) if on_signals else StopOnSignals.none():
+        with stop_on_signals(self.request_drain, drain_timeout) if on_signals else nullcontext():
             thread.start()
             self._wait_for_the_end()
         if self._failure is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import signal
 from collections.abc import Iterable
 from types import TracebackType
@@ -70,18 +69,10 @@ class DrainOnLoopSignal:
     def _handle(self, number: int) -> None:
         self.received += 1
         if self.received > 2:
-            self._call_previous_handler(number)
+            self._restore()
+            signal.raise_signal(number)  # the loop's own handlers are called by a signal alone
         else:
             self._core.begin_drain(self._timeout if self.received == 1 else 0.0)
-
-    def _call_previous_handler(self, number: int) -> None:
-        self._restore()
-        old = signal.getsignal(number)
-        if callable(old):
-            # The handler of `asyncio.run` is called as a signal handler is; one of the loop's own gets the signal anew.
-            signal.raise_signal(number)
-        elif old == signal.SIG_DFL:
-            os.kill(os.getpid(), number)
 
     def _restore(self) -> None:
         loop = self._core.loop

@@ -6,15 +6,15 @@ are read from the `SignalPipe` too, and ask for the drain as the handler would. 
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import threading
 from collections.abc import Iterable
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from steadypool.model.errors import PoolClosed
+from steadypool.primitives.signal_ladder import STEPS, SignalLadder
 from steadypool.primitives.signal_pipe import pipe
 
 if TYPE_CHECKING:
@@ -34,13 +34,15 @@ class DrainOnSignal:
     def __init__(self, core: Core, timeout: float | None, signals: Iterable[int]) -> None:
         self._core = core
         self._timeout = timeout
-        self._signals = [signal.Signals(number) for number in signals]
-        self._old: dict[int, Any] = {}
+        self._ladder = SignalLadder(signals, self._ask)
         self._limit_before: float | None = None
         self._seen = 0
         """How many signals the pipe has told of."""
-        self.received = 0
+
+    @property
+    def received(self) -> int:
         """How many signals have come."""
+        return len(self._ladder.received)
 
     def __enter__(self) -> DrainOnSignal:
         if threading.current_thread() is not threading.main_thread():
@@ -51,50 +53,32 @@ class DrainOnSignal:
         # Now, since a handler must not start a thread.
         self._core.supervise()
         pipe.listen(self._note)
-        for number in self._signals:
-            self._old[number] = signal.signal(number, self._handle)
+        try:
+            self._ladder.__enter__()
+        except BaseException:
+            pipe.leave(self._note)
+            raise
         self._limit_before = self._core.forecast.set_limit(self._timeout)
         return self
 
     def _note(self, number: int) -> None:
         """On the pipe's thread."""
-        if number in self._signals:
+        if number in self._ladder.signals:
             self._seen += 1
             self._ask(self._seen)
 
     def _ask(self, count: int) -> None:
-        if count <= 2:
+        if count <= STEPS:
             self._core.requests.append(self._timeout if count == 1 else 0.0)
             self._core.bell.ring()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        self._restore()
+        pipe.leave(self._note)
+        self._ladder.restore()
         self._core.forecast.set_limit(self._limit_before)
         return self.received > 0 and isinstance(error, PoolClosed)
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        self.received += 1
-        if self.received > 2 or self._core.pid != os.getpid():  # or a forked child has inherited this handler
-            self._call_previous_handler(number, frame)
-        else:
-            self._ask(self.received)
-
-    def _call_previous_handler(self, number: int, frame: FrameType | None) -> None:
-        old = self._old.get(number)
-        self._restore()
-        if callable(old):
-            old(number, frame)
-        elif old == signal.SIG_DFL:
-            os.kill(os.getpid(), number)
-
-    def _restore(self) -> None:
-        pipe.leave(self._note)
-        while self._old:
-            number, old = self._old.popitem()
-            if old is not None:  # None: it was not set from Python, and cannot be set again
-                signal.signal(number, old)
 
 
 def in_signal_handler() -> bool:

@@ -7,15 +7,14 @@ wanted most; and by the handler where the pipe is not heard, such as beside an e
 from __future__ import annotations
 
 import logging
-import os
-import signal
 import sys
 import threading
 from collections.abc import Callable
-from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol
 
 from steadypool.pools.inspect.dump import dump_text
+from steadypool.primitives.signal_ladder import SignalLadder
 from steadypool.primitives.signal_pipe import pipe
 from steadypool.primitives.wakeup import Bell
 
@@ -47,9 +46,8 @@ class DumpOnSignal:
         if to is not None and not callable(to) and not callable(getattr(to, "write", None)):
             raise TypeError(f"dump_on_signal(to) must be a text file, a function of the text, or None; got {to!r}")
         self._core = core
-        self._number = signal.Signals(number)
+        self._ladder = SignalLadder([number], self._handle, steps=None)
         self._to = to
-        self._old: Any = None
         self._bell = Bell()
         self._handled = self._noted = 0
         """Signals that the handler has left to the pipe; those that the pipe has told of, which may be more."""
@@ -66,7 +64,7 @@ class DumpOnSignal:
         # In this order: once the handler is there, what it leaves to the pipe must be heard.
         pipe.listen(self._note)
         try:
-            self._old = signal.signal(self._number, self._handle)
+            self._ladder.__enter__()
         except BaseException:
             pipe.leave(self._note)  # SIGKILL, say, which cannot be caught
             raise
@@ -76,7 +74,8 @@ class DumpOnSignal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._restore()
+        pipe.leave(self._note)
+        self._ladder.restore()
         if self._handled > self._noted:
             self._ask()  # the pipe had not come round to it, and now never will
         self._is_over = True
@@ -85,14 +84,12 @@ class DumpOnSignal:
 
     def _note(self, number: int) -> None:
         """On the pipe's thread."""
-        if number == self._number:
+        if number in self._ladder.signals:
             self._noted += 1
             self._ask()
 
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self._core.pid != os.getpid():  # a forked child has inherited this handler
-            self._call_previous_handler(number, frame)
-        elif pipe.is_heard():
+    def _handle(self, count: int) -> None:
+        if pipe.is_heard():
             self._handled += 1
         else:
             self._ask()
@@ -100,20 +97,6 @@ class DumpOnSignal:
     def _ask(self) -> None:
         self._is_asked = True
         self._bell.ring()
-
-    def _call_previous_handler(self, number: int, frame: FrameType | None) -> None:
-        old = self._old
-        self._restore()
-        if callable(old):
-            old(number, frame)
-        elif old == signal.SIG_DFL:
-            os.kill(os.getpid(), number)
-
-    def _restore(self) -> None:
-        pipe.leave(self._note)
-        old, self._old = self._old, None
-        if old is not None:  # None: it was not set from Python, and cannot be set again
-            signal.signal(self._number, old)
 
     def _write_dumps(self) -> None:
         while True:
