@@ -31,7 +31,7 @@ def make_pool() -> ProcessPool:
 
 app = FastAPI(lifespan=pool_lifespan(make_pool, drain_timeout=10))
 app.mount("/ready", Readiness(lambda: app.state.pool))  # 200 while it takes jobs, 503 while it drains
-app.mount("/alive", Liveness(lambda: app.state.pool))  # 503 if only a new start of the program helps
+app.mount("/alive", Liveness(lambda: app.state.pool))  # 503 if only a restart of the program helps
 
 
 @app.post("/hash")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.pages import ROOT, names_in, page
+from tests.tidy.test_floors import floors
 
 SOURCE = ROOT / "src" / "steadypool"
 PACKAGES = sorted(path.parent for path in SOURCE.rglob("__init__.py") if path.parent != SOURCE)
@@ -20,22 +21,6 @@ def contract(name: str) -> list[str]:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     [layers] = [c["layers"] for c in settings["tool"]["importlinter"]["contracts"] if c["name"] == name]
     return list(reversed(layers))
-
-
-def floors() -> dict[str, int]:
-    """Each package or module of the floors and its number, counted from the ground, as the contract has them."""
-    return {
-        name: number
-        for number, layer in enumerate(contract("floors"), 1)
-        for name in re.findall(r"\w+", layer)
-        if (SOURCE / name).is_dir() or (SOURCE / f"{name}.py").is_file()
-    }
-
-
-def test_the_table_of_floors_is_that_of_the_contract() -> None:
-    rows = page("architecture").table("floors")
-    said = {name.strip("/").removesuffix(".py"): int(row[0]) for row in rows for name in names_in(row[1])}
-    assert said == {name: number for name, number in floors().items() if name != "__main__"}
 
 
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda path: str(path.relative_to(SOURCE)))

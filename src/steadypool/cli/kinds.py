@@ -70,7 +70,7 @@ def check_workers(kind: str, workers: int | None) -> None:
     """Refuse more workers than that kind of pool can have.
 
     Raises:
-        UsageMistake: naming the most.
+        UsageError: naming the most.
     """
     most = KINDS[kind].most
     if workers is not None and workers > most:

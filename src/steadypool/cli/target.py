@@ -24,7 +24,7 @@ def load_target(spec: str) -> Function:
     """Import what *spec* names, with the current directory on the path as ``python -m`` has it.
 
     Raises:
-        UsageMistake: if there is no such module or function, or importing it fails.
+        UsageError: if there is no such module or function, or importing it fails.
     """
     found = load_object(spec)
     if not callable(found):
@@ -36,7 +36,7 @@ def load_object(spec: str, what: str = "FUNCTION", example: str = "json:loads") 
     """The same, whatever it is; *what* is wanted, as in *example*.
 
     Raises:
-        UsageMistake: if there is no such module or name in it, or importing it fails.
+        UsageError: if there is no such module or name in it, or importing it fails.
     """
     module_name, attributes = _split(spec, f"MODULE:{what}", example)
     found: Any = _import(module_name)

@@ -212,7 +212,7 @@ def check_function(spec: str, function: Callable[..., Any], kind: Kind) -> None:
     """Refuse, in one line, a function that would fail on every line.
 
     Raises:
-        UsageMistake: naming what would be right.
+        UsageError: naming what would be right.
     """
     if is_generator_function(function):
         raise UsageError(f"{spec} is a generator function; return a list, which JSON can carry")
@@ -229,7 +229,7 @@ def check_takes_a_line(spec: str, function: Callable[..., Any]) -> None:
     """Refuse a function that cannot be called with one argument.
 
     Raises:
-        UsageMistake: naming its arguments.
+        UsageError: naming its arguments.
     """
     plain = function.fn if isinstance(function, Task) else function
     try:
@@ -246,7 +246,7 @@ def check_files(source: LineSource, output: str | None, errors: str | None) -> N
     """Refuse to write over the input, or two things into one file.
 
     Raises:
-        UsageMistake: naming the file.
+        UsageError: naming the file.
     """
     for path in (output, errors):
         if path is not None and source.is_file(path):

@@ -26,7 +26,7 @@ def check_tasks(target: str, queue: Queue, kind: str) -> None:
     """Warn of jobs of tasks that *queue* does not know.
 
     Raises:
-        UsageMistake: it knows no task at all, or none that a pool of that *kind* can run.
+        UsageError: it knows no task at all, or none that a pool of that *kind* can run.
     """
     strange = {record.task for record in _waiting(queue) if record.task not in queue.tasks}
     if not queue.tasks:

@@ -18,7 +18,7 @@ def load_queue(spec: str, url: str | None) -> Queue:
     """The queue that *spec* names; *url* is its address if it has none of its own.
 
     Raises:
-        UsageMistake: there is no such queue.
+        UsageError: there is no such queue.
     """
     found = load_object(spec, "QUEUE", f"{spec or 'app'}:queue")
     if not isinstance(found, Queue):
@@ -33,7 +33,7 @@ def load_durable_task(spec: str, url: str | None) -> DurableTask[Any, Any]:
     """The durable task that *spec* names.
 
     Raises:
-        UsageMistake: there is no such task.
+        UsageError: there is no such task.
     """
     found = load_object(spec, "TASK", f"{spec or 'app'}:send_email")
     if not isinstance(found, DurableTask):
@@ -47,7 +47,7 @@ def with_address(queue: Queue, url: str | None) -> Queue:
     """The queue, with the address from the command line, if there is one.
 
     Raises:
-        UsageMistake: it has another one of its own.
+        UsageError: it has another one of its own.
     """
     with as_usage_errors():
         queue.use_address(url)
@@ -58,7 +58,7 @@ def queue_at(url: str | None) -> Queue:
     """A queue by its address alone.
 
     Raises:
-        UsageMistake: there is none, or it makes no sense.
+        UsageError: there is none, or it makes no sense.
     """
     if not url:
         raise UsageError(f"which queue? give --url sqlite:///jobs.db, or set {URL_VARIABLE}")

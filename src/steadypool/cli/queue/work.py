@@ -187,7 +187,7 @@ class Work:
         """A ``with`` block in which its status is served, if it is to be.
 
         Raises:
-            UsageMistake: it cannot be.
+            UsageError: it cannot be.
         """
         options = self._options
         if options.status_port is None:

@@ -79,7 +79,7 @@ def check(options: TopOptions) -> None:
     """Refuse what cannot be shown.
 
     Raises:
-        UsageMistake: naming what would be right.
+        UsageError: naming what would be right.
     """
     if options.as_json and not options.once:
         raise UsageError("--json needs --once")

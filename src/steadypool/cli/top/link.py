@@ -53,7 +53,7 @@ class Link:
         """What was said since the last read; waits for the first of it. At the end, `is_open` becomes false.
 
         Raises:
-            UsageMistake: the program speaks another language, that of another version.
+            UsageError: the program speaks another language, that of another version.
         """
         try:
             data = self._connection.recv(READ_SIZE)

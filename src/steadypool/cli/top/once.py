@@ -21,7 +21,7 @@ def look_twice(link: Link, view: View, interval: float) -> None:
     """Have the view see the program now, and *interval* seconds later.
 
     Raises:
-        UsageMistake: the program does not answer, or has ended before it did.
+        UsageError: the program does not answer, or has ended before it did.
     """
     _look(link, view)
     if _listen(link, view, interval):

@@ -39,7 +39,7 @@ class Program:
         """A connection to it.
 
         Raises:
-            UsageMistake: it does not let itself be watched, or somebody else answers in its place.
+            UsageError: it does not let itself be watched, or somebody else answers in its place.
         """
         try:
             connection = socket_dir.connect(self.path)
@@ -57,7 +57,7 @@ def find_program(pid: int | None) -> Program:
     """The program with that *pid*, or the only one there is.
 
     Raises:
-        UsageMistake: there is none, or it cannot be watched; or there are several.
+        UsageError: there is none, or it cannot be watched; or there are several.
     """
     if pid is not None:
         return _program_with(pid)
