@@ -18,10 +18,8 @@ from steadypool.model.errors import (
     WorkerCrashed,
     WouldDeadlock,
 )
-from steadypool.model.health import Health
 from steadypool.model.lazy_module import getattr_of
 from steadypool.model.options import Retry, Task, task
-from steadypool.model.reports import DrainReport, ErrorGroup, JobFailure, PoolStats
 from steadypool.model.states import Outcome, PoolState
 from steadypool.pools.threads.pool import ThreadPool
 from steadypool.primitives.future import JobFuture
@@ -47,6 +45,8 @@ if TYPE_CHECKING:
     from steadypool.durable.worker.report import WorkReport
     from steadypool.durable.worker.settings import WorkerSettings
     from steadypool.durable.worker.worker import Worker
+    from steadypool.model.health import Health
+    from steadypool.model.reports import DrainReport, ErrorGroup, JobFailure, PoolStats
     from steadypool.pools.aio import AsyncJobFuture, AsyncPool
     from steadypool.pools.processes import ProcessPool
 
@@ -100,15 +100,20 @@ __all__ = [
 _LAZY = {
     "AsyncJobFuture": "steadypool.pools.aio",
     "AsyncPool": "steadypool.pools.aio",
+    "DrainReport": "steadypool.model.reports",
     "EngineBusy": "steadypool.durable.engine.errors",
     "EngineError": "steadypool.durable.engine.errors",
     "EngineFull": "steadypool.durable.engine.errors",
     "EngineGone": "steadypool.durable.engine.errors",
     "EngineRefused": "steadypool.durable.engine.errors",
+    "ErrorGroup": "steadypool.model.reports",
+    "Health": "steadypool.model.health",
     "JobDiscarded": "steadypool.durable.engine.errors",
+    "JobFailure": "steadypool.model.reports",
     "JobHandle": "steadypool.durable.client.handle",
     "JobState": "steadypool.durable.engine.states",
     "PayloadRefused": "steadypool.durable.engine.errors",
+    "PoolStats": "steadypool.model.reports",
     "ProcessPool": "steadypool.pools.processes",
     "serve_status": "steadypool.contrib.status",
     "Queue": "steadypool.durable.client.queue",

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from importlib.util import module_from_spec
 from types import ModuleType
 
 
@@ -17,7 +16,10 @@ def _own_copy(module: ModuleType) -> ModuleType:
     spec = module.__spec__
     if spec is None or spec.loader is None:
         return module
-    copy = module_from_spec(spec)
+    # Not by `importlib.util`, which is heavier than all the rest that is imported here.
+    copy = spec.loader.create_module(spec)
+    if copy is None:
+        return module
     spec.loader.exec_module(copy)
     return copy
 

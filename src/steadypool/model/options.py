@@ -6,7 +6,6 @@ plain function when called; a pool reads the options from it.
 
 from __future__ import annotations
 
-import difflib
 import functools
 import math
 import operator
@@ -288,6 +287,8 @@ class Task(Generic[P, R]):
 
 
 def _no_such_option(name: str) -> str:
+    import difflib  # for a mistake alone
+
     near = difflib.get_close_matches(name, OPTION_NAMES, 1)
     hint = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(sorted(OPTION_NAMES))}"
     return f'unknown option "{name}": {hint}'

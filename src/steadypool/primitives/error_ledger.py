@@ -11,11 +11,15 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from steadypool.model.clock import monotonic
 from steadypool.model.error_text import described, type_name, where_raised
-from steadypool.model.reports import ErrorGroup
+from steadypool.model.lazy_reports import reports
 from steadypool.rules.rates import after_event, faded
+
+if TYPE_CHECKING:
+    from steadypool.model.reports import ErrorGroup
 
 MAX_GROUPS = 200
 """The group that was seen longest ago makes room for a new one."""
@@ -47,7 +51,7 @@ class _Group:
         self.jobs.append((job_id, arguments))
 
     def row(self, key: Key, now: float) -> ErrorGroup:
-        return ErrorGroup(
+        return reports.ErrorGroup(
             *key,
             self.count,
             self.first_seen,

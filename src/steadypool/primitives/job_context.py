@@ -7,11 +7,13 @@ import threading
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from math import isfinite
-from numbers import Real
-from typing import Any, Protocol, TypeGuard
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
 from steadypool.model.clock import monotonic, sleep
 from steadypool.model.errors import JobCancelled, JobTimeout
+
+if TYPE_CHECKING:
+    from numbers import Real
 
 
 class JobContext:
@@ -108,13 +110,21 @@ class JobContext:
 
 def check_progress(done: object, total: object) -> tuple[float, float | None]:
     """The two as plain numbers, or `TypeError`. A total without an end is none."""
-    if not _is_number(done) or not (total is None or isinstance(total, Real)):
+    if not _is_number(done) or not (total is None or _is_real(total)):
         raise TypeError(f"progress(done, total) takes numbers, such as progress(3, 100); got {done!r} and {total!r}")
     return _plain(done), _plain(total) if _is_number(total) else None
 
 
 def _is_number(value: object) -> TypeGuard[Real]:
-    return isinstance(value, Real) and isfinite(value)
+    return _is_real(value) and isfinite(value)
+
+
+def _is_real(value: object) -> TypeGuard[Real]:
+    if type(value) is int or type(value) is float:
+        return True
+    from numbers import Real
+
+    return isinstance(value, Real)
 
 
 def _plain(value: Any) -> float:

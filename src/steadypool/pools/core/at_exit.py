@@ -18,10 +18,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from steadypool.model.clock import monotonic
-from steadypool.model.reports import DrainReport
 from steadypool.model.states import PoolState
 
 if TYPE_CHECKING:
+    from steadypool.model.reports import DrainReport
     from steadypool.pools.core.core import Core
 
 LEAVE_SECONDS = 2.0

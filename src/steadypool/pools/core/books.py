@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from steadypool.model.clock import monotonic
-from steadypool.model.reports import DrainReport, InterruptedJob, PoolStats, UnfinishedJob
+from steadypool.model.lazy_reports import reports
 from steadypool.primitives.arguments import arguments_text, is_quickly_shown, plain_text
 from steadypool.primitives.future import JobFuture
 from steadypool.rules.forecast import Run, drain_estimate, spread
 
 if TYPE_CHECKING:
+    from steadypool.model.reports import DrainReport, InterruptedJob, PoolStats, UnfinishedJob
     from steadypool.pools.core.core import Core
 
 
@@ -67,13 +68,15 @@ def unfinished_rows(core: Core) -> tuple[UnfinishedJob, ...]:
             write()  # from 3.12 on, at interpreter exit: no thread can be started
         written.acquire(timeout=SHOWING)
     shown = [*texts, *[NOT_SHOWN] * len(jobs)]
-    return tuple(UnfinishedJob(j.id, j.task, text, j.waited, j.meta) for j, text in zip(jobs, shown, strict=False))
+    return tuple(
+        reports.UnfinishedJob(j.id, j.task, text, j.waited, j.meta) for j, text in zip(jobs, shown, strict=False)
+    )
 
 
 def interrupted_row(core: Core, job: JobFuture[Any], ran: float) -> InterruptedJob:
     """The report's row of a job that had started; *ran* is how long its last attempt has, in seconds."""
     shown = plain_text(core.settings.show_arguments, job._args, job._kwargs)
-    return InterruptedJob(job.job_id, job._task_name, job.attempts, ran, job._options.meta, shown)
+    return reports.InterruptedJob(job.job_id, job._task_name, job.attempts, ran, job._options.meta, shown)
 
 
 def read_stats(core: Core) -> PoolStats:
@@ -89,7 +92,7 @@ def read_stats(core: Core) -> PoolStats:
         waiting = accepted - sum(outcomes.values()) - running - retrying
         means, tasks = core.run_times.means(), spread(_waiting_tasks(core, waiting + retrying), waiting + retrying)
         forecast = drain_estimate(means, tasks, _runs(held), workers["capacity"])
-        return PoolStats(
+        return reports.PoolStats(
             name=core.name,
             state=core.public_state,
             accepted=accepted,
@@ -126,7 +129,7 @@ def _oldest_waiting(core: Core) -> float:
 
 def close_books(core: Core, unfinished: tuple[UnfinishedJob, ...], *, on_time: bool) -> DrainReport:
     """The report of a pool that has just been closed. The lock is held."""
-    return DrainReport(
+    return reports.DrainReport(
         name=core.name,
         state=core.state,
         elapsed=monotonic() - core.drain_began,

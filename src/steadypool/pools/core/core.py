@@ -31,13 +31,14 @@ from concurrent.futures._base import PENDING
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from steadypool.model.clock import monotonic, sleep
 from steadypool.model.errors import PoolBroken, PoolClosed, QueueFull, SteadypoolError
 from steadypool.model.lazy_events import events
+from steadypool.model.lazy_reports import reports
 from steadypool.model.options import Task, TaskOptions, task_name
-from steadypool.model.reports import DrainReport, InterruptedJob, JobFailure, PoolStats
 from steadypool.model.states import NEVER_LOOKED_AT, Outcome, PoolState, move
 from steadypool.pools.core.books import Returned, interrupted_row, read_stats
 from steadypool.pools.core.counts import Counts
@@ -59,6 +60,9 @@ from steadypool.primitives.timers import Timers
 from steadypool.primitives.wakeup import Bell
 from steadypool.rules.retry import delay_after
 
+if TYPE_CHECKING:
+    from steadypool.model.reports import DrainReport, InterruptedJob, JobFailure, PoolStats
+
 Job = JobFuture[Any]
 
 
@@ -72,6 +76,7 @@ class Core(Driver):
     _broken_how = ""
 
     def __init__(self, settings: Settings, max_workers: int) -> None:
+        import_module("steadypool.model.reports")  # now: the first report may be made by a signal handler
         self.settings = settings
         self.name = settings.name
         self.options = settings.options
@@ -274,7 +279,7 @@ class Core(Driver):
         if self.settings.on_error is None or (group := self.ledger.group(key)) is None:
             return None
         facts = outcome, error, job.attempts, arguments, job._options.meta, group
-        return JobFailure(self.name, job.job_id, name, *facts)
+        return reports.JobFailure(self.name, job.job_id, name, *facts)
 
     def _say_failure(self, failure: JobFailure) -> None:
         """Call ``on_error``. As with a callback, what it raises is logged, and ends nobody."""

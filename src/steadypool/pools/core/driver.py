@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from steadypool.model.reports import StuckJob
 from steadypool.primitives.future import JobFuture
+
+if TYPE_CHECKING:
+    from steadypool.model.reports import StuckJob
 
 Job = JobFuture[Any]
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from steadypool.model.options import Retry, TaskOptions, check_count, check_seconds
-from steadypool.model.reports import JobFailure
 from steadypool.pools.core.functions import ASYNC_CODE, unwrapped
 from steadypool.primitives.arguments import Show
+
+if TYPE_CHECKING:
+    from steadypool.model.reports import JobFailure
 
 ON_FULL = ("block", "reject", "caller_runs", "discard_oldest")
 
@@ -54,6 +56,8 @@ def check_settings(
     if not isinstance(initargs, tuple):
         raise TypeError(f"initargs must be a tuple, not {initargs!r}")
     if on_full not in ON_FULL:
+        import difflib  # for a mistake alone
+
         near = difflib.get_close_matches(str(on_full).lower(), ON_FULL, 1)
         hint = f'; did you mean "{near[0]}"?' if near else ""
         raise ValueError(f"on_full must be one of {', '.join(ON_FULL)}, not {on_full!r}{hint}")

@@ -11,12 +11,11 @@ from concurrent.futures import Executor
 from contextvars import copy_context
 from queue import SimpleQueue
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 from steadypool.model.clock import monotonic
 from steadypool.model.errors import PoolClosed
 from steadypool.model.options import TaskOptions, check_seconds
-from steadypool.model.reports import DrainReport
 from steadypool.model.states import PoolState
 from steadypool.pools.core import at_exit
 from steadypool.pools.core.core import Core
@@ -28,6 +27,9 @@ from steadypool.pools.executor.group import Group
 from steadypool.pools.inspect.inspection import Books
 from steadypool.primitives.future import JobFuture
 from steadypool.primitives.job_context import running_loop
+
+if TYPE_CHECKING:
+    from steadypool.model.reports import DrainReport
 
 P = ParamSpec("P")
 R = TypeVar("R")

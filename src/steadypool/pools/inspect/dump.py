@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from steadypool.model.printable import printable, printable_lines
-from steadypool.model.reports import StuckJob
 from steadypool.pools.core.books import read_stats
 
 if TYPE_CHECKING:
+    from steadypool.model.reports import StuckJob
     from steadypool.pools.core.core import Core
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from steadypool.model.printable import printable, printable_lines
 from steadypool.model.quantities import clock_time
-from steadypool.model.reports import ErrorGroup
+
+if TYPE_CHECKING:
+    from steadypool.model.reports import ErrorGroup
 
 MOST_GROUPS = 20
 

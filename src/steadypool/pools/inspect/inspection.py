@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from steadypool.model.health import Health
-from steadypool.model.reports import ErrorGroup, PoolStats
 from steadypool.model.sink_protocols import Sink
 from steadypool.model.states import PoolState
 from steadypool.pools.core.books import read_stats
-from steadypool.pools.inspect.dump import dump_text
-from steadypool.pools.inspect.dump_on_signal import DumpOnSignal, Target
-from steadypool.pools.inspect.health import read_health
+
+if TYPE_CHECKING:
+    from steadypool.model.health import Health
+    from steadypool.model.reports import ErrorGroup, PoolStats
+    from steadypool.pools.inspect.dump_on_signal import DumpOnSignal, Target
 
 
 class Subscription:
@@ -57,6 +57,8 @@ class Books:
         From another thread than the loop's own it asks the loop for a sign of life, and waits for that for a second at
         most.
         """
+        from steadypool.pools.inspect.health import read_health  # in the methods: most programs ask for none of it
+
         return read_health(self._core)
 
     def errors(self) -> tuple[ErrorGroup, ...]:
@@ -66,6 +68,8 @@ class Books:
 
     def dump(self) -> str:
         """Where every running job is now, as text: its stack, for a process also while C code runs. From any thread."""
+        from steadypool.pools.inspect.dump import dump_text
+
         return dump_text(self._core)
 
     def dump_on_signal(self, number: int = signal.SIGUSR1, *, to: Target = None) -> DumpOnSignal:
@@ -80,6 +84,8 @@ class Books:
             TypeError, ValueError: for a value that makes no sense.
             RuntimeError: on entering it in another thread than the main one.
         """
+        from steadypool.pools.inspect.dump_on_signal import DumpOnSignal
+
         return DumpOnSignal(self._core, number, to)
 
     def subscribe(self, sink: Sink) -> Callable[[], None]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from steadypool.model.clock import monotonic
-from steadypool.model.reports import StuckJob
+from steadypool.model.lazy_reports import reports
 from steadypool.model.states import Outcome, PoolState
 from steadypool.pools.core.core import Core, Job
 from steadypool.pools.core.settings import Settings
@@ -14,6 +14,9 @@ from steadypool.pools.core.supervisor import supervise
 from steadypool.pools.threads.worker import ThreadWorker, here
 from steadypool.primitives.job_context import set_finder
 from steadypool.primitives.thread_start import has_begun
+
+if TYPE_CHECKING:
+    from steadypool.model.reports import StuckJob
 
 
 class HandCore(Core):
@@ -101,7 +104,7 @@ class HandCore(Core):
         shown = worker.taken_arguments if worker.taken is job else self.user_calls.plain_arguments_of(job)
         stack, _ = self.stack_of(worker, job)
         ran = monotonic() - job._began
-        return StuckJob(job.job_id, name, ran, stack, job._told or "", job._options.meta, shown)
+        return reports.StuckJob(job.job_id, name, ran, stack, job._told or "", job._options.meta, shown)
 
     def _all_workers(self) -> list[Any]:
         """Those of the pool, by name, and callers. The lock is held."""

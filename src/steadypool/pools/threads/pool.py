@@ -9,11 +9,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from types import FunctionType
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from steadypool.model.clock import monotonic
 from steadypool.model.options import Retry
-from steadypool.model.reports import JobFailure
 from steadypool.pools.core.functions import ASYNC_CODE
 from steadypool.pools.core.greenlets import THREADS, check_unpatched
 from steadypool.pools.core.settings import check_settings, check_workers
@@ -21,6 +20,9 @@ from steadypool.pools.executor.contract import PoolContract
 from steadypool.pools.threads.core import ThreadCore
 from steadypool.primitives.arguments import Show
 from steadypool.primitives.future import JobFuture
+
+if TYPE_CHECKING:
+    from steadypool.model.reports import JobFailure
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -29,11 +29,11 @@ import threading
 from collections.abc import Callable
 from concurrent.futures._base import FINISHED, RUNNING
 from types import CoroutineType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from steadypool.model.clock import monotonic
 from steadypool.model.lazy_events import events
-from steadypool.model.reports import WorkerStats
+from steadypool.model.lazy_reports import reports
 from steadypool.model.states import Outcome, PoolState
 from steadypool.pools.core.core import Core, Job
 from steadypool.pools.core.emitter import job_facts
@@ -44,6 +44,9 @@ from steadypool.pools.core.supervisor import hand_back
 from steadypool.primitives.job_context import JobContext, check_progress, set_finder
 from steadypool.primitives.run_times import SAMPLE, WORTH_MEASURING
 from steadypool.primitives.thread_stacks import thread_stack
+
+if TYPE_CHECKING:
+    from steadypool.model.reports import WorkerStats
 
 here = threading.local()
 """What the calling thread is: ``worker``, if it runs a job; ``lender``, if it is a worker's own thread;
@@ -324,10 +327,10 @@ class ThreadWorker:
         """What `PoolStats` says of this worker."""
         job, done = next(iter(tuple(self.hand)), self.taken), self.succeeded + self.raised
         if job is None:
-            return WorkerStats(self.name, None, None, None, 0.0, done)
+            return reports.WorkerStats(self.name, None, None, None, 0.0, done)
         ran = monotonic() - job._began
         task = self.taken_name or job._task_name
-        return WorkerStats(self.name, None, job.job_id, task, ran, done, progress=job._progress)
+        return reports.WorkerStats(self.name, None, job.job_id, task, ran, done, progress=job._progress)
 
     def context(self) -> JobContext | None:
         """The context of the job that this worker runs now."""
