@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import math
 import pickle
 import signal
 import sqlite3
 import threading
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -337,10 +339,34 @@ def test_values_that_the_database_has_no_room_for(queue: Queue, options: dict[st
         app.add.options(**options).enqueue(1)
 
 
+def count_up(end: int) -> Iterator[int]:
+    yield from range(end)
+
+
+async def count_up_async(end: int) -> AsyncIterator[int]:
+    yield end
+
+
+def test_a_wrapper_written_in_c(queue: Queue) -> None:
+    @functools.cache
+    def double(number: int, connection: int = 0) -> int:
+        return number * 2
+
+    handle = queue.task(name="double")(double).enqueue(number=2, connection=3)
+    queue.work(kind="thread", workers=1, until_empty=True)
+    assert handle.result(WAIT) == 4
+
+
 def test_what_cannot_be_a_task() -> None:
     queue = Queue("sqlite:///jobs.db")
     with pytest.raises(TypeError, match="needs a function"):
         queue.task(5)  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match="generator function"):
+        queue.task(count_up)
+    with pytest.raises(TypeError, match="generator function"):
+        queue.task(count_up_async)
+    with pytest.raises(TypeError, match="parameters of <built-in function max>"):
+        queue.task(name="max")(max).enqueue(1, 2)
     with pytest.raises(TypeError, match="durable task already"):
         queue.task(queue.task(lambda: 1))
     queue.task(name="taken")(app.add.fn)

@@ -196,6 +196,8 @@ REFUSED: list[tuple[Any, Any]] = [
     (Box[Any], Box(NOW)),
     (Shape, {"a": 1, "z": 2}),
     (Point, (1, 2.0)),
+    (datetime, datetime(2026, 10, 25, 2, 30, fold=1)),
+    (time, time(2, 30, fold=1)),
     (Point, Point(1, 2)),
     (Colour, "red"),
     (Level, 1),

@@ -54,7 +54,7 @@ class Payload:
     def __init__(self, name: str, fn: Callable[..., Any], most: int | None = MOST_BYTES) -> None:
         self._name = name
         self._most_bytes = sys.maxsize if most is None else most
-        self._signature = inspect.signature(fn)
+        self._signature = _signature_of(name, fn)
         hints = {name: as_it_was(hint) for name, hint in _hints_of(name, fn).items()}
         self._parameters = list(self._signature.parameters.values())
         # Fields have names of their own: one such as __x would be taken for a private name of the class.
@@ -341,9 +341,21 @@ def _path_in(error: Exception) -> str:
     return missing.partition("`")[0] if found else ""
 
 
+def _signature_of(name: str, fn: Callable[..., Any]) -> inspect.Signature:
+    try:
+        return inspect.signature(fn)
+    except ValueError as error:  # written in C, without a word of its parameters
+        raise TypeError(
+            f"{name}: Python cannot tell the parameters of {fn!r}; call it in a function of yours"
+        ) from error
+
+
 def _takes_names(fn: Callable[..., Any], names: Iterable[str]) -> bool:
     """Whether the function itself takes them, and not only the one that it says it wraps."""
-    own = inspect.signature(fn, follow_wrapped=False).parameters
+    try:
+        own = inspect.signature(fn, follow_wrapped=False).parameters
+    except ValueError:
+        return True  # a wrapper written in C, such as that of functools.cache, passes on what it is given
     if any(parameter.kind is _KINDS.VAR_KEYWORD for parameter in own.values()):
         return True
     by_name = (_KINDS.POSITIONAL_OR_KEYWORD, _KINDS.KEYWORD_ONLY)
@@ -356,7 +368,7 @@ def _change(read: object, given: object) -> str:
     if kinds[0] == kinds[1]:
         kinds = ("", "")
     was, becomes = (f"{_shortened(v)}{kind and f' ({kind})'}" for v, kind in zip((given, read), kinds, strict=True))
-    if isinstance(given, datetime) and given == read:
+    if isinstance(given, datetime) and given == read and given.fold == read.fold:
         return f"{given} would lose the rules of its zone, {given.tzinfo}; convert it with astimezone(timezone.utc)"
     return f"{was} would become {becomes}"
 

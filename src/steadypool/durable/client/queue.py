@@ -6,6 +6,7 @@ import atexit
 import os
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from inspect import isasyncgenfunction, isgeneratorfunction
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overload
 
 from steadypool.durable.client import options as enqueueing
@@ -421,6 +422,8 @@ def _check_function(fn: object, name: str | None) -> None:
         raise TypeError(f"{fn!r} is a durable task already")
     if not callable(fn) or isinstance(fn, type):
         raise TypeError(f"a durable task needs a function, not {fn!r}")
+    if isgeneratorfunction(fn) or isasyncgenfunction(fn):
+        raise TypeError(f"a durable task returns its result once, and {fn!r} is a generator function: return a list")
     if name is None and not hasattr(fn, "__qualname__"):
         raise TypeError(f"{fn!r} has no name by which a worker could find it: give it one, queue.task(fn, name=...)")
 

@@ -95,7 +95,12 @@ def _pairs(one: Any, other: Any) -> Iterable[tuple[Any, Any]] | None:
 
 
 def _keeps_zone(one: datetime | time, other: datetime | time) -> bool:
-    """A moment's distance from UTC is stored; the rules of a zone, by which that changes over the year, are not."""
+    """A moment's distance from UTC is stored; the rules of a zone, by which that changes over the year, are not.
+
+    Nor is which of the two that one has when clocks are put back.
+    """
+    if one.fold != other.fold:
+        return False
     zone = other.tzinfo
     if zone is one.tzinfo:
         return True
