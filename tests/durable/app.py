@@ -183,3 +183,23 @@ async def blocks_its_loop_for_an_ended_job() -> int:
     handle = await add_async.enqueue_async(1)
     await asyncio.to_thread(handle.result)
     return handle.result()
+
+
+class LoudType(type):
+    def __instancecheck__(cls, instance: object) -> bool:
+        raise SystemExit("not your class")
+
+
+class Loud(Exception, metaclass=LoudType):
+    def __str__(self) -> str:
+        raise SystemExit("not your text")
+
+
+@queue.task
+def raises_what_ends_programs() -> None:
+    raise Loud
+
+
+@queue.task(retry=Retry(3, on=Loud))
+def is_retried_by_what_ends_programs() -> None:
+    raise ValueError

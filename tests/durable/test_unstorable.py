@@ -14,7 +14,9 @@ from steadypool import JobState, Queue, UnknownJob
 from steadypool.durable.engine.errors import EngineRefused, JobDiscarded
 from steadypool.durable.engine.records import NewJob
 from steadypool.durable.engine.texts import LONGEST_MESSAGE, LONGEST_TRACEBACK
+from tests.durable import app
 from tests.durable.engines import file_of
+from tests.durable.programs import start_worker
 from tests.durable.working import Working
 from tests.pools.contract.stage import WAIT
 
@@ -229,3 +231,16 @@ def test_a_text_that_only_explains_is_rewritten(own: Queue) -> None:
 def test_a_look_for_what_no_store_has_says_so(own: Queue) -> None:
     with pytest.raises(EngineRefused):
         own.list(queue=HALF)
+
+
+@pytest.mark.every_engine
+@pytest.mark.parametrize("kind", ["thread", "process"])
+@pytest.mark.parametrize("format", ["text", "json"])
+def test_an_error_whose_own_code_would_end_the_program(queue: Queue, kind: str, format: str) -> None:
+    """The record, the log and the rule for retries all run it."""
+    guilty = [app.raises_what_ends_programs.enqueue(), app.is_retried_by_what_ends_programs.enqueue()]
+    innocent = app.add.enqueue(1, 2)
+    worker = start_worker("--kind", kind, "--workers", "1", "--until-empty", "--log-format", format)
+    assert worker.end() == 0, "".join(worker.said)
+    assert [handle.state for handle in guilty] == [JobState.DISCARDED] * 2
+    assert innocent.state is JobState.COMPLETED

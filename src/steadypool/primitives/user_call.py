@@ -41,7 +41,10 @@ class Aside:
         self._hanging = 0
 
     def call(self, fn: Callable[[], T], otherwise: T) -> T:
-        """What *fn* returns, or *otherwise* if that takes too long. Raises what *fn* raises."""
+        """What *fn* returns, or *otherwise* if that takes too long. Raises what *fn* raises.
+
+        But not what would end the caller's program, such as a SystemExit: a ``__str__`` is not to decide that.
+        """
         seconds = self._allowance()
         if seconds < LEAST:
             return otherwise
@@ -73,6 +76,8 @@ class Aside:
             return otherwise
         value, error = answer[0]
         if error is not None:
+            if not issubclass(type(error), Exception):
+                raise RuntimeError(f"it raised {type(error).__name__}") from error
             raise error
         return value  # type: ignore[no-any-return]
 

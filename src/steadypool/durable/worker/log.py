@@ -96,5 +96,5 @@ class JsonLines(logging.Formatter):
 def _as_text(value: object) -> str:
     try:
         return str(value)
-    except Exception as broken:
+    except BaseException as broken:  # SystemExit included: it is not for us
         return f"<str() raised {type(broken).__name__}>"

@@ -16,8 +16,10 @@ from steadypool.durable.worker.report import WorkCounts
 from steadypool.durable.worker.stop_request import StopRequest
 from steadypool.durable.worker.verdicts import CrashLimits
 from steadypool.model.error_text import is_quickly_described
+from steadypool.model.options import Retry
 from steadypool.model.states import NEVER_LOOKED_AT, Outcome
 from steadypool.primitives.user_call import Aside
+from steadypool.rules.retry import is_quickly_decided
 
 
 class Settler:
@@ -95,9 +97,7 @@ class Settler:
             adapter.run_time.add(seconds)
         try:
             texts = None if error is None else self._texts_of(error)
-            settlement = verdicts.settlement_of(
-                claim, outcome, error, encoded, adapter.retry, self._caps, random.random()
-            )
+            settlement = self._settlement_of(claim, outcome, error, encoded, adapter.retry)
             if error is not None and texts is not None and outcome in NEVER_LOOKED_AT:
                 told = texts[2], texts[1]
                 self._counts.ledger.add(claim.id, claim.task, error, describe=lambda _: told)
@@ -107,6 +107,17 @@ class Settler:
         if error is not None and not held.lost:
             self._emit(claim, settlement, error)
         self._record(held, settlement)
+
+    def _settlement_of(
+        self, claim: Claim, outcome: Outcome, error: BaseException | None, result: bytes | None, retry: Retry | None
+    ) -> Settlement:
+        decide = partial(verdicts.settlement_of, claim, outcome, error, result, retry, self._caps, random.random())
+        if error is None or retry is None or is_quickly_decided(retry):
+            return decide()
+        # It names a class that answers by code of its own, which may hang, or want to end the program.
+        return self._aside.call(decide, None) or verdicts.undecidable(
+            claim, TimeoutError("Retry.on took too long to answer")
+        )
 
     def _texts_of(self, error: BaseException) -> verdicts.Texts:
         """What it says of itself. A ``__str__`` that hangs does not hold up the loop."""
