@@ -368,7 +368,7 @@ def _change(read: object, given: object) -> str:
     if kinds[0] == kinds[1]:
         kinds = ("", "")
     was, becomes = (f"{_shortened(v)}{kind and f' ({kind})'}" for v, kind in zip((given, read), kinds, strict=True))
-    if isinstance(given, datetime) and given == read and given.fold == read.fold:
+    if isinstance(given, datetime) and isinstance(read, datetime) and given == read and given.fold == read.fold:
         return f"{given} would lose the rules of its zone, {given.tzinfo}; convert it with astimezone(timezone.utc)"
     return f"{was} would become {becomes}"
 
