@@ -14,7 +14,7 @@ from steadypool.durable.engine.states import ENDED, MOVES, WAITING, JobState
 from steadypool.durable.engine.texts import LONGEST_MESSAGE, LONGEST_TRACEBACK
 from steadypool.durable.worker.pool_adapter import MOST_BUNDLED, RunTime, TaskAdapter, bundle_seconds, most_bundled
 from steadypool.durable.worker.settings import WorkerSettings
-from steadypool.durable.worker.verdicts import CrashLimits, expired, settlement_of
+from steadypool.durable.worker.verdicts import AttemptEnd, CrashLimits, expired, settlement_of
 from steadypool.rules.claim_size import (
     AHEAD,
     LOOK_AGAIN,
@@ -34,7 +34,7 @@ def claim(attempt: int = 1, crashes: int = 0, losses: int = 0, **more: Any) -> C
 
 
 def verdict(outcome: Outcome, error: BaseException | None = None, retry: Retry | None = None, **facts: Any) -> Any:
-    return settlement_of(claim(**facts), outcome, error, b"1", retry, CrashLimits(3, 25), 0.5)
+    return settlement_of(claim(**facts), AttemptEnd(outcome, error, b"1"), retry, CrashLimits(3, 25), 0.5)
 
 
 def test_what_returned_is_complete() -> None:
@@ -87,10 +87,9 @@ def test_a_job_that_could_not_enqueue_another_has_failed_like_any_other() -> Non
 
 
 def test_arguments_of_another_version_go_back_ever_longer_and_are_no_failure() -> None:
+    unfit = AttemptEnd(Outcome.FAILED, ArgumentsUnfit("no"))
     settlements = [
-        settlement_of(
-            claim()._replace(token=token), Outcome.FAILED, ArgumentsUnfit("no"), None, Retry(1), CrashLimits(), 0.5
-        )
+        settlement_of(claim()._replace(token=token), unfit, Retry(1), CrashLimits(), 0.5)
         for token in (1, 2, 3, 10, 2000)
     ]
     assert {settlement.verdict for settlement in settlements} == {Verdict.RETURN}

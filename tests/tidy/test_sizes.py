@@ -16,20 +16,17 @@ DEPTH = 3
 
 MODULES = modules()
 LONG_FILES = {
-    "durable/worker/worker.py",
     "pools/core/core.py",
     "pools/processes/child.py",
     "pools/processes/core.py",
     "pools/processes/dispatch.py",
 }
 LONG_FUNCTIONS = {
-    "durable/worker/worker.py Worker.__init__",
     "pools/core/settings.py check_settings",
     "pools/processes/pool.py ProcessPool.__init__",
     "pools/processes/worker.py ProcessWorker.__init__",
 }
 PUBLIC_SIGNATURES = {
-    "durable/client/task.py DurableTask.__init__",
     "model/options.py task",
     "pools/aio/pool.py AsyncPool.__init__",
     "pools/core/settings.py check_settings",
@@ -38,12 +35,6 @@ PUBLIC_SIGNATURES = {
 }
 """The interface itself, and what checks all of it: options are spelled out there."""
 MANY_PARAMETERS = PUBLIC_SIGNATURES | {
-    "durable/worker/dispatch.py Dispatcher.__init__",
-    "durable/worker/pool_adapter.py open_pool",
-    "durable/worker/registration.py Registration.__init__",
-    "durable/worker/settlement.py Settler.__init__",
-    "durable/worker/shutdown.py Shutdown.__init__",
-    "durable/worker/verdicts.py settlement_of",
     "pools/aio/future.py AsyncJobFuture.__init__",
     "pools/executor/map.py ordered",
     "pools/processes/chunk.py Chunk.__init__",

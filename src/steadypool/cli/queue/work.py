@@ -24,10 +24,9 @@ from steadypool.cli.queue.target import as_usage_errors, load_queue, store_said_
 from steadypool.durable.engine.records import DEFAULT_QUEUE
 from steadypool.durable.worker import events
 from steadypool.durable.worker.log import FORMATS, LEVELS, OURS, LogSettings
-from steadypool.durable.worker.pool_adapter import KINDS
 from steadypool.durable.worker.program_mark import put_mark
 from steadypool.durable.worker.report import WorkReport
-from steadypool.durable.worker.settings import WorkerSettings
+from steadypool.durable.worker.settings import KINDS, WorkerSettings
 from steadypool.durable.worker.verdicts import CrashLimits
 from steadypool.durable.worker.worker import Worker
 from steadypool.model.events import Event, JobCrashed, JobFailed, JobSubmitted, JobTimedOut

@@ -52,7 +52,6 @@ class DurableTask(Task[P, R]):
         fn: Callable[P, R],
         options: TaskOptions,
         how: EnqueueOptions,
-        changed: frozenset[str] = frozenset(),
         *,
         aliases: tuple[str, ...] = (),
         made: Origin | None = None,
@@ -64,7 +63,8 @@ class DurableTask(Task[P, R]):
         self._made = made
         self.queue = queue
         self.enqueue_options = how
-        self._changed = changed
+        self._changed: frozenset[str] = frozenset()
+        """Names of options that differ from those of the task itself."""
         self._origin: DurableTask[P, R] = self
         self._payload: Payload | None = None
         self._per_call: bytes | None = None
@@ -173,7 +173,8 @@ class DurableTask(Task[P, R]):
         ours, others = enqueueing.split_options(changes)
         changed = self._changed | others.keys()
         options = replace(self.task_options, **others)
-        derived = DurableTask(self.queue, self.fn, options, enqueueing.change(self.enqueue_options, ours), changed)
+        derived = DurableTask(self.queue, self.fn, options, enqueueing.change(self.enqueue_options, ours))
+        derived._changed = changed
         derived._origin = self._origin
         derived._per_call = enqueueing.encode_per_call(options, changed)
         derived._remade_by = (_derive, (self._origin, {**self._changes_so_far(), **changes}))

@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from time import monotonic
 
 from steadypool.durable.engine.errors import EngineBusy, EngineError, EngineFull, EngineGone
-from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.engine.records import Claim, ClaimResult, Settlement, Verdict
 from steadypool.durable.worker import verdicts
-from steadypool.durable.worker.engine_backoff import RETRYABLE, EngineBackoff
-from steadypool.durable.worker.in_flight import InFlight
+from steadypool.durable.worker.context import WorkerContext
+from steadypool.durable.worker.engine_backoff import RETRYABLE
 from steadypool.durable.worker.registration import Registration
-from steadypool.durable.worker.report import WorkCounts
 from steadypool.rules import claim_size
 
 RECONCILE_EVERY = 3.0
@@ -38,21 +36,13 @@ class Claimer:
     settlement is found by halves, and written without it; all others are written as they are.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        in_flight: InFlight,
-        registration: Registration,
-        counts: WorkCounts,
-        backoff: EngineBackoff,
-        queues: Sequence[str],
-    ) -> None:
-        self._engine = engine
-        self._in_flight = in_flight
+    def __init__(self, context: WorkerContext, registration: Registration) -> None:
+        self._engine = context.engine
+        self._in_flight = context.in_flight
         self._registration = registration
-        self._counts = counts
-        self._backoff = backoff
-        self._queues = list(queues)
+        self._counts = context.counts
+        self._backoff = context.backoff
+        self._queues = list(context.settings.queues)
         self._reconcile_at = monotonic() + RECONCILE_EVERY
 
     def settle_and_claim(self, limit: int) -> ClaimResult | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from steadypool.durable.engine.records import Claim, Settlement, Verdict
 from steadypool.durable.worker import verdicts
-from steadypool.durable.worker.emitter import Emitter
+from steadypool.durable.worker.context import WorkerContext
 from steadypool.durable.worker.in_flight import Bundle, HeldClaim, InFlight
 from steadypool.durable.worker.pool_adapter import Pool, TaskAdapter, most_bundled
 from steadypool.model.errors import JobTimeout
@@ -32,16 +32,15 @@ class Dispatcher:
 
     def __init__(
         self,
-        in_flight: InFlight,
-        emitter: Emitter,
+        context: WorkerContext,
         pool: Pool,
         adapters: Mapping[str, TaskAdapter],
         may_bundle: bool,
         on_end: Callable[[], None],
         on_closed: Callable[[], None],
     ) -> None:
-        self._in_flight = in_flight
-        self._emitter = emitter
+        self._in_flight = context.in_flight
+        self._emitter = context.emitter
         self._pool = pool
         self._adapters = adapters
         self._slots = pool.stats().max_workers

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -12,6 +12,7 @@ from steadypool.durable.client.nested_waits import Slots
 from steadypool.durable.client.task import DurableTask
 from steadypool.durable.engine.records import Claim
 from steadypool.durable.worker import run_job
+from steadypool.durable.worker.settings import WorkerSettings
 from steadypool.model.options import Retry, TaskOptions
 from steadypool.model.reports import DrainReport, ErrorGroup, PoolStats
 from steadypool.model.sink_protocols import Sink
@@ -28,7 +29,6 @@ MOST_BUNDLED = 32
 WEIGHT = 0.1
 FIRST_WAIT, LONGEST_WAIT = 10.0, 3600.0
 """Seconds until a job that has failed is tried again, where its `Retry` does not say."""
-KINDS = ("thread", "process", "async")
 ROOM = 100_000
 """The pool's own queue is never what bounds: the worker claims no more than it has use for."""
 
@@ -65,25 +65,18 @@ class Pool(Protocol):
         """Have *sink* called with the pool's events."""
 
 
-def open_pool(
-    kind: str,
-    workers: int | None,
-    cancel_grace: float,
-    name: str,
-    more: Mapping[str, Any],
-    slots: Slots,
-    tasks: Iterable[DurableTask[Any, Any]],
-) -> Pool:
-    """A pool of that kind for these tasks, whose processes are told of *slots*."""
-    common: dict[str, Any] = {"queue_size": ROOM, "cancel_grace": cancel_grace, "name": name, **more}
+def open_pool(settings: WorkerSettings, slots: Slots, tasks: Iterable[DurableTask[Any, Any]]) -> Pool:
+    """A pool as the settings say for these tasks, whose processes know of *slots*."""
+    name, workers = " ".join(settings.queues), settings.workers
+    common: dict[str, Any] = {"queue_size": ROOM, "cancel_grace": settings.cancel_grace, "name": name, **settings.pool}
     pool: Pool
-    if kind == "process":
+    if settings.kind == "process":
         from steadypool.pools.processes import ProcessPool
 
         places = [place for task in tasks if (place := run_job.place_of(task)) is not None]
         own = (slots, places, common.pop("initializer", None), common.pop("initargs", ()))
         pool = ProcessPool(workers, initializer=run_job.prepare_process, initargs=own, **common)
-    elif kind == "async":
+    elif settings.kind == "async":
         from steadypool.pools.aio.loop_pool import LoopPool
 
         pool = LoopPool(workers, **common)

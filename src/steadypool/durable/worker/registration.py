@@ -4,41 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from steadypool.durable.engine.protocol import Engine
-from steadypool.durable.worker.emitter import Emitter, events
-from steadypool.durable.worker.engine_backoff import RETRYABLE, EngineBackoff
+from steadypool.durable.worker.context import WorkerContext
+from steadypool.durable.worker.emitter import events
+from steadypool.durable.worker.engine_backoff import RETRYABLE
 from steadypool.durable.worker.heartbeat import Heartbeat
-from steadypool.durable.worker.in_flight import InFlight
 from steadypool.model.clock import monotonic
 
 
 class Registration:
     """One after the other, should a lease be lost.
 
+    A helper process renews the lease where jobs could hold up a thread (`durable.worker.heartbeat`).
+
     Args:
-        engine: where the worker is registered.
-        url: its address, for the heartbeat, which has an engine of its own.
-        seconds: how long a lease holds.
-        apart: whether a helper process renews it (`durable.worker.heartbeat`).
         wake: called on the heartbeat's thread when the lease is lost.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        url: str,
-        seconds: float,
-        apart: bool,
-        emitter: Emitter,
-        backoff: EngineBackoff,
-        wake: Callable[[], None],
-    ) -> None:
-        self._engine = engine
-        self._seconds = seconds
-        self._emitter = emitter
-        self._backoff = backoff
+    def __init__(self, context: WorkerContext, wake: Callable[[], None]) -> None:
+        self._engine = context.engine
+        self._emitter = context.emitter
+        self._backoff = context.backoff
+        self._in_flight = context.in_flight
+        self._seconds = context.settings.lease
         self._wake = wake
-        self._heartbeat = Heartbeat(url, seconds, apart, self._was_lost)
+        apart = context.settings.kind != "process"
+        self._heartbeat = Heartbeat(context.url, self._seconds, apart, self._was_lost)
         self.number = 0
         self.is_lost = False
 
@@ -60,7 +50,7 @@ class Registration:
         name, number = self._emitter.name, self.number
         self._emitter.emit(lambda: events.WorkerRegistered(name, monotonic(), number))
 
-    def begin_again(self, in_flight: InFlight) -> None:
+    def begin_again(self) -> None:
         """If the lease was lost, register anew, and tell every job at work that nothing it does counts any more."""
         if not self.is_lost:
             return
@@ -69,7 +59,7 @@ class Registration:
         except RETRYABLE as error:
             self._backoff.failed(error)
             return
-        lost = in_flight.lose_all()
+        lost = self._in_flight.lose_all()
         self.number, self.is_lost = number, False
         self._heartbeat.follow(number)
         name = self._emitter.name

@@ -9,11 +9,11 @@ from typing import Any
 
 from steadypool.durable.client.options import check_name
 from steadypool.durable.engine.records import DEFAULT_QUEUE
-from steadypool.durable.worker.pool_adapter import KINDS
 from steadypool.durable.worker.verdicts import CrashLimits
 from steadypool.model.options import check_count, check_seconds
 
 DEFAULT_CAPS = CrashLimits()
+KINDS = ("thread", "process", "async")
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,11 @@ from functools import partial
 
 from steadypool.durable.engine.records import Claim, JobKey, Settlement, Verdict
 from steadypool.durable.worker import verdicts
+from steadypool.durable.worker.context import WorkerContext
 from steadypool.durable.worker.dispatch import Dispatcher, given_back
-from steadypool.durable.worker.emitter import Emitter
-from steadypool.durable.worker.in_flight import HeldClaim, InFlight, end_of
+from steadypool.durable.worker.in_flight import HeldClaim, end_of
 from steadypool.durable.worker.pool_adapter import TaskAdapter
-from steadypool.durable.worker.report import WorkCounts
-from steadypool.durable.worker.stop_request import StopRequest
-from steadypool.durable.worker.verdicts import CrashLimits
+from steadypool.durable.worker.verdicts import AttemptEnd
 from steadypool.model.error_text import is_quickly_described
 from steadypool.model.options import Retry
 from steadypool.model.states import NEVER_LOOKED_AT, Outcome
@@ -27,21 +25,17 @@ class Settler:
 
     def __init__(
         self,
-        in_flight: InFlight,
-        emitter: Emitter,
-        counts: WorkCounts,
+        context: WorkerContext,
         adapters: Mapping[str, TaskAdapter],
         dispatcher: Dispatcher,
-        caps: CrashLimits,
-        stop: StopRequest,
     ) -> None:
-        self._in_flight = in_flight
-        self._emitter = emitter
-        self._counts = counts
+        self._in_flight = context.in_flight
+        self._emitter = context.emitter
+        self._counts = context.counts
+        self._stop = context.stop
+        self._caps = context.settings.caps
         self._adapters = adapters
         self._dispatcher = dispatcher
-        self._caps = caps
-        self._stop = stop
         self._aside = Aside()
 
     def settle_all(self) -> int:
@@ -97,7 +91,7 @@ class Settler:
             adapter.run_time.add(seconds)
         try:
             texts = None if error is None else self._texts_of(error)
-            settlement = self._settlement_of(claim, outcome, error, encoded, adapter.retry)
+            settlement = self._settlement_of(claim, AttemptEnd(outcome, error, encoded), adapter.retry)
             if error is not None and texts is not None and outcome in NEVER_LOOKED_AT:
                 told = texts[2], texts[1]
                 self._counts.ledger.add(claim.id, claim.task, error, describe=lambda _: told)
@@ -108,11 +102,9 @@ class Settler:
             self._emit(claim, settlement, error)
         self._record(held, settlement)
 
-    def _settlement_of(
-        self, claim: Claim, outcome: Outcome, error: BaseException | None, result: bytes | None, retry: Retry | None
-    ) -> Settlement:
-        decide = partial(verdicts.settlement_of, claim, outcome, error, result, retry, self._caps, random.random())
-        if error is None or retry is None or is_quickly_decided(retry):
+    def _settlement_of(self, claim: Claim, end: AttemptEnd, retry: Retry | None) -> Settlement:
+        decide = partial(verdicts.settlement_of, claim, end, retry, self._caps, random.random())
+        if end.error is None or retry is None or is_quickly_decided(retry):
             return decide()
         # It names a class that answers by code of its own, which may hang, or want to end the program.
         return self._aside.call(decide, None) or verdicts.undecidable(

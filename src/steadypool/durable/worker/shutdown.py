@@ -10,15 +10,11 @@ from __future__ import annotations
 
 import threading
 
-from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.worker.claims import Claimer
-from steadypool.durable.worker.engine_backoff import EngineBackoff
-from steadypool.durable.worker.in_flight import InFlight
+from steadypool.durable.worker.context import WorkerContext
 from steadypool.durable.worker.pool_adapter import Pool
 from steadypool.durable.worker.registration import Registration
-from steadypool.durable.worker.report import WorkCounts
 from steadypool.durable.worker.settlement import Settler
-from steadypool.durable.worker.stop_request import StopRequest
 from steadypool.durable.worker.wait import WorkerWait
 from steadypool.rules.claim_size import GATHER
 
@@ -32,29 +28,24 @@ class Shutdown:
 
     def __init__(
         self,
-        engine: Engine,
-        in_flight: InFlight,
+        context: WorkerContext,
         pool: Pool,
-        stop: StopRequest,
         wait: WorkerWait,
         registration: Registration,
         claimer: Claimer,
         settler: Settler,
-        counts: WorkCounts,
-        backoff: EngineBackoff,
-        cancel_grace: float,
     ) -> None:
-        self._engine = engine
-        self._in_flight = in_flight
+        self._engine = context.engine
+        self._in_flight = context.in_flight
+        self._stop = context.stop
+        self._counts = context.counts
+        self._backoff = context.backoff
+        self._cancel_grace = context.settings.cancel_grace
         self._pool = pool
-        self._stop = stop
         self._wait = wait
         self._registration = registration
         self._claimer = claimer
         self._settler = settler
-        self._counts = counts
-        self._backoff = backoff
-        self._cancel_grace = cancel_grace
         self._flush_seconds = 0.0
 
     def run(self) -> None:
@@ -79,7 +70,7 @@ class Shutdown:
                 heeded = len(self._stop.requests)
                 self._hurry_pool()
             self._wait.sleep(GATHER * 10)
-            self._registration.begin_again(self._in_flight)
+            self._registration.begin_again()
             self._settler.settle_finished()
             if self._in_flight.pending:
                 self._claimer.settle_and_claim(0)

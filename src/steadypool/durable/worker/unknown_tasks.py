@@ -12,11 +12,11 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 
-from steadypool.durable.engine.protocol import Engine
-from steadypool.durable.worker.emitter import Emitter, events
+from steadypool.durable.worker.context import WorkerContext
+from steadypool.durable.worker.emitter import events
 from steadypool.durable.worker.pool_adapter import TaskAdapter
 from steadypool.model.clock import monotonic
 from steadypool.rules.near_names import listed, near_name
@@ -38,26 +38,22 @@ class UnknownTasks:
     """For one worker. On its loop.
 
     Args:
-        queues: names of the queues that it works on.
         adapters: of each task that is known here; some may be for another kind of pool.
-        give_up: seconds after which a job that was set aside is discarded; ``None``: it never is.
     """
 
     def __init__(
         self,
-        engine: Engine,
-        emitter: Emitter,
-        queues: Sequence[str],
+        context: WorkerContext,
         adapters: Mapping[str, TaskAdapter],
-        give_up: float | None,
     ) -> None:
-        self._engine = engine
-        self._emitter = emitter
-        self._queues = queues
+        self._engine = context.engine
+        self._emitter = context.emitter
+        self._queues = context.settings.queues
         self._adapters = adapters
         self._known = [name for name, adapter in adapters.items() if adapter.runs_here]
         self._recall_due = self._give_up_due = 0.0
-        self._give_up = math.inf if give_up is None else give_up
+        given_up_after = context.settings.give_up_unknown
+        self._give_up = math.inf if given_up_after is None else given_up_after
 
     def is_flooded(self) -> bool:
         """Whether many jobs of one task, one after the other, were of another version of it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from steadypool.durable.engine.errors import ArgumentsUnfit, ResultUnfit, TaskNotHere
 from steadypool.durable.engine.records import AttemptError, Claim, Settlement, Verdict
@@ -37,26 +38,28 @@ class CrashLimits:
     """It was lost with its whole worker: most likely no fault of its own, so it may be often."""
 
 
-def settlement_of(
-    claim: Claim,
-    outcome: Outcome,
-    error: BaseException | None,
-    result: bytes | None,
-    retry: Retry | None,
-    caps: CrashLimits,
-    chance: float,
-) -> Settlement:
+class AttemptEnd(NamedTuple):
+    """How an attempt has ended."""
+
+    outcome: Outcome
+    """As the pool says."""
+    error: BaseException | None = None
+    """What the pool's future raises."""
+    result: bytes | None = None
+    """What it returned, encoded."""
+
+
+def settlement_of(claim: Claim, end: AttemptEnd, retry: Retry | None, caps: CrashLimits, chance: float) -> Settlement:
     """What to record for a claim whose attempt has ended.
 
     Args:
         claim: the claim.
-        outcome: how the pool says that the attempt ended.
-        error: what the pool's future raises.
-        result: what it returned, encoded.
+        end: how its attempt has ended.
         retry: the task's rule.
         caps: see `CrashLimits`.
         chance: in [0, 1), for the spread of waits.
     """
+    outcome, error, result = end
     if outcome is Outcome.SUCCEEDED:
         if result is not None and len(result) > LARGEST_RESULT:
             return _too_large(claim, len(result))

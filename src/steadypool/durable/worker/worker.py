@@ -41,25 +41,25 @@ from typing import Any, Protocol
 
 from steadypool.durable.client.nested_waits import Slots, new_folder
 from steadypool.durable.client.task import DurableTask
-from steadypool.durable.engine.open import open_engine
 from steadypool.durable.engine.records import ClaimResult, Verdict
 from steadypool.durable.worker.claims import Claimer
+from steadypool.durable.worker.context import WorkerContext
 from steadypool.durable.worker.depths import Depths
 from steadypool.durable.worker.dispatch import Dispatcher
-from steadypool.durable.worker.emitter import Emitter, events
-from steadypool.durable.worker.engine_backoff import RETRYABLE, EngineBackoff
-from steadypool.durable.worker.in_flight import InFlight
+from steadypool.durable.worker.emitter import events
+from steadypool.durable.worker.engine_backoff import RETRYABLE
 from steadypool.durable.worker.maintenance import Maintenance
 from steadypool.durable.worker.pool_adapter import Pool, TaskAdapter, open_pool
 from steadypool.durable.worker.progress_reports import ProgressReports
 from steadypool.durable.worker.registration import Registration
-from steadypool.durable.worker.report import WorkCounts, WorkReport
+from steadypool.durable.worker.report import WorkReport
 from steadypool.durable.worker.run_job import nothing
 from steadypool.durable.worker.settings import WorkerSettings
 from steadypool.durable.worker.settlement import Settler
 from steadypool.durable.worker.shutdown import Shutdown
-from steadypool.durable.worker.stop_request import StopRequest, stop_on_signals
+from steadypool.durable.worker.stop_request import stop_on_signals
 from steadypool.durable.worker.unknown_tasks import UnknownTasks
+from steadypool.durable.worker.until_empty import UntilEmpty
 from steadypool.durable.worker.wait import WorkerWait
 from steadypool.model.clock import monotonic
 from steadypool.model.health import Health, HealthReason
@@ -104,49 +104,25 @@ class Worker:
     def __init__(self, queue: TaskSource, settings: WorkerSettings | None = None) -> None:
         self.settings = settings = settings or WorkerSettings()
         self._queue = queue
-        url = queue.url
-        self._engine = open_engine(url)
-        self._engine.patience = min(2.0, settings.lease / 3)
-        notes: list[str] = []
-        self._emitter = Emitter(settings.name, notes)
-        self._backoff = EngineBackoff(self._emitter)
-        self._counts = WorkCounts(self._emitter, notes)
-        self._in_flight = InFlight()
-        self._stop = StopRequest()
+        self._context = context = WorkerContext.of(queue.url, settings)
+        self._engine = context.engine
+        self._emitter = context.emitter
+        self._counts = context.counts
+        self._backoff = context.backoff
+        self._in_flight = context.in_flight
+        self._stop = context.stop
         self._wait = WorkerWait(self._in_flight, self._is_interrupted)
-        self._registration = Registration(
-            self._engine,
-            url,
-            settings.lease,
-            settings.kind != "process",
-            self._emitter,
-            self._backoff,
-            self._wait.wake,
-        )
-        self._claimer = Claimer(
-            self._engine,
-            self._in_flight,
-            self._registration,
-            self._counts,
-            self._backoff,
-            settings.queues,
-        )
+        self._registration = Registration(context, self._wait.wake)
+        self._claimer = Claimer(context, self._registration)
         self._progress = ProgressReports(self._engine, self._in_flight)
         self._maintenance = Maintenance(
             self._engine, settings.caps.losses, claim_size.LOOK_AGAIN, lambda: self._registration.may_sweep
         )
-        self._nested = Slots(
-            url,
-            settings.name,
-            settings.queues,
-            settings.workers or os.cpu_count() or 1,
-            settings.kind == "async",
-            new_folder(),
-        )
+        self._nested = _slots_of(queue.url, settings)
         self._pool: Pool | None = None
         self._sinks: list[Sink] = []
         self._pool_sinks: list[Sink] = []
-        self._depths = Depths(url, settings.queues)
+        self._depths = Depths(queue.url, settings.queues)
         self._is_registered = False
         self._slots = 0
         self._pace = Pace()
@@ -154,8 +130,6 @@ class Worker:
         """When the engine is asked again though there is nothing to write and no room."""
         self._until_empty = False
         self._is_stopping = False
-        self._waits_for: tuple[bool, bool] | None = None
-        self._found_paused: set[str] = set()
         self._done = threading.Event()
         self._failure: BaseException | None = None
 
@@ -279,7 +253,7 @@ class Worker:
             while not self._stop.requests and not self._is_empty():
                 self._round()
             self._is_stopping = True
-            self._shutdown(pool).run()
+            Shutdown(self._context, pool, self._wait, self._registration, self._claimer, self._settler).run()
         except BaseException as error:
             self._failure = error
             self._abandon()
@@ -304,20 +278,11 @@ class Worker:
         self._nested = slots = replace(self._nested, count=self._slots)
         adapters = {name: TaskAdapter(task, self.settings.kind, slots) for name, task in self._queue.tasks.items()}
         self._dispatcher = Dispatcher(
-            self._in_flight,
-            self._emitter,
-            pool,
-            adapters,
-            not self._pool_sinks,
-            self._wait.jobs_have_ended,
-            self._pool_has_closed,
+            self._context, pool, adapters, not self._pool_sinks, self._wait.jobs_have_ended, self._pool_has_closed
         )
-        self._unknown = UnknownTasks(
-            self._engine, self._emitter, self.settings.queues, adapters, self.settings.give_up_unknown
-        )
-        self._settler = Settler(
-            self._in_flight, self._emitter, self._counts, adapters, self._dispatcher, self.settings.caps, self._stop
-        )
+        self._unknown = UnknownTasks(self._context, adapters)
+        self._emptiness = UntilEmpty(self._context, self._unknown)
+        self._settler = Settler(self._context, adapters, self._dispatcher)
         if self.settings.kind == "process":
             self._warm_up(pool)
         self._wait.listener = self._engine.listener("work")
@@ -328,16 +293,7 @@ class Worker:
         return pool
 
     def _open_pool(self) -> Pool:
-        settings = self.settings
-        pool = open_pool(
-            settings.kind,
-            settings.workers,
-            settings.cancel_grace,
-            " ".join(settings.queues),
-            settings.pool,
-            self._nested,
-            self._queue.tasks.values(),
-        )
+        pool = open_pool(self.settings, self._nested, self._queue.tasks.values())
         for sink in self._pool_sinks:
             pool.subscribe(sink)
         for sink in self._sinks:
@@ -360,25 +316,10 @@ class Worker:
             if future.done():
                 future.result()
 
-    def _shutdown(self, pool: Pool) -> Shutdown:
-        return Shutdown(
-            self._engine,
-            self._in_flight,
-            pool,
-            self._stop,
-            self._wait,
-            self._registration,
-            self._claimer,
-            self._settler,
-            self._counts,
-            self._backoff,
-            self.settings.cancel_grace,
-        )
-
     # -- one round
 
     def _round(self) -> None:
-        self._registration.begin_again(self._in_flight)
+        self._registration.begin_again()
         began = monotonic()
         ended = self._settler.settle_all()
         answer = self._settle_and_claim(began)
@@ -464,42 +405,13 @@ class Worker:
             )
 
     def _is_empty(self) -> bool:
-        if not self._until_empty or self._in_flight.held or self._in_flight.pending or self._in_flight.ended:
-            return False
-        try:
-            if self._unknown.recall():
-                return False
-            queues = {row.name: row for row in self._engine.stats().queues}
-        except RETRYABLE as error:
-            self._backoff.failed(error)
-            return False
-        rows = [queues[name] for name in self.settings.queues if name in queues]
-        # What lies in a paused queue may stay there for ever.
-        open_rows = [row for row in rows if not row.paused]
-        running, retryable = sum(row.running for row in rows), sum(row.retryable for row in open_rows)
-        if any(row.available for row in open_rows):
-            return False
-        if running or retryable:
-            self._emit_waiting(running, retryable)
-            return False
-        for row in rows:
-            if row.paused and row.available + row.retryable:
-                self._emit_paused(row.name, row.available + row.retryable)
-        return True
+        return self._until_empty and self._emptiness.is_empty()
 
-    def _emit_waiting(self, running: int, retryable: int) -> None:
-        kind = bool(running), bool(retryable)
-        if kind != self._waits_for:
-            self._waits_for = kind
-            name = self.settings.name
-            self._emitter.emit(lambda: events.WaitsForOthers(name, monotonic(), running, retryable))
 
-    def _emit_paused(self, queue: str, jobs: int) -> None:
-        if queue not in self._found_paused:
-            self._found_paused.add(queue)
-            name = self.settings.name
-            self._counts.notes.append(f"queue {queue!r} is paused: what waits in it ({jobs}) stays there")
-            self._emitter.emit(lambda: events.QueuePaused(name, monotonic(), queue, jobs))
+def _slots_of(url: str, settings: WorkerSettings) -> Slots:
+    """As far as is known before the pool is there, which says how many they are."""
+    count, on_loop = settings.workers or os.cpu_count() or 1, settings.kind == "async"
+    return Slots(url, settings.name, settings.queues, count, on_loop, new_folder())
 
 
 def _or(seconds: float | None, instead: float) -> float:
