@@ -71,7 +71,7 @@ class Alarm:
             return  # the loop was closed
 
     def _ring(self) -> None:
-        if monotonic() > self._due + LATE and self.loop is not None:
+        if monotonic() > self._due + LATE and self.loop is not None and not is_replaced():
             # The loop was held up, or the whole program stopped: what has ended since may say so first.
             self._timer = self.loop.call_later(CATCH_UP, self._ring_late, context=self._context)
         else:
