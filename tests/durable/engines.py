@@ -168,7 +168,7 @@ class EngineKind:
     def open(self, url: str) -> Engine:
         """An engine object on that store, with little patience: nothing in a test is to take long."""
         engine = open_engine(url)
-        engine.patience = 5.0
+        engine.timeout = 5.0
         return engine
 
 

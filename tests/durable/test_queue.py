@@ -175,11 +175,11 @@ def test_who_could_not_be_answered_is_told_whether_it_may_have_happened(
     queue: Queue, engine_kind: EngineKind, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app.add.enqueue(0)
-    queue.writer._engine.patience = 0.05
+    queue.writer._engine.timeout = 0.05
     with engine_kind.hold(url), pytest.raises(EngineBusy, match=r"\(nothing was enqueued\)") as caught:
         app.add.enqueue(1)
     assert caught.value.nothing_happened
-    queue.writer._engine.patience = 5.0
+    queue.writer._engine.timeout = 5.0
     assert app.add.enqueue(2).enqueued and queue.stats().queues[0].available == 2
 
 

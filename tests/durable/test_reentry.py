@@ -87,7 +87,7 @@ def test_a_handler_that_looks_in_the_middle_of_a_look_is_refused_at_once(queue: 
         with pytest.raises(EngineBusy, match="do it later") as caught:
             queue.stats()
         refused.append(caught.value)
-        assert time.monotonic() - began < queue.engine.patience / 2
+        assert time.monotonic() - began < queue.engine.timeout / 2
 
     with on_signal(look) as interrupt, interrupting(queue.engine, interrupt):
         queue.stats()
@@ -107,7 +107,7 @@ def test_a_handler_in_the_middle_of_a_change_enqueues_or_is_refused_at_once(queu
             said.append("refused" if error.nothing_happened else "lost")
         else:
             said.append("enqueued")
-        assert time.monotonic() - began < queue.engine.patience / 2
+        assert time.monotonic() - began < queue.engine.timeout / 2
 
     with on_signal(enqueue) as interrupt, interrupting(queue.engine, interrupt):
         handle.cancel()

@@ -118,14 +118,14 @@ def test_it_is_enqueued_when_the_transaction_is_rolled_back(postgres_queue: Queu
 @pytest.mark.every_engine
 def test_it_is_told_after_as_long_as_the_engine_is_patient(postgres_queue: Queue, url: str) -> None:
     app.add.enqueue(0)
-    postgres_queue.writer._engine.patience = 0.5
+    postgres_queue.writer._engine.timeout = 0.5
     with open_transaction(url, unique="k"):
         began = time.monotonic()
         with pytest.raises(KeyBusy, match=r"has been open for 0.5 s.*nothing was enqueued"):
             app.add.options(unique="k").enqueue(1)
         assert time.monotonic() - began >= 0.5
         assert not postgres_queue.writer._aside
-    postgres_queue.writer._engine.patience = 10.0
+    postgres_queue.writer._engine.timeout = 10.0
     assert app.add.options(unique="k").enqueue(1).enqueued
 
 

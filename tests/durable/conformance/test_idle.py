@@ -60,7 +60,7 @@ def test_a_claim_in_vain_does_not_wait_for_who_writes(
     prepare(engine)
     who = worker(engine)
     take(engine, who)
-    engine.patience = 1.0
+    engine.timeout = 1.0
     with engine_kind.hold(url):
         assert take(engine, who) == []
 

@@ -15,7 +15,7 @@ from steadypool.model.errors import SteadypoolError
 from steadypool.model.printable import printable
 from steadypool.rules.near_names import listed, near_name
 
-PATIENCE = 2.0
+TIMEOUT = 2.0
 """Seconds that the look may take."""
 LOOKED_AT = 100
 """The latest so many jobs that wait are looked at."""
@@ -51,7 +51,7 @@ def check_tasks(target: str, queue: Queue, kind: str) -> None:
 
 def _waiting(queue: Queue) -> list[JobRecord]:
     engine = open_engine(queue.url)
-    engine.patience = PATIENCE
+    engine.timeout = TIMEOUT
     try:
         return engine.list(JobFilter(WAITING, limit=LOOKED_AT))
     except SteadypoolError:

@@ -46,6 +46,6 @@ def migrate_command(url: str | None, show: bool, check: bool, roles: bool) -> in
         click.echo(f"from version {schema.found} to {schema.wanted}: {len(schema.pending)} statements run")
     else:
         click.echo(f"nothing to do: the tables have version {schema.wanted}")
-    if not show and not check and (advisory := engine.take_caution()):
+    if not show and not check and (advisory := engine.take_advisory()):
         click.echo(f"note: {advisory}", err=True)
     return DONE

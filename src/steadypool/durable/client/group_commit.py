@@ -60,10 +60,10 @@ RETRY_SHARE = 5
 """And so many times as long as the last one took: others are to have the turn."""
 SLOWEST = 500_000
 """Bytes a second that may be counted on: so much longer a caller waits for the writer."""
-PATIENCE = 10.0
+TIMEOUT = 10.0
 """Of an engine that is not open yet."""
 SLACK = 5.0
-"""Seconds beyond the engine's own patience after which a caller stops waiting for the writer."""
+"""Seconds beyond the engine's own timeout after which a caller stops waiting for the writer."""
 
 
 class Put:
@@ -162,7 +162,7 @@ class Writer:
         Raises:
             EngineBusy: there was none for longer than the engine is patient.
         """
-        seconds = self._patience + SLACK + put.size / SLOWEST
+        seconds = self._timeout + SLACK + put.size / SLOWEST
         try:
             return put.done.result(seconds)
         except TimeoutError:
@@ -182,7 +182,7 @@ class Writer:
         self._waiting.append(stop)
         self._call_thread()
         with suppress(TimeoutError):
-            stop.done.result(self._patience + SLACK)
+            stop.done.result(self._timeout + SLACK)
 
     @property
     def _engine(self) -> Engine:
@@ -192,8 +192,8 @@ class Writer:
         return self._opened
 
     @property
-    def _patience(self) -> float:
-        return PATIENCE if self._opened is None else self._opened.patience
+    def _timeout(self) -> float:
+        return TIMEOUT if self._opened is None else self._opened.timeout
 
     def _call_thread(self) -> None:
         if self._thread is None:
@@ -287,11 +287,11 @@ class Writer:
     def _set_aside(self, put: Put, error: KeyBusy) -> None:
         now = monotonic()
         if put.until is None:
-            put.until = now + self._patience
+            put.until = now + self._timeout
         if now < put.until:
             self._aside.append(put)
             return
-        error = KeyBusy(f"{error}, in a transaction that has been open for {self._patience:g} s")
+        error = KeyBusy(f"{error}, in a transaction that has been open for {self._timeout:g} s")
         error.nothing_happened = True
         put.done.set_exception(_copy(error))
 

@@ -49,7 +49,7 @@ What every engine owes
 * **Errors**: `EngineBusy`, `EngineGone`, `EngineFull`, `EngineError` (see `durable.engine.errors`), and nothing of the
   driver's own. After an error of a writing call it may or may not have happened: all of them can be repeated, since
   settling is fenced and everything else finds its work done. Only `put_many` without ids puts the jobs again.
-* **Ends**: no call waits longer than the engine's ``patience`` (seconds) for a lock or a sign of an answer: then
+* **Ends**: no call waits longer than the engine's ``timeout`` (seconds) for a lock or a sign of an answer: then
   `EngineBusy` or `EngineGone`. After `EngineGone` the next call connects anew, by itself.
 * **Time** is the engine's: no argument is a moment of the caller's clock, but `NewJob.at`. A lease must not run out
   because the wall clock was set: an engine that can, keeps leases by a clock that only runs forward.
@@ -105,7 +105,7 @@ class Engine(Protocol):
 
     url: str
     """The address it was made from, without a password."""
-    patience: float
+    timeout: float
     """Seconds that a call waits at most for a lock or an answer; may be changed at any time (a drain does). Over a line
     it waits longer for as long as something moves."""
 
@@ -113,7 +113,7 @@ class Engine(Protocol):
     def advisory(self) -> str:
         """What whoever runs it should know of the store as it is here, in a sentence or two; empty: nothing."""
 
-    def take_caution(self) -> str:
+    def take_advisory(self) -> str:
         """The same for the first who takes it, of all who ever use the store; empty for the others."""
 
     # -- tables

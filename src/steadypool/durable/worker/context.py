@@ -35,7 +35,7 @@ class WorkerContext:
     def of(url: str, settings: WorkerSettings) -> WorkerContext:
         """For a worker of the store at *url*. Nothing is connected yet."""
         engine = open_engine(url)
-        engine.patience = min(LONGEST_CALL, settings.lease / 3)
+        engine.timeout = min(LONGEST_CALL, settings.lease / 3)
         notes: list[str] = []
         emitter = Emitter(settings.name, notes)
         counts, backoff = WorkCounts(emitter, notes), EngineBackoff(emitter)

@@ -62,7 +62,7 @@ class Depths:
         try:
             if self._engine is None:
                 self._engine = open_engine(self._url)
-                self._engine.patience = 2 * TIMEOUT
+                self._engine.timeout = 2 * TIMEOUT
             found = tuple(self._engine.depths(self._queues))
         except (EngineError, SchemaMismatch):
             pass  # that is what it says: nothing was found

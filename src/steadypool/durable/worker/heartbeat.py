@@ -50,7 +50,7 @@ class Heartbeat:
         self._seconds = seconds
         self._on_lost = on_lost
         self._engine = open_engine(url)
-        self._engine.patience = seconds / RENEWALS
+        self._engine.timeout = seconds / RENEWALS
         self._bell = Bell()
         self._worker: int | None = None
         self._lost: int | None = None

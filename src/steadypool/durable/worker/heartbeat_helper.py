@@ -74,7 +74,7 @@ def _renew_until_the_end(config: HelperConfig, end: IO[bytes], news: IO[bytes]) 
     from steadypool.durable.engine.open import open_engine
 
     engine = open_engine(config.url)
-    engine.patience = config.seconds / RENEWALS
+    engine.timeout = config.seconds / RENEWALS
     line = b""
     worker: int | None = None
     due = monotonic()

@@ -99,6 +99,6 @@ class Shutdown:
             left = self._stop.remaining
             if left == 0.0:
                 return
-            self._engine.patience = min(self._engine.patience, left or 1.0)
+            self._engine.timeout = min(self._engine.timeout, left or 1.0)
             if self._claimer.settle_and_claim(0) is None:
                 self._wait.sleep(self._backoff.pause)

@@ -286,7 +286,7 @@ class Worker:
         if self.settings.kind == "process":
             self._warm_up(pool)
         self._wait.listener = self._engine.listener("work")
-        if advisory := self._engine.take_caution():
+        if advisory := self._engine.take_advisory():
             self._emitter.emit(lambda: events.EngineAdvisory(self.settings.name, monotonic(), advisory))
         self._registration.emit_registered()
         self._is_registered = True

@@ -193,7 +193,7 @@ def test_the_end_is_in_time_though_the_server_is(how: str, own_server: Server, o
 
 def test_a_server_that_does_not_answer_is_gone(own_server: Server, own_queue: Queue) -> None:
     engine = open_engine(own_server.url)
-    engine.patience = 0.3
+    engine.timeout = 0.3
     engine.now()
     own_server.freeze(True)
     try:
@@ -241,7 +241,7 @@ def test_a_statement_timeout_of_the_database_s_own_is_busy(address: str) -> None
 def test_who_holds_a_lock_is_waited_for_no_longer_than_our_patience(address: str) -> None:
     engine = open_engine(address)
     engine.put_many([job()])
-    engine.patience = 0.2
+    engine.timeout = 0.2
     with psycopg.connect(address) as connection:
         connection.execute("LOCK TABLE steadypool.jobs IN ACCESS EXCLUSIVE MODE")
         with pytest.raises(EngineBusy, match="was told to stop"):

@@ -21,7 +21,7 @@ def test_what_is_large_gets_through_both_ways(address: str) -> None:
     with Cable(address, rate=RATE) as cable:
         engine = open_engine(cable.url)
         engine.now()
-        engine.patience = PATIENCE
+        engine.timeout = PATIENCE
         began = time.monotonic()
         [placed] = engine.put_many([NewJob("app.work", large)])
         who = engine.register("tester", 60.0)
@@ -38,7 +38,7 @@ def test_a_line_on_which_nothing_moves_is_given_up(address: str) -> None:
     with Cable(address) as cable:
         engine = open_engine(cable.url)
         engine.now()
-        engine.patience = PATIENCE
+        engine.timeout = PATIENCE
         cable.cut()
         began = time.monotonic()
         with pytest.raises(EngineError):

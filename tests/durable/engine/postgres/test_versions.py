@@ -90,18 +90,18 @@ def test_each_step_is_a_file_and_the_tables_are_tuned(address: str) -> None:
 def test_marks_leave_out_what_was_claimed_and_nothing_else() -> None:
     marks = ClaimCursor()
     marks.claimed([("q", 0, 10), ("q", 0, 7), ("q", -5, 3)])
-    stretches = marks.stretches(["q", "other"])
+    ranges = marks.ranges(["q", "other"])
 
     def is_looked_at(queue: str, rank: int, number: int) -> bool:
         return any(
             name == queue and (after_rank, after) < (rank, number) <= (upto_rank, upto)
-            for name, after_rank, after, upto_rank, upto in zip(*stretches, strict=True)
+            for name, after_rank, after, upto_rank, upto in zip(*ranges, strict=True)
         )
 
     assert not is_looked_at("q", 0, 10) and not is_looked_at("q", 0, 1) and not is_looked_at("q", -5, 3)
     for entry in (("q", 0, 11), ("q", -5, 4), ("q", -6, 1), ("q", -1, 1), ("q", 1, 1), ("other", 0, 1)):
         assert is_looked_at(*entry), entry
-    order = [(queue != "q", rank) for queue, rank in zip(stretches.queue, stretches.after_rank, strict=True)]
+    order = [(queue != "q", rank) for queue, rank in zip(ranges.queue, ranges.after_rank, strict=True)]
     assert order == sorted(order), "the highest priority is not looked at first"
 
 
@@ -129,7 +129,7 @@ def test_a_clock_that_jumps_takes_nobody_s_lease() -> None:
 
 def test_one_call_in_ten_milliseconds_tells_of_work_and_one_that_came_late_tells_afterwards() -> None:
     sparing = NotifyThrottle()
-    assert [sparing.tells(now) for now in (0.0, 0.004, 0.009, 0.011, 0.012)] == [True, False, False, True, False]
+    assert [sparing.must_notify(now) for now in (0.0, 0.004, 0.009, 0.011, 0.012)] == [True, False, False, True, False]
     assert not sparing.came_late(0.020) and sparing.came_late(0.022)
 
 

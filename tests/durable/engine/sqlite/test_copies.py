@@ -138,6 +138,6 @@ def test_the_commands(tmp_path: Path) -> None:
 
 
 def test_the_library_s_bug_is_told_once_for_a_file(engine: SqliteEngine, url: str) -> None:
-    told = [engine.take_caution(), SqliteEngine(parse_sqlite(url)).take_caution(), engine.take_caution()]
+    told = [engine.take_advisory(), SqliteEngine(parse_sqlite(url)).take_advisory(), engine.take_advisory()]
     is_told = "apsw" not in url and has_wal_reset_bug(sqlite3.sqlite_version_info)
     assert [bool(text) for text in told] == [is_told, False, False]

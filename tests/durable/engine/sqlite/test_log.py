@@ -37,7 +37,7 @@ def url(request: pytest.FixtureRequest, path: Path) -> str:
 @pytest.fixture
 def engine(url: str) -> Engine:
     engine = open_engine(url)
-    engine.patience = 5.0
+    engine.timeout = 5.0
     put(engine)
     engine.stats()
     yield engine  # type: ignore[misc]
@@ -54,7 +54,7 @@ def put_elsewhere(url: str, patience: float = 5.0) -> subprocess.CompletedProces
     code = (
         "import sys; from steadypool.durable.engine.open import open_engine; "
         "from steadypool.durable.engine.records import NewJob; "
-        "engine = open_engine(sys.argv[1]); engine.patience = float(sys.argv[2]); "
+        "engine = open_engine(sys.argv[1]); engine.timeout = float(sys.argv[2]); "
         "engine.put_many([NewJob('t', b'{}')]); engine.close()"
     )
     return subprocess.run([sys.executable, "-c", code, url, str(patience)], cwd=ROOT, capture_output=True, text=True)

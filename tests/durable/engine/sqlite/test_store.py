@@ -30,7 +30,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def engine(path: Path) -> Engine:
     engine = open_engine(f"sqlite:///{path}?synchronous=NORMAL")
-    engine.patience = 5.0
+    engine.timeout = 5.0
     yield engine  # type: ignore[misc]
     engine.close()
 
@@ -67,12 +67,12 @@ def test_a_database_that_is_locked_by_a_stranger_is_said(engine: Engine, path: P
     put(engine)
     stranger = sqlite3.connect(path, isolation_level=None)
     stranger.execute("BEGIN IMMEDIATE")
-    engine.patience = 0.1
+    engine.timeout = 0.1
     with pytest.raises(EngineBusy, match="locked"):
         put(engine)
     stranger.execute("ROLLBACK")
     stranger.close()
-    engine.patience = 5.0
+    engine.timeout = 5.0
     put(engine)
 
 

@@ -44,12 +44,12 @@ class ClaimCursor:
         self._looked = float("-inf")
         self._cost = 0.0
 
-    def stretches(self, queues: Sequence[str]) -> Ranges:
+    def ranges(self, queues: Sequence[str]) -> Ranges:
         """What to look at: everything but what lies between the first of a rank and its mark."""
-        stretches = Ranges([], [], [], [], [])
+        ranges = Ranges([], [], [], [], [])
 
         def add(*part: Any) -> None:
-            columns: tuple[list[Any], ...] = stretches
+            columns: tuple[list[Any], ...] = ranges
             for column, value in zip(columns, part, strict=True):
                 column.append(value)
 
@@ -61,7 +61,7 @@ class ClaimCursor:
                     add(queue, rank, mark, rank, HIGHEST)
                     after = (rank, HIGHEST)
                 add(queue, *after, HIGHEST, HIGHEST)
-        return stretches
+        return ranges
 
     def claimed(self, entries: Iterable[tuple[str, int, int]], *, from_the_beginning: bool = False) -> None:
         """These (queue, rank, number) were claimed.

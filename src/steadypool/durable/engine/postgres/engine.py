@@ -2,7 +2,7 @@
 
 Each method is one call of a function (`sql/0001.sql` says what each does, and in which order it locks), so one round
 trip and one transaction. Here is what stands around it: what is sent and what is made of the answer (`rows`), where a
-claim begins to look (`marks`), when news are told (`news`).
+claim begins to look (`claim_cursor`), when news are told (`listen`).
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ from steadypool.rules.claim_size import MOST_BYTES
 
 Rows = list[Any]
 Records = list[JobRecord]
-PATIENCE = 10.0
-KEY_PATIENCE = "20ms"
+TIMEOUT = 10.0
+KEY_TIMEOUT = "20ms"
 """For a call that is not to wait for another's key: longer than another's commit takes, by and large."""
 LOCK_TIMEOUT = "55P03"
 HELD_UP = 0.5
@@ -67,10 +67,10 @@ class PostgresEngine:
         self.url = address.url
         self._address = address
         self._schema = address.schema
-        self._session = Session(address, PATIENCE)
-        self._marks = ClaimCursor()
+        self._session = Session(address, TIMEOUT)
+        self._cursor = ClaimCursor()
         self._seen = float("-inf")
-        self._sparing = NotifyThrottle()
+        self._throttle = NotifyThrottle()
         self._clock_guard = ClockGuard()
         self._lease = 15.0
         self._sweep_turn = SweepTurn(HELD_UP)
@@ -90,21 +90,21 @@ class PostgresEngine:
         )
 
     @property
-    def patience(self) -> float:
-        """See `Engine.patience`."""
-        return self._session.patience
+    def timeout(self) -> float:
+        """See `Engine.timeout`."""
+        return self._session.timeout
 
-    @patience.setter
-    def patience(self, seconds: float) -> None:
-        self._session.patience = seconds
+    @timeout.setter
+    def timeout(self, seconds: float) -> None:
+        self._session.timeout = seconds
 
     @property
     def advisory(self) -> str:
         """See `Engine.advisory`."""
         return ""
 
-    def take_caution(self) -> str:
-        """See `Engine.take_caution`."""
+    def take_advisory(self) -> str:
+        """See `Engine.take_advisory`."""
         return ""
 
     # -- tables
@@ -125,14 +125,14 @@ class PostgresEngine:
         """See `Engine.put_many`."""
         if not jobs:
             return []
-        tells = self._sparing.tells(monotonic())
+        notifies = self._throttle.must_notify(monotonic())
         try:
-            [answer] = self._session.call(self._put, [*rows.columns_of(jobs), tells, None if waits else KEY_PATIENCE])
+            [answer] = self._session.call(self._put, [*rows.columns_of(jobs), notifies, None if waits else KEY_TIMEOUT])
         except EngineBusy as error:
             if not waits and getattr(error.__cause__, "sqlstate", None) == LOCK_TIMEOUT:
                 raise KeyBusy(f"{self.url}: a job of the same id or unique key is being put") from error
             raise
-        if not tells and self._sparing.came_late(monotonic()) and self._sparing.tells(monotonic()):
+        if not notifies and self._throttle.came_late(monotonic()) and self._throttle.must_notify(monotonic()):
             self._session.call("SELECT pg_notify(%s, '')", [f"{self._schema}.work"])
         return rows.placed_of(jobs, answer)
 
@@ -169,8 +169,8 @@ class PostgresEngine:
     ) -> ClaimResult:
         """See `Engine.claim`."""
         now = monotonic()
-        full = self._marks.must_look(now)
-        stretches = self._marks.stretches(queues)
+        full = self._cursor.must_look(now)
+        ranges = self._cursor.ranges(queues)
         values = [
             worker,
             max(0, limit),
@@ -178,10 +178,10 @@ class PostgresEngine:
             *(rows.settle_values(settlements, self._session.encoding) if settlements else _NOTHING_TO_SETTLE),
             rows.bigints(done),
             list(queues),
-            stretches.queue,
-            *map(rows.bigints, stretches[1:]),
+            ranges.queue,
+            *map(rows.bigints, ranges[1:]),
             full,
-            self._marks.may_look(now),
+            self._cursor.may_look(now),
             self._seen,
             *topics_of(settlements),
         ]
@@ -201,7 +201,7 @@ class PostgresEngine:
         leases, numbers = rows.bigints(lease for lease, _ in known), rows.bigints(number for _, number in known)
         [(returned, lost, out)] = self._call("reconcile(%s, %s::bigint[], %s::bigint[])", [worker, leases, numbers])
         if returned:
-            self._marks.look_soon()
+            self._cursor.look_soon()
         settled = frozenset(known) - rows.pairs(out)
         return Reconciled(returned, frozenset(lost), frozenset(one for one in settled if one[0] not in lost))
 
@@ -234,7 +234,7 @@ class PostgresEngine:
         if not self._sweep_turn.may_sweep(monotonic() - began):
             return SweepResult()
         swept = self._call("sweep(%s)", [max_losses])
-        self._marks.look_soon()
+        self._cursor.look_soon()
         return SweepResult(tuple(row[0] for row in swept), sum(row[1] for row in swept), sum(row[2] for row in swept))
 
     # -- one job
@@ -283,7 +283,7 @@ class PostgresEngine:
 
     def retry(self, number: int, nonce: int) -> JobRecord | None:
         """See `Engine.retry`."""
-        self._marks.look_soon()
+        self._cursor.look_soon()
         return self._change("retry(%s, %s)", [number, nonce])
 
     # -- many jobs
@@ -333,7 +333,7 @@ class PostgresEngine:
         """See `Engine.recall`."""
         [(count,)] = self._call("recall(%s::text[], %s::text[], %s)", [list(queues), list(known), limit])
         if count:
-            self._marks.look_soon()
+            self._cursor.look_soon()
         return int(count)
 
     def give_up_unknown(self, limit: int, reason: str) -> Mapping[str, int]:
@@ -409,14 +409,14 @@ class PostgresEngine:
         """Learn from an answer where to look the next time."""
         entries = [(row[9], row[10], row[0]) for row in found]
         # A look from the beginning that has not found the end: what follows may lie before the marks, too.
-        self._marks.claimed(entries, from_the_beginning=took is not None and len(found) == limit)
+        self._cursor.claimed(entries, from_the_beginning=took is not None and len(found) == limit)
         if limit > 0:
             self._seen = float("-inf") if seen is None else seen  # not all that is due was promoted
         if took is not None:
-            self._marks.looked(monotonic(), took)
+            self._cursor.looked(monotonic(), took)
         _, work = topics_of(settlements)
         if work:
-            self._marks.look_soon()
+            self._cursor.look_soon()
 
 
 _RUNS = JobState.RUNNING

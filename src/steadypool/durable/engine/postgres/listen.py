@@ -5,7 +5,7 @@ many producers can put. Two things keep it rare:
 
 * **Work** is told by one call in 10 ms of each engine object. A listener that was woken looks once more when those
   10 ms are over, and so finds what came untold behind. A call whose commit took longer than that tells afterwards.
-* **Ends** are told only if somebody listens for them (`tell_of_ends` in the SQL): who does holds a shared lock.
+* **Ends** are told only if somebody listens for them (`notify_of_ends` in the SQL): who does holds a shared lock.
 
 All listeners of a process share one connection, which is made and kept without ever blocking in it: whatever the server
 does, `wait` ends when it should, and `wake` wakes. While there is no connection, or when a pooler in between makes
@@ -45,20 +45,20 @@ class NotifyThrottle:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._told = float("-inf")
+        self._notified = float("-inf")
 
-    def tells(self, now: float) -> bool:
+    def must_notify(self, now: float) -> bool:
         """Whether a call that begins now is to tell."""
         with self._lock:
-            if now - self._told < QUIET:
+            if now - self._notified < QUIET:
                 return False
-            self._told = now
+            self._notified = now
             return True
 
     def came_late(self, now: float) -> bool:
         """Whether a call that did not tell ended so late that nobody may be looking any more."""
         with self._lock:
-            return now - self._told >= QUIET
+            return now - self._notified >= QUIET
 
 
 class PostgresListener:

@@ -4,7 +4,7 @@ A call of the engine is one statement, which calls one function, and commits by 
 at all, whatever becomes of the connection, and there is no transaction that a dead client could leave open.
 
 Every wait has an end: for our own lock, for the connection to be made (libpq rounds that up to whole seconds, two at
-least), and for the answer, `Session.patience` seconds each; `postgres.slow_line` says what a slow line adds. Who gives
+least), and for the answer, `Session.timeout` seconds each; `postgres.slow_line` says what a slow line adds. Who gives
 up asks the server to cancel the statement; if not even that is answered, the server is gone rather than busy. The
 connection is closed in either case: the late answer must not be taken for the next one's.
 
@@ -65,9 +65,9 @@ CANCEL_SECONDS = 1.0
 class Session:
     """One process's connection to one database."""
 
-    def __init__(self, address: PostgresAddress, patience: float) -> None:
+    def __init__(self, address: PostgresAddress, timeout: float) -> None:
         self.address = address
-        self.patience = patience
+        self.timeout = timeout
         self._lock = OneAtATime(f"this connection to {address.url}")
         self._connection: _Connection | None = None
         self._checked = False
@@ -82,7 +82,7 @@ class Session:
         Raises:
             EngineBusy, EngineGone, EngineFull, EngineError, SchemaMismatch: as they say.
         """
-        until = monotonic() + self.patience + seconds_to_send(values)
+        until = monotonic() + self.timeout + seconds_to_send(values)
         with self._alone():
             while True:
                 connection = self._open(until)
@@ -128,7 +128,7 @@ class Session:
             raise EngineError(
                 f"the engine on {self.address.url} belongs to process {self._pid}: open another after the fork"
             )
-        self._lock.take(self.patience)
+        self._lock.take(self.timeout)
         try:
             yield
         finally:
@@ -136,7 +136,7 @@ class Session:
 
     @contextmanager
     def _transaction(self) -> Iterator[psycopg.Cursor[Any]]:
-        until = monotonic() + self.patience
+        until = monotonic() + self.timeout
         with self._alone():
             connection = self._open(until)
             try:
@@ -161,7 +161,7 @@ class Session:
             connection = None
         if connection is None:
             connection = self._connect(until)
-        connection.until, connection.patience = until, self.patience
+        connection.until, connection.extension = until, self.timeout
         return connection
 
     def _connect(self, until: float) -> _Connection:
@@ -266,8 +266,8 @@ class Session:
             answers = False
         self._drop()
         if answers:
-            return EngineBusy(f"{self.address.url} took longer than {self.patience:g} s, and was told to stop")
-        return EngineGone(f"{self.address.url} has not answered for {self.patience:g} s")
+            return EngineBusy(f"{self.address.url} took longer than {self.timeout:g} s, and was told to stop")
+        return EngineGone(f"{self.address.url} has not answered for {self.timeout:g} s")
 
 
 class _Connection(PatientConnection):

@@ -1,7 +1,7 @@
 """How long an answer is waited for: by what is heard, and not by the clock alone.
 
 A call that brings or fetches megabytes over a slow line takes its time. If it were stopped for that and sent again as
-it was, it would never get through. So patience counts from the latest sign of progress: a part of the answer has come,
+it was, it would never get through. So the timeout counts from the latest sign of progress: a part of the answer came,
 or the socket has taken more of what is sent. What the kernel has taken is on its way all the same, and nobody hears of
 it: so what is sent has time to arrive, too.
 """
@@ -20,7 +20,7 @@ SLOWEST = 500_000
 
 
 class TookTooLong(psycopg.OperationalError):
-    """There was no answer, and no progress, for as long as we are patient."""
+    """There was no answer, and no progress, for the whole timeout."""
 
 
 def seconds_to_send(values: Iterable[Any]) -> float:
@@ -39,7 +39,7 @@ class PatientConnection(psycopg.Connection[Any]):
 
     until = float("inf")
     """The moment, by `monotonic`, at which a wait fails."""
-    patience = float("inf")
+    extension = float("inf")
     """Seconds that each sign of progress adds."""
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
@@ -54,7 +54,7 @@ class PatientConnection(psycopg.Connection[Any]):
             while True:
                 ready = yield wanted
                 if ready:
-                    self.until = max(self.until, monotonic() + self.patience)
+                    self.until = max(self.until, monotonic() + self.extension)
                 elif monotonic() >= self.until:
                     raise TookTooLong("there was no answer in time")
                 wanted = gen.send(ready)

@@ -56,10 +56,10 @@ from steadypool.durable.engine.url import SqliteAddress
 from steadypool.model.queue_depth import QueueDepth
 from steadypool.rules.claim_size import MOST_BYTES
 
-PATIENCE = 10.0
+TIMEOUT = 10.0
 HELD_UP = 0.25
 """Seconds that a sweep may wait for its turn to write; see `SweepTurn`."""
-_CAUTIONED = "cautioned"
+_ADVISED = "advised"
 """Among the counters: somebody was told of the library."""
 _NOW = "((julianday('now') - 2440587.5) * 86400.0)"
 _IS_DUE, _IS_LATER = f"s.due <= {_NOW}", f"s.due > {_NOW}"
@@ -72,20 +72,20 @@ class SqliteEngine:
 
     def __init__(self, address: SqliteAddress) -> None:
         self.url = address.url
-        self._store = Store(address, PATIENCE)
+        self._store = Store(address, TIMEOUT)
         self._bells = Bells(self._store.path)
         self._sweep_turn = SweepTurn(HELD_UP)
-        self._cautioned = False
+        self._advised = False
         self._pages = Dialect(self._read, _IS_DUE, _IS_LATER, self._live_jobs, self._ended_jobs)
 
     @property
-    def patience(self) -> float:
-        """See `Engine.patience`."""
-        return self._store.patience
+    def timeout(self) -> float:
+        """See `Engine.timeout`."""
+        return self._store.timeout
 
-    @patience.setter
-    def patience(self, seconds: float) -> None:
-        self._store.patience = seconds
+    @timeout.setter
+    def timeout(self, seconds: float) -> None:
+        self._store.timeout = seconds
 
     @property
     def advisory(self) -> str:
@@ -99,15 +99,15 @@ class SqliteEngine:
             "connection=... included, or use ?driver=apsw (pip install 'steadypool[apsw]'), or SQLite 3.51.3"
         )
 
-    def take_caution(self) -> str:
-        """See `Engine.take_caution`."""
+    def take_advisory(self) -> str:
+        """See `Engine.take_advisory`."""
         if not self.advisory:
             return ""
         with self._store.look() as connection:
-            if connection.execute("SELECT 1 FROM counters WHERE name = ?", (_CAUTIONED,)).fetchall():
+            if connection.execute("SELECT 1 FROM counters WHERE name = ?", (_ADVISED,)).fetchall():
                 return ""
         with self._store.write() as connection:
-            connection.execute("INSERT OR IGNORE INTO counters VALUES (?, 1)", (_CAUTIONED,))
+            connection.execute("INSERT OR IGNORE INTO counters VALUES (?, 1)", (_ADVISED,))
             [[is_first]] = connection.execute("SELECT changes()").fetchall()
         return self.advisory if is_first else ""
 
@@ -161,8 +161,8 @@ class SqliteEngine:
     def put_on(self, connection: Any, jobs: Sequence[NewJob]) -> list[EnqueueResult]:
         """See `Engine.put_on`."""
         caller_connection.check_connection(connection, self._store.address.driver, self._store.path)
-        if self.advisory and not self._cautioned:
-            self._cautioned = True
+        if self.advisory and not self._advised:
+            self._advised = True
             warnings.warn(self.advisory, RuntimeWarning, stacklevel=3)
         with caller_connection.transaction(connection):
             return put.put(connection, jobs, time())

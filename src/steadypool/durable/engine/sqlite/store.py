@@ -56,10 +56,10 @@ NETWORK_PREFIX = ("fuse.sshfs", "fuse.s3fs", "fuse.gcsfuse", "fuse.rclone", "fus
 class Store:
     """One process's way to one file."""
 
-    def __init__(self, address: SqliteAddress, patience: float) -> None:
+    def __init__(self, address: SqliteAddress, timeout: float) -> None:
         self.address = address
         self.path = os.path.abspath(address.path)
-        self.patience = patience
+        self.timeout = timeout
         self._errors = errors_of(address.driver)
         self._pid = os.getpid()
         self._writing = OneAtATime(self.path)
@@ -90,7 +90,7 @@ class Store:
             EngineGone, EngineFull, EngineError, SchemaMismatch: as they say.
         """
         with self._turn(may_make=not make_tables) as asked:
-            until = asked + self.patience
+            until = asked + self.timeout
             try:
                 connection = self._begin(until)
                 self.waited = monotonic() - asked
@@ -120,7 +120,7 @@ class Store:
     def peek(self) -> Iterator[Any]:
         """The reading connection without a transaction, for one statement."""
         self._check_process()
-        self._looking.take(self.patience)
+        self._looking.take(self.timeout)
         use = Use(self._open)
         try:
             found = identity_of(self.path)
@@ -139,7 +139,7 @@ class Store:
     def checkpoint(self) -> None:
         """Copy the log into the file, which is cut to its size then, unless another process looks at what was."""
         with self._turn(may_make=False) as asked:
-            until = asked + self.patience
+            until = asked + self.timeout
             self._check_files(until)
             if self._open.writer is None:
                 self._connect_writer(until)
@@ -158,7 +158,7 @@ class Store:
     def _close_all(self) -> None:
         fair, self._fair = self._fair, None
         self._checked = False
-        had = fair is not None and fair.acquire(min(self.patience, 1.0))
+        had = fair is not None and fair.acquire(min(self.timeout, 1.0))
         try:
             with in_use(self._open):
                 self._open.close()
@@ -182,13 +182,13 @@ class Store:
         try:
             mark()
             self._check_process()
-            self._writing.take(self.patience)
+            self._writing.take(self.timeout)
             try:
                 self.committing = False
                 asked = monotonic()
                 self._check_place(may_make)
                 try:
-                    self._take_turn(asked + self.patience)
+                    self._take_turn(asked + self.timeout)
                     try:
                         use.enter()
                         yield asked
@@ -206,7 +206,7 @@ class Store:
     @contextmanager
     def _exclusive(self, lock: OneAtATime) -> Iterator[None]:
         self._check_process()
-        lock.take(self.patience)
+        lock.take(self.timeout)
         try:
             yield
         finally:
@@ -224,7 +224,7 @@ class Store:
         while True:
             fair = self._fair = self._fair or self._open_lock()
             if not fair.acquire(max(0.0, until - monotonic())):
-                raise EngineBusy(f"other processes have written to {self.path} for {self.patience:g} s without a pause")
+                raise EngineBusy(f"other processes have written to {self.path} for {self.timeout:g} s without a pause")
             if fair.is_current():
                 return
             self._fair = None  # it was removed, and who comes now finds another: so do we
@@ -299,7 +299,7 @@ class Store:
             self._check_before_connecting()
             connection = connect(self.path, self.address.driver, read_only=True)
             try:
-                set_busy_timeout(connection, self.patience)
+                set_busy_timeout(connection, self.timeout)
                 if self._open.writer is None:
                     self._note_files(connection)
             except BaseException:
@@ -347,7 +347,7 @@ class Store:
 
     def _save_log(self) -> None:
         """The same for who only looks."""
-        until = monotonic() + self.patience
+        until = monotonic() + self.timeout
         with writing():
             try:
                 self._take_turn(until)

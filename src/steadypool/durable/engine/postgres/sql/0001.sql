@@ -550,7 +550,7 @@ END $$;
 
 -- Tell that jobs have ended, if anybody listens: who does holds the shared lock of that name. Having tried it, nobody
 -- can begin to listen until this transaction ends; who does so then looks for itself first.
-CREATE FUNCTION @schema@.tell_of_ends() RETURNS void LANGUAGE plpgsql
+CREATE FUNCTION @schema@.notify_of_ends() RETURNS void LANGUAGE plpgsql
 SET search_path = @schema@, pg_temp
 AS $$
 BEGIN
@@ -579,7 +579,7 @@ BEGIN
         v_refused := v_refused || settle_others(p_others, v_lost, v_now);
     END IF;
     IF p_ends THEN
-        PERFORM tell_of_ends();
+        PERFORM notify_of_ends();
     END IF;
     IF p_work THEN
         PERFORM pg_notify('@schema@.work', '');
@@ -624,7 +624,7 @@ BEGIN
     DELETE FROM workers w WHERE w.number = p_worker AND NOT EXISTS (SELECT FROM leases l WHERE l.worker = p_worker);
 END $$;
 
--- Jobs from these stretches of `ready`, in their order, under a new lease: so many at most, and no more once they have
+-- Jobs from these ranges of `ready`, in their order, under a new lease: so many at most, and no more once they have
 -- so many bytes. A stretch is a queue and what lies after one (rank, number) and up to another.
 CREATE FUNCTION @schema@.take(
     p_worker bigint, p_limit int, p_bytes bigint, p_queue text[], p_after_rank bigint[], p_after bigint[],
@@ -744,9 +744,9 @@ BEGIN
 END $$;
 
 -- Settle, then claim. The last row has no number; it tells the rest of the answer.
---   p_queue ... p_upto: the stretches to look at, see `take`; the low-water marks are in them
---   p_full: look at the queues p_queues from their beginnings, whatever the stretches say
---   p_else_full: do so if the stretches do not give enough
+--   p_queue ... p_upto: the ranges to look at, see `take`; the low-water marks are in them
+--   p_full: look at the queues p_queues from their beginnings, whatever the ranges say
+--   p_else_full: do so if the ranges do not give enough
 --   p_due_after: delayed jobs due up to then have been seen
 CREATE FUNCTION @schema@.claim(
     p_worker bigint, p_limit int, p_bytes bigint, p_under bigint[], p_numbers bigint[], p_tokens int[],
@@ -894,7 +894,7 @@ BEGIN
         v_tasks := v_tasks || j.task;
     END LOOP;
     IF v_tasks <> '{}' THEN
-        PERFORM tell_of_ends();
+        PERFORM notify_of_ends();
     END IF;
     RETURN QUERY SELECT t, count(*) FROM unnest(v_tasks) t GROUP BY t;
 END $$;
@@ -983,7 +983,7 @@ BEGIN
     END LOOP;
     IF v_any THEN
         PERFORM pg_notify('@schema@.work', '');
-        PERFORM tell_of_ends();
+        PERFORM notify_of_ends();
     END IF;
 END $$;
 
@@ -1059,7 +1059,7 @@ BEGIN
         PERFORM pg_notify('@schema@.work', '');
     ELSE
         PERFORM end_job(j, 'cancelled', NULL, '', clock_timestamp());
-        PERFORM tell_of_ends();
+        PERFORM notify_of_ends();
     END IF;
     RETURN v_state;
 END $$;
@@ -1085,7 +1085,7 @@ BEGIN
     v_found.state := coalesce(take_out(j), 'running');
     IF v_found.state <> 'running' THEN
         PERFORM end_job(j, 'discarded', NULL, p_reason, clock_timestamp());
-        PERFORM tell_of_ends();
+        PERFORM notify_of_ends();
     END IF;
     RETURN NEXT v_found;
 END $$;
