@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from steadypool.model import error_text
-from steadypool.pools.core import books
+from steadypool.pools.core import report_rows
 from steadypool.pools.monitor import line_server
 from steadypool.pools.processes.ipc import pickling, stack_request
 from steadypool.primitives import error_ledger
@@ -67,7 +67,7 @@ def said(tmp_path: Path, text: str, **environment: str) -> Any:
         ("live", "when {} MB wait for it", line_server.MAX_UNREAD // 1024**2),
         ("live", "room for {} at a time", line_server.MAX_VISITORS),
         ("lifecycle", "this may take up to {} s", stack_request.STACK_SECONDS),
-        ("guarantees", "this may take {} s in all", books.SHOWING),
+        ("guarantees", "this may take {} s in all", report_rows.SHOWING),
         (
             "processes",
             "`SIGRTMIN + 10`",

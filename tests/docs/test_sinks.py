@@ -19,7 +19,7 @@ from steadypool.durable.worker import depths
 from steadypool.model import events, queue_depth
 from steadypool.model.queue_depth import QueueDepth
 from steadypool.model.states import Outcome
-from steadypool.pools.core.core import MOST_COUNTED
+from steadypool.pools.core.books import MOST_COUNTED
 from steadypool.pools.core.forecast import LOOK_AGAIN
 from steadypool.primitives import arguments, run_times
 from steadypool.sinks import opentelemetry

@@ -326,9 +326,10 @@ class AsyncBooks(RuleBasedStateMachine):
         check_final(report.stats, self.futures())
         assert sum(group.count for group in report.errors) == report.stats.failed + report.stats.timed_out
         assert self.loop.run_until_complete(other_tasks()) == set()
-        core = self.pool._core
-        assert not core.running and not core.lingering and not core.stuck and not core.lent and not core.callers
-        assert len(core.queue.room) == core.queue.size
+        workers = self.pool._workers
+        assert not workers.running and not workers.lingering and not workers.stuck
+        assert not workers.lent and not workers.callers
+        assert len(workers.queue.room) == workers.queue.size
         with pytest.raises(PoolClosed):
             self.do(self.pool.submit(succeed))
         self.loop.close()

@@ -17,7 +17,6 @@ CIRCLES = {
         }
     ),
     frozenset({"pools.aio.group", "pools.aio.map", "pools.aio.map_input", "pools.aio.pool"}),
-    frozenset({"pools.core.books", "pools.core.core", "pools.core.forecast"}),
     frozenset(
         {
             "pools.executor.asyncio_bridge",
@@ -27,15 +26,7 @@ CIRCLES = {
             "pools.executor.map_input",
         }
     ),
-    frozenset(
-        {
-            "pools.processes.core",
-            "pools.processes.dispatch",
-            "pools.processes.interrupts",
-            "pools.processes.results",
-            "pools.processes.shutdown",
-        }
-    ),
+    frozenset({"pools.processes.dispatch", "pools.processes.interrupts"}),
 }
 """Those that are left. Each leaves the list when it has gone, and none joins it."""
 WAYS_UP = {

@@ -16,7 +16,6 @@ DEPTH = 3
 
 MODULES = modules()
 LONG_FILES = {
-    "pools/core/core.py",
     "pools/processes/child.py",
     "pools/processes/core.py",
     "pools/processes/dispatch.py",
@@ -41,25 +40,22 @@ MANY_PARAMETERS = PUBLIC_SIGNATURES | {
     "primitives/future.py JobFuture.__init__",
 }
 MANY_METHODS = {
-    "pools.aio.core.AsyncCore",
+    "pools.aio.core.AsyncWorkers",
     "pools.aio.running.RunningAttempts",
-    "pools.core.core.Core",
-    "pools.processes.core.ProcessCore",
-    "pools.processes.dispatch.DispatchCore",
-    "pools.processes.results.ResultsCore",
-    "pools.processes.shutdown.FarewellCore",
-    "pools.processes.stealing.StealingCore",
-    "pools.threads.core.ThreadCore",
-    "pools.threads.hands.HandCore",
+    "pools.core.workers.Workers",
+    "pools.processes.core.ProcessWorkers",
+    "pools.processes.dispatch.DispatchWorkers",
+    "pools.processes.results.ResultsWorkers",
+    "pools.processes.shutdown.FarewellWorkers",
+    "pools.processes.stealing.StealingWorkers",
+    "pools.threads.core.ThreadWorkers",
+    "pools.threads.hands.HandWorkers",
 }
 DEEP_CLASSES = {
-    "pools.aio.core.AsyncCore",
-    "pools.processes.core.ProcessCore",
-    "pools.processes.dispatch.DispatchCore",
-    "pools.processes.results.ResultsCore",
-    "pools.processes.shutdown.FarewellCore",
-    "pools.processes.stealing.StealingCore",
-    "pools.threads.core.ThreadCore",
+    "pools.processes.core.ProcessWorkers",
+    "pools.processes.dispatch.DispatchWorkers",
+    "pools.processes.results.ResultsWorkers",
+    "pools.processes.shutdown.FarewellWorkers",
 }
 
 

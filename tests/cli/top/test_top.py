@@ -25,7 +25,7 @@ def test_a_pool_at_work_on_80_by_24(make_pool: Callable[..., Any], stage: Stage,
     pool = make_pool(2, name="import", monitor=True, queue_size=10)
     future, actor = stage.start(pool, fn=task(jobs.act, name="import-rows"))
     screen = top()
-    screen.wait_for("/s in", "import-rows", f"pid {os.getpid()}", f"import: {pool._core.kind}, open", "0 of 10")
+    screen.wait_for("/s in", "import-rows", f"pid {os.getpid()}", f"import: {pool._core.workers.kind}, open", "0 of 10")
     screen.wait_for("ready   1 of 2 busy", future.job_id)
     for number in range(3):
         pool.submit(task(jobs.fail_if_odd, name="odd"), number).exception(WAIT)

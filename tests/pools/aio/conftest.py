@@ -57,8 +57,8 @@ async def _run(test: Any, pools: list[AsyncPool]) -> None:
             stats = report.stats
             assert stats.balanced and pool.stats().balanced, stats
             assert stats.waiting == stats.running == stats.retrying == 0, stats
-            assert pool._core.lent == pool._core.callers == 0
-            assert not pool._core.running and not pool._core.lingering and not pool._core.stuck
+            assert pool._workers.lent == pool._workers.callers == 0
+            assert not pool._workers.running and not pool._workers.lingering and not pool._workers.stuck
         await asyncio.sleep(0)
         assert asyncio.all_tasks() == {asyncio.current_task()}
 

@@ -167,7 +167,7 @@ async def test_told_within_its_first_step(make_pool: Make) -> None:
     pool, by_id = make_pool(cancel_grace=LONG), {}
 
     async def stops_itself() -> None:
-        [job] = pool._core.running
+        [job] = pool._workers.running
         job.cancel(running=True)
         by_id["told"] = current_job().cause
         await hang()

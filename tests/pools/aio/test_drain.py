@@ -141,7 +141,7 @@ async def test_an_error_leaves_the_block_after_its_jobs(pool: AsyncPool) -> None
 async def test_a_pool_nobody_refers_to_ends_its_work_and_itself() -> None:
     cue = Cue()
     pool = AsyncPool(1)
-    core = pool._core
+    workers = pool._workers
     futures = [await pool.submit(cue, number) for number in range(3)]
     gone = weakref.ref(pool)
     del pool
@@ -150,8 +150,8 @@ async def test_a_pool_nobody_refers_to_ends_its_work_and_itself() -> None:
     cue.go()
     assert await asyncio.gather(*futures) == [0, 1, 2]
     del futures
-    await core.closed.wait()
-    assert core.state is PoolState.CLOSED
+    await workers.closed.wait()
+    assert workers.core.state is PoolState.CLOSED
 
 
 async def test_nothing_is_kept_of_a_job(make_pool: Make) -> None:
@@ -200,5 +200,5 @@ async def test_idle_pools_have_no_timers(make_pool: Make) -> None:
     pool = make_pool(timeout=0.01, total_timeout=0.01)
     with pytest.raises(TimeoutError):
         await pool.run(hang)
-    await until(lambda: pool._core.alarm._timer is None)
+    await until(lambda: pool._workers.alarm._timer is None)
     assert await pool.run(same, 1) == 1

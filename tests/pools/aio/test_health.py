@@ -50,7 +50,7 @@ def test_a_loop_that_was_closed_is_not_alive() -> None:
     loop = asyncio.new_event_loop()
     pool = AsyncPool(1)
     loop.run_until_complete(pool.__aenter__())
-    keeper = pool._core.keeper
+    keeper = pool._workers.keeper
     loop.close()
     health = pool.health()
     assert (health.alive, health.ready, health.reasons) == (False, False, (HealthReason.LOOP_ENDED,))

@@ -45,7 +45,7 @@ def test_a_look_at_a_pool_that_works(make_pool: Callable[..., Any], stage: Stage
     pool.submit(jobs.fail_if_odd, 1)
     with Looker() as looker:
         seen = looker.look()["seen"]
-        assert (seen["kind"], seen["health"]["alive"]) == (pool._core.kind, True)
+        assert (seen["kind"], seen["health"]["alive"]) == (pool._core.workers.kind, True)
         assert (seen["stats"]["running"], seen["stats"]["waiting"], seen["stats"]["queue_size"]) == (1, 1, 9)
         [row] = [row for row in seen["stats"]["worker_rows"] if row["job_id"]]
         assert (row["job_id"], row["task"]) == (future.job_id, "tests.pools.contract.jobs.act")
@@ -266,7 +266,7 @@ def test_an_answer_that_fails_costs_that_visitor_alone(
 ) -> None:
     with ThreadPool(1, monitor=True) as pool, Looker() as one, Looker() as other:
         with monkeypatch.context() as patch:
-            patch.setattr(pool._core, "places", lambda: 1 // 0)
+            patch.setattr(pool._core.workers, "places", lambda: 1 // 0)
             one.send(do="look")
             assert one.hear() is None
         assert other.look()

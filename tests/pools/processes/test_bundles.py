@@ -33,14 +33,14 @@ MakePool = Callable[..., Any]
 
 def send_together(pool: Any, *calls: tuple[Any, ...]) -> list[Any]:
     """Submit these while nobody hands jobs to workers; the futures, once those have got what they get."""
-    core = pool._core
-    if not core.packets:
+    workers = pool._workers
+    if not workers.packets:
         pytest.skip("what is in a stream cannot be taken back, so that each job travels alone")
-    with core.pump_lock:
+    with workers.pump_lock:
         futures = [pool.submit(*call) for call in calls]
-    core.depth = 64  # as if jobs took no time, however busy the machine is
-    core.full = False
-    core.pump()
+    workers.depth = 64  # as if jobs took no time, however busy the machine is
+    workers.full = False
+    workers.pump()
     return futures
 
 
@@ -170,7 +170,7 @@ def test_one_that_hangs_hangs_alone(make_pool: MakePool, tmp_path: Path) -> None
 def test_one_that_has_begun_before_anybody_knows_what_became_of_the_last(make_pool: MakePool) -> None:
     """Both time limits are over when the supervisor looks, and the first one's result lies there unread."""
     pool = warm(make_pool(1, cancel_grace=0.1))
-    (worker,) = pool._core.workers
+    (worker,) = pool._workers.workers
     gate = hold_up(pool)
     calls = ((task(jobs.sleep, total_timeout=0.2), 0.05), (task(deeds.count_for_ever, total_timeout=0.2),))
     futures = send_together(pool, *calls)
@@ -230,8 +230,8 @@ def test_withholding_at_every_moment(make_pool: MakePool, tmp_path: Path, interv
 
     def withhold() -> None:
         while not over.wait(random.random() * 0.002):
-            for worker in pool._core.available_workers:
-                pool._core.withhold(worker)
+            for worker in pool._workers.available_workers:
+                pool._workers.withhold(worker)
 
     thread = threading.Thread(target=withhold)
     with switching_every(interval):
@@ -294,7 +294,7 @@ class TakesLongToLoad:
 def test_a_long_item_holds_up_no_other_after_a_long_load_either(make_pool: MakePool, stage: Stage) -> None:
     pool = warm(make_pool(2))
     assert [pool.submit(jobs.same, number).result(WAIT) for number in range(100)] == list(range(100))
-    pool._core.item_seconds = 1e-5  # as if items took no time: all travel together
+    pool._workers.item_seconds = 1e-5  # as if items took no time: all travel together
     items = [stage.address, TakesLongToLoad(), *range(30)]
     results = pool.map_unordered(deeds.same_or_act, items, chunksize=len(items))
     actor = stage.enter()

@@ -105,7 +105,7 @@ def test_a_stack_is_of_the_job_that_was_asked_about(make_pool: MakePool) -> None
     submitter.start()
     rows = []
     while not done.is_set():
-        rows += pool._core.running_rows()
+        rows += pool._core.workers.running_rows()
     submitter.join(WAIT)
     assert [row for row in rows if "turn_left" in row.task and "turn_right" in row.stack] == []
     assert [row for row in rows if "turn_right" in row.task and "turn_left" in row.stack] == []

@@ -64,7 +64,7 @@ def test_what_lies_behind_a_long_job_is_fetched_when_a_worker_gets_free(make_poo
 def test_what_lies_behind_a_long_job_is_not_overtaken_for_ever(make_pool: MakePool, stage: Stage) -> None:
     """The other worker is never idle, and the queue never empty."""
     pool = warm(make_pool(2, queue_size=50))
-    if not pool._core.packets:
+    if not pool._workers.packets:
         pytest.skip("nothing lies behind a job where nothing can be taken back")
     long, *behind = send_together(pool, (jobs.act, stage.address), *[(jobs.same, number) for number in range(20)])
     actor = stage.enter()

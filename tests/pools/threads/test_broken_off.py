@@ -36,8 +36,8 @@ def test_an_idle_worker_that_is_ended_from_outside_is_replaced(make_pool: Callab
 def test_the_job_that_it_held_has_failed(make_pool: Callable[..., Any], stage: Stage) -> None:
     pool = make_pool(1)
     future, _ = stage.start(pool)
-    (worker,) = pool._core.workers
-    pool._core.broke_off(worker, MemoryError("no memory for the books"))
+    (worker,) = pool._workers.workers
+    pool._workers.broke_off(worker, MemoryError("no memory for the books"))
     error = future.exception(WAIT)
     assert isinstance(error, InternalError) and isinstance(error.__cause__, MemoryError)
     assert future.outcome is Outcome.FAILED and future.job_id in str(error)

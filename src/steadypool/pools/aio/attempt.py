@@ -14,11 +14,10 @@ from steadypool.model.states import Outcome, PoolState
 from steadypool.pools.aio.future import AsyncJobFuture
 from steadypool.pools.core.emitter import job_facts
 from steadypool.pools.core.job_errors import timeout_error
-from steadypool.pools.core.supervisor import hand_back
 from steadypool.primitives.job_context import JobContext, check_progress, running_task
 
 if TYPE_CHECKING:
-    from steadypool.pools.aio.core import AsyncCore
+    from steadypool.pools.aio.core import AsyncWorkers
 
 _set_result = Future.set_result
 _OPEN = PoolState.OPEN
@@ -55,8 +54,8 @@ class Attempt:
     """How many waits for jobs of the same pool are under way in it."""
     waiting_for: AsyncJobFuture[Any] | None = None
 
-    def __init__(self, core: AsyncCore, job: AsyncJobFuture[Any]) -> None:
-        self.core = core
+    def __init__(self, workers: AsyncWorkers, job: AsyncJobFuture[Any]) -> None:
+        self.workers = workers
         self.job: AsyncJobFuture[Any] | None = job
 
     async def run(self, fresh: bool | None) -> None:
@@ -65,20 +64,20 @@ class Attempt:
         *fresh* is true for a job that is started as it is submitted, false for one that has waited. ``None``: the task
         is not eager.
         """
-        core, job = self.core, self.job
+        workers, job = self.workers, self.job
         assert job is not None
         has_begun = fresh is not None
         try:
             if fresh is None:
-                # `AsyncCore.start` has brought the coroutine to this line, so that it cannot be cancelled unseen: a
+                # `AsyncWorkers.start` has brought the coroutine to this line, so that it cannot be cancelled unseen: a
                 # task that is cancelled before its first step never runs a line of its coroutine.
                 await TURN
                 has_begun = True
                 job._began = monotonic()
                 if job._options.timeout is not None:
-                    core.watch(self, job, job._options.timeout)
+                    workers.watch(self, job, job._options.timeout)
             running_task.set(self)
-            if (core.emitter.sinks or not fresh) and not self._may_start(job):
+            if (workers.emitter.sinks or not fresh) and not self._may_start(job):
                 return
             job.attempts += 1
             if job._kwargs:
@@ -89,72 +88,72 @@ class Attempt:
             # The first entry is this frame: without it the traceback is the user's own, and free of our locals.
             trace = error.__traceback__
             error = error.with_traceback(trace.tb_next if trace is not None else None)
-            core.attempt_failed(self, job, error, has_begun)
-            del core, job  # or the error's traceback, which reaches this frame, would keep them
+            workers.attempt_failed(self, job, error, has_begun)
+            del workers, job  # or the error's traceback, which reaches this frame, would keep them
             return
-        if core.running.pop(job, None) is None:
-            core.came_back(self)
+        if workers.running.pop(job, None) is None:
+            workers.came_back(self)
         else:
-            self._succeeded(core, job, result)
+            self._succeeded(workers, job, result)
 
-    def _succeeded(self, core: AsyncCore, job: AsyncJobFuture[Any], result: object) -> None:
+    def _succeeded(self, workers: AsyncWorkers, job: AsyncJobFuture[Any], result: object) -> None:
         """Settle the job, which the caller has taken, with its result."""
-        core.succeeded = count = core.succeeded + 1
-        if not count & core.unmeasured:
-            core.measure(job, core.unmeasured + 1)
-        if core.emitter.sinks:
-            core.emitter.emit_end(job, _SUCCEEDED, None)  # type: ignore[arg-type]
+        workers.succeeded = count = workers.succeeded + 1
+        if not count & workers.unmeasured:
+            workers.measure(job, workers.unmeasured + 1)
+        if workers.emitter.sinks:
+            workers.emitter.emit_end(job, _SUCCEEDED, None)  # type: ignore[arg-type]
         if job._alarm is not None:
-            core._drop_alarm(job)  # type: ignore[arg-type]
+            workers.core.settlement.drop_alarm(job)  # type: ignore[arg-type]
         # The lines of AsyncJobFuture._settle, written out: this is the hot path.
         job._fn = job._args = job._kwargs = job._context = None
         job.outcome = _SUCCEEDED
         _set_result(job, result)
         if job._waiters is not None:
             job._wake_waiters()
-        if not self.is_simple or core.state is not _OPEN:
-            core.attempt_ended(self)
+        if not self.is_simple or workers.core.state is not _OPEN:
+            workers.attempt_ended(self)
             return
         if self.limit is not None:
-            core.deadlines.remove(job, self.limit)
+            workers.deadlines.remove(job, self.limit)
         self.job = self.task = None
-        queue = core.queue
+        queue = workers.queue
         if queue.items or queue.heap:
-            core.fill()
+            workers.fill()
 
     def _may_start(self, job: Any) -> bool:
         """Whether the job is still to run; if not, it is settled. Says so to whoever listens."""
-        core: Any = self.core
+        workers = self.workers
         late = job._total_ends is not None and job._total_ends <= job._began
-        if core.attention or job._told is not None or late:
+        if workers.core.attention or job._told is not None or late:
             self.put_aside(job)
             return False
-        if core.emitter.sinks:
-            core.emitter.emit_deferred(job)
+        if workers.emitter.sinks:
+            workers.emitter.emit_deferred(job)
             job_id, task, attempts, meta = job_facts(job)
             facts = job_id, task, attempts + 1, meta, self.worker_name, job._began - job._submitted
-            core.emitter.emit(events.JobStarted(core.name, job._began, *facts))
+            workers.emitter.emit(events.JobStarted(workers.name, job._began, *facts))
         return True
 
     def put_aside(self, job: Any) -> None:
         """Settle the job, which is not to run (again)."""
-        core: Any = self.core
-        if core.running.pop(job, None) is None:
-            core.came_back(self)
+        workers = self.workers
+        if workers.running.pop(job, None) is None:
+            workers.came_back(self)
             return
         if job._told == "cancelled":
-            core.settle(job, Outcome.CANCELLED, job._pending_error)
-        elif core.attention or job._told is not None:
-            hand_back(core, job)
+            workers.core.settlement.settle(job, Outcome.CANCELLED, job._pending_error)
+        elif workers.core.attention or job._told is not None:
+            workers.core.settlement.hand_back(job)
         else:
-            core.settle(job, Outcome.TIMED_OUT, timeout_error(job, "total_timeout", ""))
-        core.attempt_ended(self)
+            workers.core.settlement.settle(job, Outcome.TIMED_OUT, timeout_error(job, "total_timeout", ""))
+        workers.attempt_ended(self)
 
     @property
     def worker_name(self) -> str:
         """What events and statistics call this worker."""
         job = self.job
-        return f"{self.core.name}-task-{job._number + 1}" if job is not None else f"{self.core.name}-task"
+        return f"{self.workers.name}-task-{job._number + 1}" if job is not None else f"{self.workers.name}-task"
 
     def row(self) -> WorkerStats:
         """What `PoolStats` says of it."""
@@ -167,7 +166,7 @@ class Attempt:
 
     def context_on(self, loop: object) -> JobContext | None:
         """See `primitives.job_context.RunningTask`. Tasks that the job leaves behind have it until the job ends."""
-        if loop is not self.core.loop:
+        if loop is not self.workers.loop:
             return None
         if self.context is None and self.job is not None:
             self.context = AsyncJobContext(self, self.job)
@@ -186,7 +185,7 @@ class AsyncJobContext(JobContext):
         deadline = min(deadlines, default=None)
         number = job.attempts + job._options.earlier_attempts
         super().__init__(job.job_id, job._task_name, number, deadline, job._options.meta)
-        self._core = attempt.core
+        self._workers = attempt.workers
         self._job: AsyncJobFuture[Any] | None = job
         self._cause: str | None = None
 
@@ -210,9 +209,9 @@ class AsyncJobContext(JobContext):
     def progress(self, done: float, total: float | None = None) -> None:
         """See `JobContext`."""
         done, total = check_progress(done, total)
-        job, core = self._job, self._core
+        job, workers = self._job, self._workers
         if job is None:
             return
         job._progress = (done, total)
-        if core.emitter.sinks:
-            core.emitter.emit(events.JobProgressed(core.name, monotonic(), *job_facts(job), done, total))  # type: ignore[arg-type]
+        if workers.emitter.sinks:
+            workers.emitter.emit(events.JobProgressed(workers.name, monotonic(), *job_facts(job), done, total))  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The core of an `AsyncPool`: the common core, driven by an event loop instead of threads.
+"""The workers of an `AsyncPool`: tasks, and the common core driven by an event loop instead of threads.
 
 Theory of operation
 -------------------
@@ -66,21 +66,26 @@ TURN_SECONDS = 0.001
 NEVER = float("inf")
 
 
-class AsyncCore(RunningAttempts):
-    """Books, control plane and workers of one `AsyncPool`."""
+class AsyncWorkers(RunningAttempts):
+    """The workers of one `AsyncPool`, and its control plane on the loop."""
 
     kind = "asyncio"
 
     def __init__(self, settings: Settings, max_workers: int) -> None:
-        super().__init__(settings, max_workers)
+        self.bell = LoopBell(self.step)
+        super().__init__(settings, max_workers, self.bell)
+        self.name = settings.name
+        self.queue = self.core.queue
+        self.emitter = self.core.emitter
+        self.tickets = self.core.tickets
         self.is_bound = False
         self.nested = 0
         self.turn_ends = NEVER
         self.filling = False
-        self.deadlines = Deadlines(self.timers, self._limit_has_passed)
-        self.bell: LoopBell = LoopBell(self.step)  # type: ignore[assignment]
+        self.deadlines = Deadlines(self.core.timers, self._limit_has_passed)
         self.alarm = Alarm(self.step)
-        self.closed: Closed = Closed()  # type: ignore[assignment]
+        self.closed = Closed()
+        self.core.at_close.append(self.closed.set)
         self.context = Context()
         """For callbacks of the pool's own, which must not hold anybody's context variables."""
         self.keeper: asyncio.Task[None] | None = None
@@ -116,13 +121,15 @@ class AsyncCore(RunningAttempts):
         self.thread_ident = threading.get_ident()
         self.is_bound = True
         self.custom_tasks = loop.get_task_factory() is not None
-        if self.state is PoolState.OPEN:
+        if self.core.state is PoolState.OPEN:
             self.keeper = asyncio.Task(keep(self), loop=loop, name=f"{self.name}-keeper", context=Context())
 
-    def request_drain(self, seconds: float | None) -> None:
-        """See `Core`. From any thread; also from a signal handler or a finalizer."""
-        self.close_intake()
-        self.requests.append(seconds)
+    def cancel(self, job: Any, running: bool, cause: str = "cancelled") -> bool:
+        """See `AsyncJobFuture.cancel`."""
+        return self.core.cancel(job, running, cause)
+
+    def drain_requested(self) -> None:
+        """See `Workers`. From any thread; also from a signal handler or a finalizer."""
         if not self.is_bound:
             self.step()  # nothing was ever submitted
             return
@@ -132,33 +139,45 @@ class AsyncCore(RunningAttempts):
             if not self.loop.is_closed():
                 raise
 
+    def wait_closed(self, limit: float | None) -> None:
+        """The loop closes the pool; a pool that was never opened on one is closed at once."""
+        return
+
+    def rest(self, until: float | None) -> None:
+        """The loop rests by itself."""
+        return
+
+    def join(self, until: float | None) -> None:
+        """See `pools.aio.shutdown`."""
+        return
+
     def cancel_from_outside(self, job: Any) -> None:
-        """See `Core`. A loop that is closed, or blocked for good, is left alone."""
+        """See `Workers`. A loop that is closed, or blocked for good, is left alone."""
         with suppress(RuntimeError):
             self.loop.call_soon_threadsafe(self.cancel, job, True)
 
     def step(self) -> None:
         """Do all that is due now, and have the loop come back when something will be."""
         self.bell.rung = False
-        take_requests(self)
-        do_due(self)
+        take_requests(self.core)
+        do_due(self.core)
         self.deadlines.do_due(monotonic())
-        walk_ladder(self)
-        self.forecast.look()
-        if self.state is PoolState.CLOSED:
+        walk_ladder(self.core)
+        self.core.forecast.look()
+        if self.core.state is PoolState.CLOSED:
             self.alarm.stop()
             return
         self.fill()
-        due = earlier(self.timers.next_due(), self.deadlines.next_due())
-        due = earlier(due, wakes_at(self.state, self.deadline, self.grace_ends))
-        self.next_wake = float("inf") if due is None else due
+        due = earlier(self.core.timers.next_due(), self.deadlines.next_due())
+        due = earlier(due, wakes_at(self.core.state, self.core.deadline, self.core.grace_ends))
+        self.core.next_wake = float("inf") if due is None else due
         self.alarm.set(due)
 
     def begin_drain(self, seconds: float | None) -> None:
         """Begin a drain now, on the pool's own loop; on any loop, if it was never opened on one."""
         if self.is_bound:
             self.check_loop()
-        self.requests.append(seconds)
+        self.core.requests.append(seconds)
         self.step()
 
     # -- taking a job on, and starting it
@@ -169,7 +188,7 @@ class AsyncCore(RunningAttempts):
             self.emitter.defer_submitted(job)
             self.emitter.emit_deferred(job)
         if job._options.total_timeout is not None:
-            self.set_limits(job)
+            self.core.admission.set_limits(job)
 
     def enqueue(self, job: Job, *, has_room: bool) -> None:
         """Put a new job into the queue, and start it if it can."""
@@ -196,16 +215,16 @@ class AsyncCore(RunningAttempts):
         try:
             await over
         except asyncio.CancelledError:
-            self.cancel(job, True)  # type: ignore[arg-type]
+            self.core.cancel(job, True)  # type: ignore[arg-type]
             raise
 
     def resolve(self, fn: Callable[..., Any]) -> tuple[Callable[..., Any], TaskOptions]:
-        """See `Core`; here it must be a coroutine function."""
+        """See `Workers`; here it must be a coroutine function."""
         check_coroutine_function(fn)
         if type(fn) is Task:
-            return fn.fn, fn.merged(self.options)
+            return fn.fn, fn.merged(self.core.options)
         carried = options_within(fn)
-        return fn, self.options if carried is None else carried.over(self.options)
+        return fn, self.core.options if carried is None else carried.over(self.core.options)
 
     def must_turn(self) -> bool:
         """Whether what has been started eagerly has taken so long that the loop is to go round first."""
@@ -232,7 +251,7 @@ class AsyncCore(RunningAttempts):
     ) -> AsyncJobFuture[Any] | None:
         """Make a job, and start it or put it into the queue; ``None`` if something else is to be seen to first."""
         now = monotonic()
-        if now > self.turn_ends or self.refusal is not None or self.loop is not _get_running_loop():
+        if now > self.turn_ends or self.core.refusal is not None or self.loop is not _get_running_loop():
             return None
         queue = self.queue
         is_busy = queue.items or queue.heap or len(self.running) + len(self.lingering) >= self.limit
@@ -304,13 +323,13 @@ class AsyncCore(RunningAttempts):
         attempt.limit = seconds
         ends = job._began + seconds
         self.deadlines.add(job, seconds, ends)
-        if ends < self.next_wake:
-            self.next_wake = ends
+        if ends < self.core.next_wake:
+            self.core.next_wake = ends
             self.alarm.set(ends)
 
     def _limit_has_passed(self, job: Job) -> None:
         if job in self.running:  # one that was cancelled, and given up, has its outcome and no attempt that is known
-            self.attempt_time_is_up(job)
+            self.core.termination.attempt_time_is_up(job)
 
     # -- ending
 
@@ -330,9 +349,9 @@ class AsyncCore(RunningAttempts):
             # Somebody else cancelled the task, or it cancelled itself: the job's end, and nobody else's.
             cancelled = cancelled_error(job, "cancelled")
             cancelled.__cause__ = error
-            self.settle(job, Outcome.CANCELLED, cancelled)
+            self.core.settlement.settle(job, Outcome.CANCELLED, cancelled)
         else:
-            self.attempt_raised(job, error)
+            self.core.settlement.attempt_raised(job, error)
         self.attempt_ended(attempt)
 
     def attempt_ended(self, attempt: Attempt) -> None:
@@ -347,14 +366,14 @@ class AsyncCore(RunningAttempts):
             attempt.context = None
         # Contexts that were copied while it ran may live much longer: they must not keep the job.
         attempt.job = attempt.task = None
-        if self.state is not PoolState.OPEN:
+        if self.core.state is not PoolState.OPEN:
             self.bell.ring()
         if self.queue.items or self.queue.heap:
             self.fill()
 
     def came_back(self, attempt: Attempt, error: BaseException | None = None) -> None:
         """An attempt has ended whose job was settled before."""
-        if self.pid != os.getpid():
+        if self.core.pid != os.getpid():
             end_child(error)
         self.lingering.pop(attempt, None)
         was_stuck = self.stuck.pop(attempt, None) is not None
@@ -371,7 +390,7 @@ class AsyncCore(RunningAttempts):
 
     def _lost(self, job: Job) -> None:
         """The loop was closed under a running job: nothing can be told to anybody any more."""
-        self.counts.ended[Outcome.INTERRUPTED] += 1
+        self.core.counts.ended[Outcome.INTERRUPTED] += 1
         job.outcome = Outcome.INTERRUPTED
 
     def call_back(self, job: Job) -> None:
@@ -381,9 +400,9 @@ class AsyncCore(RunningAttempts):
 
     def resize(self, max_workers: int) -> None:
         """See `AsyncPool.resize`."""
-        if self.state is PoolState.CLOSED:
-            raise self.closed_error()
-        self.max_workers = max_workers
+        if self.core.state is PoolState.CLOSED:
+            raise self.core.closed_error()
+        self.core.max_workers = max_workers
         self.recount()
         if self.emitter.sinks:
             self.say_capacity()
@@ -391,7 +410,7 @@ class AsyncCore(RunningAttempts):
             self.fill()
 
     def loop_lag(self, patience: float) -> float | None:
-        """See `Driver`. On the loop itself the answer is known."""
+        """See `Workers`. On the loop itself the answer is known."""
         if not self.is_bound or _get_running_loop() is self.loop:
             return 0.0
         return self.pulse.lag(self.loop, patience)
@@ -401,7 +420,7 @@ class AsyncCore(RunningAttempts):
     def own_attempt(self) -> Attempt | None:
         """The attempt of this pool in whose task, or a task of whose, the calling code runs."""
         attempt = running_task.get()
-        if isinstance(attempt, Attempt) and attempt.core is self and attempt.job is not None:
+        if isinstance(attempt, Attempt) and attempt.workers is self and attempt.job is not None:
             return attempt
         return None
 
@@ -429,7 +448,7 @@ class AsyncCore(RunningAttempts):
 
     def has_workers(self) -> bool:
         """Whether there is a loop that would notice if the pool ended."""
-        return self.is_bound and not self.loop.is_closed() and self.pid == os.getpid()
+        return self.is_bound and not self.loop.is_closed() and self.core.pid == os.getpid()
 
 
 def _forget_jobs() -> None:
@@ -438,6 +457,6 @@ def _forget_jobs() -> None:
         core.running.clear()
 
 
-_bound: weakref.WeakSet[AsyncCore] = weakref.WeakSet()
+_bound: weakref.WeakSet[AsyncWorkers] = weakref.WeakSet()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_jobs)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from steadypool.model.errors import PoolClosed
 
 if TYPE_CHECKING:
-    from steadypool.pools.aio.core import AsyncCore
+    from steadypool.pools.aio.core import AsyncWorkers
 
 
 class DrainOnLoopSignal:
@@ -25,8 +25,8 @@ class DrainOnLoopSignal:
     signal has had its effect. ``await pool.drain()`` then gives the report.
     """
 
-    def __init__(self, core: AsyncCore, timeout: float | None, signals: Iterable[int]) -> None:
-        self._core = core
+    def __init__(self, workers: AsyncWorkers, timeout: float | None, signals: Iterable[int]) -> None:
+        self._workers = workers
         self._timeout = timeout
         self._signals = [signal.Signals(number) for number in signals]
         self._old: dict[int, tuple[Any, Any]] = {}
@@ -35,8 +35,8 @@ class DrainOnLoopSignal:
         """How many signals have come."""
 
     def __enter__(self) -> DrainOnLoopSignal:
-        self._core.check_loop()
-        loop = self._core.loop
+        self._workers.check_loop()
+        loop = self._workers.loop
         try:
             for number in self._signals:
                 old = signal.getsignal(number), _handler_of_loop(loop, number)
@@ -48,14 +48,14 @@ class DrainOnLoopSignal:
                 "drain_on_signal() needs the loop of the main thread, the only one that gets signals; "
                 "here, have the main thread call pool.request_drain(timeout)"
             ) from error
-        self._limit_before = self._core.forecast.set_limit(self._timeout)
+        self._limit_before = self._workers.core.forecast.set_limit(self._timeout)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         self._restore()
-        self._core.forecast.set_limit(self._limit_before)
+        self._workers.core.forecast.set_limit(self._limit_before)
         return self.received > 0 and isinstance(error, PoolClosed)
 
     async def __aenter__(self) -> DrainOnLoopSignal:
@@ -72,10 +72,10 @@ class DrainOnLoopSignal:
             self._restore()
             signal.raise_signal(number)  # the loop's own handlers are called by a signal alone
         else:
-            self._core.begin_drain(self._timeout if self.received == 1 else 0.0)
+            self._workers.begin_drain(self._timeout if self.received == 1 else 0.0)
 
     def _restore(self) -> None:
-        loop = self._core.loop
+        loop = self._workers.loop
         while self._old:
             number, (old, on_loop) = self._old.popitem()
             if loop.is_closed():

@@ -32,7 +32,7 @@ from steadypool.model.states import NEVER_LOOKED_AT, Outcome
 from steadypool.primitives.unretrieved import Unretrieved
 
 if TYPE_CHECKING:
-    from steadypool.pools.aio.core import AsyncCore
+    from steadypool.pools.aio.core import AsyncWorkers
 
 T = TypeVar("T")
 _NOT_GIVEN: Any = object()
@@ -97,7 +97,7 @@ class AsyncJobFuture(Future[T]):
 
     def __init__(
         self,
-        core: AsyncCore,
+        workers: AsyncWorkers,
         options: TaskOptions,
         fn: Callable[..., Any],
         args: tuple[Any, ...],
@@ -106,8 +106,8 @@ class AsyncJobFuture(Future[T]):
         submitted: float,
         number: int,
     ) -> None:
-        _init(self, loop=core.loop)
-        self._owner: Any = core
+        _init(self, loop=workers.loop)
+        self._owner: Any = workers
         self._options = options
         self._fn: Any = fn
         self._args: Any = args
@@ -222,14 +222,14 @@ class AsyncJobFuture(Future[T]):
         return self.result()
 
     def _wait(self) -> Generator[Any, None, None]:
-        core = self._owner
-        core.check_loop()
-        waiter: Future[None] = core.loop.create_future()
+        workers = self._owner
+        workers.check_loop()
+        waiter: Future[None] = workers.loop.create_future()
         if self._waiters is None:
             self._waiters = [waiter]
         else:
             self._waiters.append(waiter)
-        waiting = core.begin_wait(self)
+        waiting = workers.begin_wait(self)
         try:
             yield from waiter
         except asyncio.CancelledError:
@@ -237,7 +237,7 @@ class AsyncJobFuture(Future[T]):
                 self._owner.cancel(self, True)
             raise
         finally:
-            core.end_wait(waiting)
+            workers.end_wait(waiting)
             if waiter in (waiters := self._waiters or []):
                 waiters.remove(waiter)
 

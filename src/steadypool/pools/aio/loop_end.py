@@ -9,33 +9,33 @@ from typing import TYPE_CHECKING
 from steadypool.pools.aio.shutdown import end_stuck
 
 if TYPE_CHECKING:
-    from steadypool.pools.aio.core import AsyncCore
+    from steadypool.pools.aio.core import AsyncWorkers
 
 
-async def keep(core: AsyncCore) -> None:
+async def keep(workers: AsyncWorkers) -> None:
     """Wait for the pool to close. Cancelled, with every other task of a loop that ends, close it without patience."""
     try:
-        await core.closed.wait()
+        await workers.closed.wait()
     except asyncio.CancelledError:
-        core.request_drain(0.0)
-        await wait_closed(core)
-        await end_stuck(core)
-        _say(core)
+        workers.core.request_drain(0.0)
+        await wait_closed(workers)
+        await end_stuck(workers)
+        _say(workers)
 
 
-async def wait_closed(core: AsyncCore) -> bool:
+async def wait_closed(workers: AsyncWorkers) -> bool:
     """Wait until the pool is closed, being cancelled or not. Returns whether it was."""
     cancelled = False
-    while not core.closed.is_set():
+    while not workers.closed.is_set():
         try:
-            await core.closed.wait()
+            await workers.closed.wait()
         except asyncio.CancelledError:
             cancelled = True
-            core.request_drain(0.0)
+            workers.core.request_drain(0.0)
     return cancelled
 
 
-def _say(core: AsyncCore) -> None:
-    report = core.report
+def _say(workers: AsyncWorkers) -> None:
+    report = workers.core.report
     if report is not None and (report.stuck or report.unfinished or report.interrupted) and sys.stderr is not None:
         print(f"steadypool: left open when its event loop ended, {report}", file=sys.stderr, flush=True)

@@ -96,7 +96,7 @@ class LoopPool:
         """Submit. The caller's window is the bound, so it never waits."""
         if self._core.refusal is not None:
             raise self._core.refusal()
-        self._core.resolve(fn)
+        self._core.workers.resolve(fn)
         future = LoopFuture(self._loop)
         self._under_way.add(future)
         future.add_done_callback(self._under_way.discard)

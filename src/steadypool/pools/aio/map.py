@@ -16,6 +16,7 @@ from steadypool.pools.aio.future import AsyncJobFuture, was_handed_back
 from steadypool.pools.aio.map_input import BRISK, PATIENCE, Brisk, Feeder
 
 if TYPE_CHECKING:
+    from steadypool.pools.aio.core import AsyncWorkers
     from steadypool.pools.aio.pool import AsyncPool
 
 R = TypeVar("R")
@@ -29,9 +30,9 @@ class AsyncWindow:
     """
 
     def __init__(self, pool: AsyncPool, fn: Callable[..., Any], rows: Any, size: int) -> None:
-        self.core = pool._core
+        self.workers = pool._workers
         self._pool: AsyncPool | None = pool
-        self._fn, self._options = self.core.resolve(fn)
+        self._fn, self._options = self.workers.resolve(fn)
         self._rows = rows
         self._is_async = hasattr(rows, "__anext__")
         self._size = size
@@ -57,7 +58,7 @@ class AsyncWindow:
                 return
             if row is None:
                 return  # `fill` will see it, too
-            job = self.core.take_on(self._options, self._fn, row, {})
+            job = self.workers.take_on(self._options, self._fn, row, {})
             if job is None:
                 return
             self._row = None
@@ -95,7 +96,7 @@ class AsyncWindow:
         assert self._pool is not None
         self.is_submitting = True
         try:
-            job = self.core.take_on(self._options, self._fn, row, {})
+            job = self.workers.take_on(self._options, self._fn, row, {})
             self.add(job if job is not None else await self._pool._submit_patiently(self._options, self._fn, row))
         finally:
             self.is_submitting = False
@@ -294,15 +295,15 @@ class AsyncFlight:
         """Whether one has ended."""
         return bool(self._landed)
 
-    async def next(self, core: Any) -> AsyncJobFuture[Any]:
+    async def next(self, workers: AsyncWorkers) -> AsyncJobFuture[Any]:
         """The next one to have ended."""
         while not self._landed:
-            self._waiter = core.loop.create_future()
-            waiting = core.begin_wait(None)
+            self._waiter = workers.loop.create_future()
+            waiting = workers.begin_wait(None)
             try:
                 await self._waiter
             finally:
-                core.end_wait(waiting)
+                workers.end_wait(waiting)
         future = self._landed.popleft()
         self.aloft.discard(future)
         return future
@@ -314,7 +315,7 @@ async def _as_they_end(window: AsyncWindow, flight: AsyncFlight) -> AsyncGenerat
         yield None  # see `_begun`
         await window.fill()
         while await window.has_more(None):
-            future = await flight.next(window.core)
+            future = await flight.next(window.workers)
             if was_handed_back(future._error):
                 returned = future._error
             else:

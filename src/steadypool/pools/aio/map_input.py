@@ -41,8 +41,8 @@ class Feeder:
         self.room = asyncio.Event()
         """Something was given to the caller."""
         self.has_ended = False
-        window.core.at_close.append(self._pool_closed)
-        self._task = asyncio.get_running_loop().create_task(self._run(), name=f"{window.core.name}-input")
+        window.workers.core.at_close.append(self._pool_closed)
+        self._task = asyncio.get_running_loop().create_task(self._run(), name=f"{window.workers.core.name}-input")
 
     async def _run(self) -> None:
         window = self._window
@@ -61,7 +61,7 @@ class Feeder:
         finally:
             self.has_ended = True
             with suppress(ValueError):
-                window.core.at_close.remove(self._pool_closed)
+                window.workers.core.at_close.remove(self._pool_closed)
             self.came.set()
 
     async def wait(self, seconds: float | None) -> None:
@@ -70,8 +70,8 @@ class Feeder:
         Raises:
             TimeoutError: nothing did.
         """
-        if not self.has_ended and self._window.core.refusal is not None and not self._window.is_submitting:
-            self._window.end(self._window.core.refusal())
+        if not self.has_ended and self._window.workers.core.refusal is not None and not self._window.is_submitting:
+            self._window.end(self._window.workers.core.refusal())
             return
         self.came.clear()
         if not self.has_ended:

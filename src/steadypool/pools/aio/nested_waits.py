@@ -14,64 +14,65 @@ from steadypool.rules.capacity import lent_limit
 
 if TYPE_CHECKING:
     from steadypool.pools.aio.attempt import Attempt
-    from steadypool.pools.aio.core import AsyncCore
+    from steadypool.pools.aio.core import AsyncWorkers
     from steadypool.pools.aio.future import AsyncJobFuture
 
 
-def begin(core: AsyncCore, attempt: Attempt, job: AsyncJobFuture[Any] | None) -> Attempt:
+def begin(workers: AsyncWorkers, attempt: Attempt, job: AsyncJobFuture[Any] | None) -> Attempt:
     """*attempt* is about to wait for *job*, or, if that is ``None``, for some jobs of its pool, until it ends.
 
     Raises:
         WouldDeadlock: that wait could never end.
     """
     in_main_task = attempt.task is None or attempt.task is asyncio.current_task()
-    if in_main_task and _closes_circle(core, attempt, job):
+    if in_main_task and _closes_circle(workers, attempt, job):
         raise WouldDeadlock(f"job {job.job_id} would wait for itself, through the jobs it waits for")  # type: ignore[union-attr]
     attempt.waits += 1
     attempt.is_simple = False
     if in_main_task:
         attempt.waiting_for = job
     if attempt.waits == 1:
-        core.lent += 1
-        core.recount()
-        core.fill()
-        if _nobody_is_left(core):
-            end(core, attempt)
+        workers.lent += 1
+        workers.recount()
+        workers.fill()
+        if _nobody_is_left(workers):
+            end(workers, attempt)
             raise WouldDeadlock(
-                f"all {len(core.running)} running jobs of pool {core.name!r}, {lent_limit(core.max_workers)} beyond "
-                "max_workers included, wait for jobs of the same pool: nobody is left to run them. "
+                f"all {len(workers.running)} running jobs of pool {workers.name!r}, "
+                f"{lent_limit(workers.core.max_workers)} beyond max_workers included, wait for jobs of the same pool: "
+                "nobody is left to run them. "
                 "Submit them to another pool, or wait for them outside of the job."
             )
     return attempt
 
 
-def end(core: AsyncCore, attempt: Attempt) -> None:
+def end(workers: AsyncWorkers, attempt: Attempt) -> None:
     """One of its waits is over. There may be more jobs running than places now, until one ends."""
     if not attempt.waits:
         return  # the job has ended before a task that it left behind
     attempt.waits -= 1
     attempt.waiting_for = None
     if not attempt.waits:
-        core.lent -= 1
-        core.recount()
+        workers.lent -= 1
+        workers.recount()
 
 
-def take_back(core: AsyncCore, attempt: Attempt) -> None:
+def take_back(workers: AsyncWorkers, attempt: Attempt) -> None:
     """The attempt ends, and all its waits with it."""
     attempt.waits = 1
-    end(core, attempt)
+    end(workers, attempt)
 
 
-def _nobody_is_left(core: AsyncCore) -> bool:
-    return not core.has_vacancy() and all(attempt.waits for attempt in core.running.values())
+def _nobody_is_left(workers: AsyncWorkers) -> bool:
+    return not workers.has_vacancy() and all(attempt.waits for attempt in workers.running.values())
 
 
-def _closes_circle(core: AsyncCore, attempt: Attempt, job: AsyncJobFuture[Any] | None) -> bool:
+def _closes_circle(workers: AsyncWorkers, attempt: Attempt, job: AsyncJobFuture[Any] | None) -> bool:
     """Whether *job* waits, through other jobs, for the job that *attempt* runs."""
     seen: set[int] = set()
     while job is not None and id(job) not in seen:
         seen.add(id(job))
-        runner = core.running.get(job)
+        runner = workers.running.get(job)
         if runner is attempt:
             return True
         job = None if runner is None else runner.waiting_for

@@ -20,7 +20,7 @@ from steadypool.model.reports import DrainReport, JobFailure
 from steadypool.model.states import PoolState
 from steadypool.pools.aio import map
 from steadypool.pools.aio.attempt import TURN
-from steadypool.pools.aio.core import AsyncCore
+from steadypool.pools.aio.core import AsyncWorkers
 from steadypool.pools.aio.drain_on_signal import DrainOnLoopSignal
 from steadypool.pools.aio.future import AsyncJobFuture
 from steadypool.pools.aio.group import AsyncGroup
@@ -100,7 +100,8 @@ class AsyncPool(Books):
             initializer=None,
             initargs=(),
         )
-        self._core: AsyncCore = AsyncCore(settings, check_workers(max_workers))
+        self._workers = AsyncWorkers(settings, check_workers(max_workers))
+        self._core = self._workers.core
         let_watch(self._core, 3)
         # A pool nobody refers to any more ends: its attempts know the core alone.
         weakref.finalize(self, self._core.abandon).atexit = False
@@ -122,8 +123,8 @@ class AsyncPool(Books):
         if type(fn) is FunctionType and fn.__code__.co_flags & CO_COROUTINE:
             options = core.options
         else:
-            fn, options = core.resolve(fn)
-        job = core.take_on(options, fn, args, kwargs)
+            fn, options = self._workers.resolve(fn)
+        job = self._workers.take_on(options, fn, args, kwargs)
         return job if job is not None else await self._submit_in_turn(options, fn, args, kwargs)
 
     async def _submit_in_turn(
@@ -131,12 +132,12 @@ class AsyncPool(Books):
     ) -> AsyncJobFuture[R]:
         """Submit a job that was not taken on at once: let the loop go round, or do what a full queue asks for."""
         core = self._core
-        core.check_loop()
-        if core.must_turn():
+        self._workers.check_loop()
+        if self._workers.must_turn():
             await TURN
         if core.refusal is not None:
             raise core.refusal()
-        job = core.take_on(options, fn, args, kwargs)
+        job = self._workers.take_on(options, fn, args, kwargs)
         return job if job is not None else await self._submit_when_full(options, fn, args, kwargs)
 
     def _enqueue(
@@ -155,9 +156,9 @@ class AsyncPool(Books):
                 core.queue.give_room()
             raise core.refusal()
         job: AsyncJobFuture[R] = AsyncJobFuture(
-            core, options, fn, args, kwargs, copy_context(), monotonic(), next(core.tickets)
+            self._workers, options, fn, args, kwargs, copy_context(), monotonic(), next(core.tickets)
         )
-        core.enqueue(job, has_room=has_room)
+        self._workers.enqueue(job, has_room=has_room)
         return job
 
     async def _submit_when_full(
@@ -168,7 +169,7 @@ class AsyncPool(Books):
         how = core.settings.on_full
         core.forecast.look()
         if how == "block":
-            if core.is_own_thread():
+            if self._workers.is_own_thread():
                 # A job that waited for room in its own pool might wait for itself.
                 return self._enqueue(options, fn, args, kwargs, has_room=False)
             return await self._submit_waiting(None, options, fn, args, kwargs)
@@ -179,7 +180,7 @@ class AsyncPool(Books):
                 oldest = core.queue.take_last_in_rank()
                 if oldest is None:
                     return await self._submit_waiting(None, options, fn, args, kwargs)
-                core.discard(oldest)
+                core.admission.discard(oldest)
             return self._enqueue(options, fn, args, kwargs)
         raise self._rejection(fn, options)
 
@@ -192,7 +193,7 @@ class AsyncPool(Books):
         kwargs: dict[str, Any],
     ) -> AsyncJobFuture[R]:
         core = self._core
-        if not await wait_for_room(core, seconds):
+        if not await wait_for_room(self._workers, seconds):
             if core.refusal is not None:
                 raise core.refusal()
             raise core.reject(fn, options, f"the queue of pool {core.name!r} had no room within {seconds:g} s")
@@ -203,9 +204,9 @@ class AsyncPool(Books):
     ) -> AsyncJobFuture[R]:
         core = self._core
         job: AsyncJobFuture[R] = AsyncJobFuture(
-            core, options, fn, args, kwargs, copy_context(), monotonic(), next(core.tickets)
+            self._workers, options, fn, args, kwargs, copy_context(), monotonic(), next(core.tickets)
         )
-        await core.run_beyond_the_bound(job)
+        await self._workers.run_beyond_the_bound(job)
         return job
 
     def _rejection(self, fn: Callable[..., Any], options: TaskOptions) -> QueueFull:
@@ -222,7 +223,7 @@ class AsyncPool(Books):
             PoolClosed: the pool takes no more jobs.
             TypeError: *fn* is no coroutine function.
         """
-        function, options = self._core.resolve(fn)
+        function, options = self._workers.resolve(fn)
         return await self._submit_within(0.0, options, function, args, kwargs)
 
     async def submit_within(
@@ -237,7 +238,7 @@ class AsyncPool(Books):
         """
         if check_seconds("submit_within(seconds)", seconds, zero=True) is None:
             raise TypeError("submit_within(seconds) must be a number of seconds, not None; use submit to wait for ever")
-        function, options = self._core.resolve(fn)
+        function, options = self._workers.resolve(fn)
         return await self._submit_within(seconds, options, function, args, kwargs)
 
     async def _submit_within(
@@ -249,8 +250,8 @@ class AsyncPool(Books):
         kwargs: dict[str, Any],
     ) -> AsyncJobFuture[R]:
         core = self._core
-        core.check_loop()
-        if core.must_turn():
+        self._workers.check_loop()
+        if self._workers.must_turn():
             await TURN
         if core.refusal is not None:
             raise core.refusal()
@@ -258,7 +259,7 @@ class AsyncPool(Books):
             return self._enqueue(options, fn, args, kwargs)
         if seconds == 0:
             raise self._rejection(fn, options)
-        if core.is_own_thread():
+        if self._workers.is_own_thread():
             return self._enqueue(options, fn, args, kwargs, has_room=False)
         return await self._submit_waiting(seconds, options, fn, args, kwargs)
 
@@ -301,12 +302,12 @@ class AsyncPool(Books):
         core = self._core
         if core.refusal is not None:
             raise core.refusal()
-        core.resolve(fn)
-        if not core.is_bound:
+        self._workers.resolve(fn)
+        if not self._workers.is_bound:
             raise RuntimeError(f"pool {core.name!r} is not open on an event loop yet: open it with `async with pool`")
         coroutine = self.run(fn, *args, **kwargs)
         try:
-            return asyncio.run_coroutine_threadsafe(coroutine, core.loop)
+            return asyncio.run_coroutine_threadsafe(coroutine, self._workers.loop)
         except RuntimeError:
             coroutine.close()
             raise
@@ -372,9 +373,8 @@ class AsyncPool(Books):
         """
         check_seconds("drain(timeout)", timeout, zero=True)
         self._refuse_to_wait_here("drain(timeout)", "request_drain(timeout)")
-        core = self._core
-        core.begin_drain(timeout)
-        await core.closed.wait()
+        self._workers.begin_drain(timeout)
+        await self._workers.closed.wait()
         return await self._report()
 
     async def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -385,11 +385,11 @@ class AsyncPool(Books):
         core = self._core
         if wait and core.state is not PoolState.CLOSED:
             self._refuse_to_wait_here("shutdown()", "shutdown(wait=False)")
-        core.begin_drain(None)
+        self._workers.begin_drain(None)
         if cancel_futures:
             give_back_waiting(core)
         if wait:
-            await core.closed.wait()
+            await self._workers.closed.wait()
             await self._report()
 
     def request_drain(self, timeout: float | None = None) -> None:
@@ -408,7 +408,7 @@ class AsyncPool(Books):
         It goes through ``loop.add_signal_handler``. See `DrainOnLoopSignal`.
         """
         check_seconds("drain_on_signal(timeout)", timeout, zero=True)
-        return DrainOnLoopSignal(self._core, timeout, signals)
+        return DrainOnLoopSignal(self._workers, timeout, signals)
 
     def __enter__(self) -> NoReturn:
         raise TypeError("an AsyncPool is entered with `async with AsyncPool(...) as pool:`")
@@ -417,28 +417,27 @@ class AsyncPool(Books):
         """Unreachable; Python requires it so that `__enter__` can raise the helpful error."""
 
     async def __aenter__(self) -> Self:
-        self._core.check_loop()
+        self._workers.check_loop()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Drain without limit; if the block is left because its task was cancelled, without patience."""
-        core = self._core
-        core.begin_drain(0.0 if isinstance(error, asyncio.CancelledError) else None)
-        if await wait_closed(core) and error is None:
-            await end_stuck(core)
+        self._workers.begin_drain(0.0 if isinstance(error, asyncio.CancelledError) else None)
+        if await wait_closed(self._workers) and error is None:
+            await end_stuck(self._workers)
             raise asyncio.CancelledError
-        await end_stuck(core)
+        await end_stuck(self._workers)
 
     async def _report(self) -> DrainReport:
         report = self._core.report
         assert report is not None
-        await end_stuck(self._core)
+        await end_stuck(self._workers)
         return report
 
     def _refuse_to_wait_here(self, what: str, instead: str) -> None:
-        if self._core.is_own_thread():
+        if self._workers.is_own_thread():
             raise RuntimeError(
                 f"{what} was called from a job of pool {self._core.name!r}, for which it would have to wait itself: "
                 f"call {instead} there"
@@ -453,4 +452,4 @@ class AsyncPool(Books):
             TypeError, ValueError: unless *max_workers* is a whole number greater than 0.
             PoolClosed: the pool is closed.
         """
-        self._core.resize(check_workers(max_workers))
+        self._workers.resize(check_workers(max_workers))

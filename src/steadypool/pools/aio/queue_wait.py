@@ -6,15 +6,15 @@ import asyncio
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from steadypool.pools.aio.core import AsyncCore
+    from steadypool.pools.aio.core import AsyncWorkers
 
 
 class TurnGate:
     """A gate (see `primitives.job_queue`) that takes the room for the one who waits: nobody can overtake."""
 
-    def __init__(self, core: AsyncCore) -> None:
-        self._queue = core.queue
-        self.opened: asyncio.Future[bool] = core.loop.create_future()
+    def __init__(self, workers: AsyncWorkers) -> None:
+        self._queue = workers.queue
+        self.opened: asyncio.Future[bool] = workers.loop.create_future()
 
     def release(self) -> None:
         """There may be room: take it. Without any, the pool is closing."""
@@ -24,15 +24,15 @@ class TurnGate:
             self._queue.open_gate()
 
 
-async def wait_for_room(core: AsyncCore, seconds: float | None) -> bool:
+async def wait_for_room(workers: AsyncWorkers, seconds: float | None) -> bool:
     """Take a place in the queue, waiting up to *seconds* (``None``: without limit). False: there was none.
 
     First come, first served.
     """
-    queue = core.queue
+    queue = workers.queue
     if not queue.blocked and queue.take_room():
         return True
-    gate = TurnGate(core)
+    gate = TurnGate(workers)
     queue.blocked.append(gate)
     try:
         if seconds is None:

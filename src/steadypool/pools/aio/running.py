@@ -1,8 +1,9 @@
-"""What runs in an `AsyncPool`, and the questions that the common core asks about it (see `Driver`)."""
+"""What runs in an `AsyncPool`, and the questions that the common core asks about it (see `Workers`)."""
 
 from __future__ import annotations
 
 import asyncio
+from abc import abstractmethod
 from typing import Any
 
 from steadypool.model import events
@@ -13,6 +14,8 @@ from steadypool.pools.aio.future import AsyncJobFuture
 from steadypool.pools.core.core import Core
 from steadypool.pools.core.emitter import job_facts
 from steadypool.pools.core.settings import Settings
+from steadypool.pools.core.shared import Wakeup
+from steadypool.pools.core.workers import Workers
 from steadypool.primitives.run_times import SAMPLE, WORTH_MEASURING
 from steadypool.primitives.task_stacks import task_stack
 from steadypool.primitives.thread_stacks import thread_stack
@@ -21,19 +24,19 @@ from steadypool.rules.capacity import capacity, workers_allowed
 Job = Any  # the common core is written for `JobFuture`; what it uses of one, `AsyncJobFuture` has as well
 
 
-class RunningAttempts(Core):
-    """A core whose workers are attempts.
+class RunningAttempts(Workers):
+    """Workers that are attempts.
 
     ``running`` are those whose job has no outcome yet, ``lingering`` those whose job is settled and who have their
     grace, ``stuck`` those who went on after it.
     """
 
-    loop: asyncio.AbstractEventLoop = None  # type: ignore[assignment] # until `AsyncCore.check_loop` was called
+    loop: asyncio.AbstractEventLoop = None  # type: ignore[assignment] # until `AsyncWorkers.check_loop` was called
     thread_ident = 0
     """The thread that the loop runs on."""
 
-    def __init__(self, settings: Settings, max_workers: int) -> None:
-        super().__init__(settings, max_workers)
+    def __init__(self, settings: Settings, max_workers: int, bell: Wakeup) -> None:
+        self.core = Core(settings, max_workers, self, bell)
         self.running: dict[AsyncJobFuture[Any], Attempt] = {}
         self.lingering: dict[Attempt, AsyncJobFuture[Any]] = {}
         self.stuck: dict[Attempt, AsyncJobFuture[Any]] = {}
@@ -46,17 +49,21 @@ class RunningAttempts(Core):
         self.limit = max_workers
         """How many may be running and lingering now."""
 
+    @abstractmethod
     def fill(self) -> None:
         """Start waiting jobs while there is room."""
-        raise NotImplementedError
+
+    def take_waiting(self) -> Job | None:
+        """See `Workers.take_waiting`."""
+        return self.core.queue.take()
 
     def measure(self, job: AsyncJobFuture[Any], runs: int = 1) -> None:
         """A run is over that stands for *runs*."""
         seconds = monotonic() - job._began
-        self.run_times.add(seconds * runs, runs, task=job._task_name)
-        self.unmeasured = 0 if seconds > WORTH_MEASURING or self.emitter.sinks else SAMPLE - 1
-        if self.forecast.limit is not None:
-            self.forecast.look()
+        self.core.run_times.add(seconds * runs, runs, task=job._task_name)
+        self.unmeasured = 0 if seconds > WORTH_MEASURING or self.core.emitter.sinks else SAMPLE - 1
+        if self.core.forecast.limit is not None:
+            self.core.forecast.look()
 
     def has_vacancy(self) -> bool:
         """Whether one more job can run now."""
@@ -64,7 +71,7 @@ class RunningAttempts(Core):
 
     def recount(self) -> None:
         """Something changed that the number of running jobs depends on."""
-        self.limit = workers_allowed(self.max_workers, len(self.stuck), self.lent) + self.callers
+        self.limit = workers_allowed(self.core.max_workers, len(self.stuck), self.lent) + self.callers
 
     def leave_caller(self, attempt: Attempt) -> None:
         """The attempt is over, or given up: its submitter, if that waits for it, may go on."""
@@ -77,7 +84,9 @@ class RunningAttempts(Core):
 
     def say_capacity(self) -> None:
         """Say how many jobs can run at a time."""
-        self.emitter.emit(events.CapacityChanged(self.name, monotonic(), self.places(), self.max_workers))
+        self.core.emitter.emit(
+            events.CapacityChanged(self.core.name, monotonic(), self.places(), self.core.max_workers)
+        )
 
     def supervise(self) -> None:
         """The loop does it."""
@@ -99,7 +108,7 @@ class RunningAttempts(Core):
         if attempt is None:
             return False
         attempt.name = job._task_name
-        attempt.arguments = self.user_calls.plain_arguments_of(job)
+        attempt.arguments = self.core.user_calls.plain_arguments_of(job)
         self.lingering[attempt] = job
         return True
 
@@ -121,10 +130,10 @@ class RunningAttempts(Core):
         self.stuck[worker] = job
         self.leave_caller(worker)
         self.recount()
-        if self.emitter.sinks:
+        if self.core.emitter.sinks:
             stack, _ = self.stack_of(worker, job)
-            self.emitter.emit(events.JobStuck(self.name, monotonic(), *job_facts(job), stack))
-            self.emitter.emit(events.WorkerAbandoned(self.name, monotonic(), worker.worker_name))
+            self.core.emitter.emit(events.JobStuck(self.core.name, monotonic(), *job_facts(job), stack))
+            self.core.emitter.emit(events.WorkerAbandoned(self.core.name, monotonic(), worker.worker_name))
             self.say_capacity()
         self.fill()
 
@@ -160,7 +169,7 @@ class RunningAttempts(Core):
 
     def places(self) -> int:
         """How many jobs can run at a time, the stuck ones left out."""
-        return capacity(self.max_workers, len(self.stuck))
+        return capacity(self.core.max_workers, len(self.stuck))
 
     def worker_facts(self) -> dict[str, Any]:
         """What `PoolStats` says of the workers."""
@@ -183,7 +192,7 @@ class RunningAttempts(Core):
 
     def _row(self, attempt: Attempt, job: Job) -> StuckJob:
         name = attempt.name or job._task_name
-        shown = attempt.arguments or self.user_calls.plain_arguments_of(job)
+        shown = attempt.arguments or self.core.user_calls.plain_arguments_of(job)
         stack, _ = self.stack_of(attempt, job)
         ran = monotonic() - job._began
         return StuckJob(job.job_id, name, ran, stack, job._told or "", job._options.meta, shown)

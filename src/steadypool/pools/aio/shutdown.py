@@ -21,7 +21,7 @@ from steadypool.pools.aio.attempt import TURN
 from steadypool.primitives.task_stacks import await_chain, frame_of
 
 if TYPE_CHECKING:
-    from steadypool.pools.aio.core import AsyncCore
+    from steadypool.pools.aio.core import AsyncWorkers
 
 CANCELS = 3
 CLOSES = 10
@@ -29,9 +29,9 @@ CLOSES = 10
 _kept: list[Any] = []
 
 
-async def end_stuck(core: AsyncCore) -> None:
+async def end_stuck(workers: AsyncWorkers) -> None:
     """End every task of a closed pool that still runs."""
-    tasks = [attempt.task for attempt in (*core.stuck, *core.lingering) if attempt.task is not None]
+    tasks = [attempt.task for attempt in (*workers.stuck, *workers.lingering) if attempt.task is not None]
     for _ in range(CANCELS):
         for task in tasks:
             task.cancel()

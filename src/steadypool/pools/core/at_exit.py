@@ -57,15 +57,15 @@ def drain_all() -> None:
     for core in cores:
         if core in still_open:
             _drain(core)
-        elif core.has_workers():
-            core.join(_leave_until(core))  # closed a moment ago, its workers are on their way
+        elif core.workers.has_workers():
+            core.workers.join(_leave_until(core))  # closed a moment ago, its workers are on their way
     for call in _last:
         call()
 
 
 def _leave_until(core: Core) -> float | None:
     """When the workers of a closed pool must have left. Those that are processes may have something to flush."""
-    limit = core.settings.exit_timeout if core.kind == "processes" else LEAVE_SECONDS
+    limit = core.settings.exit_timeout if core.workers.kind == "processes" else LEAVE_SECONDS
     return None if limit is None else monotonic() + max(limit, LEAVE_SECONDS)
 
 

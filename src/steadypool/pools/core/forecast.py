@@ -7,16 +7,14 @@ is nobody to warn, and nothing to do.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from steadypool.model.clock import monotonic
 from steadypool.model.lazy_events import events
 from steadypool.model.states import PoolState
-from steadypool.pools.core.books import read_stats
+from steadypool.pools.core.emitter import Emitter
+from steadypool.pools.core.shared import Shared
 from steadypool.rules.forecast import warns
-
-if TYPE_CHECKING:
-    from steadypool.pools.core.core import Core
 
 LOOK_AGAIN = 0.1
 """Seconds between two looks, whatever happens meanwhile."""
@@ -27,8 +25,10 @@ REST = 50
 class Forecast:
     """Compares a pool's `drain_estimate` with the time that a signal would leave it. From any thread."""
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
+    def __init__(self, shared: Shared, emitter: Emitter, estimate: Callable[[], float | None]) -> None:
+        self._shared = shared
+        self._emitter = emitter
+        self._estimate = estimate
         self.limit: float | None = None
         """Seconds that a drain may take; ``None`` while no signal would begin one."""
         self._warned = False
@@ -43,16 +43,16 @@ class Forecast:
 
     def look(self) -> None:
         """Warn if there is reason to."""
-        core, limit = self._core, self.limit
-        if limit is None or not core.emitter.sinks or core.state is not PoolState.OPEN:
+        shared, limit = self._shared, self.limit
+        if limit is None or not self._emitter.sinks or shared.state is not PoolState.OPEN:
             return
         now = monotonic()
-        with core.lock:
+        with shared.lock:
             if now < self._next_look:
                 return
             self._next_look = now + LOOK_AGAIN  # also for a finalizer that comes back here meanwhile
-            estimate = read_stats(core).drain_estimate
+            estimate = self._estimate()
             self._next_look = now + max(LOOK_AGAIN, REST * (monotonic() - now))
             warn, self._warned = warns(self._warned, estimate, limit)
         if warn and estimate is not None:
-            core.emitter.emit(events.DrainMayOverrun(core.name, now, estimate, limit))
+            self._emitter.emit(events.DrainMayOverrun(shared.name, now, estimate, limit))

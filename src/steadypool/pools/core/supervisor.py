@@ -13,14 +13,19 @@ interpreter exit no thread can be started. The draining thread then runs the sam
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from steadypool.model.clock import monotonic, sleep
 from steadypool.model.lazy_events import events
-from steadypool.model.states import Outcome, PoolState
-from steadypool.pools.core.books import Returned, close_books, interrupted_row, unfinished_rows
-from steadypool.pools.core.core import Core, Job
+from steadypool.model.lazy_reports import reports
+from steadypool.model.states import PoolState
+from steadypool.pools.core.core import Core
 from steadypool.pools.core.job_errors import cancelled_error
+from steadypool.pools.core.report_rows import unfinished_rows
 from steadypool.rules.drain import earlier, next_state, wakes_at
+
+if TYPE_CHECKING:
+    from steadypool.model.reports import DrainReport, UnfinishedJob
 
 LATE = 0.25
 """Seconds after which this thread takes it that the whole program was held up: by a SIGSTOP, a debugger, a pause."""
@@ -41,7 +46,7 @@ def supervise(core: Core) -> None:
             _supervise(core)
         finally:
             core.bell.ring()  # for another that may be at it too
-        core.shut_down_workers()
+        core.workers.shut_down_workers()
 
 
 def _supervise(core: Core) -> None:
@@ -56,7 +61,7 @@ def _supervise(core: Core) -> None:
             wake = earliest_wake(step(core))
             core.next_wake = float("inf") if wake is None else wake
             if not core.is_closed():
-                core.rest(wake)
+                core.workers.rest(wake)
             faults = 0
         except Exception as fault:
             # Impossible, and said aloud; but nobody else keeps time limits and ends drains, so it goes on.
@@ -73,7 +78,7 @@ def earliest_wake(due: float | None) -> float | None:
 
 def step(core: Core) -> float | None:
     """Do all that is due now. Returns when something will be due next."""
-    core.hear_all()
+    core.workers.hear_all()
     take_requests(core)
     do_due(core)
     deadline = _end_overdue_attempts(core)
@@ -97,12 +102,12 @@ def do_due(core: Core) -> None:
 def _end_overdue_attempts(core: Core) -> float | None:
     """Time out the attempts whose limit has passed; returns when the next one's will."""
     nearest: float | None = None
-    for job in core.jobs_with_limits():
-        ends = core.attempt_ends(job)
+    for job in core.workers.jobs_with_limits():
+        ends = core.workers.attempt_ends(job)
         if ends is None:
             continue
         if ends <= monotonic():
-            core.attempt_time_is_up(job)
+            core.termination.attempt_time_is_up(job)
         else:
             nearest = earlier(nearest, ends)
     return nearest
@@ -136,14 +141,16 @@ def begin_drain(core: Core, seconds: float | None) -> None:
         if len(core.queue):
             # Ctrl-C may have come between putting a job into the queue and waking a worker for it.
             with suppress(RuntimeError):  # no thread can be started now
-                core.wake_worker()
+                core.workers.wake_worker()
         if core.emitter.sinks:
             core.emitter.emit(events.PoolDraining(core.name, monotonic(), seconds))
 
 
 def walk_ladder(core: Core) -> None:
     while True:
-        ended = core.state not in (PoolState.OPEN, PoolState.CLOSED) and core.all_ended() and not core.in_grace()
+        ended = (
+            core.state not in (PoolState.OPEN, PoolState.CLOSED) and core.all_ended() and not core.workers.in_grace()
+        )
         to = next_state(core.state, monotonic(), core.deadline, core.grace_ends, ended)
         if to is core.state:
             return
@@ -169,36 +176,25 @@ def _cancel_all(core: Core) -> None:
     if core.emitter.sinks:
         core.emitter.emit(events.PoolCancelling(core.name, monotonic()))
     give_back_waiting(core)
-    for job in core.held_jobs():
-        core.tell(job, "shutdown", cancelled_error(job, "shutdown"))
+    for job in core.workers.held_jobs():
+        core.termination.tell(job, "shutdown", cancelled_error(job, "shutdown"))
 
 
 def give_back_waiting(core: Core) -> None:
     """Settle everything that waits: never started is RETURNED, between two attempts is INTERRUPTED."""
-    core.reclaim_waiting()
-    for job in core.retrying_jobs():
-        if core.take_from_agenda(job):
-            hand_back(core, job)
-    while (waiting := core.take_waiting()) is not None:
-        hand_back(core, waiting)
-
-
-def hand_back(core: Core, job: Job) -> None:
-    """Settle a job that will not run (again) because the pool closes."""
-    error = cancelled_error(job, "shutdown")
-    if job.attempts:
-        core.interrupted.append(interrupted_row(core, job, 0.0))
-        core.settle(job, Outcome.INTERRUPTED, error)
-    else:
-        core.returned.append(Returned.of(job))
-        core.settle(job, Outcome.RETURNED, error)
+    core.workers.reclaim_waiting()
+    for job in core.retries.jobs():
+        if core.retries.take(job):
+            core.settlement.hand_back(job)
+    while (waiting := core.workers.take_waiting()) is not None:
+        core.settlement.hand_back(waiting)
 
 
 def _give_up_all(core: Core) -> bool:
     """The grace is over: settle what still runs. False if a job is just between two places: look again."""
-    for job in core.held_jobs():
-        core.tell(job, "shutdown", cancelled_error(job, "shutdown"))
-        core.give_up_job(job)
+    for job in core.workers.held_jobs():
+        core.termination.tell(job, "shutdown", cancelled_error(job, "shutdown"))
+        core.termination.give_up_job(job)
     give_back_waiting(core)
     if core.all_ended():
         return True
@@ -208,18 +204,20 @@ def _give_up_all(core: Core) -> bool:
 
 def close(core: Core) -> None:
     """Every job has its outcome: write the report and let everybody go."""
-    unfinished = unfinished_rows(core)
+    unfinished = unfinished_rows(core.settings.show_arguments, core.settlement.returned)
     with core.lock:
         if core.state is PoolState.CLOSED:
             return
-        by_themselves = core.state is PoolState.DRAINING and not core.returned and not core.interrupted
+        by_themselves = (
+            core.state is PoolState.DRAINING and not core.settlement.returned and not core.settlement.interrupted
+        )
         core.move_to(PoolState.CLOSED)
-        core.report = close_books(core, unfinished, on_time=by_themselves)
-        returned, core.returned = core.returned, []
+        core.report = _write_report(core, unfinished, on_time=by_themselves)
+        returned, core.settlement.returned = core.settlement.returned, []
         core.attention = True
     if returned:  # with the arguments of its jobs
         core.user_calls.deliver(returned.clear, "a finalizer of what a job was called with")
-    core.wake_all_workers()
+    core.workers.wake_all_workers()
     if core.emitter.sinks:
         core.emitter.emit(events.PoolClosing(core.name, monotonic(), by_themselves))
     try:
@@ -228,3 +226,18 @@ def close(core: Core) -> None:
     finally:
         core.closed.set()
         core.bell.ring()
+
+
+def _write_report(core: Core, unfinished: tuple[UnfinishedJob, ...], *, on_time: bool) -> DrainReport:
+    """The report of a pool that has just been closed. The lock is held."""
+    return reports.DrainReport(
+        name=core.name,
+        state=core.state,
+        elapsed=monotonic() - core.drain_began,
+        on_time=on_time,
+        stats=core.stats(),
+        unfinished=unfinished,
+        interrupted=tuple(core.settlement.interrupted),
+        stuck=core.workers.stuck_rows(),
+        errors=core.ledger.groups(),
+    )

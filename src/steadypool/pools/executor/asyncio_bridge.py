@@ -34,11 +34,11 @@ async def _submit(
     if core.refusal is not None:
         raise core.refusal()
     options: TaskOptions
-    fn, options = core.resolve(fn)
+    fn, options = core.workers.resolve(fn)
     if not core.queue.take_room():
         if core.settings.on_full in ("reject", "discard_oldest"):
             return pool._submit_when_full(options, fn, args, kwargs)
-        if core.is_own_thread():
+        if core.workers.is_own_thread():
             return pool._take_on(options, fn, args, kwargs, has_room=False)
         await _wait_for_room(core)
     return pool._take_on(options, fn, args, kwargs)

@@ -57,9 +57,11 @@ def let_watch(core: Core, depth: int) -> None:
 class PoolContract(Books, Executor):
     """What every pool of workers does. A driver adds ``submit``, ``resize`` and the core behind ``_core``."""
 
-    _core: Any
+    _core: Core
 
-    def _open(self, core: Core) -> None:
+    def _open(self, core: Core, run_in_caller: Callable[[JobFuture[Any]], None]) -> None:
+        self._core = core
+        self._run_in_caller_thread = run_in_caller
         at_exit.register(core)
         let_watch(core, 4)
         # A pool nobody refers to any more ends: its workers know the core alone. Abandoning takes no lock, so
@@ -77,7 +79,7 @@ class PoolContract(Books, Executor):
             return self._take_on(options, fn, args, kwargs)
         how = core.settings.on_full
         core.forecast.look()
-        if core.is_own_thread() and how == "block":
+        if core.workers.is_own_thread() and how == "block":
             # A worker that waited for room would wait for itself.
             return self._take_on(options, fn, args, kwargs, has_room=False)
         if how == "caller_runs":
@@ -117,7 +119,7 @@ class PoolContract(Books, Executor):
         while not core.queue.take_room():
             oldest = core.queue.take_last_in_rank()
             if oldest is not None:
-                core.discard(oldest)
+                core.admission.discard(oldest)
             elif core.queue.wait_for_room(0.001, lambda: core.refusal is not None):
                 break  # a worker had the last of them between two places
             if core.refusal is not None:
@@ -133,8 +135,8 @@ class PoolContract(Books, Executor):
         job: JobFuture[R] = JobFuture(core, options, fn, args, kwargs, copy_context(), monotonic(), next(core.tickets))
         if core.emitter.sinks:
             core.emitter.defer_submitted(job)
-        core.set_limits(job)
-        core.run_in_caller(job)
+        core.admission.set_limits(job)
+        self._run_in_caller_thread(job)
         return job
 
     def _take_on(
@@ -156,15 +158,15 @@ class PoolContract(Books, Executor):
             job: JobFuture[R] = JobFuture(
                 core, options, fn, args, kwargs, copy_context(), monotonic(), next(core.tickets)
             )
-            if not core.prepare(job):
+            if not core.workers.prepare(job):
                 if has_room:
                     core.queue.give_room()
                 return job
             if core.emitter.sinks:
                 core.emitter.defer_submitted(job)
-            core.enter(job, has_room=has_room)
+            core.admission.enter(job, has_room=has_room)
         except BaseException as error:
-            core.submit_raised(error)
+            core.admission.submit_raised(error)
             raise
         return job
 
@@ -179,7 +181,7 @@ class PoolContract(Books, Executor):
         core = self._core
         if core.refusal is not None:
             raise core.refusal()
-        fn, options = core.resolve(fn)
+        fn, options = core.workers.resolve(fn)
         if not core.queue.take_room():
             raise core.reject(fn, options, f"the queue of pool {core.name!r} is full ({core.queue.size} jobs wait)")
         return self._take_on(options, fn, args, kwargs)
@@ -198,10 +200,10 @@ class PoolContract(Books, Executor):
         core = self._core
         if core.refusal is not None:
             raise core.refusal()
-        fn, options = core.resolve(fn)
+        fn, options = core.workers.resolve(fn)
         if core.queue.take_room():
             return self._take_on(options, fn, args, kwargs)
-        if core.is_own_thread():
+        if core.workers.is_own_thread():
             return self._take_on(options, fn, args, kwargs, has_room=False)
         return self._submit_waiting(seconds, options, fn, args, kwargs)
 
@@ -212,10 +214,10 @@ class PoolContract(Books, Executor):
             return self.submit(fn, *args)
         if core.refusal is not None:
             raise core.refusal()
-        fn, options = core.resolve(fn)
+        fn, options = core.workers.resolve(fn)
         if core.queue.take_room():
             return self._take_on(options, fn, args, {})
-        if core.is_own_thread():
+        if core.workers.is_own_thread():
             return self._take_on(options, fn, args, {}, has_room=False)
         return self._submit_waiting(None, options, fn, args, {})
 
@@ -378,7 +380,7 @@ class PoolContract(Books, Executor):
         self.shutdown(wait=True)
 
     def _refuse_to_wait_here(self, what: str, instead: str) -> None:
-        if self._core.is_own_thread():
+        if self._core.workers.is_own_thread():
             raise RuntimeError(
                 f"{what} was called from a job or callback of pool {self._core.name!r}, for which it would have to "
                 f"wait itself: call {instead} there"

@@ -215,7 +215,7 @@ def open_window(
 ) -> Window:
     """Check the arguments and make the window."""
     chunksize = check_count("chunksize", chunksize)
-    pool._core.resolve(fn)
+    pool._core.workers.resolve(fn)
     if pool._core.refusal is not None:
         raise pool._core.refusal()
     size = pool._core.queue.window() if buffersize is None else check_count("buffersize", buffersize)

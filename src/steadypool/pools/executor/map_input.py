@@ -98,7 +98,7 @@ class ReadAhead:
         """Since when the reader is in it."""
         self.unread = True
         """Whether the caller has asked for nothing yet."""
-        own = window.core.is_own_thread()
+        own = window.core.workers.is_own_thread()
         self._thread = threading.Thread(
             target=copy_context().run, args=(self._run, own), name=f"{window.core.name}-input", daemon=True
         )
@@ -230,7 +230,7 @@ class ReadAhead:
     def _run(self, own: bool) -> None:
         window = self._window
         if own:
-            window.core.mark_own_thread()  # a job maps over its own pool, and must be let in as it would be itself
+            window.core.workers.mark_own_thread()  # a job maps over its own pool: it is let in as the job itself
         try:
             while self._has_room() and (item := self._next()) is not None:
                 with self._turn:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from steadypool.model.printable import printable, printable_lines
-from steadypool.pools.core.books import read_stats
 
 if TYPE_CHECKING:
     from steadypool.model.reports import StuckJob
@@ -17,8 +16,8 @@ def dump_text(core: Core) -> str:
 
     The stack of a worker process may take up to 0.1 s to come, one worker after the other.
     """
-    rows = core.running_rows()
-    stats = read_stats(core)
+    rows = core.workers.running_rows()
+    stats = core.stats()
     runs = f"runs {len(rows)}" if rows else "runs nothing"
     waits = f", {stats.waiting} wait" if stats.waiting else ""
     retries = f", {stats.retrying} wait for another attempt" if stats.retrying else ""

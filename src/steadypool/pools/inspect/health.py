@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 def read_health(core: Core, patience: float = LOOP_PATIENCE) -> Health:
     """How the pool is. From any thread; waits up to *patience* seconds for a pool's event loop to answer."""
     forked = core.pid != os.getpid()
-    lag = 0.0 if forked or core.is_closed() else core.loop_lag(patience)
+    lag = 0.0 if forked or core.is_closed() else core.workers.loop_lag(patience)
     with core.lock:
-        places, stuck = core.places(), len(core.stuck)
+        places, stuck = core.workers.places(), len(core.workers.stuck)
         reasons = reasons_not_ready(
             core.public_state,
             forked=forked,

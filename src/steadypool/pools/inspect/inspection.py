@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from steadypool.model.sink_protocols import Sink
 from steadypool.model.states import PoolState
-from steadypool.pools.core.books import read_stats
+from steadypool.pools.core.core import Core
 
 if TYPE_CHECKING:
     from steadypool.model.health import Health
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Subscription:
     """What `subscribe` returns: called, it ends the subscription; called again, it does nothing."""
 
-    def __init__(self, core: Any, sink: Sink) -> None:
+    def __init__(self, core: Core, sink: Sink) -> None:
         self._subscribed = [(core, sink)]
 
     def __call__(self) -> None:
@@ -33,7 +33,7 @@ class Subscription:
 class Books:
     """Name, state, statistics, errors and events of the pool whose core is ``_core``."""
 
-    _core: Any
+    _core: Core
 
     @property
     def name(self) -> str:
@@ -49,7 +49,7 @@ class Books:
 
     def stats(self) -> PoolStats:
         """The books at this moment. They balance."""
-        return read_stats(self._core)
+        return self._core.stats()
 
     def health(self) -> Health:
         """Whether the pool is alive and ready, and if not, why.

@@ -204,11 +204,11 @@ class Monitor:
 
 def _stack(core: Core, job_id: str) -> str:
     """Where the job is now and what it was called with, or what has become of it."""
-    for job in core.held_jobs():
+    for job in core.workers.held_jobs():
         if job.job_id == job_id:
             meta, arguments = job._options.meta, core.user_calls.plain_arguments_of(job)
-            return _facts(arguments, meta, job._progress) + core.stack_of(job._worker, job)[0]
-    for row in core.stuck_rows():
+            return _facts(arguments, meta, job._progress) + core.workers.stack_of(job._worker, job)[0]
+    for row in core.workers.stuck_rows():
         if row.id == job_id:
             return _facts(row.arguments, row.meta, None) + row.stack
     return f"job {job_id} does not run any more\n"
@@ -227,11 +227,11 @@ def _facts(arguments: str, meta: Mapping[str, Any] | None, progress: tuple[float
 
 def _cancel(core: Core, job_id: str) -> tuple[str, str]:
     """Tell the job to stop; the kind of the answer, and what it says."""
-    for job in core.held_jobs():
+    for job in core.workers.held_jobs():
         if job.job_id == job_id:
-            core.cancel_from_outside(job)
+            core.workers.cancel_from_outside(job)
             return "told", f"job {job_id} is told to stop"
-    if any(row.id == job_id for row in core.stuck_rows()):
+    if any(row.id == job_id for row in core.workers.stuck_rows()):
         return "refused", f"job {job_id} was told to stop before, and does not"
     return "refused", f"job {job_id} does not run any more"
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from steadypool.model.clock import monotonic
 from steadypool.model.reports import WorkerStats
 from steadypool.model.snapshots import ErrorLine, PoolSnapshot, TaskTimes
-from steadypool.pools.core.books import read_stats
 from steadypool.pools.inspect.health import read_health
 
 if TYPE_CHECKING:
@@ -23,12 +22,12 @@ MAX_TASKS = 50
 def take_snapshot(core: Core, number: int, tasks: tuple[TaskTimes, ...] = (), *, patience: float = 0.0) -> PoolSnapshot:
     """What there is to see of the pool now. From any thread; see `read_health` for *patience*."""
     health = read_health(core, patience)
-    stats = read_stats(core)
+    stats = core.stats()
     with core.lock:
-        stuck = [worker.row() for worker in list(core.stuck)]
+        stuck = [worker.row() for worker in list(core.workers.stuck)]
     return PoolSnapshot(
         number=number,
-        kind=core.kind,
+        kind=core.workers.kind,
         open_for=monotonic() - core.opened,
         health=health,
         stats=replace(stats, worker_rows=_longest(stats.worker_rows)),

@@ -13,16 +13,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures._base import PENDING
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, Protocol
 
 from steadypool.model.clock import monotonic
 from steadypool.model.options import TaskOptions, task_name
+from steadypool.pools.core.core import Core
 from steadypool.primitives.future import JobFuture
 
 Job = JobFuture[Any]
 Landed = SimpleQueue[Any]
 PackedChunk = tuple[int, bytes, bytes, bytes]
 """Flags, function, extras and calls, as they travel."""
+
+
+class ChunkOwner(Protocol):
+    """What a chunk asks of the workers that it goes to."""
+
+    core: Core
+
+    def cancel_chunk(self, chunk: Chunk) -> None:
+        """Cancel what has not started of it."""
 
 
 class Chunk:
@@ -41,7 +51,7 @@ class Chunk:
 
     def __init__(
         self,
-        core: Any,
+        workers: ChunkOwner,
         options: TaskOptions,
         fn: Callable[..., Any],
         calls: list[tuple[Any, ...]],
@@ -49,7 +59,8 @@ class Chunk:
         packed: PackedChunk,
         landed: Landed | None,
     ) -> None:
-        self._core = core
+        self._core = workers.core
+        self._cancel = workers.cancel_chunk
         self._options = options
         self._fn = fn
         self._calls = calls
@@ -137,4 +148,4 @@ class Chunk:
 
     def cancel(self) -> None:
         """Cancel the items that have not started."""
-        self._core.cancel_chunk(self)
+        self._cancel(self)

@@ -37,21 +37,20 @@ from steadypool.model.clock import monotonic
 from steadypool.model.errors import WorkerCrashed
 from steadypool.model.lazy_events import events
 from steadypool.model.states import Outcome, PoolState
-from steadypool.pools.core.core import Job
 from steadypool.pools.core.job_errors import forked_error
 from steadypool.pools.core.settings import Settings
+from steadypool.pools.core.shared import Job
 from steadypool.pools.processes import import_guard
 from steadypool.pools.processes.after_fork import forget_process
 from steadypool.pools.processes.chunk import Chunk
 from steadypool.pools.processes.ipc.exceptions import unpack_error
 from steadypool.pools.processes.ipc.oom import oom_kills
 from steadypool.pools.processes.ipc.wire import ITEMS_MOST, LOADING, can_keep_packets
-from steadypool.pools.processes.shutdown import FarewellCore
+from steadypool.pools.processes.shutdown import FarewellWorkers
 from steadypool.pools.processes.start_failures import as_refusal, check_descriptors, close_lost_pipes, other_context
-from steadypool.pools.processes.wakeup import PipeBell
 from steadypool.pools.processes.worker import ProcessWorker
 from steadypool.pools.processes.worker_args import hold_standard_descriptors
-from steadypool.pools.threads.worker import ThreadWorker
+from steadypool.pools.threads.worker import JobRunner
 from steadypool.primitives.callback_thread import CallbackThread
 from steadypool.rules.respawn import restart_delay
 
@@ -66,7 +65,7 @@ UNGUARDED = (
 _MAY_RETRY = (PoolState.OPEN, PoolState.DRAINING)
 
 
-class ProcessCore(FarewellCore):
+class ProcessWorkers(FarewellWorkers):
     """The books and the control plane of a pool of processes."""
 
     kind = "processes"
@@ -74,7 +73,6 @@ class ProcessCore(FarewellCore):
     def __init__(self, settings: Settings, max_workers: int, context: BaseContext, kit: dict[str, Any]) -> None:
         super().__init__(settings, max_workers, can_keep_packets() and not kit.pop("without_packets", False))
         hold_standard_descriptors()
-        self.bell: Any = PipeBell()
         self.workers: set[ProcessWorker] = set()
         self.stuck: dict[Any, Job] = {}
         self.restarts = 0
@@ -88,7 +86,7 @@ class ProcessCore(FarewellCore):
         wears_out = kit["max_tasks"] is not None or kit["max_memory"] is not None
         self.takes_chunks = not wears_out and settings.on_full != "discard_oldest"
         self.takes_bundles = self.packets and not wears_out
-        self._starter = CallbackThread(f"{self.name}-starter", lambda: None)
+        self._starter = CallbackThread(f"{self.core.name}-starter", lambda: None)
         self._early_deaths = 0
         self._holding = self._once_ready = False
         self._held_for: float | None = 0.0
@@ -107,19 +105,19 @@ class ProcessCore(FarewellCore):
         """Wait for results, deaths or the bell, until *until* at most, and deal with what comes."""
         if not self._reading.acquire(blocking=False):
             # Another thread is at it, and held up: see `pools.core.supervisor`.
-            self.closed.wait(0.02)
+            self.core.closed.wait(0.02)
             return
         try:
             self._rung = False
             # Results alone give the control plane nothing to do: whatever makes something due rings.
-            while self._wait_once(until) and not self._rung and self.state is PoolState.OPEN:
+            while self._wait_once(until) and not self._rung and self.core.state is PoolState.OPEN:
                 if until is not None and until <= monotonic():
                     return
         finally:
             self._reading.release()
 
     def hear_all(self) -> None:
-        """See `Driver.hear_all`. Not the bell: what it was rung for is still to be done."""
+        """See `Workers.hear_all`. Not the bell: what it was rung for is still to be done."""
         if not self._reading.acquire(blocking=False):
             return
         try:
@@ -155,19 +153,21 @@ class ProcessCore(FarewellCore):
     def recount(self) -> None:
         """Something changed that the number of workers depends on. The lock is held."""
         self.available_workers = tuple(worker for worker in self.workers if not worker.retiring and not worker.dead)
-        self.may_grow = len(self.available_workers) < self.max_workers and not self._holding and self.refusal_is_soft()
+        self.may_grow = (
+            len(self.available_workers) < self.core.max_workers and not self._holding and self.refusal_is_soft()
+        )
 
     def refusal_is_soft(self) -> bool:
         """Whether there may still be jobs to run."""
-        return self.state is not PoolState.CLOSED and self.broken_by is None
+        return self.core.state is not PoolState.CLOSED and self.core.broken_by is None
 
     def _new_worker(self) -> ProcessWorker | None:
-        with self.lock:
+        with self.core.lock:
             if not self.may_grow:
                 return None
             self.need_supervisor()
             try:
-                worker = ProcessWorker(f"{self.name}_{next(self._numbers)}", self.packets)
+                worker = ProcessWorker(f"{self.core.name}_{next(self._numbers)}", self.packets)
             except OSError as error:
                 self._try_later(error)
                 return None
@@ -183,8 +183,8 @@ class ProcessCore(FarewellCore):
         return worker
 
     def see_to_new_workers(self) -> None:
-        """See `DispatchCore.see_to_new_workers`."""
-        with self.lock:
+        """See `DispatchWorkers.see_to_new_workers`."""
+        with self.core.lock:
             self.recount()
             waiting = [worker for worker in self.available_workers if not worker.start_began]
         for worker in waiting:
@@ -202,7 +202,7 @@ class ProcessCore(FarewellCore):
             try:
                 self._selector.register(worker.results, selectors.EVENT_READ, partial(self._results_came, worker))
                 check_descriptors()
-                worker.start(self._context, {"pool": self.name, **self._kit})
+                worker.start(self._context, {"pool": self.core.name, **self._kit})
                 watch = partial(self._worker_died, worker)
                 self._selector.register(worker.death_watch(), selectors.EVENT_READ, watch)
             except Exception as error:
@@ -220,17 +220,17 @@ class ProcessCore(FarewellCore):
             self._context = other
         if worker.started:
             worker.kill()  # it cannot be watched
-        with self.lock:
-            self.timers.add(monotonic(), self._worker_died, worker)
+        with self.core.lock:
+            self.core.timers.add(monotonic(), self._worker_died, worker)
         self.bell.ring()
 
     def _initializer_failed(self, worker: ProcessWorker, packed: bytes) -> None:
         """In the first worker, that breaks the pool. Later it is tried again, for ever if other workers live."""
-        with self.lock:
+        with self.core.lock:
             worker.broken = True
             delay = self._try_later(None) if self._once_ready else None
         load = partial(self._note_initializer, worker, packed, delay is None)
-        self.user_calls.send(self.loader, load, "loading what an initializer raised")
+        self.core.user_calls.send(self.loader, load, "loading what an initializer raised")
 
     def _note_initializer(self, worker: ProcessWorker, packed: bytes, breaks: bool) -> None:
         """On the loader's thread."""
@@ -238,7 +238,7 @@ class ProcessCore(FarewellCore):
         if breaks:
             self._broke(error)
         else:
-            self.ledger.add(worker.name, "initializer", error, describe=self.user_calls.describe)
+            self.core.ledger.add(worker.name, "initializer", error, describe=self.core.user_calls.describe)
 
     def _try_later(self, why: BaseException | None) -> float | None:
         """Another worker is not to be had now: try again after a while, or never (``None``) if that has lasted.
@@ -259,9 +259,9 @@ class ProcessCore(FarewellCore):
         if delay is None:
             if why is None:
                 return None
-            self.timers.add(monotonic(), self._give_up_on_workers, why)
+            self.core.timers.add(monotonic(), self._give_up_on_workers, why)
         else:
-            self.timers.add(monotonic() + delay, self._stop_holding)
+            self.core.timers.add(monotonic() + delay, self._stop_holding)
         self.recount()
         self.bell.ring()
         return delay
@@ -277,14 +277,14 @@ class ProcessCore(FarewellCore):
         worker.thread_ident = thread_ident
         worker.ready = self._once_ready = True
         self._early_deaths = 0
-        if self.emitter.sinks:
-            self.emitter.emit(events.WorkerStarted(self.name, monotonic(), worker.name))
+        if self.core.emitter.sinks:
+            self.core.emitter.emit(events.WorkerStarted(self.core.name, monotonic(), worker.name))
         for job in worker.running():
             job._began = monotonic()
 
     def retire(self, worker: ProcessWorker, reason: str) -> None:
         """The worker takes no more: what lies in its socket goes to others, and it leaves."""
-        with self.lock:
+        with self.core.lock:
             if worker.retiring:
                 return
             worker.retiring = True
@@ -293,25 +293,25 @@ class ProcessCore(FarewellCore):
         self.withhold(worker)
         worker.end_line()
         self.full = False
-        if len(self.queue) or (reason == "worn out" and self.state is PoolState.OPEN):
+        if len(self.core.queue) or (reason == "worn out" and self.core.state is PoolState.OPEN):
             self._new_worker()  # now, not when it is needed: starting takes a while
         self.pump()
 
     def resize(self, max_workers: int) -> None:
         """See `ProcessPool.resize`."""
-        with self.lock:
-            if self.pid != os.getpid():
-                raise forked_error(self)
-            if self.state is PoolState.CLOSED:
-                raise self.closed_error()
-            self.max_workers = max_workers
+        with self.core.lock:
+            if self.core.pid != os.getpid():
+                raise forked_error(self.core)
+            if self.core.state is PoolState.CLOSED:
+                raise self.core.closed_error()
+            self.core.max_workers = max_workers
             self.recount()
-        if self.emitter.sinks:
-            self.emitter.emit(events.CapacityChanged(self.name, monotonic(), max_workers, max_workers))
-        with self.lock:
+        if self.core.emitter.sinks:
+            self.core.emitter.emit(events.CapacityChanged(self.core.name, monotonic(), max_workers, max_workers))
+        with self.core.lock:
             if not self._resize_planned:
                 self._resize_planned = True
-                self.timers.add(monotonic() + RESIZE_AFTER, self._resized)
+                self.core.timers.add(monotonic() + RESIZE_AFTER, self._resized)
         self.full = False
         self.supervise()
         self.pump()
@@ -321,7 +321,11 @@ class ProcessCore(FarewellCore):
         self._resize_planned = False
         for worker in self.available_workers:
             # Only what lies behind a job that has begun: or resizes in a row could keep any job from ever beginning.
-            if len(self.available_workers) > self.max_workers and worker.hand and worker.has_started(worker.hand[0]):
+            if (
+                len(self.available_workers) > self.core.max_workers
+                and worker.hand
+                and worker.has_started(worker.hand[0])
+            ):
                 self.take_back(worker)
                 self.withhold(worker)
             self._leave_if_surplus(worker)
@@ -329,30 +333,30 @@ class ProcessCore(FarewellCore):
         self.pump()
         self.steal_for_idle()
 
-    def give_up_job(self, job: Job) -> None:
-        """As `Core.give_up_job`; a job that has a retry left gets it once its worker is dead."""
+    def retries_once_killed(self, job: Job) -> bool:
+        """Kill the worker of a job that has a retry left, and did not heed its time limit: its death is the failure."""
         worker, error = job._worker, job._pending_error
-        if isinstance(worker, ProcessWorker) and job._told == "timeout" and self.state in _MAY_RETRY:
-            with self.lock:
-                again = worker.running() == (job,) and error is not None and self._may_retry(job, error)
-            if again:
-                self._kill(worker)  # the job stays in its hand, and is blamed for the death
-                return
-        super().give_up_job(job)
+        if not isinstance(worker, ProcessWorker) or job._told != "timeout" or self.core.state not in _MAY_RETRY:
+            return False
+        with self.core.lock:
+            again = worker.running() == (job,) and error is not None and self.core.termination.may_retry(job, error)
+        if again:
+            self._kill(worker)  # the job stays in its hand, and is blamed for the death
+        return again
 
     def give_up_on(self, worker: Any, job: Job) -> None:
         """Kill a worker that did not stop in its grace; another takes its place."""
-        with self.lock:
+        with self.core.lock:
             if worker.taken is not job or worker.left:
                 return
-            if isinstance(worker, ThreadWorker):
+            if isinstance(worker, JobRunner):
                 worker.left = True
                 self.stuck[worker] = job  # a caller's own thread: nobody can kill that
                 return
         self._kill(worker)
 
     def _kill(self, worker: ProcessWorker) -> None:
-        with self.lock:
+        with self.core.lock:
             worker.left = worker.retiring = True
             self.recount()
         self.take_back(worker)
@@ -371,7 +375,7 @@ class ProcessCore(FarewellCore):
         if worker.started:
             self._unwatch(worker.death_watch())
         self.take_back(worker)
-        with self.lock:
+        with self.core.lock:
             worker.dead = True
             # At once: a pump would go on offering it jobs, for ever if its thread holds this lock.
             self.available_workers = tuple(other for other in self.available_workers if other is not worker)
@@ -389,15 +393,17 @@ class ProcessCore(FarewellCore):
         error = self._crash_error(worker) if blamed or not worker.ready else None
         for job in blamed:
             assert error is not None
-            self.run_times.add(monotonic() - job._began, task=job._task_name)
-            self.attempt_raised(job, error if len(blamed) == 1 else self._crash_error(worker), Outcome.CRASHED)
-        if self.emitter.sinks:
+            self.core.run_times.add(monotonic() - job._began, task=job._task_name)
+            self.core.settlement.attempt_raised(
+                job, error if len(blamed) == 1 else self._crash_error(worker), Outcome.CRASHED
+            )
+        if self.core.emitter.sinks:
             reason = "killed" if worker.left else "retired" if worker.retiring else "died"
-            self.emitter.emit(events.WorkerEnded(self.name, monotonic(), worker.name, reason))
+            self.core.emitter.emit(events.WorkerEnded(self.core.name, monotonic(), worker.name, reason))
         self._replace(worker, error)
         self.inherit_from(worker)
-        if self.broken_by is not None:
-            self.fail_waiting()
+        if self.core.broken_by is not None:
+            self.core.fail_waiting()
         worker.close()
 
     def _blamed(self, worker: ProcessWorker, hand: list[Job]) -> list[Job]:
@@ -435,7 +441,7 @@ class ProcessCore(FarewellCore):
         return None if before is None or self._oom_kills is None else self._oom_kills > before
 
     def _replace(self, worker: ProcessWorker, error: WorkerCrashed | None) -> None:
-        with self.lock:
+        with self.core.lock:
             if not worker.retiring or worker.left:
                 self.restarts += 1
                 self._vacated.append(worker.restarts + 1)
@@ -445,15 +451,15 @@ class ProcessCore(FarewellCore):
             elif not worker.ready and not worker.retiring and self.refusal_is_soft() and error is not None:
                 delay = self._try_later(worker.refusal or error)
             self.recount()
-        if delay == 0.0 and self.state is PoolState.OPEN and (worker.left or error is not None):
+        if delay == 0.0 and self.core.state is PoolState.OPEN and (worker.left or error is not None):
             self._new_worker()  # now, not when it is needed. (Not for one that died idle: that could go on for ever.)
         self.full = False
         self.pump()
-        if self.state is not PoolState.OPEN:
+        if self.core.state is not PoolState.OPEN:
             self.bell.ring()
 
     def _stop_holding(self) -> None:
-        with self.lock:
+        with self.core.lock:
             self._holding = False
             self.recount()
         self.full = False
@@ -461,8 +467,8 @@ class ProcessCore(FarewellCore):
         self.steal_for_idle()  # what lies behind the jobs of the workers that live
 
     def _broke(self, error: BaseException, how: str = "the initializer failed") -> None:
-        super().broke(error, how)
-        with self.lock:
+        self.core.broke(error, how)
+        with self.core.lock:
             self.recount()
 
     def _unwatch(self, what: Any) -> None:
@@ -474,9 +480,9 @@ class ProcessCore(FarewellCore):
     def take_from_worker(self, job: Job) -> bool:
         """Take the job out of its worker's hand; false if it is not there any more."""
         worker = job._worker
-        if worker is None or isinstance(worker, ThreadWorker):
+        if worker is None or isinstance(worker, JobRunner):
             return super().take_from_worker(job)
-        with self.lock:
+        with self.core.lock:
             # It may have begun while the result of the one before has not been read yet.
             runs = worker.running() == (job,) or worker.has_started(job)
             try:
@@ -485,7 +491,7 @@ class ProcessCore(FarewellCore):
                 return False
             if runs:
                 worker.taken_name = job._task_name
-                worker.taken_arguments = self.user_calls.plain_arguments_of(job)
+                worker.taken_arguments = self.core.user_calls.plain_arguments_of(job)
                 worker.taken = job
             return True
 
@@ -500,14 +506,14 @@ class ProcessCore(FarewellCore):
         """When the attempt's time is up. The page is asked only when that could be now."""
         ends, timeout, worker = job._attempt_ends, job._options.timeout, job._worker
         now = monotonic()
-        if ends is None or timeout is None or ends > now or isinstance(worker, ThreadWorker):
+        if ends is None or timeout is None or ends > now or isinstance(worker, JobRunner):
             return ends
         job._attempt_ends = (worker.page.began() if worker.has_started(job) else now) + timeout
         return job._attempt_ends
 
     def jobs_with_limits(self) -> list[Job]:
         """The jobs in workers' hands whose attempts have a time limit: those of no chunk do."""
-        with self.lock:
+        with self.core.lock:
             workers: list[Any] = [*self.workers, *self.callers]
         return [job for worker in workers for job in worker.running() if job._attempt_ends is not None]
 
@@ -517,28 +523,28 @@ class ProcessCore(FarewellCore):
 
     def places(self) -> int:
         """How many jobs can run at a time: a worker that does not stop is killed and replaced."""
-        return self.max_workers
+        return self.core.max_workers
 
     def worker_facts(self) -> dict[str, Any]:
         """What `PoolStats` says of the workers. The lock is held."""
         return {
             "stuck": len(self.stuck),
             "workers": len(self.available_workers),
-            "capacity": self.max_workers,
+            "capacity": self.core.max_workers,
             "restarts": self.restarts,
             "worker_rows": tuple(worker.row() for worker in sorted(self.available_workers, key=lambda w: w.name)),
         }
 
     def has_begun(self, job: Job) -> bool:
         """See `primitives.future.Owner`: a job that was sent to a process may be taken back until it is read."""
-        with self.lock:
+        with self.core.lock:
             worker = job._worker
             return not isinstance(worker, ProcessWorker) or job not in worker.hand or worker.has_read(job)
 
     def begin_wait(self, job: Job | None) -> None:
         """A job in a worker process cannot wait for this pool; other threads may."""
-        if self.pid != os.getpid():
-            raise forked_error(self)
+        if self.core.pid != os.getpid():
+            raise forked_error(self.core)
 
     def end_wait(self, waiting: object) -> None:
         """See `primitives.future.Owner`."""
@@ -551,7 +557,7 @@ class ProcessCore(FarewellCore):
 
     def wake_all_workers(self) -> None:
         """The pool is closed: have every worker leave."""
-        with self.lock:
+        with self.core.lock:
             self.recount()
             workers = list(self.workers)
         for worker in workers:
@@ -561,7 +567,7 @@ class ProcessCore(FarewellCore):
         """Wait for the workers to have left; after *until*, see them off here."""
         if not self._gone.wait(None if until is None else max(0.0, until - monotonic())):
             self.leave_now()
-            with self.user_calls.hurrying():
+            with self.core.user_calls.hurrying():
                 self.shut_down_workers()
         self._starter.end()
         if self._supervisor is not None and self._supervisor is not threading.current_thread():
@@ -580,7 +586,7 @@ class ProcessCore(FarewellCore):
 
     def pids(self) -> list[int]:
         """The processes of the workers that live."""
-        with self.lock:
+        with self.core.lock:
             return [worker.pid for worker in self.workers if worker.started and not worker.dead]
 
 

@@ -11,7 +11,7 @@ import itertools
 import os
 import pickle
 import threading
-from collections import Counter
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures._base import PENDING, RUNNING
 from contextvars import Context
@@ -26,12 +26,11 @@ from steadypool.model.lazy_events import events
 from steadypool.model.options import Task, TaskOptions
 from steadypool.model.sink_protocols import ContextCarrier
 from steadypool.model.states import Outcome, PoolState
-from steadypool.pools.core.core import MOST_COUNTED, Job
 from steadypool.pools.core.emitter import job_facts
 from steadypool.pools.core.functions import check_function
 from steadypool.pools.core.job_errors import cancelled_error
 from steadypool.pools.core.settings import Settings
-from steadypool.pools.core.supervisor import hand_back
+from steadypool.pools.core.shared import Job
 from steadypool.pools.processes.chunk import Chunk, Landed
 from steadypool.pools.processes.interrupts import InterruptRepair
 from steadypool.pools.processes.ipc.pickling import INLINE_MOST, Functions, dump
@@ -47,7 +46,7 @@ from steadypool.pools.processes.packets import (
     pack_meta,
     workers_import_main,
 )
-from steadypool.pools.processes.stealing import StealingCore
+from steadypool.pools.processes.stealing import StealingWorkers
 from steadypool.pools.processes.worker import ProcessWorker
 from steadypool.primitives.callback_thread import CallbackThread
 from steadypool.rules import prefetch
@@ -61,7 +60,7 @@ ALONE = prefetch.TOGETHER_BYTES + 1
 _WITHOUT_BLOCKING = (False,)
 
 
-class DispatchCore(StealingCore):
+class DispatchWorkers(StealingWorkers):
     """Hands jobs to worker processes."""
 
     def __init__(self, settings: Settings, max_workers: int, packets: bool) -> None:
@@ -78,37 +77,37 @@ class DispatchCore(StealingCore):
         self.item_bytes: float | None = None
         """How big their arguments are."""
         self.pump_lock = threading.Lock()
-        self.loader = CallbackThread(f"{self.name}-loader", self.mark_own_thread)
-        self.user_calls.couriers.append(self.loader)
+        self.loader = CallbackThread(f"{self.core.name}-loader", self.mark_own_thread)
+        self.core.user_calls.couriers.append(self.loader)
         self.interrupts = InterruptRepair(self)
         self._look_planned = False
 
+    @abstractmethod
     def retire(self, worker: ProcessWorker, reason: str) -> None:
         """The worker takes no more: what lies in its socket goes to others, and it leaves."""
-        raise NotImplementedError
 
+    @abstractmethod
     def see_to_new_workers(self) -> None:
         """Start workers that were made, and whose maker was interrupted."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _new_worker(self) -> ProcessWorker | None:
         """Begin to start a worker, which can be given jobs at once; ``None`` if there may be no more."""
-        raise NotImplementedError
 
     # -- submitting
 
     def resolve(self, fn: Callable[..., Any]) -> tuple[Callable[..., Any], TaskOptions]:
-        """As `Core.resolve`; a task that pickles by reference stays one, since its name leads to the task."""
+        """As `Workers.resolve`; a task that pickles by reference stays one, since its name leads to the task."""
         if type(fn) is Task:
             check_function(fn.fn)
-            return fn.carried(), fn.merged(self.options)
+            return fn.carried(), fn.merged(self.core.options)
         return super().resolve(fn)
 
     def prepare(self, job: Job) -> bool:
         """Pickle the job. One that cannot be fails with the pickling error itself."""
         error = self._pack(job)
         if error is not None:
-            self.settle(job, Outcome.FAILED, error)
+            self.core.settlement.settle(job, Outcome.FAILED, error)
         return error is None
 
     def _pack(self, job: Job) -> Exception | None:
@@ -122,7 +121,7 @@ class DispatchCore(StealingCore):
 
     def _prepare_elsewhere(self, load: Load, job: Job) -> None:
         """Have a job pickled that is in the hand of *load*, and put into the queue then."""
-        self.user_calls.send(self.loader, partial(self._pack_again, load, job), f"pickling job {job.job_id}")
+        self.core.user_calls.send(self.loader, partial(self._pack_again, load, job), f"pickling job {job.job_id}")
 
     def _pack_again(self, load: Load, job: Job) -> None:
         """On the loader's thread."""
@@ -132,17 +131,17 @@ class DispatchCore(StealingCore):
             if error is None:
                 self.requeue(job)
             else:
-                self.settle(job, Outcome.FAILED, error)
+                self.core.settlement.settle(job, Outcome.FAILED, error)
         self.load_is_over(load)
         self.full = False
         self.pump()
 
     def load_is_over(self, load: Load) -> None:
         """What *load* held has its outcome, or another place."""
-        with self.lock:
+        with self.core.lock:
             self.callers.discard(load)
             self.stuck.pop(load, None)
-        if self.state is not PoolState.OPEN:
+        if self.core.state is not PoolState.OPEN:
             self.bell.ring()
 
     def wake_worker(self) -> None:
@@ -154,15 +153,15 @@ class DispatchCore(StealingCore):
     def enter_all(self, jobs: Sequence[Job]) -> int:
         """Take on jobs, looking for workers once; returns how many of the last were not accepted (the pool has
         closed)."""
-        self.queue.items.extend(jobs)
+        self.core.queue.items.extend(jobs)
         if jobs:
             self.supervise()
             if not self.full:
                 self.pump()
-        if self.refusal is not None:
+        if self.core.refusal is not None:
             for count, job in enumerate(jobs):
                 try:
-                    self.check_in(job)
+                    self.core.admission.check_in(job)
                 except PoolClosed:
                     return len(jobs) - count
         return 0
@@ -171,7 +170,7 @@ class DispatchCore(StealingCore):
         """Hand waiting jobs to workers with room."""
         # `full` is set before the workers are looked at and cleared after they have changed, so that whoever finds
         # the lock taken can rely on its holder to look again.
-        while not self.full and len(self.queue):
+        while not self.full and len(self.core.queue):
             got: list[bool] = []
             try:
                 # One step in C: Ctrl-C cannot come between having the lock and knowing it.
@@ -195,24 +194,24 @@ class DispatchCore(StealingCore):
         try:
             self.pump()
         except Exception as error:
-            self.not_pumped(job, error)
+            self.core.admission.not_pumped(job, error)
 
     def was_interrupted(self) -> None:
-        """See `Core.was_interrupted`."""
+        """See `Workers.was_interrupted`."""
         self.interrupts.was_interrupted()
 
     def _hand_out(self) -> None:
-        while len(self.queue):
+        while len(self.core.queue):
             worker = self._pick()
             if worker is None:
                 return
             # Not all to the first worker that has room, or the others would have nothing to do.
-            share = len(self.queue) // max(1, len(self.available_workers))
+            share = len(self.core.queue) // max(1, len(self.available_workers))
             together = (
                 self.takes_bundles
-                and not self.emitter.context_carriers
-                and not self.attention
-                and self.broken_by is None
+                and not self.core.emitter.context_carriers
+                and not self.core.attention
+                and self.core.broken_by is None
             )
             self._fill(worker, max(1, min(self.depth - len(worker.hand), share)) if together else 1)
         self.full = False
@@ -220,7 +219,7 @@ class DispatchCore(StealingCore):
     def _fill(self, worker: ProcessWorker, room: int) -> None:
         """Hand over what is next, up to *room* jobs if these can travel together."""
         moving, size = self.interrupts.moving, 0
-        while len(moving) < room and self.queue.take_into(moving):
+        while len(moving) < room and self.core.queue.take_into(moving):
             size += _size_in_bundle(moving[-1])
             if size > prefetch.TOGETHER_BYTES:
                 if len(moving) > 1:
@@ -236,7 +235,7 @@ class DispatchCore(StealingCore):
     def _pick(self) -> ProcessWorker | None:
         best: ProcessWorker | None = None
         low = prefetch.refill(self.depth)
-        if len(self.available_workers) > self.max_workers and self._busy() >= self.max_workers:
+        if len(self.available_workers) > self.core.max_workers and self._busy() >= self.core.max_workers:
             return None  # after a resize, until the workers too many have left
         for worker in self.available_workers:
             if worker.socket_full or worker.taken is not None:
@@ -263,7 +262,7 @@ class DispatchCore(StealingCore):
         if isinstance(job, Chunk):
             self._hand_over_chunk(worker, job)
             return
-        if (self.attention or self.broken_by is not None or job._told is not None) and not self._may_go(job):
+        if (self.core.attention or self.core.broken_by is not None or job._told is not None) and not self._may_go(job):
             return
         if job._packed is None and not self._is_prepared(worker, job):
             return
@@ -271,10 +270,10 @@ class DispatchCore(StealingCore):
         if first is None:
             return
         try:
-            packet, fd = job_packet(job, self._carried(job) if self.emitter.context_carriers else None)
+            packet, fd = job_packet(job, self._carried(job) if self.core.emitter.context_carriers else None)
         except (OSError, ValueError) as error:
             if self.take_out(worker, job):
-                self.settle(job, Outcome.FAILED, error)
+                self.core.settlement.settle(job, Outcome.FAILED, error)
             return
         except BaseException:  # Ctrl-C: nothing was sent
             if self.take_out(worker, job):
@@ -298,7 +297,7 @@ class DispatchCore(StealingCore):
 
         ``None``: the worker takes no more, and the entries are back in the queue.
         """
-        with self.lock:
+        with self.core.lock:
             if worker.dead or worker.retiring:
                 for entry in entries:
                     self.requeue(entry)
@@ -314,10 +313,10 @@ class DispatchCore(StealingCore):
 
     def _is_prepared(self, worker: ProcessWorker, job: Job) -> bool:
         """Pickle a job that was first run in its caller's thread, or was an item of a chunk."""
-        if not self.user_calls.is_hurried():
+        if not self.core.user_calls.is_hurried():
             return self.prepare(job)
-        load = Load(self, worker.name)
-        with self.lock:
+        load = Load(self.core, worker.name)
+        with self.core.lock:
             load.hold(job)
             self.callers.add(load)
         self._prepare_elsewhere(load, job)
@@ -325,12 +324,12 @@ class DispatchCore(StealingCore):
 
     def _may_go(self, job: Job) -> bool:
         """Settle a job that must not go to a worker any more, and say so."""
-        if self.state in (PoolState.CANCELLING, PoolState.CLOSED):
-            hand_back(self, job)
-        elif self.broken_by is not None:
-            self.settle(job, Outcome.FAILED, self.closed_error())
+        if self.core.state in (PoolState.CANCELLING, PoolState.CLOSED):
+            self.core.settlement.hand_back(job)
+        elif self.core.broken_by is not None:
+            self.core.settlement.settle(job, Outcome.FAILED, self.core.closed_error())
         elif job._told is not None:
-            self.settle(job, Outcome.CANCELLED, job._pending_error or cancelled_error(job, "cancelled"))
+            self.core.settlement.settle(job, Outcome.CANCELLED, job._pending_error or cancelled_error(job, "cancelled"))
         else:
             return True
         return False
@@ -350,7 +349,7 @@ class DispatchCore(StealingCore):
             worker.socket_full = False
             if not any(isinstance(entry, Chunk) or entry._told is not None for entry in entries):
                 return
-        with self.lock:
+        with self.core.lock:
             # A chunk may have been unfolded meanwhile, as any may that lies in a hand.
             for job in worker.sent_with(entries[0]._serial) if isinstance(entries[0], Chunk) else entries:
                 if not sent and self.take_out(worker, job):
@@ -359,9 +358,9 @@ class DispatchCore(StealingCore):
                     worker.tell(job, job._told)  # whoever told it did not know this sending's serial yet
 
     def _became_first(self, job: Job | Chunk) -> None:
-        """See `StealingCore._became_first`."""
+        """See `StealingWorkers._became_first`."""
         worker = job._worker
-        with self.lock:
+        with self.core.lock:
             if isinstance(job, Chunk) and job.jobs is not None and worker.hand:
                 job = worker.hand[0]  # it was unfolded since
             if job._state is RUNNING or not worker.hand or worker.hand[0] is not job:
@@ -371,7 +370,7 @@ class DispatchCore(StealingCore):
             job._began = now = monotonic()
             job._state = RUNNING
             told = not isinstance(job, Chunk) and self.told_started.pop(job, None) == job.attempts
-        if self.state is PoolState.CANCELLING:
+        if self.core.state is PoolState.CANCELLING:
             # It was on its way when the drain gave back what waits: it is told, as those were that ran.
             self._tell_first(worker)
         if isinstance(job, Chunk):
@@ -380,41 +379,36 @@ class DispatchCore(StealingCore):
         if timeout is not None:
             # The earliest moment that can be its limit; when that comes, the page says what is.
             job._attempt_ends = now + timeout
-            self._wake_before(job._attempt_ends)
-        if self.emitter.sinks and not told:
-            self.emitter.emit_deferred(job)
+            self.core.wake_before(job._attempt_ends)
+        if self.core.emitter.sinks and not told:
+            self.core.emitter.emit_deferred(job)
             waited = now - job._submitted
             context = _submitters_context(job)
-            context.run(self.emitter.emit, events.JobStarted(self.name, now, *job_facts(job), worker.name, waited))
+            context.run(
+                self.core.emitter.emit, events.JobStarted(self.core.name, now, *job_facts(job), worker.name, waited)
+            )
 
     def _tell_first(self, worker: ProcessWorker) -> None:
         """The pool is cancelling: tell what the worker runs now."""
-        with self.lock:
+        with self.core.lock:
             if worker.hand and isinstance(worker.hand[0], Chunk):
                 self.unfold(worker.hand[0])
             running = worker.running()
         for job in running:
-            self.tell(job, "shutdown", cancelled_error(job, "shutdown"))
+            self.core.termination.tell(job, "shutdown", cancelled_error(job, "shutdown"))
 
     def _carried(self, job: Job) -> bytes | None:
         """What sinks want done in the worker before the job, as a pickle; ``None``: nothing."""
-        event = events.JobEvent(self.name, monotonic(), *job_facts(job))
+        event = events.JobEvent(self.core.name, monotonic(), *job_facts(job))
         context = _submitters_context(job)
         wanted: list[bytes] = []
-        for sink in self.emitter.context_carriers:
+        for sink in self.core.emitter.context_carriers:
             try:
                 ask = partial(context.run, _what_it_carries, sink, event)
-                wanted += self.user_calls.aside.call(ask, []) if self.user_calls.is_hurried() else ask()
+                wanted += self.core.user_calls.aside.call(ask, []) if self.core.user_calls.is_hurried() else ask()
             except BaseException as error:
-                self.emitter.mute(error)
+                self.core.emitter.mute(error)
         return pickle.dumps(wanted) if wanted else None
-
-    def oldest_submits(self) -> list[float]:
-        """Also of what lies behind other jobs in workers' sockets. The lock is held."""
-        return [
-            *super().oldest_submits(),
-            *(job._submitted for worker in self.workers for job in list(worker.hand)[1:]),
-        ]
 
     # -- chunks: see `pools.processes.chunk`
 
@@ -435,32 +429,32 @@ class DispatchCore(StealingCore):
         self.item_bytes = size / len(calls)
         if size > INLINE_MOST:
             return self.enter_chunk(options, fn, calls[:-1], landed) if fit > prefetch.TOGETHER_LEAST else None
-        if not self.queue.take_rooms(len(calls)):
+        if not self.core.queue.take_rooms(len(calls)):
             return None
-        numbers = list(islice(self.tickets, len(calls)))
+        numbers = list(islice(self.core.tickets, len(calls)))
         if numbers[-1] - numbers[0] >= len(numbers):
             # Not with the GIL: another thread has taken tickets in between. The worker counts from the first.
-            self.counts.withdraw(len(numbers))
-            self.queue.give_rooms(len(numbers))
+            self.core.counts.withdraw(len(numbers))
+            self.core.queue.give_rooms(len(numbers))
             return None
         chunk = Chunk(self, options, fn, calls, numbers, packed, landed)
-        self.queue.items.append(chunk)
+        self.core.queue.items.append(chunk)
         if not self.full:
             self.pump()
-        if self.refusal is not None and self.queue.remove(chunk):
-            self.queue.give_rooms(chunk.rooms)
-            self.counts.withdraw(chunk.size)
+        if self.core.refusal is not None and self.core.queue.remove(chunk):
+            self.core.queue.give_rooms(chunk.rooms)
+            self.core.counts.withdraw(chunk.size)
             self.bell.ring()
-            raise self.refusal()
+            raise self.core.refusal()
         return chunk
 
     def _hand_over_chunk(self, worker: ProcessWorker, chunk: Chunk) -> None:
         self._free_rooms(chunk)
-        with self.lock:
+        with self.core.lock:
             if chunk.unwanted:
                 self._cancel_items(chunk)
                 return
-            if self.attention or self.broken_by is not None or worker.dead or worker.retiring:
+            if self.core.attention or self.core.broken_by is not None or worker.dead or worker.retiring:
                 for job in chunk.unfold():
                     self.requeue(job)
                 return
@@ -472,31 +466,31 @@ class DispatchCore(StealingCore):
         self._send(worker, [chunk], packet, None)
         if not self._look_planned:
             self._look_planned = True
-            with self.lock:
-                self.timers.add(monotonic() + RESULTS_WITHIN, self._look_after_chunks)
-            self._wake_before(monotonic() + RESULTS_WITHIN)
+            with self.core.lock:
+                self.core.timers.add(monotonic() + RESULTS_WITHIN, self._look_after_chunks)
+            self.core.wake_before(monotonic() + RESULTS_WITHIN)
 
     def _look_after_chunks(self) -> None:
         """Ask for the results of chunks that take long."""
         now = monotonic()
-        with self.lock:
+        with self.core.lock:
             # Unfolded or not: its worker does not know.
             busy = [worker for worker in self.workers if worker.hand and worker.hand[0]._serial <= worker.latest_chunk]
             self._look_planned = bool(busy)
             if busy:
-                self.timers.add(now + RESULTS_WITHIN, self._look_after_chunks)
+                self.core.timers.add(now + RESULTS_WITHIN, self._look_after_chunks)
         for worker in busy:
             worker.ask_for_results()
-        if busy and not self.queue:
+        if busy and not self.core.queue:
             self.steal_for_idle()  # no result need ever come of a chunk whose first item is long
 
     def _free_rooms(self, chunk: Chunk) -> None:
         rooms, chunk.rooms = chunk.rooms, 0
-        self.queue.give_rooms(rooms)
+        self.core.queue.give_rooms(rooms)
 
     def unfold(self, chunk: Chunk) -> list[Job]:
         """Make jobs of what has not come back of a chunk, where it is; none if it is between two places."""
-        with self.lock:
+        with self.core.lock:
             if chunk.jobs is not None:
                 return chunk.jobs[:]
             worker = chunk._worker
@@ -509,7 +503,7 @@ class DispatchCore(StealingCore):
                 if at == 0:
                     jobs[0]._state = chunk._state
                 return jobs
-            if self.queue.remove(chunk):
+            if self.core.queue.remove(chunk):
                 self._free_rooms(chunk)
                 jobs = chunk.unfold()
                 for job in jobs:
@@ -519,10 +513,10 @@ class DispatchCore(StealingCore):
 
     def cancel_chunk(self, chunk: Chunk) -> None:
         """Cancel what has not started of a chunk."""
-        with self.lock:
+        with self.core.lock:
             if chunk.jobs is None and chunk.done == chunk.size:
                 return
-            if chunk.jobs is None and (self.queue.remove(chunk) or self.reclaim(chunk)):
+            if chunk.jobs is None and (self.core.queue.remove(chunk) or self.reclaim(chunk)):
                 self._free_rooms(chunk)
                 self._cancel_items(chunk)
                 return
@@ -535,37 +529,36 @@ class DispatchCore(StealingCore):
     def _cancel_items(self, chunk: Chunk) -> None:
         """Cancel what has not come back of a chunk that was taken out of its place."""
         for job in chunk.unfold():
-            self.settle(job, Outcome.CANCELLED, cancelled_error(job, "cancelled"))
+            self.core.settlement.settle(job, Outcome.CANCELLED, cancelled_error(job, "cancelled"))
 
     def take_waiting(self) -> Job | None:
-        """See `Core.take_waiting`: a chunk that waits is unfolded."""
-        while isinstance(entry := self.queue.take(), Chunk):
+        """See `Workers.take_waiting`: a chunk that waits is unfolded."""
+        while isinstance(entry := self.core.queue.take(), Chunk):
             self._free_rooms(entry)
-            with self.lock:
+            with self.core.lock:
                 for job in entry.unfold():
                     self.requeue(job)
         return entry
 
     def held_jobs(self) -> list[Job]:
-        """See `Driver.held_jobs`: a chunk that somebody asks about is unfolded."""
-        with self.lock:
+        """See `Workers.held_jobs`: a chunk that somebody asks about is unfolded."""
+        with self.core.lock:
             for worker in self.workers:
                 if worker.hand and isinstance(worker.hand[0], Chunk):
                     self.unfold(worker.hand[0])
         return super().held_jobs()
 
     def count_running(self, held: list[Job]) -> int:
-        """See `Driver.count_running`: a job whose result is being loaded has left its worker."""
+        """See `Workers.count_running`: a job whose result is being loaded has left its worker."""
         return sum(not isinstance(job._worker, Load) for job in held)
 
-    def waiting_tasks(self) -> Counter[str]:
-        """See `Core.waiting_tasks`: also what was sent to workers and has not begun. A chunk counts as its items."""
-        tasks: Counter[str] = Counter()
-        sent = (entry for worker in self.workers for entry in [*worker.hand][worker.taken is None :])
-        retrying = self.retrying_jobs() if self.counts.retrying else ()
-        for entry in (*self.queue.some(MOST_COUNTED), *sent, *retrying):
-            tasks[entry._task_name] += entry.size if isinstance(entry, Chunk) else 1
-        return tasks
+    def sent_jobs(self) -> list[Job | Chunk]:
+        """See `Workers.sent_jobs`."""
+        return [entry for worker in self.workers for entry in [*worker.hand][worker.taken is None :]]
+
+    def jobs_in(self, entry: Job | Chunk) -> int:
+        """See `Workers.jobs_in`: a chunk counts as its items."""
+        return entry.size if isinstance(entry, Chunk) else 1
 
 
 def _what_it_carries(sink: ContextCarrier, event: events.JobEvent) -> list[bytes]:

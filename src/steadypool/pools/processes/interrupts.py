@@ -31,7 +31,7 @@ from steadypool.pools.processes.worker import ProcessWorker
 from steadypool.pools.threads.reconcile import Reconciler
 
 if TYPE_CHECKING:
-    from steadypool.pools.processes.core import ProcessCore
+    from steadypool.pools.processes.dispatch import DispatchWorkers
 
 AFTERWARDS = 0.02
 """Seconds after which no thread is still at what it was doing when another was interrupted."""
@@ -42,76 +42,76 @@ READ_SECONDS = 0.001
 class InterruptRepair:
     """What is to be put right in one pool."""
 
-    def __init__(self, core: Any) -> None:
-        self._core: ProcessCore = core
+    def __init__(self, workers: DispatchWorkers) -> None:
+        self._workers = workers
         self.moving: list[Any] = []
         """What the pump has between two places, and then the worker. Whoever pumps touches it, and nobody else."""
-        self._balance = Reconciler(core)
+        self._balance = Reconciler(workers.core)
 
     def was_interrupted(self) -> None:
         """An exception out of the blue has ended something half-way."""
-        core = self._core
-        with core.lock:
-            core.timers.add(monotonic(), self._go_on)
+        workers = self._workers
+        with workers.core.lock:
+            workers.core.timers.add(monotonic(), self._go_on)
         self._balance.plan()
 
     def _go_on(self) -> None:
         """Do what the interrupted thread would have done."""
-        core = self._core
-        core.see_to_new_workers()
+        workers = self._workers
+        workers.see_to_new_workers()
         if self.moving:
-            if not core.pump_lock.acquire(blocking=False):
-                with core.lock:  # whoever pumps has begun with it, or is still moving something
-                    core.timers.add(monotonic() + AFTERWARDS, self._go_on)
+            if not workers.pump_lock.acquire(blocking=False):
+                with workers.core.lock:  # whoever pumps has begun with it, or is still moving something
+                    workers.core.timers.add(monotonic() + AFTERWARDS, self._go_on)
                 return
             try:
                 self._see_to_moving()
             finally:
-                core.pump_lock.release()
-        core.full = False
-        core.pump()
+                workers.pump_lock.release()
+        workers.full = False
+        workers.pump()
 
     def see_to_moving(self) -> bool:
         """Whoever has begun to pump finds what the last one has left. False: the supervisor will see to it."""
-        if get_ident() not in self._core.supervisors:
+        if get_ident() not in self._workers.core.supervisors:
             self.was_interrupted()
             return False
         self._see_to_moving()
         return True
 
     def _see_to_moving(self) -> None:
-        core = self._core
+        workers = self._workers
         if self.moving:
             if isinstance(self.moving[-1], ProcessWorker):
                 self._ask_worker(self.moving[-1], self.moving[0]._serial)
             else:
                 for entry in self.moving:
                     self._put_back(entry)
-                core.bell.ring()
+                workers.core.bell.ring()
         self.moving.clear()
 
     def _put_back(self, entry: Any) -> None:
         """An entry that was not sent."""
-        core = self._core
-        with core.lock:
+        workers = self._workers
+        with workers.core.lock:
             holder = entry._worker
             unsent = [] if holder is None else [one for one in holder.hand if one is entry]
             if isinstance(entry, Chunk) and entry.jobs is not None and holder is not None:
                 unsent = holder.sent_with(entry._serial)  # it was unfolded there
             for one in unsent:
-                if core.take_out(holder, one):
-                    core.requeue(one)
+                if workers.take_out(holder, one):
+                    workers.requeue(one)
             if not unsent:
-                core.timers.add(monotonic() + AFTERWARDS, self._find_place, entry)
+                workers.core.timers.add(monotonic() + AFTERWARDS, self._find_place, entry)
 
     def _find_place(self, entry: Any) -> None:
         """Put an entry that is nowhere into the queue."""
-        core = self._core
-        with core.lock:
+        workers = self._workers
+        with workers.core.lock:
             if self._is_nowhere(entry):
-                core.requeue(entry)
-        core.full = False
-        core.pump()
+                workers.requeue(entry)
+        workers.full = False
+        workers.pump()
 
     def _is_nowhere(self, entry: Any) -> bool:
         """Whether it waits in no place and has no outcome. The lock is held."""
@@ -120,21 +120,21 @@ class InterruptRepair:
         if entry._worker is not None and entry in entry._worker.hand:
             return False
         if isinstance(entry, Chunk):
-            return entry.jobs is None and entry.done < entry.size and not self._core.queue.has(entry)
-        return entry.outcome is None and entry._entry is None and not self._core.queue.has(entry)
+            return entry.jobs is None and entry.done < entry.size and not self._workers.core.queue.has(entry)
+        return entry.outcome is None and entry._entry is None and not self._workers.core.queue.has(entry)
 
     def _ask_worker(self, worker: ProcessWorker, serial: int) -> None:
         """What has this serial, or travels with it, may have been sent or not."""
-        core = self._core
+        workers = self._workers
         if self._may_be_unsent(worker, serial):
-            core.take_back(worker)
+            workers.take_back(worker)
         until = monotonic() + READ_SECONDS
         while self._may_be_unsent(worker, serial) and monotonic() < until:
             sleep(0)
         if self._may_be_unsent(worker, serial):
-            core.retire(worker, "interrupted")
+            workers.retire(worker, "interrupted")
 
     def _may_be_unsent(self, worker: ProcessWorker, serial: int) -> bool:
-        with self._core.lock:
+        with self._workers.core.lock:
             sent = worker.sent_with(serial)
             return bool(sent) and not worker.has_read(sent[0])

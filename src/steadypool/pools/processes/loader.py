@@ -10,11 +10,10 @@ this too (from the beginning, for the job itself has kept it), and so do cancels
 
 from __future__ import annotations
 
-from typing import Any
-
 from steadypool.model.clock import monotonic
-from steadypool.pools.core.core import Job
-from steadypool.pools.threads.worker import ThreadWorker
+from steadypool.pools.core.core import Core
+from steadypool.pools.core.shared import Job
+from steadypool.pools.threads.worker import JobRunner
 from steadypool.primitives.thread_stacks import thread_stack
 
 MOST = 1000
@@ -23,20 +22,13 @@ SLOWLY = 0.01
 """Seconds that it then waits before it reads on."""
 
 
-class Load(ThreadWorker):
+class Load(JobRunner):
     """Holds one job while its result is loaded, or while it is pickled again."""
 
     __slots__ = ("ident",)
 
-    def __init__(self, core: Any, name: str) -> None:
-        self.core = core
-        self.name = f"{name} (loader)"
-        self.hand: list[Job] = []
-        self.succeeded = 0
-        self.taken: Job | None = None
-        self.taken_name: str | None = None
-        self.taken_arguments = ""
-        self.left = self.lending = self.lent_until_end = False
+    def __init__(self, core: Core, name: str) -> None:
+        super().__init__(core, f"{name} (loader)")
         self.ident = 0
 
     def hold(self, job: Job) -> None:

@@ -23,7 +23,7 @@ from steadypool.pools.core.greenlets import PROCESSES, check_unpatched
 from steadypool.pools.core.settings import check_settings, check_workers
 from steadypool.pools.executor.contract import PoolContract, Prepared
 from steadypool.pools.processes.chunk import Chunk, Landed
-from steadypool.pools.processes.core import ProcessCore
+from steadypool.pools.processes.core import ProcessWorkers
 from steadypool.pools.processes.memory import memory_reader
 from steadypool.pools.processes.worker_args import Initializer
 from steadypool.primitives.arguments import Show
@@ -110,8 +110,8 @@ class ProcessPool(PoolContract):
         }
         if max_memory_per_child is not None:
             memory_reader()  # fails here where it would fail in the workers
-        self._core: ProcessCore = ProcessCore(settings, workers, _context(mp_context), kit)
-        self._open(self._core)
+        self._workers = ProcessWorkers(settings, workers, _context(mp_context), kit)
+        self._open(self._workers.core, self._workers.run_in_caller)
 
     def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> JobFuture[R]:
         """Have a worker process run ``fn(*args, **kwargs)`` and return the job's future.
@@ -131,7 +131,7 @@ class ProcessPool(PoolContract):
         if type(fn) is FunctionType and not fn.__code__.co_flags & ASYNC_CODE:
             options = core.options
         else:
-            fn, options = core.resolve(fn)
+            fn, options = self._workers.resolve(fn)
         try:
             try:
                 core.queue.room.pop()
@@ -141,7 +141,7 @@ class ProcessPool(PoolContract):
                 # Only sinks can have a use for the context: it does not travel.
                 context = copy_context() if core.emitter.sinks else None
                 job: JobFuture[R] = JobFuture(core, options, fn, args, kwargs, context, monotonic(), next(core.tickets))
-                ready = core.prepare(job)
+                ready = self._workers.prepare(job)
             except BaseException:
                 core.queue.give_room()
                 raise
@@ -149,14 +149,14 @@ class ProcessPool(PoolContract):
                 core.queue.give_room()
                 return job
             if not options.plain or core.emitter.sinks:
-                return core.enter_announced(job)
+                return core.admission.enter_announced(job)
             core.queue.items.append(job)
-            if not core.full:
-                core.pump_for(job)
+            if not self._workers.full:
+                self._workers.pump_for(job)
             if core.refusal is not None:  # another thread may have closed the pool since the look above
-                core.check_in(job)  # type: ignore[unreachable]
+                core.admission.check_in(job)  # type: ignore[unreachable]
         except BaseException as error:
-            core.submit_raised(error)
+            core.admission.submit_raised(error)
             raise
         return job
 
@@ -165,15 +165,15 @@ class ProcessPool(PoolContract):
     ) -> Iterator[JobFuture[R] | Chunk]:
         """Submit items of a map: those that are plain travel together."""
         core = self._core
-        carried, options = core.resolve(fn)
-        alone = not (options.bare and core.takes_chunks) or bool(core.emitter.sinks)
+        carried, options = self._workers.resolve(fn)
+        alone = not (options.bare and self._workers.takes_chunks) or bool(core.emitter.sinks)
         while batch:
             if core.refusal is not None:
                 raise core.refusal()
             try:
-                chunk = None if alone or len(batch) < 2 else core.enter_chunk(options, carried, batch, landed)
+                chunk = None if alone or len(batch) < 2 else self._workers.enter_chunk(options, carried, batch, landed)
             except BaseException as error:
-                core.submit_raised(error)
+                core.admission.submit_raised(error)
                 raise
             if chunk is not None:
                 yield chunk
@@ -195,14 +195,14 @@ class ProcessPool(PoolContract):
                 break
             job: JobFuture[Any] = JobFuture(core, options, fn, args, {}, None, monotonic(), next(core.tickets))
             jobs.append(job)
-            if not core.prepare(job):
+            if not self._workers.prepare(job):
                 core.queue.give_room()
                 continue
             if core.emitter.sinks:
                 core.emitter.defer_submitted(job)
-            core.set_limits(job)
+            core.admission.set_limits(job)
             entering.append(job)
-        return jobs[: len(jobs) - core.enter_all(entering)]
+        return jobs[: len(jobs) - self._workers.enter_all(entering)]
 
     def resize(self, max_workers: int) -> None:
         """Change how many jobs run at a time. No job is lost or interrupted.
@@ -211,11 +211,11 @@ class ProcessPool(PoolContract):
             TypeError, ValueError: unless *max_workers* is a whole number greater than 0.
             PoolClosed: the pool is closed.
         """
-        self._core.resize(check_workers(max_workers))
+        self._workers.resize(check_workers(max_workers))
 
     def worker_pids(self) -> list[int]:
         """The process ids of the workers that live now."""
-        return self._core.pids()
+        return self._workers.pids()
 
     # Names of the standard class that third parties look at.
 
@@ -225,7 +225,7 @@ class ProcessPool(PoolContract):
 
     @property
     def _processes(self) -> dict[int, Any]:
-        return {worker.pid: worker.process for worker in list(self._core.workers) if worker.started}
+        return {worker.pid: worker.process for worker in list(self._workers.workers) if worker.started}
 
     @property
     def _broken(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+from abc import abstractmethod
 from functools import partial
 from threading import get_ident
 from typing import Any
@@ -11,10 +12,10 @@ from typing import Any
 from steadypool.model.clock import monotonic, sleep
 from steadypool.model.lazy_events import events
 from steadypool.model.states import Outcome, PoolState
-from steadypool.pools.core.core import Job
 from steadypool.pools.core.emitter import job_facts
+from steadypool.pools.core.shared import Job
 from steadypool.pools.processes.chunk import Chunk
-from steadypool.pools.processes.dispatch import DispatchCore
+from steadypool.pools.processes.dispatch import DispatchWorkers
 from steadypool.pools.processes.ipc import big_payload as parcel
 from steadypool.pools.processes.ipc.exceptions import unpack_error
 from steadypool.pools.processes.ipc.harmless import load_harmless
@@ -47,33 +48,33 @@ _OWN_WORDS = frozenset({READY, RETIRING, BROKEN, UNFIT})
 """Statuses of what a worker says of itself."""
 
 
-class ResultsCore(DispatchCore):
+class ResultsWorkers(DispatchWorkers):
     """Reads the frames that workers send, and settles the jobs they are for."""
 
+    @abstractmethod
     def _worker_is_ready(self, worker: ProcessWorker, thread_ident: int) -> None:
         """The worker has started and will run what it is given."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _broke(self, error: BaseException, how: str = "the initializer failed") -> None:
         """There can be no workers."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _initializer_failed(self, worker: ProcessWorker, packed: bytes) -> None:
         """The worker says that its initializer has raised, and ends."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _unwatch(self, what: Any) -> None:
         """Wait for this no more."""
-        raise NotImplementedError
 
     def _results_came(self, worker: ProcessWorker) -> None:
         frames, ended = worker.read_results()
         quick: list[tuple[int, Any, float]] = []
         for frame in frames:
             serial, status, seconds, payload = frame
-            if status == NOTHING and not self.emitter.sinks:
+            if status == NOTHING and not self.core.emitter.sinks:
                 quick.append((serial, None, seconds))
-            elif status == VALUE and not self.emitter.sinks and (loaded := _try_load(payload)) is not None:
+            elif status == VALUE and not self.core.emitter.sinks and (loaded := _try_load(payload)) is not None:
                 quick.append((serial, loaded[0], seconds))
             else:
                 self._quick_results_came(worker, quick)
@@ -82,8 +83,8 @@ class ResultsCore(DispatchCore):
         if ended:
             self._unwatch(worker.results)
         if frames:
-            if self.forecast.limit is not None:
-                self.forecast.look()
+            if self.core.forecast.limit is not None:
+                self.core.forecast.look()
             self.depth = prefetch.depth(self.mean) if self.packets else 1
             self._has_room(worker)
 
@@ -92,7 +93,7 @@ class ResultsCore(DispatchCore):
         if not results:
             return
         done: list[tuple[Job, Any]] = []
-        with self.lock:
+        with self.core.lock:
             hand = worker.hand
             running = worker.taken or (hand[0] if hand else None)
             for serial, result, seconds in results:
@@ -106,10 +107,10 @@ class ResultsCore(DispatchCore):
                     hand.popleft()
                     done.append((entry, result))
                     if seconds > WORTH_MEASURING or not worker.done % SAMPLE:
-                        self.run_times.add_to_task(entry._task_name, seconds)
+                        self.core.run_times.add_to_task(entry._task_name, seconds)
                 elif worker.taken is not None and worker.taken._serial == serial:
                     worker.taken = worker.taken_name = None
-            self.counts.ended[Outcome.SUCCEEDED] += len(done)
+            self.core.counts.ended[Outcome.SUCCEEDED] += len(done)
             first = hand[0] if hand and worker.taken is None else None
         results.clear()
         if first is not None and first is not running:
@@ -120,25 +121,25 @@ class ResultsCore(DispatchCore):
         """The jobs were counted: they have these results."""
         for job, result in done:
             if job._alarm is not None:
-                self._drop_alarm(job)
+                self.core.settlement.drop_alarm(job)
             packed = job._packed
-            made_of = None if packed is not None and packed.is_plain() else self.user_calls.made_of(job)
+            made_of = None if packed is not None and packed.is_plain() else self.core.user_calls.made_of(job)
             job._settle(Outcome.SUCCEEDED, result, None)
             if made_of is not None:
-                self.user_calls.free(job, made_of)
+                self.core.user_calls.free(job, made_of)
             if job._callbacks:
                 self.call_back(job)
 
     def _values_came(self, worker: ProcessWorker, serial: int, seconds: float, values: list[Any]) -> None:
         """Items of a chunk have succeeded; *serial* is the first one's."""
-        with self.lock:
+        with self.core.lock:
             chunk = worker.hand[0] if worker.hand else None
-            whole = isinstance(chunk, Chunk) and not self.emitter.sinks and self._values_belong(chunk, serial)
+            whole = isinstance(chunk, Chunk) and not self.core.emitter.sinks and self._values_belong(chunk, serial)
             if isinstance(chunk, Chunk) and whole:
                 self._take_values(worker, chunk, values, seconds)
             following = worker.hand[0] if worker.hand else None
         if not whole:
-            self.run_times.add(seconds, len(values))
+            self.core.run_times.add(seconds, len(values))
             for index, value in enumerate(values):
                 self._succeeded(worker, serial + index, value, seconds / len(values))
         elif following is not None and following is not chunk:
@@ -149,19 +150,19 @@ class ResultsCore(DispatchCore):
 
     def _take_values(self, worker: ProcessWorker, chunk: Chunk, values: list[Any], seconds: float) -> None:
         """The next items of the chunk that the worker runs have these results. The lock is held."""
-        self.counts.ended[Outcome.SUCCEEDED] += len(values)
+        self.core.counts.ended[Outcome.SUCCEEDED] += len(values)
         worker.done += len(values)
         chunk.came_back(values, seconds)
         if chunk.done == chunk.size:
             worker.hand.popleft()
             self._note_seconds(chunk.seconds, chunk.size)
-            self.run_times.add_to_task(chunk._task_name, chunk.seconds, chunk.size)
+            self.core.run_times.add_to_task(chunk._task_name, chunk.seconds, chunk.size)
 
     def _note_seconds(self, packet: float, items: int = 1) -> None:
         """What was in one packet has run that long, all its items together."""
         self.mean = prefetch.moving_average(self.mean, packet)
         self.item_seconds = prefetch.moving_average(self.item_seconds, packet / items)
-        self.run_times.add(packet, items)
+        self.core.run_times.add(packet, items)
 
     def _succeeded(self, worker: ProcessWorker, serial: int, result: Any, seconds: float) -> None:
         job = self._came_back(worker, serial, True, seconds)
@@ -170,13 +171,13 @@ class ResultsCore(DispatchCore):
 
     def _publish(self, job: Job, result: Any) -> None:
         """The job was counted as succeeded: say so, and settle it."""
-        if self.emitter.sinks:
-            self.emitter.emit_end(job, Outcome.SUCCEEDED, None)
+        if self.core.emitter.sinks:
+            self.core.emitter.emit_end(job, Outcome.SUCCEEDED, None)
         if job._alarm is not None:
-            self._drop_alarm(job)
-        made_of = self.user_calls.made_of(job)
+            self.core.settlement.drop_alarm(job)
+        made_of = self.core.user_calls.made_of(job)
         job._settle(Outcome.SUCCEEDED, result, None)
-        self.user_calls.free(job, made_of)
+        self.core.user_calls.free(job, made_of)
         if job._callbacks:
             self.call_back(job)
 
@@ -185,16 +186,16 @@ class ResultsCore(DispatchCore):
         self.full = False
         self._leave_if_surplus(worker)
         self.pump()
-        if not self.queue:
+        if not self.core.queue:
             self.steal_for_idle()
         else:
             self.requeue_overdue()
-        if self.state is not PoolState.OPEN:
+        if self.core.state is not PoolState.OPEN:
             self.bell.ring()
 
     def _leave_if_surplus(self, worker: ProcessWorker) -> None:
         """After a resize there may be workers too many: those leave that are idle first. Till then nobody gets jobs."""
-        if len(self.available_workers) > self.max_workers and not worker.hand and worker.taken is None:
+        if len(self.available_workers) > self.core.max_workers and not worker.hand and worker.taken is None:
             self.retire(worker, "resized")
 
     def _word_came(self, worker: ProcessWorker, status: int, payload: bytes) -> None:
@@ -216,7 +217,7 @@ class ResultsCore(DispatchCore):
             if is_plain(payload):
                 came()
             else:
-                self.user_calls.send(self.loader, came, "loading a job's progress")
+                self.core.user_calls.send(self.loader, came, "loading a job's progress")
         elif status == NOT_FOUND:
             self._was_not_found(worker, serial, payload)
         elif status == VALUES:
@@ -237,16 +238,16 @@ class ResultsCore(DispatchCore):
             self._succeeded(worker, serial, loaded[0], seconds)
             return
         received = self._receive_parcel(worker, serial) if status == VALUE_PARCEL else None
-        load = Load(self, worker.name)
+        load = Load(self.core, worker.name)
         job = self._came_back(worker, serial, False, seconds, load)
         if job is None:
             if isinstance(received, int):
                 os.close(received)
             return
         if job._attempt_ends is not None:
-            self._wake_before(job._attempt_ends)
+            self.core.wake_before(job._attempt_ends)
         errand = partial(self._load_result, load, job, status, payload, received)
-        self.user_calls.send(self.loader, errand, f"loading the result of job {job.job_id}")
+        self.core.user_calls.send(self.loader, errand, f"loading the result of job {job.job_id}")
         if self.loader.backlog() > MOST:
             sleep(SLOWLY)
 
@@ -254,20 +255,20 @@ class ResultsCore(DispatchCore):
         """On the loader's thread: see `pools.processes.loader`."""
         load.ident = get_ident()
         result, error = _loaded(status, payload, parcel)
-        with self.lock:
+        with self.core.lock:
             mine = load.put_down(job)
             if mine and error is None:
-                self.counts.ended[Outcome.SUCCEEDED] += 1
-        with self.user_calls.hurrying():  # what else hangs must not keep this job from its outcome either
+                self.core.counts.ended[Outcome.SUCCEEDED] += 1
+        with self.core.user_calls.hurrying():  # what else hangs must not keep this job from its outcome either
             if mine and error is None:
                 self._publish(job, result)
             elif mine and error is not None:
-                self.attempt_raised(job, error)
+                self.core.settlement.attempt_raised(job, error)
         self.load_is_over(load)
 
     def _was_not_found(self, worker: ProcessWorker, serial: int, error: bytes) -> None:
         """A worker looked in vain for something of the main module: send the job again, by value."""
-        load = Load(self, worker.name)
+        load = Load(self.core, worker.name)
         job = self._came_back(worker, serial, False, 0.0, load)
         packed = None if job is None else job._packed
         if job is None:
@@ -277,7 +278,7 @@ class ResultsCore(DispatchCore):
             return
         if not packed.main_by_name:  # it is something else that is not there
             errand = partial(self._load_result, load, job, ERROR, error, None)
-            self.user_calls.send(self.loader, errand, f"loading the error of job {job.job_id}")
+            self.core.user_calls.send(self.loader, errand, f"loading the error of job {job.job_id}")
             return
         self.functions.carry_main_by_value()
         job.attempts -= 1
@@ -287,7 +288,7 @@ class ResultsCore(DispatchCore):
         """None of a chunk's items has run, for one of them cannot be loaded: each goes for itself, and fails alone."""
         if for_main:
             self.functions.carry_main_by_value()
-        with self.lock:
+        with self.core.lock:
             self._first_unfolded(worker)
             if worker.taken is not None and sending(worker.taken._serial) == sending(serial):
                 worker.taken = worker.taken_name = None  # it was settled while it was read
@@ -318,7 +319,7 @@ class ResultsCore(DispatchCore):
         ``None``: it was settled meanwhile.
         """
         job: Job | None = None
-        with self.lock:
+        with self.core.lock:
             worker.done += 1
             entry = self._first_unfolded(worker)
             taken = worker.taken
@@ -328,7 +329,7 @@ class ResultsCore(DispatchCore):
                 job = entry
                 worker.hand.popleft()
                 if succeeded:
-                    self.counts.ended[Outcome.SUCCEEDED] += 1
+                    self.core.counts.ended[Outcome.SUCCEEDED] += 1
                 if load is not None:
                     load.hold(job)
                     self.callers.add(load)
@@ -339,7 +340,7 @@ class ResultsCore(DispatchCore):
             self._became_first(following)
         if job is not None and seconds:
             job._began = monotonic() - seconds  # the worker's own word: it may have come back a while ago
-            self.run_times.add_to_task(job._task_name, seconds)
+            self.core.run_times.add_to_task(job._task_name, seconds)
         return job
 
     def _first_unfolded(self, worker: ProcessWorker) -> Job | None:
@@ -348,12 +349,12 @@ class ResultsCore(DispatchCore):
         return self.unfold(first)[0] if isinstance(first, Chunk) else first
 
     def _progress_came(self, worker: ProcessWorker, serial: int, payload: bytes) -> None:
-        with self.lock:
+        with self.core.lock:
             job = self._first_unfolded(worker)
         if job is not None and job._serial == serial:
             done, total = job._progress = pickle.loads(payload)
-            if self.emitter.sinks:
-                self.emitter.emit(events.JobProgressed(self.name, monotonic(), *job_facts(job), done, total))
+            if self.core.emitter.sinks:
+                self.core.emitter.emit(events.JobProgressed(self.core.name, monotonic(), *job_facts(job), done, total))
 
 
 def _loaded(status: int, payload: bytes, memory: int | OSError | None) -> tuple[Any, BaseException | None]:

@@ -13,7 +13,7 @@ from steadypool.model.clock import monotonic, sleep
 from steadypool.model.lazy_events import events
 from steadypool.pools.core.settings import Settings
 from steadypool.pools.processes.orphans import AGAIN_AFTER, inherits, reap
-from steadypool.pools.processes.results import ResultsCore
+from steadypool.pools.processes.results import ResultsWorkers
 from steadypool.pools.processes.worker import ProcessWorker
 from steadypool.rules.drain import earlier
 
@@ -24,7 +24,7 @@ REAP_AFTER = 0.05
 """Seconds from the death of a worker until the programs that died with it are looked for."""
 
 
-class FarewellCore(ResultsCore):
+class FarewellWorkers(ResultsWorkers):
     """Sees workers off."""
 
     bell: Any
@@ -56,19 +56,19 @@ class FarewellCore(ResultsCore):
             self._seeing_off.release()
 
     def _see_all_off(self, none_starts: bool) -> None:
-        if self.deadline is not None:
-            self._leave_by(max(self.deadline + self.settings.cancel_grace, monotonic() + LEAVE_SECONDS))
+        if self.core.deadline is not None:
+            self._leave_by(max(self.core.deadline + self.core.settings.cancel_grace, monotonic() + LEAVE_SECONDS))
         for worker in list(self.workers):
             self._see_off(worker)
             self._groups.add(worker.pid)
             worker.take_terminal_back()
-            with self.lock:
+            with self.core.lock:
                 worker.dead = True  # who is about to take back what it has not begun must not look at its page
             if none_starts or worker.started or not worker.start_began:
                 worker.close()
-            if self.emitter.sinks:
-                self.emitter.emit(events.WorkerEnded(self.name, monotonic(), worker.name, "closed"))
-        with self.lock:
+            if self.core.emitter.sinks:
+                self.core.emitter.emit(events.WorkerEnded(self.core.name, monotonic(), worker.name, "closed"))
+        with self.core.lock:
             self.workers.clear()
             self.recount()
         self._reap_all()
@@ -82,10 +82,12 @@ class FarewellCore(ResultsCore):
             worker.kill()
         elif not self._has_left(worker):
             waited = monotonic() - worker.told_to_leave
-            self.notes.append(f"{who} was killed, {waited:.1f} s after it was to end: what it had to write may be lost")
+            self.core.notes.append(
+                f"{who} was killed, {waited:.1f} s after it was to end: what it had to write may be lost"
+            )
             worker.kill()
         if not worker.is_dead(LEAVE_SECONDS):
-            self.notes.append(f"{who} could not be ended, and goes on")
+            self.core.notes.append(f"{who} could not be ended, and goes on")
 
     def leave_now(self) -> None:
         """Workers that leave have no more time, from any thread."""
@@ -114,8 +116,8 @@ class FarewellCore(ResultsCore):
             self._reap_in(REAP_AFTER)
 
     def _reap_in(self, seconds: float) -> None:
-        with self.lock:
-            self.timers.add(monotonic() + seconds, self._reap)
+        with self.core.lock:
+            self.core.timers.add(monotonic() + seconds, self._reap)
         self.bell.ring()
 
     def _reap_all(self) -> None:

@@ -18,17 +18,19 @@ What was sent to a worker is in one of three places:
 from __future__ import annotations
 
 import os
+from abc import abstractmethod
 from concurrent.futures._base import PENDING, RUNNING
 from weakref import WeakKeyDictionary
 
 from steadypool.model.clock import monotonic, sleep
-from steadypool.pools.core.core import Job
 from steadypool.pools.core.settings import Settings
+from steadypool.pools.core.shared import Job
 from steadypool.pools.processes.chunk import Chunk
 from steadypool.pools.processes.ipc.wire import ITEMS_MOST, read_job, sending
+from steadypool.pools.processes.wakeup import PipeBell
 from steadypool.pools.processes.worker import ProcessWorker
-from steadypool.pools.threads.hands import HandCore
-from steadypool.pools.threads.worker import ThreadWorker
+from steadypool.pools.threads.hands import HandWorkers
+from steadypool.pools.threads.worker import JobRunner
 
 MOST_LOOKS = 100
 """How often a cancel looks for a job that other threads move on meanwhile."""
@@ -39,13 +41,14 @@ LONG = 0.01
 VISIBLE_SECONDS = 0.001
 
 
-class StealingCore(HandCore):
+class StealingWorkers(HandWorkers):
     """Takes jobs back from worker processes that have not begun them."""
 
     workers: set[ProcessWorker]
 
     def __init__(self, settings: Settings, max_workers: int) -> None:
-        super().__init__(settings, max_workers)
+        self.bell = PipeBell()
+        super().__init__(settings, max_workers, self.bell)
         self.available_workers: tuple[ProcessWorker, ...] = ()
         """The workers that may be given jobs."""
         self.full = False
@@ -55,21 +58,21 @@ class StealingCore(HandCore):
         self._steal_planned = False
         self._relieved = 0.0
 
+    @abstractmethod
     def pump(self) -> None:
         """Hand waiting jobs to workers with room."""
-        raise NotImplementedError
 
+    @abstractmethod
     def unfold(self, chunk: Chunk) -> list[Job]:
         """Make jobs of what has not come back of a chunk."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _became_first(self, job: Job | Chunk) -> None:
         """The job is the first in its worker's hand: it runs now, or will in a moment. May be said more than once."""
-        raise NotImplementedError
 
     def take_out(self, worker: ProcessWorker, job: Job | Chunk) -> bool:
         """Take what was not sent after all out of the hand; false if somebody else has it."""
-        with self.lock:
+        with self.core.lock:
             try:
                 worker.hand.remove(job)
             except ValueError:
@@ -83,7 +86,7 @@ class StealingCore(HandCore):
             self.told_started[job] = job.attempts + 1
         job._state = PENDING
         job._attempt_ends = None
-        self.queue.put_ranked(job, has_room=False)
+        self.core.queue.put_ranked(job, has_room=False)
 
     # -- what lies in a worker's socket
 
@@ -99,7 +102,7 @@ class StealingCore(HandCore):
 
     def _take_one_back(self, worker: ProcessWorker) -> bool:
         # All under the lock: two threads that read from one line would overwrite each other's packet.
-        with self.lock:
+        with self.core.lock:
             try:
                 received = worker.duplicate.receive(wait=False)
             except OSError:
@@ -115,7 +118,7 @@ class StealingCore(HandCore):
 
     def _see_to_first(self, worker: ProcessWorker) -> None:
         """The worker has gone on while something was taken: what is first in its hand now may not have been before."""
-        with self.lock:
+        with self.core.lock:
             first = worker.hand[0] if worker.hand and worker.taken is None else None
         if first is not None:
             self._became_first(first)
@@ -131,8 +134,8 @@ class StealingCore(HandCore):
         """Have the worker not begin what came with the job that it runs; in a moment that is put into the queue."""
         first = self._begin_to_withhold(worker)
         if first is not None:
-            with self.lock:
-                self.timers.add(monotonic() + VISIBLE_SECONDS, self._take_withheld, worker, first)
+            with self.core.lock:
+                self.core.timers.add(monotonic() + VISIBLE_SECONDS, self._take_withheld, worker, first)
             self.bell.ring()
 
     def _take_withheld(self, worker: ProcessWorker, first: int) -> None:
@@ -142,7 +145,7 @@ class StealingCore(HandCore):
 
     def _begin_to_withhold(self, worker: ProcessWorker) -> int | None:
         """Withhold what came with the job that it runs, and say from which serial on; ``None`` if there is nothing."""
-        with self.lock:
+        with self.core.lock:
             if worker.dead:
                 return None
             running = worker.page.running()
@@ -154,7 +157,7 @@ class StealingCore(HandCore):
 
     def _finish_withholding(self, worker: ProcessWorker, first: int) -> None:
         """Take what the worker has not begun, `VISIBLE_SECONDS` after it was withheld."""
-        with self.lock:
+        with self.core.lock:
             if worker.dead:
                 return
             if worker.page.running() < first:
@@ -163,7 +166,7 @@ class StealingCore(HandCore):
 
     def was_withheld(self, worker: ProcessWorker, serial: int) -> None:
         """The worker has come to a job that it must not begin: it has left that and what travelled behind it."""
-        with self.lock:
+        with self.core.lock:
             self._take_unbegun(worker, serial)
         self._see_to_first(worker)
 
@@ -213,8 +216,8 @@ class StealingCore(HandCore):
     def _plan_to_share(self) -> None:
         if not self._steal_planned:
             self._steal_planned = True
-            with self.lock:
-                self.timers.add(monotonic() + STEAL_AFTER, self._share_again)
+            with self.core.lock:
+                self.core.timers.add(monotonic() + STEAL_AFTER, self._share_again)
             self.bell.ring()
 
     def _share_again(self) -> None:
@@ -226,14 +229,14 @@ class StealingCore(HandCore):
         mine = False
         for _ in range(MOST_LOOKS):
             worker = job._worker
-            if isinstance(worker, ThreadWorker) or job.outcome is not None:
+            if isinstance(worker, JobRunner) or job.outcome is not None:
                 break
             if worker is not None and job in worker.hand:
                 if not worker.has_read(job):
                     self.take_back(worker)
                 elif not self._reclaim_read(worker, job):
                     break
-            mine = self.queue.remove(job)
+            mine = self.core.queue.remove(job)
             if mine:
                 break
             # Another thread has moved it on, from its worker to the queue or the other way, or is about to send it,
@@ -245,7 +248,7 @@ class StealingCore(HandCore):
 
     def _reclaim_read(self, worker: ProcessWorker, job: Job | Chunk) -> bool:
         """Put a job that the worker has read, and those behind it, into the queue; false if it has begun."""
-        with self.lock:
+        with self.core.lock:
             if job not in worker.hand:
                 return True
             first = self._begin_to_withhold(worker) if job._serial > worker.page.running() else None

@@ -1,4 +1,4 @@
-"""The core of a `ThreadPool`: what a worker is here, and how one is told, left behind and replaced."""
+"""The workers of a `ThreadPool`: what a worker is here, and how one is told, left behind and replaced."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ from steadypool.model.clock import monotonic
 from steadypool.model.errors import InternalError, WouldDeadlock
 from steadypool.model.lazy_events import events
 from steadypool.model.states import Outcome, PoolState
-from steadypool.pools.core.core import Job
 from steadypool.pools.core.emitter import job_facts
 from steadypool.pools.core.job_errors import forked_error
 from steadypool.pools.core.settings import Settings
-from steadypool.pools.threads.hands import HandCore
+from steadypool.pools.core.shared import Job
+from steadypool.pools.threads.hands import HandWorkers
 from steadypool.pools.threads.reconcile import Reconciler
-from steadypool.pools.threads.worker import ThreadWorker, here
+from steadypool.pools.threads.worker import JobRunner, ThreadWorker, here
 from steadypool.primitives.job_queue import ONCE
+from steadypool.primitives.wakeup import Bell
 from steadypool.rules.capacity import capacity, lent_limit, workers_allowed
 from steadypool.rules.respawn import restart_delay
 
 _RELEASE = _thread.LockType.release
 
 
-class ThreadCore(HandCore):
-    """The core of a `ThreadPool`: what a worker is here, and how one is told, left behind and replaced."""
+class ThreadWorkers(HandWorkers):
+    """The workers of a `ThreadPool`: what a worker is here, and how one is told, left behind and replaced."""
 
     kind = "threads"
 
@@ -42,7 +43,8 @@ class ThreadCore(HandCore):
         initializer: Callable[..., object] | None,
         initargs: tuple[Any, ...],
     ) -> None:
-        super().__init__(settings, max_workers)
+        self._bell = Bell()
+        super().__init__(settings, max_workers, self._bell)
         self.workers: set[ThreadWorker] = set()
         self.stuck: dict[ThreadWorker, Job] = {}
         self._prefix = prefix
@@ -55,7 +57,7 @@ class ThreadCore(HandCore):
         self.leaving = False
         """Workers look at this before they take a job; true when one of them may have to leave."""
         self._worker_numbers = itertools.count()
-        self._balance = Reconciler(self)
+        self._balance = Reconciler(self.core)
         self._holding = False
         """No thread could be started a moment ago."""
         self._refusals = self._failed_starts = 0
@@ -66,14 +68,14 @@ class ThreadCore(HandCore):
 
     def allowed(self) -> int:
         """How many workers may live now. The lock is held."""
-        return workers_allowed(self.max_workers, len(self.stuck), self.lent)
+        return workers_allowed(self.core.max_workers, len(self.stuck), self.lent)
 
     def recount(self) -> None:
         """Something changed that `allowed` depends on. The lock is held."""
         live, allowed = len(self.workers), self.allowed()
-        self.may_grow = live < allowed and not self._holding and self.state is not PoolState.CLOSED
+        self.may_grow = live < allowed and not self._holding and self.core.state is not PoolState.CLOSED
         expected = any(worker.lent_until_end for worker in self.workers)
-        self.leaving = live > allowed or expected or self.state is PoolState.CLOSED
+        self.leaving = live > allowed or expected or self.core.state is PoolState.CLOSED
 
     def wake_worker(self) -> None:
         """Have a parked worker look at the queue, or start one."""
@@ -89,7 +91,7 @@ class ThreadCore(HandCore):
 
     def wake_all_workers(self) -> None:
         """Have every parked worker look at the pool's state."""
-        with self.lock:
+        with self.core.lock:
             self.recount()
         for _ in range(len(self.parked)):
             try:
@@ -100,8 +102,8 @@ class ThreadCore(HandCore):
     def _grow(self) -> None:
         worker: ThreadWorker | None = None
         try:
-            with self.lock:
-                if len(self.workers) >= self.allowed() or self.state is PoolState.CLOSED:
+            with self.core.lock:
+                if len(self.workers) >= self.allowed() or self.core.state is PoolState.CLOSED:
                     self.may_grow = False
                     return
                 worker = ThreadWorker(self, f"{self._prefix}_{next(self._worker_numbers)}")
@@ -110,7 +112,7 @@ class ThreadCore(HandCore):
                 self.recount()
             worker.thread.start()
         except BaseException as error:
-            with self.lock:
+            with self.core.lock:
                 if worker is not None and not worker.begun:  # and it will not begin: `begin` looks whether it may
                     self.workers.discard(worker)
                     self.threads.discard(worker.thread)
@@ -129,7 +131,7 @@ class ThreadCore(HandCore):
             self._refusals += 1
             delay = restart_delay(self._refusals, others_live=True)
             assert delay is not None
-            self.timers.add(monotonic() + delay, self._try_again)
+            self.core.timers.add(monotonic() + delay, self._try_again)
             self.recount()
 
     def initializer_succeeded(self) -> None:
@@ -139,7 +141,7 @@ class ThreadCore(HandCore):
 
     def initializer_failed(self, worker: ThreadWorker, error: BaseException) -> None:
         """In the first worker, that breaks the pool. Later it is tried again, for ever if other workers live."""
-        with self.lock:
+        with self.core.lock:
             self._failed_starts += 1
             others = any(other.ready for other in self.workers if other is not worker)
             delay = (
@@ -147,45 +149,45 @@ class ThreadCore(HandCore):
             )
             if delay is not None:
                 self._holding = True
-                self.timers.add(monotonic() + delay, self._try_again)
+                self.core.timers.add(monotonic() + delay, self._try_again)
                 self.recount()
         if delay is None:
-            self.broke(error)
+            self.core.broke(error)
         else:
-            self.ledger.add(worker.name, "initializer", error, describe=self.user_calls.describe)
+            self.core.ledger.add(worker.name, "initializer", error, describe=self.core.user_calls.describe)
             self._see_that_it_is_tried()
 
     def _see_that_it_is_tried(self) -> None:
         self.supervise()
-        self.bell.ring()
+        self.core.bell.ring()
         if not self.supervised:  # there is no thread for that either: the next submit tries
-            with self.lock:
+            with self.core.lock:
                 self._holding = False
                 self.recount()
 
     def _try_again(self) -> None:
-        with self.lock:
+        with self.core.lock:
             self._holding = False
             self.recount()
         self.catch_up()
 
     def was_interrupted(self) -> None:
-        """See `Core.was_interrupted`: a place in the queue or a ticket may be missing, or a worker sleep while a job
+        """See `Workers.was_interrupted`: a place in the queue or a ticket may be missing, or a worker sleep while a job
         waits."""
-        self.queue.mend_room()
+        self.core.queue.mend_room()
         self.pass_on()
         self._balance.plan()
 
     def begin(self, worker: ThreadWorker) -> bool:
         """Whether the thread that runs now is wanted: it may have been given up, since Ctrl-C came while it started."""
-        with self.lock:
+        with self.core.lock:
             worker.begun = worker in self.workers
             self._refusals = 0
             return worker.begun
 
     def catch_up(self) -> None:
         """There may be more workers than before: start some for what waits already."""
-        for _ in range(len(self.queue)):
+        for _ in range(len(self.core.queue)):
             if self.parked or not self.may_grow:
                 return
             try:
@@ -195,28 +197,30 @@ class ThreadCore(HandCore):
 
     def resize(self, max_workers: int) -> None:
         """See `ThreadPool.resize`."""
-        with self.lock:
-            if self.pid != os.getpid():
-                raise forked_error(self)
-            if self.state is PoolState.CLOSED:
-                raise self.closed_error()
-            self.max_workers = max_workers
+        with self.core.lock:
+            if self.core.pid != os.getpid():
+                raise forked_error(self.core)
+            if self.core.state is PoolState.CLOSED:
+                raise self.core.closed_error()
+            self.core.max_workers = max_workers
             self.recount()
         self._capacity_changed()
 
     def _capacity_changed(self) -> None:
-        if self.emitter.sinks:
-            self.emitter.emit(events.CapacityChanged(self.name, monotonic(), self.places(), self.max_workers))
+        if self.core.emitter.sinks:
+            self.core.emitter.emit(
+                events.CapacityChanged(self.core.name, monotonic(), self.places(), self.core.max_workers)
+            )
         if self.leaving:
             self.wake_all_workers()
         self.catch_up()
 
     def must_leave(self, worker: ThreadWorker) -> bool:
         """Whether this worker, which holds no job, is to end; if so it is taken off the books."""
-        with self.lock:
+        with self.core.lock:
             if worker.lent_until_end:
                 self._take_back_lent(worker)
-            leave = self.state is PoolState.CLOSED or len(self.workers) > self.allowed()
+            leave = self.core.state is PoolState.CLOSED or len(self.workers) > self.allowed()
             if leave:
                 self.take_off(worker)
             self.recount()
@@ -224,11 +228,11 @@ class ThreadCore(HandCore):
 
     def pass_on(self) -> None:
         """A worker leaves that may have been woken for a job: have another look for it."""
-        if len(self.queue):
+        if len(self.core.queue):
             with suppress(RuntimeError):
                 self.wake_worker()
-        if self.state is not PoolState.OPEN:
-            self.bell.ring()
+        if self.core.state is not PoolState.OPEN:
+            self.core.bell.ring()
 
     def broke_off(self, worker: ThreadWorker, error: BaseException) -> None:
         """A worker ends by an exception that came from no job: our own fault, or raised in its thread from outside."""
@@ -236,19 +240,19 @@ class ThreadCore(HandCore):
             if self.take_from_worker(job):
                 fault = InternalError(f"the worker of job {job.job_id} ended by {error!r}; please report it")
                 fault.__cause__ = error
-                self.settle(job, Outcome.FAILED, fault)
+                self.core.settlement.settle(job, Outcome.FAILED, fault)
 
     def ended(self, worker: ThreadWorker) -> None:
         """The worker's thread is about to end."""
-        with self.lock:
+        with self.core.lock:
             self.take_off(worker)
             was_stuck = self.stuck.pop(worker, None) is not None
-            if self.state is not PoolState.CLOSED:
+            if self.core.state is not PoolState.CLOSED:
                 self.threads.discard(worker.thread)
             self.recount()
-        if self.emitter.sinks:
+        if self.core.emitter.sinks:
             reason = "its job ended at last" if was_stuck else "closed or resized"
-            self.emitter.emit(events.WorkerEnded(self.name, monotonic(), worker.name, reason))
+            self.core.emitter.emit(events.WorkerEnded(self.core.name, monotonic(), worker.name, reason))
         if was_stuck:
             self._capacity_changed()
         self.pass_on()
@@ -258,16 +262,16 @@ class ThreadCore(HandCore):
     def give_up_on(self, worker: ThreadWorker, job: Job) -> None:
         """Leave a worker behind that did not stop in its grace; another takes its place."""
         stack, _ = self.stack_of(worker, job)
-        with self.lock:
+        with self.core.lock:
             if worker.taken is not job or worker.left:
                 return
             worker.left = True
             self.take_off(worker)
             self.stuck[worker] = job
             self.recount()
-        if self.emitter.sinks:
-            self.emitter.emit(events.JobStuck(self.name, monotonic(), *job_facts(job), stack))
-            self.emitter.emit(events.WorkerAbandoned(self.name, monotonic(), worker.name))
+        if self.core.emitter.sinks:
+            self.core.emitter.emit(events.JobStuck(self.core.name, monotonic(), *job_facts(job), stack))
+            self.core.emitter.emit(events.WorkerAbandoned(self.core.name, monotonic(), worker.name))
         self._capacity_changed()
 
     def all_idle(self) -> bool:
@@ -276,7 +280,7 @@ class ThreadCore(HandCore):
 
     def places(self) -> int:
         """How many jobs can run at a time, the stuck workers left out."""
-        return capacity(self.max_workers, len(self.stuck))
+        return capacity(self.core.max_workers, len(self.stuck))
 
     def worker_facts(self) -> dict[str, Any]:
         """What `PoolStats` says of the workers. The lock is held."""
@@ -298,12 +302,12 @@ class ThreadCore(HandCore):
 
     def begin_wait(self, job: Job) -> ThreadWorker | None:
         """Let a job that waits for its own pool lend its place to a spare worker while it waits."""
-        if self.pid != os.getpid():
-            raise forked_error(self)
+        if self.core.pid != os.getpid():
+            raise forked_error(self.core)
         worker: ThreadWorker | None = getattr(here, "lender", None)
         if worker is None or worker not in self.workers or worker.lending:
             return None
-        with self.lock:
+        with self.core.lock:
             if _closes_circle(worker, job):
                 raise WouldDeadlock(f"job {job.job_id} would wait for itself, through the jobs it waits for")
             worker.waiting_for = job
@@ -318,8 +322,8 @@ class ThreadCore(HandCore):
         if all(w.lending for w in self.workers) and len(self.workers) >= self.allowed():
             self._take_back_lent(worker)
             raise WouldDeadlock(
-                f"all {len(self.workers)} workers of pool {self.name!r}, {lent_limit(self.max_workers)} spare ones "
-                "included, wait for jobs of the same pool: nobody is left to run them. "
+                f"all {len(self.workers)} workers of pool {self.core.name!r}, {lent_limit(self.core.max_workers)} "
+                "spare ones included, wait for jobs of the same pool: nobody is left to run them. "
                 "Submit them to another pool, or wait for them outside of the job."
             )
 
@@ -338,7 +342,7 @@ class ThreadCore(HandCore):
     def end_wait(self, waiting: object) -> None:
         """The wait is over: there may be a worker too many now; one leaves when it has no job."""
         if isinstance(waiting, ThreadWorker):
-            with self.lock:
+            with self.core.lock:
                 self._take_back_lent(waiting)
             if self.leaving:
                 self.wake_all_workers()
@@ -348,12 +352,16 @@ class ThreadCore(HandCore):
         worker: ThreadWorker | None = getattr(here, "lender", None)
         if worker is None or worker not in self.workers or worker.lending:
             return
-        with self.lock:
+        with self.core.lock:
             self._lend(worker)
             worker.lent_until_end = True
             self.recount()
 
     # -- the end
+
+    def rest(self, until: float | None) -> None:
+        """Sleep until the bell rings."""
+        self._bell.wait(until)
 
     def has_workers(self) -> bool:
         """Whether any worker lives."""
@@ -361,7 +369,7 @@ class ThreadCore(HandCore):
 
     def join(self, until: float | None) -> None:
         """Wait for the workers that are not stuck to end, until *until* at most."""
-        with self.lock:
+        with self.core.lock:
             stuck = {worker.thread for worker in self.stuck}
             threads = [thread for thread in self.threads if thread not in stuck]
         if self._supervisor is not None:
@@ -370,7 +378,7 @@ class ThreadCore(HandCore):
             if thread is not threading.current_thread() and thread.is_alive():
                 thread.join(None if until is None else max(0.0, until - monotonic()))
                 if thread.is_alive() and thread is not self._supervisor:
-                    self.note_thread(f"thread {thread.name} has not ended", thread.ident)
+                    self.core.note_thread(f"thread {thread.name} has not ended", thread.ident)
 
 
 def _closes_circle(worker: ThreadWorker, job: Job | None) -> bool:
@@ -378,7 +386,7 @@ def _closes_circle(worker: ThreadWorker, job: Job | None) -> bool:
     seen: set[int] = set()
     while job is not None and id(job) not in seen:
         seen.add(id(job))
-        runner: ThreadWorker | None = job._worker
+        runner: JobRunner | None = job._worker
         if runner is None or job not in runner.hand:
             return False
         if runner is worker:

@@ -1,17 +1,25 @@
-"""A core whose workers each hold their jobs in a ``hand``: what threads and processes have in common there."""
+"""Workers that each hold their jobs in a ``hand``: what threads and processes have in common there."""
 
 from __future__ import annotations
 
+import _thread
 import threading
+from abc import abstractmethod
+from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from steadypool.model.clock import monotonic
 from steadypool.model.lazy_reports import reports
+from steadypool.model.options import TaskOptions
 from steadypool.model.states import Outcome, PoolState
-from steadypool.pools.core.core import Core, Job
+from steadypool.pools.core.admission import resolve
+from steadypool.pools.core.core import Core
 from steadypool.pools.core.settings import Settings
+from steadypool.pools.core.shared import Job, Wakeup
 from steadypool.pools.core.supervisor import supervise
-from steadypool.pools.threads.worker import ThreadWorker, here
+from steadypool.pools.core.workers import Workers
+from steadypool.pools.threads.worker import JobRunner, here
 from steadypool.primitives.job_context import set_finder
 from steadypool.primitives.thread_start import has_begun
 
@@ -19,19 +27,42 @@ if TYPE_CHECKING:
     from steadypool.model.reports import StuckJob
 
 
-class HandCore(Core):
+class HandWorkers(Workers):
     """Finds jobs in hands, takes them out, and lets a caller run one itself."""
 
     workers: set[Any]
     stuck: dict[Any, Job]
 
-    def __init__(self, settings: Settings, max_workers: int) -> None:
-        super().__init__(settings, max_workers)
-        self.callers: set[ThreadWorker] = set()
+    def __init__(self, settings: Settings, max_workers: int, bell: Wakeup) -> None:
+        self.core = Core(settings, max_workers, self, bell)
+        self.may_grow = True
+        """Whether another worker may be started."""
+        self.supervised = False
+        self.callers: set[JobRunner] = set()
         """Threads of other people that run a job themselves, since the queue was full."""
         self._supervisor: threading.Thread | None = None
         self._no_thread = ""
         """Why there is none."""
+
+    # -- jobs on their way
+
+    def resolve(self, fn: Callable[..., Any]) -> tuple[Callable[..., Any], TaskOptions]:
+        """See `Workers.resolve`."""
+        return resolve(fn, self.core.options)
+
+    def take_waiting(self) -> Job | None:
+        """Take the job that is next in the queue."""
+        job: Job | None = self.core.queue.take()
+        return job
+
+    def call_back(self, job: Job) -> None:
+        """Run its done-callbacks, elsewhere if this thread must go on."""
+        self.core.user_calls.deliver(job._run_callbacks, f"a done-callback of job {job.job_id}")
+
+    def cancel_from_outside(self, job: Job) -> None:
+        """Have a job cancelled, one that runs too, by a thread that must run no code of the user's."""
+        with self.core.user_calls.hurrying():
+            self.core.cancel(job, True)
 
     # -- hands
 
@@ -45,12 +76,12 @@ class HandCore(Core):
         worker = job._worker
         if worker is None:
             return False
-        with self.lock:
+        with self.core.lock:
             if job not in worker.hand:
                 return False
             # Before it leaves the hand: the job finds itself there or here, and looks without the lock.
             worker.taken_name = job._task_name
-            worker.taken_arguments = self.user_calls.plain_arguments_of(job)
+            worker.taken_arguments = self.core.user_calls.plain_arguments_of(job)
             worker.taken = job
             try:
                 worker.hand.remove(job)
@@ -71,7 +102,7 @@ class HandCore(Core):
 
     def held_jobs(self) -> list[Job]:
         """The jobs that run."""
-        with self.lock:
+        with self.core.lock:
             workers = [*self.workers, *self.callers]
         return [job for worker in workers for job in worker.running()]
 
@@ -81,7 +112,7 @@ class HandCore(Core):
 
     def in_grace(self) -> bool:
         """Whether a worker still runs a job that is settled already, and has not been given up."""
-        with self.lock:
+        with self.core.lock:
             return any(worker.taken is not None for worker in (*self.workers, *self.callers) if not worker.left)
 
     def stuck_rows(self) -> tuple[StuckJob, ...]:
@@ -92,7 +123,7 @@ class HandCore(Core):
 
     def running_rows(self) -> tuple[StuckJob, ...]:
         """The same for every job that runs, most of which may. Not under the lock: stacks of processes take a while."""
-        with self.lock:
+        with self.core.lock:
             self.held_jobs()  # makes jobs of what is one only when somebody asks
             busy = {worker: worker.taken or next(iter(worker.running()), None) for worker in self._all_workers()}
             runs = {**self.stuck, **{worker: job for worker, job in busy.items() if job is not None}}
@@ -101,7 +132,7 @@ class HandCore(Core):
     def _row(self, worker: Any, job: Job) -> StuckJob:
         # Its name first: a job that ends meanwhile forgets what it was made of.
         name = worker.taken_name or job._task_name
-        shown = worker.taken_arguments if worker.taken is job else self.user_calls.plain_arguments_of(job)
+        shown = worker.taken_arguments if worker.taken is job else self.core.user_calls.plain_arguments_of(job)
         stack, _ = self.stack_of(worker, job)
         ran = monotonic() - job._began
         return reports.StuckJob(job.job_id, name, ran, stack, job._told or "", job._options.meta, shown)
@@ -115,7 +146,7 @@ class HandCore(Core):
     def is_own_thread(self) -> bool:
         """Whether the calling thread runs a job or a callback of this pool."""
         worker = getattr(here, "worker", None)
-        return (worker is not None and worker.core is self) or getattr(here, "courier_of", None) is self
+        return (worker is not None and worker.core is self.core) or getattr(here, "courier_of", None) is self
 
     def mark_own_thread(self) -> None:
         """The calling thread runs callbacks of this pool from now on."""
@@ -123,13 +154,11 @@ class HandCore(Core):
 
     def run_in_caller(self, job: Job) -> None:
         """Run a job on the calling thread, with time limits, books and all, as ``on_full="caller_runs"`` has it."""
-        worker = ThreadWorker(self, f"{threading.current_thread().name} (caller)")
-        worker.thread = threading.current_thread()
-        with self.lock:
-            if self.state is PoolState.CLOSED:
-                self._drop_alarm(job)
-                self.counts.withdraw()
-                raise self.closed_error()
+        worker = JobRunner(self.core, f"{threading.current_thread().name} (caller)")
+        with self.core.lock:
+            if self.core.state is PoolState.CLOSED:
+                self.core.admission.withdraw(job)
+                raise self.core.closed_error()
             self.callers.add(worker)
         before, find_before = getattr(here, "worker", None), set_finder(worker.context)
         here.worker = worker
@@ -138,12 +167,12 @@ class HandCore(Core):
         finally:
             here.worker = before
             set_finder(find_before)
-            with self.lock:
+            with self.core.lock:
                 self.take_off(worker)
                 self.stuck.pop(worker, None)
                 self.recount()
-            if self.state is not PoolState.OPEN:
-                self.bell.ring()
+            if self.core.state is not PoolState.OPEN:
+                self.core.bell.ring()
         cause = job._exception.__cause__ if job._exception is not None else None
         if isinstance(cause, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
             raise cause  # the job is settled; but Ctrl-C was meant for the program
@@ -152,12 +181,12 @@ class HandCore(Core):
         """The worker leaves: keep what it has counted. The lock is held."""
         self.workers.discard(worker)
         self.callers.discard(worker)
-        self.counts.ended[Outcome.SUCCEEDED] += worker.succeeded
+        self.core.counts.ended[Outcome.SUCCEEDED] += worker.succeeded
         worker.succeeded = 0
 
+    @abstractmethod
     def recount(self) -> None:
         """Something changed that the number of workers depends on. The lock is held."""
-        raise NotImplementedError
 
     # -- the supervisor
 
@@ -165,11 +194,11 @@ class HandCore(Core):
         """Start the supervisor if there is none."""
         if self.supervised:
             return
-        thread = threading.Thread(target=supervise, args=(self,), name=f"{self.name}-supervisor", daemon=True)
+        thread = threading.Thread(target=supervise, args=(self.core,), name=f"{self.core.name}-supervisor", daemon=True)
         try:
-            with self.lock:
+            with self.core.lock:
                 # Another thread may have come first since the look above.
-                if self.supervised or self.state is PoolState.CLOSED:  # type: ignore[redundant-expr]
+                if self.supervised or self.core.state is PoolState.CLOSED:  # type: ignore[redundant-expr]
                     return
                 self._supervisor = thread
                 self.supervised = True
@@ -190,9 +219,33 @@ class HandCore(Core):
             RuntimeError: no thread can be started.
         """
         self.supervise()
-        if not self.supervised and self.state is PoolState.OPEN:
-            raise RuntimeError(f"no thread can be started for the supervisor of pool {self.name!r}: {self._no_thread}")
+        if not self.supervised and self.core.state is PoolState.OPEN:
+            raise RuntimeError(
+                f"no thread can be started for the supervisor of pool {self.core.name!r}: {self._no_thread}"
+            )
 
-    def supervise_here(self) -> None:
-        """Do the supervisor's work on this thread, until the pool is closed."""
-        supervise(self)
+    def drain_requested(self) -> None:
+        """Ring the supervisor, or have one started by a thread of its own."""
+        if self.supervised:
+            self.core.bell.ring()
+            return
+        # Starting a `threading.Thread` takes locks that the interrupted code may hold; this does not.
+        with suppress(RuntimeError):  # no thread to be had at interpreter exit: whoever waits will supervise
+            _thread.start_new_thread(self._start_supervising, ())
+
+    def _start_supervising(self) -> None:
+        self.supervise()
+        self.core.bell.ring()
+
+    def wait_closed(self, limit: float | None) -> None:
+        """Wait for the supervisor to close the pool; without one, or once *limit* has passed, do its work here."""
+        self.supervise()
+        if not self.supervised:
+            supervise(self.core)
+        if not self.core.closed.wait(None if limit is None else max(0.0, limit - monotonic())):
+            self.core.emitter.silence()  # a sink may be what holds the supervisor up
+            supervise(self.core)
+
+    def after_fork(self) -> None:
+        """No worker is started in a forked child."""
+        self.may_grow = False

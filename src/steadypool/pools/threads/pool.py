@@ -17,7 +17,7 @@ from steadypool.pools.core.functions import ASYNC_CODE
 from steadypool.pools.core.greenlets import THREADS, check_unpatched
 from steadypool.pools.core.settings import check_settings, check_workers
 from steadypool.pools.executor.contract import PoolContract
-from steadypool.pools.threads.core import ThreadCore
+from steadypool.pools.threads.core import ThreadWorkers
 from steadypool.primitives.arguments import Show
 from steadypool.primitives.future import JobFuture
 
@@ -104,8 +104,8 @@ class ThreadPool(PoolContract, ThreadPoolExecutor):
         )
         workers = _default_workers() if max_workers is None else check_workers(max_workers)
         prefix = thread_name_prefix or settings.name
-        self._core: ThreadCore = ThreadCore(settings, workers, prefix, initializer, initargs)
-        self._open(self._core)
+        self._workers = ThreadWorkers(settings, workers, prefix, initializer, initargs)
+        self._open(self._workers.core, self._workers.run_in_caller)
 
     def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> JobFuture[R]:
         """Have a worker run ``fn(*args, **kwargs)`` and return the job's future.
@@ -123,7 +123,8 @@ class ThreadPool(PoolContract, ThreadPoolExecutor):
         if type(fn) is FunctionType and not fn.__code__.co_flags & ASYNC_CODE:
             options = core.options
         else:
-            fn, options = core.resolve(fn)
+            fn, options = self._workers.resolve(fn)
+        workers = self._workers
         try:
             try:
                 core.queue.room.pop()
@@ -133,17 +134,17 @@ class ThreadPool(PoolContract, ThreadPoolExecutor):
             if core.emitter.sinks:
                 core.emitter.defer_submitted(job)
             if not options.plain:
-                return core.enter(job)
+                return core.admission.enter(job)
             core.queue.items.append(job)
-            if core.parked or core.may_grow:
-                core.wake_worker_for(job)
+            if workers.parked or workers.may_grow:
+                core.admission.wake_worker_for(job)
             if core.refusal is not None:  # another thread may have closed the pool since the look above
-                core.check_in(job)  # type: ignore[unreachable]
+                core.admission.check_in(job)  # type: ignore[unreachable]
             if core.emitter.sinks:
                 core.emitter.emit_deferred(job)
             return job
         except BaseException as error:
-            core.submit_raised(error)
+            core.admission.submit_raised(error)
             raise
 
     def resize(self, max_workers: int) -> None:
@@ -153,7 +154,7 @@ class ThreadPool(PoolContract, ThreadPoolExecutor):
             TypeError, ValueError: unless *max_workers* is a whole number greater than 0.
             PoolClosed: the pool is closed.
         """
-        self._core.resize(check_workers(max_workers))
+        self._workers.resize(check_workers(max_workers))
 
     # Names of the standard class that third parties look at.
 
@@ -163,7 +164,7 @@ class ThreadPool(PoolContract, ThreadPoolExecutor):
 
     @property
     def _threads(self) -> set[threading.Thread]:  # type: ignore[override]
-        return self._core.threads
+        return self._workers.threads
 
     @property
     def _broken(self) -> bool:  # type: ignore[override]

@@ -7,20 +7,20 @@ much is taken off them. All that is the supervisor's to do, which no signal inte
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from steadypool.model.clock import monotonic
 from steadypool.pools.core.core import PATIENCE
 
 if TYPE_CHECKING:
-    from steadypool.pools.threads.hands import HandCore
+    from steadypool.pools.core.core import Core
 
 
 class Reconciler:
     """The balance of one pool."""
 
-    def __init__(self, core: Any) -> None:
-        self._core: HandCore = core
+    def __init__(self, core: Core) -> None:
+        self._core = core
         self._planned = False
 
     def plan(self) -> None:
@@ -30,7 +30,7 @@ class Reconciler:
             if not self._planned:
                 self._planned = True
                 core.timers.add(monotonic() + PATIENCE, self._look, None)
-        core.supervise()
+        core.workers.supervise()
         core.bell.ring()
 
     def _look(self, before: tuple[int, int, int] | None) -> None:
@@ -40,7 +40,7 @@ class Reconciler:
             if core.is_closed():
                 return
             accepted, ended, room = core.counts.accepted(), sum(core.counts.outcomes().values()), len(core.queue.room)
-            is_idle = not core.counts.retrying and not len(core.queue) and core.all_idle()
+            is_idle = not core.counts.retrying and not len(core.queue) and core.workers.all_idle()
             now = (accepted, ended, room) if is_idle else None
             if now is None or now != before:
                 core.timers.add(monotonic() + PATIENCE, self._look, now)

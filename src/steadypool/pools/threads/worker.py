@@ -29,18 +29,18 @@ import threading
 from collections.abc import Callable
 from concurrent.futures._base import FINISHED, RUNNING
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from steadypool.model.clock import monotonic
 from steadypool.model.lazy_events import events
 from steadypool.model.lazy_reports import reports
 from steadypool.model.states import Outcome, PoolState
-from steadypool.pools.core.core import Core, Job
+from steadypool.pools.core.core import Core
 from steadypool.pools.core.emitter import job_facts
 from steadypool.pools.core.forked_job import end_child
 from steadypool.pools.core.functions import unawaited_error
 from steadypool.pools.core.job_errors import cancelled_error, timeout_error
-from steadypool.pools.core.supervisor import hand_back
+from steadypool.pools.core.shared import Job
 from steadypool.primitives.job_context import JobContext, check_progress, set_finder
 from steadypool.primitives.run_times import SAMPLE, WORTH_MEASURING
 from steadypool.primitives.thread_stacks import thread_stack
@@ -53,20 +53,17 @@ here = threading.local()
 ``courier_of``, if it runs callbacks of a core."""
 
 
-class ThreadWorker:
-    """One worker thread. Its ``hand`` holds the job that it runs, until somebody takes it out."""
+class JobRunner:
+    """Runs jobs on a thread. Its ``hand`` holds the one that it runs, until somebody takes it out."""
 
     __slots__ = (
-        "begun",
         "core",
-        "gate",
         "hand",
         "left",
         "lending",
         "lent_until_end",
         "name",
         "raised",
-        "ready",
         "succeeded",
         "taken",
         "taken_arguments",
@@ -75,12 +72,10 @@ class ThreadWorker:
         "waiting_for",
     )
 
-    def __init__(self, core: Any, name: str) -> None:
+    def __init__(self, core: Core, name: str, thread: threading.Thread | None = None) -> None:
         self.core = core
         self.name = name
-        self.thread = threading.Thread(target=self._run_thread, name=name, daemon=True)
-        self.gate = _thread.allocate_lock()
-        self.gate.acquire()
+        self.thread = threading.current_thread() if thread is None else thread
         self.hand: list[Job] = []
         self.succeeded = 0
         self.raised = 0
@@ -89,100 +84,10 @@ class ThreadWorker:
         """The job it runs though somebody else has settled it."""
         self.taken_name: str | None = None
         self.taken_arguments = ""
-        self.begun = self.ready = False
         self.left = False
         self.lending = False
         self.lent_until_end = False
         self.waiting_for: Job | None = None
-
-    def _run_thread(self) -> None:
-        core = self.core
-        if not core.begin(self):
-            return
-        here.worker = here.lender = self
-        set_finder(self.context)
-        try:
-            if not self._initialize():
-                return
-            if core.emitter.sinks:
-                core.emitter.emit(events.WorkerStarted(core.name, monotonic(), self.name))
-            self._loop()
-        except BaseException as error:
-            core.broke_off(self, error)
-            raise
-        finally:
-            core.ended(self)
-
-    def _initialize(self) -> bool:
-        core = self.core
-        if core.initializer is None:
-            return True
-        try:
-            core.initializer(*core.initargs)
-        except BaseException as error:
-            core.initializer_failed(self, error)
-            return False
-        self.ready = True
-        core.initializer_succeeded()
-        return True
-
-    def _loop(self) -> None:
-        core = self.core
-        queue = core.queue
-        heap, blocked = queue.heap, queue.blocked
-        take_plain, give_room = queue.items.popleft, queue.room.append
-        job: Job | None
-        skip = skipped = 0
-        while True:
-            if core.leaving and core.must_leave(self):
-                return
-            if heap:
-                job = queue.take()
-            else:
-                try:
-                    job = take_plain()
-                except IndexError:
-                    job = None
-                else:
-                    give_room(None)
-                    if blocked:
-                        queue.open_gate()
-            if job is None:
-                self._park()
-                continue
-            task = "" if skip else job._task_name  # which it forgets when it ends
-            if not self.run(job):
-                return
-            if skip:
-                skip -= 1
-            else:
-                skip = skipped = self._measure(task, job, skipped)
-            # Or an idle worker would keep the last job, and its result, alive.
-            job = None
-
-    def _measure(self, task: str, job: Job, skipped: int) -> int:
-        """A run is over that stands for *skipped* others too. Returns how many of the next need not be measured."""
-        core = self.core
-        seconds = monotonic() - job._began
-        core.run_times.add(seconds * (skipped + 1), skipped + 1, task=task)
-        if core.forecast.limit is not None:
-            core.forecast.look()
-        return 0 if seconds > WORTH_MEASURING or core.emitter.sinks else SAMPLE - 1
-
-    def _park(self) -> None:
-        """Wait until there may be something to do."""
-        core = self.core
-        core.parked.append(self.gate)
-        if core.queue.items or core.queue.heap or core.leaving:
-            try:
-                core.parked.remove(self.gate)
-            except ValueError:
-                pass  # woken already: the gate is open
-            else:
-                return
-        if core.state is not PoolState.OPEN:
-            core.bell.ring()
-        self.gate.acquire()
 
     def run(self, job: Job) -> bool:
         """Run one attempt. False if this worker was left behind meanwhile and must end."""
@@ -223,13 +128,13 @@ class ThreadWorker:
         return True
 
     def _succeeded(self, job: Job, result: Any) -> None:
-        """Settle a success: the lines of `Core.settle` and `JobFuture._settle` that it needs, on the hot path."""
+        """Settle a success: the lines of `Settlement.settle` and `JobFuture._settle` that it needs, on the hot path."""
         core = self.core
         self.succeeded += 1
         if core.emitter.sinks:
             core.emitter.emit_end(job, Outcome.SUCCEEDED, None)
         if job._alarm is not None:
-            core._drop_alarm(job)
+            core.settlement.drop_alarm(job)
         job._fn = job._args = job._kwargs = job._context = None
         job._result = result
         job.outcome = Outcome.SUCCEEDED
@@ -287,13 +192,13 @@ class ThreadWorker:
             # The books are closed: its submitter, who is still about to check in, takes it back.
             return lambda: core.queue.put_ranked(job, has_room=False)
         if core.state is PoolState.CANCELLING:
-            return lambda: hand_back(core, job)
+            return lambda: core.settlement.hand_back(job)
         if job._told is not None:
             outcome = Outcome.CANCELLED if job._told == "cancelled" else Outcome.INTERRUPTED
-            return lambda: core.settle(job, outcome, job._pending_error or cancelled_error(job, "cancelled"))
+            return lambda: core.settlement.settle(job, outcome, job._pending_error or cancelled_error(job, "cancelled"))
         if job._total_ends is not None and job._total_ends <= job._began:
             error = timeout_error(job, "total_timeout", "")
-            return lambda: core.settle(job, Outcome.TIMED_OUT, error)
+            return lambda: core.settlement.settle(job, Outcome.TIMED_OUT, error)
         return None
 
     def _raised(self, job: Job, error: BaseException) -> bool:
@@ -301,7 +206,7 @@ class ThreadWorker:
             self.hand.pop()
         except IndexError:
             return self._was_taken(error)
-        self.core.attempt_raised(job, error)
+        self.core.settlement.attempt_raised(job, error)
         return True
 
     def _was_taken(self, error: BaseException | None = None) -> bool:
@@ -343,6 +248,139 @@ class ThreadWorker:
         return ThreadJobContext.of(job)
 
 
+class Crew(Protocol):
+    """What a worker thread asks of those that it belongs to."""
+
+    core: Core
+    parked: list[_thread.LockType]
+    leaving: bool
+    initializer: Callable[..., object] | None
+    initargs: tuple[Any, ...]
+
+    def begin(self, worker: ThreadWorker) -> bool:
+        """Whether the thread that runs now is wanted."""
+
+    def initializer_succeeded(self) -> None:
+        """In one worker."""
+
+    def initializer_failed(self, worker: ThreadWorker, error: BaseException) -> None:
+        """In this worker, which ends."""
+
+    def must_leave(self, worker: ThreadWorker) -> bool:
+        """Whether this worker, which holds no job, is to end; if so it is taken off the books."""
+
+    def broke_off(self, worker: ThreadWorker, error: BaseException) -> None:
+        """The worker ends by an exception that came from no job."""
+
+    def ended(self, worker: ThreadWorker) -> None:
+        """The worker's thread is about to end."""
+
+
+class ThreadWorker(JobRunner):
+    """One worker thread of a pool."""
+
+    __slots__ = ("begun", "gate", "ready", "workers")
+
+    def __init__(self, workers: Crew, name: str) -> None:
+        super().__init__(workers.core, name, threading.Thread(target=self._run_thread, name=name, daemon=True))
+        self.workers = workers
+        self.gate = _thread.allocate_lock()
+        self.gate.acquire()
+        self.begun = self.ready = False
+
+    def _run_thread(self) -> None:
+        core = self.core
+        workers = self.workers
+        if not workers.begin(self):
+            return
+        here.worker = here.lender = self
+        set_finder(self.context)
+        try:
+            if not self._initialize():
+                return
+            if core.emitter.sinks:
+                core.emitter.emit(events.WorkerStarted(core.name, monotonic(), self.name))
+            self._loop()
+        except BaseException as error:
+            workers.broke_off(self, error)
+            raise
+        finally:
+            workers.ended(self)
+
+    def _initialize(self) -> bool:
+        workers = self.workers
+        if workers.initializer is None:
+            return True
+        try:
+            workers.initializer(*workers.initargs)
+        except BaseException as error:
+            workers.initializer_failed(self, error)
+            return False
+        self.ready = True
+        workers.initializer_succeeded()
+        return True
+
+    def _loop(self) -> None:
+        core = self.core
+        workers = self.workers
+        queue = core.queue
+        heap, blocked = queue.heap, queue.blocked
+        take_plain, give_room = queue.items.popleft, queue.room.append
+        job: Job | None
+        skip = skipped = 0
+        while True:
+            if workers.leaving and workers.must_leave(self):
+                return
+            if heap:
+                job = queue.take()
+            else:
+                try:
+                    job = take_plain()
+                except IndexError:
+                    job = None
+                else:
+                    give_room(None)
+                    if blocked:
+                        queue.open_gate()
+            if job is None:
+                self._park()
+                continue
+            task = "" if skip else job._task_name  # which it forgets when it ends
+            if not self.run(job):
+                return
+            if skip:
+                skip -= 1
+            else:
+                skip = skipped = self._measure(task, job, skipped)
+            # Or an idle worker would keep the last job, and its result, alive.
+            job = None
+
+    def _measure(self, task: str, job: Job, skipped: int) -> int:
+        """A run is over that stands for *skipped* others too. Returns how many of the next need not be measured."""
+        core = self.core
+        seconds = monotonic() - job._began
+        core.run_times.add(seconds * (skipped + 1), skipped + 1, task=task)
+        if core.forecast.limit is not None:
+            core.forecast.look()
+        return 0 if seconds > WORTH_MEASURING or core.emitter.sinks else SAMPLE - 1
+
+    def _park(self) -> None:
+        """Wait until there may be something to do."""
+        core = self.core
+        workers = self.workers
+        workers.parked.append(self.gate)
+        if core.queue.items or core.queue.heap or workers.leaving:
+            try:
+                workers.parked.remove(self.gate)
+            except ValueError:
+                pass  # woken already: the gate is open
+            else:
+                return
+        if core.state is not PoolState.OPEN:
+            core.bell.ring()
+        self.gate.acquire()
+
+
 class ThreadJobContext(JobContext):
     """The context of a job that runs on a thread of this process."""
 
@@ -382,6 +420,7 @@ class ThreadJobContext(JobContext):
         done, total = check_progress(done, total)
         job = self._job
         job._progress = (done, total)
-        core: Core = job._worker.core
+        runner: JobRunner = job._worker
+        core = runner.core
         if core.emitter.sinks:
             core.emitter.emit(events.JobProgressed(core.name, monotonic(), *job_facts(job), done, total))

@@ -1,0 +1,76 @@
+"""The drain report's rows of jobs that did not run to their end."""
+
+from __future__ import annotations
+
+import _thread
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from steadypool.model.clock import monotonic
+from steadypool.model.lazy_reports import reports
+from steadypool.pools.core.settings import Settings
+from steadypool.primitives.arguments import Show, arguments_text, is_quickly_shown, plain_text
+from steadypool.primitives.future import JobFuture
+
+if TYPE_CHECKING:
+    from steadypool.model.reports import InterruptedJob, UnfinishedJob
+
+SHOWING = 0.2
+"""Seconds that the arguments of all the jobs in a report may take to be shown."""
+NOT_SHOWN = "(<not shown: it would take too long>)"
+
+
+class Returned(NamedTuple):
+    """A job that was given back, with what its row in the report is made of."""
+
+    id: str
+    task: str
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    waited: float
+    meta: Mapping[str, Any] | None
+
+    @classmethod
+    def of(cls, job: JobFuture[Any]) -> Returned:
+        """To be asked before the job is settled, since it then forgets what it was made of."""
+        return cls(job.job_id, job._task_name, job._args, job._kwargs, job._waited(), job._options.meta)
+
+
+def unfinished_rows(show: Show, returned: list[Returned]) -> tuple[UnfinishedJob, ...]:
+    """The report's rows of the jobs that never started. It takes `SHOWING` at most: a drain must end.
+
+    A ``repr`` is code of the user's, so it is called on a thread of its own, which is left alone if it hangs.
+    """
+    jobs = list(returned)
+    texts: list[str] = []
+    until = monotonic() + SHOWING
+    written = _thread.allocate_lock()
+    written.acquire()
+
+    def write() -> None:
+        try:
+            for job in jobs:
+                if monotonic() >= until:
+                    return
+                texts.append(arguments_text(show, job.task, job.args, job.kwargs))
+        finally:
+            written.release()
+
+    if all(is_quickly_shown(show, job.args, job.kwargs) for job in jobs):
+        write()
+    else:
+        try:
+            _thread.start_new_thread(write, ())
+        except RuntimeError:
+            write()  # from 3.12 on, at interpreter exit: no thread can be started
+        written.acquire(timeout=SHOWING)
+    shown = [*texts, *[NOT_SHOWN] * len(jobs)]
+    return tuple(
+        reports.UnfinishedJob(j.id, j.task, text, j.waited, j.meta) for j, text in zip(jobs, shown, strict=False)
+    )
+
+
+def interrupted_row(settings: Settings, job: JobFuture[Any], ran: float) -> InterruptedJob:
+    """The report's row of a job that had started; *ran* is how long its last attempt has, in seconds."""
+    shown = plain_text(settings.show_arguments, job._args, job._kwargs)
+    return reports.InterruptedJob(job.job_id, job._task_name, job.attempts, ran, job._options.meta, shown)
