@@ -15,15 +15,6 @@ from typing import Any
 
 import pytest
 
-from steadypool.model import error_text
-from steadypool.pools.core import report_rows
-from steadypool.pools.monitor import line_server
-from steadypool.pools.processes.ipc import pickling, stack_request
-from steadypool.primitives import error_ledger
-from steadypool.rules import capacity, prefetch, respawn
-from steadypool.rules.health import LOOP_PATIENCE
-from tests.docs.pages import page
-
 SECONDS = 50
 HAS_FORKSERVER = "forkserver" in multiprocessing.get_all_start_methods()
 
@@ -47,38 +38,6 @@ def said(tmp_path: Path, text: str, **environment: str) -> Any:
     ended = run(tmp_path, text, **environment)
     assert (ended.returncode, ended.stderr) == (0, "")
     return json.loads(ended.stdout)
-
-
-@pytest.mark.parametrize(
-    ("name", "sentence", "number"),
-    [
-        ("guarantees", "keeps {} groups", error_ledger.MAX_GROUPS),
-        ("guarantees", "the last {} jobs", error_ledger.MAX_JOB_IDS),
-        ("guarantees", "({:,} characters at most)", error_text.MAX_TEXT),
-        ("guarantees", "after five of those in a row", respawn.MOST_DEATHS == 5),
-        ("guarantees", "at most `4 * max_workers` more", capacity.lent_limit(1000) == 4000),
-        ("guarantees", "or {} if that is larger", capacity.lent_limit(1)),
-        ("processes", "from {} KB on", pickling.OUT_OF_BAND // 1024),
-        ("processes", "at most {},", prefetch.MOST),
-        ("processes", "about a millisecond's worth", prefetch.WORTH == 0.001),
-        ("processes", "about {} ms' worth", round(prefetch.TOGETHER_SECONDS * 1000)),
-        ("processes", "or {} KB, judged", prefetch.TOGETHER_BYTES // 1024),
-        ("live", "has not answered for a second", LOOP_PATIENCE == 1.0),
-        ("live", "when {} MB wait for it", line_server.MAX_UNREAD // 1024**2),
-        ("live", "room for {} at a time", line_server.MAX_VISITORS),
-        ("lifecycle", "this may take up to {} s", stack_request.STACK_SECONDS),
-        ("guarantees", "this may take {} s in all", report_rows.SHOWING),
-        (
-            "processes",
-            "`SIGRTMIN + 10`",
-            not hasattr(signal, "SIGRTMIN") or stack_request.KNOCK == signal.SIGRTMIN + 10,
-        ),
-        ("processes", "`SIGRTMIN + 9`", not hasattr(signal, "SIGRTMIN") or stack_request.LOOK == signal.SIGRTMIN + 9),
-    ],
-)
-def test_numbers(name: str, sentence: str, number: Any) -> None:
-    assert number
-    assert sentence.format(number) in " ".join(page(name).text.split())
 
 
 def test_without_the_main_guard_the_pool_says_that_it_is_broken(tmp_path: Path) -> None:

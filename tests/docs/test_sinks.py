@@ -15,16 +15,11 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from prometheus_client import CollectorRegistry
 
 from steadypool import Retry, ThreadPool, task
-from steadypool.durable.worker import depths
-from steadypool.model import events, queue_depth
+from steadypool.model import events
 from steadypool.model.queue_depth import QueueDepth
 from steadypool.model.states import Outcome
-from steadypool.pools.core.books import MOST_COUNTED
-from steadypool.pools.core.forecast import LOOK_AGAIN
-from steadypool.primitives import arguments, run_times
 from steadypool.sinks import opentelemetry
 from steadypool.sinks.prometheus import PrometheusSink
-from steadypool.sinks.watched_pools import MOST_POOLS
 from tests.docs.pages import names_in, page
 from tests.pools.contract import jobs
 
@@ -142,24 +137,3 @@ def test_attributes_and_metrics_of_opentelemetry() -> None:
         "steadypool.cause", "steadypool.done", "steadypool.total"
     }:  # fmt: skip
         assert f"`{name}`" in text, name
-
-
-@pytest.mark.parametrize(
-    ("name", "sentence", "number"),
-    [
-        ("sinks", "and {} pools have labels", MOST_POOLS),
-        ("sinks", "first {} tasks", 100),
-        ("sinks", "A count stops at {:,}", queue_depth.MOST_COUNTED),
-        ("sinks", "at most every {:g} seconds", depths.FRESH),
-        ("sinks", "takes a second at most", depths.TIMEOUT == 1.0),
-        ("lifecycle", "{} tasks have an average of their own", run_times.MOST_TASKS),
-        ("lifecycle", "a queue of more than {0:,} jobs, {0:,} are looked at", MOST_COUNTED),
-        ("guarantees", "({} characters at most)", arguments.MAX_TEXT),
-        ("lifecycle", "one in {} is measured", run_times.SAMPLE),
-        ("lifecycle", "less than a millisecond", run_times.WORTH_MEASURING == 0.001),
-        ("lifecycle", "at most ten times a second", LOOK_AGAIN == 0.1),
-    ],
-)
-def test_numbers(name: str, sentence: str, number: object) -> None:
-    assert number
-    assert sentence.format(number) in " ".join(page(name).text.split())
