@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from steadypool.pools.processes.ipc import stack_request
+from tests.patience import STACK
 from tests.pools.contract.differences import is_left_out
 from tests.pools.contract.kinds import Kind
 from tests.pools.contract.stage import Stage
@@ -55,7 +56,7 @@ def stage() -> Iterator[Stage]:
 @pytest.fixture
 def patient_stacks(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests that want the stack of a worker process, which on a busy machine may not answer within 0.1 s."""
-    monkeypatch.setattr(stack_request, "STACK_SECONDS", 3.0)
+    monkeypatch.setattr(stack_request, "STACK_SECONDS", STACK)
 
 
 @pytest.fixture

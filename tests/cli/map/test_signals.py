@@ -10,7 +10,7 @@ import pytest
 
 from tests.cli.program import Program, finish, json_lines, type_lines
 from tests.cli.stage import Stage
-from tests.pools.contract.lateness import takes
+from tests.patience import takes
 
 BOTH = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-WAIT = 20.0
-"""Seconds until a test gives up on something that must happen. Only a failing test waits that long."""
+from tests.patience import WAIT as WAIT  # where the tests of asyncio look for it
 
 
 class Cue:

@@ -9,10 +9,10 @@ from concurrent.futures import CancelledError
 import pytest
 
 from steadypool import AsyncPool, JobCancelled, Outcome, PoolState, Retry, current_job, task
+from tests.patience import LONG
 from tests.pools.aio.cues import Cue, fail, hang, same, turns, until
 
 Make = Callable[..., AsyncPool]
-LONG = 30.0
 
 
 def unscathed() -> bool:

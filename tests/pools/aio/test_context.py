@@ -13,10 +13,10 @@ import pytest
 
 from steadypool import AsyncPool, JobContext, JobTimeout, ThreadPool, current_job, task
 from steadypool.model import events
+from tests.patience import LONG
 from tests.pools.aio.cues import Cue, fail, hang, later, same, turns, until
 
 Make = Callable[..., AsyncPool]
-LONG = 30.0
 variable: ContextVar[str] = ContextVar("variable", default="unset")
 
 

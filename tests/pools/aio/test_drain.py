@@ -12,10 +12,10 @@ import pytest
 
 from steadypool import AsyncPool, JobCancelled, Outcome, PoolState, Retry, task
 from steadypool.model import events
-from tests.pools.aio.cues import WAIT, Cue, fail, hang, same, turns, until
+from tests.patience import LONG, WAIT
+from tests.pools.aio.cues import Cue, fail, hang, same, turns, until
 
 Make = Callable[..., AsyncPool]
-LONG = 30.0
 
 
 async def test_a_drain_lets_everything_end(make_pool: Make) -> None:

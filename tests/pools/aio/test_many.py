@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import pytest
 
 from steadypool import AsyncPool, JobCancelled, Outcome, PoolClosed, task
+from tests.patience import LONG
 from tests.pools.aio.cues import Cue, fail, hang, later, same, turns
 
 Make = Callable[..., AsyncPool]
-LONG = 30.0
 
 
 async def count_up(end: int) -> AsyncIterator[int]:

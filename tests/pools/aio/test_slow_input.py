@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import pytest
 
 from steadypool import AsyncPool, PoolClosed
+from tests.patience import WAIT
 from tests.pools.aio.cues import later, same
 
 Make = Callable[..., AsyncPool]
 BOTH = pytest.mark.parametrize("how", ["map", "map_unordered"])
-WAIT = 20.0
 
 
 class TaskAdapter:

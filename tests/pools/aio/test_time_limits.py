@@ -13,10 +13,10 @@ from steadypool import AsyncPool, JobCancelled, JobTimeout, Outcome, Retry, curr
 from steadypool.model import events
 from steadypool.primitives.deadlines import MAX_LINES, Deadlines
 from steadypool.primitives.timers import Timers
-from tests.pools.aio.cues import WAIT, Cue, hang, hang_deep, same, turns, until
+from tests.patience import LONG, WAIT
+from tests.pools.aio.cues import Cue, hang, hang_deep, same, turns, until
 
 Make = Callable[..., AsyncPool]
-LONG = 30.0
 
 
 async def test_the_limit_stops_the_work(make_pool: Make) -> None:

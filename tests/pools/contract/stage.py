@@ -12,10 +12,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from tests.patience import WAIT
 from tests.pools.contract.jobs import act
-
-WAIT = 20.0
-"""Seconds until a test gives up on something that must happen. Only a failing test waits that long."""
 
 
 class Actor:

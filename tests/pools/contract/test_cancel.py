@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 
 from steadypool import JobCancelled, Outcome, Retry, task
+from tests.patience import LONG, WAIT
 from tests.pools.contract import jobs
-from tests.pools.contract.stage import WAIT, Stage
-
-LONG = 30.0
+from tests.pools.contract.stage import Stage
 
 
 def test_a_waiting_job_is_cancelled_at_once(make_pool: Callable[..., Any], stage: Stage, tmp_path: Any) -> None:

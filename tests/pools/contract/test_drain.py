@@ -11,12 +11,10 @@ from typing import Any
 import pytest
 
 from steadypool import DrainReport, JobCancelled, Outcome, PoolClosed, PoolState, Retry, task
+from tests.patience import LONG, WAIT, takes
 from tests.pools.contract import jobs
-from tests.pools.contract.lateness import takes
-from tests.pools.contract.stage import WAIT, Stage
+from tests.pools.contract.stage import Stage
 from tests.pools.contract.test_queue import in_thread
-
-LONG = 30.0
 
 
 def test_an_idle_pool_and_one_that_was_never_used(pool: Any) -> None:

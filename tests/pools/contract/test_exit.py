@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from steadypool.model.events import PoolClosing
+from tests.patience import WAIT, takes
 from tests.pools.contract import jobs, program
 from tests.pools.contract.kinds import Kind
-from tests.pools.contract.lateness import takes
-from tests.pools.contract.stage import WAIT, Stage
+from tests.pools.contract.stage import Stage
 from tests.pools.contract.watch import Watch
 
 pytestmark = pytest.mark.differs_on("asyncio", "it ends with its loop: see tests/pools/aio/test_endings.py")

@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 
 from steadypool import JobCancelled, Outcome, PoolClosed, Retry, task
+from tests.patience import LONG, WAIT
 from tests.pools.contract import jobs
-from tests.pools.contract.stage import WAIT, Stage
-
-LONG = 30.0
+from tests.pools.contract.stage import Stage
 
 
 def test_the_block_ends_when_every_job_has(pool: Any, tmp_path: Any) -> None:

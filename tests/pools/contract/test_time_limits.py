@@ -10,12 +10,11 @@ from typing import Any
 import pytest
 
 from steadypool import JobTimeout, Outcome, Retry, task
+from tests.patience import LONG, WAIT
 from tests.pools.contract import jobs
-from tests.pools.contract.stage import WAIT, Stage
+from tests.pools.contract.stage import Stage
 
 pytestmark = pytest.mark.usefixtures("patient_stacks")
-LONG = 30.0
-"""A grace that no test waits for."""
 
 
 @pytest.mark.differs_on("asyncio", "it looks for the name of a file in the stack")

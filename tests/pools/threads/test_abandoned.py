@@ -10,9 +10,9 @@ import pytest
 from steadypool import JobTimeout, Outcome, Retry, task
 from steadypool.model.events import CapacityChanged, JobStuck, WorkerAbandoned, WorkerEnded
 from steadypool.model.health import HealthReason
+from tests.patience import WAIT, takes
 from tests.pools.contract import jobs
-from tests.pools.contract.lateness import takes
-from tests.pools.contract.stage import WAIT, Stage
+from tests.pools.contract.stage import Stage
 from tests.pools.contract.watch import Watch
 
 GRACE = 0.02

@@ -1,4 +1,4 @@
-"""How long something takes, less what the machine itself is late."""
+"""How long tests wait: for what must happen, and with what no test waits for."""
 
 from __future__ import annotations
 
@@ -7,6 +7,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+WAIT = 20.0
+"""Seconds until a test gives up on something that must happen. Only a failing test waits that long."""
+LONG = 30.0
+"""A limit or a grace that no test waits for."""
+STACK = 3.0
+"""Seconds that the stack of a worker process may take on a busy machine: `patient_stacks`."""
 SLACK = 0.5
 """Seconds that may be added to what was promised."""
 TICK = 0.005
