@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.cli.forks import Forks
 from tests.cli.program import LIMIT, Program
+
+
+@pytest.fixture(scope="module")
+def forks() -> Iterator[Forks]:
+    """Runs what is refused at once, in one interpreter."""
+    forks = Forks()
+    yield forks
+    forks.close()
 
 
 @pytest.mark.parametrize(
@@ -34,8 +45,8 @@ from tests.cli.program import LIMIT, Program
         (["jobs:upper", "-o", "x", "-e", "./x"], "x is given for results and for errors"),
     ],
 )
-def test_one_line_and_exit_code_2(program: Program, arguments: list[str], message: str) -> None:
-    ended = program.map(*arguments, text="x\n")
+def test_one_line_and_exit_code_2(forks: Forks, folder: Path, arguments: list[str], message: str) -> None:
+    ended = forks.run(folder, "map", *arguments, text="x\n")
     assert (ended.code, ended.out) == (2, "")
     assert message in ended.err
     assert len(ended.err.splitlines()) == 1
@@ -52,8 +63,8 @@ def test_one_line_and_exit_code_2(program: Program, arguments: list[str], messag
         ([], "Missing argument"),
     ],
 )
-def test_a_wrong_option_is_refused_by_name(program: Program, arguments: list[str], message: str) -> None:
-    ended = program.map(*arguments, text="x\n")
+def test_a_wrong_option_is_refused_by_name(forks: Forks, folder: Path, arguments: list[str], message: str) -> None:
+    ended = forks.run(folder, "map", *arguments, text="x\n")
     assert (ended.code, ended.out) == (2, "")
     assert message in ended.err
     assert "Traceback" not in ended.err
@@ -68,9 +79,11 @@ def test_a_wrong_option_is_refused_by_name(program: Program, arguments: list[str
         ("import sys; sys.exit('not a module')\n", "SystemExit: not a module"),
     ],
 )
-def test_an_error_in_the_users_module_is_shown_with_its_place(program: Program, source: str, shown: str) -> None:
-    (program.folder / "wrong.py").write_text(source)
-    ended = program.map("wrong:f", text="x\n")
+def test_an_error_in_the_users_module_is_shown_with_its_place(
+    forks: Forks, folder: Path, source: str, shown: str
+) -> None:
+    (folder / "wrong.py").write_text(source)
+    ended = forks.run(folder, "map", "wrong:f", text="x\n")
     assert (ended.code, ended.out) == (2, "")
     assert shown in ended.err
     assert "wrong.py" in ended.err, "where it is wrong"

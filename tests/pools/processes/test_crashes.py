@@ -117,7 +117,7 @@ def test_killed_while_idle(warm_pool: Any) -> None:
 @on_every_method
 def test_killed_right_after_submit(warm_pool: Any, method: str) -> None:
     """Whether it had begun or not: the job has an outcome, and the next one runs."""
-    for _ in range(10 if method != "spawn" else 3):
+    for _ in range(4 if method != "spawn" else 2):
         future = warm_pool.submit(deeds.pid)
         killed = warm_pool.worker_pids()
         for pid in killed:

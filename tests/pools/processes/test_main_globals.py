@@ -160,11 +160,15 @@ def run(command: list[str], cwd: Path, stdin: str | None = None) -> list[str]:
     return done.stdout.splitlines()
 
 
-@on_every_method
+WAYS = (_script, _module, _package, _zipapp, _command, _profiled, _run_path, _executed)
+
+
 @pytest.mark.parametrize(
-    "how",
-    [_script, _module, _package, _zipapp, _command, _profiled, _run_path, _executed],
-    ids=lambda how: how.__name__,
+    ("method", "how"),
+    [
+        *((method, how) for method in ("forkserver", "spawn") for how in WAYS),
+        ("fork", _script),  # it has the main module already, whatever made it
+    ],
 )
 def test_jobs_see_what_the_initializer_and_other_jobs_have_set(
     tmp_path: Path, method: str, how: Callable[[Path], list[str]]
