@@ -53,7 +53,7 @@ ELSEWHERE = frozenset(
         # other libraries'
         "ProcessorFormatter", "ExtraAdder", "TestClient",
         # our own, behind the doors
-        "AsyncGroup", "Bell", "CallbackThread", "DrainOnSignal", "Group", "JobQueue", "JobRecord",
+        "AsyncGroup", "Bell", "CallbackThread", "DrainOnSignal", "Group", "JobQueue", "UserCalls", "JobRecord",
     }
 )  # fmt: skip
 
