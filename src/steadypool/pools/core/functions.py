@@ -15,7 +15,7 @@ _WRAPPERS = (partial, MethodType)  # made once: it is on the way of each job
 
 def check_function(fn: object) -> None:
     """Raise `TypeError`, with the corrected call, if *fn* is nothing that a thread or process can run."""
-    if type(fn) is BuiltinFunctionType:
+    if type(fn) is BuiltinFunctionType or _is_plain(fn):
         return
     if not callable(fn):
         hint = "submit(fn, x), not submit(fn(x))"
@@ -27,6 +27,11 @@ def check_function(fn: object) -> None:
             f"{name} is a coroutine function: give it to an AsyncPool, "
             f"or submit a function that runs it: pool.submit(asyncio.run, {name.rpartition('.')[2]}(...))"
         )
+
+
+def _is_plain(fn: object) -> bool:
+    """Whether it is a function with ``def``, and no mark on it: what nearly every job has, known at a glance."""
+    return type(fn) is FunctionType and not fn.__code__.co_flags & ASYNC_CODE and not fn.__dict__
 
 
 def unawaited_error(coroutine: CoroutineType[Any, Any, Any]) -> TypeError:
