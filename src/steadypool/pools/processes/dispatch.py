@@ -234,6 +234,7 @@ class DispatchWorkers(StealingWorkers):
 
     def _pick(self) -> ProcessWorker | None:
         best: ProcessWorker | None = None
+        avoided: ProcessWorker | None = None
         low = prefetch.refill(self.depth)
         if len(self.available_workers) > self.core.max_workers and self._busy() >= self.core.max_workers:
             return None  # after a resize, until the workers too many have left
@@ -241,6 +242,10 @@ class DispatchWorkers(StealingWorkers):
             if worker.socket_full or worker.taken is not None:
                 continue
             held = len(worker.hand)
+            if worker.avoided_until and worker.ready and worker.is_avoided():
+                if not held:
+                    avoided = worker
+                continue
             if not held and worker.ready:
                 return worker
             if held < self.depth and held <= low and (best is None or held < len(best.hand)):
@@ -249,7 +254,7 @@ class DispatchWorkers(StealingWorkers):
             return best
         if self.may_grow:
             return self._new_worker()
-        return best if best is not None and not self._is_slow(best) else None
+        return best if best is not None and not self._is_slow(best) else avoided
 
     def _busy(self) -> int:
         return sum(1 for worker in self.available_workers if worker.hand or worker.taken is not None)
@@ -370,6 +375,7 @@ class DispatchWorkers(StealingWorkers):
             job._began = now = monotonic()
             job._state = RUNNING
             told = not isinstance(job, Chunk) and self.told_started.pop(job, None) == job.attempts
+        self.see_to_unread()
         if self.core.state is PoolState.CANCELLING:
             # It was on its way when the drain gave back what waits: it is told, as those were that ran.
             self._tell_first(worker)

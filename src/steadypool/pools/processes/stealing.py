@@ -39,6 +39,10 @@ STEAL_AFTER = 0.002
 LONG = 0.01
 """Seconds after which nothing is to lie behind a job, since younger jobs would overtake what does."""
 VISIBLE_SECONDS = 0.001
+UNREAD_SECONDS = 0.1
+"""How long a job may lie unread in the socket of a worker while another worker is idle."""
+AVOIDED_SECONDS = 1.0
+"""How long such a worker gets no other job if there is a choice: then it may have been continued."""
 
 
 class StealingWorkers(HandWorkers):
@@ -56,6 +60,7 @@ class StealingWorkers(HandWorkers):
         self.told_started: WeakKeyDictionary[Job, int] = WeakKeyDictionary()
         """Jobs that were first in a hand, and taken back, and the attempt that sinks may know to have started."""
         self._steal_planned = False
+        self._unread_planned = False
         self._relieved = 0.0
 
     @abstractmethod
@@ -200,6 +205,34 @@ class StealingWorkers(HandWorkers):
                 self.withhold(worker)
             else:
                 self._plan_to_share()
+
+    def see_to_unread(self) -> None:
+        """A job was handed over: see to it that it does not lie unread where a worker has stopped, or hangs as it
+        starts."""
+        if self._unread_planned or self.core.max_workers == 1:
+            return
+        self._unread_planned = True
+        with self.core.lock:
+            self.core.timers.add(monotonic() + UNREAD_SECONDS, self._look_for_unread)
+        self.core.wake_before(monotonic() + UNREAD_SECONDS)
+
+    def _look_for_unread(self) -> None:
+        self._unread_planned = False
+        for worker in self.available_workers:
+            if not worker.has_unread():
+                continue
+            self.see_to_unread()
+            if worker.has_unread_for(UNREAD_SECONDS) and self._can_replace(worker) and self.take_back(worker):
+                worker.avoided_until = monotonic() + AVOIDED_SECONDS
+                self.full = False
+                self.pump()
+
+    def _can_replace(self, worker: ProcessWorker) -> bool:
+        """Whether what it does not begin could begin elsewhere. One that starts is not a reason for another."""
+        return (worker.ready and self.may_grow) or any(
+            other.ready and not other.hand and other.taken is None and not other.is_avoided()
+            for other in self.available_workers
+        )
 
     def requeue_overdue(self) -> None:
         """Put what lies behind long jobs into the queue, where it is older than what waits there. Now and then."""

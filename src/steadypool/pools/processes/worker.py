@@ -51,15 +51,13 @@ class ProcessWorker:
         """The job it runs though somebody else has settled it."""
         self.taken_name: str | None = None
         self.taken_arguments = ""
-        self.succeeded = 0
-        self.done = 0
+        self.succeeded = self.done = 0
         self.refusal: Exception | None = None
         """What the system said when it could not be started."""
         self.restarts = 0
         """Workers that had its place before, and died."""
-        self.left = False
-        """It was killed: nothing it says counts any more."""
-        self.ready = False
+        self.ready = self.left = False
+        """``left``: it was killed, and nothing it says counts any more."""
         self.told_to_leave = 0.0
         self.broken = False
         """Its initializer has failed."""
@@ -75,10 +73,9 @@ class ProcessWorker:
         self.socket_full = False
         """Its socket had no room for another packet."""
         self.dead = False
-        self.pid = 0
+        self.pid = self.thread_ident = 0
         self.pidfd: int | None = None
         self.process: Any = None
-        self.thread_ident = 0
         self.page: Page
         with ExitStack() as made:  # so that nothing is left open if there is not enough for all
             self._open_ends(packets, made)
@@ -88,6 +85,10 @@ class ProcessWorker:
         self._buffer = memoryview(bytearray(READ_SIZE))
         self._seen, self._seen_since = 0, 0.0
         """What it ran when `is_held_up` looked, and since when."""
+        self._unread, self._unread_since = 0, 0.0
+        """What it had not begun when `has_unread_for` looked, and since when."""
+        self.avoided_until = 0.0
+        """Until when it gets no jobs if others can: it did not read those that it had."""
         self.latest_chunk = 0
         """The last serial that may be one of a chunk's items."""
         self._by_forkserver = False
@@ -296,6 +297,29 @@ class ProcessWorker:
         if running != self._seen:
             self._seen, self._seen_since = running, now
         return now - self._seen_since >= seconds
+
+    def has_unread(self) -> bool:
+        """Whether it has not begun what is first in its hand."""
+        try:
+            return self.taken is None and not self.has_started(self.hand[0])
+        except IndexError:
+            return False
+
+    def has_unread_for(self, seconds: float) -> bool:
+        """Whether it has had the same job unread for so long, as far as this was called."""
+        try:
+            first, now = self.hand[0]._serial, monotonic()
+        except IndexError:
+            return False
+        if first != self._unread:
+            self._unread, self._unread_since = first, now
+        return now - self._unread_since >= seconds
+
+    def is_avoided(self) -> bool:
+        """Whether jobs were taken from it a moment ago that it had not read: it has stopped, or hangs as it starts."""
+        if self.avoided_until and self.avoided_until < monotonic():
+            self.avoided_until = 0.0
+        return self.avoided_until > 0.0
 
     def tell(self, job: Job, cause: str) -> None:
         """Tell the job to stop: through the page, and through the pipe for one that sleeps."""
