@@ -26,9 +26,9 @@ def type_name(error: BaseException) -> str:
 
     Our own are all named ``steadypool.Class``, where the public ones are imported from.
     """
-    if isinstance(error, RemoteError) and error.type_name:
-        return error.type_name
-    cls = type(error)
+    cls = type(error)  # not isinstance: an exception may say anything of its class
+    if issubclass(cls, RemoteError) and error.type_name:  # type: ignore[attr-defined]
+        return error.type_name  # type: ignore[attr-defined, no-any-return]
     try:
         module, name = cls.__module__, cls.__qualname__
         if module == "builtins":

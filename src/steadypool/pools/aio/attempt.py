@@ -14,6 +14,7 @@ from steadypool.model.states import Outcome, PoolState
 from steadypool.pools.aio.future import AsyncJobFuture
 from steadypool.pools.core.emitter import job_facts
 from steadypool.pools.core.job_errors import timeout_error
+from steadypool.pools.core.tame_errors import tamed, trace_of
 from steadypool.primitives.job_context import JobContext, check_progress, running_task
 
 if TYPE_CHECKING:
@@ -86,8 +87,9 @@ class Attempt:
                 result = await job._fn(*job._args)
         except BaseException as error:
             # The first entry is this frame: without it the traceback is the user's own, and free of our locals.
-            trace = error.__traceback__
-            error = error.with_traceback(trace.tb_next if trace is not None else None)
+            trace = trace_of(error)
+            BaseException.with_traceback(error, trace.tb_next if trace is not None else None)
+            error = tamed(error, workers.core.user_calls.text_of)
             workers.attempt_failed(self, job, error, has_begun)
             del workers, job  # or the error's traceback, which reaches this frame, would keep them
             return

@@ -18,6 +18,7 @@ from steadypool.pools.core.job_errors import cancelled_error, hint_at_option, pr
 from steadypool.pools.core.report_rows import Returned, interrupted_row
 from steadypool.pools.core.retries import Retries
 from steadypool.pools.core.shared import Job, Shared
+from steadypool.pools.core.tame_errors import tamed
 from steadypool.pools.core.user_calls import UserCalls
 from steadypool.pools.core.workers import Workers
 from steadypool.primitives.error_ledger import Ledger
@@ -115,6 +116,7 @@ class Settlement:
 
     def attempt_raised(self, job: Job, error: BaseException, outcome: Outcome = Outcome.FAILED) -> None:
         """An attempt ended with *error*; the caller has taken the job out of the worker's hand."""
+        error = tamed(error, self._user_calls.text_of)
         pending = job._pending_error
         worth = self._user_calls.is_worth_retrying_now(job, error if pending is None else pending)
         with self._shared.lock:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from steadypool.model.error_text import described, is_quickly_described, type_name
+from steadypool.model.error_text import described, first_line, is_quickly_described, type_name
 from steadypool.model.options import Retry
 from steadypool.pools.core.settings import Settings
 from steadypool.primitives.arguments import arguments_text, is_quickly_shown, plain_text
@@ -152,6 +152,10 @@ class UserCalls:
         if worth is None:
             BaseException.add_note(error, "(Retry.on could not be asked: it would have taken too long)")
         return bool(worth)
+
+    def text_of(self, error: BaseException) -> str:
+        """The first line of the error's message."""
+        return self.aside.call(partial(first_line, error), NOT_SHOWN)
 
     def repr_of(self, error: BaseException) -> str:
         """The error's ``repr``."""

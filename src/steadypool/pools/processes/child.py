@@ -26,10 +26,11 @@ from types import CoroutineType
 from typing import Any
 
 from steadypool.model.clock import monotonic
-from steadypool.model.error_text import in_a_line
+from steadypool.model.error_text import first_line, in_a_line
 from steadypool.model.options import task_name
 from steadypool.pools.core.forked_job import end_child
 from steadypool.pools.core.functions import unawaited_error
+from steadypool.pools.core.tame_errors import tamed, trace_of
 from steadypool.pools.processes.after_fork import forget_imports
 from steadypool.pools.processes.import_guard import loads_jobs
 from steadypool.pools.processes.ipc import big_payload, stack_request
@@ -554,8 +555,10 @@ def _is_short(result: Any) -> bool:
 
 def _pack_raised(error: BaseException) -> bytes:
     """A job's exception, without the worker's own frame."""
-    trace = error.__traceback__
-    return pack_error(BaseException.with_traceback(error, trace.tb_next if trace is not None else None))
+    trace = trace_of(error)
+    return pack_error(
+        tamed(BaseException.with_traceback(error, trace.tb_next if trace is not None else None), first_line)
+    )
 
 
 def _flush_output() -> None:

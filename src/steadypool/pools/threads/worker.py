@@ -41,6 +41,7 @@ from steadypool.pools.core.forked_job import end_child
 from steadypool.pools.core.functions import unawaited_error
 from steadypool.pools.core.job_errors import cancelled_error, timeout_error
 from steadypool.pools.core.shared import Job
+from steadypool.pools.core.tame_errors import trace_of
 from steadypool.primitives.job_context import JobContext, check_progress, set_finder
 from steadypool.primitives.run_times import SAMPLE, WORTH_MEASURING
 from steadypool.primitives.thread_stacks import thread_stack
@@ -114,7 +115,7 @@ class JobRunner:
         except BaseException as error:
             # The first entry is this frame: without it the traceback is the user's own, and free of our locals.
             self.raised += 1
-            trace = error.__traceback__
+            trace = trace_of(error)
             BaseException.with_traceback(error, trace.tb_next if trace is not None else None)
             try:
                 return self._raised(job, error)

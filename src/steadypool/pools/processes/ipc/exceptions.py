@@ -136,8 +136,8 @@ def _notes(error: BaseException) -> list[str]:
 
 
 def _set(error: BaseException, name: str, value: object) -> None:
-    """Past the exception's own ``__setattr__``, which may refuse."""
-    BaseException.__setattr__(error, name, value)
+    """Past the exception's own ``__setattr__``, which may refuse, and past its class's attribute of that name."""
+    vars(BaseException)[name].__set__(error, value)
 
 
 def _rebuild_somehow(row: Packed, text: str) -> BaseException:
