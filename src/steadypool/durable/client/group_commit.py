@@ -1,10 +1,10 @@
 """Group commit for all threads of a process: as many jobs in one transaction as have gathered, by itself.
 
-A commit waits for the disk, and costs about the same for one job as for a hundred. So whoever enqueues leaves the jobs
-here. If nobody writes at the moment it takes the **turn** and writes itself: for one caller alone there is no other
+A commit waits for the disk, and costs about the same for one job as for a hundred. So a caller leaves its jobs
+here. If no other writes at the moment it takes the **turn** and writes itself: for one caller alone there is no other
 thread to wake and to wait for. Else the writer's thread takes the next turn, writes everything that has gathered in one
-transaction, and wakes everybody whose jobs were in it; while it commits, the next batch gathers. One caller alone waits
-for one commit; 256 share one.
+transaction, and wakes all callers whose jobs were in it; while it commits, the next batch gathers. One caller alone
+waits for one commit; 256 share one.
 
 The main thread never writes, nor opens the engine: there Ctrl-C and signal handlers may come between any two lines, and
 a transaction that is half-way is nothing to leave behind. It takes no lock here, either, that a handler which enqueues
@@ -12,15 +12,15 @@ could wait for; and a thread whose own call, interrupted, keeps others from writ
 (`durable.engine.reentry`).
 
 One caller's jobs are no other's trouble. If a batch is refused for what one of them brought, it is written by halves
-until that one is alone, and it alone gets the error. If one has a key that somebody is putting in a transaction of
-their own, which may stay open for long, it is set aside, and tried again by itself every tenth of a second for as long
-as the engine is patient; all others go on.
+until that one is alone, and it alone gets the error. If one has a key that another program is putting in a
+transaction of its own, which may stay open for long, it is set aside, and tried again on its own every tenth of a
+second for as long as the engine's timeout; all others go on.
 
 Order: what one thread enqueues is put in that order. What two threads enqueue is put in either.
 
-Lost wake-ups: a caller appends first and tries for the turn second; whoever fails rings for the thread, which waits for
-the turn and looks at what has gathered after that. A caller that gives the turn back and finds others left rings for
-them.
+Lost wake-ups: a caller appends first and tries for the turn second; if it fails it rings for the thread, which waits
+for the turn and looks at what has gathered after that. A caller that gives the turn back and finds others left rings
+for them.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class Writer:
         self._opened: Engine | None = None
         self._waiting: deque[Put | Stop] = deque()
         self._aside: list[Put] = []
-        """Those whose key is being put by another transaction. Whoever has the turn changes it."""
+        """Those whose key is being put by another transaction. Only the thread with the turn changes it."""
         self._retry_at = 0.0
         self._bell = Bell()
         self._turn = threading.Lock()

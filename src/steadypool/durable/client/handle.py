@@ -23,7 +23,7 @@ from steadypool.model.states import Outcome
 
 R = TypeVar("R")
 LONGEST_WAIT = 3600.0
-"""Seconds after which a waiter looks for itself, however it is told of ends."""
+"""Seconds after which a waiter looks for itself, however it hears of ends."""
 _BY_ERROR = {"timed_out": Outcome.TIMED_OUT, "crashed": Outcome.CRASHED, "lost": Outcome.CRASHED}
 
 
@@ -120,7 +120,7 @@ class JobHandle(Generic[R]):
 
         Raises:
             TimeoutError: the job had not ended by then; it goes on.
-            JobDiscarded: it failed for good; the last attempt's error is told.
+            JobDiscarded: it failed for good; the message has the last attempt's error.
             JobCancelled: it was cancelled.
             UnknownJob: its record was pruned.
             WouldDeadlock: in a job of a worker of the same queue, all of whose slots wait for such jobs.
@@ -203,7 +203,7 @@ def outcome_of(found: JobRecord) -> Outcome | None:
 
 
 def unknown(job_id: str) -> UnknownJob:
-    """The error for an id that nobody knows."""
+    """The error for an unknown id."""
     return UnknownJob(
         f"there is no job {job_id!r}: it was never enqueued here, its record was pruned, or the store has gone back to "
         "a time before it"

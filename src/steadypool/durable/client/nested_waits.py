@@ -1,4 +1,4 @@
-"""Jobs that wait for jobs of their own queue: seen when all slots of a worker do so, and nobody could run what they
+"""Jobs that wait for jobs of their own queue: seen when all slots of a worker do so, and none could run what they
 wait for.
 
 Theory of operation: each job that waits leaves a file in a folder of its worker's, named by the job, its process and a
@@ -162,7 +162,7 @@ class Watch:
         slots = self._slots
         raise WouldDeadlock(
             f"all {slots.count} slots of worker {slots.worker!r} wait for jobs of queues that it works on, and "
-            f"{found.id} ({found.task}, {found.state.value}) was begun by nobody for {self._limit:g} s: give what is "
+            f"{found.id} ({found.task}, {found.state.value}) was not begun for {self._limit:g} s: give what is "
             "waited for a queue and workers of its own, @queue.task(queue=...), or enqueue what follows instead of "
             "waiting"
         )

@@ -1,10 +1,10 @@
-"""Where a task was made: by this, a module that runs anew is told from two tasks of one name.
+"""Where a task was made: by this, a second run of a module differs from two tasks of one name.
 
 A module's body runs once. It runs again when it is reloaded, when a notebook's cell is run again, or when the program's
 main module is imported under its own name, too. What makes a task in such a second run replaces what the first run
 made. Two tasks of one name that one run has made are two tasks; so are those of two files.
 
-A run is told by the innermost frame of a module's body: each run has a code object of its own, since the source or the
+A run is known by the innermost frame of a module's body: each run has a code object of its own, since the source or the
 cached bytecode is read anew, or it has a namespace of its own.
 """
 

@@ -56,7 +56,7 @@ class Queue:
             ``None``: no limit. A row is read as a whole, and a worker holds many.
 
     Raises:
-        TypeError, ValueError: at once, for an address that makes no sense.
+        TypeError, ValueError: at once, for an invalid address.
 
     Making one opens nothing: the first use does. Any thread may use it; a forked child opens its own connection.
     """
@@ -93,7 +93,7 @@ class Queue:
         A module that is reloaded, and a notebook's cell that is run again, replace the tasks that they have made.
 
         Raises:
-            TypeError, ValueError: for an option that does not exist, a value that makes no sense, or a name that
+            TypeError, ValueError: for an option that does not exist, an invalid value, or a name that
                 another task of this queue has.
         """
         aliases = enqueueing.check_aliases(options.pop("aliases", ()))
@@ -269,21 +269,21 @@ class Queue:
     def wake(self) -> None:
         """Have workers look now: after the commit of a transaction of yours in which you enqueued (``connection=``).
 
-        Without it they find such a job on SQLite when they next look by themselves, within a second: a file tells
-        nobody that somebody has committed. PostgreSQL does.
+        Without it they find such a job on SQLite when they next look by themselves, within a second: a file does
+        not announce commits. PostgreSQL does.
 
         Raises:
-            EngineError: nobody was told; the job is found all the same.
+            EngineError: no listener was notified; the job is found a little later.
         """
         self.engine.wake()
 
     def work(
         self, *, until_empty: bool = False, drain_timeout: float = 30.0, on_signals: bool = False, **settings: Any
     ) -> WorkReport:
-        """Work on this queue, here and now, until told to stop; see `Worker.run` and `WorkerSettings`.
+        """Work on this queue, here and now, until a drain is requested; see `Worker.run` and `WorkerSettings`.
 
         Raises:
-            TypeError, ValueError: for a setting that does not exist or a value that makes no sense.
+            TypeError, ValueError: for a setting that does not exist or an invalid value.
         """
         from steadypool.durable.worker.settings import WorkerSettings
         from steadypool.durable.worker.worker import Worker
@@ -339,7 +339,7 @@ class Queue:
             )
         self._url = self._url or url
 
-    # No lock: a signal handler may come in the middle and ask for the same. Who comes second takes what the first has
+    # No lock: a signal handler may come in the middle and ask for the same. The second takes what the first has
     # made, and drops its own, which has nothing open yet.
 
     @property

@@ -121,7 +121,7 @@ class DurableTask(Task[P, R]):
 
         Raises:
             PayloadRefused: an argument cannot be stored, or does not fit the signature; nothing was enqueued.
-            EngineError: the store could not do it; it says whether the job may have been enqueued all the same.
+            EngineError: the store could not do it; it says whether the job may still have been enqueued.
             RuntimeError: this thread runs an event loop, which would be blocked: use `enqueue_async`.
         """
         connection = self._connection_among(kwargs)
@@ -168,7 +168,7 @@ class DurableTask(Task[P, R]):
         job; ``retry`` and ``name`` are the task's own.
 
         Raises:
-            TypeError, ValueError: for an option that does not exist or a value that makes no sense.
+            TypeError, ValueError: for an option that does not exist or an invalid value.
         """
         ours, others = enqueueing.split_options(changes)
         changed = self._changed | others.keys()

@@ -2,7 +2,7 @@
 
 SteadypoolError
 ├── EngineError                 the store said no
-│   ├── EngineBusy              ... somebody else held it for too long; trying again may work
+│   ├── EngineBusy              ... another connection held it for too long; trying again may work
 │   │   └── KeyBusy             ... a job of the same id or unique key is being put in a transaction that is still open
 │   ├── EngineGone              ... it cannot be reached; it may come back
 │   ├── EngineFull              ... there is no room left to write to
@@ -33,7 +33,7 @@ class EngineError(SteadypoolError):
 
 
 class EngineBusy(EngineError):
-    """The store was locked by somebody else for as long as we were willing to wait."""
+    """The store was locked by another connection for the whole timeout."""
 
 
 class KeyBusy(EngineBusy):

@@ -14,7 +14,7 @@ def open_engine(url: str) -> Engine:
     """An engine for *url*. Nothing is connected yet.
 
     Raises:
-        TypeError, ValueError: for an address that makes no sense, saying what a right one looks like.
+        TypeError, ValueError: for an invalid address, saying what a right one looks like.
         ImportError: the engine needs a library that is not installed, naming the extra to install.
     """
     scheme = check_url(url)

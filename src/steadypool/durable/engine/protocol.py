@@ -37,7 +37,7 @@ known by those alone:
   (`get`, `cancel`, `discard`, `retry`; `ClaimResult.cancels` has it, too). A handle never takes another job for its
   own.
 * **What a worker has settled** may be out again under its name. `reconcile` tells the store what the worker really
-  holds, now and then and after each trouble; and dropping a lease puts back what is out under it all the same.
+  holds, now and then and after each trouble; and dropping a lease puts back what is still out under it.
 * **Where to look**: an engine that remembers how far it has claimed looks from the beginning every second.
 
 What was enqueued in the time that was lost is lost with it: the store never heard of it.
@@ -111,7 +111,7 @@ class Engine(Protocol):
 
     @property
     def advisory(self) -> str:
-        """What whoever runs it should know of the store as it is here, in a sentence or two; empty: nothing."""
+        """What its operator should know of the store as it is here, in a sentence or two; empty: nothing."""
 
     def take_advisory(self) -> str:
         """The same for the first who takes it, of all who ever use the store; empty for the others."""
@@ -137,13 +137,13 @@ class Engine(Protocol):
     def put_many(self, jobs: Sequence[NewJob], *, waits: bool = True) -> list[EnqueueResult]:
         """Put jobs, durable when it returns; one `EnqueueResult` for each, in order.
 
-        An id or unique key that is taken, in the store or by an earlier job of the same call, is told by
-        ``enqueued=False``. Listeners for work are told, once for the call.
+        An id or unique key that is taken, in the store or by an earlier job of the same call, has
+        ``enqueued=False``. Listeners for work are notified, once for the call.
 
         Args:
             jobs: the jobs.
             waits: whether to wait for another transaction that is putting a job of the same id or key, and has not
-                ended. On an embedded engine nobody writes at the same time.
+                ended. On an embedded engine only one transaction writes at a time.
 
         Raises:
             KeyBusy: there is such a transaction, and *waits* is false; nothing has happened.
@@ -198,7 +198,7 @@ class Engine(Protocol):
             limit: how many jobs at most; 0 to settle alone.
             settlements: see `settle_many`.
             done: leases that the worker holds no job of any more, once these settlements are through. What is out
-                under them all the same is put back, attempts included. To leave one out does no harm: what is settled
+                under them is put back, attempts included. To leave one out does no harm: what is settled
                 is not taken back by a sweep.
             most_bytes: how many bytes of arguments at most, by and large. One job is claimed however large it is.
 
@@ -210,7 +210,7 @@ class Engine(Protocol):
     def reconcile(self, worker: int, known: Sequence[tuple[int, int]]) -> Reconciled:
         """Put back, attempts included, what is out under the worker's leases but for *known*, ``(lease, number)`` each.
 
-        For a worker whose call of `claim` has failed: it may have happened, and nobody would ever run what it gave. And
+        For a worker whose call of `claim` has failed: it may have happened, and no worker would run what it gave. And
         for a store that may have gone back in time, now and then: it says also which of these leases are no more, and
         which of these claims have been settled, by a call of which the worker does not know that it happened. A call
         that finds nothing to put back must not write.
@@ -220,7 +220,7 @@ class Engine(Protocol):
         """Record what became of claims; returns the ``(number, lease)`` of those that were refused by the fence.
 
         A job that ends leaves its history for `NewJob.keep` seconds (discarded and cancelled: a week at least), gives
-        its unique key back unless that holds for a period, and listeners for ends are told. Errors are recorded.
+        its unique key back unless that holds for a period, and listeners for ends are notified. Errors are recorded.
         """
 
     def report(self, worker: int, progress: Mapping[int, Progress]) -> None:
@@ -238,8 +238,8 @@ class Engine(Protocol):
         Each such job comes back available with ``losses`` and ``returns`` one higher and an error ``"lost"``; one that
         has *max_losses* by then is discarded. A call that finds nothing must not write. Any number of sweepers may run.
         A lease must not be taken for run out when its owner tried to renew it and could not because the store was
-        locked for everybody. Who calls sees to that, by its own renewals (`durable.worker.punctuality`); and an engine
-        that had to wait for its turn here leaves the sweep at that, and gives the owner its own.
+        locked for all workers. The caller sees to that by its own renewals (`durable.worker.punctuality`). An engine
+        that had to wait for its turn here skips the sweep, and gives the owner its own.
         """
 
     # -- one job
@@ -261,7 +261,7 @@ class Engine(Protocol):
 
         Returns:
             The state in which the job was found; ``None`` if there is none. One that has ended is left alone.
-            Listeners for work are told when it ran.
+            Listeners for work are notified when it ran.
         """
 
     def cancel_chosen(self, job_id: str) -> JobState | None:
@@ -329,7 +329,7 @@ class Engine(Protocol):
         """Tell listeners for work that there may be some, as `put_many` does: for jobs that came by `put_on`.
 
         Raises:
-            EngineError: nobody was told.
+            EngineError: no listener was notified.
         """
 
     def listener(self, topic: str) -> Listener:

@@ -177,7 +177,7 @@ class ClaimResult:
     refused: frozenset[tuple[int, int]] = frozenset()
     """``(number, lease)`` of settlements that came too late: the claim was lost, or settled before."""
     cancels: tuple[JobKey, ...] = ()
-    """Of running jobs that somebody wants cancelled, whoever runs them."""
+    """Of running jobs that are to be cancelled, in any worker."""
     next_due: float | None = None
     """Seconds until the earliest delayed job of any queue may run; ``None`` if there is none."""
     more: bool = False
@@ -238,7 +238,7 @@ class JobRecord:
     worker: str | None = None
     """Who runs it now."""
     cancelling: bool = False
-    """Whether it runs, and somebody wants it cancelled."""
+    """Whether it runs, and is to be cancelled."""
     errors: tuple[AttemptError, ...] = ()
     """Of the attempts that failed, in order. `Engine.list` leaves them out."""
     running_since: float | None = None

@@ -2,7 +2,7 @@
 
 Two things can make the leases of live workers seem to have run out:
 
-* **Everybody had to wait.** What kept this sweep waiting may also have kept workers from renewing. They get their turn
+* **All had to wait.** What kept this sweep waiting may also have kept workers from renewing. They get their turn
   before the next sweep. After ten such sweeps in a row the waiting is load, and the eleventh sweeps (`SweepTurn`).
 * **The clock has jumped.** PostgreSQL has no clock that only runs forward. When its machine's clock is set forward by
   an hour, or another machine takes over whose clock differs, all leases seem to have run out at once. A sweep compares

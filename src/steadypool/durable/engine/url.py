@@ -146,7 +146,7 @@ def parse_sqlite(url: str) -> SqliteAddress:
     """The parts of a ``sqlite://`` address.
 
     Raises:
-        ValueError: for one that makes no sense.
+        ValueError: for an invalid one.
     """
     place, settings = _split(url)
     if not place.startswith("/"):
@@ -171,7 +171,7 @@ def parse_postgres(url: str) -> PostgresAddress:
     """The parts of a ``postgresql://`` address.
 
     Raises:
-        ValueError: for one that makes no sense.
+        ValueError: for an invalid one.
     """
     import psycopg
     from psycopg.conninfo import conninfo_to_dict
@@ -228,10 +228,10 @@ def _split(url: str, *, raw: bool = False) -> tuple[str, Settings]:
 
 
 def is_same_place(one: str, other: str) -> bool:
-    """Whether both addresses lead to the same jobs, as far as can be told without asking; settings do not count.
+    """Whether both addresses lead to the same jobs, as far as is known without asking; settings do not count.
 
     Raises:
-        ValueError: one of them makes no sense.
+        ValueError: one of them is invalid.
     """
     return _place(one) == _place(other)
 

@@ -21,7 +21,7 @@ FRESH = 5.0
 STALE = 30.0
 """Seconds after which it is not given any more, though there is no newer one."""
 TIMEOUT = 1.0
-"""Seconds that whoever asks is kept waiting for a look."""
+"""Seconds that a caller waits for a look at most."""
 
 
 class Depths:

@@ -1,7 +1,7 @@
 """From claims to jobs of the pool: one by one, or several short ones in a bundle.
 
 A **bundle** is short jobs of one task that are one job for a pool of processes, since a message costs more than they
-do. Each has its own context, outcome and claim all the same (`durable.worker.run_job`). When a bundle ends without
+do. Each has its own context, outcome and claim (`durable.worker.run_job`). When a bundle ends without
 saying how one of its jobs did (its process died, its time was up), that one runs again by itself, under the same claim.
 """
 
@@ -27,7 +27,7 @@ class Dispatcher:
         adapters: of each task that is known here.
         may_bundle: whether short jobs may travel together.
         on_end: called on a thread of the pool when jobs have ended; they are in flight by then.
-        on_closed: called when the pool takes no more, though nobody has told it to close.
+        on_closed: called when the pool takes no more, though it was not asked to close.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class Dispatcher:
             self._on_closed()
 
     def _calls_of(self, groups: Sequence[list[HeldClaim]]) -> tuple[list[list[HeldClaim]], list[Prepared]]:
-        """The groups of which calls can be made, and the calls. What somebody else wrote into the table may be none."""
+        """The groups of which calls can be made, and the calls. A row that another program wrote may be none."""
         able: list[list[HeldClaim]] = []
         calls: list[Prepared] = []
         for group in groups:

@@ -1,4 +1,4 @@
-"""How a worker tells its sinks what happens. With no sink subscribed no event is built."""
+"""How a worker emits events to its sinks. With no sink subscribed no event is built."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ class Emitter:
         """Attempts that have failed, by queue, task and what came next."""
 
     def subscribe(self, sink: Sink) -> None:
-        """Tell this one, too."""
+        """Emit to this one, too."""
         self._sinks = (*self._sinks, sink)
 
     def unsubscribe(self, sink: Sink) -> None:
-        """Tell this one no more."""
+        """Emit to this one no more."""
         self._sinks = tuple(other for other in self._sinks if other is not sink)
 
     def emit(self, make: Callable[[], Any]) -> None:
-        """Tell every sink of the event that *make* gives."""
+        """Call every sink with the event that *make* gives."""
         if not self._sinks:
             return
         try:
@@ -56,12 +56,12 @@ class Emitter:
                 self.unsubscribe(sink)
 
     def emit_unfit(self, claim: Claim, settlement: Settlement, error: BaseException) -> None:
-        """Tell of a job that goes back since its arguments are not for this worker's version of the task."""
+        """Emit that a job goes back since its arguments are not for this worker's version of the task."""
         facts = self.name, monotonic(), claim.id, claim.task, error, settlement.delay
         self.emit(lambda: events.ArgumentsUnknown(*facts))
 
     def emit_failure(self, claim: Claim, settlement: Settlement, error: BaseException) -> None:
-        """Tell of an attempt that has failed, and of what comes next."""
+        """Emit that an attempt has failed, and what comes next."""
         recorded = settlement.error
         assert recorded is not None
         self.failures[claim.queue, claim.task, settlement.verdict.value] += 1

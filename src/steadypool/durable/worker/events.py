@@ -1,4 +1,4 @@
-"""What a durable worker tells its sinks, besides what its pool tells them. Frozen records; ``pool`` is the worker's
+"""What a durable worker emits, besides the events of its pool. Frozen records; ``pool`` is the worker's
 name. ``LOG`` is how a sink says it to people."""
 
 from dataclasses import dataclass
@@ -113,7 +113,7 @@ class WaitsForOthers(Event):
 
 @dataclass(frozen=True, slots=True)
 class LeaseLost(Event):
-    """The worker was paused or cut off for longer than its lease. *jobs* were told to stop; their results are
+    """The worker was paused or cut off for longer than its lease. *jobs* were asked to stop; their results are
     refused."""
 
     LOG: ClassVar[LogLine] = LogLine(
@@ -151,7 +151,7 @@ class JobsRecovered(Event):
 
 @dataclass(frozen=True, slots=True)
 class EngineAdvisory(Event):
-    """Something about the store, as it is on this machine, that whoever runs the worker should know. At its start."""
+    """Something about the store, as it is on this machine, that its operator should know. At its start."""
 
     LOG: ClassVar[LogLine] = LogLine(INFO, "note: %(text)s")
     text: str

@@ -4,7 +4,7 @@ For **processes** that is a thread: jobs run elsewhere, and hold no lock of ours
 share our interpreter, and one that holds the GIL inside C for a minute stops every thread. There the renewing is done
 by a small helper process (`durable.worker.heartbeat_helper`), and the thread here only listens to it. The helper renews
 while we live: it ends when its input ends, which the kernel sees to. It does not renew while we are stopped (SIGSTOP):
-whoever does nothing for longer than a lease has lost it.
+a worker that does nothing for longer than a lease has lost it.
 
 It is started first and stopped last: everything a worker holds is held by it.
 """

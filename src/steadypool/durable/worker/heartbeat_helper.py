@@ -21,7 +21,7 @@ from steadypool.model.clock import monotonic
 RENEWALS = 3
 """Renewals in the time of one lease, at least: two may fail before it is lost."""
 LONGEST_PAUSE = 2.0
-"""Seconds between two renewals at most, so that a worker with a long lease notices, too, when nobody can renew."""
+"""Seconds between two renewals at most, so that a worker with a long lease notices, too, when no worker can renew."""
 
 
 def renewal_interval(lease: float) -> float:
@@ -60,7 +60,7 @@ def read_renewals(end: IO[bytes]) -> Iterator[tuple[int, bool]]:
 def main() -> None:
     """The life of the helper."""
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # systemd signals everybody; this one leaves with its parent
+        signal.signal(number, signal.SIG_IGN)  # systemd signals all processes; this one leaves with its parent
     # Without buffers: what is read too far would not be seen by `select`.
     with open(0, "rb", buffering=0, closefd=False) as end, open(1, "wb", buffering=0, closefd=False) as news:
         try:

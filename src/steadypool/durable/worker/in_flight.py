@@ -1,6 +1,6 @@
 """What a worker holds: claims at work, settlements not yet written, leases not yet done.
 
-The worker's loop alone changes it; `finish` is called by whichever thread ends a job, and only appends.
+The worker's loop alone changes it; `finish` is called by the thread that ends a job, and only appends.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Bundle:
         self._ended: list[Ended] | None = None
 
     def end_of(self, held: HeldClaim) -> End | None:
-        """How one of them has ended; ``None`` if that cannot be told, and it has to run alone."""
+        """How one of them has ended; ``None`` if that is not known, and it has to run alone."""
         outcome = self._future.outcome
         if outcome in (Outcome.RETURNED, Outcome.INTERRUPTED):
             return outcome, None, None
@@ -61,7 +61,7 @@ class Bundle:
 
 
 def end_of(held: HeldClaim) -> End | None:
-    """How a job has ended, as the pool says; ``None`` if that cannot be told."""
+    """How a job has ended, as the pool says; ``None`` if that is not known."""
     if held.bundle is not None:
         return held.bundle.end_of(held)
     future = held.future
@@ -133,7 +133,7 @@ class InFlight:
             self.done.append(lease)
 
     def lose_all(self) -> list[HeldClaim]:
-        """The registration is lost, and with it all that is held: it is told, and returned."""
+        """The registration is lost, and with it all that is held: it is asked to stop, and returned."""
         lost = list(self.held.values())
         for held in lost:
             self._lose(held)
@@ -142,7 +142,7 @@ class InFlight:
         return lost
 
     def lose(self, leases: Collection[int]) -> list[HeldClaim]:
-        """These leases are lost, and with them what is held under them: it is told, and returned."""
+        """These leases are lost, and with them what is held under them: it is asked to stop, and returned."""
         lost = [held for held in self.held.values() if held.claim.lease in leases]
         for held in lost:
             self._lose(held)

@@ -1,7 +1,7 @@
 """Whether a worker may take leases of others for run out: only if it could renew its own in time. Numbers alone.
 
-A store may be locked for everybody, stalled, or away, for longer than a lease. When it is back all leases have run out,
-and whoever comes first would take the jobs of workers that are alive and have only not had their turn. A worker's own
+A store may be locked for all, stalled, or away, for longer than a lease. When it is back all leases have run out,
+and the first worker would take the jobs of workers that are alive and have only not had their turn. A worker's own
 renewals go the same way as theirs. So one that had to wait for its own takes nothing back for a while, in which every
 live worker renews; nor does one that has just begun, and does not know what was before.
 """
@@ -15,7 +15,7 @@ LEAST_LATE = 1.0
 GRACE = 6.0
 """Seconds in which a live worker renews its lease once it can: two tries, and the making of a connection."""
 MOST_GRACES = 10
-"""If one's own renewals are late for so long, time and again, that is how things are here, and nobody's lock."""
+"""If one's own renewals are late for so long, time and again, that is the normal state here, and no lock."""
 
 
 class Punctuality:

@@ -70,7 +70,7 @@ def perform_within(slots: Slots, task: DurableTask[Any, Any], payload: str) -> P
 def perform_bundle(module: str, name: str, items: list[Item]) -> list[Ended]:
     """Run several short jobs of the task that is found there, one after the other, each in a context of its own.
 
-    Stops early when the bundle is told to stop: what has not run has no entry. What is no ``Exception`` ends the
+    Stops early when the bundle is asked to stop: what has not run has no entry. What is no ``Exception`` ends the
     bundle, and the jobs are then run one by one.
     """
     task, outer = _task_at(module, name), current_job()
@@ -105,7 +105,7 @@ class ItemContext(JobContext):
 
     @property
     def cause(self) -> str | None:
-        """See `JobContext`: whoever stops one of a bundle stops the bundle."""
+        """See `JobContext`: a stop of one of a bundle stops the bundle."""
         return self._outer.cause
 
     def found(self) -> JobContext:

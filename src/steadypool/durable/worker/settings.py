@@ -27,7 +27,7 @@ class WorkerSettings:
         name: what others see it by; host and process id by default.
         lease: seconds after which others may take its jobs once it is gone. Renewed three times in that time.
         caps: how often a job may kill its process, or be lost with its worker.
-        cancel_grace: seconds that a job has to end after it was told to stop.
+        cancel_grace: seconds that a job has to end after it was asked to stop.
         give_up_unknown: seconds after which jobs are discarded whose task no worker has known; ``None``: they never
             are. This worker's say for those that it meets.
         pool: further arguments for the pool, such as ``max_tasks_per_child``.

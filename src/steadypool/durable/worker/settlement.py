@@ -55,7 +55,7 @@ class Settler:
         self._in_flight.ended.extend(interrupted)
 
     def settle_remaining(self) -> None:
-        """Settle everything, but for jobs whose code still runs in this process: nobody else is to run them before
+        """Settle everything, but for jobs whose code still runs in this process: no other worker is to run them before
         that has gone."""
         report = self._counts.pool
         stuck = {row.id for row in report.stuck} if report is not None else set()
@@ -68,7 +68,7 @@ class Settler:
         self._in_flight.ended.extend(left)
 
     def request_cancels(self, jobs: Sequence[JobKey]) -> None:
-        """Somebody wants these cancelled; those that run here are told."""
+        """These are to be cancelled; those that run here are asked to stop."""
         for number, nonce in jobs:
             held = self._in_flight.held.get(number)
             if held is not None and held.claim.nonce == nonce and held.future is not None and not held.wanted_cancelled:
@@ -130,7 +130,7 @@ class Settler:
     def _record(self, held: HeldClaim, settlement: Settlement) -> None:
         if held.lost:
             self._in_flight.let_go(held)
-            self._in_flight.pending.append(settlement)  # the fence will refuse it, unless nobody has taken the job
+            self._in_flight.pending.append(settlement)  # the fence will refuse it, unless no other has taken the job
         else:
             self._in_flight.settle(held, settlement)
 

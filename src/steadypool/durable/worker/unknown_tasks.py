@@ -80,7 +80,7 @@ class UnknownTasks:
         name = self._emitter.name
         for task, jobs in counts.items():
             if task in self._known:
-                continue  # each is told of when it has had its turn
+                continue  # each has an event when it has had its turn
             self._emitter.emit(partial(events.TaskUnknown, name, monotonic(), task, jobs, self._hint(task)))
 
     def recall(self) -> bool:

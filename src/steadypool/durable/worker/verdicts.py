@@ -118,7 +118,7 @@ def unfit(claim: Claim, error: BaseException) -> Settlement:
     """For a job that this version of the program cannot run: a worker of another version may.
 
     It goes back without an attempt spent, and for longer each time, so that many such jobs leave room for others.
-    Why is told once.
+    Why is recorded once.
     """
     recorded = describe(claim.attempt, Outcome.RETURNED, error) if claim.token == 1 else None
     delay = min(UNFIT_LONGEST, UNFIT_DELAY * 2.0 ** min(claim.token - 1, 20))

@@ -76,7 +76,7 @@ WARM_UP = TaskOptions(name="steadypool.warm_up", meta={})
 WARM_UP_LIMIT = 20.0
 """Seconds that a worker waits for its processes before it begins to claim."""
 WRITE_OUT = 5.0
-"""Seconds to write down what has ended, when the pool was closed by somebody else."""
+"""Seconds to write down what has ended, when the pool was closed from outside."""
 
 
 class TaskSource(Protocol):
@@ -371,13 +371,13 @@ class Worker:
         return bool(self._stop.requests) or self._registration.is_lost
 
     def _pool_has_closed(self) -> None:
-        """Called by whoever closes it: `steadypool top` can have it drained, and a pool that is broken closes."""
+        """On the thread that closes it: `steadypool top` can have it drained, and a pool that is broken closes."""
         if not (self._stop.requests or self._is_stopping):
             self._counts.notes.append("its pool was closed by another, or could not go on; so the worker ended")
             self.request_drain(WRITE_OUT)
 
     def _maintain_unknown(self) -> None:
-        """Find jobs that were set aside and are known here, and give up what nobody has known; now and then."""
+        """Find jobs that were set aside and are known here, and give up what no worker has known; now and then."""
         try:
             if self._unknown.run_due(has_room=self._room() > 0):
                 self._wait.wake()  # there is something to claim

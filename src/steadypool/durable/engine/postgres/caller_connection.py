@@ -3,7 +3,7 @@
 The caller's library stays in charge: one statement is run by its own means, with two texts for arguments, which every
 driver can send. What it raises comes out as it is. Nothing is imported here that the caller has not imported before.
 
-A listener is told within the transaction, so when it commits: who commits many small ones in a second pays for that
+A listener is notified within the transaction, so when it commits: who commits many small ones in a second pays for that
 with a lock that PostgreSQL takes for it at each commit.
 """
 

@@ -2,7 +2,7 @@
 
 What goes to the server goes in UTF-8, and the server converts it to the database's encoding. Text that explains
 something is written such that this always works. Text by which something is found goes as it is; the server refuses
-what it has no characters for. Arguments and results are bytes, which nobody converts.
+what it has no characters for. Arguments and results are bytes, which are not converted.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Each method is one call of a function (`sql/0001.sql` says what each does, and in which order it locks), so one round
 trip and one transaction. Here is what stands around it: what is sent and what is made of the answer (`rows`), where a
-claim begins to look (`claim_cursor`), when news are told (`listen`).
+claim begins to look (`claim_cursor`), when listeners are notified (`listen`).
 """
 
 from __future__ import annotations

@@ -3,13 +3,13 @@
 A NOTIFY takes a lock of the whole server while its transaction commits, so one for each commit more than halves what
 many producers can put. Two things keep it rare:
 
-* **Work** is told by one call in 10 ms of each engine object. A listener that was woken looks once more when those
+* **Work** is notified by one call in 10 ms of each engine object. A listener that was woken looks once more when those
   10 ms are over, and so finds what came untold behind. A call whose commit took longer than that tells afterwards.
-* **Ends** are told only if somebody listens for them (`notify_of_ends` in the SQL): who does holds a shared lock.
+* **Ends** are notified only if a session listens (`notify_of_ends` in the SQL): it then holds a shared lock.
 
 All listeners of a process share one connection, which is made and kept without ever blocking in it: whatever the server
 does, `wait` ends when it should, and `wake` wakes. While there is no connection, or when a pooler in between makes
-listening useless, `wait` ends after `POLL` seconds at most, so that whoever listens looks for himself: that is slower
+listening useless, `wait` ends after `POLL` seconds at most, so that the listener looks for itself: that is slower
 (and costs one short look at an empty queue), and not wrong.
 """
 
@@ -37,7 +37,7 @@ RETRY_AFTER = 0.5
 WOKEN, NEWS, LOOK_AFTER_IT = b"!", b"n", b"l"
 """What is said to a listener: end the wait; end it, and look once more soon; look after the connection."""
 POLL = 0.5
-"""Seconds between two looks while nothing can be told; more or less, so that many listeners do not look at once."""
+"""Seconds between two looks while nothing can be notified; more or less, so that many listeners do not look at once."""
 
 
 class NotifyThrottle:
@@ -56,7 +56,7 @@ class NotifyThrottle:
             return True
 
     def came_late(self, now: float) -> bool:
-        """Whether a call that did not tell ended so late that nobody may be looking any more."""
+        """Whether a call that did not tell ended so late that no listener may be looking any more."""
         with self._lock:
             return now - self._notified >= QUIET
 
@@ -167,7 +167,7 @@ class Line:
         return self._connection is not None
 
     def join(self, listener: PostgresListener) -> None:
-        """It is to be told of its topic from now on."""
+        """It is to be notified of its topic from now on."""
         with self._lock:
             self._listeners.append(listener)
             self._follow_topics()
@@ -223,7 +223,7 @@ class Line:
             except psycopg.Error:
                 self._hang_up()
                 self._retry_at = monotonic() + RETRY_AFTER
-                told = set(TOPICS)  # what is told while nobody listens is lost: look
+                told = set(TOPICS)  # what is notified while no session listens is lost: look
             for listener in self._listeners:
                 if listener.topic in told:
                     listener.say(NEWS)
@@ -252,7 +252,7 @@ class Line:
 
 
 class _Connection:
-    """A connection that listens, driven by whoever polls its socket."""
+    """A connection that listens, driven by the thread that polls its socket."""
 
     def __init__(self, address: PostgresAddress) -> None:
         self._schema = address.schema
@@ -273,7 +273,7 @@ class _Connection:
 
     @property
     def is_free(self) -> bool:
-        """Whether it can be told to listen to something else."""
+        """Whether it can be asked to listen to something else."""
         return self._is_up and not self._ordered
 
     def listen_to(self, topics: set[str]) -> None:
@@ -289,7 +289,7 @@ class _Connection:
             self._connection.send_query("; ".join(orders).encode())
 
     def go_on(self) -> set[str]:
-        """The socket is ready; of which topics there is news: something was told, or we have just begun to listen.
+        """The socket is ready; of which topics there is news: a notification came, or we have just begun to listen.
 
         Raises:
             psycopg.Error: the connection is lost, or was not to be had.
@@ -311,7 +311,7 @@ class _Connection:
         order = f'{"LISTEN" if begins else "UNLISTEN"} "{channel}"'
         if topic != "ends":
             return order
-        # The lock says that somebody listens; it is given back when the session ends, whatever ends it.
+        # The lock says that a session listens; it is given back when the session ends, whatever ends it.
         return f"{order}; SELECT pg_advisory_{'lock' if begins else 'unlock'}_shared(hashtext('{channel}'))"
 
     def _go_on_connecting(self) -> None:

@@ -165,7 +165,7 @@ def pairs(flat: Sequence[int]) -> frozenset[tuple[int, int]]:
 
 
 def cancels_of(flat: Sequence[int]) -> tuple[tuple[int, int], ...]:
-    """``(number, nonce)`` of jobs that somebody wants cancelled: all of the ones, and then all of the others."""
+    """``(number, nonce)`` of jobs that are to be cancelled: all of the ones, and then all of the others."""
     half = len(flat) // 2
     return tuple(zip(flat[:half], flat[half:], strict=True))
 

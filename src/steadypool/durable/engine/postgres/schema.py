@@ -36,7 +36,7 @@ _LOCK = 5_281_190_773  # any number, as long as it is the same for all who migra
 def found_version(cursor: psycopg.Cursor[Any], schema: str) -> tuple[int, int]:
     """Version of the tables, and the oldest code that works with them; ``(0, 0)`` if there are none."""
     if not cursor.execute(_OURS, [f"{schema}.versions"]).fetchall():
-        return 0, 0  # or it is somebody else's
+        return 0, 0  # or it is another program's
     [row] = cursor.execute(f"SELECT version, works_from FROM {schema}.versions").fetchall()
     return row[0], row[1]
 

@@ -193,9 +193,9 @@ class Session:
             self._checked = True
 
     def _beware_of_pooler(self, connection: _Connection, cursor: psycopg.Cursor[Any]) -> None:
-        """Prepare nothing if the session is another than the one that we were told of when we connected.
+        """Prepare nothing if the session is another than the one that the server named when we connected.
 
-        A pooler is in between then. In transaction mode our statement's name may be that of somebody else's statement
+        A pooler is in between then. In transaction mode our statement's name may be that of another client's statement
         in the session that we get: at best the server refuses it.
         """
         [(pid,)] = cursor.execute("SELECT pg_backend_pid()").fetchall()

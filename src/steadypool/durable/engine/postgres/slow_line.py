@@ -2,7 +2,7 @@
 
 A call that brings or fetches megabytes over a slow line takes its time. If it were stopped for that and sent again as
 it was, it would never get through. So the timeout counts from the latest sign of progress: a part of the answer came,
-or the socket has taken more of what is sent. What the kernel has taken is on its way all the same, and nobody hears of
+or the socket has taken more of what is sent. What the kernel has taken is on its way, and nothing is heard of
 it: so what is sent has time to arrive, too.
 """
 

@@ -89,7 +89,7 @@ def next_due(connection: Any, now: float) -> float | None:
 
 
 def wanted_cancels(connection: Any) -> tuple[tuple[int, int], ...]:
-    """Running jobs that somebody wants cancelled."""
+    """Running jobs that are to be cancelled."""
     found = connection.execute("SELECT job, nonce FROM cancels LIMIT ?", (CANCELS_AT_ONCE,)).fetchall()
     return tuple((number, nonce) for number, nonce in found)
 

@@ -56,7 +56,7 @@ def connect(path: str, driver: str, *, read_only: bool = False) -> Any:
 
 
 def set_busy_timeout(connection: Any, seconds: float) -> None:
-    """How long a statement waits for a lock that somebody holds who does not know of our own."""
+    """How long a statement waits for a lock of a program that does not know of our own."""
     connection.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
 
 

@@ -60,7 +60,7 @@ TIMEOUT = 10.0
 HELD_UP = 0.25
 """Seconds that a sweep may wait for its turn to write; see `SweepTurn`."""
 _ADVISED = "advised"
-"""Among the counters: somebody was told of the library."""
+"""Among the counters: the advisory was taken."""
 _NOW = "((julianday('now') - 2440587.5) * 86400.0)"
 _IS_DUE, _IS_LATER = f"s.due <= {_NOW}", f"s.due > {_NOW}"
 _HELD = "(SELECT DISTINCT json_extract(h.value, '$[0]') AS number FROM leases l, json_each(l.jobs) h)"

@@ -1,8 +1,8 @@
 """A fair lock between processes, with a time limit.
 
-SQLite's own waiting is not fair: a waiter sleeps up to 100 ms between two looks while whoever has the lock takes it
+SQLite's own waiting is not fair: a waiter sleeps up to 100 ms between two looks while its holder takes it
 again within microseconds, so under load some processes get nothing at all. The kernel's queue for ``flock`` is. But a
-wait in it has no time limit, and whoever holds the lock may have been stopped (SIGSTOP) in the middle of a transaction.
+wait in it has no time limit, and the holder of the lock may have been stopped (SIGSTOP) in the middle of a transaction.
 
 So: a free lock is taken at once. For a held one a *keeper* thread waits in the kernel's queue, and its client waits for
 the keeper as long as it likes. When the keeper gets the lock and its client has gone, it gives it back at once; when
@@ -48,7 +48,7 @@ class FileLock:
             try:
                 self._changed.wait_for(lambda: self._granted, seconds)
             except BaseException:
-                # Ctrl-C in the main thread: nobody will ever release what the keeper has just handed over.
+                # Ctrl-C in the main thread: no thread will ever release what the keeper has just handed over.
                 if self._granted:
                     self.release()
                 raise

@@ -1,7 +1,7 @@
 """News between processes without polling: a folder of datagram sockets beside the database.
 
-A listener binds a socket of its own in ``<database>-bells``; whoever has news sends one byte to each socket there. A
-full socket has news waiting already. A socket that nobody has bound any more is removed by whoever finds it so.
+A listener binds a socket of its own in ``<database>-bells``; a process with news sends one byte to each socket there. A
+full socket has news waiting already. A socket that no process has bound any more is removed by the next that finds it.
 
 A listener that sleeps in `wait` is woken by its own process through the same socket. Nothing is sent to a listener that
 does not sleep: `wake` sets a flag first and looks whether it sleeps second, and `wait` the other way round.
@@ -9,7 +9,7 @@ does not sleep: `wake` sets a flag first and looks whether it sleeps second, and
 A forked child closes its copies at once and leaves the sockets where they are: they are the parent's.
 
 A path of a socket has room for about a hundred characters. Linux reaches a longer one through the folder's descriptor.
-Where there is no way (or the file system has no sockets) nobody is woken, and who waits looks once a second.
+Where there is no way (or the file system has no sockets) no listener is woken, and each looks once a second.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Bells:
         try:
             names = os.listdir(self._folder)
         except OSError:
-            return  # nobody has ever listened
+            return  # no process has ever listened
         for name in names:
             if name.startswith(topic):
                 self._send(name)

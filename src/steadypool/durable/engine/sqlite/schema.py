@@ -8,7 +8,7 @@ leases    one row for each claim of many jobs, by a random number: ``[[number, t
 history   jobs that have ended, until ``keep_until``
 errors    failed attempts, of jobs and of history
 keys      what is taken: ids (scope ``''``) and unique keys (scope: the task)
-cancels   running jobs that somebody wants cancelled
+cancels   running jobs that are to be cancelled
 queues    those that are paused
 counters  the last number given to a job
 """

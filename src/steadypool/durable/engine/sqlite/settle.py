@@ -1,7 +1,7 @@
 """Statements by which a job leaves its claim, or the queue. Each works in the transaction that its connection is in.
 
 Rows are read first, in one statement; what becomes of each is decided in Python; what follows is written in a few
-statements for all of them. Nobody else writes meanwhile: that is what the transaction is for.
+statements for all of them. No other connection writes meanwhile: that is what the transaction is for.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Changes:
     now: float
     completed: list[tuple[Any, ...]] = field(default_factory=list)
     given_up: list[tuple[Any, ...]] = field(default_factory=list)
-    """Discarded or cancelled: their arguments are kept, for somebody may want to run them again."""
+    """Discarded or cancelled: their arguments are kept, for they may be run again by hand."""
     gone: list[tuple[int]] = field(default_factory=list)
     """Rows of jobs to delete."""
     forgotten: list[tuple[int]] = field(default_factory=list)
@@ -153,7 +153,7 @@ def take_back(connection: Any, worker: int, max_losses: int, now: float) -> tupl
 
 
 def drop_leases(connection: Any, worker: int, leases: Sequence[int], now: float) -> int:
-    """The worker holds nothing under these. What is out under them all the same is put back, and counted: the store has
+    """The worker holds nothing under these. What is still out under them is put back, and counted: the store has
     gone back behind its settlement, or the answer that told of the claim was lost."""
     back = 0
     for lease in leases:
@@ -255,7 +255,7 @@ def remove_waiting(connection: Any, row: Row, state: JobState, now: float, reaso
 
 
 def cancelled_among(connection: Any, numbers: Iterable[int]) -> set[int]:
-    """Which of these running jobs somebody wants cancelled."""
+    """Which of these running jobs are to be cancelled."""
     if not connection.execute("SELECT EXISTS (SELECT 1 FROM cancels)").fetchall()[0][0]:
         return set()
     found = connection.execute(

@@ -2,13 +2,14 @@
 
 * **Writing** is one connection and one transaction at a time: first the fair lock between processes (`sqlite.lock`),
   then ``BEGIN IMMEDIATE``. A deferred transaction that reads first and writes later is refused by SQLite at once when
-  somebody wrote in between, whatever the busy timeout. Automatic checkpoints run inside ``COMMIT``, and the last close
-  checkpoints: both happen under the fair lock, so no checkpoint of ours runs while another process of ours commits.
+  another connection wrote in between, whatever the busy timeout. Automatic checkpoints run inside ``COMMIT``, and the
+  last close checkpoints: both happen under the fair lock, so no checkpoint of ours runs while another process of ours
+  commits.
   That keeps the WAL-reset bug of SQLite up to 3.51.2 out.
-* **Looking** is another connection: it sees the last commit and waits for nobody. It is never left inside a
+* **Looking** is another connection: it sees the last commit and waits for no writer. It is never left inside a
   transaction, which would keep the WAL from being reset and let it grow without bound.
 * **Forks**: whatever touches a connection is inside of `connections.in_use`, which is short: it does not cover the wait
-  for one's turn. What a fork does is told there.
+  for one's turn. See there for what a fork does.
 * **Files that go away** are looked for before each transaction, and after each commit (`sqlite.log`).
 """
 
@@ -70,9 +71,9 @@ class Store:
         """Its tables are what they should be."""
         self._timeout = -1.0
         self.committing = False
-        """The latest `write` has come as far as its commit: if it has failed, it may have happened all the same."""
+        """The latest `write` has come as far as its commit: if it has failed, it may still have happened."""
         self._vanished = False
-        """The file that we wrote to is gone: no other is made in its place unless somebody asks for that."""
+        """The file that we wrote to is gone: no other is made in its place unless a caller asks for that."""
         self.waited = 0.0
         """Seconds that the latest transaction of `write` waited for its turn. Read it inside that block."""
         if sqlite_version(address.driver) < LEAST:
@@ -86,7 +87,7 @@ class Store:
         """A transaction that may write; it commits at the end of the block, and is rolled back by an exception.
 
         Raises:
-            EngineBusy: somebody else writes, for longer than we are patient.
+            EngineBusy: another connection writes for longer than the timeout.
             EngineGone, EngineFull, EngineError, SchemaMismatch: as they say.
         """
         with self._turn(may_make=not make_tables) as asked:
@@ -172,7 +173,7 @@ class Store:
 
     @contextmanager
     def _turn(self, *, may_make: bool) -> Iterator[float]:
-        """A block in which nobody else writes, of this process or another; gives when the wait for that began.
+        """A block in which no other connection writes, of this process or another; gives when the wait for that began.
 
         Each step has a ``finally`` of its own, since Ctrl-C may come between any two lines; and all are here, not each
         in a block of its own, since every job comes this way.
@@ -227,7 +228,7 @@ class Store:
                 raise EngineBusy(f"other processes have written to {self.path} for {self.timeout:g} s without a pause")
             if fair.is_current():
                 return
-            self._fair = None  # it was removed, and who comes now finds another: so do we
+            self._fair = None  # it was removed, and the next caller finds another: so do we
             fair.release()
             fair.close()
 
@@ -365,7 +366,7 @@ class Store:
     def _check_tables(self, connection: Any) -> None:
         found = schema.found_version(connection)
         if found == 0 and self._vanished:
-            raise self._gone()  # what is there now is empty, and nobody has asked for tables in it
+            raise self._gone()  # what is there now is empty, and no caller has asked for tables in it
         if found == 0:
             schema.apply_pending(connection, 0)
         elif not schema.OLDEST <= found <= schema.VERSION:
@@ -407,7 +408,7 @@ def check_file_system(path: str) -> None:
 
 
 def file_system_of(path: str) -> str:
-    """The kind of file system that *path* is on; empty if it cannot be told."""
+    """The kind of file system that *path* is on; empty if it is not known."""
     import psutil
 
     real = os.path.realpath(path)

@@ -138,7 +138,7 @@ CREATE TABLE @schema@.keys (
         autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX keys_to_prune ON @schema@.keys (until) WHERE until IS NOT NULL;
 
--- Running jobs that somebody wants cancelled; and queues that are paused.
+-- Running jobs that are to be cancelled; and queues that are paused.
 CREATE TABLE @schema@.cancels (job bigint PRIMARY KEY, nonce bigint NOT NULL);
 CREATE TABLE @schema@.queues (name text PRIMARY KEY, paused boolean NOT NULL);
 
@@ -273,7 +273,7 @@ DECLARE
     v_owner bigint;
 BEGIN
     LOOP
-        -- Waits for whoever is putting the same key at this moment.
+        -- Waits for a transaction that is putting the same key at this moment.
         INSERT INTO keys VALUES (p_scope, p_key, p_job, p_until) ON CONFLICT DO NOTHING;
         IF FOUND THEN RETURN NULL; END IF;
         SELECT job INTO v_owner FROM keys
@@ -548,7 +548,7 @@ BEGIN
     RETURN v_refused;
 END $$;
 
--- Tell that jobs have ended, if anybody listens: who does holds the shared lock of that name. Having tried it, nobody
+-- Notify that jobs have ended, if any session listens: it then holds the shared lock of that name. Having tried it, none
 -- can begin to listen until this transaction ends; who does so then looks for itself first.
 CREATE FUNCTION @schema@.notify_of_ends() RETURNS void LANGUAGE plpgsql
 SET search_path = @schema@, pg_temp
@@ -654,7 +654,7 @@ BEGIN
         SELECT f.queue AS place, f.rank AS position, f.number AS entry, j.*,
                sum(octet_length(j.payload)) OVER (ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
         FROM found f LEFT JOIN jobs j ON j.number = f.number
-    ), mine AS (  -- they are locked: nobody else has deleted any
+    ), mine AS (  -- they are locked: no other has deleted any
         DELETE FROM ready r USING weighed w
         WHERE r.queue = w.place AND r.rank = w.position AND r.number = w.entry AND coalesce(w.before, 0) < p_bytes
     ), jobs_taken AS NOT MATERIALIZED (
@@ -710,7 +710,7 @@ BEGIN
     RETURN v_count;
 END $$;
 
--- The worker holds nothing under these leases. What is out under them all the same is put back, attempts included: the
+-- The worker holds nothing under these leases. What is still out under them is put back, attempts included: the
 -- store has gone back behind its settlement, or the answer that told of the claim was lost. Returns how many.
 CREATE FUNCTION @schema@.drop_leases(p_worker bigint, p_leases bigint[]) RETURNS int LANGUAGE plpgsql
 SET search_path = @schema@, pg_temp SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
@@ -810,7 +810,7 @@ BEGIN
     RETURN NEXT;
 END $$;
 
--- Have jobs among the first of each queue wait whose task is not known, so that they are in nobody's way; returns how
+-- Have jobs among the first of each queue wait whose task is not known, so that they are in no job's way; returns how
 -- many of each task. They are found by `recall`, and given up in so many seconds if they are not.
 CREATE FUNCTION @schema@.set_aside(p_queues text[], p_known text[], p_limit int, p_seconds float8)
 RETURNS TABLE (task text, jobs bigint) LANGUAGE plpgsql SECURITY DEFINER
@@ -828,7 +828,7 @@ BEGIN
             ORDER BY r.rank, r.number LIMIT p_limit
         ) h JOIN jobs j ON j.number = h.number
         WHERE j.task <> ALL (p_known)
-    ), mine AS MATERIALIZED (  -- those that nobody else is about to take
+    ), mine AS MATERIALIZED (  -- those that no other is about to take
         SELECT r.ctid AS place FROM ready r WHERE r.ctid = ANY (ARRAY(SELECT h.place FROM head h))
         FOR UPDATE SKIP LOCKED
     ), gone AS (
