@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import UTC, datetime
 from typing import Any
@@ -54,3 +55,14 @@ def _example() -> str:
 
 
 LENGTH, MOMENT = Length(), Moment()
+
+
+class SecondsRange(click.FloatRange):
+    """A number of seconds. `click.FloatRange` takes what is no number (``nan``) for one of any range."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number, if it is one."""
+        seconds = float(super().convert(value, param, ctx))
+        if math.isnan(seconds):
+            self.fail(f"{value!r} is no number of seconds.", param, ctx)
+        return seconds

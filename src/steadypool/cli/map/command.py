@@ -14,6 +14,7 @@ from rich.console import Console
 
 from steadypool import DrainReport, Task
 from steadypool.cli.console import console_on, print_drained, print_errors, print_fail_fast, print_report, print_stop
+from steadypool.cli.durations import SecondsRange
 from steadypool.cli.exit_codes import CLOSED_PIPE, DONE, SOME_FAILED, OutputClosed, UsageError
 from steadypool.cli.kinds import KINDS, Kind, LinePool, check_workers
 from steadypool.cli.map.line_task import JobLimits, line_task
@@ -28,7 +29,7 @@ from steadypool.durable.engine.errors import EngineError, OtherRun
 if TYPE_CHECKING:
     from steadypool.cli.map.journal import Journal
 
-SECONDS = click.FloatRange(min=0, min_open=True)
+SECONDS = SecondsRange(min=0, min_open=True)
 COUNT = click.IntRange(min=1)
 
 
@@ -84,7 +85,7 @@ class MapOptions:
 @click.option("--fail-fast", is_flag=True, help="Stop at the first failure: what runs is finished.")
 @click.option(
     "--drain-timeout",
-    type=click.FloatRange(min=0),
+    type=SecondsRange(min=0),
     default=30.0,
     show_default=True,
     help="Seconds that running jobs get to finish when the run is stopped.",

@@ -75,10 +75,14 @@ def store_said_plainly() -> Iterator[None]:
         raise UsageError(str(error)) from error
 
 
+MISTAKES = (TypeError, ValueError, ImportError)
+"""What our own checks of a user's words raise."""
+
+
 @contextmanager
 def as_usage_errors() -> Iterator[None]:
     """A user's mistake, and a store that says no, are one line and exit code 2, not a traceback."""
     try:
         yield
-    except (EngineError, SchemaMismatch, PayloadRefused, UnknownJob, WrongState, ValueError, ImportError) as error:
+    except (EngineError, SchemaMismatch, PayloadRefused, UnknownJob, WrongState, *MISTAKES) as error:
         raise UsageError(str(error)) from error

@@ -15,7 +15,7 @@ from rich.text import Text
 
 import steadypool
 from steadypool.cli.console import console_on, print_errors
-from steadypool.cli.durations import LENGTH
+from steadypool.cli.durations import LENGTH, SecondsRange
 from steadypool.cli.exit_codes import DONE, SOME_FAILED, UsageError
 from steadypool.cli.kinds import check_workers
 from steadypool.cli.map.command import COUNT, SECONDS
@@ -87,7 +87,7 @@ class WorkOptions:
 @click.option("--max-tasks-per-child", type=COUNT, help="Jobs after which a process is replaced (--kind process).")
 @click.option(
     "--drain-timeout",
-    type=click.FloatRange(min=0),
+    type=SecondsRange(min=0),
     default=25.0,
     show_default=True,
     help="Seconds that the end may take, everything included.",
@@ -140,6 +140,7 @@ class Work:
         self._log_settings().apply()
         check_tasks(options.target, queue, options.kind)
         queue.close()  # the worker has connections of its own
+        self._write_report(b"")  # before there is one: a place where none can be written is found out at once
         with as_usage_errors():
             worker = Worker(queue, self._settings())
             worker.subscribe(WorkLog(), jobs=options.log_level == "debug")
@@ -202,12 +203,20 @@ class Work:
         level = self._options.log_level or ("warning" if self._options.quiet else "info")
         return LogSettings(level, self._options.log_format)
 
+    def _write_report(self, text: bytes) -> None:
+        if not self._options.report:
+            return
+        try:
+            Path(self._options.report).write_bytes(text)
+        except OSError as error:
+            raise UsageError(f"cannot write the report to {self._options.report}: {error.strerror}") from error
+
     def _say(self, report: WorkReport) -> None:
         options = self._options
         if options.report:
             from msgspec import json
 
-            Path(options.report).write_bytes(json.encode(report.to_dict()))
+            self._write_report(json.encode(report.to_dict()))
         is_well = not (report.unwritten or report.left)
         if options.log_format == "json":
             level = logging.INFO if is_well else logging.ERROR

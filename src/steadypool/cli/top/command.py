@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 
 from steadypool.cli.console import console_on
+from steadypool.cli.durations import SecondsRange
 from steadypool.cli.exit_codes import DONE, UsageError
 from steadypool.cli.top.frame import plain
 from steadypool.cli.top.keys import Keyboard
@@ -40,14 +41,14 @@ class TopOptions:
 @click.option("--json", "as_json", is_flag=True, help="With --once: print it as one JSON object.")
 @click.option(
     "--interval",
-    type=click.FloatRange(min=0.1),
+    type=SecondsRange(min=0.1),
     default=1.0,
     show_default=True,
     help="Seconds between two looks; rates are what has changed between them.",
 )
 @click.option(
     "--drain-timeout",
-    type=click.FloatRange(min=0),
+    type=SecondsRange(min=0),
     default=30.0,
     show_default=True,
     help="Seconds that the pool gets when you drain it from here.",

@@ -14,6 +14,7 @@ from steadypool.model.options import check_count, check_seconds
 
 DEFAULT_CAPS = CrashLimits()
 KINDS = ("thread", "process", "async")
+LONGEST_LEASE = 86_400.0
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,10 @@ class WorkerSettings:
             check_name("a name in queues", name, "mail")
         if (check_seconds("lease", self.lease) or 0.0) < 1.0:
             raise ValueError(f"lease must be 1 second or more, not {self.lease!r}: a busy machine pauses for that long")
+        if self.lease > LONGEST_LEASE:
+            raise ValueError(
+                f"lease must be a day at most, not {self.lease!r}: for so long nobody takes lost jobs back"
+            )
         check_seconds("give_up_unknown", self.give_up_unknown)
         if not self.name:
             object.__setattr__(self, "name", f"{socket.gethostname()}-{os.getpid()}")

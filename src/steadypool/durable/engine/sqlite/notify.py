@@ -20,6 +20,7 @@ import socket
 import sys
 import threading
 import weakref
+from contextlib import suppress
 from itertools import count
 
 LONGEST = 100
@@ -56,7 +57,8 @@ class Bells:
         end = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         end.setblocking(False)
         try:
-            os.makedirs(self._folder, exist_ok=True)
+            with suppress(FileExistsError):
+                os.mkdir(self._folder)  # not what it is in, should that be gone
             path = self._path(name)
             with_stale = os.path.join(self._folder, name)
             if os.path.exists(with_stale):
