@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import select
 import signal
 import threading
 from time import monotonic
 
-from steadypool.primitives.wakeup import Bell
+from steadypool.primitives.wakeup import Bell, PipeBell
 from tests.races.arena import switching_every
 
 PATIENCE = 10.0
@@ -73,3 +75,63 @@ def test_no_ring_is_lost_between_two_waits() -> None:
             noted[0] += 1
             bell.ring()
         assert end.wait(PATIENCE)
+
+
+def test_a_pipe_bell_stays_rung_until_it_is_heard_and_then_is_quiet() -> None:
+    bell = PipeBell()
+    for _ in range(3):
+        bell.ring()
+        bell.ring()
+        assert bell.wait(None) == {}
+        assert bell.wait(0.0) == {}
+        assert select.select([bell.fd], (), (), 0)[0] == [], "one wait has heard all of it"
+    bell.close()
+    bell.ring()
+    bell.close()
+
+
+def test_a_pipe_bell_waits_for_other_descriptors_too() -> None:
+    bell = PipeBell()
+    reads, writes = os.pipe()
+    os.write(writes, b"!")
+    assert bell.wait(None, {reads: select.POLLIN}) == {reads: select.POLLIN}
+    bell.ring()
+    assert set(bell.wait(None, {reads: select.POLLIN})) == {reads}
+    assert select.select([bell.fd], (), (), 0)[0] == []
+    os.close(writes)
+    os.close(reads)
+    bell.close()
+
+
+def test_a_signal_rings_a_pipe_bell_by_itself() -> None:
+    bell = PipeBell()
+    old, before = signal.set_wakeup_fd(bell.write_fd), signal.signal(signal.SIGUSR1, lambda *_: None)
+    try:
+        signal.raise_signal(signal.SIGUSR1)
+        assert bell.wait(None) == {}
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+        signal.set_wakeup_fd(old)
+    bell.close()
+
+
+def test_many_threads_ring_a_pipe_bell_and_the_last_ring_is_never_lost() -> None:
+    bell, rung = PipeBell(), [0, 0, 0]
+    rounds = 2000
+
+    def ring(place: int) -> None:
+        for _ in range(rounds):
+            rung[place] += 1
+            bell.ring()
+
+    threads = [threading.Thread(target=ring, args=(place,)) for place in range(3)]
+    with switching_every(1e-5):
+        for thread in threads:
+            thread.start()
+        while sum(rung) < 3 * rounds:
+            before = monotonic()
+            bell.wait(PATIENCE)
+            assert monotonic() - before < PATIENCE, "a ring was lost"
+    for thread in threads:
+        thread.join(PATIENCE)
+    bell.close()

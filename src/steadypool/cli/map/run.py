@@ -30,9 +30,9 @@ from steadypool.cli.map.progress import Progress
 from steadypool.cli.map.rows import error_row, result_row
 from steadypool.cli.map.stop_signals import StopSignals
 from steadypool.cli.map.stuck_watch import StuckWatch
-from steadypool.cli.map.waker import Waker
 from steadypool.cli.map.writer import LineWriter
 from steadypool.durable.engine.errors import EngineError, OtherRun
+from steadypool.primitives.wakeup import PipeBell
 
 if TYPE_CHECKING:
     from steadypool.cli.map.journal import Journal
@@ -79,7 +79,7 @@ class LineRun:
         self._rules = rules
         self._journal = journal
         self._turns: Ordering = InOrder() if rules.ordered else AsTheyEnd()
-        self._waker = Waker()
+        self._bell = PipeBell()
         self._ended: deque[tuple[PendingLine, JobFuture[str]]] = deque()
         self._refused: Line | None = None
         self._heeded = 0
@@ -88,7 +88,7 @@ class LineRun:
         """Somebody else has closed the pool before the input was used up."""
         self._failed_fast = False
         self._has_closed = False
-        self.stops = StopSignals(self._waker)
+        self.stops = StopSignals(self._bell)
         pool._core.at_close.append(self._note_close)
 
     def run(self, progress: Progress, watch: StuckWatch) -> None:
@@ -216,14 +216,12 @@ class LineRun:
         if self._rules.fail_fast and _failed(future):
             self._failed_fast = True
             self._pool.shutdown(wait=False, cancel_futures=True)
-        if self._waker.asleep:
-            self._waker.wake()
+        self._bell.ring()
 
     def _note_close(self) -> None:
         """Called by whichever thread has closed the pool: nobody may be about to give another line."""
         self._has_closed = True
-        if self._waker.asleep:
-            self._waker.wake()
+        self._bell.ring()
 
     def _take_ended(self) -> None:
         while self._ended:
@@ -282,13 +280,7 @@ class LineRun:
         return self._refused is not None or source.holds_line or not (source.at_end or source.blocks)
 
     def _sleep(self, seconds: float | None) -> None:
-        self._waker.asleep = True
-        try:
-            if self._ended or (self._has_closed and not self.stopped_early):
-                return  # it ended before `asleep` was seen, and nobody will wake us for it
-            ready = self._waker.sleep(self._watched(), seconds)
-        finally:
-            self._waker.asleep = False
+        ready = self._bell.wait(seconds, self._watched())
         if self._results.descriptor in ready:
             raise OutputClosed(self._results.name)
         if self._source.descriptor in ready:

@@ -6,8 +6,8 @@ import signal
 from types import TracebackType
 from typing import Self
 
-from steadypool.cli.map.waker import Waker
 from steadypool.primitives.signal_ladder import SignalLadder
+from steadypool.primitives.wakeup import PipeBell
 
 
 class StopSignals(SignalLadder):
@@ -17,13 +17,13 @@ class StopSignals(SignalLadder):
     comes in the moment before the sleep begins ends it all the same.
     """
 
-    def __init__(self, waker: Waker) -> None:
+    def __init__(self, bell: PipeBell) -> None:
         super().__init__((signal.SIGINT, signal.SIGTERM), spare_ignored=True, last=signal.SIG_DFL)
-        self._waker = waker
+        self._bell = bell
         self._old_wakeup = -1
 
     def __enter__(self) -> Self:
-        self._old_wakeup = signal.set_wakeup_fd(self._waker.descriptor, warn_on_full_buffer=False)
+        self._old_wakeup = signal.set_wakeup_fd(self._bell.write_fd, warn_on_full_buffer=False)
         return super().__enter__()
 
     def __exit__(

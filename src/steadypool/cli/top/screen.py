@@ -6,7 +6,6 @@ its size, a signal comes, or it is time for the next look. A look is asked for o
 
 from __future__ import annotations
 
-import os
 import select
 import signal
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ from steadypool.cli.top.view import View
 from steadypool.model.clock import monotonic
 from steadypool.model.monitor_messages import Question
 from steadypool.model.snapshots import Snapshot
+from steadypool.primitives.wakeup import PipeBell
 
 
 class Screen:
@@ -36,13 +36,16 @@ class Screen:
         self._interval = interval
         self._next_look = 0.0
         self._waits_for_look = False
-        self._woken, self._wake = os.pipe()
-        os.set_blocking(self._wake, False)
+        self._bell = PipeBell()
 
     def run(self, choose: Callable[[], None]) -> None:
         """Show the program's pools until somebody quits. *choose* is called when the pools are known."""
         view = self._view
-        with _waking(self._wake), self._keyboard, Live(console=self._console, screen=True, auto_refresh=False) as live:
+        with (
+            _waking(self._bell.write_fd),
+            self._keyboard,
+            Live(console=self._console, screen=True, auto_refresh=False) as live,
+        ):
             while not view.quits:
                 self._ask()
                 live.update(draw(view, self._console.width, self._console.height), refresh=True)
@@ -63,13 +66,13 @@ class Screen:
             self._link.ask(Question("look"))
 
     def _wait(self) -> None:
-        sources: list[Link | Keyboard | int] = [self._keyboard, self._woken]
+        sources: list[Link | Keyboard | int] = [self._keyboard, self._bell.fd]
         if self._link.is_open:
             sources.append(self._link)
         seconds = self._interval if self._waits_for_look else max(0.0, self._next_look - monotonic())
         ready, _, _ = select.select(sources, (), (), None if self._view.has_ended else seconds)
-        if self._woken in ready:
-            os.read(self._woken, 4096)
+        if self._bell.fd in ready:
+            self._bell.heard()
         if self._link in ready:
             self._hear()
         if self._keyboard in ready:

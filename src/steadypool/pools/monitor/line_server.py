@@ -21,6 +21,7 @@ import threading
 from collections.abc import Callable
 
 from steadypool.pools.monitor.peer_credentials import peer_uid
+from steadypool.primitives.wakeup import PipeBell
 
 MAX_VISITORS = 64
 MAX_LINE = 4096
@@ -79,12 +80,10 @@ class LineServer:
         self._listener = listener
         self._answer = answer
         self._goes_on = goes_on
-        self._heard, self._bell = socket.socketpair()
-        self._heard.setblocking(False)
-        self._bell.setblocking(False)
+        self._bell = PipeBell()
         self._selector = selectors.DefaultSelector()
         self._selector.register(listener, selectors.EVENT_READ)
-        self._selector.register(self._heard, selectors.EVENT_READ)
+        self._selector.register(self._bell.fd, selectors.EVENT_READ)
 
     def start(self) -> None:
         """Begin.
@@ -96,10 +95,7 @@ class LineServer:
 
     def ring(self) -> None:
         """Have the thread look round."""
-        try:
-            self._bell.send(b"!")
-        except OSError:
-            return  # rung often enough, or closed
+        self._bell.ring()
 
     def say_to_all(self, line: bytes) -> None:
         """Send a line to every visitor that has asked something. It does not wait for any of them."""
@@ -112,9 +108,8 @@ class LineServer:
         for visitor in list(self.visitors):
             visitor.connection.close()
         self.visitors.clear()
-        self._heard.close()
-        self._bell.close()
         self._selector.close()
+        self._bell.close()
 
     def _run(self) -> None:
         try:
@@ -130,8 +125,8 @@ class LineServer:
     def _attend(self, to: object, what: int) -> None:
         if to is self._listener:
             self._receive()
-        elif to is self._heard:
-            self._heard.recv(4096)
+        elif to == self._bell.fd:
+            self._bell.heard()
         elif isinstance(visitor := self._visitor_on(to), Client):
             if what & selectors.EVENT_WRITE:
                 visitor.send()

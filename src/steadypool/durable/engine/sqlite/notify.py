@@ -23,6 +23,8 @@ import weakref
 from contextlib import suppress
 from itertools import count
 
+from steadypool.primitives.wakeup import PipeBell
+
 LONGEST = 100
 """Bytes of a socket's path that every system takes."""
 TOPICS = ("work", "ends")
@@ -110,11 +112,7 @@ class BellListener:
     def __init__(self, end: socket.socket, path: str | None) -> None:
         self._end = end
         self._path = path
-        self._asleep = False
-        self._woken = False
-        self._inside, self._outside = os.pipe()
-        os.set_blocking(self._inside, False)
-        os.set_blocking(self._outside, False)
+        self._bell = PipeBell()
         self._closed = False
         _open.add(self)
 
@@ -123,28 +121,12 @@ class BellListener:
         if self._closed:  # a forked child's copy
             threading.Event().wait(max(0.0, seconds))
             return
-        self._asleep = True
-        try:
-            if self._woken:
-                seconds = 0.0
-            poll = select.poll()
-            poll.register(self._end, select.POLLIN)
-            poll.register(self._inside, select.POLLIN)
-            ready = poll.poll(max(0.0, seconds) * 1000)
-        finally:
-            self._asleep = False
-        self._woken = False
-        for descriptor, _ in ready:
-            self._empty(descriptor)
+        if self._bell.wait(max(0.0, seconds), {self._end.fileno(): select.POLLIN}):
+            self._empty()
 
     def wake(self) -> None:
         """See `durable.engine.protocol.Listener.wake`."""
-        self._woken = True
-        if self._asleep and not self._closed:
-            try:
-                os.write(self._outside, b"!")
-            except OSError:
-                pass  # full of wake-ups, or just closed
+        self._bell.ring()
 
     def close(self) -> None:
         """See `durable.engine.protocol.Listener.close`."""
@@ -160,14 +142,10 @@ class BellListener:
             return
         self._closed = True
         self._end.close()
-        os.close(self._inside)
-        os.close(self._outside)
+        self._bell.close()
 
-    def _empty(self, descriptor: int) -> None:
+    def _empty(self) -> None:
         try:
-            if descriptor == self._inside:
-                os.read(descriptor, 4096)
-                return
             while self._end.recv(16):
                 pass
         except OSError:
