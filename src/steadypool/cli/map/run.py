@@ -14,24 +14,26 @@ from __future__ import annotations
 
 import functools
 import select
+import signal
 from collections import deque
 from concurrent.futures import CancelledError
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
 
 from steadypool import JobFuture, Outcome, PoolClosed, QueueFull, Task
 from steadypool.cli.exit_codes import OutputClosed, OutputFailed, UsageError
 from steadypool.cli.kinds import LinePool
 from steadypool.cli.map.counts import Tally
 from steadypool.cli.map.lines import Line, LineSource
-from steadypool.cli.map.ordering import AsTheyEnd, InOrder, Ordering, PendingLine
+from steadypool.cli.map.order import AsTheyEnd, InOrder, Ordering, PendingLine
 from steadypool.cli.map.progress import Progress
 from steadypool.cli.map.rows import error_row, result_row
-from steadypool.cli.map.stop_signals import StopSignals
 from steadypool.cli.map.stuck_watch import StuckWatch
 from steadypool.cli.map.writer import LineWriter
 from steadypool.durable.engine.errors import EngineError, OtherRun
+from steadypool.primitives.signal_ladder import SignalLadder
 from steadypool.primitives.wakeup import PipeBell
 
 if TYPE_CHECKING:
@@ -45,6 +47,29 @@ READABLE = select.POLLIN
 GONE_ONLY = 0
 """A poll for nothing still tells of an error or a hang-up: the other end has left."""
 FAILURES = frozenset({Outcome.FAILED, Outcome.TIMED_OUT, Outcome.CRASHED})
+
+
+class StopSignals(SignalLadder):
+    """Ctrl-C and SIGTERM: the first asks for an orderly end, the second for a quick one, the third ends at once.
+
+    The note is written by the handler, the wake-up by the interpreter itself (``set_wakeup_fd``): a signal that
+    comes in the moment before the sleep begins ends it all the same.
+    """
+
+    def __init__(self, bell: PipeBell) -> None:
+        super().__init__((signal.SIGINT, signal.SIGTERM), spare_ignored=True, last=signal.SIG_DFL)
+        self._bell = bell
+        self._old_wakeup = -1
+
+    def __enter__(self) -> Self:
+        self._old_wakeup = signal.set_wakeup_fd(self._bell.write_fd, warn_on_full_buffer=False)
+        return super().__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, frames: TracebackType | None
+    ) -> None:
+        self.restore()
+        signal.set_wakeup_fd(self._old_wakeup)
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,12 +101,8 @@ class ProcessPool(PoolContract):
         kit = {
             "default_context": mp_context is None,
             "initializer": None if initializer is None else Initializer(initializer, initargs),
-            "max_tasks": None
-            if max_tasks_per_child is None
-            else check_count("max_tasks_per_child", max_tasks_per_child),
-            "max_memory": (
-                None if max_memory_per_child is None else check_count("max_memory_per_child", max_memory_per_child)
-            ),
+            "max_tasks": _count_or_none("max_tasks_per_child", max_tasks_per_child),
+            "max_memory": _count_or_none("max_memory_per_child", max_memory_per_child),
         }
         if max_memory_per_child is not None:
             memory_reader()  # fails here where it would fail in the workers
