@@ -27,10 +27,10 @@ from steadypool.pools.core.settings import Settings
 from steadypool.pools.core.shared import Job
 from steadypool.pools.processes.chunk import Chunk
 from steadypool.pools.processes.ipc.wire import ITEMS_MOST, read_job, sending
-from steadypool.pools.processes.wakeup import PipeBell
 from steadypool.pools.processes.worker import ProcessWorker
 from steadypool.pools.threads.hands import HandWorkers
 from steadypool.pools.threads.worker import JobRunner
+from steadypool.primitives.wakeup import PipeBell
 
 MOST_LOOKS = 100
 """How often a cancel looks for a job that other threads move on meanwhile."""
