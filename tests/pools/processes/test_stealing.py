@@ -92,17 +92,17 @@ def test_a_job_behind_another_can_be_cancelled(make_pool: MakePool, stage: Stage
 
 def test_what_comes_first_since_another_was_taken_back_has_its_limit(make_pool: MakePool) -> None:
     pool = warm(make_pool(1, cancel_grace=0.1))
-    core = pool._core
-    if not core.packets:
+    workers = pool._workers
+    if not workers.packets:
         pytest.skip("what is in a stream cannot be taken back")
-    (worker,), (pid,) = core.workers, pool.worker_pids()
+    (worker,), (pid,) = workers.workers, pool.worker_pids()
     os.kill(pid, signal.SIGSTOP)
     while psutil.Process(pid).status() != psutil.STATUS_STOPPED:
         sleep(0.001)
-    core.depth = 64
+    workers.depth = 64
     first = pool.submit(jobs.same, 1)
     second = pool.submit(task(deeds.count_for_ever, timeout=0.2))
-    assert core.take_back(worker, most=1) == 1
+    assert workers.take_back(worker, most=1) == 1
     os.kill(pid, signal.SIGCONT)
     assert isinstance(second.exception(WAIT), JobTimeout)
     assert first.result(WAIT) == 1
