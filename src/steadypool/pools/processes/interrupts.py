@@ -22,16 +22,14 @@ No signal interrupts the supervisor.
 
 from __future__ import annotations
 
-from threading import get_ident
-from typing import TYPE_CHECKING, Any
+from threading import Lock, get_ident
+from typing import Any, Protocol
 
 from steadypool.model.clock import monotonic, sleep
+from steadypool.pools.core.core import Core
 from steadypool.pools.processes.chunk import Chunk
 from steadypool.pools.processes.worker import ProcessWorker
 from steadypool.pools.threads.reconcile import Reconciler
-
-if TYPE_CHECKING:
-    from steadypool.pools.processes.dispatch import DispatchWorkers
 
 AFTERWARDS = 0.02
 """Seconds after which no thread is still at what it was doing when another was interrupted."""
@@ -39,10 +37,36 @@ READ_SECONDS = 0.001
 """How long a worker that has nothing else to do may take from reading a job to saying so."""
 
 
+class Pump(Protocol):
+    """What hands jobs to worker processes, and takes them back."""
+
+    core: Core
+    pump_lock: Lock
+    full: bool
+
+    def see_to_new_workers(self) -> None:
+        """Start workers that were made, and whose maker was interrupted."""
+
+    def pump(self) -> None:
+        """Hand waiting jobs to workers with room."""
+
+    def take_out(self, worker: ProcessWorker, job: Any) -> bool:
+        """Take what was not sent after all out of the hand; false if another thread has it."""
+
+    def requeue(self, job: Any) -> None:
+        """Back into the queue, by its age in front; it has not begun."""
+
+    def take_back(self, worker: ProcessWorker) -> int:
+        """Take packets out of the worker's socket that it has not read, and put their jobs into the queue."""
+
+    def retire(self, worker: ProcessWorker, reason: str) -> None:
+        """The worker takes no more, and leaves."""
+
+
 class InterruptRepair:
     """What is to be put right in one pool."""
 
-    def __init__(self, workers: DispatchWorkers) -> None:
+    def __init__(self, workers: Pump) -> None:
         self._workers = workers
         self.moving: list[Any] = []
         """What the pump has between two places, and then the worker. Whoever pumps touches it, and nobody else."""
