@@ -38,7 +38,7 @@ def test_a_pool_at_work_on_80_by_24(make_pool: Callable[..., Any], stage: Stage,
     screen.press("escape")
     screen.wait_for("slowest tasks")
     screen.press("s")
-    screen.wait_for(f"{future.job_id} import-rows, after", "jobs.py", "in act")
+    screen.wait_for(f"{future.job_id} import-rows, after", "in act")
     actor.tell("return")
     screen.press("escape")
     screen.wait_for("3 succeeded", "slowest tasks")
