@@ -12,7 +12,6 @@ MODULES = modules()
 NAMED_AS_ELSEWHERE = {"sinks/logging.py"}
 """As the standard library's."""
 ACTIVITIES = NAMED_AS_ELSEWHERE | {
-    "cli/map/order.py",
     "pools/aio/running.py",
     "pools/processes/ipc/pickling.py",
     "pools/processes/stealing.py",

@@ -22,7 +22,6 @@ LONG_FILES = {
 }
 LONG_FUNCTIONS = {
     "pools/core/settings.py check_settings",
-    "pools/processes/pool.py ProcessPool.__init__",
     "pools/processes/worker.py ProcessWorker.__init__",
 }
 PUBLIC_SIGNATURES = {

@@ -73,6 +73,12 @@ def end_of(held: HeldClaim) -> End | None:
         return future.outcome, cancelled, None
 
 
+def has_run(held: HeldClaim) -> bool:
+    """Whether a job that has ended came to its own end, and was not returned or stopped by the drain."""
+    end = end_of(held)
+    return end is not None and end[0] not in (Outcome.RETURNED, Outcome.INTERRUPTED)
+
+
 class InFlight:
     """See the module's text."""
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from steadypool.durable.engine.records import Settlement, Verdict
 from steadypool.durable.worker.emitter import Emitter, events
-from steadypool.durable.worker.in_flight import InFlight
+from steadypool.durable.worker.in_flight import InFlight, has_run
 from steadypool.model.clock import monotonic
 from steadypool.model.printable import printable
 from steadypool.model.reports import DrainReport, ErrorGroup
@@ -119,7 +119,9 @@ class WorkCounts:
 
     def report(self, in_flight: InFlight) -> WorkReport:
         """All of it, and what is still in flight."""
-        left = dict.fromkeys(held.claim.id for held in (*in_flight.not_settled(), *in_flight.ended))
+        ended = list(in_flight.ended)
+        unseen = dict.fromkeys(held.claim.id for held in ended if has_run(held))
+        left = dict.fromkeys(held.claim.id for held in (*in_flight.not_settled(), *ended))
         counts = self.verdicts
         return WorkReport(
             self._emitter.name,
@@ -131,8 +133,8 @@ class WorkCounts:
             counts[Verdict.CANCEL],
             counts[Verdict.RETURN],
             self.refused,
-            tuple(settlement.claim.id for settlement in (*in_flight.unwritten, *in_flight.pending)),
-            tuple(left),
+            (*(settlement.claim.id for settlement in (*in_flight.unwritten, *in_flight.pending)), *unseen),
+            tuple(job for job in left if job not in unseen),
             self.pool,
             self.ledger.groups(),
             tuple(self.notes),
