@@ -13,7 +13,7 @@ from steadypool.pools.core import report_rows
 from steadypool.pools.core.books import MOST_COUNTED
 from steadypool.pools.core.forecast import LOOK_AGAIN
 from steadypool.pools.monitor import line_server
-from steadypool.pools.processes.ipc import pickling, stack_request
+from steadypool.pools.processes.ipc import pickles, stack_request
 from steadypool.primitives import arguments, error_ledger, run_times
 from steadypool.rules import capacity, prefetch, respawn
 from steadypool.rules.health import LOOP_PATIENCE
@@ -53,7 +53,7 @@ FIGURES = {
     "MOST_POOLS": f"{MOST_POOLS} pools",
     "MOST_QUEUED": f"{queue_depth.MOST_COUNTED:,}",
     "MOST_TASKS": f"{run_times.MOST_TASKS} tasks",
-    "OUT_OF_BAND_KB": f"{pickling.OUT_OF_BAND // 1024} KB",
+    "OUT_OF_BAND_KB": f"{pickles.OUT_OF_BAND // 1024} KB",
     "DEPTHS_TIMEOUT": unit(depths.TIMEOUT),
     "PREFETCH_MOST": f"{prefetch.MOST}",
     "PREFETCH_WORTH": unit(prefetch.WORTH),

@@ -8,11 +8,11 @@ CIRCLES = {
     frozenset(
         {
             "pools.aio.attempt",
-            "pools.aio.core",
+            "pools.aio.workers",
             "pools.aio.future",
             "pools.aio.loop_end",
             "pools.aio.nested_waits",
-            "pools.aio.running",
+            "pools.aio.attempts",
             "pools.aio.shutdown",
         }
     ),

@@ -9,14 +9,8 @@ import pytest
 from tests.tidy.source import Module, modules
 
 MODULES = modules()
-NAMED_AS_ELSEWHERE = {"sinks/logging.py"}
+ACTIVITIES = {"sinks/logging.py"}
 """As the standard library's."""
-ACTIVITIES = NAMED_AS_ELSEWHERE | {
-    "pools/aio/running.py",
-    "pools/processes/ipc/pickling.py",
-    "pools/processes/stealing.py",
-    "rules/stack_sampling.py",
-}
 FORBIDDEN = ("desk", "mender", "wellbeing", "whoever", "deeds", "utils", "helpers", "misc")
 """Words that are no name of a module, class or function."""
 DEFINED = re.compile(r"^\s*(?:class|def|async def) (\w+)", re.MULTILINE)

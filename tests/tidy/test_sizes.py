@@ -17,7 +17,7 @@ DEPTH = 3
 MODULES = modules()
 LONG_FILES = {
     "pools/processes/child.py",
-    "pools/processes/core.py",
+    "pools/processes/workers.py",
     "pools/processes/dispatch.py",
 }
 LONG_FUNCTIONS = {
@@ -39,19 +39,19 @@ MANY_PARAMETERS = PUBLIC_SIGNATURES | {
     "primitives/future.py JobFuture.__init__",
 }
 MANY_METHODS = {
-    "pools.aio.core.AsyncWorkers",
-    "pools.aio.running.RunningAttempts",
+    "pools.aio.workers.AsyncWorkers",
+    "pools.aio.attempts.RunningAttempts",
     "pools.core.workers.Workers",
-    "pools.processes.core.ProcessWorkers",
+    "pools.processes.workers.ProcessWorkers",
     "pools.processes.dispatch.DispatchWorkers",
     "pools.processes.results.ResultsWorkers",
     "pools.processes.shutdown.FarewellWorkers",
-    "pools.processes.stealing.StealingWorkers",
-    "pools.threads.core.ThreadWorkers",
+    "pools.processes.steal.StealingWorkers",
+    "pools.threads.workers.ThreadWorkers",
     "pools.threads.hands.HandWorkers",
 }
 DEEP_CLASSES = {
-    "pools.processes.core.ProcessWorkers",
+    "pools.processes.workers.ProcessWorkers",
     "pools.processes.dispatch.DispatchWorkers",
     "pools.processes.results.ResultsWorkers",
     "pools.processes.shutdown.FarewellWorkers",

@@ -18,7 +18,7 @@ from steadypool.pools.core.tame_errors import tamed, trace_of
 from steadypool.primitives.job_context import JobContext, check_progress, running_task
 
 if TYPE_CHECKING:
-    from steadypool.pools.aio.core import AsyncWorkers
+    from steadypool.pools.aio.workers import AsyncWorkers
 
 _set_result = Future.set_result
 _OPEN = PoolState.OPEN

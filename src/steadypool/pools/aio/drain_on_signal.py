@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from steadypool.model.errors import PoolClosed
 
 if TYPE_CHECKING:
-    from steadypool.pools.aio.core import AsyncWorkers
+    from steadypool.pools.aio.workers import AsyncWorkers
 
 
 class DrainOnLoopSignal:

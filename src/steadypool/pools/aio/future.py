@@ -32,7 +32,7 @@ from steadypool.model.states import NEVER_LOOKED_AT, Outcome
 from steadypool.primitives.unretrieved import Unretrieved
 
 if TYPE_CHECKING:
-    from steadypool.pools.aio.core import AsyncWorkers
+    from steadypool.pools.aio.workers import AsyncWorkers
 
 T = TypeVar("T")
 _NOT_GIVEN: Any = object()

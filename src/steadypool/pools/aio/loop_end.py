@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from steadypool.pools.aio.shutdown import end_stuck
 
 if TYPE_CHECKING:
-    from steadypool.pools.aio.core import AsyncWorkers
+    from steadypool.pools.aio.workers import AsyncWorkers
 
 
 async def keep(workers: AsyncWorkers) -> None:

@@ -16,8 +16,8 @@ from steadypool.pools.aio.future import AsyncJobFuture, was_handed_back
 from steadypool.pools.aio.map_input import BRISK, PATIENCE, Brisk, Feeder
 
 if TYPE_CHECKING:
-    from steadypool.pools.aio.core import AsyncWorkers
     from steadypool.pools.aio.pool import AsyncPool
+    from steadypool.pools.aio.workers import AsyncWorkers
 
 R = TypeVar("R")
 

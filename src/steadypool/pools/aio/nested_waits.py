@@ -14,8 +14,8 @@ from steadypool.rules.capacity import lent_limit
 
 if TYPE_CHECKING:
     from steadypool.pools.aio.attempt import Attempt
-    from steadypool.pools.aio.core import AsyncWorkers
     from steadypool.pools.aio.future import AsyncJobFuture
+    from steadypool.pools.aio.workers import AsyncWorkers
 
 
 def begin(workers: AsyncWorkers, attempt: Attempt, job: AsyncJobFuture[Any] | None) -> Attempt:

@@ -1,4 +1,4 @@
-"""`AsyncPool`: the contract on asyncio. How it works is told in `pools.aio.core`."""
+"""`AsyncPool`: the contract on asyncio. How it works is told in `pools.aio.workers`."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from steadypool.model.reports import DrainReport, JobFailure
 from steadypool.model.states import PoolState
 from steadypool.pools.aio import map
 from steadypool.pools.aio.attempt import TURN
-from steadypool.pools.aio.core import AsyncWorkers
 from steadypool.pools.aio.drain_on_signal import DrainOnLoopSignal
 from steadypool.pools.aio.future import AsyncJobFuture
 from steadypool.pools.aio.group import AsyncGroup
 from steadypool.pools.aio.loop_end import wait_closed
 from steadypool.pools.aio.queue_wait import wait_for_room
 from steadypool.pools.aio.shutdown import end_stuck
+from steadypool.pools.aio.workers import AsyncWorkers
 from steadypool.pools.core.settings import check_settings, check_workers
 from steadypool.pools.core.supervisor import give_back_waiting
 from steadypool.pools.executor.contract import let_watch

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from steadypool.pools.aio.core import AsyncWorkers
+    from steadypool.pools.aio.workers import AsyncWorkers
 
 
 class TurnGate:

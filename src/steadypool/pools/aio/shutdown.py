@@ -21,7 +21,7 @@ from steadypool.pools.aio.attempt import TURN
 from steadypool.primitives.task_stacks import await_chain, frame_of
 
 if TYPE_CHECKING:
-    from steadypool.pools.aio.core import AsyncWorkers
+    from steadypool.pools.aio.workers import AsyncWorkers
 
 CANCELS = 3
 CLOSES = 10

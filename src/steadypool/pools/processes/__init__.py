@@ -1,4 +1,4 @@
-"""Floor 4, at the top of the pools: `ProcessPool`. `pools.processes.core` describes how it works."""
+"""Floor 4, at the top of the pools: `ProcessPool`. `pools.processes.workers` describes how it works."""
 
 from steadypool.pools.processes.pool import ProcessPool
 

@@ -36,7 +36,7 @@ from steadypool.pools.processes.import_guard import loads_jobs
 from steadypool.pools.processes.ipc import big_payload, stack_request
 from steadypool.pools.processes.ipc.exceptions import pack_error
 from steadypool.pools.processes.ipc.main_globals import note_main
-from steadypool.pools.processes.ipc.pickling import LoadedFunctions, dump, load
+from steadypool.pools.processes.ipc.pickles import LoadedFunctions, dump, load
 from steadypool.pools.processes.ipc.status_page import HELD_TO, NONE, RUNNING, Page
 from steadypool.pools.processes.ipc.wire import (
     BROKEN,
@@ -242,7 +242,7 @@ class Worker:
         """Run one job. False if it must not begin, and what came with it neither."""
         began = monotonic()
         self.page.begin(frame.serial, began)
-        if self.page.is_withheld(frame.serial):  # after the line above: see `pools.processes.stealing`
+        if self.page.is_withheld(frame.serial):  # after the line above: see `pools.processes.steal`
             self._out.send(WITHHELD, frame.serial)
             return False
         self._done += 1

@@ -33,7 +33,7 @@ from steadypool.pools.core.settings import Settings
 from steadypool.pools.core.shared import Job
 from steadypool.pools.processes.chunk import Chunk, Landed
 from steadypool.pools.processes.interrupts import InterruptRepair
-from steadypool.pools.processes.ipc.pickling import INLINE_MOST, Functions, dump
+from steadypool.pools.processes.ipc.pickles import INLINE_MOST, Functions, dump
 from steadypool.pools.processes.ipc.wire import LOADING, WHOLE
 from steadypool.pools.processes.loader import Load
 from steadypool.pools.processes.packets import (
@@ -46,7 +46,7 @@ from steadypool.pools.processes.packets import (
     pack_meta,
     workers_import_main,
 )
-from steadypool.pools.processes.stealing import StealingWorkers
+from steadypool.pools.processes.steal import StealingWorkers
 from steadypool.pools.processes.worker import ProcessWorker
 from steadypool.primitives.callback_thread import CallbackThread
 from steadypool.rules import prefetch

@@ -13,7 +13,7 @@ from typing import Any
 from steadypool.model.options import task_name
 from steadypool.pools.processes.chunk import Chunk, PackedChunk
 from steadypool.pools.processes.ipc import big_payload
-from steadypool.pools.processes.ipc.pickling import Functions, Pickled, dump, is_plain
+from steadypool.pools.processes.ipc.pickles import Functions, Pickled, dump, is_plain
 from steadypool.pools.processes.ipc.wire import (
     CARRIED,
     CHUNK,

@@ -1,4 +1,4 @@
-"""`ProcessPool`: the contract on processes. How it works is told in `pools.processes.core`."""
+"""`ProcessPool`: the contract on processes. How it works is told in `pools.processes.workers`."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from steadypool.pools.core.greenlets import PROCESSES, check_unpatched
 from steadypool.pools.core.settings import check_settings, check_workers
 from steadypool.pools.executor.contract import PoolContract, Prepared
 from steadypool.pools.processes.chunk import Chunk, Landed
-from steadypool.pools.processes.core import ProcessWorkers
 from steadypool.pools.processes.memory import memory_reader
 from steadypool.pools.processes.worker_args import Initializer
+from steadypool.pools.processes.workers import ProcessWorkers
 from steadypool.primitives.arguments import Show
 from steadypool.primitives.future import JobFuture
 

@@ -19,7 +19,7 @@ from steadypool.pools.processes.dispatch import DispatchWorkers
 from steadypool.pools.processes.ipc import big_payload as parcel
 from steadypool.pools.processes.ipc.exceptions import unpack_error
 from steadypool.pools.processes.ipc.harmless import load_harmless
-from steadypool.pools.processes.ipc.pickling import is_plain, load
+from steadypool.pools.processes.ipc.pickles import is_plain, load
 from steadypool.pools.processes.ipc.wire import (
     BROKEN,
     ERROR,

@@ -17,7 +17,7 @@ from steadypool.pools.core.functions import ASYNC_CODE
 from steadypool.pools.core.greenlets import THREADS, check_unpatched
 from steadypool.pools.core.settings import check_settings, check_workers
 from steadypool.pools.executor.contract import PoolContract
-from steadypool.pools.threads.core import ThreadWorkers
+from steadypool.pools.threads.workers import ThreadWorkers
 from steadypool.primitives.arguments import Show
 from steadypool.primitives.future import JobFuture
 

@@ -11,7 +11,7 @@ import pytest
 from steadypool import JobExit, JobTimeout, RemoteError
 from steadypool.model.error_text import where_raised
 from steadypool.pools.processes.ipc.exceptions import MAX_TEXT, MOST_CAUSES, RemoteTraceback, pack_error, unpack_error
-from tests.pools.processes.ipc.test_pickling import iter_that_runs
+from tests.pools.processes.ipc.test_pickles import iter_that_runs
 from tests.primitives.test_misbehaving import MISBEHAVING
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from steadypool.model.error_text import first_line, shortened, traceback_text, type_name, where_raised
 from steadypool.model.errors import RemoteError
-from steadypool.pools.processes.ipc.pickling import dump
+from steadypool.pools.processes.ipc.pickles import dump
 
 MOST_CAUSES = 20
 """A chain of causes longer than this is cut."""

@@ -11,7 +11,7 @@ on them, once in some hundred or thousand times.
 * A **look** is taken by `faulthandler` itself, wherever the thread is, also while it holds the GIL in C code.
 
 So the parent knocks; and looks only if nobody answers and the thread is seen to run no Python code: it is asleep in the
-kernel, or has had processor time enough to answer many times over (`rules.stack_sampling`). A thread that was merely
+kernel, or has had processor time enough to answer many times over (`rules.stack_sample`). A thread that was merely
 given no processor is waited for; one that is stopped is not looked at, for it would take the signal when it goes on, in
 the middle of anything. What remains is the moment between the parent's last look at the thread's state and the signal:
 microseconds, in which a long call into C would have to end.
@@ -48,7 +48,7 @@ from collections.abc import Callable
 
 from steadypool.model.clock import monotonic
 from steadypool.pools.processes.ipc.thread_state import main_thread_of
-from steadypool.rules.stack_sampling import may_look
+from steadypool.rules.stack_sample import may_look
 
 _HAS_REAL_TIME = hasattr(signal, "SIGRTMIN")
 # Real-time signals, where there are any: nobody else uses those.

@@ -14,7 +14,7 @@ Theory of operation
 
 A worker's ``hand`` is what was sent to it and has not come back, in order: the first runs, the others lie in its
 socket, or have been read and wait behind it. How many that may be follows from how long jobs take (`rules.prefetch`).
-What has not begun can be taken back (`stealing.py`): to cancel it, to give it to a worker that is idle while this one
+What has not begun can be taken back (`steal.py`): to cancel it, to give it to a worker that is idle while this one
 is busy, and when the worker has died.
 
 Who is to blame when a worker dies: the page names the job it began last. If that one's result has not come, it is

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from steadypool.rules.stack_sampling import ASLEEP_SECONDS, BUSY_SECONDS, UNSEEN_SECONDS, may_look
+from steadypool.rules.stack_sample import ASLEEP_SECONDS, BUSY_SECONDS, UNSEEN_SECONDS, may_look
 
 
 @pytest.mark.parametrize(

@@ -42,11 +42,11 @@ from steadypool.model.options import Task, TaskOptions
 from steadypool.model.states import Outcome, PoolState
 from steadypool.pools.aio import nested_waits
 from steadypool.pools.aio.attempt import Attempt
+from steadypool.pools.aio.attempts import Job, RunningAttempts
 from steadypool.pools.aio.functions import check_coroutine_function
 from steadypool.pools.aio.future import AsyncJobFuture
 from steadypool.pools.aio.loop_end import keep
 from steadypool.pools.aio.loop_lag import Pulse
-from steadypool.pools.aio.running import Job, RunningAttempts
 from steadypool.pools.aio.timers import Alarm, Closed, LoopBell
 from steadypool.pools.core.forked_job import end_child
 from steadypool.pools.core.functions import options_within

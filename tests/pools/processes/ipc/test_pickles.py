@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from steadypool import task
 from steadypool.pools.processes.ipc.big_payload import pack, unpack
-from steadypool.pools.processes.ipc.pickling import (
+from steadypool.pools.processes.ipc.pickles import (
     INLINE_MOST,
     OUT_OF_BAND,
     Functions,
@@ -124,7 +124,7 @@ def test_what_its_own_pickling_raises_comes_out() -> None:
 
 MAIN = """
 import pickle, sys
-from steadypool.pools.processes.ipc.pickling import dump
+from steadypool.pools.processes.ipc.pickles import dump
 def own(x): return x + 1
 class Own: pass
 sys.stdout.buffer.write(pickle.dumps((dump((own, 4)).stream, dump((own, 4), main_by_name=True).stream)))
