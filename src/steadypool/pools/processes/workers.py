@@ -71,8 +71,8 @@ class ProcessWorkers(FarewellWorkers):
     kind = "processes"
 
     def __init__(self, settings: Settings, max_workers: int, context: BaseContext, kit: dict[str, Any]) -> None:
+        hold_standard_descriptors()  # first: the bell of the core is a pipe
         super().__init__(settings, max_workers, can_keep_packets() and not kit.pop("without_packets", False))
-        hold_standard_descriptors()
         self.workers: set[ProcessWorker] = set()
         self.stuck: dict[Any, Job] = {}
         self.restarts = 0
