@@ -17,7 +17,7 @@ from steadypool.durable.engine.sqlite.engine import SqliteEngine
 @click.argument("file", type=click.Path(), metavar="FILE")
 @url_option
 def backup_command(file: str, url: str | None) -> int:
-    """Copy a queue on SQLite to FILE, as it is at one moment. Everybody may go on using it meanwhile.
+    """Copy a queue on SQLite to FILE, as it is at one moment. Workers and callers may go on using it meanwhile.
 
     \b
         steadypool backup /backups/jobs-today.db --url sqlite:////var/lib/app/jobs.db
@@ -42,7 +42,7 @@ def backup_command(file: str, url: str | None) -> int:
 @click.command("compact")
 @url_option
 def compact_command(url: str | None) -> int:
-    """Make the file of a queue on SQLite as small as what it holds. Everybody may go on using it meanwhile.
+    """Make the file of a queue on SQLite as small as what it holds. Workers and callers may go on using it meanwhile.
 
     \b
         steadypool compact --url sqlite:////var/lib/app/jobs.db

@@ -148,7 +148,7 @@ def cancel_command(job_ids: tuple[str, ...], url: str | None, as_json: bool) -> 
 @jobs_group.command("discard")
 @click.argument("job_ids", nargs=-1, required=True, metavar="ID...")
 @url_option
-@click.option("--reason", default="discarded by hand", show_default=True, help="Why, for whoever looks later.")
+@click.option("--reason", default="discarded by hand", show_default=True, help="Why; the record keeps it.")
 @json_option
 def discard_command(job_ids: tuple[str, ...], url: str | None, reason: str, as_json: bool) -> int:
     """Give up jobs that wait."""
