@@ -63,8 +63,13 @@ class Terminal:
         return "\n".join(line.rstrip() for line in self.screen.display)
 
     def wait_for(self, *wanted: str) -> str:
-        """Wait until all of that is to be seen at a time."""
-        return self.wait_until(lambda text: all(one in text for one in wanted), " and ".join(wanted))
+        """Wait until all of that is to be seen at a time; a line may break where there is a space.
+
+        Where the lines of a stack break depends on the folder that this checkout is in.
+        """
+        return self.wait_until(
+            lambda text: all(one in text or one in _joined(text) for one in wanted), " and ".join(wanted)
+        )
 
     def wait_until(self, is_so: Callable[[str], bool], what: str = "it") -> str:
         until = monotonic() + self._wait
@@ -109,3 +114,7 @@ class Terminal:
 
     def __exit__(self, *left: object) -> None:
         self.close()
+
+
+def _joined(text: str) -> str:
+    return " ".join(text.split())
