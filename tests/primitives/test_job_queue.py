@@ -181,6 +181,29 @@ def test_a_closed_queue_lets_nobody_wait() -> None:
     assert not queue.blocked
 
 
+def test_several_places_are_taken_at_once() -> None:
+    queue = JobQueue(10)
+    assert queue.wait_for_rooms(4, never) == 4
+    assert queue.wait_for_rooms(100, never) == 6
+    assert queue.is_full()
+
+
+def test_a_wait_for_several_places_of_a_closed_queue_ends() -> None:
+    queue = JobQueue(2)
+    put(queue, 0)
+    put(queue, 1)
+    assert queue.wait_for_rooms(2, lambda: True) == 0
+    assert not queue.room and not queue.blocked
+
+
+def test_who_waits_for_several_places_takes_what_there_is_in_the_end() -> None:
+    queue = JobQueue(10)
+    for number in range(8):
+        put(queue, number)
+    assert queue.wait_for_rooms(5, never) == 2
+    assert queue.is_full()
+
+
 def blocked_producers(queue: JobQueue, number: int, is_closed: Any = never) -> tuple[list[Any], list[threading.Thread]]:
     """Threads that wait for room, and where they write what came of it."""
     answers: list[Any] = []

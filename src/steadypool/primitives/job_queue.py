@@ -61,6 +61,8 @@ LOOKS = 100
 """How often `JobQueue.mend_room` looks, a millisecond apart."""
 BATCH = 1000
 """How many tokens are made at a time."""
+GATHER_SECONDS = 0.005
+"""How long who wants several tokens waits for the others once it has one."""
 NO_BOUND = 1 << 40
 """More jobs than this never wait."""
 ONCE: tuple[tuple[()], ...] = ((),)
@@ -234,6 +236,29 @@ class JobQueue(Generic[E]):
                     continue
                 return False
             return True
+
+    def wait_for_rooms(self, count: int, is_closed: Callable[[], bool]) -> int:
+        """Take *count* tokens, waiting for one without limit and for the others `GATHER_SECONDS`.
+
+        Returns how many were taken: none if it is closed.
+        """
+        count = min(count, self.size)
+        if self.take_rooms(count):
+            return count
+        if not self.wait_for_room(None, is_closed):
+            return 0
+        taken, until = 1, monotonic() + GATHER_SECONDS
+        try:
+            while monotonic() < until:
+                if self.take_rooms(count - taken):
+                    return count
+                sleep(GATHER_SECONDS / 10)
+            while taken < count and self.take_room():
+                taken += 1
+        except BaseException:  # Ctrl-C
+            self.give_rooms(taken)
+            raise
+        return taken
 
     def _make_room(self, count: int = BATCH) -> bool:
         """Make some of the tokens that were not needed so far; false if all have been made."""

@@ -14,7 +14,7 @@ TOGETHER_SECONDS = 0.005
 """Work in one packet of a map."""
 TOGETHER_BYTES = 40 * 1024
 """Bytes of arguments in one packet."""
-TOGETHER_LEAST, TOGETHER_MOST = 2, 1000
+TOGETHER_MOST = 1000
 
 
 def depth(mean_seconds: float | None) -> int:

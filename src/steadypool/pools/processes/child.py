@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextvars
 import fcntl
+import gc
 import logging
 import os
 import pickle
@@ -79,6 +80,7 @@ SHORT, SHORT_TUPLE = 1000, 20
 
 def main(kit: WorkerArgs) -> None:
     """The life of a worker process."""
+    gc.freeze()  # what a forked process has inherited: the collector need not walk it, and copy its pages
     try:
         _become_a_worker(kit)
         forget_imports()
@@ -178,17 +180,16 @@ class Worker:
         if not self._initialize():
             return
         set_finder(self._current)
+        # Modules and what the initializer has made live as long as the worker: no collection looks at them again.
+        gc.collect()
+        gc.freeze()
         self._out.send(READY, NONE, str(threading.get_ident()).encode())
         while not (self._wears_out and self._is_worn_out()):
-            received = self._line.receive(wait=False)
-            if received is None:
-                _flush_output()
-                if self._terminal.is_wanted:
-                    self._terminal.give_back()
-                received = self._line.receive()
-            packet, fd = received or (b"", None)
+            _flush_output()
+            if self._terminal.is_wanted:
+                self._terminal.give_back()
+            packet, fd = self._line.receive() or (b"", None)
             if not packet:
-                _flush_output()
                 return
             frame = read_job(packet)
             if frame.flags & CHUNK:

@@ -31,7 +31,7 @@ from steadypool.pools.core.functions import check_function
 from steadypool.pools.core.job_errors import cancelled_error
 from steadypool.pools.core.settings import Settings
 from steadypool.pools.core.shared import Job
-from steadypool.pools.processes.chunk import Chunk, Landed
+from steadypool.pools.processes.chunk import Chunk, Landed, PackedChunk
 from steadypool.pools.processes.interrupts import InterruptRepair
 from steadypool.pools.processes.ipc.pickles import INLINE_MOST, Functions, dump
 from steadypool.pools.processes.ipc.wire import LOADING, WHOLE
@@ -49,6 +49,7 @@ from steadypool.pools.processes.packets import (
 from steadypool.pools.processes.steal import StealingWorkers
 from steadypool.pools.processes.worker import ProcessWorker
 from steadypool.primitives.callback_thread import CallbackThread
+from steadypool.primitives.job_context import running_loop
 from steadypool.rules import prefetch
 
 RESULTS_WITHIN = 0.002
@@ -426,16 +427,10 @@ class DispatchWorkers(StealingWorkers):
         Raises:
             PoolClosed: the pool takes no more jobs.
         """
-        fit = prefetch.together(len(calls), self.item_seconds, self.item_bytes)
-        calls = calls[:fit]
-        try:
-            packed, size = pack_chunk(self.functions, fn, calls)
-        except Exception:
-            return None  # one of them cannot be pickled: each for itself, so that it fails alone
-        self.item_bytes = size / len(calls)
-        if size > INLINE_MOST:
-            return self.enter_chunk(options, fn, calls[:-1], landed) if fit > prefetch.TOGETHER_LEAST else None
-        if not self.core.queue.take_rooms(len(calls)):
+        rooms = self._take_rooms(prefetch.together(len(calls), self.item_seconds, self.item_bytes))
+        packed, calls = self._pack_together(fn, calls[:rooms])
+        self.core.queue.give_rooms(rooms - len(calls))
+        if packed is None:
             return None
         numbers = list(islice(self.core.tickets, len(calls)))
         if numbers[-1] - numbers[0] >= len(numbers):
@@ -453,6 +448,30 @@ class DispatchWorkers(StealingWorkers):
             self.bell.ring()
             raise self.core.refusal()
         return chunk
+
+    def _pack_together(
+        self, fn: Callable[..., Any], calls: list[tuple[Any, ...]]
+    ) -> tuple[PackedChunk | None, list[tuple[Any, ...]]]:
+        """Pickle as many of the first of these calls as fit a packet, and say which; none if they are to go singly."""
+        while len(calls) > 1:
+            try:
+                packed, size = pack_chunk(self.functions, fn, calls)
+            except Exception:
+                break  # one of them cannot be pickled: each for itself, so that it fails alone
+            self.item_bytes = size / len(calls)
+            if size <= INLINE_MOST:
+                return packed, calls
+            calls = calls[: len(calls) // 2]
+        return None, []
+
+    def _take_rooms(self, count: int) -> int:
+        """Take as many places of the queue, waiting for them as a single job does; fewer if it has no more."""
+        queue = self.core.queue
+        if queue.take_rooms(count):
+            return count
+        if self.is_own_thread() or running_loop() is not None:
+            return 0  # what each then does is up to the single job
+        return queue.wait_for_rooms(count, lambda: self.core.refusal is not None)
 
     def _hand_over_chunk(self, worker: ProcessWorker, chunk: Chunk) -> None:
         self._free_rooms(chunk)

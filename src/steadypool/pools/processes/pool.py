@@ -246,7 +246,7 @@ def _context(given: BaseContext | None) -> BaseContext:
 def _preload() -> None:
     """Have the forkserver import what workers need, once, before it forks the first of them."""
     server: Any = forkserver._forkserver
-    wanted = "steadypool.pools.processes.child"
+    wanted = "steadypool.pools.processes.forkserver_preload"
     with suppress(AttributeError):
         if wanted not in server._preload_modules:
             server.set_forkserver_preload([*server._preload_modules, wanted])

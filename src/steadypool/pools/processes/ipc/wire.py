@@ -126,7 +126,7 @@ class Line:
         return True
 
     def _send_packet(self, packet: bytes, fd: int | None, wait: bool) -> bool:
-        flags = 0 if wait else socket.MSG_DONTWAIT
+        flags = 0 if wait else _DONT_WAIT
         try:
             if fd is None:
                 self.end.send(packet, flags)
@@ -146,11 +146,11 @@ class Line:
         Raises:
             OSError: the other end is gone.
         """
-        flags = 0 if wait else socket.MSG_DONTWAIT
+        flags = 0 if wait else _DONT_WAIT
         try:
             if self.keeps_packets:
                 return self._receive_with(MAX_PACKET, flags)
-            head, fd = self._receive_with(LENGTH.size, flags | (socket.MSG_WAITALL if wait else 0))
+            head, fd = self._receive_with(LENGTH.size, flags | (int(socket.MSG_WAITALL) if wait else 0))
         except BlockingIOError:
             return None
         if len(head) < LENGTH.size:
@@ -174,7 +174,9 @@ class Line:
 
 
 _ONE_FD = socket.CMSG_SPACE(4)
-_CLOEXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+# Plain numbers: "or" of two members of an `IntFlag` is code in Python.
+_CLOEXEC = int(getattr(socket, "MSG_CMSG_CLOEXEC", 0))
+_DONT_WAIT = int(socket.MSG_DONTWAIT)
 
 
 def lost_descriptor(what: str) -> OSError:
