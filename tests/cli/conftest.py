@@ -27,6 +27,11 @@ JOBS = """
     def number(line):
         return int(line)
 
+    def positive(line):
+        if line.startswith("-"):
+            raise ArithmeticError(line)
+        return int(line)
+
     def on_stage(line):
         '''Say that it started, and do what it is told to.'''
         with socket.socket(socket.AF_UNIX) as stage:

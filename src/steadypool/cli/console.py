@@ -38,6 +38,18 @@ def print_errors(console: Console, groups: tuple[ErrorGroup, ...]) -> None:
         console.print(line, soft_wrap=True, highlight=False)
 
 
+def print_error_count(console: Console, groups: tuple[ErrorGroup, ...]) -> None:
+    """One line for all errors: how many, and the most frequent."""
+    if not groups:
+        return
+    total = sum(group.count for group in groups)
+    most = max(groups, key=lambda group: group.count)
+    several = f" in {counted(len(groups), 'group')}, most often" if len(groups) > 1 else ":"
+    line = Text(f"{counted(total, 'error')}{several} {_what(most)} at {most.where or most.task}")
+    line.truncate(console.width, overflow="ellipsis")
+    console.print(line, soft_wrap=True, highlight=False)
+
+
 def print_stop(console: Console, tally: Tally, number: int) -> None:
     """What a signal left undone, and where to go on."""
     name = signal.Signals(number).name
@@ -77,8 +89,7 @@ def _error_lines(groups: list[ErrorGroup], width: int) -> Iterator[Text]:
     total = sum(group.count for group in groups)
     yield Text(f"{counted(total, 'error')} in {counted(len(groups), 'group')}", "bold")
     for group in groups[:GROUPS_SHOWN]:
-        kind = group.type_name.removeprefix("steadypool.")
-        what = Text(f"{group.count:>7,}  ").append(printable(f"{kind}: {_first_line(group.message)}"), "red")
+        what = Text(f"{group.count:>7,}  ").append(_what(group), "red")
         first, last = clock_time(group.first_seen), clock_time(group.last_seen)
         when = last if first == last else f"{first} to {last}"
         about = [group.where or group.task, f"latest {_shortened(group.sample)}" if group.sample else "", when]
@@ -88,6 +99,10 @@ def _error_lines(groups: list[ErrorGroup], width: int) -> Iterator[Text]:
             yield line
     if len(groups) > GROUPS_SHOWN:
         yield Text(f"{'':>9}and {counted(len(groups) - GROUPS_SHOWN, 'more group')}")
+
+
+def _what(group: ErrorGroup) -> str:
+    return printable(f"{group.type_name.removeprefix('steadypool.')}: {_first_line(group.message)}")
 
 
 def _first_line(message: str) -> str:

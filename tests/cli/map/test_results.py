@@ -114,9 +114,12 @@ def test_the_report_says_what_became_of_the_lines(program: Program) -> None:
     assert "ValueError" in ended.err
 
 
-def test_quiet_says_nothing_when_nothing_failed(program: Program) -> None:
+def test_quiet_says_one_line_and_only_if_lines_failed(program: Program) -> None:
     assert program.map("jobs:number", "--quiet", text="1\n2\n").err == ""
-    assert "ValueError" in program.map("jobs:number", "--quiet", text="x\n").err
+    (one,) = program.map("jobs:number", "--quiet", text="x\n").err.splitlines()
+    assert one.startswith("1 error: ValueError: ") and "jobs.py:" in one
+    (several,) = program.map("jobs:positive", "--quiet", text="x\n2\ny\n-1\n").err.splitlines()
+    assert several.startswith("3 errors in 2 groups, most often ValueError: ")
 
 
 def test_a_small_queue_and_many_workers_still_do_everything(program: Program) -> None:

@@ -13,7 +13,15 @@ import click
 from rich.console import Console
 
 from steadypool import DrainReport, Task
-from steadypool.cli.console import console_on, print_drained, print_errors, print_fail_fast, print_report, print_stop
+from steadypool.cli.console import (
+    console_on,
+    print_drained,
+    print_error_count,
+    print_errors,
+    print_fail_fast,
+    print_report,
+    print_stop,
+)
 from steadypool.cli.durations import SecondsRange
 from steadypool.cli.exit_codes import CLOSED_PIPE, DONE, SOME_FAILED, OutputClosed, UsageError
 from steadypool.cli.kinds import KINDS, Kind, LinePool, check_workers
@@ -91,7 +99,7 @@ class MapOptions:
     help="Seconds that running jobs get to finish when the run is stopped.",
 )
 @click.option("--journal", metavar="FILE", help="Keep what is done in FILE: started again, only the rest is done.")
-@click.option("--quiet", "-q", is_flag=True, help="No progress, and no report; errors are still shown.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress and no report; one line if lines failed.")
 def map_command(**given: Any) -> int:
     """Call FUNCTION of MODULE once for each line of FILE (or of standard input), several at a time.
 
@@ -198,9 +206,11 @@ class Map:
         return _exit_code(run)
 
     def _say(self, console: Console, run: LineRun, report: DrainReport) -> None:
-        if not self._options.quiet:
+        if self._options.quiet:
+            print_error_count(console, report.errors)
+        else:
             print_report(console, report)
-        print_errors(console, report.errors)
+            print_errors(console, report.errors)
         if run.stops.first is not None:
             print_stop(console, run.tally, run.stops.first)
         elif run.was_drained:
