@@ -6,24 +6,7 @@ failures tracked; a shutdown that always ends and accounts for every job.
 
 from typing import TYPE_CHECKING
 
-from steadypool.model.errors import (
-    JobCancelled,
-    JobExit,
-    JobTimeout,
-    PoolBroken,
-    PoolClosed,
-    QueueFull,
-    RemoteError,
-    SteadypoolError,
-    WorkerCrashed,
-    WouldDeadlock,
-)
 from steadypool.model.lazy_module import getattr_of
-from steadypool.model.options import Retry, Task, task
-from steadypool.model.states import Outcome, PoolState
-from steadypool.pools.threads.pool import ThreadPool
-from steadypool.primitives.future import JobFuture
-from steadypool.primitives.job_context import JobContext, current_job
 
 if TYPE_CHECKING:
     from steadypool.contrib.status import serve_status
@@ -45,10 +28,27 @@ if TYPE_CHECKING:
     from steadypool.durable.worker.report import WorkReport
     from steadypool.durable.worker.settings import WorkerSettings
     from steadypool.durable.worker.worker import Worker
+    from steadypool.model.errors import (
+        JobCancelled,
+        JobExit,
+        JobTimeout,
+        PoolBroken,
+        PoolClosed,
+        QueueFull,
+        RemoteError,
+        SteadypoolError,
+        WorkerCrashed,
+        WouldDeadlock,
+    )
     from steadypool.model.health import Health
+    from steadypool.model.options import Retry, Task, task
     from steadypool.model.reports import DrainReport, ErrorGroup, JobFailure, PoolStats
+    from steadypool.model.states import Outcome, PoolState
     from steadypool.pools.aio import AsyncJobFuture, AsyncPool
     from steadypool.pools.processes import ProcessPool
+    from steadypool.pools.threads.pool import ThreadPool
+    from steadypool.primitives.future import JobFuture
+    from steadypool.primitives.job_context import JobContext, current_job
 
 __all__ = [
     "AsyncJobFuture",
@@ -97,7 +97,7 @@ __all__ = [
     "task",
 ]
 
-_LAZY = {
+_PLACES = {
     "AsyncJobFuture": "steadypool.pools.aio",
     "AsyncPool": "steadypool.pools.aio",
     "DrainReport": "steadypool.model.reports",
@@ -108,38 +108,51 @@ _LAZY = {
     "EngineRefused": "steadypool.durable.engine.errors",
     "ErrorGroup": "steadypool.model.reports",
     "Health": "steadypool.model.health",
+    "JobCancelled": "steadypool.model.errors",
+    "JobContext": "steadypool.primitives.job_context",
     "JobDiscarded": "steadypool.durable.engine.errors",
+    "JobExit": "steadypool.model.errors",
     "JobFailure": "steadypool.model.reports",
+    "JobFuture": "steadypool.primitives.future",
     "JobHandle": "steadypool.durable.client.handle",
     "JobState": "steadypool.durable.engine.states",
+    "JobTimeout": "steadypool.model.errors",
+    "Outcome": "steadypool.model.states",
     "PayloadRefused": "steadypool.durable.engine.errors",
+    "PoolBroken": "steadypool.model.errors",
+    "PoolClosed": "steadypool.model.errors",
+    "PoolState": "steadypool.model.states",
     "PoolStats": "steadypool.model.reports",
     "ProcessPool": "steadypool.pools.processes",
-    "serve_status": "steadypool.contrib.status",
     "Queue": "steadypool.durable.client.queue",
+    "QueueFull": "steadypool.model.errors",
+    "RemoteError": "steadypool.model.errors",
+    "Retry": "steadypool.model.options",
     "SchemaMismatch": "steadypool.durable.engine.errors",
+    "SteadypoolError": "steadypool.model.errors",
+    "Task": "steadypool.model.options",
+    "ThreadPool": "steadypool.pools.threads.pool",
     "UnknownJob": "steadypool.durable.engine.errors",
     "WorkReport": "steadypool.durable.worker.report",
     "Worker": "steadypool.durable.worker.worker",
+    "WorkerCrashed": "steadypool.model.errors",
     "WorkerSettings": "steadypool.durable.worker.settings",
+    "WouldDeadlock": "steadypool.model.errors",
     "WrongState": "steadypool.durable.engine.errors",
+    "current_job": "steadypool.primitives.job_context",
+    "serve_status": "steadypool.contrib.status",
+    "task": "steadypool.model.options",
 }
-"""What is loaded when it is first asked for: few programs need `multiprocessing`, `asyncio` and a durable queue."""
+"""Where each name comes from. It is loaded when it is first asked for: a program pays for what it uses."""
 
 
 if not TYPE_CHECKING:  # a type checker would take any name for one that exists
-    __getattr__ = getattr_of(__name__, _LAZY)
+    __getattr__ = getattr_of(__name__, _PLACES)
 
 
 def __dir__() -> list[str]:
-    """All public names, those too that are loaded when they are first asked for."""
+    """All public names, those too that are not loaded yet."""
     return sorted({*globals(), *__all__})
 
-
-for _name in set(__all__) - set(_LAZY):
-    # What a user sees in a traceback is the name that they can import.
-    if isinstance(_public := globals()[_name], type):
-        _public.__module__ = __name__
-del _name, _public
 
 __version__ = "0.1.0"

@@ -22,7 +22,7 @@ from pathlib import Path
 import click
 import pytest
 
-from steadypool.cli.app import program
+from steadypool.cli.app import COMMANDS, program
 from tests.docs.pages import PAGES, ROOT, SHELL, Block, Page
 
 SECONDS = 50
@@ -115,11 +115,17 @@ def check_command(words: list[str]) -> None:
         assert (ROOT / arguments[0]).is_file(), arguments[0]
 
 
+def command_called(name: str) -> click.Command:
+    found = program.get_command(click.Context(program), name)
+    assert found is not None
+    return found
+
+
 def check_steadypool(arguments: list[str]) -> None:
     command: click.Command = program
     if arguments and not arguments[0].startswith("-"):
-        assert arguments[0] in program.commands, arguments[0]
-        command, arguments = program.commands[arguments[0]], arguments[1:]
+        assert arguments[0] in COMMANDS, arguments[0]
+        command, arguments = command_called(arguments[0]), arguments[1:]
     if isinstance(command, click.Group) and arguments and arguments[0] in command.commands:
         command, arguments = command.commands[arguments[0]], arguments[1:]
     known = {option for parameter in command.params for option in parameter.opts} | {"-h", "--help"}

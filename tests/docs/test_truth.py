@@ -28,7 +28,7 @@ from steadypool import (
     sinks,
 )
 from steadypool.cli import exit_codes
-from steadypool.cli.app import program
+from steadypool.cli.app import COMMANDS
 from steadypool.cli.kinds import KINDS
 from steadypool.contrib import asgi
 from steadypool.contrib.status import StatusPages
@@ -39,6 +39,7 @@ from steadypool.model import errors, events, health, options, reports
 from steadypool.model.states import MOVES
 from steadypool.sinks import logging, opentelemetry, prometheus
 from tests.docs.pages import OTHERS, PAGES, README, ROOT, Page, names_in, page
+from tests.docs.test_blocks import command_called
 
 EVERY = [pytest.param(p, id=p.name) for p in [*PAGES, *OTHERS]]
 WORDS = (
@@ -195,10 +196,10 @@ def command_options(command: click.Command) -> dict[tuple[str, ...], Any]:
     return {tuple(p.opts): p for p in command.params if isinstance(p, click.Option)}
 
 
-@pytest.mark.parametrize("name", list(program.commands))
+@pytest.mark.parametrize("name", list(COMMANDS))
 def test_the_options_of_a_command(name: str) -> None:
     rows = page("command-line").table(f"options: {name}")
-    known = command_options(program.commands[name])
+    known = command_options(command_called(name))
     assert {tuple(names_in(row[0])) for row in rows} == set(known)
     for row in rows:
         default = known[tuple(names_in(row[0]))].default

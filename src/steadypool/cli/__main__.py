@@ -1,5 +1,5 @@
 """``python -m steadypool.cli``."""
 
-from steadypool.cli.app import main
+from steadypool.cli import main
 
 main()

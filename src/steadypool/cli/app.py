@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from io import TextIOWrapper
 from typing import NoReturn
 
@@ -11,13 +12,40 @@ import click
 
 from steadypool import __version__
 from steadypool.cli.exit_codes import CLOSED_PIPE, INTERRUPTED, UsageError
-from steadypool.cli.map.command import map_command
-from steadypool.cli.queue.enqueue import enqueue_command
-from steadypool.cli.queue.files import backup_command, compact_command
-from steadypool.cli.queue.jobs import jobs_group
-from steadypool.cli.queue.migrate import migrate_command
-from steadypool.cli.queue.work import work_command
-from steadypool.cli.top.command import top_command
+
+COMMANDS = {
+    "backup": ("queue.files:backup_command", "Copy a queue on SQLite to FILE, as it is at one moment."),
+    "compact": ("queue.files:compact_command", "Make the file of a queue on SQLite as small as what it holds."),
+    "enqueue": ("queue.enqueue:enqueue_command", "Enqueue a job of a durable task, and print its id."),
+    "jobs": ("queue.jobs:jobs_group", "Look at the jobs of a durable queue, and change them."),
+    "map": ("map.command:map_command", "Call a function once for each line of a file."),
+    "migrate": ("queue.migrate:migrate_command", "Make the tables of the queue at URL, or bring them up to date."),
+    "top": ("top.command:top_command", "Watch the pools of a running program."),
+    "work": ("queue.work:work_command", "Run the jobs of QUEUE, a steadypool.Queue in MODULE."),
+}
+"""Where each command is, below `steadypool.cli`, and its line in the help. It is loaded when it is called."""
+
+
+class Commands(click.Group):
+    """The commands of `COMMANDS`: a command's modules are imported when it runs, or shows its own help."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Their names."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        command = getattr(import_module(f"steadypool.cli.{module}"), name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List them without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 
 
 def _refuse_url(context: click.Context, param: click.Parameter, url: str | None) -> None:
@@ -27,22 +55,12 @@ def _refuse_url(context: click.Context, param: click.Parameter, url: str | None)
         )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("--url", "-u", hidden=True, expose_value=False, callback=_refuse_url)
 @click.version_option(__version__, "-V", "--version", prog_name="steadypool")
 def program() -> None:
     """A worker pool for programs that run in production: bounded, with time limits that work and a
     shutdown that ends."""
-
-
-program.add_command(map_command)
-program.add_command(work_command)
-program.add_command(enqueue_command)
-program.add_command(jobs_group)
-program.add_command(migrate_command)
-program.add_command(backup_command)
-program.add_command(compact_command)
-program.add_command(top_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 import os
@@ -109,6 +108,8 @@ def _attribute(owner: Any, name: str, module_name: str) -> Any:
         return getattr(owner, name)
     except AttributeError:
         where = f"module {module_name!r}" if isinstance(owner, ModuleType) else repr(owner)
+        import difflib  # for a mistake alone
+
         close = difflib.get_close_matches(name, dir(owner), n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise UsageError(f"{where} has no {name!r}{hint}") from None

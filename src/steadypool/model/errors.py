@@ -156,3 +156,8 @@ class WorkerCrashed(SteadypoolError):
 
 class InternalError(SteadypoolError):
     """Should be impossible: a fault of Steadypool itself. Please report it."""
+
+
+for _error in list(globals().values()):
+    if isinstance(_error, type) and issubclass(_error, SteadypoolError) and _error is not InternalError:
+        _error.__module__ = "steadypool"  # what a user sees in a traceback is the name that they can import

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 MOST_NAMES = 5
@@ -19,6 +18,8 @@ def listed(names: Iterable[str]) -> str:
 def near_name(name: str, known: Iterable[str]) -> str | None:
     """The one among *known* that is most likely meant: it ends alike (``shop.tasks.send`` for ``tasks.send``), or is
     spelt much the same."""
+    import difflib  # for a mistake alone
+
     known = sorted(known)
     last = name.rpartition(".")[2]
     alike = [other for other in known if other.rpartition(".")[2] == last]

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 import time
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -53,6 +52,8 @@ class Slots:
 
 def new_folder() -> str:
     """A name for a folder, which the first job that waits makes."""
+    import tempfile
+
     return os.path.join(tempfile.gettempdir(), f"steadypool-waits-{os.getpid()}-{os.urandom(4).hex()}")
 
 

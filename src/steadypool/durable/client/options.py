@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
@@ -87,6 +86,8 @@ def split_options(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, A
         TypeError: for one that does not exist.
     """
     for name in given.keys() - OPTION_NAMES:
+        import difflib  # for a mistake alone
+
         near = difflib.get_close_matches(name, OPTION_NAMES, 1)
         hint = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(sorted(OPTION_NAMES))}"
         raise TypeError(f'unknown option "{name}": {hint}')

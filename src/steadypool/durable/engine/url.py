@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from dataclasses import dataclass
@@ -112,6 +111,8 @@ def check_url(url: object) -> str:
             f"the address of a queue looks like sqlite:///jobs.db, not {url!r}; did you mean sqlite:///{url}?"
         )
     if scheme not in SCHEMES:
+        import difflib  # for a mistake alone
+
         near = difflib.get_close_matches(scheme, SCHEMES, 1)
         hint = f"; did you mean {near[0]}://?" if near else ""
         raise ValueError(f"there is no engine for {scheme}://{hint}; a queue is kept on sqlite:// or postgresql://")

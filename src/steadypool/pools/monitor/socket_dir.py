@@ -17,7 +17,6 @@ from __future__ import annotations
 import os
 import socket
 import stat
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -87,6 +86,8 @@ def folders(uid: int) -> list[Path]:
 
 
 def _temporary(uid: int) -> list[Path]:
+    import tempfile
+
     return [Path(folder) / f"steadypool-{uid}" for folder in dict.fromkeys((tempfile.gettempdir(), "/tmp"))]
 
 

@@ -16,7 +16,6 @@ import functools
 import mmap
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from typing import Final, cast
 
@@ -103,6 +102,8 @@ def _anonymous_file() -> int:
         except OSError as error:
             if error.errno not in (errno.ENOSYS, errno.EPERM, errno.EACCES):
                 raise  # else the kernel has none, or a sandbox forbids it
+    import tempfile
+
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())
 
