@@ -49,7 +49,11 @@ FAST = {
 }
 """Nothing here must survive the machine's death, so nothing waits for its disk."""
 _PDEATHSIG = 1
-TABLES = ("jobs", "ready", "delayed", "workers", "leases", "history", "errors", "keys", "cancels", "queues")
+TABLES = (
+    *("jobs", "ready", "delayed", "workers", "leases", "history", "errors", "keys", "cancels", "queues"),
+    *("schedules", "clock", "limits", "gated", "holders", "gate_states", "batches", "batch_parts", "edges", "waiting"),
+    *("notes", "starts", "minutes"),
+)
 _names = itertools.count()
 _clean: list[str] = []
 

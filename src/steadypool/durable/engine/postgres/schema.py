@@ -17,10 +17,10 @@ import psycopg
 from steadypool.durable.engine.errors import SchemaMismatch
 from steadypool.durable.engine.records import KEEP_GIVEN_UP, SET_ASIDE
 
-WORKS_FROM = (1,)
+WORKS_FROM = (1, 1)
 """For each version from 1 on: the oldest version of this file whose code works with those tables."""
 VERSION = len(WORKS_FROM)
-OLDEST = 1
+OLDEST = 2
 """The oldest version of the tables that this code works with."""
 _OURS = """SELECT 1 FROM pg_attribute
 WHERE attrelid = to_regclass(%s) AND attname IN ('version', 'works_from') AND NOT attisdropped HAVING count(*) = 2"""
@@ -51,7 +51,10 @@ def check_version(found: tuple[int, int], schema: str, url: str) -> None:
     if version == 0:
         raise SchemaMismatch(f"there are no tables in the schema {schema} of {url} yet; run: steadypool migrate {url}")
     if version < OLDEST:
-        raise SchemaMismatch(f"the tables have version {version}, this Steadypool needs {OLDEST} or later; migrate")
+        raise SchemaMismatch(
+            f"the tables have version {version}, and this Steadypool needs {OLDEST} or later; workers that are at work "
+            f"may go on meanwhile; run: steadypool migrate {url}"
+        )
     if works_from > VERSION:
         raise SchemaMismatch(
             f"the tables have version {version}, which works with Steadypools that know {works_from} or later; this "

@@ -13,8 +13,8 @@ from steadypool.durable.engine.states import WAITING, JobState
 
 _REVIVED = (
     "INSERT INTO jobs (number, nonce, id, queue, task, rank, returns, enqueued_at, keep, unique_key, unique_held, "
-    "options, payload) SELECT number, nonce, id, queue, task, rank, returns, enqueued_at, keep, unique_key, "
-    "unique_held, options, payload FROM history WHERE number = ?"
+    "options, payload, tags, gates, batch) SELECT number, nonce, id, queue, task, rank, returns, enqueued_at, keep, "
+    "unique_key, unique_held, options, payload, tags, gates, batch FROM history WHERE number = ?"
 )
 
 

@@ -10,7 +10,18 @@ errors    failed attempts, of jobs and of history
 keys      what is taken: ids (scope ``''``) and unique keys (scope: the task)
 cancels   running jobs that are to be cancelled
 queues    those that are paused
-counters  the last number given to a job
+counters  the last number given to a job; by how many seconds a test has moved the clock
+
+Version 2:
+
+schedules    what is put on a schedule; ``due`` is when its next job is to be put (`sqlite.schedules`)
+limits       limits; ``gated``: jobs that one holds back, instead of ``ready``; ``holders``: who has a place of one;
+             ``gate_states``: when the next start of each is due
+batches      batches; ``batch_parts``: what was added to each
+edges        which job waits for which; ``waiting``: for how many, instead of ``ready``
+notes        what running jobs have noted for their next attempt
+starts       who began each attempt, and when
+minutes      what ended in each minute
 """
 
 from __future__ import annotations
@@ -59,10 +70,58 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
         "INSERT INTO counters VALUES ('job', 0)",
     ),
+    (
+        *(
+            f"ALTER TABLE {table} ADD COLUMN {column}"
+            for table in ("jobs", "history")
+            for column in ("tags TEXT", "gates TEXT", "batch INTEGER")
+        ),
+        "CREATE INDEX jobs_of_batch ON jobs (batch, number) WHERE batch IS NOT NULL",
+        "CREATE INDEX history_of_batch ON history (batch, number) WHERE batch IS NOT NULL",
+        """CREATE TABLE schedules (
+            name TEXT PRIMARY KEY, origin TEXT NOT NULL, app TEXT, release TEXT, definition TEXT NOT NULL,
+            job TEXT NOT NULL, hash TEXT NOT NULL, due REAL NOT NULL, last_due REAL, last_job TEXT,
+            last_number INTEGER, last_nonce INTEGER, last_skip TEXT, last_skip_at REAL,
+            fired INTEGER NOT NULL DEFAULT 0, skipped INTEGER NOT NULL DEFAULT 0,
+            paused INTEGER NOT NULL DEFAULT 0, retired_at REAL, seen_at REAL NOT NULL) WITHOUT ROWID""",
+        "CREATE INDEX schedules_due ON schedules (due) WHERE NOT paused AND retired_at IS NULL",
+        "CREATE INDEX schedules_in_code ON schedules (app) WHERE origin = 'code'",
+        """CREATE TABLE limits (name TEXT NOT NULL, key TEXT NOT NULL DEFAULT '', running INTEGER, starts INTEGER,
+            per REAL, burst INTEGER, origin TEXT NOT NULL, by_hand INTEGER NOT NULL DEFAULT 0,
+            PRIMARY KEY (name, key)) WITHOUT ROWID""",
+        """CREATE TABLE gated (queue TEXT NOT NULL, gates TEXT NOT NULL, lane TEXT NOT NULL, rank INTEGER NOT NULL,
+            number INTEGER NOT NULL, PRIMARY KEY (queue, gates, lane, rank, number)) WITHOUT ROWID""",
+        "CREATE UNIQUE INDEX gated_job ON gated (number)",
+        """CREATE TABLE holders (gate TEXT NOT NULL, key TEXT NOT NULL, number INTEGER NOT NULL,
+            PRIMARY KEY (gate, key, number)) WITHOUT ROWID""",
+        "CREATE INDEX holders_job ON holders (number)",
+        """CREATE TABLE gate_states (gate TEXT NOT NULL, key TEXT NOT NULL, tat REAL,
+            PRIMARY KEY (gate, key)) WITHOUT ROWID""",
+        """CREATE TABLE batches (number INTEGER PRIMARY KEY, id TEXT UNIQUE, parent INTEGER, callbacks TEXT,
+            on_failure TEXT NOT NULL, ended INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0,
+            cancelled INTEGER NOT NULL DEFAULT 0, made_at REAL NOT NULL, cancelled_at REAL, finished_at REAL,
+            keep_until REAL)""",
+        "CREATE INDEX batches_open ON batches (number) WHERE finished_at IS NULL",
+        "CREATE INDEX batches_to_prune ON batches (keep_until) WHERE keep_until IS NOT NULL",
+        """CREATE TABLE batch_parts (batch INTEGER NOT NULL, part INTEGER NOT NULL, n INTEGER NOT NULL,
+            seal INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (batch, part)) WITHOUT ROWID""",
+        """CREATE TABLE edges (before INTEGER NOT NULL, job INTEGER NOT NULL, needs TEXT NOT NULL,
+            checked INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (before, job)) WITHOUT ROWID""",
+        "CREATE INDEX edges_of_job ON edges (job)",
+        "CREATE INDEX edges_unchecked ON edges (before) WHERE NOT checked",
+        "CREATE TABLE waiting (job INTEGER PRIMARY KEY, open INTEGER NOT NULL)",
+        """CREATE TABLE notes (job INTEGER PRIMARY KEY, token INTEGER NOT NULL, state BLOB, done REAL, total REAL,
+            note TEXT, at REAL NOT NULL)""",
+        """CREATE TABLE starts (job INTEGER NOT NULL, token INTEGER NOT NULL, worker TEXT NOT NULL, at REAL NOT NULL,
+            PRIMARY KEY (job, token)) WITHOUT ROWID""",
+        """CREATE TABLE minutes (queue TEXT NOT NULL, task TEXT NOT NULL, minute REAL NOT NULL,
+            completed INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0, waited REAL NOT NULL DEFAULT 0,
+            ran REAL NOT NULL DEFAULT 0, PRIMARY KEY (queue, task, minute)) WITHOUT ROWID""",
+    ),
 )
 VERSION = len(STEPS)
-OLDEST = 1
-"""The oldest version of the tables that this code works with: two versions of workers run side by side in a deploy."""
+OLDEST = 2
+"""The oldest version of the tables that this code works with: it is `migrate` that brings older ones up to date."""
 
 
 def found_version(connection: Any) -> int:

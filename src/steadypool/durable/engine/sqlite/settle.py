@@ -18,9 +18,9 @@ from steadypool.durable.engine.sqlite.rows import Row, as_json, rows_of
 from steadypool.durable.engine.states import JobState
 
 _COMPLETED = """INSERT INTO history SELECT number, nonce, id, queue, task, rank, ?, ?, ?, returns + 1, enqueued_at,
-    keep, unique_key, unique_held, NULL, NULL, ?, ?, ?, ?, ? FROM jobs WHERE number = ?"""
+    keep, unique_key, unique_held, NULL, NULL, ?, ?, ?, ?, ?, tags, gates, batch FROM jobs WHERE number = ?"""
 _GIVEN_UP = """INSERT INTO history SELECT number, nonce, id, queue, task, rank, ?, ?, ?, returns + 1, enqueued_at,
-    keep, unique_key, unique_held, options, payload, ?, ?, ?, ?, ? FROM jobs WHERE number = ?"""
+    keep, unique_key, unique_held, options, payload, ?, ?, ?, ?, ?, tags, gates, batch FROM jobs WHERE number = ?"""
 _BACK = "UPDATE jobs SET attempt = ?, crashes = ?, losses = ?, returns = returns + 1 WHERE number = ?"
 _ERROR = "INSERT INTO errors VALUES (?, ?, ?, ?, ?, ?, ?)"
 

@@ -369,10 +369,15 @@ class Store:
             raise self._gone()  # what is there now is empty, and no caller has asked for tables in it
         if found == 0:
             schema.apply_pending(connection, 0)
-        elif not schema.OLDEST <= found <= schema.VERSION:
+        elif found < schema.OLDEST:
             raise SchemaMismatch(
-                f"the tables in {self.path} have version {found}, this Steadypool works with {schema.OLDEST} to "
-                f"{schema.VERSION}"
+                f"the tables in {self.path} have version {found}, and this Steadypool needs {schema.OLDEST} or later; "
+                f"stop the workers that still use the file, then run: steadypool migrate {self.address.url}"
+            )
+        elif found > schema.VERSION:
+            raise SchemaMismatch(
+                f"the tables in {self.path} have version {found}, and this Steadypool knows {schema.VERSION}: use a "
+                "later one"
             )
 
 

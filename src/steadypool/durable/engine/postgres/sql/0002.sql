@@ -1,0 +1,267 @@
+-- Version 2: schedules; tags of jobs; what limits, batches, dependencies, notes and figures are kept in.
+--
+-- A worker of version 1 goes on beside later ones. It calls the functions of version 1, which keep their signatures,
+-- and may get other bodies here; what is new has a new name. Jobs that a limit or a dependency holds back are in tables
+-- of their own: a worker of version 1 does not look there, so it never runs one too early.
+--
+-- Order of locks: rows of schedules by name come before everything else.
+
+ALTER TABLE @schema@.jobs ADD COLUMN tags text[], ADD COLUMN gates text[], ADD COLUMN batch bigint;
+ALTER TABLE @schema@.history ADD COLUMN tags text[], ADD COLUMN gates text[], ADD COLUMN batch bigint;
+CREATE INDEX jobs_tagged ON @schema@.jobs USING gin (tags) WHERE tags IS NOT NULL;
+CREATE INDEX history_tagged ON @schema@.history USING gin (tags) WHERE tags IS NOT NULL;
+CREATE INDEX jobs_of_batch ON @schema@.jobs (batch, number) WHERE batch IS NOT NULL;
+CREATE INDEX history_of_batch ON @schema@.history (batch, number) WHERE batch IS NOT NULL;
+
+-- One row for each schedule. `due` is when its next job is to be put. Who puts it changes `due` in the same transaction,
+-- if it still is what was read: of any number of workers one does.
+CREATE TABLE @schema@.schedules (
+    name text PRIMARY KEY,
+    origin text NOT NULL,      -- code: a program declares it; data: it was put at run time
+    app text,                  -- the program, of those in code
+    release text,              -- the program's release that has declared it
+    definition text NOT NULL,  -- when, as JSON
+    job text NOT NULL,         -- what, as JSON
+    hash text NOT NULL,        -- of definition and job
+    due timestamptz NOT NULL,
+    last_due timestamptz,
+    last_job text,             -- its id
+    last_number bigint,
+    last_nonce bigint,
+    last_skip text,            -- why the latest tick that was skipped has no job
+    last_skip_at timestamptz,
+    fired bigint NOT NULL DEFAULT 0,
+    skipped bigint NOT NULL DEFAULT 0,
+    paused boolean NOT NULL DEFAULT false,  -- by hand; a deploy does not change it
+    retired_at timestamptz,    -- since then no program declares it
+    seen_at timestamptz NOT NULL            -- when a program has last declared it
+) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 1000,
+        autovacuum_vacuum_cost_delay = 0);
+CREATE INDEX schedules_due ON @schema@.schedules (due) WHERE NOT paused AND retired_at IS NULL;
+CREATE INDEX schedules_in_code ON @schema@.schedules (app) WHERE origin = 'code';
+
+-- By how many seconds a test has moved the clock; without a row by none.
+CREATE TABLE @schema@.clock (shift double precision NOT NULL);
+
+-- Limits; a row with a key is for that key alone.
+CREATE TABLE @schema@.limits (
+    name text NOT NULL,
+    key text NOT NULL DEFAULT '',
+    running int,
+    starts int,
+    per double precision,
+    burst int,
+    origin text NOT NULL,
+    by_hand boolean NOT NULL DEFAULT false,
+    PRIMARY KEY (name, key)
+);
+
+-- Jobs that a limit holds back, in the order in which they are looked at: instead of `ready`.
+CREATE TABLE @schema@.gated (
+    queue text NOT NULL,
+    gates text[] NOT NULL,
+    lane text NOT NULL,
+    rank bigint NOT NULL,
+    number bigint NOT NULL,
+    PRIMARY KEY (queue, gates, lane, rank, number)
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 5000,
+        autovacuum_vacuum_cost_delay = 0);
+CREATE UNIQUE INDEX gated_job ON @schema@.gated (number);
+
+-- Who holds a place of a limit: one row for each running job and gate, which lives as long as its claim.
+CREATE TABLE @schema@.holders (
+    gate text NOT NULL,
+    key text NOT NULL,
+    number bigint NOT NULL,
+    PRIMARY KEY (gate, key, number)
+) WITH (autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
+CREATE INDEX holders_job ON @schema@.holders (number);
+
+-- Of each gate and key: when its next start is due, by its rate.
+CREATE TABLE @schema@.gate_states (
+    gate text NOT NULL,
+    key text NOT NULL,
+    tat timestamptz,
+    PRIMARY KEY (gate, key)
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 1000,
+        autovacuum_vacuum_cost_delay = 0);
+
+-- Batches, and what was added to each. Who puts jobs inserts parts, and changes no row of `batches`.
+CREATE TABLE @schema@.batches (
+    number bigint PRIMARY KEY DEFAULT @schema@.random_number(),
+    id text UNIQUE,
+    parent bigint,
+    callbacks jsonb,
+    on_failure text NOT NULL,
+    ended bigint NOT NULL DEFAULT 0,
+    failed bigint NOT NULL DEFAULT 0,
+    cancelled bigint NOT NULL DEFAULT 0,
+    made_at timestamptz NOT NULL,
+    cancelled_at timestamptz,
+    finished_at timestamptz,
+    keep_until timestamptz
+) WITH (fillfactor = 50);
+CREATE INDEX batches_open ON @schema@.batches (number) WHERE finished_at IS NULL;
+CREATE INDEX batches_to_prune ON @schema@.batches (keep_until) WHERE keep_until IS NOT NULL;
+CREATE TABLE @schema@.batch_parts (
+    batch bigint NOT NULL,
+    part bigint NOT NULL DEFAULT @schema@.random_number(),
+    n int NOT NULL,
+    seal boolean NOT NULL DEFAULT false,
+    PRIMARY KEY (batch, part)
+);
+
+-- Which job waits for which, and how many each waits for: instead of `ready`.
+CREATE TABLE @schema@.edges (
+    before bigint NOT NULL,
+    job bigint NOT NULL,
+    needs text NOT NULL,
+    checked boolean NOT NULL DEFAULT false,
+    PRIMARY KEY (before, job)
+);
+CREATE INDEX edges_of_job ON @schema@.edges (job);
+CREATE INDEX edges_unchecked ON @schema@.edges (before) WHERE NOT checked;
+CREATE TABLE @schema@.waiting (job bigint PRIMARY KEY, open int NOT NULL);
+
+-- What running jobs have noted for their next attempt, and how far they are.
+CREATE TABLE @schema@.notes (
+    job bigint PRIMARY KEY,
+    token int NOT NULL,
+    state bytea,
+    done double precision,
+    total double precision,
+    note text,
+    at timestamptz NOT NULL
+) WITH (fillfactor = 50);
+
+-- Who began each attempt, and when.
+CREATE TABLE @schema@.starts (
+    job bigint NOT NULL,
+    token int NOT NULL,
+    worker text NOT NULL,
+    at timestamptz NOT NULL,
+    PRIMARY KEY (job, token)
+) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+
+-- What ended in each minute.
+CREATE TABLE @schema@.minutes (
+    queue text NOT NULL,
+    task text NOT NULL,
+    minute timestamptz NOT NULL,
+    completed bigint NOT NULL DEFAULT 0,
+    failed bigint NOT NULL DEFAULT 0,
+    waited double precision NOT NULL DEFAULT 0,
+    ran double precision NOT NULL DEFAULT 0,
+    PRIMARY KEY (queue, task, minute)
+) WITH (fillfactor = 50);
+
+
+-- A job's tags, gates and batch go with it into its history, and come back -----------------------------------------------
+
+CREATE OR REPLACE FUNCTION @schema@.end_job(p @schema@.jobs, p_state text, p_result bytea, p_reason text, p_now timestamptz)
+RETURNS void LANGUAGE plpgsql
+SET search_path = @schema@, pg_temp SET enable_seqscan = off
+AS $$
+DECLARE
+    -- What was given up is kept for a while at least: its user may want to run it again.
+    v_keep float8 := CASE WHEN p_state = 'completed' THEN p.keep ELSE greatest(p.keep, @keep_given_up@) END;
+BEGIN
+    DELETE FROM jobs WHERE number = p.number;
+    DELETE FROM cancels WHERE job = p.number;
+    IF p.unique_held THEN
+        DELETE FROM keys WHERE scope = p.task AND key = p.unique_key AND job = p.number;
+    END IF;
+    IF v_keep > 0 THEN
+        INSERT INTO history VALUES (
+            p.number, p.nonce, p.id, p.queue, p.task, p.rank, p.attempt, p.crashes, p.losses, p.returns + 1,
+            p.enqueued_at, p.keep, p.unique_key, p.unique_held,
+            CASE WHEN p_state <> 'completed' THEN p.options END, CASE WHEN p_state <> 'completed' THEN p.payload END,
+            p_state, p_now, p_now + v_keep * interval '1 second', p_result, p_reason, p.tags, p.gates, p.batch);
+    ELSE
+        DELETE FROM errors WHERE job = p.number;
+        IF p.id IS NOT NULL THEN
+            DELETE FROM keys WHERE scope = '' AND key = p.id AND job = p.number;
+        END IF;
+    END IF;
+END $$;
+
+CREATE OR REPLACE FUNCTION @schema@.settle_completed(
+    p_numbers bigint[], p_tokens int[], p_leases bigint[], p_results bytea[], p_lost bigint[], p_now timestamptz)
+RETURNS bigint[] LANGUAGE plpgsql
+SET search_path = @schema@, pg_temp SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET enable_bitmapscan = off SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    v_held bigint[];
+BEGIN
+    WITH gone AS (
+        -- The fence. Should another transaction have the row, this waits, and looks at `returns` again.
+        DELETE FROM jobs j USING unnest(p_numbers, p_tokens, p_leases, p_results) AS s (number, token, lease, result)
+        WHERE j.number = s.number AND j.returns = s.token - 1 AND s.lease <> ALL (p_lost)
+        RETURNING j.number, j.nonce, j.id, j.queue, j.task, j.rank, j.attempt, j.crashes, j.losses, j.returns,
+                  j.enqueued_at, j.keep, j.unique_key, j.unique_held, s.result, j.tags, j.gates, j.batch
+    ), kept AS (
+        INSERT INTO history (number, nonce, id, queue, task, rank, attempt, crashes, losses, returns, enqueued_at, keep,
+                             unique_key, unique_held, state, ended_at, keep_until, result, tags, gates, batch)
+        SELECT number, nonce, id, queue, task, rank, attempt + 1, crashes, losses, returns + 1, enqueued_at, keep,
+               unique_key, unique_held, 'completed', p_now, p_now + keep * interval '1 second', result, tags, gates,
+               batch
+        FROM gone WHERE keep > 0
+    ), unlocked AS (
+        DELETE FROM keys k USING gone g
+        WHERE g.unique_held AND k.scope = g.task AND k.key = g.unique_key AND k.job = g.number
+    ), unnamed AS (
+        DELETE FROM keys k USING gone g
+        WHERE g.keep <= 0 AND g.id IS NOT NULL AND k.scope = '' AND k.key = g.id AND k.job = g.number
+    ), unremembered AS (
+        DELETE FROM errors e USING gone g WHERE g.keep <= 0 AND g.returns > 0 AND e.job = g.number
+    )
+    SELECT array_agg(number) INTO v_held FROM gone;
+    IF EXISTS (SELECT FROM cancels) THEN
+        DELETE FROM cancels WHERE job = ANY (v_held);
+    END IF;
+    IF cardinality(v_held) = cardinality(p_numbers) THEN RETURN '{}'; END IF;
+    RETURN (
+        SELECT array_agg(x.value ORDER BY s.number, x.place)
+        FROM unnest(p_numbers, p_leases) AS s (number, lease),
+             unnest(ARRAY[s.number, s.lease]) WITH ORDINALITY AS x (value, place)
+        WHERE v_held IS NULL OR s.number <> ALL (v_held)
+    );
+END $$;
+
+CREATE OR REPLACE FUNCTION @schema@.retry(p_number bigint, p_nonce bigint)
+RETURNS SETOF @schema@.live LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = @schema@, pg_temp SET enable_seqscan = off SET lock_timeout = '1s'
+AS $$
+DECLARE
+    j jobs;
+    h history;
+    v_found live;
+BEGIN
+    SELECT * INTO j FROM jobs WHERE number = p_number AND nonce = p_nonce FOR UPDATE;
+    IF FOUND THEN
+        SELECT * INTO v_found FROM live WHERE number = p_number;
+        DELETE FROM delayed WHERE number = p_number;
+        IF FOUND THEN
+            INSERT INTO ready VALUES (j.queue, j.rank, j.number);
+            PERFORM pg_notify('@schema@.work', '');
+        END IF;
+        RETURN NEXT v_found;
+        RETURN;
+    END IF;
+    SELECT * INTO h FROM history WHERE number = p_number AND nonce = p_nonce FOR UPDATE;
+    IF NOT FOUND THEN RETURN QUERY SELECT * FROM live WHERE number = p_number AND nonce = p_nonce; RETURN; END IF;
+    RETURN QUERY SELECT * FROM ended WHERE number = p_number;
+    IF h.state = 'completed' THEN RETURN; END IF;
+    IF h.unique_held AND take_key(h.task, h.unique_key, h.number, NULL, clock_timestamp()) IS NOT NULL THEN RETURN; END IF;
+    DELETE FROM history WHERE number = p_number;
+    INSERT INTO jobs (number, nonce, id, queue, task, rank, returns, enqueued_at, keep, unique_key, unique_held,
+                      options, payload, tags, gates, batch)
+    VALUES (h.number, h.nonce, h.id, h.queue, h.task, h.rank, h.returns, h.enqueued_at, h.keep, h.unique_key,
+            h.unique_held, h.options, h.payload, h.tags, h.gates, h.batch);
+    INSERT INTO ready VALUES (h.queue, h.rank, h.number);
+    PERFORM pg_notify('@schema@.work', '');
+END $$;
+
+
+REVOKE ALL ON ALL ROUTINES IN SCHEMA @schema@ FROM PUBLIC;
