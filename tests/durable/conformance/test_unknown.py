@@ -72,6 +72,11 @@ def test_it_is_given_up_when_its_time_is_over(engine: Engine) -> None:
     engine.set_aside(QUEUES, ["other.gone"], 10, 0.0)
     engine.set_aside(QUEUES, SOME, 10, LONG)
     assert not engine.claim(worker(engine), QUEUES, 10).claims  # due, but not to be run
+    assert record(engine, old).state is JobState.SCHEDULED and waiting(engine) == (0, 2)
+    [depth] = engine.depths(QUEUES)
+    assert (depth.available, depth.scheduled) == (0, 2)
+    assert not engine.list(JobFilter(frozenset({JobState.AVAILABLE})))
+    assert len(engine.list(JobFilter(frozenset({JobState.SCHEDULED})))) == 2
     assert dict(engine.give_up_unknown(10, "nobody knows it")) == {"gone": 1}
     assert dict(engine.give_up_unknown(10, "nobody knows it")) == {}
     found = record(engine, old)
@@ -80,6 +85,12 @@ def test_it_is_given_up_when_its_time_is_over(engine: Engine) -> None:
     assert put(engine, task="gone", unique="k")  # its key is free again
     engine.retry(found.number, found.nonce)
     assert record(engine, old).state is JobState.DISCARDED  # but not for itself any more
+
+
+def test_it_is_scheduled_until_it_is_given_up(engine: Engine) -> None:
+    gone = record(engine, put(engine, task="gone"))
+    engine.set_aside(QUEUES, SOME, 10, 0.0)
+    assert engine.cancel(gone.number, gone.nonce) is JobState.SCHEDULED
 
 
 def test_it_may_wait_for_ever(engine: Engine) -> None:

@@ -33,8 +33,8 @@ LIVE = frozenset(JobState) - ENDED
 class Dialect:
     """What an engine has for lists.
 
-    The tables are ``jobs`` (number, queue, task), ``ready`` (queue, rank, number), ``delayed`` (number, retry, due),
-    ``held`` (number) and ``history`` (number, queue, task, state).
+    The tables are ``jobs`` (number, queue, task), ``ready`` (queue, rank, number), ``delayed`` (number, retry, due,
+    task), ``held`` (number) and ``history`` (number, queue, task, state).
     """
 
     read: Callable[[str, Sequence[Any]], Sequence[Sequence[Any]]]

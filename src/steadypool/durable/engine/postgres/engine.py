@@ -425,7 +425,8 @@ _LAST_ERRORS = (
     "SELECT DISTINCT ON (job) job, attempt, outcome, type_name, message, '', at FROM @.job_errors "
     "WHERE job = ANY (%s::bigint[]) ORDER BY job, entry DESC"
 )
-_IS_DUE, _IS_LATER = "s.due <= statement_timestamp()", "s.due > statement_timestamp()"
+_IS_DUE = "s.due <= statement_timestamp() AND s.task IS NULL"
+_IS_LATER = "(s.due > statement_timestamp() OR s.task IS NOT NULL)"
 _VIEWS = {
     "@jobs": "@.listed_jobs",
     "@ready": "@.listed_ready",

@@ -9,8 +9,9 @@ from typing import Any
 from steadypool.model.queue_depth import MOST_COUNTED, QueueDepth
 
 _LATER = f"""
-    SELECT j.queue, CASE WHEN d.due <= ? THEN 'available' WHEN d.retry THEN 'retryable' ELSE 'scheduled' END, count(*)
-    FROM (SELECT due, number, retry FROM delayed ORDER BY due, number LIMIT {MOST_COUNTED}) d
+    SELECT j.queue, CASE WHEN d.due <= ? AND d.task IS NULL THEN 'available' WHEN d.retry THEN 'retryable' ELSE 'scheduled' END, 
+        count(*)
+    FROM (SELECT due, number, retry, task FROM delayed ORDER BY due, number LIMIT {MOST_COUNTED}) d
     JOIN jobs j ON j.number = d.number GROUP BY 1, 2"""
 _AT_WORK = """
     SELECT j.queue, 'running', count(DISTINCT j.number)

@@ -62,7 +62,7 @@ HELD_UP = 0.25
 _ADVISED = "advised"
 """Among the counters: the advisory was taken."""
 _NOW = "((julianday('now') - 2440587.5) * 86400.0)"
-_IS_DUE, _IS_LATER = f"s.due <= {_NOW}", f"s.due > {_NOW}"
+_IS_DUE, _IS_LATER = f"s.due <= {_NOW} AND s.task IS NULL", f"(s.due > {_NOW} OR s.task IS NOT NULL)"
 _HELD = "(SELECT DISTINCT json_extract(h.value, '$[0]') AS number FROM leases l, json_each(l.jobs) h)"
 _TABLES = {"@jobs": "jobs", "@ready": "ready", "@delayed": "delayed", "@held": _HELD, "@history": "history"}
 

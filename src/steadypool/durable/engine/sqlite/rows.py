@@ -94,7 +94,7 @@ def live_record(values: Sequence[Any], now: float) -> JobRecord:
     """The record of a job that has not ended, from the columns of `LIVE`."""
     number, nonce, chosen, task, queue, rank, attempt, crashes, losses, enqueued, payload, *rest = values
     ready, due, again, is_aside, cancel = rest
-    state = _live_state(ready, due, again, now)
+    state = _live_state(ready, due, again, due is not None and due <= now and not is_aside)
     return JobRecord(
         number,
         nonce,
@@ -114,11 +114,9 @@ def live_record(values: Sequence[Any], now: float) -> JobRecord:
     )
 
 
-def _live_state(ready: int | None, due: float | None, again: int | None, now: float) -> JobState:
-    if ready is not None:
+def _live_state(ready: int | None, due: float | None, again: int | None, is_due: bool) -> JobState:
+    if ready is not None or is_due:  # the next claim makes it ready
         return JobState.AVAILABLE
     if due is None:
         return JobState.RUNNING
-    if due <= now:
-        return JobState.AVAILABLE  # the next claim says so
     return JobState.RETRYABLE if again else JobState.SCHEDULED

@@ -150,7 +150,7 @@ SELECT j.number, j.nonce, coalesce(j.id, 'job-' || j.number || '-' || lpad(to_he
        j.task, j.queue,
        CASE WHEN r.number IS NOT NULL THEN 'available'
             WHEN d.due IS NULL THEN 'running'
-            WHEN d.due <= clock_timestamp() THEN 'available'  -- the next claim says so
+            WHEN d.due <= clock_timestamp() AND d.task IS NULL THEN 'available'  -- the next claim says so
             WHEN d.retry THEN 'retryable'
             ELSE 'scheduled' END AS state,
        -j.rank AS priority,
@@ -173,7 +173,7 @@ FROM @schema@.history h;
 -- Where jobs stand, for lists that go along an index.
 CREATE VIEW @schema@.listed_jobs AS SELECT number, queue, task FROM @schema@.jobs;
 CREATE VIEW @schema@.listed_ready AS SELECT queue, rank, number FROM @schema@.ready;
-CREATE VIEW @schema@.listed_delayed AS SELECT number, retry, due FROM @schema@.delayed;
+CREATE VIEW @schema@.listed_delayed AS SELECT number, retry, due, task FROM @schema@.delayed;
 
 -- The jobs that workers hold, and under which lease.
 CREATE VIEW @schema@.held AS
@@ -196,8 +196,8 @@ SELECT queue, 'total' AS state, count(*) FROM @schema@.jobs GROUP BY queue
 UNION ALL
 SELECT queue, 'available', count(*) FROM @schema@.ready GROUP BY queue
 UNION ALL
-SELECT queue, CASE WHEN due <= clock_timestamp() THEN 'available' WHEN retry THEN 'retryable' ELSE 'scheduled' END,
-       count(*) FROM @schema@.delayed GROUP BY 1, 2
+SELECT queue, CASE WHEN due <= clock_timestamp() AND task IS NULL THEN 'available'
+                   WHEN retry THEN 'retryable' ELSE 'scheduled' END, count(*) FROM @schema@.delayed GROUP BY 1, 2
 UNION ALL
 SELECT queue, state, count(*) FROM @schema@.history GROUP BY 1, 2
 UNION ALL
@@ -229,7 +229,8 @@ DECLARE
 BEGIN
     RETURN QUERY
     WITH earliest AS MATERIALIZED (
-        SELECT d.queue, d.due, d.retry FROM delayed d ORDER BY d.due, d.number LIMIT p_most
+        SELECT d.queue, CASE WHEN d.task IS NULL THEN d.due ELSE 'infinity' END AS due, d.retry
+        FROM delayed d ORDER BY d.due, d.number LIMIT p_most
     ), later AS MATERIALIZED (
         SELECT e.queue, count(*) FILTER (WHERE e.due <= v_now) AS due,
                count(*) FILTER (WHERE e.due > v_now AND e.retry) AS retryable,
@@ -1026,14 +1027,15 @@ CREATE FUNCTION @schema@.take_out(p @schema@.jobs) RETURNS text LANGUAGE plpgsql
 SET search_path = @schema@, pg_temp SET enable_seqscan = off
 AS $$
 DECLARE
-    v_due timestamptz;
+    v_is_due boolean;
     v_retry boolean;
 BEGIN
     DELETE FROM ready WHERE queue = p.queue AND rank = p.rank AND number = p.number;
     IF FOUND THEN RETURN 'available'; END IF;
-    DELETE FROM delayed WHERE number = p.number RETURNING due, retry INTO v_due, v_retry;
+    DELETE FROM delayed WHERE number = p.number
+    RETURNING due <= clock_timestamp() AND task IS NULL, retry INTO v_is_due, v_retry;
     IF FOUND THEN
-        RETURN CASE WHEN v_due <= clock_timestamp() THEN 'available' WHEN v_retry THEN 'retryable' ELSE 'scheduled' END;
+        RETURN CASE WHEN v_is_due THEN 'available' WHEN v_retry THEN 'retryable' ELSE 'scheduled' END;
     END IF;
     DELETE FROM ready WHERE queue = p.queue AND rank = p.rank AND number = p.number;  -- promoted in between
     IF FOUND THEN RETURN 'available'; END IF;
