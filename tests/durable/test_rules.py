@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -9,12 +10,19 @@ import pytest
 from steadypool import JobTimeout, Outcome, PayloadRefused, RemoteError, Retry, WorkerCrashed
 from steadypool.durable.client.nested_waits import Slots
 from steadypool.durable.engine.errors import ArgumentsUnfit, ResultUnfit
-from steadypool.durable.engine.records import Claim, Verdict
+from steadypool.durable.engine.records import AttemptError, Claim, Verdict
 from steadypool.durable.engine.states import ENDED, MOVES, WAITING, JobState
 from steadypool.durable.engine.texts import LONGEST_MESSAGE, LONGEST_TRACEBACK
 from steadypool.durable.worker.pool_adapter import MOST_BUNDLED, RunTime, TaskAdapter, bundle_seconds, most_bundled
 from steadypool.durable.worker.settings import WorkerSettings
-from steadypool.durable.worker.verdicts import AttemptEnd, CrashLimits, expired, settlement_of
+from steadypool.durable.worker.verdicts import (
+    AttemptEnd,
+    CrashLimits,
+    expired,
+    settlement_of,
+    unfit,
+    unfit_since,
+)
 from steadypool.rules.claim_size import (
     AHEAD,
     LOOK_AGAIN,
@@ -87,14 +95,26 @@ def test_a_job_that_could_not_enqueue_another_has_failed_like_any_other() -> Non
 
 
 def test_arguments_of_another_version_go_back_ever_longer_and_are_no_failure() -> None:
-    unfit = AttemptEnd(Outcome.FAILED, ArgumentsUnfit("no"))
     settlements = [
-        settlement_of(claim()._replace(token=token), unfit, Retry(1), CrashLimits(), 0.5)
-        for token in (1, 2, 3, 10, 2000)
+        unfit(claim()._replace(token=token), ArgumentsUnfit("no"), waited, 3600.0)
+        for token, waited in ((1, None), (2, 30.0), (3, 90.0), (10, 3599.0), (2000, None))
     ]
     assert {settlement.verdict for settlement in settlements} == {Verdict.RETURN}
     assert [settlement.delay for settlement in settlements] == [30, 60, 120, 600, 600]
-    assert [settlement.error is not None for settlement in settlements] == [True, False, False, False, False]
+    assert [settlement.error is not None for settlement in settlements] == [True, False, False, False, True]
+
+
+def test_arguments_of_another_version_are_given_up_in_the_end() -> None:
+    last = unfit(claim()._replace(token=7), ArgumentsUnfit("no"), 172_800.0, 172_800.0)
+    assert last.verdict is Verdict.DISCARD and last.error is not None and last.error.outcome == "failed"
+    assert last.reason == "no worker could call its task with its arguments for 2 days"
+    assert unfit(claim(), ArgumentsUnfit("no"), 1e9, math.inf).verdict is Verdict.RETURN
+
+
+def test_the_time_of_arguments_of_another_version_begins_anew_with_each_attempt() -> None:
+    errors = [AttemptError(1, outcome, "", "", at=at) for at, outcome in enumerate(("returned", "failed"))]
+    assert unfit_since([]) is unfit_since(errors) is None
+    assert unfit_since([*errors, *(AttemptError(2, "returned", "", "", at=at) for at in (5.0, 6.0))]) == 5.0
 
 
 def test_errors_are_kept_short_and_whole_in_what_matters() -> None:

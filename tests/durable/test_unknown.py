@@ -125,6 +125,25 @@ def test_arguments_of_another_version_go_back_unspent(old: Queue, new: Queue, ki
     assert handles[0].result(0) == theirs(*args) and handles[0].attempts == 1
 
 
+def test_what_no_worker_can_call_for_long_is_given_up(old: Queue, new: Queue) -> None:
+    handle = new.task(name="send")(send_in).enqueue("a", "de")
+    old.task(name="send")(send)
+    for _ in range(2):
+        with Working(old, workers=1, give_up_unknown=None) as patient:
+            patient.wait_for("ArgumentsUnknown")
+        old.retry(handle.id)
+    assert [error.outcome for error in handle.record().errors] == ["returned"]
+    with Working(old, workers=1, give_up_unknown=0.001) as working:
+        event = working.wait_for("JobGivenUp")
+    found = handle.record()
+    assert found.state is JobState.DISCARDED and "do not fit" in found.errors[-1].message
+    assert found.reason == event.reason == "no worker could call its task with its arguments for 0.001 s"
+    old.retry(handle.id)  # by hand: its time begins anew
+    with Working(old, workers=1, give_up_unknown=3600) as again:
+        again.wait_for("ArgumentsUnknown")
+    assert [error.outcome for error in handle.record().errors][-2:] == ["failed", "returned"]
+
+
 def test_a_flood_of_them_lets_others_pass(old: Queue, new: Queue) -> None:
     handles = new.enqueue_many(new.task(name="send")(send_in), [("a", "de")] * 3000)
     old.task(name="send")(send)

@@ -81,7 +81,7 @@ class WorkOptions:
     type=LENGTH,
     default="30d",
     show_default=True,
-    help="How long jobs wait for a worker that knows their task, before they are discarded.",
+    help="How long jobs wait for a worker with their task, in their version, before they are discarded.",
 )
 @click.option("--cancel-grace", type=SECONDS, default=1.0, show_default=True, help="Seconds to end once told to stop.")
 @click.option("--max-tasks-per-child", type=COUNT, help="Jobs after which a process is replaced (--kind process).")

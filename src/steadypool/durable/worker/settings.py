@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 from dataclasses import dataclass, field
@@ -29,8 +30,8 @@ class WorkerSettings:
         lease: seconds after which others may take its jobs once it is gone. Renewed three times in that time.
         caps: how often a job may kill its process, or be lost with its worker.
         cancel_grace: seconds that a job has to end after it was asked to stop.
-        give_up_unknown: seconds after which jobs are discarded whose task no worker has known; ``None``: they never
-            are. This worker's say for those that it meets.
+        give_up_unknown: seconds after which jobs are discarded whose task no worker has known, or whose arguments are
+            for no worker's version of it; ``None``: they never are. This worker's say for those that it meets.
         pool: further arguments for the pool, such as ``max_tasks_per_child``.
     """
 
@@ -43,6 +44,11 @@ class WorkerSettings:
     cancel_grace: float = 1.0
     give_up_unknown: float | None = 30 * 86_400.0
     pool: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def given_up_after(self) -> float:
+        """`give_up_unknown` as a number."""
+        return math.inf if self.give_up_unknown is None else self.give_up_unknown
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:

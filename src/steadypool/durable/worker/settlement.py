@@ -6,6 +6,7 @@ import random
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+from steadypool.durable.engine.errors import EngineError
 from steadypool.durable.engine.records import Claim, JobKey, Settlement, Verdict
 from steadypool.durable.worker import verdicts
 from steadypool.durable.worker.context import WorkerContext
@@ -34,6 +35,8 @@ class Settler:
         self._counts = context.counts
         self._stop = context.stop
         self._caps = context.settings.caps
+        self._give_up = context.settings.given_up_after
+        self._engine = context.engine
         self._adapters = adapters
         self._dispatcher = dispatcher
         self._aside = Aside()
@@ -91,7 +94,10 @@ class Settler:
             adapter.run_time.add(seconds)
         try:
             texts = None if error is None else self._texts_of(error)
-            settlement = self._settlement_of(claim, AttemptEnd(outcome, error, encoded), adapter.retry)
+            if outcome is Outcome.FAILED and isinstance(error, verdicts.OF_ANOTHER_VERSION):
+                settlement = verdicts.unfit(claim, error, self._unfit_for(claim), self._give_up)
+            else:
+                settlement = self._settlement_of(claim, AttemptEnd(outcome, error, encoded), adapter.retry)
             if error is not None and texts is not None and outcome in NEVER_LOOKED_AT:
                 told = texts[2], texts[1]
                 self._counts.ledger.add(claim.id, claim.task, error, describe=lambda _: told)
@@ -110,6 +116,17 @@ class Settler:
         return self._aside.call(decide, None) or verdicts.undecidable(
             claim, TimeoutError("Retry.on took too long to answer")
         )
+
+    def _unfit_for(self, claim: Claim) -> float | None:
+        """Seconds for which the job has not fitted the workers that claimed it; ``None``: this is the first."""
+        if claim.token == 1:
+            return None
+        try:
+            record = self._engine.get(claim.id)
+            since = None if record is None else verdicts.unfit_since(record.errors)
+            return None if since is None else self._engine.now() - since
+        except EngineError:
+            return 0.0  # it comes again
 
     def _texts_of(self, error: BaseException) -> verdicts.Texts:
         """What it says of itself. A ``__str__`` that hangs does not hold up the loop."""

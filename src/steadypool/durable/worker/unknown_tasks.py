@@ -9,7 +9,6 @@ for them that knows their task.
 
 from __future__ import annotations
 
-import math
 import random
 from collections import Counter
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from functools import partial
 from steadypool.durable.worker.context import WorkerContext
 from steadypool.durable.worker.emitter import events
 from steadypool.durable.worker.pool_adapter import TaskAdapter
+from steadypool.durable.worker.verdicts import span
 from steadypool.model.clock import monotonic
 from steadypool.rules.near_names import listed, near_name
 
@@ -52,8 +52,7 @@ class UnknownTasks:
         self._adapters = adapters
         self._known = [name for name, adapter in adapters.items() if adapter.runs_here]
         self._recall_due = self._give_up_due = 0.0
-        given_up_after = context.settings.give_up_unknown
-        self._give_up = math.inf if given_up_after is None else given_up_after
+        self._give_up = context.settings.given_up_after
 
     def is_flooded(self) -> bool:
         """Whether many jobs of one task, one after the other, were of another version of it."""
@@ -113,7 +112,7 @@ class UnknownTasks:
         Raises:
             EngineError: the engine could not.
         """
-        reason = f"no worker has known its task for {_length(self._give_up)}"
+        reason = f"no worker has known its task for {span(self._give_up)}"
         name = self._emitter.name
         for task, jobs in self._engine.give_up_unknown(GIVEN_UP_AT_ONCE, reason).items():
             self._emitter.emit(partial(events.TaskForgotten, name, monotonic(), task, jobs, reason))
@@ -125,7 +124,3 @@ class UnknownTasks:
         return f"; its queue knows {listed(self._adapters) or 'no task'}" + (
             f"; did the caller mean {near}?" if near else ""
         )
-
-
-def _length(seconds: float) -> str:
-    return f"{seconds / 86_400:g} days" if seconds >= 172_800 else f"{seconds:g} s"

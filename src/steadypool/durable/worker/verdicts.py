@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -99,8 +100,6 @@ def _after_crash(claim: Claim, error: BaseException, caps: CrashLimits, chance: 
 def _after_failure(
     claim: Claim, outcome: Outcome, error: BaseException, retry: Retry | None, chance: float
 ) -> Settlement:
-    if isinstance(error, OF_ANOTHER_VERSION):
-        return unfit(claim, error)
     recorded = describe(claim.attempt, outcome, error)
     # Attempts that were lost with a process or a worker have caps of their own, and use up none of these.
     failures = claim.attempt - claim.crashes - claim.losses
@@ -114,15 +113,37 @@ def _after_failure(
     return Settlement(claim, Verdict.DISCARD, error=recorded, reason=reason)
 
 
-def unfit(claim: Claim, error: BaseException) -> Settlement:
+def unfit(claim: Claim, error: BaseException, waited: float | None, give_up: float) -> Settlement:
     """For a job that this version of the program cannot run: a worker of another version may.
 
     It goes back without an attempt spent, and for longer each time, so that many such jobs leave room for others.
-    Why is recorded once.
+    Why is recorded once. After *give_up* seconds it is discarded.
+
+    Args:
+        waited: seconds since that was recorded; ``None``: it was not.
     """
-    recorded = describe(claim.attempt, Outcome.RETURNED, error) if claim.token == 1 else None
+    if waited is not None and waited >= give_up:
+        recorded = describe(claim.attempt, Outcome.FAILED, error)
+        reason = f"no worker could call its task with its arguments for {span(give_up)}"
+        return Settlement(claim, Verdict.DISCARD, error=recorded, reason=reason)
+    why = describe(claim.attempt, Outcome.RETURNED, error) if waited is None else None
     delay = min(UNFIT_LONGEST, UNFIT_DELAY * 2.0 ** min(claim.token - 1, 20))
-    return Settlement(claim, Verdict.RETURN, error=recorded, delay=delay)
+    return Settlement(claim, Verdict.RETURN, error=why, delay=delay)
+
+
+def unfit_since(errors: Sequence[AttemptError]) -> float | None:
+    """When the job began not to fit the workers that claimed it, by what is recorded; ``None``: it did not so far."""
+    since = None
+    for error in reversed(errors):
+        if error.outcome != Outcome.RETURNED.value:
+            break
+        since = error.at
+    return since
+
+
+def span(seconds: float) -> str:
+    """A length of time as the reasons of discards have it."""
+    return f"{seconds / 86_400:g} days" if seconds >= 172_800 else f"{seconds:g} s"
 
 
 def undecidable(claim: Claim, broken: BaseException) -> Settlement:

@@ -9,12 +9,12 @@ from typing import Any
 from steadypool.model.queue_depth import MOST_COUNTED, QueueDepth
 
 _LATER = f"""
-    SELECT j.queue, CASE WHEN d.due <= ? AND d.task IS NULL THEN 'available' WHEN d.retry THEN 'retryable' ELSE 'scheduled' END, 
-        count(*)
+    SELECT j.queue, count(*), CASE WHEN d.due <= ? AND d.task IS NULL THEN 'available'
+                                   WHEN d.retry THEN 'retryable' ELSE 'scheduled' END
     FROM (SELECT due, number, retry, task FROM delayed ORDER BY due, number LIMIT {MOST_COUNTED}) d
-    JOIN jobs j ON j.number = d.number GROUP BY 1, 2"""
+    JOIN jobs j ON j.number = d.number GROUP BY 1, 3"""
 _AT_WORK = """
-    SELECT j.queue, 'running', count(DISTINCT j.number)
+    SELECT j.queue, count(DISTINCT j.number), 'running'
     FROM leases l, json_each(l.jobs) h JOIN jobs j ON j.number = json_extract(h.value, '$[0]')
     WHERE NOT EXISTS (SELECT 1 FROM ready r WHERE r.queue = j.queue AND r.rank = j.rank AND r.number = j.number)
     AND NOT EXISTS (SELECT 1 FROM delayed d WHERE d.number = j.number) GROUP BY 1"""
@@ -35,7 +35,7 @@ _OLDEST = """
 def read(connection: Any, queues: Sequence[str], now: float) -> list[QueueDepth]:
     """The queues, in that order."""
     counts: Counter[tuple[str, str]] = Counter()
-    for queue, state, count in connection.execute(_LATER, (now,)).fetchall() + connection.execute(_AT_WORK).fetchall():
+    for queue, count, state in connection.execute(_LATER, (now,)).fetchall() + connection.execute(_AT_WORK).fetchall():
         counts[queue, state] += count
     return [_depth(connection, queue, counts, now) for queue in queues]
 

@@ -92,8 +92,8 @@ def stats(connection: Any, now: Moment) -> EngineStats:
         counts[queue]["available"] = count
         counts[queue]["running"] -= count
     delayed = connection.execute(
-        "SELECT j.queue, d.due <= ? AND d.task IS NULL, d.retry, count(*) FROM delayed d JOIN jobs j ON j.number = d.number "
-        "GROUP BY 1, 2, 3",
+        "SELECT j.queue, d.due <= ? AND d.task IS NULL, d.retry, count(*) FROM delayed d "
+        "JOIN jobs j ON j.number = d.number GROUP BY 1, 2, 3",
         (now.wall,),
     )
     for queue, is_due, retry, count in delayed.fetchall():
