@@ -18,8 +18,9 @@ import sys
 import threading
 import weakref
 from collections import ChainMap
-from collections.abc import Callable
-from functools import lru_cache, partial
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property, partial
 from hashlib import blake2b
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
@@ -30,6 +31,14 @@ from typing import Any, ClassVar
 import cloudpickle
 
 from steadypool.model.options import Task, find
+from steadypool.pools.processes.ipc.functools_values import (
+    CACHING,
+    implementations,
+    is_generic,
+    reduce_cached_property,
+    reduce_caching,
+    reduce_generic,
+)
 from steadypool.pools.processes.ipc.main_globals import (
     MAIN,
     THE_WORKERS_OWN,
@@ -42,7 +51,6 @@ from steadypool.pools.processes.ipc.main_globals import (
 MOST_GLOBALS = 100
 """Main modules that are known at a time: a program has one, as a rule, but may run others one after the other."""
 _ATOMS = frozenset({int, float, complex, bool, str, bytes, type(None)})
-CACHING: Any = type(lru_cache(len))
 _DEFINITIONS = frozenset({FunctionType, Task, CACHING})
 _KEPT = frozenset({int, float, complex, bool, type(None), FunctionType})
 _NOTHING = object()
@@ -80,7 +88,8 @@ class _SentGlobals:
         now = _mark(value)
         if version == 0 or now != mark:
             version = next(_versions)
-        self._seen[name] = (version, now, value if type(value) in _KEPT else _NOTHING)
+        stays = type(value) in _KEPT and not (type(value) is FunctionType and is_generic(value))
+        self._seen[name] = (version, now, value if stays else _NOTHING)
         return version
 
 
@@ -92,7 +101,8 @@ def _mark(value: Any) -> Any:
     if kind is ModuleType or kind is BuiltinFunctionType:
         return kind, id(value)
     if kind is FunctionType:
-        return weakref.ref(value), value.__code__, id(value.__defaults__)
+        registered = implementations(value) if is_generic(value) else None
+        return weakref.ref(value), value.__code__, id(value.__defaults__), registered
     if kind is Task:
         return kind, _mark(value.fn), id(value.task_options)
     if kind is CACHING:
@@ -166,12 +176,14 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         if kind is Task:
             return _task(value)
         if kind is CACHING:
-            return _caching(value)
+            return reduce_caching(value) if getattr(value, "__module__", None) in _NAMES else NotImplemented
+        if kind is cached_property:
+            return reduce_cached_property(value)
         reduced = super().reducer_override(value)
         if type(reduced) is not tuple or len(reduced) != 6:
             return reduced
         if kind is FunctionType:
-            return self._function(value, reduced)
+            return reduce_generic(value) if is_generic(value) else self._function(value, reduced)
         return (*reduced[:2], (_class_version(value), reduced[5], reduced[2]), None, None, _set_class_state)
 
     def _function(self, fn: FunctionType, reduced: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -196,15 +208,32 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             if (token, name) not in done
         ]:
             for home, name in more:
-                version = home.version(name)
+                with _noting(name):
+                    version = home.version(name)
                 if self._main_by_name and _has_name_in_main(home.values.get(name)):
                     version = THE_WORKERS_OWN
                 if version is None:
                     del self.named[name][home.token]  # deleted meanwhile
                     continue
-                self.dump((home.token, name, version, home.values[name]))
+                with _noting(name):
+                    self.dump((home.token, name, version, home.values[name]))
                 done[home.token, name] = (home, name, version)
         return list(done.values())
+
+
+@contextmanager
+def _noting(name: str) -> Iterator[None]:
+    """Note at an error of pickling of which global it is."""
+    try:
+        yield
+    except Exception as error:
+        note = (
+            f"(it is the global {name!r} of the main module, which travels by value to workers that cannot import that "
+            "module; set it in the pool's initializer alone, or move the functions that use it into a module)"
+        )
+        if note not in getattr(error, "__notes__", ()):
+            error.add_note(note)
+        raise
 
 
 class _TryingPickler(_Pickler):
@@ -226,18 +255,6 @@ def _task(task: Task[..., Any]) -> Any:
     if task._remade_by is None and getattr(task.fn, "__module__", None) in _NAMES:
         return Task, (task.fn, task.task_options)
     return NotImplemented
-
-
-def _caching(fn: Any) -> Any:
-    """A function with `functools.lru_cache`, likewise."""
-    if getattr(fn, "__module__", None) not in _NAMES:
-        return NotImplemented
-    options = fn.cache_parameters()
-    return _make_caching, (options["maxsize"], options["typed"], fn.__wrapped__), fn.__dict__
-
-
-def _make_caching(maxsize: int | None, typed: bool, fn: Callable[..., Any]) -> Any:
-    return lru_cache(maxsize, typed)(fn)
 
 
 class _Travelling:

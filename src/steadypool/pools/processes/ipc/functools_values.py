@@ -1,0 +1,60 @@
+"""What `functools` makes of functions, by value: `pickle` refuses it, or finds it by its name alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property, lru_cache, singledispatch, update_wrapper
+from types import FunctionType
+from typing import Any
+
+CACHING: Any = type(lru_cache(len))
+_GENERIC: Any = singledispatch(len)
+_ITS_OWN = frozenset({"register", "dispatch", "registry", "_clear_cache"})
+"""What `singledispatch` itself puts into the dictionary of a function."""
+
+
+def is_generic(fn: FunctionType) -> bool:
+    """Whether `functools.singledispatch` has made it."""
+    return fn.__code__ is _GENERIC.__code__
+
+
+def implementations(fn: Any) -> dict[type, Callable[..., Any]]:
+    """Those of a generic function, by class."""
+    return dict(fn.registry)
+
+
+def reduce_caching(fn: Any) -> tuple[Any, ...]:
+    """A function with `functools.lru_cache`."""
+    options = fn.cache_parameters()
+    return _make_caching, (options["maxsize"], options["typed"], fn.__wrapped__), fn.__dict__
+
+
+def reduce_generic(fn: Any) -> tuple[Any, ...]:
+    """A function with `functools.singledispatch`. Its implementations may name it: they come when it is there."""
+    attributes = {name: value for name, value in vars(fn).items() if name not in _ITS_OWN}
+    return _make_generic, (fn.__name__,), (implementations(fn), attributes), None, None, _set_generic_state
+
+
+def reduce_cached_property(value: Any) -> tuple[Any, ...]:
+    """A `functools.cached_property`, which holds a lock before Python 3.12."""
+    return cached_property, (value.func,), {"attrname": value.attrname, "__doc__": value.__doc__}
+
+
+def _make_caching(maxsize: int | None, typed: bool, fn: Callable[..., Any]) -> Any:
+    return lru_cache(maxsize, typed)(fn)
+
+
+def _make_generic(name: str) -> Any:
+    def named(*args: object) -> None:
+        """Stands where the first implementation will."""
+
+    named.__name__ = name  # what the error says when it is called without arguments
+    return singledispatch(named)
+
+
+def _set_generic_state(fn: Any, state: tuple[dict[type, Callable[..., Any]], dict[str, Any]]) -> None:
+    registry, attributes = state
+    for cls, implementation in registry.items():
+        fn.register(cls, implementation)
+    update_wrapper(fn, registry[object], updated=())
+    vars(fn).update(attributes)
