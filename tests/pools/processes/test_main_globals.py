@@ -176,6 +176,13 @@ def test_jobs_see_what_the_initializer_and_other_jobs_have_set(
     assert run([*how(tmp_path), method], tmp_path) == SEEN
 
 
+@pytest.mark.parametrize("method", ["forkserver", "spawn"])
+def test_so_they_do_in_a_debugger(tmp_path: Path, method: str) -> None:
+    """pdb runs the program in a main module without `__spec__` before Python 3.12."""
+    said = run(["-m", "pdb", "-c", "continue", "-c", "quit", *_script(tmp_path), method], tmp_path)
+    assert said[: len(SEEN)] == SEEN
+
+
 NOTEBOOK = """
 import sys
 from multiprocessing import get_context

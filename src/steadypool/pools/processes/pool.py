@@ -6,6 +6,7 @@ import atexit
 import itertools
 import multiprocessing
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from contextvars import copy_context
@@ -238,6 +239,8 @@ def _context(given: BaseContext | None) -> BaseContext:
         given = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
     if not hasattr(given, "Process") or not hasattr(given, "get_start_method"):
         raise TypeError(f'mp_context must come from multiprocessing.get_context("spawn") or the like, not {given!r}')
+    # pdb before Python 3.12 takes it away, and multiprocessing then starts no process but by a fork.
+    vars(sys.modules["__main__"]).setdefault("__spec__", None)
     if given.get_start_method() == "forkserver":
         _preload()
     return given
