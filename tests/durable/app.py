@@ -159,6 +159,13 @@ async def sums_async(count: int) -> int:
 
 
 @queue.task
+async def sums_awaited(count: int) -> int:
+    """The same without a thread for each wait."""
+    handles = [await add_async.enqueue_async(number) for number in range(count)]
+    return sum([await handle.result_async() for handle in handles])
+
+
+@queue.task
 async def blocks_its_loop(queue: str = "default") -> int:
     handle = await add_async.options(queue=queue).enqueue_async(1)
     return handle.result()

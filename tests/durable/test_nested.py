@@ -26,9 +26,10 @@ def state_of(handle: JobHandle[int]) -> JobState:
 
 
 @pytest.mark.every_engine
-@pytest.mark.parametrize("kind", ["thread", "process", "async"])
+@pytest.mark.parametrize("kind", ["thread", "process", "async", "awaited"])
 def test_when_every_slot_waits_the_last_gives_up_and_the_others_go_on(queue: Queue, kind: str) -> None:
-    task = app.sums_async if kind == "async" else app.sums
+    task = {"async": app.sums_async, "awaited": app.sums_awaited}.get(kind, app.sums)
+    kind = "async" if kind == "awaited" else kind
     handles = [task.enqueue(3) for _ in range(2)]
     with Working(queue, kind=kind):
         states = sorted(map(state_of, handles))
@@ -72,7 +73,7 @@ def test_workers_that_all_wait_for_each_other(queue: Queue, monkeypatch: pytest.
 def test_a_wait_on_the_loop_of_all_jobs_is_refused(queue: Queue, enqueue: Callable[[], JobHandle[int]]) -> None:
     """Also where it would happen to be short."""
     handle = enqueue()
-    with Working(queue, kind="async"), pytest.raises(JobDiscarded, match="to_thread"):
+    with Working(queue, kind="async"), pytest.raises(JobDiscarded, match="result_async"):
         handle.result(WAIT)
 
 

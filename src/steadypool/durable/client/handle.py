@@ -5,7 +5,7 @@ The queue makes handles, and handles ask the queue: what they ask for stands her
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from contextlib import nullcontext
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -128,6 +128,16 @@ class JobHandle(Generic[R]):
         """
         return self._decoded(self.record_at_end(timeout))
 
+    async def result_async(self, timeout: float | None = None) -> R:
+        """The same from asyncio: the loop goes on meanwhile, and no thread is held for it, however many wait.
+
+        Raises:
+            TimeoutError, JobDiscarded, JobCancelled, UnknownJob, WouldDeadlock: as `result` does.
+        """
+        found = await self._wait_async(timeout)
+        self._raise_unless_completed(found)
+        return self._decoded(found)
+
     def record_at_end(self, timeout: float | None = None) -> JobRecord:
         """The same, but the whole record, the result as JSON."""
         found = self._wait(timeout)
@@ -148,20 +158,46 @@ class JobHandle(Generic[R]):
         if timeout != 0:
             # Before the first look: whether it is refused must not depend on which of the two jobs is faster.
             refuse_on_loop()
-        until = float("inf") if timeout is None else monotonic() + timeout
         nested = Watch.here(self._records.url, self._records.engine)
+        looks = self._looks(_until(timeout), timeout, nested)
         with self._records.ends.of(self._key) as waiter, nested or nullcontext():
             while True:
                 # First the waiter, then the look: an end between the two wakes it.
-                found = self.record()
-                if found.state in ENDED:
+                found, pause = next(looks)
+                if pause is None:
                     return found
-                left = until - monotonic()
-                if left <= 0:
-                    raise TimeoutError(self._late(found, timeout))
-                if nested is not None:
-                    nested.look(found)
-                waiter.wait(min(left, LONGEST_WAIT if nested is None else LOOK_EVERY))
+                waiter.wait(pause)
+
+    async def _wait_async(self, timeout: float | None) -> JobRecord:
+        from steadypool.durable.client.task_waiter import TaskWaiter, look  # for those who use asyncio
+
+        ends = self._records.ends
+        nested = Watch.here(self._records.url, self._records.engine)
+        until = _until(timeout)
+        looks, seconds = self._looks(until, timeout, nested), _pause(until, nested)
+        waiter = TaskWaiter(self._key)
+        with ends.woken(waiter), nested or nullcontext():
+            while True:
+                # Who leads looks at it first, at many tasks' jobs together.
+                await waiter.wait(seconds)
+                found, pause = await look(ends, looks.__next__)
+                if pause is None:
+                    return found
+                seconds = pause
+
+    def _looks(
+        self, until: float, timeout: float | None, nested: Watch | None
+    ) -> Generator[tuple[JobRecord, float | None], None, None]:
+        """Look again and again: what is found, and for how long to wait then; ``None``: it has ended."""
+        while True:
+            found = self.record()
+            if found.state in ENDED:
+                yield found, None
+            if monotonic() >= until:
+                raise TimeoutError(self._late(found, timeout))
+            if nested is not None:
+                nested.look(found)
+            yield found, _pause(until, nested)
 
     def _late(self, found: JobRecord, timeout: float | None) -> str:
         hint = ""
@@ -189,6 +225,15 @@ class JobHandle(Generic[R]):
         task = self._task or self._records.tasks.get(found.task)
         value: R = task.decode_result(encoded) if task is not None else msgspec.json.decode(encoded)
         return value
+
+
+def _until(timeout: float | None) -> float:
+    return float("inf") if timeout is None else monotonic() + timeout
+
+
+def _pause(until: float, nested: Watch | None) -> float:
+    """For how long to wait before the next look, unless woken."""
+    return max(0.0, min(until - monotonic(), LONGEST_WAIT if nested is None else LOOK_EVERY))
 
 
 def outcome_of(found: JobRecord) -> Outcome | None:

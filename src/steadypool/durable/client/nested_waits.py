@@ -91,7 +91,7 @@ def refuse_on_loop() -> None:
         return
     raise RuntimeError(
         "result() waits, and this thread runs the event loop of all jobs of this worker: use "
-        "await asyncio.to_thread(handle.result)"
+        "await handle.result_async()"
     )
 
 

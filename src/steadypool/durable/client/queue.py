@@ -162,6 +162,16 @@ class Queue:
         placed = EnqueueResult(found.number, found.nonce, found.id, False)
         return JobHandle(self, placed, self.tasks.get(found.task))
 
+    async def get_async(self, job_id: str) -> JobHandle[Any]:
+        """The same from asyncio: the loop goes on meanwhile.
+
+        Raises:
+            UnknownJob: there is none, or its record was pruned.
+        """
+        from steadypool.durable.client.task_waiter import look  # for those who use asyncio
+
+        return await look(self.ends, self.get, job_id)
+
     def record(self, job_id: str) -> JobRecord:
         """Everything that is known of one job.
 
@@ -296,7 +306,7 @@ class Queue:
         if self._pid == os.getpid():
             parts, self._parts = self._parts, {}
             self._used_at = None
-            for name in ("writer", "engine"):
+            for name in ("ends", "writer", "engine"):
                 if name in parts:
                     parts[name].close()
 
@@ -358,7 +368,7 @@ class Queue:
 
     @property
     def ends(self) -> Ends:
-        """How the threads of this process wait for results."""
+        """How the threads and asyncio tasks of this process wait for results."""
         engine = self.engine
         found: Ends = self._parts.get("ends") or self._parts.setdefault("ends", Ends(engine))
         return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import threading
 from collections.abc import Iterator
@@ -74,7 +75,24 @@ def test_a_crowd_of_threads_that_wait(queue: Queue, counter: Counter, documented
         assert counter.settles_at(documented["that does both"])
         with Working(queue):
             assert [result.result() for result in results] == list(range(150))
-    assert documented["that looks at jobs or waits for results, from however many threads"] == 2
+    assert documented["that looks at jobs or waits for results, from however many threads and asyncio tasks"] == 2
+
+
+def test_a_crowd_of_asyncio_tasks_that_wait(queue: Queue, counter: Counter, documented: dict[str, int]) -> None:
+    ids = [handle.id for handle in app.queue.enqueue_many(app.add, [(number,) for number in range(1000)])]
+    queue.close()  # the connection that has enqueued
+
+    async def wait_for_all() -> list[int]:
+        handles = [await queue.get_async(id) for id in ids]
+        waiting = asyncio.gather(*[handle.result_async(WAIT) for handle in handles])
+        threads = threading.active_count()
+        assert await asyncio.to_thread(counter.settles_at, 2)
+        assert threading.active_count() <= threads + 2  # the one that leads, and that of the line above
+        with Working(queue):
+            return await waiting
+
+    assert asyncio.run(wait_for_all()) == list(range(1000))
+    assert documented["that looks at jobs or waits for results, from however many threads and asyncio tasks"] == 2
 
 
 @pytest.mark.parametrize("kind", ["thread", "async", "process"])
