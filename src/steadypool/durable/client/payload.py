@@ -19,6 +19,7 @@ from typing import Any, get_type_hints
 
 import msgspec
 
+from steadypool.durable.client import models
 from steadypool.durable.client.options import OPTION_NAMES
 from steadypool.durable.client.sameness import (
     as_it_was,
@@ -63,8 +64,8 @@ class Payload:
         self._read_by = {field: hint for field, hint, *_ in fields}
         renamed = {field: name for name, field in self._fields.items()}
         shape = msgspec.defstruct("Arguments", fields, kw_only=True, forbid_unknown_fields=True, rename=renamed)
-        self._encoder = msgspec.json.Encoder()
-        self._decoder = msgspec.json.Decoder(shape)
+        self._encoder = msgspec.json.Encoder(enc_hook=models.encode)
+        self._decoder = msgspec.json.Decoder(shape, dec_hook=models.decode)
         self._sure = {p.name: self._sure_types(p, hints.get(p.name, Any)) for p in self._parameters}
         self._json_alone = {name for name in self._fields if has_json_alone(hints.get(name, Any))}
         by_name = all(p.kind in (_KINDS.POSITIONAL_OR_KEYWORD, _KINDS.KEYWORD_ONLY) for p in self._parameters)
@@ -264,24 +265,22 @@ class Payload:
 
     def _check_type(self, name: str, hint: Any) -> None:
         try:
-            found = msgspec.inspect.type_info(hint)
-            strange = isinstance(found, msgspec.inspect.CustomType)
+            strange = _is_strange(msgspec.inspect.type_info(hint))
         except Exception:
             strange = True
         if strange:
             raise TypeError(
                 f"{self._name}: argument {name!r} has the type {hint!r}, which cannot be stored; there are the types "
-                "of "
-                "JSON, dataclasses, msgspec.Struct, TypedDict, datetime, UUID, Decimal, enums, and lists, tuples, "
-                "sets and "
-                "dicts of them"
+                "of JSON, dataclasses, msgspec.Struct, TypedDict, pydantic models, datetime, UUID, Decimal, enums, and "
+                "lists, tuples, sets and dicts of them. A model may be in a union with None alone: have a model with "
+                "a field for any other union"
             )
 
     def _result_decoder(self, hint: Any) -> Any:
         try:
-            if isinstance(msgspec.inspect.type_info(hint), msgspec.inspect.CustomType):
+            if _is_strange(msgspec.inspect.type_info(hint)):
                 return msgspec.json.Decoder()
-            return msgspec.json.Decoder(hint)
+            return msgspec.json.Decoder(hint, dec_hook=models.decode)
         except Exception:
             return msgspec.json.Decoder()  # nothing to go by: as JSON has it
 
@@ -315,10 +314,16 @@ class Payload:
     def _culprit_among(self, arguments: Mapping[str, Any]) -> str:
         for name, value in arguments.items():
             try:
-                msgspec.json.decode(self._encoder.encode(value), type=self._read_by[self._fields[name]])
+                hint = self._read_by[self._fields[name]]
+                msgspec.json.decode(self._encoder.encode(value), type=hint, dec_hook=models.decode)
             except Exception:
                 return name
         return "?"
+
+
+def _is_strange(found: Any) -> bool:
+    """Whether a type is one of which JSON knows nothing."""
+    return isinstance(found, msgspec.inspect.CustomType) and not models.is_model(found.cls)
 
 
 def _hints_of(name: str, fn: Callable[..., Any]) -> dict[str, Any]:
@@ -377,7 +382,7 @@ def _advice(encoded: bytes, given: object, before: str) -> str:
     """The annotation with which it would be the same, if there is one."""
     try:
         hint = hint_for(given)
-        helps = is_same(msgspec.json.decode(encoded, type=hint), given)
+        helps = is_same(msgspec.json.decode(encoded, type=hint, dec_hook=models.decode), given)
     except Exception:
         return ""
     spelt = hint.__qualname__ if isinstance(hint, type) and not hasattr(hint, "__args__") else str(hint)

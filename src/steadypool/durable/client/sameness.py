@@ -10,6 +10,8 @@ from enum import Enum
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, is_typeddict
 
+from steadypool.durable.client import models
+
 PLAIN = frozenset({str, int, float, bool, NoneType})
 """Types whose values have nothing inside."""
 _SURE: frozenset[type] = frozenset({str, int, bool, NoneType})
@@ -80,6 +82,8 @@ def _inside(one: Any, other: Any) -> Iterable[tuple[Any, Any]] | None:
         return [(found[item], item) for item in other] if one == other else None
     if isinstance(other, Enum):
         return () if one is other else None
+    if models.is_model(kind):
+        return models.pairs(one, other)
     names = _field_names(other)
     if names is None:
         return () if one == other else None
@@ -141,10 +145,10 @@ def lost_field(given: Any, read: Any, path: str) -> str | None:
 
 
 def _parts(given: Any, read: Any) -> Iterable[tuple[str | None, Any, Any]]:
-    """What is inside of a value: its name, as JSON has it, and as it was read."""
+    """What is inside of a value: its name, as JSON has it, and as it was read. A model itself says what it takes."""
     if isinstance(given, list) and isinstance(read, (list, tuple)) and len(given) == len(read):
         return ((None, *pair) for pair in zip(given, read, strict=True))
-    if not isinstance(given, dict):
+    if not isinstance(given, dict) or models.is_model(type(read)):
         return ()
     if isinstance(read, dict):
         if len(given) == len(read):  # keys may be of another type than JSON's
