@@ -10,6 +10,7 @@ from steadypool.model.lazy_module import getattr_of
 
 if TYPE_CHECKING:
     from steadypool.contrib.status import serve_status
+    from steadypool.durable.client.call import Call
     from steadypool.durable.client.handle import JobHandle
     from steadypool.durable.client.queue import Queue
     from steadypool.durable.engine.errors import (
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AsyncJobFuture",
     "AsyncPool",
+    "Call",
     "DrainReport",
     "EngineBusy",
     "EngineError",
@@ -100,6 +102,7 @@ __all__ = [
 _PLACES = {
     "AsyncJobFuture": "steadypool.pools.aio",
     "AsyncPool": "steadypool.pools.aio",
+    "Call": "steadypool.durable.client.call",
     "DrainReport": "steadypool.model.reports",
     "EngineBusy": "steadypool.durable.engine.errors",
     "EngineError": "steadypool.durable.engine.errors",

@@ -5,19 +5,21 @@ from __future__ import annotations
 import atexit
 import os
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from inspect import isasyncgenfunction, isgeneratorfunction
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overload
 
 from steadypool.durable.client import options as enqueueing
+from steadypool.durable.client.call import Call, jobs_of
 from steadypool.durable.client.ends import Ends
 from steadypool.durable.client.group_commit import Writer
 from steadypool.durable.client.handle import JobHandle, unknown
 from steadypool.durable.client.options import DurableKeywords, EnqueueOptions
 from steadypool.durable.client.origin import here
 from steadypool.durable.client.payload import MOST_BYTES
-from steadypool.durable.client.task import DurableTask
-from steadypool.durable.engine.errors import PayloadRefused, WrongState
+from steadypool.durable.client.rows import batches_of
+from steadypool.durable.client.task import DurableTask, refuse_on_loop
+from steadypool.durable.engine.errors import WrongState
 from steadypool.durable.engine.open import open_engine
 from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.engine.records import EngineStats, EnqueueResult, JobFilter, JobRecord, NewJob, parts_of_id
@@ -39,10 +41,6 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
-ROWS_AT_ONCE = 1000
-"""Jobs of `Queue.enqueue_many` in one transaction."""
-BYTES_AT_ONCE = 8_000_000
-"""Of their arguments: a transaction that brings more is long, and so is its way over a line."""
 
 
 class Queue:
@@ -145,10 +143,66 @@ class Queue:
         if not isinstance(task, DurableTask) or task.queue is not self:
             raise TypeError(f"enqueue_many needs a task of this queue, made by @queue.task, not {task!r}")
         handles: list[JobHandle[R]] = []
-        for jobs in _batches(_job_of_row(task, number, row) for number, row in enumerate(rows)):
+        for jobs in batches_of(task, rows):
             placed = self.writer.put(jobs) if connection is None else self.engine.put_on(connection, jobs)
             handles += [JobHandle(self, one, task) for one in placed]
         return handles
+
+    def put(self, call: Call[R], *, connection: Any = None) -> JobHandle[R]:
+        """Put a call, made by ``task.call(...)``. When this returns the job is durable, and will be run at least once.
+
+        Args:
+            call: of a task of this queue.
+            connection: put it in the transaction of this one, as `DurableTask.enqueue` does.
+
+        Raises:
+            TypeError, ValueError: *call* is none, or its task is not of this queue.
+            EngineError: the store could not do it; it says whether the job may still have been enqueued.
+            RuntimeError: this thread runs an event loop, which would be blocked: use `put_async`.
+        """
+        [handle] = self.put_many([call], connection=connection)
+        return handle
+
+    def put_many(self, calls: Iterable[Call[Any]], *, connection: Any = None) -> list[JobHandle[Any]]:
+        """Put calls, of different tasks too, in one transaction: all of them are there, or none.
+
+        Returns:
+            A handle for each call, in order.
+
+        Raises:
+            TypeError, ValueError, EngineError, RuntimeError: as `put` does.
+        """
+        jobs = jobs_of(calls, self.tasks)
+        if connection is not None:
+            return self._handles(self.engine.put_on(connection, jobs), jobs)
+        refuse_on_loop("queue.put", "queue.put_async")
+        return self._handles(self.writer.put(jobs), jobs) if jobs else []
+
+    async def put_async(self, call: Call[R], *, connection: Any = None) -> JobHandle[R]:
+        """`put` from asyncio: the loop goes on while the job is written. *connection* may be one of asyncio's, too.
+
+        Raises:
+            TypeError, ValueError, EngineError: as `put` does.
+        """
+        [handle] = await self.put_many_async([call], connection=connection)
+        return handle
+
+    async def put_many_async(self, calls: Iterable[Call[Any]], *, connection: Any = None) -> list[JobHandle[Any]]:
+        """`put_many` from asyncio.
+
+        Raises:
+            TypeError, ValueError, EngineError: as `put` does.
+        """
+        import asyncio  # for those who use it
+
+        jobs = jobs_of(calls, self.tasks)
+        if connection is not None:
+            return self._handles(await self.engine.put_on_async(connection, jobs), jobs)
+        placed = await asyncio.shield(asyncio.wrap_future(self.writer.put_soon(jobs))) if jobs else []
+        return self._handles(placed, jobs)
+
+    def _handles(self, placed: Iterable[EnqueueResult], jobs: Iterable[NewJob]) -> list[JobHandle[Any]]:
+        return [JobHandle(self, one, self.tasks[job.task]) for one, job in zip(placed, jobs, strict=True)]
 
     # -- one job
 
@@ -436,27 +490,3 @@ def _check_function(fn: object, name: str | None) -> None:
         raise TypeError(f"a durable task returns its result once, and {fn!r} is a generator function: return a list")
     if name is None and not hasattr(fn, "__qualname__"):
         raise TypeError(f"{fn!r} has no name by which a worker could find it: give it one, queue.task(fn, name=...)")
-
-
-def _batches(jobs: Iterable[NewJob]) -> Iterator[list[NewJob]]:
-    batch: list[NewJob] = []
-    size = 0
-    for job in jobs:
-        batch.append(job)
-        size += len(job.payload)
-        if len(batch) == ROWS_AT_ONCE or size >= BYTES_AT_ONCE:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
-
-
-def _job_of_row(task: DurableTask[Any, Any], number: int, row: object) -> Any:
-    try:
-        if isinstance(row, tuple):
-            return task.new_job(row, {})
-        if isinstance(row, Mapping):
-            return task.new_job((), row)
-    except PayloadRefused as error:
-        raise PayloadRefused(f"row {number}: {error}", argument=error.argument) from None
-    raise TypeError(f"row {number} must be a tuple of arguments such as (1,), or a mapping of keywords, not {row!r}")

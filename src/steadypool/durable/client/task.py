@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, Unpack, overload
 
 from steadypool.durable.client import options as enqueueing
+from steadypool.durable.client.call import Call
 from steadypool.durable.client.group_commit import Writer
 from steadypool.durable.client.handle import JobHandle, Records
 from steadypool.durable.client.options import EnqueueKeywords, EnqueueOptions
@@ -131,6 +132,14 @@ class DurableTask(Task[P, R]):
         [placed] = self.queue.engine.put_on(connection, [job])
         return JobHandle(self.queue, placed, self)
 
+    def call(self, /, *args: P.args, **kwargs: P.kwargs) -> Call[R]:
+        """One call as a value, for `Queue.put`: checked and encoded now, and put later.
+
+        Raises:
+            PayloadRefused: an argument cannot be stored, or does not fit the signature.
+        """
+        return Call(self.new_job(args, kwargs))
+
     def enqueue_json(self, text: str | bytes) -> JobHandle[R]:
         """Enqueue a call that is given as JSON: an array of arguments, or an object of them by name.
 
@@ -202,7 +211,8 @@ class DurableTask(Task[P, R]):
         return self._record(self.payload.encode(args, kwargs))
 
     def _put(self, job: NewJob) -> JobHandle[R]:
-        _refuse_on_loop(self)
+        name = task_name(self.fn).rpartition(".")[2]
+        refuse_on_loop(f"{name}.enqueue", f"{name}.enqueue_async")
         [placed] = self.queue.writer.put([job])
         return JobHandle(self.queue, placed, self)
 
@@ -242,10 +252,13 @@ def _derive(origin: DurableTask[P, R], changes: dict[str, Any]) -> DurableTask[P
     return origin.options(**changes)
 
 
-def _refuse_on_loop(task: DurableTask[P, R]) -> None:
+def refuse_on_loop(call: str, instead: str) -> None:
+    """Do nothing, unless this thread runs an event loop, which *call* would block.
+
+    Raises:
+        RuntimeError: it does.
+    """
     if running_loop() is not None:
-        name = task_name(task.fn).rpartition(".")[2]
         raise RuntimeError(
-            f"{name}.enqueue(...) waits for the disk, and this thread runs an event loop: use await "
-            f"{name}.enqueue_async(...)"
+            f"{call}(...) waits for the disk, and this thread runs an event loop: use await {instead}(...)"
         )

@@ -1,0 +1,90 @@
+"""`Call`: one call of a task as a value, checked and encoded, and not put yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from steadypool.durable.engine.records import NewJob
+from steadypool.rules.near_names import near_name
+
+R = TypeVar("R", covariant=True)
+_AS_JSON = frozenset({"payload", "options"})
+"""Fields of a job that are JSON themselves."""
+_DEFAULTS = NewJob("", b"")
+SHOWN = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[R]):
+    """One call of a task: what it is called with, and its options. Made by ``task.call(...)``, put by `Queue.put`.
+
+    Its arguments were checked against the signature and encoded when it was made: nothing that is changed later changes
+    it.
+    """
+
+    job: NewJob
+    """The job that it becomes."""
+
+    @property
+    def task(self) -> str:
+        """The name of the task, by which a worker finds it."""
+        return self.job.task
+
+    def to_json(self) -> str:
+        """The call as a JSON object, of what is not left to the defaults."""
+        shown: dict[str, Any] = {
+            name: _raw(value) if name in _AS_JSON else value
+            for name, value, default in zip(NewJob._fields, self.job, _DEFAULTS, strict=True)
+            if value != default or name == "task"
+        }
+        return msgspec.json.encode(shown, order="deterministic").decode()
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Call[Any]:
+        """The call that `to_json` has written.
+
+        Raises:
+            ValueError: *text* is none.
+        """
+        try:
+            given = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+            fields: dict[str, Any] = {**_DEFAULTS._asdict(), "task": None}
+            for name, raw in given.items():
+                fields[name] = bytes(raw) if name in _AS_JSON else msgspec.json.decode(raw)
+            if len(fields) > len(NewJob._fields):
+                raise TypeError(f"there is no {next(reversed(fields))!r}")
+            job = msgspec.convert(list(fields.values()), NewJob)
+        except (msgspec.MsgspecError, TypeError) as error:
+            raise ValueError(f"{str(text)[:200]!r} is no call, as Call.to_json() writes one: {error}") from None
+        return cls(job)
+
+    def __repr__(self) -> str:
+        arguments = self.job.payload.decode()
+        shown = arguments if len(arguments) <= SHOWN else f"{arguments[:SHOWN]}..."
+        return f"<call of {self.task} with {shown}>"
+
+
+def _raw(value: Any) -> msgspec.Raw:
+    return msgspec.Raw(value)
+
+
+def jobs_of(calls: Iterable[Call[Any]], tasks: Mapping[str, object]) -> list[NewJob]:
+    """The jobs that the calls become, if *tasks* has the tasks of all.
+
+    Raises:
+        TypeError, ValueError: naming the one that is no call, or whose task is missing.
+    """
+    jobs: list[NewJob] = []
+    for call in calls:
+        if not isinstance(call, Call):
+            raise TypeError(f"put takes a call, made by task.call(...), not {call!r}")
+        if call.task not in tasks:
+            near = near_name(call.task, tasks)
+            hint = f"; did you mean {near!r}?" if near else ""
+            raise ValueError(f"this queue has no task {call.task!r}: put the call into the queue of its task{hint}")
+        jobs.append(call.job)
+    return jobs
