@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from steadypool import JobState, Queue
+from steadypool.durable.client import group_commit
 from steadypool.durable.engine.errors import EngineBusy, EngineError, EngineRefused, KeyBusy
 from steadypool.durable.engine.records import NewJob
 from steadypool.model.errors import SteadypoolError
@@ -169,3 +170,65 @@ def test_what_an_engine_cannot_take_is_no_error_of_its_driver() -> None:
 
     error = _copy(OverflowError("Python int too large to convert to SQLite INTEGER"))
     assert isinstance(error, EngineRefused) and "OverflowError" in str(error) and error.nothing_happened
+
+
+# -- lingering: a batch gathers again after a commit
+
+
+def batches_of(queue: Queue) -> list[int]:
+    """The sizes of the writer's batches from now on."""
+    sizes: list[int] = []
+    write = queue.writer._write
+    queue.writer._write = lambda batch: sizes.append(len(batch)) or write(batch)  # type: ignore[func-returns-value,method-assign]
+    return sizes
+
+
+@pytest.mark.every_engine
+def test_a_batch_waits_until_as_many_have_gathered_again(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group_commit, "LONGEST_LINGER", WAIT)
+    app.add.enqueue(0)
+    sizes = batches_of(queue)
+    queue.writer._last_batch, queue.writer._last_seconds = 3, WAIT
+    first, outcome = in_thread(app.add)
+    others = [queue.writer.put_soon([job()]) for _ in range(2)]
+    first.join(WAIT)
+    assert outcome[0].enqueued and all(other.result(WAIT) for other in others)
+    assert sizes == [3]
+
+
+@pytest.mark.every_engine
+def test_company_that_does_not_come_is_not_awaited_again(queue: Queue) -> None:
+    app.add.enqueue(0)
+    sizes = batches_of(queue)
+    queue.writer._last_batch, queue.writer._last_seconds = 50, 0.001
+    for number in range(3):
+        app.add.enqueue(number)
+    assert sizes == [1, 1, 1] and queue.writer._last_batch == 1
+
+
+@pytest.mark.every_engine
+def test_one_caller_alone_never_waits_for_company(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    app.add.enqueue(0)
+    waits: list[float | None] = []
+    monkeypatch.setattr(queue.writer._gathered, "wait", waits.append)
+    for number in range(5):
+        app.add.enqueue(number)
+        in_thread(app.add)[0].join(WAIT)
+    assert not waits and counted(queue) == 11
+
+
+def test_callers_of_many_threads_share_commits_and_lose_nothing(queue: Queue) -> None:
+    app.add.enqueue(0)
+    sizes = batches_of(queue)
+
+    def enqueue_some() -> None:
+        for number in range(20):
+            assert app.add.enqueue(number).enqueued
+
+    threads = [threading.Thread(target=enqueue_some) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(WAIT)
+    assert sum(sizes) == 160 and counted(queue) == 161
+    assert max(sizes) > 1

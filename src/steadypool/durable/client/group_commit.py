@@ -6,6 +6,10 @@ thread to wake and to wait for. Else the writer's thread takes the next turn, wr
 transaction, and wakes all callers whose jobs were in it; while it commits, the next batch gathers. One caller alone
 waits for one commit; 256 share one.
 
+**Lingering.** After a commit the first caller that wakes is alone with its next job, while the others are about to
+wake. So a batch of more than one waits until as many have gathered again, for as long as the last commit took at most
+(`_linger`). One thread alone never waits: its batches are of one.
+
 The main thread never writes, nor opens the engine: there Ctrl-C and signal handlers may come between any two lines, and
 a transaction that is half-way is nothing to leave behind. It takes no lock here, either, that a handler which enqueues
 could wait for; and a thread whose own call, interrupted, keeps others from writing is refused at once
@@ -28,7 +32,7 @@ from __future__ import annotations
 import _thread
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 
@@ -54,6 +58,8 @@ LARGEST_BATCH = 1000
 """Jobs in one transaction: beyond it a commit costs in proportion, and others wait."""
 LARGEST_BYTES = 4_000_000
 """The same of their arguments."""
+LONGEST_LINGER = 0.002
+"""Seconds that a batch waits for company at most."""
 RETRY_EVERY = 0.1
 """Seconds between two tries of what is set aside, at least."""
 RETRY_SHARE = 5
@@ -67,16 +73,45 @@ SLACK = 5.0
 
 
 class Put:
-    """Jobs to be put, and the future for their caller."""
+    """Jobs to be put, and the answer to their caller."""
 
-    __slots__ = ("done", "jobs", "size", "until")
+    __slots__ = ("_answered", "_error", "_on_answer", "_placed", "jobs", "size", "until")
 
-    def __init__(self, jobs: Sequence[NewJob]) -> None:
+    def __init__(self, jobs: Sequence[NewJob], on_answer: Callable[[Put], object] | None = None) -> None:
         self.jobs = jobs
         self.size = sum(len(job.payload) for job in jobs)
-        self.done: Future[list[EnqueueResult]] = Future()
         self.until: float | None = None
         """When it is given up, once it is set aside."""
+        self._placed: list[EnqueueResult] = []
+        self._error: Exception | None = None
+        self._on_answer = on_answer
+        self._answered = _thread.allocate_lock()
+        self._answered.acquire()
+
+    def succeed(self, placed: list[EnqueueResult]) -> None:
+        """They are put."""
+        self._placed = placed
+        self._wake()
+
+    def fail(self, error: Exception) -> None:
+        """They are not, or it is not known."""
+        self._error = error
+        self._wake()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for the answer; whether it has come."""
+        return self._answered.acquire(timeout=seconds)
+
+    def result(self) -> list[EnqueueResult]:
+        """The answer, which has come; an error is raised."""
+        if self._error is not None:
+            raise self._error
+        return self._placed
+
+    def _wake(self) -> None:
+        self._answered.release()
+        if self._on_answer is not None:
+            self._on_answer(self)
 
     @property
     def has_key(self) -> bool:
@@ -112,6 +147,11 @@ class Writer:
         """Held by the thread that writes; never by the main thread."""
         self._here: set[int] = set()
         """Threads that have the turn, or try for it."""
+        self._gathering = 0
+        """So many puts are awaited by the thread that has the turn."""
+        self._gathered = Bell()
+        self._last_batch, self._last_seconds = 1, 0.0
+        """Puts in the latest batch, and how long its commit took."""
         self._thread: int | None = None
         """The writer's thread."""
 
@@ -128,7 +168,7 @@ class Writer:
         if me in self._here:
             raise interrupted()
         put = Put(jobs)
-        self._waiting.append(put)
+        self._add(put)
         if me == threading.main_thread().ident or not self._write_for_all(me):
             self._call_thread()
         return self._wait(put)
@@ -140,7 +180,7 @@ class Writer:
             if not self._turn.acquire(blocking=False):
                 return False
             try:
-                self._write(self._take())
+                self._write_batch()
             finally:
                 self._turn.release()
         finally:
@@ -151,10 +191,24 @@ class Writer:
 
     def put_soon(self, jobs: Sequence[NewJob]) -> Future[list[EnqueueResult]]:
         """Put the jobs, without waiting: the future has the answer."""
-        put = Put(jobs)
-        self._waiting.append(put)
+        future: Future[list[EnqueueResult]] = Future()
+
+        def answer(put: Put) -> None:
+            try:
+                placed = put.result()
+            except Exception as error:
+                future.set_exception(error)
+            else:
+                future.set_result(placed)
+
+        self._add(Put(jobs, answer))
         self._call_thread()
-        return put.done
+        return future
+
+    def _add(self, put: Put) -> None:
+        self._waiting.append(put)
+        if 0 < self._gathering <= len(self._waiting):
+            self._gathered.ring()
 
     def _wait(self, put: Put) -> list[EnqueueResult]:
         """Wait for the answer.
@@ -163,14 +217,9 @@ class Writer:
             EngineBusy: there was none for longer than the engine is patient.
         """
         seconds = self._timeout + SLACK + put.size / SLOWEST
-        try:
-            return put.done.result(seconds)
-        except TimeoutError:
-            if put.done.done():
-                raise
-            raise EngineBusy(
-                f"{shown(self._url)} has not answered for {seconds:g} s; the job may yet be enqueued"
-            ) from None
+        if not put.wait(seconds):
+            raise EngineBusy(f"{shown(self._url)} has not answered for {seconds:g} s; the job may yet be enqueued")
+        return put.result()
 
     def close(self) -> None:
         """Write what waits, end the thread, and close the engine."""
@@ -219,8 +268,8 @@ class Writer:
             self._call_thread()
 
     def _write_what_waits(self) -> None:
-        while batch := self._take():
-            self._write(batch)
+        while self._write_batch():
+            pass
         stop = self._waiting[0] if self._waiting else None
         self._try_aside(give_up=isinstance(stop, Stop))
         if isinstance(stop, Stop):
@@ -229,6 +278,17 @@ class Writer:
             if self._opened is not None:
                 self._opened.close()
             stop.done.set_result(None)
+
+    def _linger(self) -> None:
+        """Wait until as many puts have gathered as the latest batch had, if it had company."""
+        wanted = self._last_batch
+        if wanted < 2 or len(self._waiting) >= wanted:
+            return
+        until = monotonic() + min(self._last_seconds, LONGEST_LINGER)
+        self._gathering = wanted  # first, and looked second whether they are there: they ring from now on
+        while len(self._waiting) < wanted and monotonic() < until:
+            self._gathered.wait(until)
+        self._gathering = 0
 
     def _take(self) -> list[Put]:
         """What waits, up to a batch; a single put may be larger."""
@@ -242,12 +302,24 @@ class Writer:
             batch.append(first)
         return batch
 
+    def _write_batch(self) -> bool:
+        """Write what has gathered, up to a batch; whether there was any."""
+        if self._waiting:
+            self._linger()
+        batch = self._take()
+        if not batch:
+            return False
+        began = monotonic()
+        self._write(batch)
+        self._last_batch, self._last_seconds = len(batch), monotonic() - began
+        return True
+
     def _write(self, batch: list[Put]) -> None:
         try:
             engine = self._engine
         except Exception as error:  # a library that is missing, or too old: the caller is to know which
             for put in batch:
-                put.done.set_exception(type(error)(*error.args))
+                put.fail(type(error)(*error.args))
             return
         try:
             placed = engine.put_many([job for put in batch for job in put.jobs], waits=False)
@@ -260,11 +332,11 @@ class Writer:
                 return
             # Each caller gets an error of its own to raise: one object raised by many threads mixes up its tracebacks.
             for put in batch:
-                put.done.set_exception(_copy(error))
+                put.fail(_copy(error))
             return
         start = 0
         for put in batch:
-            put.done.set_result(placed[start : start + len(put.jobs)])
+            put.succeed(placed[start : start + len(put.jobs)])
             start += len(put.jobs)
 
     def _write_halves(self, batch: list[Put]) -> None:
@@ -293,7 +365,7 @@ class Writer:
             return
         error = KeyBusy(f"{error}, in a transaction that has been open for {self._timeout:g} s")
         error.nothing_happened = True
-        put.done.set_exception(_copy(error))
+        put.fail(_copy(error))
 
     def _try_aside(self, *, give_up: bool) -> None:
         began = monotonic()

@@ -39,6 +39,7 @@ from typing import Any
 
 from steadypool.durable.engine import reentry
 from steadypool.durable.engine.errors import EngineError
+from steadypool.durable.engine.sqlite.folder import Mark
 from steadypool.durable.engine.sqlite.lock_holders import holders_of
 
 FORK_PATIENCE = 10.0
@@ -66,6 +67,8 @@ class Connections:
         """Of the file that they have open."""
         self.log: tuple[Identity | None, Identity | None] | None = None
         """Of the log that they have open beside it, and of its index."""
+        self.in_order: tuple[Mark | None, Identity | None, object] | None = None
+        """The folder's mark when these files were there; see `sqlite.store`."""
         _all.add(self)
 
     def close(self, close: Callable[[Any], None] = lambda connection: connection.close()) -> None:

@@ -19,6 +19,8 @@ import os
 import threading
 import weakref
 
+from steadypool.durable.engine.sqlite.folder import Mark
+
 
 class FileLock:
     """An exclusive lock on the file at *path*, which is made if need be."""
@@ -27,6 +29,8 @@ class FileLock:
         self._path = path
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         self._opened = os.fstat(self._file)
+        self._mark: Mark | None = None
+        """Its folder's, when the file was found there."""
         self._changed = threading.Condition()
         self._keeper: threading.Thread | None = None
         self._asked = False
@@ -61,12 +65,16 @@ class FileLock:
         if self._file >= 0:  # else a forked child's copy, which came out of the parent's block
             fcntl.flock(self._file, fcntl.LOCK_UN)
 
-    def is_current(self) -> bool:
-        """Whether others who come now find the same file, or whether it was removed."""
+    def is_current(self, mark: Mark | None = None) -> bool:
+        """Whether others who come now find the same file, or whether it was removed. *mark* is its folder's, now."""
+        if mark is not None and mark == self._mark:
+            return True
         try:
-            return os.path.samestat(os.stat(self._path), self._opened)
+            is_same = os.path.samestat(os.stat(self._path), self._opened)
         except OSError:
             return False
+        self._mark = mark if is_same else None
+        return is_same
 
     def close(self) -> None:
         """Give the file back; not while the lock is held."""

@@ -23,6 +23,7 @@ import weakref
 from contextlib import suppress
 from itertools import count
 
+from steadypool.durable.engine.sqlite.folder import Mark, mark_of
 from steadypool.primitives.wakeup import PipeBell
 
 LONGEST = 100
@@ -39,15 +40,18 @@ class Bells:
         self._descriptor: int | None = None
         self._sender: socket.socket | None = None
         self._lock = threading.Lock()
+        self._listed: tuple[Mark | None, list[str]] = None, []
         _open.add(self)
 
     def ring(self, topic: str) -> None:
         """Wake every listener of *topic*, in whichever process. Never waits, never raises."""
         try:
-            names = os.listdir(self._folder)
+            mark = mark_of(self._folder)
+            if mark is None or mark != self._listed[0]:
+                self._listed = mark, os.listdir(self._folder)
         except OSError:
             return  # no process has ever listened
-        for name in names:
+        for name in self._listed[1]:
             if name.startswith(topic):
                 self._send(name)
 

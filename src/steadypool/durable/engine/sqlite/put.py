@@ -47,8 +47,11 @@ def _take_numbers(connection: Any, count: int) -> int:
 def _insert(connection: Any, jobs: Sequence[tuple[int, NewJob]], nonce: int, now: float) -> None:
     connection.executemany(_JOB, [_columns(number, nonce, job, now) for number, job in jobs])
     due = [(job.at if job.at is not None else now + job.delay, number, job) for number, job in jobs]
-    connection.executemany(_READY, [(job.queue, -job.priority, number) for at, number, job in due if at <= now])
-    connection.executemany(_DELAYED, [(at, number) for at, number, _ in due if at > now])
+    ready = [(job.queue, -job.priority, number) for at, number, job in due if at <= now]
+    if ready:
+        connection.executemany(_READY, ready)
+    if len(ready) < len(due):
+        connection.executemany(_DELAYED, [(at, number) for at, number, _ in due if at > now])
 
 
 def _columns(number: int, nonce: int, job: NewJob, now: float) -> tuple[Any, ...]:

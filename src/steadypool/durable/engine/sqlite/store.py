@@ -10,7 +10,8 @@
   transaction, which would keep the WAL from being reset and let it grow without bound.
 * **Forks**: whatever touches a connection is inside of `connections.in_use`, which is short: it does not cover the wait
   for one's turn. See there for what a fork does.
-* **Files that go away** are looked for before each transaction, and after each commit (`sqlite.log`).
+* **Files that go away** are looked for before each transaction, and after each commit (`sqlite.log`). While the folder
+  has not changed since all of them were found in order, one look at the folder does (`sqlite.folder`).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Any
 
 from steadypool.durable.engine.errors import EngineBusy, EngineError, EngineGone, SchemaMismatch
 from steadypool.durable.engine.reentry import OneAtATime, check_not_writing, mark, unmark, writing
-from steadypool.durable.engine.sqlite import log, schema
+from steadypool.durable.engine.sqlite import log, log_room, schema
 from steadypool.durable.engine.sqlite.connections import (
     Connections,
     Identity,
@@ -43,12 +44,17 @@ from steadypool.durable.engine.sqlite.driver import (
     sqlite_version,
     translate,
 )
+from steadypool.durable.engine.sqlite.folder import Mark, mark_of
 from steadypool.durable.engine.sqlite.lock import FileLock
 from steadypool.durable.engine.url import SqliteAddress
 from steadypool.model.clock import monotonic
 
 CHECKPOINT_PAGES = 4000
 """The WAL is copied back whenever it has that many pages: 16 MB. A few milliseconds, every few hundred batches."""
+LOG_BYTES = CHECKPOINT_PAGES * 4200
+"""How long the log becomes with pages of 4 KB."""
+WAITS = "FULL"
+"""The setting by which each commit waits for the disk: then its log's room counts."""
 CACHE_KILOBYTES = 16_384
 NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "afpfs", "webdav", "ceph", "glusterfs", "lustre", "gfs2"})
 NETWORK_PREFIX = ("fuse.sshfs", "fuse.s3fs", "fuse.gcsfuse", "fuse.rclone", "fuse.glusterfs", "fuse.cephfs")
@@ -66,7 +72,13 @@ class Store:
         self._writing = OneAtATime(self.path)
         self._looking = OneAtATime(self.path)
         self._open = Connections(self.path)
+        self._folder = os.path.dirname(self.path)
         self._fair: FileLock | None = None
+        self._commits = 0
+        self._lengthens = False
+        """The log is to be made longer ahead of what is written."""
+        self._mark: Mark | None = None
+        """The folder's, in our turn."""
         self._checked = False
         """Its tables are what they should be."""
         self._timeout = -1.0
@@ -104,7 +116,7 @@ class Store:
             except BaseException:  # Ctrl-C among them, which may come between any two lines
                 self._roll_back(self._open.writer)
                 raise
-            self._check_files(until)
+            self._check_files(until, self._mark_now())
             self._checked, self._vanished = True, False
 
     @contextmanager
@@ -124,9 +136,7 @@ class Store:
         self._looking.take(self.timeout)
         use = Use(self._open)
         try:
-            found = identity_of(self.path)
-            if found is not None and log.is_lost(self._open, found):
-                self._save_log()
+            found = self._find_for_reading()
             try:
                 use.enter()
                 yield self._connect_reader(found)
@@ -141,10 +151,11 @@ class Store:
         """Copy the log into the file, which is cut to its size then, unless another process looks at what was."""
         with self._turn(may_make=False) as asked:
             until = asked + self.timeout
-            self._check_files(until)
+            self._check_files(until, None)
             if self._open.writer is None:
                 self._connect_writer(until)
             self._open.writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            self._lengthens = self.address.synchronous == WAITS
 
     def close(self) -> None:
         """Close both connections: the last one to close checkpoints, so this waits for its turn, for a while.
@@ -226,7 +237,8 @@ class Store:
             fair = self._fair = self._fair or self._open_lock()
             if not fair.acquire(max(0.0, until - monotonic())):
                 raise EngineBusy(f"other processes have written to {self.path} for {self.timeout:g} s without a pause")
-            if fair.is_current():
+            self._mark = self._mark_now()
+            if fair.is_current(self._mark):
                 return
             self._fair = None  # it was removed, and the next caller finds another: so do we
             fair.release()
@@ -243,7 +255,7 @@ class Store:
             raise EngineGone(f"cannot write beside {self.path}: {error}") from error
 
     def _begin(self, until: float) -> Any:
-        self._check_files(until)
+        self._check_files(until, self._mark)
         if self._open.writer is None:
             self._connect_writer(until)
         left = max(0.0, until - monotonic())
@@ -252,7 +264,13 @@ class Store:
             set_busy_timeout(self._open.writer, left)
             self._timeout = left
         self._open.writer.execute("BEGIN IMMEDIATE")
+        self._make_room()
         return self._open.writer
+
+    def _make_room(self) -> None:
+        self._commits += 1
+        if self._lengthens and self._commits % log_room.EVERY == 0:
+            self._lengthens = log_room.make_room(self.path, LOG_BYTES)
 
     def _roll_back(self, connection: Any) -> None:
         if connection is None or self._pid != os.getpid():
@@ -285,6 +303,7 @@ class Store:
             connection.close()
             raise
         self._open.writer, self._timeout = connection, -1.0
+        self._commits, self._lengthens = 0, self.address.synchronous == WAITS
         self._checked = False
 
     def _connect_reader(self, found: Identity | None) -> Any:
@@ -324,12 +343,40 @@ class Store:
 
     # -- files that go away
 
-    def _check_files(self, until: float) -> None:
+    def _find_for_reading(self) -> Identity | None:
+        mark = self._mark_now()
+        if self._is_in_order(mark):
+            return self._open.identity
+        found = identity_of(self.path)
+        if found is not None and log.is_lost(self._open, found):
+            self._save_log()
+        self._note_in_order(mark, found)
+        return found
+
+    def _mark_now(self) -> Mark | None:
+        try:
+            return mark_of(self._folder)
+        except OSError:
+            return None
+
+    def _is_in_order(self, mark: Mark | None) -> bool:
+        """Whether the folder has not changed since our files were found there."""
+        return mark is not None and self._open.in_order == (mark, self._open.identity, self._open.log)
+
+    def _note_in_order(self, mark: Mark | None, found: Identity | None) -> None:
+        """They are there. *mark* is from before that was looked at."""
+        is_ours = mark is not None and found is not None and found == self._open.identity
+        if is_ours and self._open.log is not None and not os.path.islink(self.path):
+            self._open.in_order = mark, found, self._open.log
+
+    def _check_files(self, until: float, mark: Mark | None) -> None:
         """A file that was removed can still be written to, and what is written there is lost: never do that.
 
         Raises:
             EngineGone: the file, or the log beside it, is not the one that is open here.
         """
+        if self._is_in_order(mark):
+            return
         had, found = self._open.identity, identity_of(self.path)
         if had is None or found == had:
             if found is not None and log.is_lost(self._open, found):
@@ -337,6 +384,7 @@ class Store:
                 if saved:
                     self._connect_writer(until, makes_log=True)
                 raise error
+            self._note_in_order(mark, found)
             return
         with alone_with(had, max(0.0, until - monotonic())) as mine:
             for connections in mine:
@@ -353,7 +401,7 @@ class Store:
             try:
                 self._take_turn(until)
                 with in_use(self._open):
-                    self._check_files(until)
+                    self._check_files(until, None)
             finally:
                 self._give_turn()
 
