@@ -5,49 +5,8 @@ from typing import TYPE_CHECKING
 from steadypool.model.lazy_module import getattr_of
 
 if TYPE_CHECKING:
-    from steadypool.durable.worker.events import (
-        ArgumentsUnknown,
-        AttemptFailed,
-        EngineAdvisory,
-        EngineFailed,
-        EngineRecovered,
-        JobGivenUp,
-        JobsRecovered,
-        LeaseLost,
-        QueuePaused,
-        ResultRefused,
-        TaskForgotten,
-        TaskUnknown,
-        WaitsForOthers,
-        WorkerRegistered,
-    )
-    from steadypool.model.events import (
-        CapacityChanged,
-        DrainMayOverrun,
-        Event,
-        JobCancelled,
-        JobCrashed,
-        JobEnded,
-        JobEvent,
-        JobFailed,
-        JobInterrupted,
-        JobProgressed,
-        JobRejected,
-        JobRetryScheduled,
-        JobReturned,
-        JobStarted,
-        JobStopRequested,
-        JobStuck,
-        JobSubmitted,
-        JobSucceeded,
-        JobTimedOut,
-        PoolCancelling,
-        PoolClosing,
-        PoolDraining,
-        WorkerAbandoned,
-        WorkerEnded,
-        WorkerStarted,
-    )
+    from steadypool.durable.worker.events import *
+    from steadypool.model.events import *
 
 __all__ = [
     "ArgumentsUnknown",
@@ -91,27 +50,13 @@ __all__ = [
     "WorkerStarted",
 ]
 
-_OF_DURABLE_WORKERS = frozenset(
-    {
-        "ArgumentsUnknown",
-        "AttemptFailed",
-        "EngineAdvisory",
-        "EngineFailed",
-        "EngineRecovered",
-        "JobGivenUp",
-        "JobsRecovered",
-        "LeaseLost",
-        "QueuePaused",
-        "ResultRefused",
-        "TaskForgotten",
-        "TaskUnknown",
-        "WaitsForOthers",
-        "WorkerRegistered",
-    }
+_OF_DURABLE_WORKERS = (
+    "ArgumentsUnknown AttemptFailed EngineAdvisory EngineFailed EngineRecovered JobGivenUp JobsRecovered LeaseLost "
+    "QueuePaused ResultRefused TaskForgotten TaskUnknown WaitsForOthers WorkerRegistered"
 )
 _PLACES = {
-    name: "steadypool.durable.worker.events" if name in _OF_DURABLE_WORKERS else "steadypool.model.events"
-    for name in __all__
+    "steadypool.durable.worker.events": _OF_DURABLE_WORKERS,
+    "steadypool.model.events": " ".join({*__all__} - {*_OF_DURABLE_WORKERS.split()}),
 }
 
 if not TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from steadypool.model.clock import monotonic
 from steadypool.model.error_text import described, type_name, where_raised
-from steadypool.model.lazy_reports import reports
+from steadypool.model.lazy_module import reports
 from steadypool.rules.rates import after_event, faded
 
 if TYPE_CHECKING:

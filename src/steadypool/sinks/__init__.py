@@ -48,17 +48,12 @@ __all__ = [
 ]
 
 _PLACES = {
-    "ContextCarrier": "steadypool.model.sink_protocols",
-    "LogLine": "steadypool.model.log_line",
-    "LoggingSink": "steadypool.sinks.logging",
-    "OpenTelemetrySink": "steadypool.sinks.opentelemetry",
-    "PrometheusSink": "steadypool.sinks.prometheus",
-    "QueueDepth": "steadypool.model.queue_depth",
-    "QueueWatcher": "steadypool.model.sink_protocols",
-    "Sink": "steadypool.model.sink_protocols",
-    "Watched": "steadypool.model.sink_protocols",
-    "WatchedQueues": "steadypool.model.sink_protocols",
-    "Watcher": "steadypool.model.sink_protocols",
+    "steadypool.model.log_line": "LogLine",
+    "steadypool.model.queue_depth": "QueueDepth",
+    "steadypool.model.sink_protocols": "ContextCarrier QueueWatcher Sink Watched WatchedQueues Watcher",
+    "steadypool.sinks.logging": "LoggingSink",
+    "steadypool.sinks.opentelemetry": "OpenTelemetrySink",
+    "steadypool.sinks.prometheus": "PrometheusSink",
 }
 
 if not TYPE_CHECKING:

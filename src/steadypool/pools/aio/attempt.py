@@ -8,7 +8,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 from steadypool.model.clock import monotonic
-from steadypool.model.lazy_events import events
+from steadypool.model.lazy_module import events
 from steadypool.model.reports import WorkerStats
 from steadypool.model.states import Outcome, PoolState
 from steadypool.pools.aio.future import AsyncJobFuture

@@ -37,7 +37,7 @@ from contextvars import Context, copy_context
 from typing import Any
 
 from steadypool.model.clock import monotonic
-from steadypool.model.lazy_events import events
+from steadypool.model.lazy_module import events
 from steadypool.model.options import Task, TaskOptions
 from steadypool.model.states import Outcome, PoolState
 from steadypool.pools.aio import nested_waits

@@ -7,7 +7,7 @@ from typing import Any
 
 from steadypool.model.clock import monotonic, sleep
 from steadypool.model.errors import QueueFull, SteadypoolError
-from steadypool.model.lazy_events import events
+from steadypool.model.lazy_module import events
 from steadypool.model.options import Task, TaskOptions, task_name
 from steadypool.model.states import Outcome, PoolState
 from steadypool.pools.core.counts import Counts

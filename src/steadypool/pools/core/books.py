@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from steadypool.model.clock import monotonic
-from steadypool.model.lazy_reports import reports
+from steadypool.model.lazy_module import reports
 from steadypool.pools.core.counts import Counts
 from steadypool.pools.core.emitter import Emitter
 from steadypool.pools.core.retries import Retries

@@ -16,7 +16,7 @@ from threading import get_ident
 from typing import Any
 
 from steadypool.model.clock import monotonic
-from steadypool.model.lazy_events import events
+from steadypool.model.lazy_module import events
 from steadypool.model.sink_protocols import ContextCarrier, Sink, Watched, Watcher
 from steadypool.model.states import Outcome
 from steadypool.primitives.callback_thread import CallbackThread

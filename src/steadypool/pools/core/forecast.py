@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from steadypool.model.clock import monotonic
-from steadypool.model.lazy_events import events
+from steadypool.model.lazy_module import events
 from steadypool.model.states import PoolState
 from steadypool.pools.core.emitter import Emitter
 from steadypool.pools.core.shared import Shared

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from steadypool.model.clock import monotonic
-from steadypool.model.lazy_reports import reports
+from steadypool.model.lazy_module import reports
 from steadypool.pools.core.settings import Settings
 from steadypool.primitives.arguments import Show, arguments_text, is_quickly_shown, plain_text
 from steadypool.primitives.future import JobFuture

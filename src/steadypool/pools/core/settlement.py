@@ -9,8 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from steadypool.model.clock import monotonic
-from steadypool.model.lazy_events import events
-from steadypool.model.lazy_reports import reports
+from steadypool.model.lazy_module import events, reports
 from steadypool.model.states import NEVER_LOOKED_AT, Outcome, PoolState
 from steadypool.pools.core.counts import Counts
 from steadypool.pools.core.emitter import Emitter, job_facts

@@ -16,8 +16,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from steadypool.model.clock import monotonic, sleep
-from steadypool.model.lazy_events import events
-from steadypool.model.lazy_reports import reports
+from steadypool.model.lazy_module import events, reports
 from steadypool.model.states import PoolState
 from steadypool.pools.core.core import Core
 from steadypool.pools.core.job_errors import cancelled_error

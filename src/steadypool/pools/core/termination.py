@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from steadypool.model.clock import monotonic
-from steadypool.model.lazy_events import events
+from steadypool.model.lazy_module import events
 from steadypool.model.states import Outcome
 from steadypool.pools.core.emitter import Emitter, job_facts
 from steadypool.pools.core.job_errors import cancelled_error, timeout_error

@@ -22,7 +22,7 @@ from typing import Any
 
 from steadypool.model.clock import monotonic
 from steadypool.model.errors import PoolClosed
-from steadypool.model.lazy_events import events
+from steadypool.model.lazy_module import events
 from steadypool.model.options import Task, TaskOptions
 from steadypool.model.sink_protocols import ContextCarrier
 from steadypool.model.states import Outcome, PoolState

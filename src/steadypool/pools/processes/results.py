@@ -10,7 +10,7 @@ from threading import get_ident
 from typing import Any
 
 from steadypool.model.clock import monotonic, sleep
-from steadypool.model.lazy_events import events
+from steadypool.model.lazy_module import events
 from steadypool.model.states import Outcome, PoolState
 from steadypool.pools.core.emitter import job_facts
 from steadypool.pools.core.shared import Job

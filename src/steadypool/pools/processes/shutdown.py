@@ -10,7 +10,7 @@ import threading
 from typing import Any
 
 from steadypool.model.clock import monotonic, sleep
-from steadypool.model.lazy_events import events
+from steadypool.model.lazy_module import events
 from steadypool.pools.core.settings import Settings
 from steadypool.pools.processes.orphans import AGAIN_AFTER, inherits, reap
 from steadypool.pools.processes.results import ResultsWorkers

@@ -35,7 +35,7 @@ from typing import Any
 
 from steadypool.model.clock import monotonic
 from steadypool.model.errors import WorkerCrashed
-from steadypool.model.lazy_events import events
+from steadypool.model.lazy_module import events
 from steadypool.model.states import Outcome, PoolState
 from steadypool.pools.core.job_errors import forked_error
 from steadypool.pools.core.settings import Settings

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from steadypool.model.clock import monotonic
-from steadypool.model.lazy_reports import reports
+from steadypool.model.lazy_module import reports
 from steadypool.model.options import TaskOptions
 from steadypool.model.states import Outcome, PoolState
 from steadypool.pools.core.admission import resolve

@@ -32,8 +32,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from steadypool.model.clock import monotonic
-from steadypool.model.lazy_events import events
-from steadypool.model.lazy_reports import reports
+from steadypool.model.lazy_module import events, reports
 from steadypool.model.states import Outcome, PoolState
 from steadypool.pools.core.core import Core
 from steadypool.pools.core.emitter import job_facts
