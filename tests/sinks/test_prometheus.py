@@ -167,10 +167,18 @@ def test_names_that_are_no_utf_8(make_pool: Callable[..., Any], registry: Collec
     pool.subscribe(PrometheusSink(registry))
     pool.submit(task(jobs.nothing, name='t-\udcff-ä-"\n')).result(WAIT)
     seen = Exposed(registry)
-    assert seen.of("jobs_ended_total", pool="p-\\udc80", task='t-\\udcff-ä-"\n', outcome="succeeded") == 1
+    assert seen.of("jobs_ended_total", pool="p-\\udc80", task='t-\\udcff-ä-"\\n', outcome="succeeded") == 1
     assert seen.of("workers_max", pool="p-\\udc80") == 1
+
+
+def test_one_metric_can_be_asked_for_by_name(make_pool: Callable[..., Any], registry: CollectorRegistry) -> None:
+    pool = make_pool(1, name="p")
+    pool.subscribe(PrometheusSink(registry))
+    [family] = registry.restricted_registry(["steadypool_workers_max"]).collect()
+    assert [sample.labels for sample in family.samples] == [{"pool": "p"}]
 
 
 def test_bounded_names() -> None:
     label = BoundedNames(2)
+    assert BoundedNames(1)("\x1b[2J\u202e") == r"\x1b[2J\u202e"
     assert [label(name) for name in "abcab"] == ["a", "b", OTHER, "a", "b"]

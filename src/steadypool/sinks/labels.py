@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from steadypool.sinks.encodable import encodable
+from steadypool.model.printable import printable
 
 OTHER = "other"
 """Stands for every name beyond the bound."""
 
 
 class BoundedNames:
-    """The first *most* different names, and `OTHER` for the rest: each label costs memory wherever metrics are kept."""
+    """The first *most* different names, and `OTHER` for the rest: each label costs memory wherever metrics are kept.
+
+    Control characters and lone surrogates are written out: for one that is no UTF-8, Prometheus gets no metrics at all.
+    """
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -22,4 +25,4 @@ class BoundedNames:
             return known
         if len(self._known) >= self._most:
             return OTHER
-        return self._known.setdefault(name, encodable(name))
+        return self._known.setdefault(name, printable(name))

@@ -18,7 +18,7 @@ A span is found again by pool, job id and attempt, so ids that are given by hand
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from threading import Lock
 from typing import Any
@@ -32,13 +32,12 @@ from steadypool.model import events
 from steadypool.model.error_text import in_a_line, type_name
 from steadypool.model.events import Event, JobEvent
 from steadypool.model.options import check_count
-from steadypool.model.sink_protocols import Watched, WatchedQueues
+from steadypool.model.printable import printable
 from steadypool.model.states import Outcome
-from steadypool.sinks.encodable import encodable
 from steadypool.sinks.labels import BoundedNames
-from steadypool.sinks.pool_metrics import COUNTERS, FAILURES, GAUGES, QUEUE_GAUGES, Figure, QueueFigure
-from steadypool.sinks.watched_pools import WatchedPools
-from steadypool.sinks.watched_queues import QueueSources
+from steadypool.sinks.metrics_sink import MetricsSink
+from steadypool.sinks.pool_metrics import COUNTERS, FAILURES, GAUGES, QUEUE_GAUGES, Figure
+from steadypool.sinks.watched import QueueSources, T, WatchedPools
 
 SCOPE = "steadypool"
 MOST_SPANS = 100_000
@@ -62,7 +61,7 @@ _ERRORS = frozenset({Outcome.FAILED, Outcome.TIMED_OUT, Outcome.CRASHED})
 _Key = tuple[str, str, int]
 
 
-class OpenTelemetrySink:
+class OpenTelemetrySink(MetricsSink):
     """A span for each attempt of a job, and metrics, of the pools that it is subscribed to.
 
     Args:
@@ -82,7 +81,7 @@ class OpenTelemetrySink:
         self._tracer = trace.get_tracer(SCOPE, tracer_provider=tracer_provider)
         self._spans = _Spans()
         self._metrics = _Metrics(meter_provider, BoundedNames(max_tasks))
-        self._take: dict[type[Event], Callable[[Any], None]] = {
+        take: dict[type[Event], Callable[[Any], None]] = {
             events.JobSubmitted: self._metrics.submitted,
             events.JobRejected: self._metrics.rejected,
             events.JobStarted: self._started,
@@ -93,28 +92,7 @@ class OpenTelemetrySink:
             events.WorkerEnded: self._metrics.worker_ended,
             **dict.fromkeys(events.ENDINGS.values(), self._ended),
         }
-
-    def __call__(self, event: Event) -> None:
-        """Trace and count one event."""
-        take = self._take.get(type(event))
-        if take is not None:
-            take(event)
-
-    def watch(self, pool: Watched) -> None:
-        """See `Watcher`."""
-        self._metrics.pools.add(pool)
-
-    def unwatch(self, pool: Watched) -> None:
-        """See `Watcher`."""
-        self._metrics.pools.discard(pool)
-
-    def watch_queues(self, source: WatchedQueues) -> None:
-        """See `QueueWatcher`."""
-        self._metrics.queues.add(source)
-
-    def unwatch_queues(self, source: WatchedQueues) -> None:
-        """See `QueueWatcher`."""
-        self._metrics.queues.discard(source)
+        super().__init__(take, self._metrics.pools, self._metrics.queues)
 
     def carry(self, job: JobEvent) -> Callable[[], object]:
         """See `ContextCarrier`: the attempt's span goes with it to the worker process."""
@@ -126,9 +104,9 @@ class OpenTelemetrySink:
     def _begin(self, job: JobEvent) -> Span:
         """A span for the attempt, below the current one."""
         attributes: dict[str, str | int] = {
-            **_facts_of(encodable(job.pool)),
-            MESSAGE_ID: encodable(job.job_id),
-            FUNCTION: (task := encodable(job.task)),
+            **_facts_of(printable(job.pool)),
+            MESSAGE_ID: printable(job.job_id),
+            FUNCTION: (task := printable(job.task)),
             ATTEMPT: job.attempt,
         }
         span = self._tracer.start_span(f"process {task}", kind=SpanKind.CONSUMER, attributes=attributes)
@@ -142,7 +120,7 @@ class OpenTelemetrySink:
             span = self._begin(event)
             # For the job, in whose context this is called. It ends with the attempt, and takes this along.
             otel_context.attach(trace.set_span_in_context(span))
-        span.set_attributes({WORKER: encodable(event.worker), WAITED: event.waited})
+        span.set_attributes({WORKER: printable(event.worker), WAITED: event.waited})
 
     def _told(self, event: events.JobStopRequested) -> None:
         span = self._spans.get(_key(event))
@@ -181,7 +159,7 @@ def attach(carrier: dict[str, str]) -> None:
 def _end_with(span: Span, error: BaseException | None) -> None:
     if error is not None:
         span.set_attribute(ERROR_TYPE, type_name(error))
-        span.set_status(Status(StatusCode.ERROR, encodable(in_a_line(error))))
+        span.set_status(Status(StatusCode.ERROR, printable(in_a_line(error))))
         try:
             span.record_exception(error)
         finally:
@@ -237,20 +215,15 @@ class _Metrics:
         self._ran = meter.create_histogram("messaging.process.duration", "s", "How long an attempt ran.")
         self._kills = meter.create_counter("steadypool.worker.kills", "{worker}", "Worker processes that were killed.")
         self.pools = WatchedPools()
-        for figures, create in ((GAUGES, meter.create_observable_gauge), (COUNTERS, meter.create_observable_counter)):
-            for figure in figures:
-                name, look = f"{SCOPE}.{figure.opentelemetry}", partial(_observe, self.pools, figure)
-                create(name, [look], figure.unit, figure.text)
         self.queues = QueueSources(names)
-        for gauge in QUEUE_GAUGES:
-            asked = partial(_observe_queues, self.queues, gauge)
-            meter.create_observable_gauge(f"{SCOPE}.{gauge.opentelemetry}", [asked], gauge.unit, gauge.text)
-        meter.create_observable_counter(
-            f"{SCOPE}.{FAILURES.opentelemetry}",
-            [partial(_observe_failures, self.queues)],
-            FAILURES.unit,
-            FAILURES.text,
-        )
+        gauge, counter = meter.create_observable_gauge, meter.create_observable_counter
+        for figure in GAUGES:
+            _show(gauge, figure, partial(_observe, self.pools.books, figure))
+        for figure in COUNTERS:
+            _show(counter, figure, partial(_observe, self.pools.books, figure))
+        for depth in QUEUE_GAUGES:
+            _show(gauge, depth, partial(_observe, self.queues.depths, depth))
+        _show(counter, FAILURES, partial(_observe_failures, self.queues))
 
     def _attributes(self, pool: str, task: str) -> dict[str, str]:
         return {**_facts_of(self.pools.label(pool)), TASK: self._names(task)}
@@ -286,19 +259,16 @@ class _Metrics:
             self._kills.add(1, {DESTINATION: self.pools.label(event.pool)})
 
 
-def _observe(pools: WatchedPools, figure: Figure, options: CallbackOptions) -> Iterable[Observation]:
-    """One number of each pool. Called when metrics are collected."""
-    for name, stats in pools.books().items():
-        value = figure.of(stats)
-        if value is not None:
-            yield Observation(value, {DESTINATION: name})
+def _show(create: Callable[..., object], figure: Figure[T], look: Callable[..., Iterable[Observation]]) -> None:
+    create(f"{SCOPE}.{figure.opentelemetry}", [look], figure.unit, figure.text)
 
 
-def _observe_queues(queues: QueueSources, figure: QueueFigure, options: CallbackOptions) -> Iterable[Observation]:
-    """One number of each durable queue."""
-    for name, depth in queues.depths().items():
-        value = figure.value(depth)
-        if value is not None:
+def _observe(
+    rows: Callable[[], Mapping[str, Iterable[T]]], figure: Figure[T], options: CallbackOptions
+) -> Iterable[Observation]:
+    """One number of each pool, or of each named queue. Called when metrics are collected."""
+    for name, row in rows().items():
+        if (value := figure.of(row)) is not None:
             yield Observation(value, {DESTINATION: name})
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from steadypool.model.queue_depth import QueueDepth
 from steadypool.model.reports import PoolStats
 from steadypool.model.states import PoolState
 
+T = TypeVar("T")
 
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One number of a pool, read when somebody asks."""
+
+@dataclass(frozen=True)
+class Figure(Generic[T]):
+    """One number of a pool, or of a named queue, read when it is asked for."""
 
     prometheus: str
     """What it is called there, after ``steadypool_``; counters without ``_total``."""
@@ -21,20 +24,20 @@ class Figure:
     unit: str
     """In the notation of UCUM: ``s`` for seconds, braces for what is merely counted."""
     text: str
-    value: Callable[[PoolStats], float | None]
+    value: Callable[[T], float | None]
     """``None``: not known."""
     join: Callable[[Iterable[float]], float] = sum
-    """What is shown of several pools of one name."""
+    """What is shown of several of one name."""
 
-    def of(self, books: Iterable[PoolStats]) -> float | None:
-        """The number for pools of one name; ``None`` if it is known of none of them."""
+    def of(self, books: Iterable[T]) -> float | None:
+        """The number for those of one name; ``None`` if it is known of none of them."""
         found = [one for one in map(self.value, books) if one is not None]
         return self.join(found) if found else None
 
 
 JOB, WORKER, SECONDS = "{job}", "{worker}", "s"
 
-GAUGES: Sequence[Figure] = (
+GAUGES: Sequence[Figure[PoolStats]] = (
     Figure("pool_open", "pool.open", "{pool}", "Pools that take jobs.", lambda s: s.state is PoolState.OPEN),
     Figure("jobs_waiting", "jobs.waiting", JOB, "Jobs that wait for a worker.", lambda s: s.waiting),
     Figure(
@@ -65,39 +68,27 @@ GAUGES: Sequence[Figure] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class QueueFigure:
-    """One number of a durable queue, read when somebody asks."""
-
-    prometheus: str
-    opentelemetry: str
-    unit: str
-    text: str
-    value: Callable[[QueueDepth], float | None]
-    """``None``: not known now."""
-
-
-QUEUE_GAUGES: Sequence[QueueFigure] = (
-    QueueFigure("queue_answers", "queue.answers", "{queue}", "1 while the store tells of it.", lambda d: d.answers),
-    QueueFigure("queue_paused", "queue.paused", "{queue}", "1 while it is paused.", lambda d: d.paused),
-    QueueFigure("queue_available", "queue.available", JOB, "Durable jobs that may run.", lambda d: d.available),
-    QueueFigure(
+QUEUE_GAUGES: Sequence[Figure[QueueDepth]] = (
+    Figure("queue_answers", "queue.answers", "{queue}", "1 while the store tells of it.", lambda d: d.answers),
+    Figure("queue_paused", "queue.paused", "{queue}", "1 while it is paused.", lambda d: d.paused),
+    Figure("queue_available", "queue.available", JOB, "Durable jobs that may run.", lambda d: d.available),
+    Figure(
         "queue_oldest_seconds",
         "queue.oldest",
         SECONDS,
         "Since the oldest available one was enqueued.",
         lambda d: d.oldest_available,
     ),
-    QueueFigure("queue_scheduled", "queue.scheduled", JOB, "Durable jobs for later.", lambda d: d.scheduled),
-    QueueFigure("queue_retryable", "queue.retryable", JOB, "Those that are retried later.", lambda d: d.retryable),
-    QueueFigure("queue_running", "queue.running", JOB, "Those that run, on any worker.", lambda d: d.running),
-    QueueFigure("queue_discarded", "queue.discarded", JOB, "Those that were given up.", lambda d: d.discarded),
+    Figure("queue_scheduled", "queue.scheduled", JOB, "Durable jobs for later.", lambda d: d.scheduled),
+    Figure("queue_retryable", "queue.retryable", JOB, "Those that are retried later.", lambda d: d.retryable),
+    Figure("queue_running", "queue.running", JOB, "Those that run, on any worker.", lambda d: d.running),
+    Figure("queue_discarded", "queue.discarded", JOB, "Those that were given up.", lambda d: d.discarded),
 )
-FAILURES = QueueFigure(
+FAILURES: Figure[QueueDepth] = Figure(
     "attempts_failed", "attempts.failed", "{attempt}", "Attempts of durable jobs that failed here.", lambda d: None
 )
 
-COUNTERS: Sequence[Figure] = (
+COUNTERS: Sequence[Figure[PoolStats]] = (
     Figure(
         "worker_restarts",
         "worker.restarts",

@@ -10,28 +10,29 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from steadypool.model import events
 from steadypool.model.events import Event
 from steadypool.model.options import check_count
-from steadypool.model.sink_protocols import Watched, WatchedQueues
+from steadypool.model.queue_depth import QueueDepth
+from steadypool.model.reports import PoolStats
 from steadypool.model.states import Outcome
 from steadypool.sinks.labels import BoundedNames
-from steadypool.sinks.pool_metrics import COUNTERS, FAILURES, GAUGES, QUEUE_GAUGES
-from steadypool.sinks.watched_pools import WatchedPools
-from steadypool.sinks.watched_queues import QueueSources
+from steadypool.sinks.metrics_sink import MetricsSink
+from steadypool.sinks.pool_metrics import COUNTERS, FAILURES, GAUGES, QUEUE_GAUGES, Figure
+from steadypool.sinks.watched import QueueSources, T, WatchedPools
 
 BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
 """Upper bounds, in seconds, of the histograms: from quick requests to half an hour."""
 
 
-class PrometheusSink:
+class PrometheusSink(MetricsSink):
     """Metrics of the pools that it is subscribed to: ``pool.subscribe(PrometheusSink())``.
 
     One sink may serve any number of pools, and a second sink on the same registry joins the metrics of the first.
@@ -49,8 +50,8 @@ class PrometheusSink:
         self, registry: CollectorRegistry | None = None, *, max_tasks: int = 100, buckets: Sequence[float] = BUCKETS
     ) -> None:
         check_count("max_tasks", max_tasks)
-        self._metrics = _metrics_on(REGISTRY if registry is None else registry, max_tasks, tuple(buckets))
-        self._take: dict[type[Event], Callable[[Any], None]] = {
+        self._metrics = metrics = _metrics_on(REGISTRY if registry is None else registry, max_tasks, tuple(buckets))
+        take: dict[type[Event], Callable[[Any], None]] = {
             events.JobSubmitted: self._submitted,
             events.JobStarted: self._started,
             events.JobRetryScheduled: self._retrying,
@@ -59,28 +60,7 @@ class PrometheusSink:
             events.WorkerEnded: self._worker_ended,
             **dict.fromkeys(events.ENDINGS.values(), self._ended),
         }
-
-    def __call__(self, event: Event) -> None:
-        """Count one event."""
-        take = self._take.get(type(event))
-        if take is not None:
-            take(event)
-
-    def watch(self, pool: Watched) -> None:
-        """See `Watcher`."""
-        self._metrics.pools.add(pool)
-
-    def unwatch(self, pool: Watched) -> None:
-        """See `Watcher`."""
-        self._metrics.pools.discard(pool)
-
-    def watch_queues(self, source: WatchedQueues) -> None:
-        """See `QueueWatcher`."""
-        self._metrics.queues.add(source)
-
-    def unwatch_queues(self, source: WatchedQueues) -> None:
-        """See `QueueWatcher`."""
-        self._metrics.queues.discard(source)
+        super().__init__(take, metrics.pools, metrics.queues)
 
     def _submitted(self, event: events.JobSubmitted) -> None:
         self._metrics.of(event.pool, event.task).accepted.inc()
@@ -136,29 +116,22 @@ class _Metrics:
         self.queues = QueueSources(self._task_label)
         self._known: dict[tuple[str, str], _TaskMetrics] = {}
         by_task = ("pool", "task")
-        name = "steadypool_{}".format
-        self.accepted = Counter(name("jobs_accepted"), "Jobs that the pool took on.", by_task, registry=registry)
-        self.rejected = Counter(
-            name("jobs_rejected"), "Jobs refused because the queue was full.", by_task, registry=registry
-        )
-        self.retries = Counter(
-            name("job_retries"), "Attempts that failed and were followed by another.", by_task, registry=registry
-        )
-        self.stuck = Counter(name("jobs_stuck"), "Jobs that did not stop when told.", by_task, registry=registry)
-        self.ended = Counter(
-            name("jobs_ended"), "Jobs that have ended, by outcome.", (*by_task, "outcome"), registry=registry
-        )
-        self.waited = Histogram(
-            name("job_wait_seconds"), "From the submit to the first start.", by_task, buckets=buckets, registry=registry
-        )
-        self.ran = Histogram(
-            name("job_run_seconds"), "How long each attempt ran.", by_task, buckets=buckets, registry=registry
-        )
-        self.kills = Counter(
-            name("worker_kills"), "Worker processes that the pool killed.", ("pool",), registry=registry
-        )
-        registry.register(_Books(self.pools))
-        registry.register(_Queues(self.queues))
+
+        def counter(name: str, text: str, labels: Sequence[str] = by_task) -> Counter:
+            return Counter(f"steadypool_{name}", text, labels, registry=registry)
+
+        def histogram(name: str, text: str) -> Histogram:
+            return Histogram(f"steadypool_{name}", text, by_task, buckets=buckets, registry=registry)
+
+        self.accepted = counter("jobs_accepted", "Jobs that the pool took on.")
+        self.rejected = counter("jobs_rejected", "Jobs refused because the queue was full.")
+        self.retries = counter("job_retries", "Attempts that failed and were followed by another.")
+        self.stuck = counter("jobs_stuck", "Jobs that did not stop when told.")
+        self.ended = counter("jobs_ended", "Jobs that have ended, by outcome.", (*by_task, "outcome"))
+        self.waited = histogram("job_wait_seconds", "From the submit to the first start.")
+        self.ran = histogram("job_run_seconds", "How long each attempt ran.")
+        self.kills = counter("worker_kills", "Worker processes that the pool killed.", ("pool",))
+        registry.register(_Figures(self.pools, self.queues))
 
     def of(self, pool: str, task: str) -> _TaskMetrics:
         """The metrics of one task in one pool."""
@@ -184,48 +157,45 @@ def _metrics_on(registry: CollectorRegistry, max_tasks: int, buckets: tuple[floa
     return metrics
 
 
-class _Books(Collector):
-    """What is read from the pools' books when somebody asks."""
+class _Figures(Collector):
+    """What is read from the books of pools, and of durable queues, when it is asked for."""
 
-    def __init__(self, pools: WatchedPools) -> None:
+    def __init__(self, pools: WatchedPools, queues: QueueSources) -> None:
         self._pools = pools
-
-    def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
-        """Called by the registry."""
-        books = self._pools.books()
-        for figures, family in ((GAUGES, GaugeMetricFamily), (COUNTERS, CounterMetricFamily)):
-            for figure in figures:
-                metric = family(f"steadypool_{figure.prometheus}", figure.text, labels=("pool",))
-                for pool, stats in books.items():
-                    value = figure.of(stats)
-                    if value is not None:
-                        metric.add_metric((pool,), value)
-                yield metric
-
-
-class _Queues(Collector):
-    """What is read of durable queues when somebody asks."""
-
-    def __init__(self, queues: QueueSources) -> None:
         self._queues = queues
 
-    def describe(self) -> tuple[()]:
-        """Of nothing: to register must not look at the store."""
-        return ()
+    def describe(self) -> Iterator[Metric]:
+        """Their names: to register must not look at a store."""
+        return _families({}, {}, {})
 
-    def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
+    def collect(self) -> Iterator[Metric]:
         """Called by the registry."""
-        depths = self._queues.depths()
-        for figure in QUEUE_GAUGES:
-            gauge = GaugeMetricFamily(f"steadypool_{figure.prometheus}", figure.text, labels=("queue",))
-            for queue, depth in depths.items():
-                value = figure.value(depth)
-                if value is not None:
-                    gauge.add_metric((queue,), value)
-            yield gauge
-        counter = CounterMetricFamily(
-            f"steadypool_{FAILURES.prometheus}", FAILURES.text, labels=("queue", "task", "next")
-        )
-        for labels, count in self._queues.failures().items():
-            counter.add_metric(labels, count)
-        yield counter
+        return _families(self._pools.books(), self._queues.depths(), self._queues.failures())
+
+
+def _families(
+    books: Mapping[str, Iterable[PoolStats]],
+    depths: Mapping[str, Iterable[QueueDepth]],
+    failures: Mapping[tuple[str, str, str], int],
+) -> Iterator[Metric]:
+    yield from _family(GaugeMetricFamily, GAUGES, "pool", books)
+    yield from _family(CounterMetricFamily, COUNTERS, "pool", books)
+    yield from _family(GaugeMetricFamily, QUEUE_GAUGES, "queue", depths)
+    counter = CounterMetricFamily(f"steadypool_{FAILURES.prometheus}", FAILURES.text, labels=("queue", "task", "next"))
+    for labels, count in failures.items():
+        counter.add_metric(labels, count)
+    yield counter
+
+
+def _family(
+    make: type[GaugeMetricFamily | CounterMetricFamily],
+    figures: Sequence[Figure[T]],
+    label: str,
+    rows: Mapping[str, Iterable[T]],
+) -> Iterator[Metric]:
+    for figure in figures:
+        family = make(f"steadypool_{figure.prometheus}", figure.text, labels=(label,))
+        for name, row in rows.items():
+            if (value := figure.of(row)) is not None:
+                family.add_metric((name,), value)
+        yield family
