@@ -496,6 +496,11 @@ def same_or_act(value: Any) -> Any:
     return act(value) if isinstance(value, str) else value
 
 
+def same_or_hold_gil(value: Any) -> Any:
+    """Return a value; for none, never return, and hold the GIL."""
+    return count_for_ever() if value is None else value
+
+
 def sleep_and_return(value: Any) -> Any:
     """Take a moment."""
     time.sleep(0.0005)

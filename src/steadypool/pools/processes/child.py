@@ -23,6 +23,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from marshal import dumps
 from types import CoroutineType
 from typing import Any
 
@@ -38,7 +39,7 @@ from steadypool.pools.processes.ipc import big_payload, stack_request
 from steadypool.pools.processes.ipc.exceptions import pack_error
 from steadypool.pools.processes.ipc.main_globals import note_main
 from steadypool.pools.processes.ipc.pickles import LoadedFunctions, dump, load
-from steadypool.pools.processes.ipc.status_page import HELD_TO, NONE, RUNNING, Page
+from steadypool.pools.processes.ipc.status_page import HELD_TO, LOG_BYTES, LOG_FORMAT, LOG_SIZE, NONE, RUNNING, Page
 from steadypool.pools.processes.ipc.wire import (
     BROKEN,
     BUNDLE,
@@ -72,8 +73,8 @@ from steadypool.pools.processes.terminal import Terminal
 from steadypool.pools.processes.worker_args import WorkerArgs
 from steadypool.primitives.job_context import JobContext, check_progress, set_finder
 
-GATHERED_BYTES = 64 * 1024
-"""Bytes of them that are sent at once."""
+GATHER_SECONDS = 0.0005
+"""How long outcomes of jobs that travelled together gather."""
 ATOMS = frozenset({int, float, complex, bool, type(None)})
 SHORT, SHORT_TUPLE = 1000, 20
 
@@ -94,7 +95,7 @@ def main(kit: WorkerArgs) -> None:
 def _say_why(kit: WorkerArgs, error: BaseException) -> None:
     """This process ends before it is a worker."""
     with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, kit.results.fd) as end:
-        Outbox(end).send(UNFIT, NONE, in_a_line(error).encode())
+        Outbox(end, Page(kit.page.fd)).send(UNFIT, NONE, in_a_line(error).encode())
 
 
 def _become_a_worker(kit: WorkerArgs) -> None:
@@ -145,7 +146,7 @@ class Worker:
         self.page = Page(kit.page.fd)
         self.control = kit.control.fd
         self._line = kit.job_line()
-        self._out: Any = Outbox(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, kit.results.fd))
+        self._out: Any = Outbox(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, kit.results.fd), self.page)
         self._functions = LoadedFunctions()
         self._done = 0
         self._context: ProcessJobContext | None = None
@@ -235,11 +236,13 @@ class Worker:
 
     def _run_bundle(self, packet: bytes) -> None:
         """Run jobs that travelled together. But for that, each is a job like any other."""
+        self._out.start_clock()
         for job in read_bundle(packet):
-            if not self._run(job, None):
+            if not self._run(job, None, gathers=True):
                 return
+        self._out.flush()
 
-    def _run(self, frame: JobFrame, fd: int | None) -> bool:
+    def _run(self, frame: JobFrame, fd: int | None, *, gathers: bool = False) -> bool:
         """Run one job. False if it must not begin, and what came with it neither."""
         began = monotonic()
         self.page.begin(frame.serial, began)
@@ -271,8 +274,7 @@ class Worker:
                 end_child(error)
             self._out.send(ERROR, frame.serial, _pack_raised(error), monotonic() - began)
         else:
-            seconds = monotonic() - began
-            self._out.send(*self._pack_result(frame.serial, result), seconds)
+            self._deliver(frame.serial, result, began, gathers)
         self._frame = None
         return True
 
@@ -288,21 +290,22 @@ class Worker:
             return
         self._done += len(items)
         self.page.begin(chunk.serial, monotonic())
+        self._out.start_clock()
         calls = enumerate(zip(items) if chunk.flags & SINGLE else items, chunk.serial)
-        values = self._out.gather(chunk.serial)
-        while contextvars.Context().run(self._run_items, fn, calls, values):
+        while contextvars.Context().run(self._run_items, fn, calls):
             pass
         if self._terminal.is_wanted:
             self._terminal.give_back()
         self._out.flush()
         self._frame = None
 
-    def _run_items(self, fn: Callable[..., Any], calls: Iterator[tuple[int, Any]], values: list[Any]) -> bool:
+    def _run_items(self, fn: Callable[..., Any], calls: Iterator[tuple[int, Any]]) -> bool:
         """Run what is left of a chunk, up to the first item that sets a context variable: the next needs a new context.
 
         This is the innermost loop: what it does for each item it does itself, as far as that is usual.
         """
         cells, out, atoms, context = self.page.serials, self._out, ATOMS, contextvars.copy_context
+        gather = out.gather
         for serial, args in calls:
             cells[RUNNING] = serial
             if serial < cells[HELD_TO] and self.page.is_withheld(serial):
@@ -313,18 +316,35 @@ class Worker:
             except BaseException as error:
                 if self._out is not out:
                     end_child(error)
-                out.add(ERROR, serial, _pack_raised(error))
+                out.send(ERROR, serial, _pack_raised(error))
             else:
-                if type(result) in atoms or is_small(result):
-                    values.append(result)
-                else:
-                    out.add(*self._pack_result(serial, result))
-            if self._out is not out:
-                end_child(None)  # the item has forked: the other items are not for the child
+                if self._out is not out:
+                    end_child(None)  # the item has forked: the other items are not for the child
+                if not ((type(result) in atoms or is_small(result)) and gather(serial, result)):
+                    self._gather_pickled(serial, result)
             self._context = None
             if context():
                 return True
         return False
+
+    def _deliver(self, serial: int, result: Any, began: float, gathers: bool) -> None:
+        """Send the result of a job, or let it gather, if that takes a moment only."""
+        if isinstance(self._out, ForkedOutbox):
+            end_child(None)
+        now = monotonic()
+        if not gathers or now - began > GATHER_SECONDS:
+            self._out.send(*self._pack_result(serial, result), now - began)
+            return
+        if not (is_small(result) and self._out.gather(serial, result)):
+            self._gather_pickled(serial, result)
+        if self._out.is_old(now):
+            self._out.flush()
+
+    def _gather_pickled(self, serial: int, result: Any) -> None:
+        """Let a result leave with others, as a pickle; by itself if it is big."""
+        status, serial, payload = self._pack_result(serial, result)
+        if status != VALUE or not self._out.gather(serial, [payload]):
+            self._out.send(status, serial, payload)
 
     def _read_call(self, frame: JobFrame, fd: int | None) -> tuple[Callable[..., Any], Any, dict[str, Any]]:
         try:
@@ -401,7 +421,7 @@ class Worker:
 
     def report_progress(self, serial: int, done: float, total: float | None) -> None:
         """Send a job's progress up."""
-        self._out.send(PROGRESS, serial, pickle.dumps((done, total)))
+        self._out.send_aside(PROGRESS, serial, pickle.dumps((done, total)))
 
 
 def _do_carried(frame: JobFrame, context: contextvars.Context) -> None:
@@ -460,86 +480,78 @@ class ProcessJobContext(JobContext):
 
 
 class Outbox:
-    """Results on their way up. Each leaves at once, but for those of a chunk, which gather.
+    """Results on their way up. Each leaves at once, but for short ones of calls that travelled together, which gather.
 
-    The worker's loop appends to the list that `gather` gives it. So that a long item does not hold back the results of
-    those before it, the parent asks for them when none have come for a while, and a thread sends what there is. (A
-    thread that looked by itself would take the GIL from the job each time.) Appending and taking are atomic; taking
-    and sending is one step under the lock, so the results leave in order.
+    Those that gather stand in the shared log as well, so that the parent has them whatever becomes of this process, and
+    need not wait for them while a long call runs. The worker's loop alone gathers; progress may come from any thread.
     """
 
-    def __init__(self, end: socket.socket) -> None:
+    def __init__(self, end: socket.socket, page: Page) -> None:
         end.setblocking(True)
         self._end = end
-        self._values: list[Any] = []
-        self._serial = 0
-        """Of the first of these values."""
-        self._frames: list[bytes] = []
-        """What comes before them."""
+        self._page = page
+        self._write, self._cells = page.write, page.serials
+        self._size = 0
+        """Bytes in the log that have not left."""
+        self._first = self._last = 0
+        """The serials of the first and the last outcome of these."""
         self._since = 0.0
         self._lock = threading.Lock()
-        self._flusher: threading.Thread | None = None
 
     def send(self, status: int, serial: int, payload: bytes = b"", seconds: float = 0.0) -> None:
-        """Send a frame, after what was gathered: the parent expects items in order."""
+        """Send a frame, after what was gathered: the parent expects outcomes in order."""
+        if self._size:
+            self.flush()
+        self.send_aside(status, serial, payload, seconds)
+        self.start_clock()
+
+    def send_aside(self, status: int, serial: int, payload: bytes, seconds: float = 0.0) -> None:
+        """Send a frame before what was gathered."""
         with self._lock:
-            if self._values or self._frames:
-                self._frame_values()
-                self._send_gathered()
             self._end.sendall(RESULT.pack(serial, status, seconds, len(payload)) + payload)
 
-    def gather(self, serial: int) -> list[Any]:
-        """The list for the values of a chunk's items, from this serial on."""
-        self._serial, self._since = serial, monotonic()
-        if self._flusher is None:
-            self._flusher = threading.Thread(target=self._flush_when_asked, daemon=True)
-            self._flusher.start()
-        return self._values
+    def start_clock(self) -> None:
+        """The calls whose results will gather begin now."""
+        self._since = monotonic()
 
-    def add(self, status: int, serial: int, payload: bytes) -> None:
-        """Gather what is no value: it comes after the values so far."""
-        with self._lock:
-            self._frame_values()
-            now = monotonic()
-            self._frames.append(RESULT.pack(serial, status, now - self._since, len(payload)) + payload)
-            self._serial, self._since = serial + 1, now
-            if sum(map(len, self._frames)) > GATHERED_BYTES:
-                self._send_gathered()
+    def gather(self, serial: int, value: Any) -> bool:
+        """Note the result of the call after the last one; false if there is no room for it. A list holds a pickle."""
+        data = dumps(value, LOG_FORMAT)
+        size = self._size
+        if not size or size + len(data) > LOG_BYTES:
+            if len(data) > LOG_BYTES:
+                return False
+            self.flush()
+            size = 0
+            self._page.open_log(serial)
+            self._first = serial
+        self._last = serial
+        self._cells[LOG_SIZE] = self._size = size + self._write(data)
+        return True
+
+    def is_old(self, now: float) -> bool:
+        """Whether what was gathered should leave."""
+        return now - self._since > GATHER_SECONDS
 
     def flush(self) -> None:
         """Send what was gathered."""
-        with self._lock:
-            self._frame_values()
-            self._send_gathered()
-
-    def _frame_values(self) -> None:
-        values = self._values[:]
-        if not values:
-            return
-        del self._values[: len(values)]
-        now = monotonic()
-        payload = pickle.dumps(values, 5)
-        self._frames.append(RESULT.pack(self._serial, VALUES, now - self._since, len(payload)) + payload)
-        self._serial += len(values)
-        self._since = now
-
-    def _send_gathered(self) -> None:
-        if self._frames:
-            gathered, self._frames = self._frames, []
-            self._end.sendall(b"".join(gathered))
-
-    def _flush_when_asked(self) -> None:
-        while self._end.recv(64):
-            self.flush()
+        size, self._size = self._size, 0
+        if size:
+            now = monotonic()
+            count = self._last - self._first + 1
+            self.send_aside(VALUES, self._first, self._page.log_as_list(count, size), now - self._since)
+            self._since = now
 
 
 class ForkedOutbox:
     """Where a forked child's results would go: one that returns from the job, as its parent does, ends here."""
 
-    def send(self, status: int, serial: int, payload: bytes = b"", seconds: float = 0.0) -> None:
-        """Leave, but for a mere report of progress."""
-        if status != PROGRESS:
-            end_child(None)
+    def send(self, *frame: object) -> None:
+        """Leave."""
+        end_child(None)
+
+    def send_aside(self, *frame: object) -> None:
+        """A report of progress: it is lost."""
 
 
 def is_small(result: Any) -> bool:
@@ -547,7 +559,7 @@ def is_small(result: Any) -> bool:
     # No tuple in a tuple: they may be nested a thousand deep, or hold each other so often that this would never end.
     if type(result) is tuple:
         return len(result) <= SHORT_TUPLE and all(type(one) in ATOMS or _is_short(one) for one in result)
-    return _is_short(result)
+    return type(result) in ATOMS or _is_short(result)
 
 
 def _is_short(result: Any) -> bool:

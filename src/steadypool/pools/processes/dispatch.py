@@ -53,7 +53,7 @@ from steadypool.primitives.job_context import running_loop
 from steadypool.rules import prefetch
 
 RESULTS_WITHIN = 0.002
-"""Seconds that results of a chunk may gather in its worker."""
+"""Seconds that outcomes of calls that travelled together may lie in their worker's log."""
 HEAD_MOST = 256
 """Bytes that stand before a job's function and arguments, if its options hold nothing but numbers."""
 ALONE = prefetch.TOGETHER_BYTES + 1
@@ -90,6 +90,10 @@ class DispatchWorkers(StealingWorkers):
     @abstractmethod
     def see_to_new_workers(self) -> None:
         """Start workers that were made, and whose maker was interrupted."""
+
+    @abstractmethod
+    def take_gathered(self, worker: ProcessWorker) -> None:
+        """Take the outcomes that stand in the worker's log and have not come otherwise."""
 
     @abstractmethod
     def _new_worker(self) -> ProcessWorker | None:
@@ -293,6 +297,7 @@ class DispatchWorkers(StealingWorkers):
         first = self._put_into_hand(worker, jobs)
         if first is None:
             return
+        self._will_gather(worker, jobs[-1]._serial)
         packet = bundle_packet(jobs)
         if first:
             self._became_first(jobs[0])
@@ -485,27 +490,34 @@ class DispatchWorkers(StealingWorkers):
                 return
             first = self._put_into_hand(worker, [chunk])
             packet = chunk_packet(chunk)
-            worker.latest_chunk = chunk._serial + LOADING
+        self._will_gather(worker, chunk._serial + LOADING)
         if first:
             self._became_first(chunk)
         self._send(worker, [chunk], packet, None)
+
+    def _will_gather(self, worker: ProcessWorker, last: int) -> None:
+        """Outcomes up to that serial may gather in their worker: look for them now and then."""
+        worker.last_together = last
         if not self._look_planned:
             self._look_planned = True
             with self.core.lock:
-                self.core.timers.add(monotonic() + RESULTS_WITHIN, self._look_after_chunks)
+                self.core.timers.add(monotonic() + RESULTS_WITHIN, self._look_for_outcomes)
             self.core.wake_before(monotonic() + RESULTS_WITHIN)
 
-    def _look_after_chunks(self) -> None:
-        """Ask for the results of chunks that take long."""
+    def _look_for_outcomes(self) -> None:
+        """Take what has gathered in workers where it takes long."""
         now = monotonic()
         with self.core.lock:
             # Unfolded or not: its worker does not know.
-            busy = [worker for worker in self.workers if worker.hand and worker.hand[0]._serial <= worker.latest_chunk]
+            busy = [worker for worker in self.workers if worker.hand and worker.hand[0]._serial <= worker.last_together]
             self._look_planned = bool(busy)
             if busy:
-                self.core.timers.add(now + RESULTS_WITHIN, self._look_after_chunks)
+                self.core.timers.add(now + RESULTS_WITHIN, self._look_for_outcomes)
         for worker in busy:
-            worker.ask_for_results()
+            log = worker.page.log_of()
+            if log == worker.log_seen:
+                self.take_gathered(worker)  # or else what was there at the last look has left
+            worker.log_seen = log
         if busy and not self.core.queue:
             self.steal_for_idle()  # no result need ever come of a chunk whose first item is long
 

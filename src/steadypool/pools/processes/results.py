@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import marshal
 import os
 import pickle
 from abc import abstractmethod
@@ -40,12 +41,13 @@ from steadypool.pools.processes.ipc.wire import (
 )
 from steadypool.pools.processes.loader import MOST, SLOWLY, Load
 from steadypool.pools.processes.worker import ProcessWorker
-from steadypool.primitives.future import JobFuture
 from steadypool.primitives.run_times import SAMPLE, WORTH_MEASURING
 from steadypool.rules import prefetch
 
 _OWN_WORDS = frozenset({READY, RETIRING, BROKEN, UNFIT})
 """Statuses of what a worker says of itself."""
+Run = tuple[int, list[Any], float]
+"""Calls from this serial on have returned these values, and ran for so many seconds together."""
 
 
 class ResultsWorkers(DispatchWorkers):
@@ -69,17 +71,15 @@ class ResultsWorkers(DispatchWorkers):
 
     def _results_came(self, worker: ProcessWorker) -> None:
         frames, ended = worker.read_results()
-        quick: list[tuple[int, Any, float]] = []
+        runs: list[Run] = []
         for frame in frames:
-            serial, status, seconds, payload = frame
-            if status == NOTHING and not self.core.emitter.sinks:
-                quick.append((serial, None, seconds))
-            elif status == VALUE and not self.core.emitter.sinks and (loaded := _try_load(payload)) is not None:
-                quick.append((serial, loaded[0], seconds))
-            else:
-                self._quick_results_came(worker, quick)
-                self._frame_came(worker, *frame)
-        self._quick_results_came(worker, quick)
+            run = None if self.core.emitter.sinks else _as_run(*frame)
+            if run is not None:
+                runs.append(run)
+                continue
+            self._successes_came(worker, runs)
+            self._frame_came(worker, *frame)
+        self._successes_came(worker, runs)
         if ended:
             self._unwatch(worker.results)
         if frames:
@@ -88,34 +88,46 @@ class ResultsWorkers(DispatchWorkers):
             self.depth = prefetch.depth(self.mean) if self.packets else 1
             self._has_room(worker)
 
-    def _quick_results_came(self, worker: ProcessWorker, results: list[tuple[int, Any, float]]) -> None:
-        """Settle successes that are nothing special, many at a time; empties *results*."""
-        if not results:
+    def _successes_came(self, worker: ProcessWorker, runs: list[Run]) -> None:
+        """Settle successes that are nothing special, many at a time; empties *runs*."""
+        if not runs:
             return
         done: list[tuple[Job, Any]] = []
         with self.core.lock:
             hand = worker.hand
             running = worker.taken or (hand[0] if hand else None)
-            for serial, result, seconds in results:
-                entry = hand[0] if hand else None
-                if isinstance(entry, Chunk) and self._values_belong(entry, serial):
-                    self._take_values(worker, entry, [result], seconds)
-                    continue
-                self._note_seconds(seconds)
-                worker.done += 1
-                if isinstance(entry, JobFuture) and entry._serial == serial:
-                    hand.popleft()
-                    done.append((entry, result))
-                    if seconds > WORTH_MEASURING or not worker.done % SAMPLE:
-                        self.core.run_times.add_to_task(entry._task_name, seconds)
-                elif worker.taken is not None and worker.taken._serial == serial:
-                    worker.taken = worker.taken_name = None
+            for run in runs:
+                self._take_run(worker, *run, done)
             self.core.counts.ended[Outcome.SUCCEEDED] += len(done)
             first = hand[0] if hand and worker.taken is None else None
-        results.clear()
+        runs.clear()
         if first is not None and first is not running:
             self._became_first(first)
         self._settle_quickly(done)
+
+    def _take_run(
+        self, worker: ProcessWorker, serial: int, values: list[Any], seconds: float, done: list[tuple[Job, Any]]
+    ) -> None:
+        """Calls from this serial on have these results. What is no job any more is left out. The lock is held."""
+        hand = worker.hand
+        each = seconds / len(values)
+        for at, value in enumerate(values):
+            entry = hand[0] if hand else None
+            if worker.taken is not None and worker.taken._serial == serial + at:
+                worker.taken = worker.taken_name = None
+                worker.done += 1
+            elif isinstance(entry, Chunk):
+                start = entry._serial + entry.done - serial
+                if at <= start < len(values):
+                    self._take_values(worker, entry, values[start:], seconds)
+                    return
+            elif entry is not None and entry._serial == serial + at:
+                hand.popleft()
+                worker.done += 1
+                done.append((entry, value))
+                self._note_seconds(each)
+                if each > WORTH_MEASURING or not worker.done % SAMPLE:
+                    self.core.run_times.add_to_task(entry._task_name, each)
 
     def _settle_quickly(self, done: list[tuple[Job, Any]]) -> None:
         """The jobs were counted: they have these results."""
@@ -131,22 +143,26 @@ class ResultsWorkers(DispatchWorkers):
                 self.call_back(job)
 
     def _values_came(self, worker: ProcessWorker, serial: int, seconds: float, values: list[Any]) -> None:
-        """Items of a chunk have succeeded; *serial* is the first one's."""
-        with self.core.lock:
-            chunk = worker.hand[0] if worker.hand else None
-            whole = isinstance(chunk, Chunk) and not self.core.emitter.sinks and self._values_belong(chunk, serial)
-            if isinstance(chunk, Chunk) and whole:
-                self._take_values(worker, chunk, values, seconds)
-            following = worker.hand[0] if worker.hand else None
-        if not whole:
-            self.core.run_times.add(seconds, len(values))
-            for index, value in enumerate(values):
-                self._succeeded(worker, serial + index, value, seconds / len(values))
-        elif following is not None and following is not chunk:
-            self._became_first(following)
+        """Calls that travelled together have succeeded; *serial* is the first one's."""
+        run = None if self.core.emitter.sinks else _loaded_run(serial, values, seconds)
+        if run is not None:
+            self._successes_came(worker, [run])
+            return
+        each = seconds / len(values)
+        for number, value in enumerate(values, serial):
+            self._note_seconds(each)
+            if type(value) is list:
+                self._result_came(worker, number, VALUE, value[0], each)
+            else:
+                self._succeeded(worker, number, value, each)
 
-    def _values_belong(self, chunk: Chunk, serial: int) -> bool:
-        return chunk._serial + chunk.done == serial
+    def take_gathered(self, worker: ProcessWorker) -> None:
+        """See `DispatchWorkers.take_gathered`."""
+        with self.core.lock:
+            expected = worker.next_serial()
+            values = [] if expected is None or worker.dead else worker.page.outcomes(expected)
+        if expected is not None and values:
+            self._values_came(worker, expected, 0.0, values)
 
     def _take_values(self, worker: ProcessWorker, chunk: Chunk, values: list[Any], seconds: float) -> None:
         """The next items of the chunk that the worker runs have these results. The lock is held."""
@@ -155,6 +171,8 @@ class ResultsWorkers(DispatchWorkers):
         chunk.came_back(values, seconds)
         if chunk.done == chunk.size:
             worker.hand.popleft()
+            if not chunk.seconds:
+                return  # all of it was read in the log
             self._note_seconds(chunk.seconds, chunk.size)
             self.core.run_times.add_to_task(chunk._task_name, chunk.seconds, chunk.size)
 
@@ -213,6 +231,7 @@ class ResultsWorkers(DispatchWorkers):
         if status in _OWN_WORDS:
             self._word_came(worker, status, payload)
         elif status == PROGRESS:
+            self.take_gathered(worker)  # of the calls before, so that its job is the first in the hand
             came = partial(self._progress_came, worker, serial, payload)
             if is_plain(payload):
                 came()
@@ -221,7 +240,7 @@ class ResultsWorkers(DispatchWorkers):
         elif status == NOT_FOUND:
             self._was_not_found(worker, serial, payload)
         elif status == VALUES:
-            self._values_came(worker, serial, seconds, load(payload))
+            self._values_came(worker, serial, seconds, marshal.loads(payload))
         elif status == UNREADABLE:
             self._chunk_was_unreadable(worker, serial, bool(payload))
         elif status == WITHHELD:
@@ -371,6 +390,26 @@ def _loaded(status: int, payload: bytes, memory: int | OSError | None) -> tuple[
     except BaseException as failure:  # a result that exits must not end this thread
         BaseException.add_note(failure, "(the job returned, but its result cannot be loaded in the parent process)")
         return None, failure
+
+
+def _as_run(serial: int, status: int, seconds: float, payload: bytes) -> Run | None:
+    """What a frame says, if it is of nothing but successes that can be loaded here."""
+    if status == NOTHING:
+        return serial, [None], seconds
+    if status == VALUES:
+        return _loaded_run(serial, marshal.loads(payload), seconds)
+    if status == VALUE and (loaded := _try_load(payload)) is not None:
+        return serial, [*loaded], seconds
+    return None
+
+
+def _loaded_run(serial: int, values: list[Any], seconds: float) -> Run | None:
+    """The run, once what is pickled in it (each in a list) is loaded; ``None`` if that is for the loader."""
+    if list not in map(type, values):
+        return serial, values, seconds
+    loaded = [_try_load(value[0]) if type(value) is list else (value,) for value in values]
+    whole = [one[0] for one in loaded if one is not None]
+    return (serial, whole, seconds) if len(whole) == len(values) else None
 
 
 def _try_load(payload: bytes) -> tuple[Any] | None:

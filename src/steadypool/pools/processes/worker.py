@@ -89,8 +89,8 @@ class ProcessWorker:
         """What it had not begun when `has_unread_for` looked, and since when."""
         self.avoided_until = 0.0
         """Until when it gets no jobs if others can: it did not read those that it had."""
-        self.latest_chunk = 0
-        """The last serial that may be one of a chunk's items."""
+        self.last_together = self.log_seen = 0
+        """The last serial of what travelled with others; the first one in its log when that was looked at last."""
         self._by_forkserver = False
         self._handed_over = False
         """The worker's ends are the kit's to close: their numbers may be other people's by now."""
@@ -291,6 +291,14 @@ class ProcessWorker:
         hand = self.hand
         return len(hand) > 1 or (bool(hand) and (self.taken is not None or isinstance(hand[0], Chunk)))
 
+    def next_serial(self) -> int | None:
+        """The serial whose outcome is waited for next."""
+        first = self.hand[0] if self.hand else None
+        serials = [] if first is None else [first._serial + (first.done if isinstance(first, Chunk) else 0)]
+        if self.taken is not None:
+            serials.append(self.taken._serial)
+        return min(serials, default=None)
+
     def is_held_up(self, seconds: float) -> bool:
         """Whether it has been at the same job, or the same item of a chunk, for so long, as far as this was called."""
         running, now = self.page.running(), monotonic()
@@ -328,13 +336,6 @@ class ProcessWorker:
             os.write(self._control, b"!")
         except OSError:
             return  # full: it has not looked at those before yet; or the process is dead, and need not be told
-
-    def ask_for_results(self) -> None:
-        """Have the process send the results that it has gathered."""
-        try:
-            self.results.send(b"?", socket.MSG_DONTWAIT)
-        except OSError:
-            return  # it has not read the last one, or is dead
 
     def read_results(self) -> tuple[list[tuple[int, int, float, bytes]], bool]:
         """Frames that have come, and whether the stream has ended."""

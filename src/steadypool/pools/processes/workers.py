@@ -18,7 +18,7 @@ What has not begun can be taken back (`steal.py`): to cancel it, to give it to a
 is busy, and when the worker has died.
 
 Who is to blame when a worker dies: the page names the job it began last. If that one's result has not come, it is
-``CRASHED``. Jobs before it in the hand belong to a chunk and had their results not sent yet: they are too. Jobs after
+``CRASHED``, alone: the outcomes of those before it are in the socket or in the log that the worker shares. Jobs after
 it never began: they go back into the queue, unmarked. Nobody is blamed if the job had come back, or had been settled.
 """
 
@@ -371,6 +371,7 @@ class ProcessWorkers(FarewellWorkers):
         worker.take_terminal_back()
         for frame in worker.read_last_results():
             self._frame_came(worker, *frame)
+        self.take_gathered(worker)
         self._unwatch(worker.results)
         if worker.started:
             self._unwatch(worker.death_watch())
@@ -407,7 +408,7 @@ class ProcessWorkers(FarewellWorkers):
         worker.close()
 
     def _blamed(self, worker: ProcessWorker, hand: list[Job]) -> list[Job]:
-        """The jobs that died with the worker: the one it ran, and those before it whose results had not left."""
+        """The job that died with the worker: the one it ran."""
         began = worker.page.running()
         if began % ITEMS_MOST == LOADING:
             # One of the chunk's items killed it by being read, but which? All go back, each for itself.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import marshal
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import threading
 
 import pytest
 
-from steadypool.pools.processes.ipc.status_page import CAUSES, NONE, Page, make_page
+from steadypool.pools.processes.ipc.status_page import CAUSES, LOG_FORMAT, LOG_SIZE, NONE, Page, make_page
 
 
 def two_ends() -> tuple[Page, Page]:
@@ -95,11 +96,77 @@ def test_whoever_reads_meanwhile_never_sees_a_serial_that_was_not_written() -> N
     worker.close(), parent.close()
 
 
+def write(worker: Page, *values: object) -> None:
+    """What a worker does for each outcome."""
+    for value in values:
+        worker.serials[LOG_SIZE] += worker.write(marshal.dumps(value, LOG_FORMAT))
+
+
+OUTCOMES = [None, -1, 1.5, True, "text", "text", b"bytes", ("a", (), 3), ["a pickle"], 10**30]
+
+
+def test_outcomes_are_read_as_they_are_written() -> None:
+    parent, worker = two_ends()
+    worker.open_log(7)
+    assert parent.outcomes(7) == []
+    for serial, value in enumerate(OUTCOMES, 7):
+        write(worker, value)
+        assert parent.outcomes(serial) == [value]
+        assert parent.outcomes(serial) == [], "each once"
+
+
+def test_outcomes_are_read_from_the_one_that_is_expected_on() -> None:
+    parent, worker = two_ends()
+    worker.open_log(7)
+    write(worker, *OUTCOMES)
+    assert parent.outcomes(6) == [], "one before has not come"
+    assert parent.outcomes(9) == OUTCOMES[2:]
+
+
+def test_a_new_log_begins_at_the_beginning() -> None:
+    parent, worker = two_ends()
+    for serial in (7, 70):
+        worker.open_log(serial)
+        assert (parent.log_of(), parent.outcomes(serial)) == (serial, [])
+        write(worker, serial, serial)
+        assert parent.outcomes(serial) == [serial, serial]
+
+
+def test_a_log_leaves_as_a_list() -> None:
+    _parent, worker = two_ends()
+    worker.open_log(7)
+    write(worker, *OUTCOMES)
+    assert marshal.loads(worker.log_as_list(len(OUTCOMES), worker.serials[LOG_SIZE])) == OUTCOMES
+
+
+def test_no_mixture_of_two_logs_is_read() -> None:
+    parent, worker = two_ends()
+    end = threading.Event()
+    seen: list[tuple[int, object]] = []
+
+    def read() -> None:
+        while not end.is_set():
+            first = parent.log_of()
+            seen.extend((first, value) for value in parent.outcomes(first))
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    for serial in range(1, 5000):
+        worker.open_log(serial)
+        write(worker, *[serial] * (serial % 7))
+    end.set()
+    thread.join(10)
+    assert all(value == serial for serial, value in seen)
+
+
 def test_a_page_that_is_closed_still_says_what_it_said_last() -> None:
     parent, worker = two_ends()
     worker.begin(7, 12.5)
     parent.close()
     assert (parent.running(), parent.began()) == (7, 12.5)
+    worker.open_log(7)
+    write(worker, 1)
+    assert parent.outcomes(7) == []
     parent.tell(7, "timeout")  # reaches nobody, and does no harm
 
 

@@ -1,17 +1,30 @@
-"""The page of memory that a worker process shares with its parent: which job runs, since when, and who is to stop.
+"""The memory that a worker process shares with its parent: which job runs, since when, who is to stop, and outcomes.
 
 Reading and writing it costs no system call. Each side writes only its own fields, and the number of a field's
 job is written last, so that a torn read shows the job before or after, never a mixture that anybody acts on.
+
+Behind the page lies the *log*: the outcomes of calls that travelled together and are not in the socket yet, one behind
+the other. Each is there before the page names the next call. So the parent can read them while a long call runs, even
+one that holds the GIL of the worker, and when the worker is dead: then only the call that it ran has no outcome. The
+worker writes an outcome first and then the size; to begin a new log, it sets the size to 0 and then the first serial.
+The parent reads the first serial before and after: if that has changed, it has read a mixture and takes none of it.
 """
 
 from __future__ import annotations
 
+import io
+import marshal
 import mmap
 import os
+from typing import Any
 
-SIZE = mmap.PAGESIZE
+LOG_BYTES = 64 * 1024
+LOG_FORMAT = 2
+"""Of `marshal`: the last one in which a value does not refer to another, so that some in a row are a list's items."""
+SIZE = mmap.PAGESIZE + LOG_BYTES
 # Where the fields are, counted in cells of eight bytes; the parent's have a cache line of their own.
-_BEGAN, RUNNING, _CAUSE, _TOLD, _HELD_FROM, HELD_TO = 0, 1, 8, 9, 10, 11
+_BEGAN, RUNNING, LOG_FIRST, LOG_SIZE = 0, 1, 2, 3
+_CAUSE, _TOLD, _HELD_FROM, HELD_TO = 8, 9, 10, 11
 CAUSES = ("", "timeout", "cancelled", "shutdown", "lease_lost")
 NONE = 0
 """No job. A job is written as the serial of its sending, so that a retry is another one."""
@@ -21,9 +34,14 @@ class Page:
     """One worker's page; the parent and the worker each have one over the same memory."""
 
     def __init__(self, fd: int) -> None:
-        view = memoryview(mmap.mmap(fd, SIZE))
-        self._moments = view.cast("d")
-        self.serials = view.cast("Q")
+        self._memory = memory = mmap.mmap(fd, SIZE)
+        view = memoryview(memory)
+        self._moments = view[: mmap.PAGESIZE].cast("d")
+        self.write = memory.write
+        """Adds to the log: the quickest way in CPython, for a worker's innermost loop."""
+        self._read = (0, 0, 0)
+        """How far the log was read: its first serial, the serial of the next outcome, and where that stands."""
+        self.serials = view[: mmap.PAGESIZE].cast("Q")
         """The same cells as numbers: a worker's innermost loop writes the one of the running job itself."""
 
     # -- the worker's fields
@@ -40,6 +58,37 @@ class Page:
     def began(self) -> float:
         """When it started."""
         return self._moments[_BEGAN]
+
+    def open_log(self, serial: int) -> None:
+        """The next outcomes are of this serial and those behind it; what the log held is in the socket."""
+        self.serials[LOG_SIZE] = 0
+        self.serials[LOG_FIRST] = serial
+        self._memory.seek(mmap.PAGESIZE)
+
+    def log_as_list(self, count: int, size: int) -> bytes:
+        """What the log holds as a list for `marshal`."""
+        return b"[" + count.to_bytes(4, "little") + self._memory[mmap.PAGESIZE : mmap.PAGESIZE + size]
+
+    def log_of(self) -> int:
+        """The serial of the first outcome in the log."""
+        return self.serials[LOG_FIRST]
+
+    def outcomes(self, expected: int) -> list[Any]:
+        """The outcomes in the log from the serial *expected* on, unless they were read before."""
+        first, size = self.serials[LOG_FIRST], self.serials[LOG_SIZE]
+        log, following, at = self._read
+        if log != first:
+            following, at = first, 0
+        if expected < following:
+            return []  # what comes before is on its way through the socket
+        log_bytes = io.BytesIO(self._memory[mmap.PAGESIZE + at : mmap.PAGESIZE + size])
+        if self.serials[LOG_FIRST] != first:
+            return []
+        values: list[Any] = []
+        while log_bytes.tell() < size - at:
+            values.append(marshal.load(log_bytes))
+        self._read = (first, following + len(values), size)
+        return values[expected - following :]
 
     # -- the parent's fields
 
@@ -72,6 +121,9 @@ class Page:
         """
         last = memoryview(bytearray(self.serials.tobytes()))
         self._moments, self.serials = last.cast("d"), last.cast("Q")
+        self.serials[LOG_SIZE] = 0
+        self._memory = mmap.mmap(-1, SIZE)
+        self.write = self._memory.write
 
 
 def make_page() -> tuple[Page, int]:
