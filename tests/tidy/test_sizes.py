@@ -34,7 +34,6 @@ PUBLIC_SIGNATURES = {
 """The interface itself, and what checks all of it: options are spelled out there."""
 MANY_PARAMETERS = PUBLIC_SIGNATURES | {
     "pools/aio/future.py AsyncJobFuture.__init__",
-    "pools/executor/map.py ordered",
     "pools/processes/chunk.py Chunk.__init__",
     "primitives/future.py JobFuture.__init__",
 }

@@ -400,6 +400,10 @@ class JobFuture(Future[T], Generic[T]):
 
     # -- for the pools
 
+    @property
+    def _error(self) -> BaseException | None:
+        return self._exception
+
     def _waited(self) -> float:
         return monotonic() - self._submitted
 

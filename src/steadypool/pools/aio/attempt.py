@@ -5,24 +5,56 @@ from __future__ import annotations
 import asyncio
 from asyncio import Future
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from steadypool.model.clock import monotonic
 from steadypool.model.lazy_module import events
 from steadypool.model.reports import WorkerStats
 from steadypool.model.states import Outcome, PoolState
-from steadypool.pools.aio.future import AsyncJobFuture
-from steadypool.pools.core.emitter import job_facts
+from steadypool.pools.aio.future import AsyncJob
+from steadypool.pools.core.core import Core
+from steadypool.pools.core.emitter import Emitter, job_facts
 from steadypool.pools.core.job_errors import timeout_error
 from steadypool.pools.core.tame_errors import tamed, trace_of
+from steadypool.primitives.deadlines import Deadlines
 from steadypool.primitives.job_context import JobContext, check_progress, running_task
-
-if TYPE_CHECKING:
-    from steadypool.pools.aio.workers import AsyncWorkers
+from steadypool.primitives.job_queue import JobQueue
 
 _set_result = Future.set_result
 _OPEN = PoolState.OPEN
 _SUCCEEDED = Outcome.SUCCEEDED
+
+
+class Owner(Protocol):
+    """What an attempt asks of the workers that it is one of."""
+
+    name: str
+    loop: asyncio.AbstractEventLoop
+    core: Core
+    emitter: Emitter
+    queue: JobQueue[Any]
+    deadlines: Deadlines
+    running: dict[AsyncJob, Attempt]
+    succeeded: int
+    unmeasured: int
+
+    def fill(self) -> None:
+        """Start waiting jobs while there is room."""
+
+    def measure(self, job: AsyncJob, runs: int = 1) -> None:
+        """A run is over that stands for *runs*."""
+
+    def watch(self, attempt: Attempt, job: AsyncJob, seconds: float) -> None:
+        """Have the attempt ended when its time is up."""
+
+    def attempt_failed(self, attempt: Attempt, job: AsyncJob, error: BaseException, began: bool) -> None:
+        """The attempt ended with *error*, if it *began* at all."""
+
+    def attempt_ended(self, attempt: Attempt) -> None:
+        """The attempt has come to its end, and its job to the place where it belongs now."""
+
+    def came_back(self, attempt: Attempt) -> None:
+        """The attempt has ended whose job was settled before."""
 
 
 class Turn:
@@ -53,11 +85,11 @@ class Attempt:
     """It runs beyond the bound, and its submitter waits for this."""
     waits = 0
     """How many waits for jobs of the same pool are under way in it."""
-    waiting_for: AsyncJobFuture[Any] | None = None
+    waiting_for: AsyncJob | None = None
 
-    def __init__(self, workers: AsyncWorkers, job: AsyncJobFuture[Any]) -> None:
+    def __init__(self, workers: Owner, job: AsyncJob) -> None:
         self.workers = workers
-        self.job: AsyncJobFuture[Any] | None = job
+        self.job: AsyncJob | None = job
 
     async def run(self, fresh: bool | None) -> None:
         """Run the attempt, and settle the job if it is still there afterwards. Never raises.
@@ -98,7 +130,7 @@ class Attempt:
         else:
             self._succeeded(workers, job, result)
 
-    def _succeeded(self, workers: AsyncWorkers, job: AsyncJobFuture[Any], result: object) -> None:
+    def _succeeded(self, workers: Owner, job: AsyncJob, result: object) -> None:
         """Settle the job, which the caller has taken, with its result."""
         workers.succeeded = count = workers.succeeded + 1
         if not count & workers.unmeasured:
@@ -182,13 +214,13 @@ class AsyncJobContext(JobContext):
     Being told to stop is asyncio's ``CancelledError``, raised where the job awaits; ``cause`` says why.
     """
 
-    def __init__(self, attempt: Attempt, job: AsyncJobFuture[Any]) -> None:
+    def __init__(self, attempt: Attempt, job: AsyncJob) -> None:
         deadlines = [moment for moment in (job._attempt_ends, job._total_ends) if moment is not None]
         deadline = min(deadlines, default=None)
         number = job.attempts + job._options.earlier_attempts
         super().__init__(job.job_id, job._task_name, number, deadline, job._options.meta)
         self._workers = attempt.workers
-        self._job: AsyncJobFuture[Any] | None = job
+        self._job: AsyncJob | None = job
         self._cause: str | None = None
 
     @property

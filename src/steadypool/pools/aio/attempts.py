@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from abc import abstractmethod
 from typing import Any
 
-from steadypool.model import events
 from steadypool.model.clock import monotonic
+from steadypool.model.lazy_module import events
 from steadypool.model.reports import StuckJob
+from steadypool.model.states import Outcome, PoolState
 from steadypool.pools.aio.attempt import Attempt
-from steadypool.pools.aio.future import AsyncJobFuture
+from steadypool.pools.aio.future import AsyncJob
 from steadypool.pools.core.core import Core
 from steadypool.pools.core.emitter import job_facts
+from steadypool.pools.core.forked_job import end_child
+from steadypool.pools.core.job_errors import cancelled_error
 from steadypool.pools.core.settings import Settings
 from steadypool.pools.core.shared import Wakeup
 from steadypool.pools.core.workers import Workers
+from steadypool.primitives.deadlines import Deadlines
 from steadypool.primitives.run_times import SAMPLE, WORTH_MEASURING
 from steadypool.primitives.task_stacks import task_stack
 from steadypool.primitives.thread_stacks import thread_stack
@@ -37,9 +42,13 @@ class RunningAttempts(Workers):
 
     def __init__(self, settings: Settings, max_workers: int, bell: Wakeup) -> None:
         self.core = Core(settings, max_workers, self, bell)
-        self.running: dict[AsyncJobFuture[Any], Attempt] = {}
-        self.lingering: dict[Attempt, AsyncJobFuture[Any]] = {}
-        self.stuck: dict[Attempt, AsyncJobFuture[Any]] = {}
+        self.name = settings.name
+        self.queue = self.core.queue
+        self.emitter = self.core.emitter
+        self.deadlines = Deadlines(self.core.timers, self._limit_has_passed)
+        self.running: dict[AsyncJob, Attempt] = {}
+        self.lingering: dict[Attempt, AsyncJob] = {}
+        self.stuck: dict[Attempt, AsyncJob] = {}
         self.succeeded = 0
         self.unmeasured = 0
         """As many runs in a row need not be measured; one less than a power of two."""
@@ -57,7 +66,7 @@ class RunningAttempts(Workers):
         """See `Workers.take_waiting`."""
         return self.core.queue.take()
 
-    def measure(self, job: AsyncJobFuture[Any], runs: int = 1) -> None:
+    def measure(self, job: AsyncJob, runs: int = 1) -> None:
         """A run is over that stands for *runs*."""
         seconds = monotonic() - job._began
         self.core.run_times.add(seconds * runs, runs, task=job._task_name)
@@ -146,7 +155,7 @@ class RunningAttempts(Workers):
             stack, where = task_stack(worker.task, _ATTEMPT_FILE)
         return stack or f"  in {worker.name or job._task_name}, which has no Python frame of its own\n", where
 
-    def attempt_of(self, job: AsyncJobFuture[Any]) -> Attempt | None:
+    def attempt_of(self, job: AsyncJob) -> Attempt | None:
         """The attempt that runs for the job, settled or not, until it is given up."""
         found = self.running.get(job)
         return found or next((attempt for attempt, lingers in self.lingering.items() if lingers is job), None)
@@ -196,6 +205,71 @@ class RunningAttempts(Workers):
         stack, _ = self.stack_of(attempt, job)
         ran = monotonic() - job._began
         return StuckJob(job.job_id, name, ran, stack, job._told or "", job._options.meta, shown)
+
+    def _limit_has_passed(self, job: Job) -> None:
+        if job in self.running:  # one that was cancelled, and given up, has its outcome and no attempt that is known
+            self.core.termination.attempt_time_is_up(job)
+
+    # -- ending
+
+    def attempt_failed(self, attempt: Attempt, job: Job, error: BaseException, began: bool) -> None:
+        """The attempt ended with *error*, if it *began* at all."""
+        if not began and job._told is not None:
+            attempt.put_aside(job)
+            return
+        if self.running.pop(job, None) is None:
+            self.came_back(attempt, error)
+            return
+        if began:
+            self.measure(job)
+        if self.loop.is_closed():
+            self._lost(job)
+        elif isinstance(error, asyncio.CancelledError) and job._told is None:
+            # Somebody else cancelled the task, or it cancelled itself: the job's end, and nobody else's.
+            cancelled = cancelled_error(job, "cancelled")
+            cancelled.__cause__ = error
+            self.core.settlement.settle(job, Outcome.CANCELLED, cancelled)
+        else:
+            self.core.settlement.attempt_raised(job, error)
+        self.attempt_ended(attempt)
+
+    def attempt_ended(self, attempt: Attempt) -> None:
+        """An attempt has come to its end, and its job to the place where it belongs now."""
+        if attempt.limit is not None:
+            self.deadlines.remove(attempt.job, attempt.limit)
+        if attempt.waits:
+            attempt.waits = 0
+            self.lent -= 1
+            self.recount()
+        self.leave_caller(attempt)
+        if attempt.context is not None:
+            attempt.context.end()
+            attempt.context = None
+        # Contexts that were copied while it ran may live much longer: they must not keep the job.
+        attempt.job = attempt.task = None
+        if self.core.state is not PoolState.OPEN:
+            self.core.bell.ring()
+        if self.queue.items or self.queue.heap:
+            self.fill()
+
+    def came_back(self, attempt: Attempt, error: BaseException | None = None) -> None:
+        """An attempt has ended whose job was settled before."""
+        if self.core.pid != os.getpid():
+            end_child(error)
+        self.lingering.pop(attempt, None)
+        was_stuck = self.stuck.pop(attempt, None) is not None
+        name = attempt.worker_name
+        if was_stuck:
+            self.recount()
+        self.attempt_ended(attempt)
+        if was_stuck and self.emitter.sinks:
+            self.emitter.emit(events.WorkerEnded(self.name, monotonic(), name, "its job ended at last"))
+            self.say_capacity()
+
+    def _lost(self, job: Job) -> None:
+        """The loop was closed under a running job: nothing can be told to anybody any more."""
+        self.core.counts.ended[Outcome.INTERRUPTED] += 1
+        job.outcome = Outcome.INTERRUPTED
 
 
 _ATTEMPT_FILE = Attempt.run.__code__.co_filename

@@ -20,19 +20,15 @@ import asyncio
 import sys
 import types
 from asyncio import Future, InvalidStateError
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Container, Generator
 from contextvars import Context
 from types import CodeType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from steadypool.model.clock import monotonic
-from steadypool.model.errors import JobCancelled
 from steadypool.model.options import TaskOptions, task_name
 from steadypool.model.states import NEVER_LOOKED_AT, Outcome
 from steadypool.primitives.unretrieved import Unretrieved
-
-if TYPE_CHECKING:
-    from steadypool.pools.aio.workers import AsyncWorkers
 
 T = TypeVar("T")
 _NOT_GIVEN: Any = object()
@@ -48,6 +44,35 @@ _WAIT_FOR = (
     if sys.version_info < (3, 12)
     else frozenset[CodeType]()
 )
+
+
+class Owner(Protocol):
+    """What a future asks of the pool it belongs to."""
+
+    name: str
+    loop: asyncio.AbstractEventLoop
+
+    @property
+    def running(self) -> Container[AsyncJob]:
+        """The jobs of which an attempt runs."""
+
+    def attempt_of(self, job: AsyncJob) -> object:
+        """What runs it."""
+
+    def cancel(self, job: AsyncJob, running: bool, cause: str = "cancelled") -> bool:
+        """Cancel it; see `AsyncJobFuture.cancel`."""
+
+    def check_loop(self) -> None:
+        """See that the pool's loop runs here, or raise `RuntimeError`."""
+
+    def begin_wait(self, job: AsyncJob) -> object:
+        """See `primitives.future.Owner`."""
+
+    def end_wait(self, waiting: object) -> None:
+        """See `primitives.future.Owner`."""
+
+    def expect_wait(self) -> None:
+        """See `primitives.future.Owner`."""
 
 
 class AsyncJobFuture(Future[T]):
@@ -97,7 +122,7 @@ class AsyncJobFuture(Future[T]):
 
     def __init__(
         self,
-        workers: AsyncWorkers,
+        owner: Owner,
         options: TaskOptions,
         fn: Callable[..., Any],
         args: tuple[Any, ...],
@@ -106,8 +131,8 @@ class AsyncJobFuture(Future[T]):
         submitted: float,
         number: int,
     ) -> None:
-        _init(self, loop=workers.loop)
-        self._owner: Any = workers
+        _init(self, loop=owner.loop)
+        self._owner = owner
         self._options = options
         self._fn: Any = fn
         self._args: Any = args
@@ -177,7 +202,7 @@ class AsyncJobFuture(Future[T]):
             return False
         if not running and (msg is not _NOT_GIVEN or _called_by_asyncio()):
             self._cancelled_by_asyncio = running = True
-        return bool(self._owner.cancel(self, running, cause))
+        return self._owner.cancel(self, running, cause)
 
     def running(self) -> bool:
         """Whether an attempt is running now."""
@@ -222,14 +247,14 @@ class AsyncJobFuture(Future[T]):
         return self.result()
 
     def _wait(self) -> Generator[Any, None, None]:
-        workers = self._owner
-        workers.check_loop()
-        waiter: Future[None] = workers.loop.create_future()
+        owner = self._owner
+        owner.check_loop()
+        waiter: Future[None] = owner.loop.create_future()
         if self._waiters is None:
             self._waiters = [waiter]
         else:
             self._waiters.append(waiter)
-        waiting = workers.begin_wait(self)
+        waiting = owner.begin_wait(self)
         try:
             yield from waiter
         except asyncio.CancelledError:
@@ -237,7 +262,7 @@ class AsyncJobFuture(Future[T]):
                 self._owner.cancel(self, True)
             raise
         finally:
-            workers.end_wait(waiting)
+            owner.end_wait(waiting)
             if waiter in (waiters := self._waiters or []):
                 waiters.remove(waiter)
 
@@ -298,14 +323,13 @@ class AsyncJobFuture(Future[T]):
             self._told = cause
 
 
-def _attempt_ends_of(job: AsyncJobFuture[Any]) -> float | None:
+AsyncJob = AsyncJobFuture[Any]
+"""A job whose result is nobody's business here."""
+
+
+def _attempt_ends_of(job: AsyncJob) -> float | None:
     seconds = job._options.timeout
     return None if seconds is None or not job.running() else job._began + seconds
-
-
-def was_handed_back(error: BaseException | None) -> bool:
-    """Whether a job ended with *error* because its pool closed."""
-    return isinstance(error, JobCancelled) and error.cause == "shutdown"
 
 
 def _called_by_asyncio() -> bool:

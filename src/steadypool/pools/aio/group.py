@@ -5,34 +5,34 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, Self, TypeVar
+from typing import NoReturn, ParamSpec, Protocol, Self, TypeVar
 
-from steadypool.pools.aio.future import AsyncJobFuture
-from steadypool.pools.executor.group import Group
-
-if TYPE_CHECKING:
-    from steadypool.pools.aio.pool import AsyncPool
+from steadypool.pools.aio.future import AsyncJob, AsyncJobFuture
+from steadypool.pools.executor.group import Members
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class AsyncGroup(Group):
+class Submit(Protocol):
+    """The ``submit`` of a pool."""
+
+    async def __call__(self, fn: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs) -> AsyncJobFuture[R]:
+        """Submit a job."""
+
+
+class AsyncGroup(Members[AsyncJob]):
     """What ``async with pool.group() as group:`` gives; the rules are those of `Group`.
 
     Leaving the block because its task is cancelled cancels all jobs of the group; ``CancelledError`` goes on when they
     have ended, which takes ``cancel_grace`` at most.
     """
 
-    _jobs: set[Any]
-    _pool: Any
+    def __init__(self, submit: Submit) -> None:
+        super().__init__()
+        self._submit = submit
 
-    def __init__(self, pool: AsyncPool) -> None:
-        super().__init__(pool)  # type: ignore[arg-type]
-
-    async def submit(  # type: ignore[override]
-        self, fn: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
-    ) -> AsyncJobFuture[R]:
+    async def submit(self, fn: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs) -> AsyncJobFuture[R]:
         """Submit a job that belongs to the group; otherwise as the pool's own ``submit``.
 
         Raises:
@@ -40,21 +40,15 @@ class AsyncGroup(Group):
             RuntimeError: the block has ended.
         """
         self._check_open()
-        job: AsyncJobFuture[R] = await self._pool.submit(fn, *args, **kwargs)
+        job: AsyncJobFuture[R] = await self._submit(fn, *args, **kwargs)
         self._jobs.add(job)
         if job.done():
-            self._job_ended(job)  # type: ignore[arg-type]
+            self._job_ended(job)
             return job
-        asyncio.Future.add_done_callback(job, self._job_ended)  # type: ignore[arg-type]
-        if self._ending is not None or self._ended:
-            job.cancel(running=True)  # a sibling failed, or the block ended, while this waited for room
+        asyncio.Future.add_done_callback(job, self._job_ended)
+        if self._is_ending():
+            job.cancel(running=True)
         return job
-
-    def _check_open(self) -> None:
-        if self._ended:
-            raise RuntimeError("the group's block has ended: submit inside of it")
-        if self._ending is not None:
-            raise self._ending
 
     async def _wait_for_jobs(self) -> bool:
         """Wait until all jobs have ended. Returns whether the waiting task was cancelled meanwhile."""
@@ -72,6 +66,9 @@ class AsyncGroup(Group):
 
     def __enter__(self) -> NoReturn:
         raise TypeError("a group of an AsyncPool is entered with `async with pool.group() as group:`")
+
+    def __exit__(self, *_: object) -> None:
+        """Unreachable; Python requires it so that `__enter__` can raise the helpful error."""
 
     async def __aenter__(self) -> Self:
         return self

@@ -7,18 +7,15 @@ Otherwise a pool whose every job waits for one that has no place could never go 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
 
 from steadypool.model.errors import WouldDeadlock
+from steadypool.pools.aio.attempt import Attempt
+from steadypool.pools.aio.attempts import RunningAttempts
+from steadypool.pools.aio.future import AsyncJob
 from steadypool.rules.capacity import lent_limit
 
-if TYPE_CHECKING:
-    from steadypool.pools.aio.attempt import Attempt
-    from steadypool.pools.aio.future import AsyncJobFuture
-    from steadypool.pools.aio.workers import AsyncWorkers
 
-
-def begin(workers: AsyncWorkers, attempt: Attempt, job: AsyncJobFuture[Any] | None) -> Attempt:
+def begin(workers: RunningAttempts, attempt: Attempt, job: AsyncJob | None) -> Attempt:
     """*attempt* is about to wait for *job*, or, if that is ``None``, for some jobs of its pool, until it ends.
 
     Raises:
@@ -46,7 +43,7 @@ def begin(workers: AsyncWorkers, attempt: Attempt, job: AsyncJobFuture[Any] | No
     return attempt
 
 
-def end(workers: AsyncWorkers, attempt: Attempt) -> None:
+def end(workers: RunningAttempts, attempt: Attempt) -> None:
     """One of its waits is over. There may be more jobs running than places now, until one ends."""
     if not attempt.waits:
         return  # the job has ended before a task that it left behind
@@ -57,17 +54,11 @@ def end(workers: AsyncWorkers, attempt: Attempt) -> None:
         workers.recount()
 
 
-def take_back(workers: AsyncWorkers, attempt: Attempt) -> None:
-    """The attempt ends, and all its waits with it."""
-    attempt.waits = 1
-    end(workers, attempt)
-
-
-def _nobody_is_left(workers: AsyncWorkers) -> bool:
+def _nobody_is_left(workers: RunningAttempts) -> bool:
     return not workers.has_vacancy() and all(attempt.waits for attempt in workers.running.values())
 
 
-def _closes_circle(workers: AsyncWorkers, attempt: Attempt, job: AsyncJobFuture[Any] | None) -> bool:
+def _closes_circle(workers: RunningAttempts, attempt: Attempt, job: AsyncJob | None) -> bool:
     """Whether *job* waits, through other jobs, for the job that *attempt* runs."""
     seen: set[int] = set()
     while job is not None and id(job) not in seen:

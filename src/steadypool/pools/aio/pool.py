@@ -7,14 +7,14 @@ import concurrent.futures
 import itertools
 import signal
 import weakref
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextvars import copy_context
 from inspect import CO_COROUTINE
 from types import FunctionType, TracebackType
-from typing import Any, NoReturn, ParamSpec, Self, TypeVar
+from typing import Literal, NoReturn, ParamSpec, Self, TypeVar, overload
 
 from steadypool.model.clock import monotonic
-from steadypool.model.errors import QueueFull, WouldDeadlock
+from steadypool.model.errors import WouldDeadlock
 from steadypool.model.options import Retry, TaskOptions, check_seconds
 from steadypool.model.reports import DrainReport, JobFailure
 from steadypool.model.states import PoolState
@@ -24,18 +24,21 @@ from steadypool.pools.aio.drain_on_signal import DrainOnLoopSignal
 from steadypool.pools.aio.future import AsyncJobFuture
 from steadypool.pools.aio.group import AsyncGroup
 from steadypool.pools.aio.loop_end import wait_closed
+from steadypool.pools.aio.map_input import Items
 from steadypool.pools.aio.queue_wait import wait_for_room
 from steadypool.pools.aio.shutdown import end_stuck
 from steadypool.pools.aio.workers import AsyncWorkers
 from steadypool.pools.core.settings import check_settings, check_workers
+from steadypool.pools.core.shared import Args, Kwargs
 from steadypool.pools.core.supervisor import give_back_waiting
 from steadypool.pools.executor.contract import let_watch
+from steadypool.pools.executor.map_options import MapOptions
 from steadypool.pools.inspect.inspection import Books
 from steadypool.primitives.arguments import Show
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Items = Iterable[Any] | AsyncIterable[Any]
+T = TypeVar("T")
 
 _numbers = itertools.count()
 
@@ -125,93 +128,73 @@ class AsyncPool(Books):
         else:
             fn, options = self._workers.resolve(fn)
         job = self._workers.take_on(options, fn, args, kwargs)
-        return job if job is not None else await self._submit_in_turn(options, fn, args, kwargs)
+        if job is not None:
+            return job
+        return await self._submit_in_turn(core.settings.on_full, None, options, fn, args, kwargs)
 
     async def _submit_in_turn(
-        self, options: TaskOptions, fn: Callable[..., Awaitable[R]], args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        on_full: str,
+        seconds: float | None,
+        options: TaskOptions,
+        fn: Callable[..., Awaitable[R]],
+        args: Args,
+        kwargs: Kwargs,
     ) -> AsyncJobFuture[R]:
-        """Submit a job that was not taken on at once: let the loop go round, or do what a full queue asks for."""
-        core = self._core
-        self._workers.check_loop()
-        if self._workers.must_turn():
+        """Submit a job that was not taken on at once: let the loop go round, or do what a full queue asks for.
+
+        A ``"block"`` waits *seconds* for room.
+        """
+        core, workers = self._core, self._workers
+        workers.check_loop()
+        if workers.must_turn():
             await TURN
         if core.refusal is not None:
             raise core.refusal()
-        job = self._workers.take_on(options, fn, args, kwargs)
-        return job if job is not None else await self._submit_when_full(options, fn, args, kwargs)
+        job = workers.take_on(options, fn, args, kwargs)
+        if job is not None:
+            return job
+        if not core.queue.blocked and core.queue.take_room():
+            return workers.enqueue(self._new_job(options, fn, args, kwargs), has_room=True)
+        if on_full == "reject":
+            raise core.reject(fn, options, f"the queue of pool {core.name!r} is full ({core.queue.size} jobs wait)")
+        core.forecast.look()
+        if on_full == "caller_runs":
+            job = self._new_job(options, fn, args, kwargs)
+            await workers.run_beyond_the_bound(job)
+            return job
+        if on_full == "block" and workers.is_own_thread():
+            # A job that waited for room in its own pool might wait for itself.
+            return workers.enqueue(self._new_job(options, fn, args, kwargs), has_room=False)
+        if not (on_full == "discard_oldest" and self._discard_oldest()):
+            await self._wait_for_room(seconds, options, fn)
+        return workers.enqueue(self._new_job(options, fn, args, kwargs), has_room=True)
 
-    def _enqueue(
-        self,
-        options: TaskOptions,
-        fn: Callable[..., Awaitable[R]],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        *,
-        has_room: bool = True,
-    ) -> AsyncJobFuture[R]:
-        """Make the job and put it into the queue; room, if it needs any, was taken."""
+    async def _wait_for_room(self, seconds: float | None, options: TaskOptions, fn: Callable[..., object]) -> None:
         core = self._core
+        has_room = await wait_for_room(self._workers, seconds)
         if core.refusal is not None:
             if has_room:
                 core.queue.give_room()
             raise core.refusal()
-        job: AsyncJobFuture[R] = AsyncJobFuture(
-            self._workers, options, fn, args, kwargs, copy_context(), monotonic(), next(core.tickets)
-        )
-        self._workers.enqueue(job, has_room=has_room)
-        return job
-
-    async def _submit_when_full(
-        self, options: TaskOptions, fn: Callable[..., Awaitable[R]], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> AsyncJobFuture[R]:
-        """Do as ``on_full`` says."""
-        core = self._core
-        how = core.settings.on_full
-        core.forecast.look()
-        if how == "block":
-            if self._workers.is_own_thread():
-                # A job that waited for room in its own pool might wait for itself.
-                return self._enqueue(options, fn, args, kwargs, has_room=False)
-            return await self._submit_waiting(None, options, fn, args, kwargs)
-        if how == "caller_runs":
-            return await self._run_beyond_the_bound(options, fn, args, kwargs)
-        if how == "discard_oldest":
-            while not core.queue.take_room():
-                oldest = core.queue.take_last_in_rank()
-                if oldest is None:
-                    return await self._submit_waiting(None, options, fn, args, kwargs)
-                core.admission.discard(oldest)
-            return self._enqueue(options, fn, args, kwargs)
-        raise self._rejection(fn, options)
-
-    async def _submit_waiting(
-        self,
-        seconds: float | None,
-        options: TaskOptions,
-        fn: Callable[..., Awaitable[R]],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> AsyncJobFuture[R]:
-        core = self._core
-        if not await wait_for_room(self._workers, seconds):
-            if core.refusal is not None:
-                raise core.refusal()
+        if not has_room:
             raise core.reject(fn, options, f"the queue of pool {core.name!r} had no room within {seconds:g} s")
-        return self._enqueue(options, fn, args, kwargs)
 
-    async def _run_beyond_the_bound(
-        self, options: TaskOptions, fn: Callable[..., Awaitable[R]], args: tuple[Any, ...], kwargs: dict[str, Any]
+    def _discard_oldest(self) -> bool:
+        """Take the room of the job that has waited longest; false if none waits in the queue."""
+        core = self._core
+        while not core.queue.take_room():
+            oldest = core.queue.take_last_in_rank()
+            if oldest is None:
+                return False
+            core.admission.discard(oldest)
+        return True
+
+    def _new_job(
+        self, options: TaskOptions, fn: Callable[..., Awaitable[R]], args: Args, kwargs: Kwargs
     ) -> AsyncJobFuture[R]:
-        core = self._core
-        job: AsyncJobFuture[R] = AsyncJobFuture(
-            self._workers, options, fn, args, kwargs, copy_context(), monotonic(), next(core.tickets)
-        )
-        await self._workers.run_beyond_the_bound(job)
-        return job
-
-    def _rejection(self, fn: Callable[..., Any], options: TaskOptions) -> QueueFull:
-        core = self._core
-        return core.reject(fn, options, f"the queue of pool {core.name!r} is full ({core.queue.size} jobs wait)")
+        number = next(self._core.tickets)
+        return AsyncJobFuture(self._workers, options, fn, args, kwargs, copy_context(), monotonic(), number)
 
     async def try_submit(
         self, fn: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
@@ -224,7 +207,7 @@ class AsyncPool(Books):
             TypeError: *fn* is no coroutine function.
         """
         function, options = self._workers.resolve(fn)
-        return await self._submit_within(0.0, options, function, args, kwargs)
+        return await self._submit_in_turn("reject", None, options, function, args, kwargs)
 
     async def submit_within(
         self, seconds: float, fn: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
@@ -239,37 +222,14 @@ class AsyncPool(Books):
         if check_seconds("submit_within(seconds)", seconds, zero=True) is None:
             raise TypeError("submit_within(seconds) must be a number of seconds, not None; use submit to wait for ever")
         function, options = self._workers.resolve(fn)
-        return await self._submit_within(seconds, options, function, args, kwargs)
-
-    async def _submit_within(
-        self,
-        seconds: float | None,
-        options: TaskOptions,
-        fn: Callable[..., Awaitable[R]],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> AsyncJobFuture[R]:
-        core = self._core
-        self._workers.check_loop()
-        if self._workers.must_turn():
-            await TURN
-        if core.refusal is not None:
-            raise core.refusal()
-        if not core.queue.blocked and core.queue.take_room():
-            return self._enqueue(options, fn, args, kwargs)
-        if seconds == 0:
-            raise self._rejection(fn, options)
-        if self._workers.is_own_thread():
-            return self._enqueue(options, fn, args, kwargs, has_room=False)
-        return await self._submit_waiting(seconds, options, fn, args, kwargs)
+        on_full = "block" if seconds else "reject"
+        return await self._submit_in_turn(on_full, seconds, options, function, args, kwargs)
 
     async def _submit_patiently(
-        self, options: TaskOptions, fn: Callable[..., Awaitable[R]], args: tuple[Any, ...]
+        self, options: TaskOptions, fn: Callable[..., Awaitable[R]], args: Args
     ) -> AsyncJobFuture[R]:
         """Submit for a map, which waits for room whatever ``on_full`` says."""
-        if self._core.settings.on_full == "block":
-            return await self._submit_in_turn(options, fn, args, {})
-        return await self._submit_within(None, options, fn, args, {})
+        return await self._submit_in_turn("block", None, options, fn, args, {})
 
     async def run(self, fn: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Submit and await the result. Cancelling the awaiting task cancels the job, a running one included.
@@ -314,15 +274,38 @@ class AsyncPool(Books):
 
     # -- many at once
 
+    @overload
     def map(
         self,
         fn: Callable[..., Awaitable[R]],
-        *iterables: Items,
+        *iterables: Items[object],
         timeout: float | None = None,
         chunksize: int = 1,
         buffersize: int | None = None,
         read_here: bool = False,
-    ) -> AsyncIterator[R]:
+        return_exceptions: Literal[False] = False,
+    ) -> AsyncIterator[R]: ...
+    @overload
+    def map(
+        self,
+        fn: Callable[..., Awaitable[R]],
+        *iterables: Items[object],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        buffersize: int | None = None,
+        read_here: bool = False,
+        return_exceptions: bool,
+    ) -> AsyncIterator[R | Exception]: ...
+    def map(
+        self,
+        fn: Callable[..., Awaitable[R]],
+        *iterables: Items[object],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        buffersize: int | None = None,
+        read_here: bool = False,
+        return_exceptions: bool = False,
+    ) -> AsyncIterator[R] | AsyncIterator[R | Exception]:
         """``async for result in pool.map(fn, items)``: results in order, lazily, at most *buffersize* in flight.
 
         Args:
@@ -331,6 +314,7 @@ class AsyncPool(Books):
             timeout: seconds from this call within which every result must be there.
             chunksize, read_here: without meaning here; taken so that all pools take the same.
             buffersize: how many jobs may be in flight; by default ``queue_size``.
+            return_exceptions: go on after a failure, and give an item's exception in the place of its result.
 
         Returns:
             An asynchronous generator. Closing it cancels what has not started.
@@ -339,23 +323,50 @@ class AsyncPool(Books):
             TimeoutError: from the generator, when *timeout* has passed.
             PoolClosed: from the generator, when the pool closes under it, after the results that were finished.
         """
-        return map.ordered(self, fn, iterables, timeout, chunksize, buffersize)
+        options = MapOptions(
+            chunksize, buffersize, timeout=timeout, read_here=read_here, return_exceptions=return_exceptions
+        )
+        return map.ordered(self, fn, iterables, options)
 
+    @overload
     def map_unordered(
         self,
-        fn: Callable[[Any], Awaitable[R]],
-        iterable: Items,
+        fn: Callable[[T], Awaitable[R]],
+        iterable: Items[T],
         *,
         buffersize: int | None = None,
         chunksize: int = 1,
         read_here: bool = False,
-    ) -> AsyncIterator[R]:
+        return_exceptions: Literal[False] = False,
+    ) -> AsyncIterator[R]: ...
+    @overload
+    def map_unordered(
+        self,
+        fn: Callable[[T], Awaitable[R]],
+        iterable: Items[T],
+        *,
+        buffersize: int | None = None,
+        chunksize: int = 1,
+        read_here: bool = False,
+        return_exceptions: bool,
+    ) -> AsyncIterator[R | Exception]: ...
+    def map_unordered(
+        self,
+        fn: Callable[[T], Awaitable[R]],
+        iterable: Items[T],
+        *,
+        buffersize: int | None = None,
+        chunksize: int = 1,
+        read_here: bool = False,
+        return_exceptions: bool = False,
+    ) -> AsyncIterator[R] | AsyncIterator[R | Exception]:
         """Results as they end, lazily, with at most *buffersize* jobs in flight; otherwise as `map`."""
-        return map.unordered(self, fn, iterable, chunksize, buffersize)
+        options = MapOptions(chunksize, buffersize, read_here=read_here, return_exceptions=return_exceptions)
+        return map.unordered(self, fn, iterable, options)
 
     def group(self) -> AsyncGroup:
         """An ``async with`` scope for jobs that belong together: nothing in it outlives it; see `AsyncGroup`."""
-        return AsyncGroup(self)
+        return AsyncGroup(self.submit)
 
     # -- the end
 
@@ -425,7 +436,7 @@ class AsyncPool(Books):
     ) -> None:
         """Drain without limit; if the block is left because its task was cancelled, without patience."""
         self._workers.begin_drain(0.0 if isinstance(error, asyncio.CancelledError) else None)
-        if await wait_closed(self._workers) and error is None:
+        if await wait_closed(self._core, self._workers.closed) and error is None:
             await end_stuck(self._workers)
             raise asyncio.CancelledError
         await end_stuck(self._workers)

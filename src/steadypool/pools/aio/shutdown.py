@@ -15,13 +15,11 @@ What none of them reaches is code that does not await: it blocks the whole loop,
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from steadypool.pools.aio.attempt import TURN
+from steadypool.pools.aio.attempts import RunningAttempts
 from steadypool.primitives.task_stacks import await_chain, frame_of
-
-if TYPE_CHECKING:
-    from steadypool.pools.aio.workers import AsyncWorkers
 
 CANCELS = 3
 CLOSES = 10
@@ -29,9 +27,9 @@ CLOSES = 10
 _kept: list[Any] = []
 
 
-async def end_stuck(workers: AsyncWorkers) -> None:
+async def end_stuck(attempts: RunningAttempts) -> None:
     """End every task of a closed pool that still runs."""
-    tasks = [attempt.task for attempt in (*workers.stuck, *workers.lingering) if attempt.task is not None]
+    tasks = [attempt.task for attempt in (*attempts.stuck, *attempts.lingering) if attempt.task is not None]
     for _ in range(CANCELS):
         for task in tasks:
             task.cancel()

@@ -31,29 +31,26 @@ import sys
 import threading
 import weakref
 from asyncio.events import _get_running_loop
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from contextvars import Context, copy_context
-from typing import Any
+from typing import Any, TypeVar
 
 from steadypool.model.clock import monotonic
-from steadypool.model.lazy_module import events
 from steadypool.model.options import Task, TaskOptions
-from steadypool.model.states import Outcome, PoolState
+from steadypool.model.states import PoolState
 from steadypool.pools.aio import nested_waits
 from steadypool.pools.aio.attempt import Attempt
 from steadypool.pools.aio.attempts import Job, RunningAttempts
 from steadypool.pools.aio.functions import check_coroutine_function
-from steadypool.pools.aio.future import AsyncJobFuture
-from steadypool.pools.aio.loop_end import keep
+from steadypool.pools.aio.future import AsyncJob, AsyncJobFuture
+from steadypool.pools.aio.loop_end import watch_loop
 from steadypool.pools.aio.loop_lag import Pulse
 from steadypool.pools.aio.timers import Alarm, Closed, LoopBell
-from steadypool.pools.core.forked_job import end_child
 from steadypool.pools.core.functions import options_within
-from steadypool.pools.core.job_errors import cancelled_error
 from steadypool.pools.core.settings import Settings
+from steadypool.pools.core.shared import Args, Kwargs
 from steadypool.pools.core.supervisor import do_due, take_requests, walk_ladder
-from steadypool.primitives.deadlines import Deadlines
 from steadypool.primitives.job_context import running_task
 from steadypool.rules.drain import earlier, wakes_at
 
@@ -66,6 +63,9 @@ TURN_SECONDS = 0.001
 NEVER = float("inf")
 
 
+R = TypeVar("R")
+
+
 class AsyncWorkers(RunningAttempts):
     """The workers of one `AsyncPool`, and its control plane on the loop."""
 
@@ -74,15 +74,11 @@ class AsyncWorkers(RunningAttempts):
     def __init__(self, settings: Settings, max_workers: int) -> None:
         self.bell = LoopBell(self.step)
         super().__init__(settings, max_workers, self.bell)
-        self.name = settings.name
-        self.queue = self.core.queue
-        self.emitter = self.core.emitter
         self.tickets = self.core.tickets
         self.is_bound = False
         self.nested = 0
         self.turn_ends = NEVER
         self.filling = False
-        self.deadlines = Deadlines(self.core.timers, self._limit_has_passed)
         self.alarm = Alarm(self.step)
         self.closed = Closed()
         self.core.at_close.append(self.closed.set)
@@ -122,7 +118,9 @@ class AsyncWorkers(RunningAttempts):
         self.is_bound = True
         self.custom_tasks = loop.get_task_factory() is not None
         if self.core.state is PoolState.OPEN:
-            self.keeper = asyncio.Task(keep(self), loop=loop, name=f"{self.name}-keeper", context=Context())
+            self.keeper = asyncio.Task(
+                watch_loop(self.core, self.closed, self), loop=loop, name=f"{self.name}-keeper", context=Context()
+            )
 
     def cancel(self, job: Any, running: bool, cause: str = "cancelled") -> bool:
         """See `AsyncJobFuture.cancel`."""
@@ -190,7 +188,7 @@ class AsyncWorkers(RunningAttempts):
         if job._options.total_timeout is not None:
             self.core.admission.set_limits(job)
 
-    def enqueue(self, job: Job, *, has_room: bool) -> None:
+    def enqueue(self, job: AsyncJobFuture[R], *, has_room: bool) -> AsyncJobFuture[R]:
         """Put a new job into the queue, and start it if it can."""
         if self.emitter.sinks or job._options.total_timeout is not None:
             self.announce_new(job)
@@ -200,8 +198,9 @@ class AsyncWorkers(RunningAttempts):
             self.queue.put_ranked(job, has_room=has_room)
         if len(self.running) + len(self.lingering) < self.limit:
             self.fill()
+        return job
 
-    async def run_beyond_the_bound(self, job: AsyncJobFuture[Any]) -> None:
+    async def run_beyond_the_bound(self, job: AsyncJob) -> None:
         """Run a job of a full pool at once, and return when the attempt is over, as ``on_full="caller_runs"`` has it.
 
         It has a task of its own as any job, so that its time limit and its cancellation are not the caller's. A
@@ -218,7 +217,7 @@ class AsyncWorkers(RunningAttempts):
             self.core.cancel(job, True)  # type: ignore[arg-type]
             raise
 
-    def resolve(self, fn: Callable[..., Any]) -> tuple[Callable[..., Any], TaskOptions]:
+    def resolve(self, fn: Callable[..., R]) -> tuple[Callable[..., R], TaskOptions]:
         """See `Workers`; here it must be a coroutine function."""
         check_coroutine_function(fn)
         if type(fn) is Task:
@@ -247,8 +246,8 @@ class AsyncWorkers(RunningAttempts):
             self.filling = False
 
     def take_on(
-        self, options: TaskOptions, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> AsyncJobFuture[Any] | None:
+        self, options: TaskOptions, fn: Callable[..., Awaitable[R]], args: Args, kwargs: Kwargs
+    ) -> AsyncJobFuture[R] | None:
         """Make a job, and start it or put it into the queue; ``None`` if something else is to be seen to first."""
         now = monotonic()
         if now > self.turn_ends or self.core.refusal is not None or self.loop is not _get_running_loop():
@@ -257,7 +256,9 @@ class AsyncWorkers(RunningAttempts):
         is_busy = queue.items or queue.heap or len(self.running) + len(self.lingering) >= self.limit
         if is_busy and (queue.blocked or not queue.take_room()):
             return None
-        job: Job = AsyncJobFuture(self, options, fn, args, kwargs, copy_context(), now, next(self.tickets))
+        job: AsyncJobFuture[R] = AsyncJobFuture(
+            self, options, fn, args, kwargs, copy_context(), now, next(self.tickets)
+        )
         if self.emitter.sinks or options.total_timeout is not None:
             self.announce_new(job)
         if not is_busy:
@@ -266,10 +267,10 @@ class AsyncWorkers(RunningAttempts):
             queue.put_ranked(job, has_room=True)
         else:
             queue.items.append(job)
-        return job  # type: ignore[no-any-return]
+        return job
 
     def start(
-        self, job: AsyncJobFuture[Any], now: float, *, fresh: bool = False, caller: asyncio.Future[None] | None = None
+        self, job: AsyncJob, now: float, *, fresh: bool = False, caller: asyncio.Future[None] | None = None
     ) -> None:
         """Start an attempt of a job that the caller has taken out of its place, or has just made (*fresh*)."""
         options = job._options
@@ -297,7 +298,7 @@ class AsyncWorkers(RunningAttempts):
         if attempt.job is not None:
             self._goes_on(attempt, job, task)
 
-    def _goes_on(self, attempt: Attempt, job: AsyncJobFuture[Any], task: asyncio.Task[None]) -> None:
+    def _goes_on(self, attempt: Attempt, job: AsyncJob, task: asyncio.Task[None]) -> None:
         """An eager attempt has not ended in its first step."""
         attempt.task = task
         if job._options.timeout is not None:
@@ -305,7 +306,7 @@ class AsyncWorkers(RunningAttempts):
         if job._told is not None:
             task.cancel()  # it was told in that step, when its task was not known yet
 
-    def _start_later(self, attempt: Attempt, job: AsyncJobFuture[Any]) -> None:
+    def _start_later(self, attempt: Attempt, job: AsyncJob) -> None:
         coroutine = attempt.run(None)
         coroutine.send(None)  # to its first line: see there
         if self.custom_tasks:
@@ -318,7 +319,7 @@ class AsyncWorkers(RunningAttempts):
         if self.queue.items or self.queue.heap:
             self.fill()
 
-    def watch(self, attempt: Attempt, job: AsyncJobFuture[Any], seconds: float) -> None:
+    def watch(self, attempt: Attempt, job: AsyncJob, seconds: float) -> None:
         """Have the attempt ended when its time is up."""
         attempt.limit = seconds
         ends = job._began + seconds
@@ -326,72 +327,6 @@ class AsyncWorkers(RunningAttempts):
         if ends < self.core.next_wake:
             self.core.next_wake = ends
             self.alarm.set(ends)
-
-    def _limit_has_passed(self, job: Job) -> None:
-        if job in self.running:  # one that was cancelled, and given up, has its outcome and no attempt that is known
-            self.core.termination.attempt_time_is_up(job)
-
-    # -- ending
-
-    def attempt_failed(self, attempt: Attempt, job: Job, error: BaseException, began: bool) -> None:
-        """The attempt ended with *error*, if it *began* at all."""
-        if not began and job._told is not None:
-            attempt.put_aside(job)
-            return
-        if not self._take_running(job):
-            self.came_back(attempt, error)
-            return
-        if began:
-            self.measure(job)
-        if self.loop.is_closed():
-            self._lost(job)
-        elif isinstance(error, asyncio.CancelledError) and job._told is None:
-            # Somebody else cancelled the task, or it cancelled itself: the job's end, and nobody else's.
-            cancelled = cancelled_error(job, "cancelled")
-            cancelled.__cause__ = error
-            self.core.settlement.settle(job, Outcome.CANCELLED, cancelled)
-        else:
-            self.core.settlement.attempt_raised(job, error)
-        self.attempt_ended(attempt)
-
-    def attempt_ended(self, attempt: Attempt) -> None:
-        """An attempt has come to its end, and its job to the place where it belongs now."""
-        if attempt.limit is not None:
-            self.deadlines.remove(attempt.job, attempt.limit)
-        if attempt.waits:
-            nested_waits.take_back(self, attempt)
-        self.leave_caller(attempt)
-        if attempt.context is not None:
-            attempt.context.end()
-            attempt.context = None
-        # Contexts that were copied while it ran may live much longer: they must not keep the job.
-        attempt.job = attempt.task = None
-        if self.core.state is not PoolState.OPEN:
-            self.bell.ring()
-        if self.queue.items or self.queue.heap:
-            self.fill()
-
-    def came_back(self, attempt: Attempt, error: BaseException | None = None) -> None:
-        """An attempt has ended whose job was settled before."""
-        if self.core.pid != os.getpid():
-            end_child(error)
-        self.lingering.pop(attempt, None)
-        was_stuck = self.stuck.pop(attempt, None) is not None
-        name = attempt.worker_name
-        if was_stuck:
-            self.recount()
-        self.attempt_ended(attempt)
-        if was_stuck and self.emitter.sinks:
-            self.emitter.emit(events.WorkerEnded(self.name, monotonic(), name, "its job ended at last"))
-            self.say_capacity()
-
-    def _take_running(self, job: AsyncJobFuture[Any]) -> bool:
-        return self.running.pop(job, None) is not None
-
-    def _lost(self, job: Job) -> None:
-        """The loop was closed under a running job: nothing can be told to anybody any more."""
-        self.core.counts.ended[Outcome.INTERRUPTED] += 1
-        job.outcome = Outcome.INTERRUPTED
 
     def call_back(self, job: Job) -> None:
         """Nothing to do: asyncio's futures call back by themselves."""

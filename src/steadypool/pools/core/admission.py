@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TypeVar
 
 from steadypool.model.clock import monotonic, sleep
 from steadypool.model.errors import QueueFull, SteadypoolError
@@ -19,8 +19,10 @@ from steadypool.pools.core.shared import Job, Shared
 from steadypool.pools.core.termination import Termination
 from steadypool.pools.core.workers import Workers
 
+R = TypeVar("R")
 
-def resolve(fn: Callable[..., Any], options: TaskOptions) -> tuple[Callable[..., Any], TaskOptions]:
+
+def resolve(fn: Callable[..., R], options: TaskOptions) -> tuple[Callable[..., R], TaskOptions]:
     """What to run for *fn*, and its own options over those of the pool.
 
     Raises:
@@ -144,7 +146,7 @@ class Admission:
         if not isinstance(error, SteadypoolError):
             self._workers.was_interrupted()
 
-    def reject(self, fn: Callable[..., Any], options: TaskOptions, message: str) -> QueueFull:
+    def reject(self, fn: Callable[..., object], options: TaskOptions, message: str) -> QueueFull:
         """Count a refused job and make the error."""
         with self._shared.lock:
             self._counts.rejected += 1

@@ -25,7 +25,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from steadypool.model.clock import monotonic
 from steadypool.model.errors import QueueFull
@@ -91,8 +91,8 @@ class Core(Shared):
         self.drain_began = 0.0
         self.at_close: list[Callable[[], None]] = []
         """Called once the report is written, before whoever waits for it wakes. They must neither raise nor wait."""
-        self.opening_maps: set[Any] = set()
-        """Maps whose first window is not submitted yet, and that nobody has read: see `pools.executor.map_input`."""
+        self.opening_maps: set[Callable[[], None]] = set()
+        """How to wait for maps whose first window is not submitted yet, and that nobody has read."""
         self.closed = threading.Event()
         self.report: DrainReport | None = None
         self.notes: list[str] = []
@@ -126,7 +126,7 @@ class Core(Shared):
 
     # -- a full queue
 
-    def reject(self, fn: Callable[..., Any], options: TaskOptions, message: str) -> QueueFull:
+    def reject(self, fn: Callable[..., object], options: TaskOptions, message: str) -> QueueFull:
         """Count a refused job and make the error. A full queue is a reason to look how long a drain would take."""
         self.forecast.look()
         return self.admission.reject(fn, options, message)

@@ -18,6 +18,9 @@ from steadypool.primitives.run_times import RunTimes
 from steadypool.primitives.timers import Timers
 
 Job = JobFuture[Any]
+"""A job whose result is nobody's business here."""
+Args = tuple[object, ...]
+Kwargs = dict[str, object]
 
 
 class Wakeup(Protocol):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from steadypool.model.options import TaskOptions
 from steadypool.pools.core.shared import Job
 
 if TYPE_CHECKING:
     from steadypool.model.reports import StuckJob
+
+R = TypeVar("R")
 
 
 class Workers(Protocol):
@@ -22,7 +24,7 @@ class Workers(Protocol):
 
     # -- jobs on their way to a worker
 
-    def resolve(self, fn: Callable[..., Any]) -> tuple[Callable[..., Any], TaskOptions]:
+    def resolve(self, fn: Callable[..., R]) -> tuple[Callable[..., R], TaskOptions]:
         """What to run for *fn*, and its options over the pool's own.
 
         Raises:

@@ -6,12 +6,12 @@ import os
 import signal
 import warnings
 import weakref
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextvars import copy_context
-from queue import SimpleQueue
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Literal, NoReturn, ParamSpec, Self, TypeVar, overload
 
 from steadypool.model.clock import monotonic
 from steadypool.model.errors import PoolClosed
@@ -21,11 +21,15 @@ from steadypool.pools.core import at_exit
 from steadypool.pools.core.core import Core
 from steadypool.pools.core.drain_on_signal import DrainOnSignal, in_signal_handler
 from steadypool.pools.core.job_errors import forked_error
+from steadypool.pools.core.shared import Args, Job, Kwargs
 from steadypool.pools.core.supervisor import give_back_waiting
 from steadypool.pools.executor import map
 from steadypool.pools.executor.group import Group
+from steadypool.pools.executor.legs import Landed, Leg
+from steadypool.pools.executor.map_options import MapOptions
 from steadypool.pools.inspect.inspection import Books
 from steadypool.primitives.future import JobFuture
+from steadypool.primitives.future import running_loop as running_asyncio_loop
 from steadypool.primitives.job_context import running_loop
 
 if TYPE_CHECKING:
@@ -33,7 +37,8 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Prepared = tuple[TaskOptions, Callable[..., Any], tuple[Any, ...]]
+T = TypeVar("T")
+Prepared = tuple[TaskOptions, Callable[..., object], Args]
 """Options that are complete and checked, a plain function, and its arguments."""
 
 
@@ -59,7 +64,7 @@ class PoolContract(Books, Executor):
 
     _core: Core
 
-    def _open(self, core: Core, run_in_caller: Callable[[JobFuture[Any]], None]) -> None:
+    def _open(self, core: Core, run_in_caller: Callable[[Job], None]) -> None:
         self._core = core
         self._run_in_caller_thread = run_in_caller
         at_exit.register(core)
@@ -70,9 +75,11 @@ class PoolContract(Books, Executor):
 
     # -- submitting
 
-    def _submit_when_full(
-        self, options: TaskOptions, fn: Callable[..., R], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> JobFuture[R]:
+    @abstractmethod
+    def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> JobFuture[R]:
+        """Have a worker run ``fn(*args, **kwargs)``; each kind of pool says how."""
+
+    def _submit_when_full(self, options: TaskOptions, fn: Callable[..., R], args: Args, kwargs: Kwargs) -> JobFuture[R]:
         """Do as ``on_full`` says, unless there was room left to be made."""
         core = self._core
         if core.queue.reserve and core.queue.take_room():
@@ -95,8 +102,8 @@ class PoolContract(Books, Executor):
         seconds: float | None,
         options: TaskOptions,
         fn: Callable[..., R],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
+        args: Args,
+        kwargs: Kwargs,
     ) -> JobFuture[R]:
         core = self._core
         if running_loop() is not None:
@@ -113,7 +120,7 @@ class PoolContract(Books, Executor):
         return self._take_on(options, fn, args, kwargs)
 
     def _submit_discarding(
-        self, options: TaskOptions, fn: Callable[..., R], args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, options: TaskOptions, fn: Callable[..., R], args: Args, kwargs: Kwargs
     ) -> JobFuture[R]:
         core = self._core
         while not core.queue.take_room():
@@ -126,9 +133,7 @@ class PoolContract(Books, Executor):
                 raise core.refusal()
         return self._take_on(options, fn, args, kwargs)
 
-    def _run_in_caller(
-        self, options: TaskOptions, fn: Callable[..., R], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> JobFuture[R]:
+    def _run_in_caller(self, options: TaskOptions, fn: Callable[..., R], args: Args, kwargs: Kwargs) -> JobFuture[R]:
         core = self._core
         if core.refusal is not None:
             raise core.refusal()
@@ -143,8 +148,8 @@ class PoolContract(Books, Executor):
         self,
         options: TaskOptions,
         fn: Callable[..., R],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
+        args: Args,
+        kwargs: Kwargs,
         *,
         has_room: bool = True,
     ) -> JobFuture[R]:
@@ -207,7 +212,7 @@ class PoolContract(Books, Executor):
             return self._take_on(options, fn, args, kwargs, has_room=False)
         return self._submit_waiting(seconds, options, fn, args, kwargs)
 
-    def _submit_patiently(self, fn: Callable[..., R], args: tuple[Any, ...]) -> JobFuture[R]:
+    def _submit_patiently(self, fn: Callable[..., R], args: Args) -> JobFuture[R]:
         """Submit for a map or a group, which wait for room whatever ``on_full`` says."""
         core = self._core
         if core.settings.on_full == "block":
@@ -222,20 +227,20 @@ class PoolContract(Books, Executor):
         return self._submit_waiting(None, options, fn, args, {})
 
     def _submit_many(
-        self, fn: Callable[..., R], batch: list[tuple[Any, ...]], landed: SimpleQueue[Any] | None = None
-    ) -> Iterator[map.Leg]:
+        self, fn: Callable[..., R], batch: list[Args], landed: Landed[R] | None = None
+    ) -> Iterator[Leg[R]]:
         """Submit items of a map; yields each leg when it is there."""
         for args in batch:
             yield self._submit_patiently(fn, args)
 
-    def _submit_prepared(self, calls: Sequence[Prepared]) -> list[JobFuture[Any]]:
+    def _submit_prepared(self, calls: Sequence[Prepared]) -> list[Job]:
         """Submit what a floor above has prepared, all at once.
 
         Returns:
             The futures, in order; fewer than *calls* if there is no more room, or the pool has closed.
         """
         core = self._core
-        futures: list[JobFuture[Any]] = []
+        futures: list[Job] = []
         for options, fn, args in calls:
             if core.refusal is not None or not core.queue.take_room():
                 break
@@ -256,21 +261,66 @@ class PoolContract(Books, Executor):
             Exception: what the job raised, and what `JobFuture.result` says.
         """
         # Not above: who does not use asyncio does not pay for it.
-        from steadypool.pools.executor.asyncio_bridge import run_awaited
+        from asyncio import CancelledError
 
-        return await run_awaited(self, fn, args, kwargs)
+        job = await self._submit_from_loop(fn, args, kwargs)
+        try:
+            return await job
+        except CancelledError:
+            job.cancel(running=True)
+            raise
+
+    async def _submit_from_loop(self, fn: Callable[..., R], args: Args, kwargs: Kwargs) -> JobFuture[R]:
+        from steadypool.pools.executor.asyncio_bridge import wait_for_room
+
+        core = self._core
+        # Before the job is accepted: it would run, and nobody could wait for it.
+        running_asyncio_loop(f"pool.run(...) of pool {core.name!r} is awaited")
+        if core.refusal is not None:
+            raise core.refusal()
+        fn, options = core.workers.resolve(fn)
+        if not core.queue.take_room():
+            if core.settings.on_full in ("reject", "discard_oldest"):
+                return self._submit_when_full(options, fn, args, kwargs)
+            if core.workers.is_own_thread():
+                return self._take_on(options, fn, args, kwargs, has_room=False)
+            await wait_for_room(core)
+        return self._take_on(options, fn, args, kwargs)
 
     # -- many at once
 
+    @overload
     def map(
         self,
         fn: Callable[..., R],
-        *iterables: Iterable[Any],
+        *iterables: Iterable[object],
         timeout: float | None = None,
         chunksize: int = 1,
         buffersize: int | None = None,
         read_here: bool = False,
-    ) -> Iterator[R]:
+        return_exceptions: Literal[False] = False,
+    ) -> Iterator[R]: ...
+    @overload
+    def map(
+        self,
+        fn: Callable[..., R],
+        *iterables: Iterable[object],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        buffersize: int | None = None,
+        read_here: bool = False,
+        return_exceptions: bool,
+    ) -> Iterator[R | Exception]: ...
+    def map(
+        self,
+        fn: Callable[..., R],
+        *iterables: Iterable[object],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        buffersize: int | None = None,
+        read_here: bool = False,
+        return_exceptions: bool = False,
+    ) -> Iterator[R] | Iterator[R | Exception]:
         """Like the built-in ``map``: results in order, lazily, with at most *buffersize* jobs in flight.
 
         Args:
@@ -282,6 +332,7 @@ class PoolContract(Books, Executor):
             read_here: read *iterables* on the calling thread, as one that is bound to its thread needs it. By
                 default, what may wait (all but lists and their like) is read by a thread of the map's own, so that
                 results that are there need not wait for it.
+            return_exceptions: go on after a failure, and give an item's exception in the place of its result.
 
         Returns:
             A generator. Closing it cancels what has not started, but for items of a chunk that a worker has read; so
@@ -291,23 +342,50 @@ class PoolContract(Books, Executor):
             TimeoutError: from the generator, when *timeout* has passed.
             PoolClosed: from the generator, when the pool closes under it, after the results that were finished.
         """
-        return map.ordered(self, fn, iterables, timeout, chunksize, buffersize, read_here)
+        options = MapOptions(
+            chunksize, buffersize, timeout=timeout, read_here=read_here, return_exceptions=return_exceptions
+        )
+        return map.ordered(self, fn, iterables, options)
 
+    @overload
     def map_unordered(
         self,
-        fn: Callable[[Any], R],
-        iterable: Iterable[Any],
+        fn: Callable[[T], R],
+        iterable: Iterable[T],
         *,
         buffersize: int | None = None,
         chunksize: int = 1,
         read_here: bool = False,
-    ) -> Iterator[R]:
+        return_exceptions: Literal[False] = False,
+    ) -> Iterator[R]: ...
+    @overload
+    def map_unordered(
+        self,
+        fn: Callable[[T], R],
+        iterable: Iterable[T],
+        *,
+        buffersize: int | None = None,
+        chunksize: int = 1,
+        read_here: bool = False,
+        return_exceptions: bool,
+    ) -> Iterator[R | Exception]: ...
+    def map_unordered(
+        self,
+        fn: Callable[[T], R],
+        iterable: Iterable[T],
+        *,
+        buffersize: int | None = None,
+        chunksize: int = 1,
+        read_here: bool = False,
+        return_exceptions: bool = False,
+    ) -> Iterator[R] | Iterator[R | Exception]:
         """Results as they end, lazily, with at most *buffersize* jobs in flight; otherwise as `map`."""
-        return map.unordered(self, fn, iterable, chunksize, buffersize, read_here)
+        options = MapOptions(chunksize, buffersize, read_here=read_here, return_exceptions=return_exceptions)
+        return map.unordered(self, fn, iterable, options)
 
     def group(self) -> Group:
         """A ``with`` scope for jobs that belong together: nothing in it outlives it; see `Group`."""
-        return Group(self)
+        return Group(self.submit)
 
     # -- the end
 
@@ -391,11 +469,7 @@ class PoolContract(Books, Executor):
                 f"call {instead} there, or use drain_on_signal()"
             )
 
-    def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> JobFuture[R]:
-        """Have a worker run ``fn(*args, **kwargs)``; each kind of pool says how."""
-        raise NotImplementedError
-
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> NoReturn:
         raise TypeError(
             f"pool {self.name!r} cannot be pickled: it stays in its process. Have the job return what is to be done, "
             "and submit that from here."

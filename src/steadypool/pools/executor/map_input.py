@@ -42,18 +42,24 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from queue import Empty, SimpleQueue
+from typing import Generic, Protocol, TypeVar
+from weakref import ref
 
 from steadypool.model.clock import monotonic
+from steadypool.pools.core.core import Core
 from steadypool.pools.core.job_errors import forked_error
+from steadypool.pools.core.shared import Args
+from steadypool.pools.executor.legs import Landed, Leg, items_of
 from steadypool.primitives.future import JobFuture
 from steadypool.primitives.thread_start import has_begun
 
-if TYPE_CHECKING:
-    from steadypool.pools.executor.map import Window
+R = TypeVar("R")
+T = TypeVar("T")
 
 PATIENCE = 0.2
 """Seconds that an input may let ``map`` wait before that returns with less than its first window submitted."""
@@ -62,7 +68,7 @@ LINGER = 0.02
 LET_GO = 0.1
 """Seconds that closing a map waits for its reader to come out of the input."""
 
-_EMPTY: tuple[Any, ...] = ([], (), range(0), range(1 << 70), set(), {}, "", "é", b"", bytearray(), deque())
+_EMPTY: tuple[Iterable[object], ...] = ([], (), range(0), range(1 << 70), set(), {}, "", "é", b"", bytearray(), deque())
 NEVER_WAIT: frozenset[type] = frozenset(
     {
         *(list, tuple, range, set, frozenset, dict, str, bytes, bytearray, deque, itertools.count, itertools.repeat),
@@ -74,19 +80,185 @@ NEVER_WAIT: frozenset[type] = frozenset(
 """Inputs that are there in full, or counted up."""
 
 
-def never_waits(iterable: Iterable[Any]) -> bool:
+def never_waits(iterable: Iterable[object]) -> bool:
     """Whether reading it is known to take no time. Cursors of SQLite count too: no other thread may read them."""
     sqlite = sys.modules.get("sqlite3")
     return type(iterable) in NEVER_WAIT or (sqlite is not None and isinstance(iterable, sqlite.Cursor))
 
 
-class ReadAhead:
+class Submitter(Protocol):
+    """What a map asks of its pool."""
+
+    _core: Core
+
+    def _submit_patiently(self, fn: Callable[..., R], args: Args) -> JobFuture[R]:
+        """Submit one item, waiting for room whatever ``on_full`` says."""
+
+    def _submit_many(self, fn: Callable[..., R], batch: list[Args], landed: Landed[R] | None) -> Iterator[Leg[R]]:
+        """Submit items; yields each leg when it is there."""
+
+
+class Window(Generic[R]):
+    """Submits from an input until *size* jobs are in flight.
+
+    It refers to the pool only as long as there is input, so that a pool whose work is all submitted can end when
+    nobody else refers to it. What ends the input early, a closed pool or an input that raises, is kept in
+    ``failure`` until the results of what was submitted are out.
+    """
+
+    def __init__(self, pool: Submitter, fn: Callable[..., R], inputs: Iterator[Args], size: int, chunk: int) -> None:
+        self._pool: Submitter | None = pool
+        self._fn = fn
+        self.inputs = inputs
+        self.size = size
+        self.chunk = min(chunk, size)
+        self.core = pool._core
+        self.failure: BaseException | None = None
+        self.add: Callable[[Leg[R]], object] = _no_leg
+        """Takes each new leg. Chunks land in ``landed``, or by themselves."""
+        self.landed: Landed[R] | None = None
+        self._woken: SimpleQueue[None] = SimpleQueue()
+        self._in_flight = 0
+        self._reader: ReadAhead[R] | None = None
+        self._was_read = False
+        self._results: Callable[[], object] = ref(self)
+
+    def open(self, results: Generator[T, None, None], *, ahead: bool) -> Iterator[T]:
+        """Submit what fits, and have *results* go up to where it can be closed, and know it from now on.
+
+        *ahead*: the input may wait, and is read by a thread of its own.
+        """
+        self._reader = ReadAhead(self) if ahead else None
+        if self._reader is None or not self._reader.begin():
+            self._reader = None
+            self._fill()
+        next(results)
+        self._results = ref(results)
+        return results
+
+    def begin(self) -> None:
+        """The first result is asked for."""
+        self._was_read = True
+        if self._reader is not None:
+            self._reader.was_read()
+
+    def close(self, legs: Iterable[Leg[R]]) -> None:
+        """The map ends: read no more, and cancel *legs*, what is left, unless it is wanted."""
+        wanted = self._is_wanted()
+        if self._reader is not None:
+            self._reader.close(wanted=wanted)
+        if not wanted:
+            for leg in list(legs):  # in one piece: the reader may add a last one, and cancels that itself
+                leg.cancel()
+
+    def _is_wanted(self) -> bool:
+        """Whether the jobs are, though nobody will read their results.
+
+        As in the standard library: ``pool.map(fn, items)`` whose generator is dropped unread runs them. One that was
+        read, or is closed by hand, cancels what has not started. A weak reference to a dropped generator is dead by
+        the time it is closed, and that tells the two apart.
+        """
+        return not self._was_read and self._results() is None
+
+    # -- for whoever gives the results
+
+    def in_flight(self) -> int:
+        """Items that were submitted, less those that the caller was given."""
+        return self._in_flight if self._reader is None else self._reader.in_flight()
+
+    def gave(self, items: int) -> None:
+        """The caller was given so many: submit others."""
+        if self._reader is not None:
+            self._reader.gave(items)
+        else:
+            self._in_flight -= items
+            self._fill()
+
+    def has_more(self) -> bool:
+        """Whether anything is in flight or may come to be."""
+        return self._in_flight > 0 if self._reader is None else self._reader.has_more()
+
+    def wait(self, is_there: Callable[[], object], left: float | None, sleep: Callable[[float | None], object]) -> None:
+        """Nothing is in flight: wait for input, for *left* seconds at most. May return early."""
+        assert self._reader is not None
+        self._reader.wait(sleep, is_there, left)
+
+    def sleep(self, seconds: float | None) -> None:
+        """Until `wake`."""
+        with suppress(Empty):
+            self._woken.get(timeout=seconds)
+
+    def wake(self) -> None:
+        """End a wait for input."""
+        if self.landed is None:
+            self._woken.put(None)
+        else:
+            self.landed.put(None)
+
+    # -- submitting
+
+    def submit(self, batch: list[Args]) -> Iterable[Leg[R]]:
+        """Submit these; gives each new leg."""
+        pool = self._pool
+        assert pool is not None
+        if len(batch) == 1:
+            return (pool._submit_patiently(self._fn, batch[0]),)
+        return pool._submit_many(self._fn, batch, self.landed)
+
+    def forget_input(self) -> None:
+        """Nothing more will be submitted."""
+        self._pool, self.inputs = None, iter(())
+
+    def _fill(self) -> None:
+        """Submit while there is room in the window."""
+        if self.chunk == 1:
+            self._fill_singly()
+            return
+        while self._pool is not None and self._in_flight + self.chunk <= self.size:
+            pool, batch = self._pool, self._next_batch()
+            try:
+                for leg in pool._submit_many(self._fn, batch, self.landed):
+                    self._in_flight += items_of(leg)
+                    self.add(leg)
+            except Exception as error:
+                self._pool = None
+                self.failure = error
+
+    def _fill_singly(self) -> None:
+        """The same for items that travel alone."""
+        while (pool := self._pool) is not None and self._in_flight < self.size:
+            try:
+                args = next(self.inputs, None)
+                if args is None:
+                    self._pool = None  # the input has ended
+                    return
+                leg = pool._submit_patiently(self._fn, args)
+            except Exception as error:
+                self._pool = None
+                self.failure = error
+                return
+            self._in_flight += 1
+            self.add(leg)
+
+    def _next_batch(self) -> list[Args]:
+        batch: list[Args] = []
+        try:
+            batch.extend(islice(self.inputs, self.chunk))
+        except Exception as error:
+            self.failure = error
+            self._pool = None
+        if len(batch) < self.chunk:
+            self._pool = None  # the input has ended
+        return batch
+
+
+class ReadAhead(Generic[R]):
     """Reads the input of a *window* on a thread of its own and submits what it reads."""
 
-    def __init__(self, window: Window) -> None:
+    def __init__(self, window: Window[R]) -> None:
         self._window = window
-        self._inputs: Iterator[tuple[Any, ...]] | None = window.inputs
-        self._read: list[tuple[Any, ...]] = []
+        self._inputs: Iterator[Args] | None = window.inputs
+        self._read: list[Args] = []
         self._turn = threading.Lock()
         # Reentrant: the garbage collector may close a map wherever it likes.
         self._changed = threading.Condition(threading.RLock())
@@ -109,7 +281,7 @@ class ReadAhead:
         """Start reading, and wait for the first window or for `PATIENCE`. False: no thread can be started."""
         core = self._window.core
         try:
-            core.opening_maps.add(self)
+            core.opening_maps.add(self.await_first_window)
             core.at_close.append(self._window.wake)
             self._thread.start()
             self._await_first_window(PATIENCE)
@@ -137,7 +309,7 @@ class ReadAhead:
 
     def _leave_core(self) -> None:
         core = self._window.core
-        core.opening_maps.discard(self)
+        core.opening_maps.discard(self.await_first_window)
         with suppress(ValueError):
             core.at_close.remove(self._window.wake)
 
@@ -156,7 +328,7 @@ class ReadAhead:
     def was_read(self) -> None:
         """The caller asks for results: it need not be waited for any more."""
         self.unread = False
-        self._window.core.opening_maps.discard(self)
+        self._window.core.opening_maps.discard(self.await_first_window)
         self._notify()
 
     def gave(self, items: int) -> None:
@@ -267,7 +439,7 @@ class ReadAhead:
             with self._turn:
                 self._submit()
             self._full = True
-            window.core.opening_maps.discard(self)
+            window.core.opening_maps.discard(self.await_first_window)
             if self._size_is_final:
                 return False
             with self._changed:
@@ -281,7 +453,7 @@ class ReadAhead:
         more = len(self._read) + 1 if self._read else self._window.chunk
         return self._submitted + more - self._given <= self._window.size
 
-    def _next(self) -> tuple[Any, ...] | None:
+    def _next(self) -> Args | None:
         assert self._inputs is not None
         self._entered = began = monotonic()
         try:
@@ -309,15 +481,14 @@ class ReadAhead:
             if self._is_too_late(leg):
                 return
 
-    def _is_too_late(self, leg: Any) -> bool:
+    def _is_too_late(self, leg: Leg[R]) -> bool:
         if self._closed:
             leg.cancel()
         return self._closed
 
 
-def items_of(leg: Any) -> int:
-    """How many items travel in a leg: see `steadypool.pools.executor.map`."""
-    return 1 if isinstance(leg, JobFuture) else int(leg.size)
+def _no_leg(leg: object) -> None:
+    raise AssertionError("a window was opened before its legs had a place")
 
 
 _THREAD_BOUND = (

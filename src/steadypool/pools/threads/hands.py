@@ -7,7 +7,7 @@ import threading
 from abc import abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from steadypool.model.clock import monotonic
 from steadypool.model.lazy_module import reports
@@ -25,6 +25,8 @@ from steadypool.primitives.thread_start import has_begun
 
 if TYPE_CHECKING:
     from steadypool.model.reports import StuckJob
+
+R = TypeVar("R")
 
 
 class HandWorkers(Workers):
@@ -46,7 +48,7 @@ class HandWorkers(Workers):
 
     # -- jobs on their way
 
-    def resolve(self, fn: Callable[..., Any]) -> tuple[Callable[..., Any], TaskOptions]:
+    def resolve(self, fn: Callable[..., R]) -> tuple[Callable[..., R], TaskOptions]:
         """See `Workers.resolve`."""
         return resolve(fn, self.core.options)
 
