@@ -19,6 +19,7 @@ from steadypool.pools.executor.map_options import MapOptions, was_handed_back
 from steadypool.primitives.future import JobFuture
 
 R = TypeVar("R")
+_SUCCEEDED = Outcome.SUCCEEDED
 
 
 def await_first_windows(core: Core) -> None:
@@ -59,16 +60,14 @@ def _in_order(window: Window[R], legs: deque[Leg[R]], options: MapOptions) -> Ge
             if not legs:
                 _await_leg(window, legs, options)
                 continue
-            leg = legs[0]
-            if isinstance(leg, JobFuture):
-                del leg
+            if isinstance(legs[0], JobFuture):
                 yield _result(legs.popleft(), options)  # type: ignore[arg-type] # not kept in a variable here
                 window.gave(1)
             else:
-                yield from _results(leg, options)
+                items = legs[0].size
+                yield from _results(legs[0], options)
                 legs.popleft()
-                window.gave(leg.size)
-                del leg
+                window.gave(items)
         if window.failure is not None:
             raise window.failure
     finally:
@@ -99,7 +98,7 @@ def _results(chunk: Chunk[R], options: MapOptions) -> Iterator[R | Exception]:
 
 def _result(job: JobFuture[R], options: MapOptions) -> R | Exception:
     try:
-        if job.outcome is Outcome.SUCCEEDED:
+        if job.outcome is _SUCCEEDED:
             return job.result()
         job._wait(options.left())
         return options.given_for(job)
