@@ -80,6 +80,8 @@ def step(core: Core) -> float | None:
     core.workers.hear_all()
     take_requests(core)
     do_due(core)
+    if core.broken_by is not None:
+        core.fail_waiting()  # also what a thread put back that held it while the pool broke
     deadline = _end_overdue_attempts(core)
     walk_ladder(core)
     core.forecast.look()

@@ -486,7 +486,8 @@ class DispatchWorkers(StealingWorkers):
                 return
             if self.core.attention or self.core.broken_by is not None or worker.dead or worker.retiring:
                 for job in chunk.unfold():
-                    self.requeue(job)
+                    if self._may_go(job):
+                        self.requeue(job)
                 return
             first = self._put_into_hand(worker, [chunk])
             packet = chunk_packet(chunk)

@@ -92,6 +92,8 @@ class StealingWorkers(HandWorkers):
         job._state = PENDING
         job._attempt_ends = None
         self.core.queue.put_ranked(job, has_room=False)
+        if self.core.broken_by is not None:
+            self.bell.ring()  # no worker will take it: the supervisor fails it
 
     # -- what lies in a worker's socket
 
