@@ -21,7 +21,6 @@ LONG_FILES = {
     "pools/processes/dispatch.py",
 }
 LONG_FUNCTIONS = {
-    "pools/core/settings.py check_settings",
     "pools/processes/worker.py ProcessWorker.__init__",
 }
 PUBLIC_SIGNATURES = {

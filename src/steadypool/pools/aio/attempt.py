@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import Future
-from collections.abc import Generator
+from collections.abc import Awaitable, Generator
 from typing import Any, Protocol
 
 from steadypool.model.clock import monotonic
@@ -24,6 +24,8 @@ _set_result = Future.set_result
 _OPEN = PoolState.OPEN
 _SUCCEEDED = Outcome.SUCCEEDED
 
+Job = Any  # the common core is written for `JobFuture`; what it uses of one, `AsyncJobFuture` has as well
+
 
 class Owner(Protocol):
     """What an attempt asks of the workers that it is one of."""
@@ -32,7 +34,7 @@ class Owner(Protocol):
     loop: asyncio.AbstractEventLoop
     core: Core
     emitter: Emitter
-    queue: JobQueue[Any]
+    queue: JobQueue[Job]
     deadlines: Deadlines
     running: dict[AsyncJob, Attempt]
     succeeded: int
@@ -155,7 +157,7 @@ class Attempt:
         if queue.items or queue.heap:
             workers.fill()
 
-    def _may_start(self, job: Any) -> bool:
+    def _may_start(self, job: Job) -> bool:
         """Whether the job is still to run; if not, it is settled. Says so to whoever listens."""
         workers = self.workers
         late = job._total_ends is not None and job._total_ends <= job._began
@@ -169,7 +171,7 @@ class Attempt:
             workers.emitter.emit(events.JobStarted(workers.name, job._began, *facts))
         return True
 
-    def put_aside(self, job: Any) -> None:
+    def put_aside(self, job: Job) -> None:
         """Settle the job, which is not to run (again)."""
         workers = self.workers
         if workers.running.pop(job, None) is None:
@@ -232,7 +234,7 @@ class AsyncJobContext(JobContext):
         """The attempt has ended; the context goes on to say what it said last."""
         self._cause, self._job = self.cause, None
 
-    def sleep(self, seconds: float) -> Any:
+    def sleep(self, seconds: float) -> Awaitable[bool]:  # type: ignore[override] # it has to be awaited here
         """Sleep: ``await current_job().sleep(1)``. Told to stop, the job gets ``CancelledError`` here as anywhere.
 
         Returns:

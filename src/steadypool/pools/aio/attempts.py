@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 from abc import abstractmethod
-from typing import Any
 
 from steadypool.model.clock import monotonic
 from steadypool.model.lazy_module import events
 from steadypool.model.reports import StuckJob
 from steadypool.model.states import Outcome, PoolState
-from steadypool.pools.aio.attempt import Attempt
+from steadypool.pools.aio.attempt import Attempt, Job
 from steadypool.pools.aio.future import AsyncJob
 from steadypool.pools.core.core import Core
 from steadypool.pools.core.emitter import job_facts
@@ -19,14 +18,12 @@ from steadypool.pools.core.forked_job import end_child
 from steadypool.pools.core.job_errors import cancelled_error
 from steadypool.pools.core.settings import Settings
 from steadypool.pools.core.shared import Wakeup
-from steadypool.pools.core.workers import Workers
+from steadypool.pools.core.workers import WorkerFacts, Workers
 from steadypool.primitives.deadlines import Deadlines
 from steadypool.primitives.run_times import SAMPLE, WORTH_MEASURING
 from steadypool.primitives.task_stacks import task_stack
 from steadypool.primitives.thread_stacks import thread_stack
 from steadypool.rules.capacity import capacity, workers_allowed
-
-Job = Any  # the common core is written for `JobFuture`; what it uses of one, `AsyncJobFuture` has as well
 
 
 class RunningAttempts(Workers):
@@ -128,7 +125,7 @@ class RunningAttempts(Workers):
         if attempt is not None and attempt.task is not None:
             attempt.task.cancel()
 
-    def still_runs(self, worker: Any, job: Job) -> bool:
+    def still_runs(self, worker: Attempt, job: Job) -> bool:
         """Whether the attempt has not ended yet."""
         return worker in self.lingering or self.running.get(job) is worker
 
@@ -180,7 +177,7 @@ class RunningAttempts(Workers):
         """How many jobs can run at a time, the stuck ones left out."""
         return capacity(self.core.max_workers, len(self.stuck))
 
-    def worker_facts(self) -> dict[str, Any]:
+    def worker_facts(self) -> WorkerFacts:
         """What `PoolStats` says of the workers."""
         attempts = (*self.running.values(), *self.lingering)
         return {

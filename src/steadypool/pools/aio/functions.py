@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from types import FunctionType
-from typing import Any
 
 from steadypool.model.options import task_name
 from steadypool.pools.core.functions import is_marked_async, unwrapped
@@ -13,7 +12,7 @@ _COROUTINE = inspect.CO_COROUTINE
 _ASYNC_GENERATOR = inspect.CO_ASYNC_GENERATOR
 
 
-def check_coroutine_function(fn: Any) -> None:
+def check_coroutine_function(fn: object) -> None:
     """Raise `TypeError`, with the corrected call, if *fn* is nothing that an event loop can run.
 
     A callable of which it cannot be known (a class, a built-in) is let through: awaiting what it returns will tell.

@@ -20,7 +20,7 @@ import asyncio
 import sys
 import types
 from asyncio import Future, InvalidStateError
-from collections.abc import Callable, Container, Generator
+from collections.abc import Awaitable, Callable, Container, Generator
 from contextvars import Context
 from types import CodeType
 from typing import Any, Protocol, TypeVar
@@ -28,10 +28,11 @@ from typing import Any, Protocol, TypeVar
 from steadypool.model.clock import monotonic
 from steadypool.model.options import TaskOptions, task_name
 from steadypool.model.states import NEVER_LOOKED_AT, Outcome
+from steadypool.pools.core.shared import Args, Kwargs
 from steadypool.primitives.unretrieved import Unretrieved
 
 T = TypeVar("T")
-_NOT_GIVEN: Any = object()
+_NOT_GIVEN = object()
 
 _init = Future.__init__
 _await = Future.__await__
@@ -104,7 +105,7 @@ class AsyncJobFuture(Future[T]):
     _has_room = True
     _total_ends: float | None = None
     _told: str | None = None
-    _stop_event: Any = None
+    _stop_event: None = None
     _pending_error: BaseException | None = None
     _last_error: BaseException | None = None
     _error: BaseException | None = None
@@ -112,7 +113,7 @@ class AsyncJobFuture(Future[T]):
     _entry: Any = None
     _alarm: Any = None
     _deferred_events: Any = None
-    _pristine_context: Any = None
+    _pristine_context: Context | None = None
     _progress: tuple[float, float | None] | None = None
     # What follows from something else is not stored, and what the common core writes there has no effect.
     _worker = property(lambda self: self._owner.attempt_of(self))
@@ -124,9 +125,9 @@ class AsyncJobFuture(Future[T]):
         self,
         owner: Owner,
         options: TaskOptions,
-        fn: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
+        fn: Callable[..., Awaitable[T]],
+        args: Args,
+        kwargs: Kwargs,
         context: Context,
         submitted: float,
         number: int,
@@ -188,7 +189,7 @@ class AsyncJobFuture(Future[T]):
             raise error
         return error
 
-    def cancel(self, msg: Any = _NOT_GIVEN, *, running: bool = False, cause: str = "cancelled") -> bool:
+    def cancel(self, msg: object = _NOT_GIVEN, *, running: bool = False, cause: str = "cancelled") -> bool:
         """Cancel the job if it has not started; with *running*, also tell one that has started to stop.
 
         A running job gets asyncio's ``CancelledError`` and has the pool's ``cancel_grace`` to end. What it returns in
@@ -236,7 +237,7 @@ class AsyncJobFuture(Future[T]):
     # -- waiting
 
     @types.coroutine
-    def wait_for_end(self) -> Generator[Any, None, None]:
+    def wait_for_end(self) -> Generator[Future[None], None, None]:
         """Wait until the job has ended, however it did. Being cancelled meanwhile cancels the job."""
         if not self.done():
             yield from self._wait()
@@ -246,7 +247,7 @@ class AsyncJobFuture(Future[T]):
             yield from self._wait()
         return self.result()
 
-    def _wait(self) -> Generator[Any, None, None]:
+    def _wait(self) -> Generator[Future[None], None, None]:
         owner = self._owner
         owner.check_loop()
         waiter: Future[None] = owner.loop.create_future()
@@ -268,7 +269,7 @@ class AsyncJobFuture(Future[T]):
 
     # -- settling
 
-    def _settle(self, outcome: Outcome, result: Any, error: BaseException | None, *, started: bool = True) -> None:
+    def _settle(self, outcome: Outcome, result: T | None, error: BaseException | None, *, started: bool = True) -> None:
         """Record the end and wake whoever waits. Only for whoever has taken the job out of its place."""
         if outcome in NEVER_LOOKED_AT and error is not None:
             self._unseen = Unretrieved(self.job_id, self._task_name, error)
@@ -277,7 +278,7 @@ class AsyncJobFuture(Future[T]):
         self._error = error
         self.outcome = outcome
         if error is None:
-            _set_result(self, result)
+            _set_result(self, result)  # type: ignore[misc]
         elif not started or (self._cancelled_by_asyncio and outcome is Outcome.CANCELLED):
             _cancel(self)
         else:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures._base import PENDING, RUNNING
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from steadypool.model.clock import monotonic
 from steadypool.model.errors import JobCancelled, PoolClosed
@@ -20,8 +20,9 @@ from steadypool.model.options import Task
 from steadypool.model.reports import DrainReport, ErrorGroup, PoolStats
 from steadypool.model.sink_protocols import Sink
 from steadypool.model.states import Outcome, PoolState
-from steadypool.pools.aio.future import AsyncJobFuture
+from steadypool.pools.aio.future import AsyncJob
 from steadypool.pools.aio.pool import AsyncPool
+from steadypool.pools.core.shared import Args
 from steadypool.pools.executor.contract import Prepared
 from steadypool.primitives.future import Waker
 from steadypool.primitives.thread_stacks import thread_stack
@@ -31,12 +32,12 @@ PATIENCE = 1.0
 """Seconds beyond its limit after which a drain stops relying on the loop: a job may hold the loop itself."""
 
 
-class LoopFuture(concurrent.futures.Future[Any]):
+class LoopFuture(concurrent.futures.Future[object]):
     """The future of one job, in the caller's world. Settled once, by the loop or by who has given the loop up."""
 
     outcome: Outcome | None = None
     attempts = 0
-    job: AsyncJobFuture[Any] | None = None
+    job: AsyncJob | None = None
     """The job itself, once it was submitted. Only for the loop's thread."""
     told: str | None = None
     """Why it was to be cancelled before it was submitted."""
@@ -62,7 +63,7 @@ class LoopFuture(concurrent.futures.Future[Any]):
         else:
             self.job.cancel(running=running, cause=cause)
 
-    def settle(self, outcome: Outcome, attempts: int, error: BaseException | None, result: Any = None) -> None:
+    def settle(self, outcome: Outcome, attempts: int, error: BaseException | None, result: object = None) -> None:
         """Record the end, if nobody has."""
         if not self._is_first():
             return
@@ -92,7 +93,7 @@ class LoopPool:
         self._thread.start()
         self._wait(self._open(), None)
 
-    def submit_within(self, seconds: float, fn: Callable[..., Any], /, *args: Any) -> LoopFuture:
+    def submit_within(self, seconds: float, fn: Callable[..., object], /, *args: object) -> LoopFuture:
         """Submit. The caller's window is the bound, so it never waits."""
         if self._core.refusal is not None:
             raise self._core.refusal()
@@ -100,7 +101,7 @@ class LoopPool:
         future = LoopFuture(self._loop)
         self._under_way.add(future)
         future.add_done_callback(self._under_way.discard)
-        self._loop.call_soon_threadsafe(self._start, future, fn, args)
+        self._loop.call_soon_threadsafe(self._start, future, cast("Callable[..., Awaitable[object]]", fn), args)
         return future
 
     def _submit_prepared(self, calls: Sequence[Prepared]) -> list[LoopFuture]:
@@ -158,17 +159,17 @@ class LoopPool:
         finally:
             self._loop.close()
 
-    def _wait(self, coroutine: Coroutine[Any, Any, R], seconds: float | None) -> R:
+    def _wait(self, coroutine: Coroutine[object, object, R], seconds: float | None) -> R:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(seconds)
 
     async def _open(self) -> None:
         await self._pool.__aenter__()
 
-    def _start(self, future: LoopFuture, fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    def _start(self, future: LoopFuture, fn: Callable[..., Awaitable[object]], args: Args) -> None:
         """On the loop: submit, and have the future follow the job."""
         asyncio.Task(self._follow(future, fn, args), loop=self._loop)
 
-    async def _follow(self, future: LoopFuture, fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    async def _follow(self, future: LoopFuture, fn: Callable[..., Awaitable[object]], args: Args) -> None:
         try:
             job = await self._pool.submit(fn, *args)
         except PoolClosed as error:

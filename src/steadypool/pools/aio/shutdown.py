@@ -15,7 +15,7 @@ What none of them reaches is code that does not await: it blocks the whole loop,
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Protocol
 
 from steadypool.pools.aio.attempt import TURN
 from steadypool.pools.aio.attempts import RunningAttempts
@@ -24,7 +24,7 @@ from steadypool.primitives.task_stacks import await_chain, frame_of
 CANCELS = 3
 CLOSES = 10
 
-_kept: list[Any] = []
+_kept: list[object] = []
 
 
 async def end_stuck(attempts: RunningAttempts) -> None:
@@ -43,7 +43,14 @@ async def end_stuck(attempts: RunningAttempts) -> None:
             _finish(task)
 
 
-def _close_all(task: asyncio.Task[Any]) -> None:
+class Closable(Protocol):
+    """A coroutine or a generator."""
+
+    def close(self) -> None:
+        """Raise `GeneratorExit` in it."""
+
+
+def _close_all(task: asyncio.Task[None]) -> None:
     """Close a task's coroutine and all that it awaits; keep what does not let itself be closed."""
     # All of them are held here: closing an outer one frees the inner ones, and freeing runs them.
     for coroutine in await_chain(task.get_coro()):
@@ -51,7 +58,7 @@ def _close_all(task: asyncio.Task[Any]) -> None:
             _keep(coroutine)
 
 
-def _close(coroutine: Any) -> bool:
+def _close(coroutine: Closable) -> bool:
     """Close a coroutine or generator; false if it does not let itself be closed."""
     for _ in range(CLOSES):
         try:
@@ -67,7 +74,7 @@ def _close(coroutine: Any) -> bool:
     return False
 
 
-def _keep(coroutine: Any) -> None:
+def _keep(coroutine: object) -> None:
     """Never free it, not even when the interpreter ends: one more reference than there are holders."""
     _kept.append(coroutine)
     try:
@@ -77,7 +84,7 @@ def _keep(coroutine: Any) -> None:
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(coroutine))
 
 
-def _finish(task: asyncio.Task[Any]) -> None:
+def _finish(task: asyncio.Task[None]) -> None:
     """Mark a task as cancelled whose coroutine will not run again, and take it off what it waits for."""
     waiter = getattr(task, "_fut_waiter", None)
     for callback, _ in list(getattr(waiter, "_callbacks", None) or ()):

@@ -40,8 +40,8 @@ from steadypool.model.clock import monotonic
 from steadypool.model.options import Task, TaskOptions
 from steadypool.model.states import PoolState
 from steadypool.pools.aio import nested_waits
-from steadypool.pools.aio.attempt import Attempt
-from steadypool.pools.aio.attempts import Job, RunningAttempts
+from steadypool.pools.aio.attempt import Attempt, Job
+from steadypool.pools.aio.attempts import RunningAttempts
 from steadypool.pools.aio.functions import check_coroutine_function
 from steadypool.pools.aio.future import AsyncJob, AsyncJobFuture
 from steadypool.pools.aio.loop_end import watch_loop
@@ -122,7 +122,7 @@ class AsyncWorkers(RunningAttempts):
                 watch_loop(self.core, self.closed, self), loop=loop, name=f"{self.name}-keeper", context=Context()
             )
 
-    def cancel(self, job: Any, running: bool, cause: str = "cancelled") -> bool:
+    def cancel(self, job: Job, running: bool, cause: str = "cancelled") -> bool:
         """See `AsyncJobFuture.cancel`."""
         return self.core.cancel(job, running, cause)
 
@@ -149,7 +149,7 @@ class AsyncWorkers(RunningAttempts):
         """See `pools.aio.shutdown`."""
         return
 
-    def cancel_from_outside(self, job: Any) -> None:
+    def cancel_from_outside(self, job: Job) -> None:
         """See `Workers`. A loop that is closed, or blocked for good, is left alone."""
         with suppress(RuntimeError):
             self.loop.call_soon_threadsafe(self.cancel, job, True)
@@ -276,9 +276,8 @@ class AsyncWorkers(RunningAttempts):
         options = job._options
         if options.retry is not None:
             # Each attempt sees the submitter's context, not what the one before made of it.
-            if job._pristine_context is None:
-                job._pristine_context = job._context
-            job._context = job._pristine_context.copy()
+            pristine = job._context if job._pristine_context is None else job._pristine_context
+            job._pristine_context, job._context = pristine, pristine.copy()
         self.running[job] = attempt = Attempt(self, job)
         if caller is not None:
             attempt.caller, attempt.is_simple = caller, False
@@ -363,7 +362,7 @@ class AsyncWorkers(RunningAttempts):
         """Whether the calling code runs in a job of this pool."""
         return self.own_attempt() is not None
 
-    def begin_wait(self, job: Any) -> Attempt | None:
+    def begin_wait(self, job: Job) -> Attempt | None:
         """See `primitives.future.Owner`."""
         attempt = self.own_attempt()
         return None if attempt is None else nested_waits.begin(self, attempt, job)

@@ -59,7 +59,7 @@ class Books:
                 sink_errors=self._emitter.sink_errors,
                 oldest_waiting=self._oldest_waiting() if waiting else 0.0,
                 drain_estimate=forecast,
-                **{outcome.value: count for outcome, count in outcomes.items()},  # type: ignore[arg-type]
+                **{outcome.value: count for outcome, count in outcomes.items()},
                 **workers,
             )
 

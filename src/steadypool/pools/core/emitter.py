@@ -9,20 +9,18 @@ from __future__ import annotations
 import _thread
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import copy_context
 from functools import partial
 from threading import get_ident
-from typing import Any
 
 from steadypool.model.clock import monotonic
 from steadypool.model.lazy_module import events
 from steadypool.model.sink_protocols import ContextCarrier, Sink, Watched, Watcher
 from steadypool.model.states import Outcome
+from steadypool.pools.core.shared import Job
 from steadypool.primitives.callback_thread import CallbackThread
-from steadypool.primitives.future import JobFuture
 
-Job = JobFuture[Any]
 SINKS_SECONDS = 0.1
 """How long the supervisor waits for sinks before it goes on without them, until they have caught up."""
 MOST_EVENTS = 10_000
@@ -179,6 +177,6 @@ class PendingEvents:
             self._is_making = False
 
 
-def job_facts(job: Job) -> tuple[str, str, int, Any]:
+def job_facts(job: Job) -> tuple[str, str, int, Mapping[str, object] | None]:
     """What every event of a job begins with."""
     return job.job_id, job._task_name, job.attempts, job._options.meta

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from functools import partial
 from types import BuiltinFunctionType, CoroutineType, FunctionType, MethodType
-from typing import Any
 
 from steadypool.model.options import Task, TaskOptions, task_name
 
@@ -34,7 +33,7 @@ def _is_plain(fn: object) -> bool:
     return type(fn) is FunctionType and not fn.__code__.co_flags & ASYNC_CODE and not fn.__dict__
 
 
-def unawaited_error(coroutine: CoroutineType[Any, Any, Any]) -> TypeError:
+def unawaited_error(coroutine: CoroutineType[object, object, object]) -> TypeError:
     """What becomes of a job whose function has returned a coroutine, which nothing here would await."""
     coroutine.close()
     return TypeError(
@@ -61,7 +60,7 @@ def _has_old_mark(fn: object) -> bool:
     return mark is not None and getattr(fn, "_is_coroutine", None) is mark
 
 
-def unwrapped(fn: Any) -> Any:
+def unwrapped(fn: object) -> object:
     """The function inside tasks, partials and methods."""
     while True:
         if isinstance(fn, Task):
@@ -77,7 +76,7 @@ def unwrapped(fn: Any) -> Any:
             return fn
 
 
-def options_within(fn: Any) -> TaskOptions | None:
+def options_within(fn: object) -> TaskOptions | None:
     """The options of a task inside a partial or a method, as ``run_in_executor(pool, partial(task, x))`` has it."""
     while isinstance(fn, _WRAPPERS):
         fn = fn.func if isinstance(fn, partial) else fn.__func__

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import CancelledError
-from typing import Any, Protocol
+from typing import Protocol
 
 from steadypool.model.error_text import type_name
 from steadypool.model.errors import JobCancelled, JobExit, JobTimeout, PoolClosed, RemoteError
 from steadypool.model.options import OPTION_NAMES
-from steadypool.primitives.future import JobFuture
-
-Job = JobFuture[Any]
+from steadypool.pools.core.shared import Job
 
 
 class Forked(Protocol):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import _thread
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from steadypool.model.clock import monotonic
 from steadypool.model.lazy_module import reports
 from steadypool.pools.core.settings import Settings
+from steadypool.pools.core.shared import Args, Job, Kwargs
 from steadypool.primitives.arguments import Show, arguments_text, is_quickly_shown, plain_text
-from steadypool.primitives.future import JobFuture
 
 if TYPE_CHECKING:
     from steadypool.model.reports import InterruptedJob, UnfinishedJob
@@ -25,13 +25,13 @@ class Returned(NamedTuple):
 
     id: str
     task: str
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
+    args: Args
+    kwargs: Kwargs
     waited: float
-    meta: Mapping[str, Any] | None
+    meta: Mapping[str, object] | None
 
     @classmethod
-    def of(cls, job: JobFuture[Any]) -> Returned:
+    def of(cls, job: Job) -> Returned:
         """To be asked before the job is settled, since it then forgets what it was made of."""
         return cls(job.job_id, job._task_name, job._args, job._kwargs, job._waited(), job._options.meta)
 
@@ -70,7 +70,7 @@ def unfinished_rows(show: Show, returned: list[Returned]) -> tuple[UnfinishedJob
     )
 
 
-def interrupted_row(settings: Settings, job: JobFuture[Any], ran: float) -> InterruptedJob:
+def interrupted_row(settings: Settings, job: Job, ran: float) -> InterruptedJob:
     """The report's row of a job that had started; *ran* is how long its last attempt has, in seconds."""
     shown = plain_text(settings.show_arguments, job._args, job._kwargs)
     return reports.InterruptedJob(job.job_id, job._task_name, job.attempts, ran, job._options.meta, shown)

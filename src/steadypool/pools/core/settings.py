@@ -61,12 +61,6 @@ def check_settings(
         near = difflib.get_close_matches(str(on_full).lower(), ON_FULL, 1)
         hint = f'; did you mean "{near[0]}"?' if near else ""
         raise ValueError(f"on_full must be one of {', '.join(ON_FULL)}, not {on_full!r}{hint}")
-    if cancel_grace is None:
-        raise TypeError("cancel_grace must be a number of seconds, not None: a job that does not stop must be given up")
-    grace = check_seconds("cancel_grace", cancel_grace, zero=True, none=False)
-    if grace == float("inf"):
-        raise ValueError("cancel_grace must have an end: a job that does not stop must be given up")
-    assert grace is not None
     _check_on_error(on_error)
     if not (isinstance(show_arguments, bool) or callable(show_arguments)):
         raise TypeError(
@@ -81,12 +75,21 @@ def check_settings(
         queue_size=None if queue_size is None else check_count("queue_size", queue_size),
         on_full=str(on_full),
         options=options.over(TaskOptions()),
-        cancel_grace=grace,
+        cancel_grace=_check_grace(cancel_grace),
         exit_timeout=check_seconds("exit_timeout", exit_timeout, zero=True),
         on_error=on_error,  # type: ignore[arg-type]
         show_arguments=show_arguments,
         monitor=monitor,
     )
+
+
+def _check_grace(cancel_grace: object) -> float:
+    if cancel_grace is None:
+        raise TypeError("cancel_grace must be a number of seconds, not None: a job that does not stop must be given up")
+    grace = check_seconds("cancel_grace", cancel_grace, zero=True, none=False)
+    if grace is None or grace == float("inf"):
+        raise ValueError("cancel_grace must have an end: a job that does not stop must be given up")
+    return grace
 
 
 def _check_on_error(on_error: object) -> None:

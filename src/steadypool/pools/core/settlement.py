@@ -6,7 +6,7 @@ import logging
 import random
 import threading
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from steadypool.model.clock import monotonic
 from steadypool.model.lazy_module import events, reports
@@ -59,7 +59,7 @@ class Settlement:
         self.returned: list[Returned] = []
         self.interrupted: list[InterruptedJob] = []
 
-    def settle(self, job: Job, outcome: Outcome, error: BaseException | None = None, result: Any = None) -> None:
+    def settle(self, job: Job, outcome: Outcome, error: BaseException | None = None, result: object = None) -> None:
         """Settle a job that the caller has taken out of its place, and count it first."""
         shared = self._shared
         started = job.attempts > 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable
 from types import GetSetDescriptorType, MemberDescriptorType, TracebackType, WrapperDescriptorType
-from typing import Any, cast
+from typing import cast
 
 from steadypool.model.error_text import type_name
 from steadypool.model.errors import RemoteError
@@ -63,5 +63,6 @@ def _stand_in(error: BaseException, text_of: Callable[[BaseException], str]) -> 
     return stand_in.with_traceback(trace)
 
 
-def _raw(error: BaseException, name: str) -> Any:
-    return vars(BaseException)[name].__get__(error)
+def _raw(error: BaseException, name: str) -> object:
+    found: object = vars(BaseException)[name].__get__(error)
+    return found

@@ -13,19 +13,17 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
 
 from steadypool.model.error_text import described, first_line, is_quickly_described, type_name
 from steadypool.model.options import Retry
 from steadypool.pools.core.settings import Settings
+from steadypool.pools.core.shared import Job
 from steadypool.primitives.arguments import arguments_text, is_quickly_shown, plain_text
 from steadypool.primitives.callback_thread import CallbackThread
-from steadypool.primitives.future import NAMED_BY_PYTHON, JobFuture
+from steadypool.primitives.future import NAMED_BY_PYTHON
 from steadypool.primitives.unretrieved import hurried
 from steadypool.primitives.user_call import Aside
 from steadypool.rules.retry import is_quickly_decided, is_worth_retrying
-
-Job = JobFuture[Any]
 
 NOT_SHOWN = "<not shown: it would take too long>"
 HANGS_AFTER = 0.1
@@ -90,7 +88,7 @@ class UserCalls:
         """Whether the calling thread supervises, so that no code of the user's may run on it."""
         return threading.get_ident() in self._supervisors
 
-    def made_of(self, job: Job) -> list[Any] | None:
+    def made_of(self, job: Job) -> list[object] | None:
         """What the job was made of, if it might have finalizers of the user's and this thread must go on.
 
         To be asked before the job is settled, and to be given to `free` afterwards.
@@ -101,7 +99,7 @@ class UserCalls:
             return None
         return [job._fn, job._args, job._kwargs, job._context, job._pristine_context, job._packed]
 
-    def free(self, job: Job, made_of: list[Any] | None) -> None:
+    def free(self, job: Job, made_of: list[object] | None) -> None:
         """Have the callback thread be the last to let go of it."""
         if made_of is not None:
             self.send(self.callback_thread, made_of.clear, f"a finalizer of what job {job.job_id} was called with")

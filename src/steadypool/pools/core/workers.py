@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict, TypeVar
 
 from steadypool.model.options import TaskOptions
 from steadypool.pools.core.shared import Job
 
 if TYPE_CHECKING:
-    from steadypool.model.reports import StuckJob
+    from steadypool.model.reports import StuckJob, WorkerStats
 
 R = TypeVar("R")
+
+
+class WorkerFacts(TypedDict, total=False):
+    """What `PoolStats` says of the workers."""
+
+    stuck: int
+    workers: int
+    capacity: int
+    restarts: int
+    worker_rows: tuple[WorkerStats, ...]
 
 
 class Workers(Protocol):
@@ -132,7 +142,7 @@ class Workers(Protocol):
         """How many jobs can run at a time, the stuck workers left out."""
         ...
 
-    def worker_facts(self) -> dict[str, Any]:
+    def worker_facts(self) -> WorkerFacts:
         """What `PoolStats` says of the workers. The lock is held."""
         ...
 
@@ -166,7 +176,7 @@ class Workers(Protocol):
         """See `primitives.future.Owner`. Where a worker takes a job in order to run it, it has."""
         return True
 
-    def begin_wait(self, job: Any) -> object:
+    def begin_wait(self, job: Job | None) -> object:
         """See `primitives.future.Owner`."""
         ...
 

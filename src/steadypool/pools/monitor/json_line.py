@@ -17,7 +17,7 @@ def as_json(record: object) -> bytes:
     return line
 
 
-def _proper(value: Any) -> Any:
+def _proper(value: object) -> object:
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, dict):

@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING, Any
 
 from steadypool.model.clock import monotonic
 from steadypool.model.monitor_messages import Ending, Question
-from steadypool.model.snapshots import Snapshot
+from steadypool.model.snapshots import Snapshot, TaskTimes
 from steadypool.pools.core import at_exit
 from steadypool.pools.inspect.errors_text import errors_text
 from steadypool.pools.monitor.json_line import as_json
@@ -151,7 +151,7 @@ class Monitor:
             if number in timers:
                 core.emitter.remove_sink(timers[number])
 
-    def _times(self, number: int) -> Any:
+    def _times(self, number: int) -> tuple[TaskTimes, ...]:
         timer = self._timers.get(number)
         return () if timer is None else timer.slowest()
 
@@ -214,7 +214,7 @@ def _stack(core: Core, job_id: str) -> str:
     return f"job {job_id} does not run any more\n"
 
 
-def _facts(arguments: str, meta: Mapping[str, Any] | None, progress: tuple[float, float | None] | None) -> str:
+def _facts(arguments: str, meta: Mapping[str, object] | None, progress: tuple[float, float | None] | None) -> str:
     """Lines above a stack. No code of the user's runs for them."""
     lines = [f"  called with {arguments}"] if arguments else []
     if meta:

@@ -40,6 +40,7 @@ from steadypool.model.states import Outcome, PoolState
 from steadypool.pools.core.job_errors import forked_error
 from steadypool.pools.core.settings import Settings
 from steadypool.pools.core.shared import Job
+from steadypool.pools.core.workers import WorkerFacts
 from steadypool.pools.processes import import_guard
 from steadypool.pools.processes.after_fork import forget_process
 from steadypool.pools.processes.chunk import Chunk
@@ -526,7 +527,7 @@ class ProcessWorkers(FarewellWorkers):
         """How many jobs can run at a time: a worker that does not stop is killed and replaced."""
         return self.core.max_workers
 
-    def worker_facts(self) -> dict[str, Any]:
+    def worker_facts(self) -> WorkerFacts:
         """What `PoolStats` says of the workers. The lock is held."""
         return {
             "stuck": len(self.stuck),

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from steadypool.model.clock import monotonic
 from steadypool.model.options import Retry
@@ -69,7 +69,7 @@ class ThreadPool(PoolContract, ThreadPoolExecutor):
         max_workers: int | None = None,
         thread_name_prefix: str = "",
         initializer: Callable[..., object] | None = None,
-        initargs: tuple[Any, ...] = (),
+        initargs: tuple[object, ...] = (),
         *,
         queue_size: int | None = 1000,
         on_full: str = "block",

@@ -29,7 +29,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures._base import FINISHED, RUNNING
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from steadypool.model.clock import monotonic
 from steadypool.model.lazy_module import events, reports
@@ -39,7 +39,7 @@ from steadypool.pools.core.emitter import job_facts
 from steadypool.pools.core.forked_job import end_child
 from steadypool.pools.core.functions import unawaited_error
 from steadypool.pools.core.job_errors import cancelled_error, timeout_error
-from steadypool.pools.core.shared import Job
+from steadypool.pools.core.shared import Args, Job
 from steadypool.pools.core.tame_errors import trace_of
 from steadypool.primitives.job_context import JobContext, check_progress, set_finder
 from steadypool.primitives.run_times import SAMPLE, WORTH_MEASURING
@@ -127,7 +127,7 @@ class JobRunner:
         self._succeeded(job, result)
         return True
 
-    def _succeeded(self, job: Job, result: Any) -> None:
+    def _succeeded(self, job: Job, result: object) -> None:
         """Settle a success: the lines of `Settlement.settle` and `JobFuture._settle` that it needs, on the hot path."""
         core = self.core
         self.succeeded += 1
@@ -255,7 +255,7 @@ class Crew(Protocol):
     parked: list[_thread.LockType]
     leaving: bool
     initializer: Callable[..., object] | None
-    initargs: tuple[Any, ...]
+    initargs: Args
 
     def begin(self, worker: ThreadWorker) -> bool:
         """Whether the thread that runs now is wanted."""

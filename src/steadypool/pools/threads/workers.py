@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import starmap
-from typing import Any
 
 from steadypool.model.clock import monotonic
 from steadypool.model.errors import InternalError, WouldDeadlock
@@ -18,7 +17,8 @@ from steadypool.model.states import Outcome, PoolState
 from steadypool.pools.core.emitter import job_facts
 from steadypool.pools.core.job_errors import forked_error
 from steadypool.pools.core.settings import Settings
-from steadypool.pools.core.shared import Job
+from steadypool.pools.core.shared import Args, Job
+from steadypool.pools.core.workers import WorkerFacts
 from steadypool.pools.threads.hands import HandWorkers
 from steadypool.pools.threads.reconcile import Reconciler
 from steadypool.pools.threads.worker import JobRunner, ThreadWorker, here
@@ -41,7 +41,7 @@ class ThreadWorkers(HandWorkers):
         max_workers: int,
         prefix: str,
         initializer: Callable[..., object] | None,
-        initargs: tuple[Any, ...],
+        initargs: Args,
     ) -> None:
         self._bell = Bell()
         super().__init__(settings, max_workers, self._bell)
@@ -282,7 +282,7 @@ class ThreadWorkers(HandWorkers):
         """How many jobs can run at a time, the stuck workers left out."""
         return capacity(self.core.max_workers, len(self.stuck))
 
-    def worker_facts(self) -> dict[str, Any]:
+    def worker_facts(self) -> WorkerFacts:
         """What `PoolStats` says of the workers. The lock is held."""
         return {
             "stuck": len(self.stuck),
@@ -300,7 +300,7 @@ class ThreadWorkers(HandWorkers):
 
     # -- jobs that wait for their own pool
 
-    def begin_wait(self, job: Job) -> ThreadWorker | None:
+    def begin_wait(self, job: Job | None) -> ThreadWorker | None:
         """Let a job that waits for its own pool lend its place to a spare worker while it waits."""
         if self.core.pid != os.getpid():
             raise forked_error(self.core)
@@ -308,7 +308,7 @@ class ThreadWorkers(HandWorkers):
         if worker is None or worker not in self.workers or worker.lending:
             return None
         with self.core.lock:
-            if _closes_circle(worker, job):
+            if job is not None and _closes_circle(worker, job):
                 raise WouldDeadlock(f"job {job.job_id} would wait for itself, through the jobs it waits for")
             worker.waiting_for = job
             self._lend(worker)
