@@ -62,6 +62,8 @@ FIGURES = {
     "STACK_SECONDS": f"{stack_request.STACK_SECONDS} s",
     "STACK_SIGNAL": after_rtmin(stack_request.KNOCK, 10),
     "TOGETHER_KB": f"{prefetch.TOGETHER_BYTES // 1024} KB",
+    "BY_THEMSELVES_MS": f"{round(prefetch.BY_THEMSELVES_SECONDS * 1000)} ms",
+    "SHORT_MS": f"{round(prefetch.SHORT * 1000)} ms",
     "TOGETHER_MS": f"{round(prefetch.TOGETHER_SECONDS * 1000)} ms",
     "WORTH_MEASURING": unit(run_times.WORTH_MEASURING),
 }

@@ -6,7 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steadypool.rules.prefetch import MOST, ONE_BEHIND, WORTH, depth, moving_average, refill
+from steadypool.rules.prefetch import (
+    BY_THEMSELVES_SECONDS,
+    MOST,
+    ONE_BEHIND,
+    PACKETS_AHEAD,
+    SHORT,
+    WORTH,
+    by_themselves,
+    depth,
+    moving_average,
+    refill,
+)
 
 lengths = st.floats(0, 1e5)
 
@@ -41,6 +52,28 @@ def test_what_waits_behind_the_running_job_is_never_worth_more_than_a_moment(mea
 def test_longer_jobs_never_make_it_deeper(one: float, other: float) -> None:
     short, long = sorted((one, other))
     assert depth(long) <= depth(short)
+
+
+@pytest.mark.parametrize(
+    ("mean", "window", "workers", "expected"),
+    [
+        (None, 1000, 2, 1),
+        (0.0, 1000, 2, 166),
+        (1e-4, 1000, 2, 20),
+        (SHORT, 1000, 2, 2),
+        (SHORT * 1.01, 1000, 2, 1),
+        (0.0, 5, 2, 1),
+        (0.0, 10**6, 2, 1000),
+    ],
+)
+def test_how_many_travel_together_by_themselves(mean: float | None, window: int, workers: int, expected: int) -> None:
+    assert by_themselves(mean, window, workers) == expected
+
+
+@given(lengths, st.integers(1, 10**6), st.integers(1, 500))
+def test_they_are_short_and_leave_every_worker_some(mean: float, window: int, workers: int) -> None:
+    together = by_themselves(mean, window, workers)
+    assert together == 1 or (together * mean <= BY_THEMSELVES_SECONDS and together * workers * PACKETS_AHEAD <= window)
 
 
 def test_the_first_run_is_the_average() -> None:

@@ -12,6 +12,12 @@ WEIGHT = 0.1
 """How much the latest run counts in the moving average."""
 TOGETHER_SECONDS = 0.005
 """Work in one packet of a map."""
+SHORT = 0.001
+"""Seconds up to which items of a map travel together by themselves."""
+BY_THEMSELVES_SECONDS = 0.002
+"""Work in one packet then."""
+PACKETS_AHEAD = 3
+"""So many packets for each worker are to fit the window of a map, or workers would wait for each other's results."""
 TOGETHER_BYTES = 40 * 1024
 """Bytes of arguments in one packet."""
 TOGETHER_MOST = 1000
@@ -43,6 +49,16 @@ def together(wanted: int, mean_seconds: float | None, mean_bytes: float | None) 
     if mean_bytes:
         most = min(most, TOGETHER_BYTES / mean_bytes)
     return max(1, int(most))
+
+
+def by_themselves(mean_seconds: float | None, window: int, workers: int) -> int:
+    """Items of a map to put into one packet if the caller does not say, and items take *mean_seconds* on average."""
+    if mean_seconds is None or mean_seconds > SHORT:
+        return 1
+    most = min(TOGETHER_MOST, window // (PACKETS_AHEAD * workers))
+    if mean_seconds > 0:
+        most = min(most, int(BY_THEMSELVES_SECONDS / mean_seconds))
+    return max(1, most)
 
 
 def moving_average(mean: float | None, seconds: float) -> float:

@@ -491,6 +491,11 @@ def note_and_hang_at(path: str, number: int, fatal: int) -> int:
     return count_for_ever() if number == fatal else number
 
 
+def note_and_die_at_777(item: tuple[str, int]) -> int:
+    """The same for one argument."""
+    return note_and_die_at(*item, 777)
+
+
 def same_or_act(value: Any) -> Any:
     """Return a number; go to the stage with an address."""
     return act(value) if isinstance(value, str) else value
@@ -499,6 +504,21 @@ def same_or_act(value: Any) -> Any:
 def same_or_hold_gil(value: Any) -> Any:
     """Return a value; for none, never return, and hold the GIL."""
     return count_for_ever() if value is None else value
+
+
+def take_5_ms(value: Any) -> Any:
+    """Run for so long."""
+    end = time.monotonic() + 0.005
+    while time.monotonic() < end:
+        pass
+    return value
+
+
+def note_number(item: tuple[str, int]) -> int:
+    """Leave the number in a file, and return it."""
+    log, number = item
+    note(log, str(number))
+    return number
 
 
 def sleep_and_return(value: Any) -> Any:

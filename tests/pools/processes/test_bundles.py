@@ -294,7 +294,7 @@ class TakesLongToLoad:
 def test_a_long_item_holds_up_no_other_after_a_long_load_either(make_pool: MakePool, stage: Stage) -> None:
     pool = warm(make_pool(2))
     assert [pool.submit(jobs.same, number).result(WAIT) for number in range(100)] == list(range(100))
-    pool._workers.item_seconds = 1e-5  # as if items took no time: all travel together
+    pool._workers.run_seconds.note(deeds.same_or_act, 1e-5)  # as if items took no time: all travel together
     items = [stage.address, TakesLongToLoad(), *range(30)]
     results = pool.map_unordered(deeds.same_or_act, items, chunksize=len(items))
     actor = stage.enter()

@@ -176,28 +176,3 @@ def test_closing_the_map_frees_the_queue(make_pool: MakePool, stage: Stage) -> N
     stats = pool.drain(WAIT).stats
     assert stats.cancelled >= 800
     assert stats.cancelled + stats.succeeded == stats.accepted
-
-
-def legs_of(pool: Any, results: Any) -> list[int]:
-    """How many items each leg of a map had that is read to its end."""
-    sizes: list[int] = []
-    submit_many = type(pool)._submit_many
-
-    def note(*args: Any) -> Any:
-        for leg in submit_many(pool, *args):
-            sizes.append(getattr(leg, "size", 1))
-            yield leg
-
-    pool._submit_many = note
-    assert sum(1 for _ in results()) == 600
-    return sizes
-
-
-@pytest.mark.parametrize("chunksize", [20, 60])
-def test_chunks_stay_whole_when_more_may_be_in_flight_than_the_queue_holds(make_pool: MakePool, chunksize: int) -> None:
-    pool = make_pool(2, queue_size=30)
-    warm(pool)
-    legs = legs_of(pool, lambda: pool.map_unordered(jobs.same, range(600), chunksize=chunksize, buffersize=300))
-    assert sum(legs) == 600
-    assert len(legs) < 300
-    assert_at_rest(pool)

@@ -63,6 +63,8 @@ class PoolContract(Books, Executor):
     """What every pool of workers does. A driver adds ``submit``, ``resize`` and the core behind ``_core``."""
 
     _core: Core
+    _sends_together = False
+    """Whether items of a map may travel to their worker together."""
 
     def _open(self, core: Core, run_in_caller: Callable[[Job], None]) -> None:
         self._core = core
@@ -226,6 +228,10 @@ class PoolContract(Books, Executor):
             return self._take_on(options, fn, args, {}, has_room=False)
         return self._submit_waiting(None, options, fn, args, {})
 
+    def _items_together(self, fn: Callable[..., R], window: int) -> int:
+        """How many items of a map travel together next, if its caller does not say: *fn* is what will run."""
+        return 1
+
     def _submit_many(
         self, fn: Callable[..., R], batch: list[Args], landed: Landed[R] | None = None
     ) -> Iterator[Leg[R]]:
@@ -295,7 +301,7 @@ class PoolContract(Books, Executor):
         fn: Callable[..., R],
         *iterables: Iterable[object],
         timeout: float | None = None,
-        chunksize: int = 1,
+        chunksize: int | None = None,
         buffersize: int | None = None,
         read_here: bool = False,
         return_exceptions: Literal[False] = False,
@@ -306,7 +312,7 @@ class PoolContract(Books, Executor):
         fn: Callable[..., R],
         *iterables: Iterable[object],
         timeout: float | None = None,
-        chunksize: int = 1,
+        chunksize: int | None = None,
         buffersize: int | None = None,
         read_here: bool = False,
         return_exceptions: bool,
@@ -316,7 +322,7 @@ class PoolContract(Books, Executor):
         fn: Callable[..., R],
         *iterables: Iterable[object],
         timeout: float | None = None,
-        chunksize: int = 1,
+        chunksize: int | None = None,
         buffersize: int | None = None,
         read_here: bool = False,
         return_exceptions: bool = False,
@@ -327,7 +333,8 @@ class PoolContract(Books, Executor):
             fn: the function or task.
             iterables: where its arguments come from; they may be endless.
             timeout: seconds from this call within which every result must be there.
-            chunksize: how many items travel together where jobs travel (processes); no meaning on threads.
+            chunksize: how many items travel together where jobs travel (processes). By default short ones do, about
+                two milliseconds' worth, and long ones do not; 1 has each travel alone. No meaning on threads.
             buffersize: how many jobs may be in flight; by default ``queue_size``, or 1,000 where that has no bound.
             read_here: read *iterables* on the calling thread, as one that is bound to its thread needs it. By
                 default, what may wait (all but lists and their like) is read by a thread of the map's own, so that
@@ -354,7 +361,7 @@ class PoolContract(Books, Executor):
         iterable: Iterable[T],
         *,
         buffersize: int | None = None,
-        chunksize: int = 1,
+        chunksize: int | None = None,
         read_here: bool = False,
         return_exceptions: Literal[False] = False,
     ) -> Iterator[R]: ...
@@ -365,7 +372,7 @@ class PoolContract(Books, Executor):
         iterable: Iterable[T],
         *,
         buffersize: int | None = None,
-        chunksize: int = 1,
+        chunksize: int | None = None,
         read_here: bool = False,
         return_exceptions: bool,
     ) -> Iterator[R | Exception]: ...
@@ -375,7 +382,7 @@ class PoolContract(Books, Executor):
         iterable: Iterable[T],
         *,
         buffersize: int | None = None,
-        chunksize: int = 1,
+        chunksize: int | None = None,
         read_here: bool = False,
         return_exceptions: bool = False,
     ) -> Iterator[R] | Iterator[R | Exception]:

@@ -1,6 +1,6 @@
 """``map`` and ``map_unordered``: results in the order of the input, or as they end.
 
-The input, and how far it is read, is the business of `pools.executor.map_input`. What is in flight are *legs*: futures,
+How far the input is read is the business of `pools.executor.window`. What is in flight are *legs*: futures,
 or on processes chunks of many items (see `pools.processes.chunk`), which may turn into futures on the way.
 """
 
@@ -14,8 +14,9 @@ from steadypool.model.errors import PoolClosed
 from steadypool.model.states import Outcome
 from steadypool.pools.core.core import Core
 from steadypool.pools.executor.legs import Chunk, Flight, Leg
-from steadypool.pools.executor.map_input import Submitter, Window, never_waits
+from steadypool.pools.executor.map_input import never_waits
 from steadypool.pools.executor.map_options import MapOptions, was_handed_back
+from steadypool.pools.executor.window import Submitter, Window
 from steadypool.primitives.future import JobFuture
 
 R = TypeVar("R")
@@ -42,9 +43,11 @@ def ordered(
 def _open_window(
     pool: Submitter, fn: Callable[..., R], iterables: tuple[Iterable[object], ...], options: MapOptions
 ) -> Window[R]:
-    pool._core.workers.resolve(fn)
-    size = options.window(pool._core)
-    return Window(pool, fn, zip(*iterables, strict=False), size, options.chunk)
+    _, task_options = pool._core.workers.resolve(fn)
+    size, chunk = options.window(pool._core), options.chunk
+    if chunk is None and not (pool._sends_together and task_options.bare):
+        chunk = 1
+    return Window(pool, fn, zip(*iterables, strict=False), size, chunk)
 
 
 def _may_wait(iterables: Iterable[Iterable[object]], options: MapOptions) -> bool:

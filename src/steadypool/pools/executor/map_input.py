@@ -7,7 +7,7 @@ be in there while results are ready for it. So two kinds of input are told apart
 behaves the same each time:
 
 * **Inputs that never wait** (lists, ranges, their iterators; see `NEVER_WAIT`), and what the caller asks to read
-  itself (``read_here``). `Window` reads them on the caller's thread, whenever a result was given.
+  itself (``read_here``). The window reads them on the caller's thread, whenever a result was given.
 * **All others.** `ReadAhead` has a thread, the reader, that reads an item, submits it, and goes on while there is
   room in the window. The caller only waits for results.
 
@@ -18,6 +18,9 @@ What is shared between the two threads, and who may touch it:
 * Submitting is done under ``_turn``, item by item in the order of the input. The reader does it when a chunk is full,
   or the input has ended, or there is no more room; the caller when it waits, nothing is in flight, and the input lets
   less than a chunk lie (`ReadAhead.submit_read`).
+* Where the pool says how many items travel together, an input that waits must hold up none that it has given. An item
+  for which it took long is submitted at once, with those before it; others gather for `GATHER_SECONDS`. The reader sees
+  to that when it reads the next one. Should the input wait then, the supervisor does, a moment later.
 * The caller sleeps for input in `ReadAhead.wait` and says so first (``_starved``), then looks again. The reader adds a
   leg, then looks at ``_starved``. Either sees the other. The same holds for ``_parked`` the other way round.
 * The pool may close while the input blocks: `Core.at_close` wakes the caller, who finds that nothing more can be
@@ -42,29 +45,26 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from contextvars import copy_context
-from itertools import islice
-from queue import Empty, SimpleQueue
 from typing import Generic, Protocol, TypeVar
-from weakref import ref
 
 from steadypool.model.clock import monotonic
 from steadypool.pools.core.core import Core
 from steadypool.pools.core.job_errors import forked_error
 from steadypool.pools.core.shared import Args
-from steadypool.pools.executor.legs import Landed, Leg, items_of
-from steadypool.primitives.future import JobFuture
+from steadypool.pools.executor.legs import Leg, items_of
 from steadypool.primitives.thread_start import has_begun
 
 R = TypeVar("R")
-T = TypeVar("T")
 
 PATIENCE = 0.2
 """Seconds that an input may let ``map`` wait before that returns with less than its first window submitted."""
 LINGER = 0.02
 """Seconds that the caller waits for a chunk to be full, while it has nothing else to wait for."""
+GATHER_SECONDS = 0.001
+"""How long items gather where the pool says how many travel together."""
 LET_GO = 0.1
 """Seconds that closing a map waits for its reader to come out of the input."""
 
@@ -86,170 +86,27 @@ def never_waits(iterable: Iterable[object]) -> bool:
     return type(iterable) in NEVER_WAIT or (sqlite is not None and isinstance(iterable, sqlite.Cursor))
 
 
-class Submitter(Protocol):
-    """What a map asks of its pool."""
+class Window(Protocol[R]):
+    """What a reader asks of the window that it fills."""
 
-    _core: Core
+    core: Core
+    inputs: Iterator[Args]
+    size: int
+    chunk: int | None
+    failure: BaseException | None
+    add: Callable[[Leg[R]], object]
 
-    def _submit_patiently(self, fn: Callable[..., R], args: Args) -> JobFuture[R]:
-        """Submit one item, waiting for room whatever ``on_full`` says."""
-
-    def _submit_many(self, fn: Callable[..., R], batch: list[Args], landed: Landed[R] | None) -> Iterator[Leg[R]]:
-        """Submit items; yields each leg when it is there."""
-
-
-class Window(Generic[R]):
-    """Submits from an input until *size* jobs are in flight.
-
-    It refers to the pool only as long as there is input, so that a pool whose work is all submitted can end when
-    nobody else refers to it. What ends the input early, a closed pool or an input that raises, is kept in
-    ``failure`` until the results of what was submitted are out.
-    """
-
-    def __init__(self, pool: Submitter, fn: Callable[..., R], inputs: Iterator[Args], size: int, chunk: int) -> None:
-        self._pool: Submitter | None = pool
-        self._fn = fn
-        self.inputs = inputs
-        self.size = size
-        self.chunk = min(chunk, size)
-        self.core = pool._core
-        self.failure: BaseException | None = None
-        self.add: Callable[[Leg[R]], object] = _no_leg
-        """Takes each new leg. Chunks land in ``landed``, or by themselves."""
-        self.landed: Landed[R] | None = None
-        self._woken: SimpleQueue[None] = SimpleQueue()
-        self._in_flight = 0
-        self._reader: ReadAhead[R] | None = None
-        self._was_read = False
-        self._results: Callable[[], object] = ref(self)
-
-    def open(self, results: Generator[T, None, None], *, ahead: bool) -> Iterator[T]:
-        """Submit what fits, and have *results* go up to where it can be closed, and know it from now on.
-
-        *ahead*: the input may wait, and is read by a thread of its own.
-        """
-        self._reader = ReadAhead(self) if ahead else None
-        if self._reader is None or not self._reader.begin():
-            self._reader = None
-            self._fill()
-        next(results)
-        self._results = ref(results)
-        return results
-
-    def begin(self) -> None:
-        """The first result is asked for."""
-        self._was_read = True
-        if self._reader is not None:
-            self._reader.was_read()
-
-    def close(self, legs: Iterable[Leg[R]]) -> None:
-        """The map ends: read no more, and cancel *legs*, what is left, unless it is wanted."""
-        wanted = self._is_wanted()
-        if self._reader is not None:
-            self._reader.close(wanted=wanted)
-        if not wanted:
-            for leg in list(legs):  # in one piece: the reader may add a last one, and cancels that itself
-                leg.cancel()
-
-    def _is_wanted(self) -> bool:
-        """Whether the jobs are, though nobody will read their results.
-
-        As in the standard library: ``pool.map(fn, items)`` whose generator is dropped unread runs them. One that was
-        read, or is closed by hand, cancels what has not started. A weak reference to a dropped generator is dead by
-        the time it is closed, and that tells the two apart.
-        """
-        return not self._was_read and self._results() is None
-
-    # -- for whoever gives the results
-
-    def in_flight(self) -> int:
-        """Items that were submitted, less those that the caller was given."""
-        return self._in_flight if self._reader is None else self._reader.in_flight()
-
-    def gave(self, items: int) -> None:
-        """The caller was given so many: submit others."""
-        if self._reader is not None:
-            self._reader.gave(items)
-        else:
-            self._in_flight -= items
-            self._fill()
-
-    def has_more(self) -> bool:
-        """Whether anything is in flight or may come to be."""
-        return self._in_flight > 0 if self._reader is None else self._reader.has_more()
-
-    def wait(self, is_there: Callable[[], object], left: float | None, sleep: Callable[[float | None], object]) -> None:
-        """Nothing is in flight: wait for input, for *left* seconds at most. May return early."""
-        assert self._reader is not None
-        self._reader.wait(sleep, is_there, left)
-
-    def sleep(self, seconds: float | None) -> None:
-        """Until `wake`."""
-        with suppress(Empty):
-            self._woken.get(timeout=seconds)
-
-    def wake(self) -> None:
-        """End a wait for input."""
-        if self.landed is None:
-            self._woken.put(None)
-        else:
-            self.landed.put(None)
-
-    # -- submitting
+    def together(self) -> int:
+        """How many items are to gather for the next leg."""
 
     def submit(self, batch: list[Args]) -> Iterable[Leg[R]]:
         """Submit these; gives each new leg."""
-        pool = self._pool
-        assert pool is not None
-        if len(batch) == 1:
-            return (pool._submit_patiently(self._fn, batch[0]),)
-        return pool._submit_many(self._fn, batch, self.landed)
+
+    def wake(self) -> None:
+        """End a wait for input."""
 
     def forget_input(self) -> None:
         """Nothing more will be submitted."""
-        self._pool, self.inputs = None, iter(())
-
-    def _fill(self) -> None:
-        """Submit while there is room in the window."""
-        if self.chunk == 1:
-            self._fill_singly()
-            return
-        while self._pool is not None and self._in_flight + self.chunk <= self.size:
-            pool, batch = self._pool, self._next_batch()
-            try:
-                for leg in pool._submit_many(self._fn, batch, self.landed):
-                    self._in_flight += items_of(leg)
-                    self.add(leg)
-            except Exception as error:
-                self._pool = None
-                self.failure = error
-
-    def _fill_singly(self) -> None:
-        """The same for items that travel alone."""
-        while (pool := self._pool) is not None and self._in_flight < self.size:
-            try:
-                args = next(self.inputs, None)
-                if args is None:
-                    self._pool = None  # the input has ended
-                    return
-                leg = pool._submit_patiently(self._fn, args)
-            except Exception as error:
-                self._pool = None
-                self.failure = error
-                return
-            self._in_flight += 1
-            self.add(leg)
-
-    def _next_batch(self) -> list[Args]:
-        batch: list[Args] = []
-        try:
-            batch.extend(islice(self.inputs, self.chunk))
-        except Exception as error:
-            self.failure = error
-            self._pool = None
-        if len(batch) < self.chunk:
-            self._pool = None  # the input has ended
-        return batch
 
 
 class ReadAhead(Generic[R]):
@@ -264,8 +121,11 @@ class ReadAhead(Generic[R]):
         self._changed = threading.Condition(threading.RLock())
         self._submitted = self._given = 0
         self._starved = self._parked = self._full = self._closed = self._ended = False
-        self._in_input = 0.0
-        """Seconds that the input has taken."""
+        self._together, self._since = 1, 0.0
+        """How many items are to gather, and since when they do."""
+        self._look_planned = False
+        self._took = self._in_input = 0.0
+        """Seconds that the input has taken, for the last item and for all."""
         self._entered: float | None = None
         """Since when the reader is in it."""
         self.unread = True
@@ -346,7 +206,7 @@ class ReadAhead(Generic[R]):
         try:
             if is_there() or self._ended or self._pool_is_closed():
                 return
-            part = self._window.chunk > 1  # of a chunk: it has to be found here, whenever it comes
+            part = (self._window.chunk or 1) > 1  # of a chunk: it has to be found here, whenever it comes
             sleep((LINGER if left is None else min(LINGER, left)) if part else left)
             if part and not is_there():
                 self.submit_read()
@@ -376,6 +236,30 @@ class ReadAhead(Generic[R]):
                 self._submit()
             finally:
                 self._turn.release()
+
+    def _look_at_gathered(self) -> None:
+        """On the supervisor: have what has gathered for long submitted by a thread that may run the user's code."""
+        self._look_planned = False
+        if not self._read:
+            return
+        if monotonic() - self._since < GATHER_SECONDS:
+            self._plan_look()
+        else:
+            self._window.core.user_calls.deliver(self._submit_gathered, "submitting items of a map")
+
+    def _plan_look(self) -> None:
+        self._look_planned, core = True, self._window.core
+        moment = monotonic() + GATHER_SECONDS
+        with core.lock:
+            core.timers.add(moment, self._look_at_gathered)
+        core.wake_before(moment)
+
+    def _submit_gathered(self) -> None:
+        try:
+            self.submit_read()
+        except Exception as error:  # it has closed meanwhile
+            if self._window.failure is None:
+                self._window.failure = error
 
     def close(self, *, wanted: bool) -> None:
         """Read no more; with *wanted*, still submit the first window."""
@@ -407,7 +291,7 @@ class ReadAhead(Generic[R]):
             while self._has_room() and (item := self._next()) is not None:
                 with self._turn:
                     self._read.append(item)
-                    if len(self._read) >= window.chunk:
+                    if self._is_whole():
                         self._submit()
                 del item
             with self._turn:
@@ -421,6 +305,21 @@ class ReadAhead(Generic[R]):
             self._leave_core()
             window.wake()
             self._notify()
+
+    def _is_whole(self) -> bool:
+        """Whether what was read is to be submitted now. ``_turn`` is held."""
+        now = monotonic()
+        if len(self._read) == 1:
+            self._together, self._since = self._window.together(), now
+        if len(self._read) >= self._together:
+            return True
+        if self._window.chunk is not None:
+            return False
+        if max(self._took, now - self._since) > GATHER_SECONDS:
+            return True
+        if not self._look_planned:
+            self._plan_look()
+        return False
 
     def _failed(self, error: BaseException) -> None:
         window = self._window
@@ -450,7 +349,7 @@ class ReadAhead(Generic[R]):
         return not self._closed
 
     def _fits(self) -> bool:
-        more = len(self._read) + 1 if self._read else self._window.chunk
+        more = len(self._read) + 1 if self._read else self._window.chunk or 1
         return self._submitted + more - self._given <= self._window.size
 
     def _next(self) -> Args | None:
@@ -464,7 +363,8 @@ class ReadAhead(Generic[R]):
             raise
         finally:
             self._entered = None
-            self._in_input += monotonic() - began
+            self._took = monotonic() - began
+            self._in_input += self._took
             if self._closed:
                 self._notify()
 
@@ -485,10 +385,6 @@ class ReadAhead(Generic[R]):
         if self._closed:
             leg.cancel()
         return self._closed
-
-
-def _no_leg(leg: object) -> None:
-    raise AssertionError("a window was opened before its legs had a place")
 
 
 _THREAD_BOUND = (

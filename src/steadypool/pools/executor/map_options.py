@@ -32,7 +32,7 @@ class MapOptions:
 
     def __init__(
         self,
-        chunksize: int,
+        chunksize: int | None,
         buffersize: int | None,
         *,
         timeout: float | None = None,
@@ -41,7 +41,7 @@ class MapOptions:
     ) -> None:
         check_seconds("map(timeout)", timeout, zero=True)
         self.deadline = None if timeout is None else monotonic() + timeout
-        self.chunk = check_count("chunksize", chunksize)
+        self.chunk = None if chunksize is None else check_count("chunksize", chunksize)
         self.buffer = None if buffersize is None else check_count("buffersize", buffersize)
         self.read_here = _check_flag("read_here", read_here)
         self._return_exceptions = _check_flag("return_exceptions", return_exceptions)

@@ -46,6 +46,7 @@ from steadypool.pools.processes.packets import (
     pack_meta,
     workers_import_main,
 )
+from steadypool.pools.processes.run_seconds import RunSeconds
 from steadypool.pools.processes.steal import StealingWorkers
 from steadypool.pools.processes.worker import ProcessWorker
 from steadypool.primitives.callback_thread import CallbackThread
@@ -70,11 +71,12 @@ class DispatchWorkers(StealingWorkers):
         self.packets = packets
         self.takes_bundles = packets
         """Whether jobs may travel together."""
+        self.takes_chunks = True
+        """Whether items of a map may."""
         self.mean: float | None = None
         """How long jobs take, in seconds: a moving average."""
         self.depth = prefetch.depth(None) if packets else 1
-        self.item_seconds: float | None = None
-        """How long items of chunks take: a moving average."""
+        self.run_seconds = RunSeconds()
         self.item_bytes: float | None = None
         """How big their arguments are."""
         self.pump_lock = threading.Lock()
@@ -432,7 +434,7 @@ class DispatchWorkers(StealingWorkers):
         Raises:
             PoolClosed: the pool takes no more jobs.
         """
-        rooms = self._take_rooms(prefetch.together(len(calls), self.item_seconds, self.item_bytes))
+        rooms = self._take_rooms(prefetch.together(len(calls), self.run_seconds.of(fn), self.item_bytes))
         packed, calls = self._pack_together(fn, calls[:rooms])
         self.core.queue.give_rooms(rooms - len(calls))
         if packed is None:
@@ -453,6 +455,12 @@ class DispatchWorkers(StealingWorkers):
             self.bell.ring()
             raise self.core.refusal()
         return chunk
+
+    def items_together(self, fn: Callable[..., Any], window: int) -> int:
+        """How many of the next items of a map to gather, if the caller does not say."""
+        if not self.takes_chunks or self.core.emitter.sinks:
+            return 1
+        return prefetch.by_themselves(self.run_seconds.of(fn), window, self.core.max_workers)
 
     def _pack_together(
         self, fn: Callable[..., Any], calls: list[tuple[Any, ...]]

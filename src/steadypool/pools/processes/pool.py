@@ -157,6 +157,11 @@ class ProcessPool(PoolContract):
             raise
         return job
 
+    _sends_together = True
+
+    def _items_together(self, fn: Callable[..., Any], window: int) -> int:
+        return self._workers.items_together(self._workers.resolve(fn)[0], window)
+
     def _submit_many(
         self, fn: Callable[..., R], batch: list[tuple[Any, ...]], landed: Landed | None = None
     ) -> Iterator[JobFuture[R] | Chunk]:

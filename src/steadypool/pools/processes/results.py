@@ -126,6 +126,7 @@ class ResultsWorkers(DispatchWorkers):
                 worker.done += 1
                 done.append((entry, value))
                 self._note_seconds(each)
+                self.run_seconds.note(entry._fn, each)
                 if each > WORTH_MEASURING or not worker.done % SAMPLE:
                     self.core.run_times.add_to_task(entry._task_name, each)
 
@@ -174,12 +175,12 @@ class ResultsWorkers(DispatchWorkers):
             if not chunk.seconds:
                 return  # all of it was read in the log
             self._note_seconds(chunk.seconds, chunk.size)
+            self.run_seconds.note(chunk._fn, chunk.seconds / chunk.size)
             self.core.run_times.add_to_task(chunk._task_name, chunk.seconds, chunk.size)
 
     def _note_seconds(self, packet: float, items: int = 1) -> None:
         """What was in one packet has run that long, all its items together."""
         self.mean = prefetch.moving_average(self.mean, packet)
-        self.item_seconds = prefetch.moving_average(self.item_seconds, packet / items)
         self.core.run_times.add(packet, items)
 
     def _succeeded(self, worker: ProcessWorker, serial: int, result: Any, seconds: float) -> None:
@@ -358,6 +359,7 @@ class ResultsWorkers(DispatchWorkers):
         if following is not None:
             self._became_first(following)
         if job is not None and seconds:
+            self.run_seconds.note(job._fn, seconds)
             job._began = monotonic() - seconds  # the worker's own word: it may have come back a while ago
             self.core.run_times.add_to_task(job._task_name, seconds)
         return job
