@@ -12,6 +12,7 @@ import click
 
 from steadypool import __version__
 from steadypool.cli.exit_codes import CLOSED_PIPE, INTERRUPTED, UsageError
+from steadypool.cli.exit_limit import limit_exit
 
 COMMANDS = {
     "backup": ("queue.files:backup_command", "Copy a queue on SQLite to FILE, as it is at one moment."),
@@ -65,7 +66,9 @@ def program() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the program and leave with its exit code."""
-    sys.exit(_run(arguments))
+    code = _run(arguments)
+    limit_exit(code)
+    sys.exit(code)
 
 
 def _run(arguments: Sequence[str] | None) -> int:

@@ -24,6 +24,7 @@ from steadypool.cli.console import (
 )
 from steadypool.cli.durations import SecondsRange
 from steadypool.cli.exit_codes import CLOSED_PIPE, DONE, SOME_FAILED, OutputClosed, UsageError
+from steadypool.cli.exit_limit import TimedExit
 from steadypool.cli.kinds import KINDS, Kind, LinePool, check_workers
 from steadypool.cli.map.line_task import JobLimits, line_task
 from steadypool.cli.map.lines import LineSource
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 
 SECONDS = SecondsRange(min=0, min_open=True)
 COUNT = click.IntRange(min=1)
+EXIT_SECONDS = 3.0
+"""After a signal, for handlers at exit and for threads that jobs have started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,5 +271,5 @@ def check_files(source: LineSource, output: str | None, errors: str | None) -> N
 
 def _exit_code(run: LineRun) -> int:
     if run.stops.first is not None:
-        return 128 + run.stops.first
+        return TimedExit(128 + run.stops.first, EXIT_SECONDS)
     return DONE if run.tally.succeeded == run.tally.taken and not run.was_drained else SOME_FAILED

@@ -17,6 +17,7 @@ import steadypool
 from steadypool.cli.console import console_on, print_errors
 from steadypool.cli.durations import LENGTH, SecondsRange
 from steadypool.cli.exit_codes import DONE, SOME_FAILED, UsageError
+from steadypool.cli.exit_limit import TimedExit
 from steadypool.cli.kinds import check_workers
 from steadypool.cli.map.command import COUNT, SECONDS
 from steadypool.cli.queue.known_tasks import check_tasks
@@ -149,7 +150,7 @@ class Work:
             report = worker.run(until_empty=options.until_empty, drain_timeout=options.drain_timeout, on_signals=True)
         self._end_programs(mark)
         self._say(report)
-        return DONE if not (report.unwritten or report.left) else SOME_FAILED
+        return TimedExit(DONE if not (report.unwritten or report.left) else SOME_FAILED, worker.time_left)
 
     def _end_programs(self, mark: str) -> None:
         """What jobs have started is not to go on while they run again elsewhere."""

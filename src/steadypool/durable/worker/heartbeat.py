@@ -20,6 +20,7 @@ from collections.abc import Callable
 from steadypool.durable.engine.errors import EngineError, SchemaMismatch
 from steadypool.durable.engine.open import open_engine
 from steadypool.durable.worker.heartbeat_helper import (
+    NO_WORKER,
     RENEWALS,
     HelperConfig,
     read_renewals,
@@ -31,6 +32,7 @@ from steadypool.durable.worker.punctuality import Punctuality
 from steadypool.model.clock import monotonic
 from steadypool.primitives.wakeup import Bell
 
+_resting: list[Helper] = []
 START_LIMIT = 10.0
 """Seconds that a worker waits for its helper before it begins without."""
 
@@ -54,7 +56,7 @@ class Heartbeat:
         self._bell = Bell()
         self._worker: int | None = None
         self._lost: int | None = None
-        self._stopping = False
+        self._stopping = self._keeps_helper = False
         self._helper: Helper | None = None
         self._apart = apart
         self._up = threading.Event()
@@ -85,8 +87,14 @@ class Heartbeat:
         """Whether the leases of others that seem to have run out have done so; see `durable.worker.punctuality`."""
         return self._punctuality.may_sweep(monotonic())
 
-    def stop(self, seconds: float) -> None:
-        """Stop renewing; waits *seconds* at most for the thread to end."""
+    def stop(self, seconds: float, *, keeps_helper: bool = False) -> None:
+        """Stop renewing; waits *seconds* at most for the thread to end.
+
+        Args:
+            keeps_helper: jobs are left at work in this process, and may start programs until it ends: a helper that is
+                to end those stays until then.
+        """
+        self._keeps_helper = keeps_helper and bool(own_mark())
         self._stopping = True
         self._bell.ring()
         if self._thread.ident is None:
@@ -111,7 +119,10 @@ class Heartbeat:
                     self._up.clear()
         finally:
             if self._helper is not None:
-                self._helper.stop()
+                if self._keeps_helper:
+                    self._helper.rest()
+                else:
+                    self._helper.stop()
             self._engine.close()
 
     def _start_helper(self) -> None:
@@ -182,6 +193,11 @@ class Helper:
         for end in (self._process.stdin, self._process.stdout):
             if end is not None:
                 end.close()
+
+    def rest(self) -> None:
+        """Have it renew nothing more. It ends with this process."""
+        self.follow(NO_WORKER)
+        _resting.append(self)
 
     def _read(self) -> None:
         assert self._process.stdout is not None

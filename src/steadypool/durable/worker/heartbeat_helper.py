@@ -18,6 +18,8 @@ from typing import IO
 
 from steadypool.model.clock import monotonic
 
+NO_WORKER = 0
+"""Instead of a worker's number: nothing is to be renewed any more."""
 RENEWALS = 3
 """Renewals in the time of one lease, at least: two may fail before it is lost."""
 LONGEST_PAUSE = 2.0
@@ -89,7 +91,7 @@ def _renew_until_the_end(config: HelperConfig, end: IO[bytes], news: IO[bytes]) 
             worker = int(lines[-1]) if lines else worker
             due = monotonic()
             continue
-        if worker is not None and not _is_stopped(config.parent):
+        if worker and not _is_stopped(config.parent):
             try:
                 alive = engine.renew(worker, config.seconds)
                 news.write(f"{'alive' if alive else 'lost'} {worker}\n".encode())

@@ -71,9 +71,9 @@ class Registration:
         """See `Heartbeat.may_sweep`."""
         return not self.is_lost and self._heartbeat.may_sweep
 
-    def stop(self) -> None:
+    def stop(self, *, jobs_are_left: bool = False) -> None:
         """Renew the lease no more."""
-        self._heartbeat.stop(1.0)
+        self._heartbeat.stop(1.0, keeps_helper=jobs_are_left)
 
     def _was_lost(self, worker: int) -> None:
         if worker == self.number:

@@ -54,7 +54,7 @@ class Shutdown:
         self._drain_pool()
         self._settler.settle_remaining()
         self._flush()
-        self._registration.stop()
+        self._registration.stop(jobs_are_left=bool(self._in_flight.ended))
         self._claimer.deregister()
         if self._wait.listener is not None:
             self._wait.listener.close()

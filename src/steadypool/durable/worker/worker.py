@@ -229,6 +229,11 @@ class Worker:
         return None if self._pool is None else self._pool._core
 
     @property
+    def time_left(self) -> float | None:
+        """Seconds until everything must be over; ``None``: there is no limit."""
+        return self._stop.remaining
+
+    @property
     def completed(self) -> int:
         """How many jobs it has completed, and written down, so far."""
         return self._counts.verdicts[Verdict.COMPLETE]
