@@ -13,7 +13,8 @@ from steadypool.pools.core import report_rows
 from steadypool.pools.core.books import MOST_COUNTED
 from steadypool.pools.core.forecast import LOOK_AGAIN
 from steadypool.pools.monitor import line_server
-from steadypool.pools.processes.ipc import pickles, stack_request
+from steadypool.pools.processes import trim
+from steadypool.pools.processes.ipc import buffers, pickles, stack_request
 from steadypool.primitives import arguments, error_ledger, run_times
 from steadypool.rules import capacity, prefetch, respawn
 from steadypool.rules.health import LOOP_PATIENCE
@@ -55,6 +56,7 @@ FIGURES = {
     "MOST_TASKS": f"{run_times.MOST_TASKS} tasks",
     "OUT_OF_BAND_KB": f"{pickles.OUT_OF_BAND // 1024} KB",
     "DEPTHS_TIMEOUT": unit(depths.TIMEOUT),
+    "POOL_MB": f"{buffers.POOL_BYTES >> 20} MB",
     "PREFETCH_MOST": f"{prefetch.MOST}",
     "PREFETCH_WORTH": unit(prefetch.WORTH),
     "SAMPLE": f"{run_times.SAMPLE}",
@@ -65,6 +67,7 @@ FIGURES = {
     "BY_THEMSELVES_MS": f"{round(prefetch.BY_THEMSELVES_SECONDS * 1000)} ms",
     "SHORT_MS": f"{round(prefetch.SHORT * 1000)} ms",
     "TOGETHER_MS": f"{round(prefetch.TOGETHER_SECONDS * 1000)} ms",
+    "TRIM_AFTER": unit(trim.AFTER),
     "WORTH_MEASURING": unit(run_times.WORTH_MEASURING),
 }
 

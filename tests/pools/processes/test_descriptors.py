@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from steadypool.pools.processes.ipc import big_payload
 from tests.pools.contract.stage import WAIT
 from tests.pools.processes.methods import METHODS, on_every_method
 
@@ -100,16 +99,6 @@ def test_arguments_that_a_job_keeps_hold_no_descriptor(make_pool: Callable[..., 
     pool = make_pool(1)
     counts = [pool.submit(keep, big(number)).result(WAIT) for number in range(20)]
     assert len(set(counts[1:])) == 1
-
-
-def test_more_results_than_mappings_are_copied(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(fd: int, size: int) -> Any:
-        raise OSError(12, "Cannot allocate memory")
-
-    monkeypatch.setattr(big_payload, "_mapped", refuse)
-    one, other = big_payload.unpack(big_payload.pack([b"a" * 100_000, b"b" * 50_000]), [100_000, 50_000])
-    assert (bytes(one), bytes(other)) == (b"a" * 100_000, b"b" * 50_000)
-    one[0] = 1
 
 
 @pytest.fixture

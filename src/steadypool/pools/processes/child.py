@@ -35,7 +35,8 @@ from steadypool.pools.core.functions import unawaited_error
 from steadypool.pools.core.tame_errors import tamed, trace_of
 from steadypool.pools.processes.after_fork import forget_imports
 from steadypool.pools.processes.import_guard import loads_jobs
-from steadypool.pools.processes.ipc import big_payload, stack_request
+from steadypool.pools.processes.ipc import stack_request
+from steadypool.pools.processes.ipc.buffers import BufferPool, BufferReader, Description
 from steadypool.pools.processes.ipc.exceptions import pack_error
 from steadypool.pools.processes.ipc.main_globals import note_main
 from steadypool.pools.processes.ipc.pickles import LoadedFunctions, dump, load
@@ -46,11 +47,11 @@ from steadypool.pools.processes.ipc.wire import (
     CARRIED,
     CHUNK,
     ERROR,
+    IN_BUFFER,
     KEYWORDS,
     LOADING,
     NOT_FOUND,
     NOTHING,
-    PARCEL,
     PROGRESS,
     READY,
     RESULT,
@@ -59,12 +60,11 @@ from steadypool.pools.processes.ipc.wire import (
     UNFIT,
     UNREADABLE,
     VALUE,
-    VALUE_PARCEL,
+    VALUE_IN_BUFFER,
     VALUES,
     WHOLE,
     WITHHELD,
     JobFrame,
-    lost_descriptor,
     read_bundle,
     read_job,
 )
@@ -144,6 +144,7 @@ class Worker:
         self._kit = kit
         self.pool = kit.pool
         self.page = Page(kit.page.fd)
+        self._incoming, self._outgoing = BufferReader(self.page.argument_marks), BufferPool(self.page.result_marks)
         self.control = kit.control.fd
         self._line = kit.job_line()
         self._out: Any = Outbox(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, kit.results.fd), self.page)
@@ -173,6 +174,7 @@ class Worker:
         self._is_forked = True
         os.close(self._kit.lifeline.fd)
         self._out = ForkedOutbox()
+        self._outgoing.after_fork()
         stack_request.keep_quiet()
 
     def work(self) -> None:
@@ -367,10 +369,8 @@ class Worker:
         call: Any = frame.call
         if not frame.flags and not call:
             return self._functions.load(frame.function), (), {}
-        if frame.flags & PARCEL:
-            if fd is None:
-                raise lost_descriptor("the memory of the job's arguments could not be received")
-            stream, *buffers = big_payload.unpack(fd, pickle.loads(frame.call))
+        if frame.flags & IN_BUFFER:
+            stream, *buffers = self._incoming.open(Description.read(frame.call), fd).parts()
             call = load(stream, buffers)
         elif call:
             call = load(call)
@@ -383,7 +383,7 @@ class Worker:
         return (fn, *call) if frame.flags & KEYWORDS else (fn, call, {})
 
     def _pack_result(self, serial: int, result: Any) -> tuple[int, int, bytes]:
-        """Status, serial and payload of a result; the memory of a big one is sent ahead."""
+        """Status, serial and payload of a result; the memory of a big one is sent ahead, if it is new."""
         if result is None:
             return NOTHING, serial, b""
         if type(result) is CoroutineType:
@@ -392,13 +392,13 @@ class Worker:
             pickled = dump(result, to_parent=True)
             if not pickled.is_big:
                 return VALUE, serial, pickled.stream
-            parts = pickled.parts()
-            fd = big_payload.pack(parts)
-            try:
-                self._line.send(RESULT.pack(serial, VALUE_PARCEL, 0.0, 0), fd, wait=True)
-            finally:
-                os.close(fd)
-            return VALUE_PARCEL, serial, pickle.dumps([memoryview(part).nbytes for part in parts])
+            loan = self._outgoing.lend(pickled.parts())
+            if loan.fd is not None:
+                try:
+                    self._line.send(RESULT.pack(serial, VALUE_IN_BUFFER, 0.0, 0), loan.fd, wait=True)
+                finally:
+                    os.close(loan.fd)
+            return VALUE_IN_BUFFER, serial, loan.describe()
         except BaseException as error:
             error.add_note("(the job returned, but its result cannot be carried to the parent process)")
             return ERROR, serial, pack_error(error)

@@ -8,7 +8,6 @@ small job.
 from __future__ import annotations
 
 import itertools
-import os
 import pickle
 import threading
 from abc import abstractmethod
@@ -33,6 +32,7 @@ from steadypool.pools.core.settings import Settings
 from steadypool.pools.core.shared import Job
 from steadypool.pools.processes.chunk import Chunk, Landed, PackedChunk
 from steadypool.pools.processes.interrupts import InterruptRepair
+from steadypool.pools.processes.ipc.buffers import Loan
 from steadypool.pools.processes.ipc.pickles import INLINE_MOST, Functions, dump
 from steadypool.pools.processes.ipc.wire import LOADING, WHOLE
 from steadypool.pools.processes.loader import Load
@@ -48,6 +48,7 @@ from steadypool.pools.processes.packets import (
 )
 from steadypool.pools.processes.run_seconds import RunSeconds
 from steadypool.pools.processes.steal import StealingWorkers
+from steadypool.pools.processes.trim import Trim
 from steadypool.pools.processes.worker import ProcessWorker
 from steadypool.primitives.callback_thread import CallbackThread
 from steadypool.primitives.job_context import running_loop
@@ -83,6 +84,7 @@ class DispatchWorkers(StealingWorkers):
         self.loader = CallbackThread(f"{self.core.name}-loader", self.mark_own_thread)
         self.core.user_calls.couriers.append(self.loader)
         self.interrupts = InterruptRepair(self)
+        self.trim = Trim(self.core, lambda: self.workers)
         self._look_planned = False
 
     @abstractmethod
@@ -282,7 +284,7 @@ class DispatchWorkers(StealingWorkers):
         if first is None:
             return
         try:
-            packet, fd = job_packet(job, self._carried(job) if self.core.emitter.context_carriers else None)
+            packet, loan = job_packet(job, self._carried(job) if self.core.emitter.context_carriers else None)
         except (OSError, ValueError) as error:
             if self.take_out(worker, job):
                 self.core.settlement.settle(job, Outcome.FAILED, error)
@@ -293,7 +295,7 @@ class DispatchWorkers(StealingWorkers):
             raise
         if first:
             self._became_first(job)
-        self._send(worker, [job], packet, fd)
+        self._send(worker, [job], packet, loan)
 
     def _hand_over_bundle(self, worker: ProcessWorker, jobs: list[Job]) -> None:
         first = self._put_into_hand(worker, jobs)
@@ -347,17 +349,19 @@ class DispatchWorkers(StealingWorkers):
             return True
         return False
 
-    def _send(self, worker: ProcessWorker, entries: Sequence[Job | Chunk], packet: bytes, fd: int | None) -> None:
+    def _send(self, worker: ProcessWorker, entries: Sequence[Job | Chunk], packet: bytes, loan: Loan | None) -> None:
         # Before it is tried: what makes room clears it, and that may be over by the time that this thread goes on.
         worker.socket_full = True
         self.interrupts.moving.append(worker)
+        sent: bool | None = None
         try:
-            sent = worker.line.send(packet, fd)
+            sent = worker.line.send(packet, None if loan is None else loan.fd)
         except OSError:
             sent = False  # it has just died: whoever handles that has the job, or it goes back here
         finally:
-            if fd is not None:
-                os.close(fd)
+            if loan is not None:
+                worker.outgoing.was_sent(loan, sent)
+                self.trim.used()
         if sent:
             worker.socket_full = False
             if not any(isinstance(entry, Chunk) or entry._told is not None for entry in entries):

@@ -12,15 +12,15 @@ from typing import Any
 
 from steadypool.model.options import task_name
 from steadypool.pools.processes.chunk import Chunk, PackedChunk
-from steadypool.pools.processes.ipc import big_payload
+from steadypool.pools.processes.ipc.buffers import Loan
 from steadypool.pools.processes.ipc.pickles import Functions, Pickled, dump, is_plain
 from steadypool.pools.processes.ipc.wire import (
     CARRIED,
     CHUNK,
+    IN_BUFFER,
     ITEMS_MOST,
     JOB,
     KEYWORDS,
-    PARCEL,
     SINGLE,
     WHOLE,
     bundle_frame,
@@ -45,7 +45,7 @@ class PackedCall:
         self.function = function
         self.call = call
         self.plain: bytes | None = None
-        """All that follows the header, if no parcel and nothing else is needed."""
+        """All that follows the header, if no buffer and nothing else is needed."""
         if call is None or not call.is_big:
             stream = b"" if call is None else call.stream
             self.plain = function + stream
@@ -121,17 +121,17 @@ def workers_import_main() -> bool:
 
 
 def bundle_packet(jobs: list[Job]) -> bytes:
-    """The packet for this sending of these jobs, none of which needs a parcel."""
+    """The packet for this sending of these jobs, none of which needs a buffer."""
     return bundle_frame(jobs[0]._serial, [job_packet(job)[0] for job in jobs])
 
 
-def job_packet(job: Job, carried: bytes | None = None) -> tuple[bytes, int | None]:
-    """The packet for this sending of the job, and the parcel's descriptor if there is one.
+def job_packet(job: Job, carried: bytes | None = None) -> tuple[bytes, Loan | None]:
+    """The packet for this sending of the job, and the buffer that it is in if it is big.
 
     *carried* is the pickle of what sinks want done before the job.
 
     Raises:
-        OSError: no memory, or no descriptor, for a parcel.
+        OSError: no memory, or no descriptor, for a buffer.
     """
     packed: PackedCall = job._packed
     if (
@@ -142,23 +142,17 @@ def job_packet(job: Job, carried: bytes | None = None) -> tuple[bytes, int | Non
         and not packed.flags & WHOLE
     ):
         return JOB.pack(job._serial, job._number, packed.flags, *packed.sizes) + packed.plain, None
-    flags, fd = packed.flags | (CARRIED if carried is not None else 0), None
+    flags, loan = packed.flags | (CARRIED if carried is not None else 0), None
+    extras = _extras(job, carried)
     if packed.call is None:
         call = b""
     elif packed.call.is_big:
-        parts = packed.call.parts()
-        fd = big_payload.pack(parts)
-        flags |= PARCEL
-        call = pickle.dumps([memoryview(part).nbytes for part in parts])
+        loan = job._worker.outgoing.lend(packed.call.parts())
+        flags |= IN_BUFFER
+        call = loan.describe()
     else:
         call = packed.call.stream
-    try:
-        frame = job_frame(job._serial, job._number, flags, packed.function, _extras(job, carried), call)
-    except BaseException:
-        if fd is not None:
-            os.close(fd)
-        raise
-    return frame, fd
+    return job_frame(job._serial, job._number, flags, packed.function, extras, call), loan
 
 
 def _extras(job: Job, carried: bytes | None) -> bytes:

@@ -17,7 +17,7 @@ from steadypool.pools.core.emitter import job_facts
 from steadypool.pools.core.shared import Job
 from steadypool.pools.processes.chunk import Chunk
 from steadypool.pools.processes.dispatch import DispatchWorkers
-from steadypool.pools.processes.ipc import big_payload as parcel
+from steadypool.pools.processes.ipc.buffers import Description, Received
 from steadypool.pools.processes.ipc.exceptions import unpack_error
 from steadypool.pools.processes.ipc.harmless import load_harmless
 from steadypool.pools.processes.ipc.pickles import is_plain, load
@@ -33,10 +33,9 @@ from steadypool.pools.processes.ipc.wire import (
     UNFIT,
     UNREADABLE,
     VALUE,
-    VALUE_PARCEL,
+    VALUE_IN_BUFFER,
     VALUES,
     WITHHELD,
-    lost_descriptor,
     sending,
 )
 from steadypool.pools.processes.loader import MOST, SLOWLY, Load
@@ -83,6 +82,8 @@ class ResultsWorkers(DispatchWorkers):
         if ended:
             self._unwatch(worker.results)
         if frames:
+            if worker.has_buffers():
+                self.trim.used()  # this job may have given back what it was lent
             if self.core.forecast.limit is not None:
                 self.core.forecast.look()
             self.depth = prefetch.depth(self.mean) if self.packets else 1
@@ -257,12 +258,10 @@ class ResultsWorkers(DispatchWorkers):
         if status == VALUE and (loaded := _try_load(payload)) is not None:
             self._succeeded(worker, serial, loaded[0], seconds)
             return
-        received = self._receive_parcel(worker, serial) if status == VALUE_PARCEL else None
+        received = self._receive(worker, serial, payload) if status == VALUE_IN_BUFFER else None
         load = Load(self.core, worker.name)
         job = self._came_back(worker, serial, False, seconds, load)
         if job is None:
-            if isinstance(received, int):
-                os.close(received)
             return
         if job._attempt_ends is not None:
             self.core.wake_before(job._attempt_ends)
@@ -271,10 +270,12 @@ class ResultsWorkers(DispatchWorkers):
         if self.loader.backlog() > MOST:
             sleep(SLOWLY)
 
-    def _load_result(self, load: Load, job: Job, status: int, payload: bytes, parcel: int | OSError | None) -> None:
+    def _load_result(
+        self, load: Load, job: Job, status: int, payload: bytes, received: Received | Exception | None
+    ) -> None:
         """On the loader's thread: see `pools.processes.loader`."""
         load.ident = get_ident()
-        result, error = _loaded(status, payload, parcel)
+        result, error = _loaded(status, payload, received)
         with self.core.lock:
             mine = load.put_down(job)
             if mine and error is None:
@@ -320,16 +321,25 @@ class ResultsWorkers(DispatchWorkers):
         if following is not None:
             self._became_first(following)
 
-    def _receive_parcel(self, worker: ProcessWorker, serial: int) -> int | OSError:
-        """The descriptor of the memory that a big result is in; or why it is not there."""
+    def _receive(self, worker: ProcessWorker, serial: int, payload: bytes) -> Received | Exception:
+        """What a big result is in; or why it is not there."""
+        self.trim.used()
+        lent = Description.read(payload)
+        try:
+            return worker.incoming.open(lent, self._descriptor_for(worker, serial) if lent.is_new else None)
+        except (OSError, ValueError) as error:
+            return error
+
+    def _descriptor_for(self, worker: ProcessWorker, serial: int) -> int | None:
+        """The descriptor that a worker has sent ahead of this result; ``None``: it is lost."""
         while (received := worker.line.receive(wait=False)) is not None:
             packet, fd = received
             if fd is None:
                 break
             if RESULT.unpack(packet)[0] == serial:
                 return fd
-            os.close(fd)  # of a job that was settled meanwhile
-        return lost_descriptor("the result's memory did not come with it")
+            os.close(fd)  # impossible: each is asked for when its result comes
+        return None
 
     def _came_back(
         self, worker: ProcessWorker, serial: int, succeeded: bool, seconds: float, load: Load | None = None
@@ -378,16 +388,16 @@ class ResultsWorkers(DispatchWorkers):
                 self.core.emitter.emit(events.JobProgressed(self.core.name, monotonic(), *job_facts(job), done, total))
 
 
-def _loaded(status: int, payload: bytes, memory: int | OSError | None) -> tuple[Any, BaseException | None]:
+def _loaded(status: int, payload: bytes, received: Received | Exception | None) -> tuple[Any, BaseException | None]:
     """The result, or the error."""
     if status == ERROR:
         return None, unpack_error(payload)
     try:
-        if isinstance(memory, OSError):
-            raise memory
-        if memory is None:
+        if isinstance(received, Exception):
+            raise received
+        if received is None:
             return load(payload), None
-        stream, *buffers = parcel.unpack(memory, pickle.loads(payload))
+        stream, *buffers = received.parts()
         return load(stream, buffers), None
     except BaseException as failure:  # a result that exits must not end this thread
         BaseException.add_note(failure, "(the job returned, but its result cannot be loaded in the parent process)")

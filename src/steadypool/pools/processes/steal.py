@@ -17,7 +17,6 @@ What was sent to a worker is in one of three places:
 
 from __future__ import annotations
 
-import os
 from abc import abstractmethod
 from concurrent.futures._base import PENDING, RUNNING
 from weakref import WeakKeyDictionary
@@ -26,7 +25,8 @@ from steadypool.model.clock import monotonic, sleep
 from steadypool.pools.core.settings import Settings
 from steadypool.pools.core.shared import Job
 from steadypool.pools.processes.chunk import Chunk
-from steadypool.pools.processes.ipc.wire import ITEMS_MOST, read_job, sending
+from steadypool.pools.processes.ipc.buffers import Description
+from steadypool.pools.processes.ipc.wire import IN_BUFFER, ITEMS_MOST, read_job, sending
 from steadypool.pools.processes.worker import ProcessWorker
 from steadypool.pools.threads.hands import HandWorkers
 from steadypool.pools.threads.worker import JobRunner
@@ -117,9 +117,10 @@ class StealingWorkers(HandWorkers):
             if received is None or not received[0]:
                 return False
             packet, fd = received
-            if fd is not None:
-                os.close(fd)
-            for job in worker.sent_with(read_job(packet).serial):
+            frame = read_job(packet)
+            if frame.flags & IN_BUFFER:
+                worker.outgoing.take_back(Description.read(frame.call).number, fd)
+            for job in worker.sent_with(frame.serial):
                 self._take_from(worker, job)
             return True
 

@@ -19,6 +19,7 @@ from steadypool.model.clock import monotonic
 from steadypool.model.reports import WorkerStats
 from steadypool.pools.processes import child
 from steadypool.pools.processes.chunk import Chunk
+from steadypool.pools.processes.ipc.buffers import BufferPool, BufferReader
 from steadypool.pools.processes.ipc.faulthandler_text import read_stack
 from steadypool.pools.processes.ipc.stack_request import StackPipe
 from steadypool.pools.processes.ipc.status_page import Page, make_page
@@ -109,6 +110,8 @@ class ProcessWorker:
         self.page, self._page_fd = make_page()
         made.callback(self.page.close)
         made.callback(_close, self._page_fd)
+        self.outgoing, self.incoming = BufferPool(self.page.argument_marks), BufferReader(self.page.result_marks)
+        made.callback(self.incoming.close)
         self._worker_lifeline, self._lifeline = _open_pipe(made)
         self._worker_control, self._control = _open_pipe(made)
         os.set_blocking(self._control, False)
@@ -229,6 +232,8 @@ class ProcessWorker:
             self.process.join(1.0)
             if self.process.exitcode is not None:
                 self.process.close()
+        self.outgoing.close()
+        self.incoming.close()
         self.page.close()
 
     def close_ends(self) -> None:
@@ -247,6 +252,8 @@ class ProcessWorker:
         """In a forked child: close the copies of the parent's ends."""
         self._stacks.after_fork()
         self.close_ends()
+        self.outgoing.after_fork()
+        self.incoming.close()
 
     # -- its jobs
 
@@ -281,6 +288,10 @@ class ProcessWorker:
     def sent_with(self, serial: int) -> list[Job | Chunk]:
         """What came into the hand by the sending that this serial is of: jobs, a chunk, or what is left of one."""
         return [job for job in self.hand if sending(job._serial) == sending(serial)]
+
+    def has_buffers(self) -> bool:
+        """Whether there is memory that may be given back."""
+        return not (self.outgoing.is_empty and self.incoming.is_empty)
 
     def is_loading(self) -> bool:
         """Whether it reads a chunk, and has begun no item yet."""

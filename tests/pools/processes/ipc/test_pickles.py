@@ -15,7 +15,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steadypool import task
-from steadypool.pools.processes.ipc.big_payload import pack, unpack
 from steadypool.pools.processes.ipc.pickles import (
     INLINE_MOST,
     OUT_OF_BAND,
@@ -25,6 +24,7 @@ from steadypool.pools.processes.ipc.pickles import (
     dump,
     load,
 )
+from tests.pools.processes.ipc.ends import Ends
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary(),
@@ -34,9 +34,8 @@ values = st.recursive(
 
 
 def through(pickled: Pickled) -> Any:
-    """What comes out at the other end, by way of a parcel."""
-    parts = pickled.parts()
-    stream, *buffers = unpack(pack(parts), [memoryview(part).nbytes for part in parts])
+    """What comes out at the other end, by way of a buffer."""
+    stream, *buffers = Ends().carry(*pickled.parts())
     return load(stream, buffers)
 
 

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steadypool.pools.processes.ipc.big_payload import pack, unpack
+from steadypool.pools.processes.ipc.memory_file import anonymous_file, read_copy, write_parts
 from steadypool.pools.processes.ipc.wire import (
     BUNDLE,
+    IN_BUFFER,
     KEYWORDS,
-    PARCEL,
     WHOLE,
     JobFrame,
     Line,
@@ -31,7 +31,7 @@ frames = st.builds(
     JobFrame,
     serial=st.integers(0, 2**64 - 1),
     number=st.integers(0, 2**64 - 1),
-    flags=st.sampled_from([0, KEYWORDS, PARCEL, WHOLE, KEYWORDS | PARCEL]),
+    flags=st.sampled_from([0, KEYWORDS, IN_BUFFER, WHOLE, KEYWORDS | IN_BUFFER]),
     function=st.binary(max_size=300),
     extras=st.binary(max_size=300),
     call=st.binary(max_size=3000),
@@ -86,7 +86,8 @@ def test_nothing_there_now(line: tuple[Line, Line]) -> None:
 @both
 def test_a_descriptor_travels_with_its_packet(line: tuple[Line, Line]) -> None:
     parent, worker = line
-    fd = pack([b"big data"])
+    fd = anonymous_file()
+    write_parts(fd, [b"big data"], [0])
     parent.send(b"before")
     parent.send(b"with", fd, wait=True)
     parent.send(b"after")
@@ -95,7 +96,8 @@ def test_a_descriptor_travels_with_its_packet(line: tuple[Line, Line]) -> None:
     received = worker.receive()
     assert received is not None and received[0] == b"with" and received[1] is not None
     assert not os.get_inheritable(received[1])
-    assert bytes(unpack(received[1], [8])[0]) == b"big data"
+    assert bytes(read_copy(received[1], 8)) == b"big data"
+    os.close(received[1])
     assert worker.receive() == (b"after", None)
 
 

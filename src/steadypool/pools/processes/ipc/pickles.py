@@ -13,8 +13,8 @@ from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from steadypool.model.options import Task, task_name
-from steadypool.pools.processes.ipc.big_payload import Buffer
 from steadypool.pools.processes.ipc.main_globals import TravelledFunction
+from steadypool.pools.processes.ipc.memory_file import Buffer
 
 if TYPE_CHECKING:
     from steadypool.pools.processes.ipc.by_value import FunctionPickle
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 OUT_OF_BAND = 16 * 1024
 """Bytes from which a buffer travels beside the stream."""
 INLINE_MOST = 48 * 1024
-"""Bytes of stream that fit a packet with its header; more travels as a parcel."""
+"""Bytes of stream that fit a packet with its header; more travels in a buffer."""
 
 INLINE_FUNCTION_MOST = 16 * 1024
 """Bytes of a function that came by value which fit a packet beside its arguments; more travels with them."""
@@ -57,7 +57,7 @@ class Pickled:
 
     @property
     def is_big(self) -> bool:
-        """Whether it has to travel as a parcel."""
+        """Whether it has to travel in a buffer."""
         return bool(self.buffers) or len(self.stream) > INLINE_MOST
 
     @property
@@ -66,7 +66,7 @@ class Pickled:
         return len(self.stream) + sum(buffer.raw().nbytes for buffer in self.buffers)
 
     def parts(self) -> list[Buffer]:
-        """What a parcel of it is made of."""
+        """What goes into a buffer for it."""
         return [self.stream, *(buffer.raw() for buffer in self.buffers)]
 
 

@@ -18,6 +18,8 @@ import mmap
 import os
 from typing import Any
 
+from steadypool.pools.processes.ipc.memory_file import anonymous_file, mapped
+
 LOG_BYTES = 64 * 1024
 LOG_FORMAT = 2
 """Of `marshal`: the last one in which a value does not refer to another, so that some in a row are a list's items."""
@@ -34,8 +36,10 @@ class Page:
     """One worker's page; the parent and the worker each have one over the same memory."""
 
     def __init__(self, fd: int) -> None:
-        self._memory = memory = mmap.mmap(fd, SIZE)
+        self._memory = memory = mapped(fd, SIZE)
         view = memoryview(memory)
+        self.argument_marks, self.result_marks = view[1024:1280], view[2048:2304]
+        """See `ipc.buffers`, which may write to them after this page is closed."""
         self._moments = view[: mmap.PAGESIZE].cast("d")
         self.write = memory.write
         """Adds to the log: the quickest way in CPython, for a worker's innermost loop."""
@@ -128,10 +132,9 @@ class Page:
 
 def make_page() -> tuple[Page, int]:
     """A new page and the descriptor to hand to the worker, which the caller owns."""
-    from steadypool.pools.processes.ipc.big_payload import pack
-
-    fd = pack([bytes(SIZE)])
+    fd = anonymous_file()
     try:
+        os.ftruncate(fd, SIZE)
         return Page(fd), fd
     except BaseException:
         os.close(fd)

@@ -5,7 +5,8 @@ of them, or a chunk of a map. It is atomic (``SOCK_SEQPACKET``): nobody holds a 
 with, and a packet that the worker has not read yet can be taken back, through a duplicate of the worker's own end.
 
 Each frame's header (job number, status) stands outside the pickle, so a payload that cannot be read fails its own
-job and nothing else. A big payload travels as a parcel, its descriptor beside the packet.
+job and nothing else. A big payload travels in a buffer of shared memory (`ipc.buffers`): the packet says which, and
+brings the descriptor of one that is new.
 
 Without ``SOCK_SEQPACKET`` (macOS) jobs go down a stream, each behind its length. What is in it cannot be taken back,
 so a worker is then only ever given one job.
@@ -32,7 +33,8 @@ MAX_PACKET = 96 * 1024
 
 # flags of a job
 KEYWORDS = 1
-PARCEL = 2
+IN_BUFFER = 2
+"""The call describes a loan: see `ipc.buffers`."""
 WHOLE = 4
 """Function and arguments are one pickle."""
 CHUNK = 8
@@ -50,7 +52,7 @@ LOADING = ITEMS_MOST - 1
 """Added to a chunk's serial: the worker reads it, and has begun no item yet."""
 
 # statuses of a result
-NOTHING, VALUE, VALUE_PARCEL, ERROR, READY, BROKEN, PROGRESS, RETIRING, NOT_FOUND, VALUES, UNREADABLE = range(11)
+NOTHING, VALUE, VALUE_IN_BUFFER, ERROR, READY, BROKEN, PROGRESS, RETIRING, NOT_FOUND, VALUES, UNREADABLE = range(11)
 WITHHELD = 11
 """Neither this job nor those behind it in its packet was begun, and none will be."""
 UNFIT = 12

@@ -1,0 +1,131 @@
+"""Buffers of shared memory whose ends move at the same moment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from steadypool.pools.processes.ipc.buffers import FREE, GONE, LENT, SMALL, Loan
+from tests.pools.processes.ipc.ends import Ends
+from tests.races.arena import duel, switching_every
+
+SIZE = SMALL + 1000
+ROUNDS = 1000
+Lent = list[memoryview]
+
+
+@pytest.fixture(params=[None, 1e-6], ids=["", "switching"])
+def ends(request: pytest.FixtureRequest) -> Iterator[Ends]:
+    ends = Ends()
+    with switching_every(request.param):
+        yield ends
+    ends.close()
+
+
+def filled(number: int) -> bytes:
+    return bytes([number % 256]) * SIZE
+
+
+def descriptors() -> int:
+    return len(os.listdir("/dev/fd"))
+
+
+def test_the_last_view_goes_while_the_next_is_lent(ends: Ends) -> None:
+    """Lent again or not, what is read is what was written."""
+    sent = [b""]
+
+    def prepare(number: int) -> Lent:
+        sent[0] = filled(number + 1)
+        return ends.carry(filled(number))
+
+    def check(_: Lent, results: list[Any]) -> None:
+        [view] = ends.open(results[1])
+        assert bytes(view) == sent[0]
+
+    duel(ROUNDS, prepare, (lambda views: views.clear(), lambda _: ends.pool.lend(sent)), check)
+    assert LENT not in ends.marks and len(ends.slabs()) <= 2
+
+
+def test_the_last_view_goes_while_the_process_forks(ends: Ends) -> None:
+    """The slab is free, or nobody's; and the next one is right."""
+
+    def check(_: Lent, __: list[Any]) -> None:
+        assert LENT not in ends.marks
+        assert [bytes(view) for view in ends.carry(b"x" * SIZE)] == [b"x" * SIZE]
+
+    moves = (lambda views: views.clear(), lambda _: ends.reader.pin())
+    duel(ROUNDS, lambda number: ends.carry(filled(number)), moves, check)
+
+
+def test_the_last_view_goes_while_the_reader_forgets(ends: Ends) -> None:
+    def check(_: Lent, __: list[Any]) -> None:
+        assert set(ends.marks) <= {FREE, GONE} and ends.reader.is_empty and not ends.reader._kept
+        assert [bytes(view) for view in ends.carry(b"x" * SIZE)] == [b"x" * SIZE]
+
+    moves = (lambda views: views.clear(), lambda _: ends.reader.forget())
+    duel(ROUNDS, lambda number: ends.carry(filled(number)), moves, check)
+
+
+def test_the_last_view_goes_while_both_ends_close() -> None:
+    before = descriptors()
+    both: list[Ends] = []
+
+    def prepare(number: int) -> Lent:
+        both[:] = [Ends()]
+        return both[0].carry(filled(number))
+
+    duel(ROUNDS, prepare, (lambda views: views.clear(), lambda _: both[0].close()), lambda *_: None)
+    assert descriptors() == before
+
+
+def test_it_is_taken_back_before_the_sender_has_gone_on(ends: Ends) -> None:
+    """The descriptor goes along with the next one."""
+
+    def prepare(number: int) -> tuple[Loan, int]:
+        loan = ends.pool.lend([filled(number)])
+        assert loan.fd is not None
+        return loan, os.dup(loan.fd)
+
+    def take_back(state: tuple[Loan, int]) -> None:
+        ends.pool.take_back(state[0].number, state[1])
+
+    def check(state: tuple[Loan, int], _: list[Any]) -> None:
+        again = ends.pool.lend([filled(7)])
+        assert again.fd == state[1]
+        ends.pool.was_sent(again, False)
+        ends.pool.trim(float("inf"))
+
+    before = descriptors()
+    duel(ROUNDS, prepare, (lambda state: ends.pool.was_sent(state[0], True), take_back), check)
+    assert descriptors() == before
+
+
+def test_a_worker_dies_while_something_is_lent_to_it() -> None:
+    before = descriptors()
+
+    def prepare(number: int) -> Ends:
+        ends = Ends()
+        ends.pool.was_sent(ends.pool.lend([filled(number)]), False)
+        return ends
+
+    def check(ends: Ends, results: list[Any]) -> None:
+        ends.pool.was_sent(results[0], False)
+        assert ends.pool.is_empty
+        ends.reader.close()
+
+    duel(ROUNDS, prepare, (lambda ends: ends.pool.lend([filled(7)]), lambda ends: ends.pool.close()), check)
+    assert descriptors() == before
+
+
+def test_it_is_trimmed_while_something_is_lent(ends: Ends) -> None:
+    def prepare(number: int) -> list[bytes]:
+        ends.carry(filled(number))
+        return [filled(number + 1)]
+
+    def check(sent: list[bytes], results: list[Any]) -> None:
+        assert [bytes(view) for view in ends.open(results[0])] == sent
+
+    duel(ROUNDS, prepare, (ends.pool.lend, lambda _: ends.pool.trim(float("inf"))), check)
