@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -23,7 +24,7 @@ fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 """
 PROGRAM = """
-import signal, subprocess, sys, time
+import asyncio, os, re, signal, subprocess, sys, time
 from multiprocessing import get_context
 from steadypool import ProcessPool, task
 
@@ -39,6 +40,21 @@ def read_in_python():
     with open("/dev/tty") as terminal:
         print("asked", flush=True)
         return terminal.readline().strip()
+
+def system(line):
+    return os.system(line)
+
+def read_and_hold():
+    print(read_in_python(), "holds the GIL", flush=True)
+    re.match("(a+)+b", "a" * 60)
+
+def loop_and_read():
+    async def main():
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, int)
+        return shell(READS)[1][-3:]
+    return asyncio.run(main()), shell(READS)[1][-3:]
+
+READS = "trap : INT; echo ready > /dev/tty; read line || read line; echo got $line"
 
 @task(timeout=1.0)
 def read_for_ever():
@@ -214,4 +230,98 @@ while len(heard) < 50:
     for _ in range(50):
         program.type("\x03")
         program.wait_for("parent hears")
+    program.wait_for("END")
+
+
+@on_every_method
+def test_a_job_may_run_a_program_by_c(on_terminal: Callable[[str], OnTerminal]) -> None:
+    """`os.system` waits in C, where no handler of Python's runs."""
+    program = on_terminal("""
+job = pool.submit(system, "echo ready > /dev/tty; read line; echo got $line > /dev/tty")
+say("code", job.result(60))
+say("mine:", input())
+""")
+    program.wait_for("ready")
+    program.wait_for_a_job()
+    program.type("hello\n")
+    program.wait_for("got hello")
+    program.wait_for("code 0")
+    program.type("parent\n")
+    program.wait_for("mine: parent")
+
+
+def test_a_key_is_heard_while_the_job_that_has_the_terminal_holds_the_gil(
+    on_terminal: Callable[[str], OnTerminal],
+) -> None:
+    program = on_terminal("""
+signal.signal(signal.SIGINT, lambda *_: say("parent hears"))
+job = pool.submit(task(read_and_hold, timeout=30))
+say(type(job.exception(60)).__name__)
+""")
+    program.wait_for("asked")
+    program.wait_for_a_job()
+    program.type("hello\n")
+    program.wait_for("holds the GIL")
+    program.type("\x03")
+    program.wait_for("parent hears")
+
+
+def test_a_job_may_have_had_an_event_loop_of_its_own(on_terminal: Callable[[str], OnTerminal]) -> None:
+    """Which takes the wake-up descriptor, and leaves none behind."""
+    program = on_terminal("""
+signal.signal(signal.SIGINT, lambda *_: say("parent hears"))
+job = pool.submit(loop_and_read)
+say(job.result(60))
+""")
+    program.wait_for("ready")
+    program.wait_for_a_job()
+    program.type("\x03")
+    program.wait_for("parent hears")
+    program.type("one\n")
+    program.wait_for("ready")
+    program.wait_for_a_job()
+    program.type("\x03")
+    program.wait_for("parent hears")
+    program.type("two\n")
+    program.wait_for("'one', 'two'")
+    program.wait_for("END")
+
+
+@pytest.mark.parametrize("number", [signal.SIGQUIT, signal.SIGTERM])
+def test_the_forkserver_stays_when_the_whole_group_gets_a_signal(
+    on_terminal: Callable[[str], OnTerminal], number: signal.Signals
+) -> None:
+    """As by Ctrl-\\. What it forks is ended by that signal, as always."""
+    program = on_terminal(f"""
+from multiprocessing import forkserver
+signal.signal({number.value}, lambda *_: say("parent hears"))
+say(pool.submit(abs, -1).result(60))
+server = forkserver._forkserver._forkserver_pid
+os.killpg(0, {number.value})
+pool.resize(4)
+say("workers", len({{pool.submit(time.sleep, 0.1).result(60) for _ in range(8)}}))
+say("same", server == forkserver._forkserver._forkserver_pid, os.kill(server, 0))
+other = get_context("forkserver").Process(target=time.sleep, args=(60,))
+other.start()
+os.kill(other.pid, {number.value})
+other.join()
+say("code", other.exitcode)
+""")
+    program.wait_for("parent hears")
+    program.wait_for("same True None")
+    program.wait_for(f"code {-number}")
+
+
+def test_a_key_typed_as_the_terminal_is_taken_is_heard(on_terminal: Callable[[str], OnTerminal]) -> None:
+    program = on_terminal("""
+signal.signal(signal.SIGINT, lambda *_: say("parent hears"))
+for n in range(10):
+    say(pool.submit(shell, "trap : INT; echo ready > /dev/tty; read line || read line; echo got $line").result(60))
+""")
+    for _ in range(10):
+        program.wait_for("ready")
+        program.type("\x03")
+        program.wait_for("parent hears")
+        program.type("more\nmore\n")
+        program.wait_for("(0, 'got")
     program.wait_for("END")

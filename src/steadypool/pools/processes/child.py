@@ -154,14 +154,10 @@ class Worker:
         self._frame: JobFrame | None = None
         self._wears_out = kit.max_tasks is not None or kit.max_memory is not None
         self._rss = memory_reader() if kit.max_memory is not None else None
-        self._initializes = False
-        self._terminal = Terminal(kit.program, self._is_busy)
-        signal.signal(signal.SIGINT, self._terminal.was_interrupted)
+        os.set_blocking(self.control, False)
+        self._terminal = Terminal(kit.program, self.control)
         self._is_forked = False
         os.register_at_fork(after_in_child=self._forked)
-
-    def _is_busy(self) -> bool:
-        return self._frame is not None or self._initializes
 
     def _forked(self) -> None:
         """In a child that a job forks. It may do as it likes, but it is no second worker on the same line.
@@ -189,9 +185,9 @@ class Worker:
         self._out.send(READY, NONE, str(threading.get_ident()).encode())
         while not (self._wears_out and self._is_worn_out()):
             _flush_output()
-            if self._terminal.is_wanted:
-                self._terminal.give_back()
+            self._terminal.rest()
             packet, fd = self._line.receive() or (b"", None)
+            self._terminal.listen()
             if not packet:
                 return
             frame = read_job(packet)
@@ -209,15 +205,14 @@ class Worker:
         kit = self._kit
         if kit.initializer is None:
             return True
+        self._terminal.listen()
         try:
-            self._initializes = True
             kit.initializer()
         except BaseException as error:
             self._out.send(BROKEN, NONE, pack_error(error))
             return False
         finally:
-            self._initializes = False
-            self._terminal.give_back()
+            self._terminal.rest()
         return True
 
     def _is_worn_out(self) -> bool:
@@ -267,7 +262,7 @@ class Worker:
                 result = context.run(fn, *args, **kwargs)
             finally:
                 if self._terminal.is_wanted:
-                    self._terminal.give_back()
+                    self._terminal.job_ended()
             del fn, args, kwargs
         except NotFound as not_found:
             self._out.send(NOT_FOUND, frame.serial, pack_error(not_found.error))
@@ -297,7 +292,7 @@ class Worker:
         while contextvars.Context().run(self._run_items, fn, calls):
             pass
         if self._terminal.is_wanted:
-            self._terminal.give_back()
+            self._terminal.job_ended()
         self._out.flush()
         self._frame = None
 
@@ -471,7 +466,8 @@ class ProcessJobContext(JobContext):
         control, until = self._worker.control, monotonic() + seconds
         while self.cause is None and (left := until - monotonic()) > 0:
             if select.select([control], [], [], left)[0]:
-                os.read(control, 4096)  # meant for this job or for one before: the page says which
+                with suppress(BlockingIOError):  # another thread of the job's has read it
+                    os.read(control, 4096)  # meant for this job or for one before: the page says which
 
     def progress(self, done: float, total: float | None = None) -> None:
         """See `JobContext`."""

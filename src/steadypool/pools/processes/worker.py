@@ -25,7 +25,7 @@ from steadypool.pools.processes.ipc.stack_request import StackPipe
 from steadypool.pools.processes.ipc.status_page import Page, make_page
 from steadypool.pools.processes.ipc.wire import ITEMS_MOST, LOADING, RESULT, Line, make_line, sending
 from steadypool.pools.processes.packets import workers_import_main
-from steadypool.pools.processes.terminal import put_in_foreground
+from steadypool.pools.processes.terminal import broker
 from steadypool.pools.processes.worker_args import Descriptor, WorkerArgs, hold_standard_descriptors
 from steadypool.primitives.future import JobFuture
 
@@ -113,7 +113,7 @@ class ProcessWorker:
         self.outgoing, self.incoming = BufferPool(self.page.argument_marks), BufferReader(self.page.result_marks)
         made.callback(self.incoming.close)
         self._worker_lifeline, self._lifeline = _open_pipe(made)
-        self._worker_control, self._control = _open_pipe(made)
+        self._worker_control, self._control = _open_socket_pair(made)
         os.set_blocking(self._control, False)
         self._stacks = StackPipe()
 
@@ -146,6 +146,7 @@ class ProcessWorker:
         self.pid = process.pid
         self.pidfd = _pidfd(self.pid)
         self.started = True
+        broker.watch(self._control, self.pid)
         self._is_known.set()
         if self.left:
             self.kill()  # asked for while there was nothing to kill yet
@@ -196,8 +197,7 @@ class ProcessWorker:
 
     def take_terminal_back(self) -> None:
         """It has died: put the program into the foreground of the terminal again, if this worker's job was there."""
-        if self.started:
-            put_in_foreground(os.getpgrp(), instead_of=self.pid)
+        broker.worker_died(self._control)
 
     def exitcode(self) -> int | None:
         """The exit code of a dead process; negative for a signal; ``None`` if it cannot be learnt."""
@@ -240,6 +240,7 @@ class ProcessWorker:
         """Close the parent's descriptors."""
         if not self._stacks.close():  # first: after whoever asks now, nobody needs the pidfd any more
             return
+        broker.worker_died(self._control)
         self.line.close()
         self.duplicate.close()
         self.results.close()
@@ -454,6 +455,13 @@ def _pidfd(pid: int) -> int | None:
         return open_pidfd(pid)
     except OSError:
         return None  # dead and reaped already, or a kernel without it: the sentinel has to do
+
+
+def _open_socket_pair(made: ExitStack) -> tuple[int, int]:
+    one, other = (end.detach() for end in socket.socketpair())
+    for end in (one, other):
+        made.callback(_close, end)
+    return one, other
 
 
 def _open_pipe(made: ExitStack) -> tuple[int, int]:
