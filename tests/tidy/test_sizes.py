@@ -39,14 +39,12 @@ MANY_PARAMETERS = PUBLIC_SIGNATURES | {
 MANY_METHODS = {
     "pools.aio.workers.AsyncWorkers",
     "pools.aio.attempts.RunningAttempts",
-    "pools.core.workers.Workers",
     "pools.processes.workers.ProcessWorkers",
     "pools.processes.dispatch.DispatchWorkers",
     "pools.processes.results.ResultsWorkers",
     "pools.processes.shutdown.FarewellWorkers",
     "pools.processes.steal.StealingWorkers",
     "pools.threads.workers.ThreadWorkers",
-    "pools.threads.hands.HandWorkers",
 }
 DEEP_CLASSES = {
     "pools.processes.workers.ProcessWorkers",

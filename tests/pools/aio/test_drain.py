@@ -150,7 +150,7 @@ async def test_a_pool_nobody_refers_to_ends_its_work_and_itself() -> None:
     cue.go()
     assert await asyncio.gather(*futures) == [0, 1, 2]
     del futures
-    await workers.closed.wait()
+    await workers.supervision.closed.wait()
     assert workers.core.state is PoolState.CLOSED
 
 
@@ -200,5 +200,5 @@ async def test_idle_pools_have_no_timers(make_pool: Make) -> None:
     pool = make_pool(timeout=0.01, total_timeout=0.01)
     with pytest.raises(TimeoutError):
         await pool.run(hang)
-    await until(lambda: pool._workers.alarm._timer is None)
+    await until(lambda: pool._workers.supervision.alarm._timer is None)
     assert await pool.run(same, 1) == 1

@@ -94,9 +94,6 @@ class RunningAttempts(Workers):
             events.CapacityChanged(self.core.name, monotonic(), self.places(), self.core.max_workers)
         )
 
-    def supervise(self) -> None:
-        """The loop does it."""
-
     def wake_worker(self) -> None:
         """A job was put into the queue."""
         self.fill()

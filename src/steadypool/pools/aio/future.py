@@ -47,11 +47,28 @@ _WAIT_FOR = (
 )
 
 
+class Waits(Protocol):
+    """What a future asks before it is waited for: see `primitives.future.Owner`."""
+
+    def begin_wait(self, job: AsyncJob) -> object:
+        """The calling code is about to wait for *job*."""
+
+    def end_wait(self, waiting: object) -> None:
+        """The wait is over."""
+
+    def expect_wait(self) -> None:
+        """The calling code will wait in a way that does not come by here."""
+
+
 class Owner(Protocol):
     """What a future asks of the pool it belongs to."""
 
     name: str
     loop: asyncio.AbstractEventLoop
+
+    @property
+    def waits(self) -> Waits:
+        """What to ask before a wait."""
 
     @property
     def running(self) -> Container[AsyncJob]:
@@ -65,15 +82,6 @@ class Owner(Protocol):
 
     def check_loop(self) -> None:
         """See that the pool's loop runs here, or raise `RuntimeError`."""
-
-    def begin_wait(self, job: AsyncJob) -> object:
-        """See `primitives.future.Owner`."""
-
-    def end_wait(self, waiting: object) -> None:
-        """See `primitives.future.Owner`."""
-
-    def expect_wait(self) -> None:
-        """See `primitives.future.Owner`."""
 
 
 class AsyncJobFuture(Future[T]):
@@ -216,7 +224,7 @@ class AsyncJobFuture(Future[T]):
         place is lent to another until it ends, so that a full pool cannot wait for itself.
         """
         if not self.done():
-            self._owner.expect_wait()
+            self._owner.waits.expect_wait()
         super().add_done_callback(fn, context=context)
 
     def __await__(self) -> Generator[Any, None, T]:
@@ -255,7 +263,7 @@ class AsyncJobFuture(Future[T]):
             self._waiters = [waiter]
         else:
             self._waiters.append(waiter)
-        waiting = owner.begin_wait(self)
+        waiting = owner.waits.begin_wait(self)
         try:
             yield from waiter
         except asyncio.CancelledError:
@@ -263,7 +271,7 @@ class AsyncJobFuture(Future[T]):
                 self._owner.cancel(self, True)
             raise
         finally:
-            owner.end_wait(waiting)
+            owner.waits.end_wait(waiting)
             if waiter in (waiters := self._waiters or []):
                 waiters.remove(waiter)
 
@@ -299,6 +307,9 @@ class AsyncJobFuture(Future[T]):
         for waiter in waiters or ():
             if not waiter.done():
                 waiter.set_result(None)
+
+    def _run_callbacks(self) -> None:
+        """Nothing to do: asyncio's futures call back by themselves."""
 
     def _look(self) -> None:
         """Somebody has seen the failure: it need not be reported when the future is freed."""

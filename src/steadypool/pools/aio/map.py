@@ -122,11 +122,11 @@ class AsyncFlight(Generic[R]):
         """The next one to have ended."""
         while not self._landed:
             self._waiter = workers.loop.create_future()
-            waiting = workers.begin_wait(None)
+            waiting = workers.waits.begin_wait(None)
             try:
                 await self._waiter
             finally:
-                workers.end_wait(waiting)
+                workers.waits.end_wait(waiting)
         future = self._landed.popleft()
         self.aloft.discard(future)
         return future

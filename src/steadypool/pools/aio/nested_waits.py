@@ -9,13 +9,48 @@ from __future__ import annotations
 import asyncio
 
 from steadypool.model.errors import WouldDeadlock
-from steadypool.pools.aio.attempt import Attempt
+from steadypool.pools.aio.attempt import Attempt, Job
 from steadypool.pools.aio.attempts import RunningAttempts
 from steadypool.pools.aio.future import AsyncJob
+from steadypool.primitives.job_context import running_task
 from steadypool.rules.capacity import lent_limit
 
 
-def begin(workers: RunningAttempts, attempt: Attempt, job: AsyncJob | None) -> Attempt:
+class AsyncWaits:
+    """Waits of jobs that run on the loop. See `pools.core.workers.Waits`."""
+
+    def __init__(self, attempts: RunningAttempts) -> None:
+        self._attempts = attempts
+
+    def is_own_thread(self) -> bool:
+        """Whether the calling code runs in a job of this pool."""
+        return self._own_attempt() is not None
+
+    def begin_wait(self, job: Job) -> Attempt | None:
+        """See `primitives.future.Owner`."""
+        attempt = self._own_attempt()
+        return None if attempt is None else _begin(self._attempts, attempt, job)
+
+    def end_wait(self, waiting: object) -> None:
+        """See `primitives.future.Owner`."""
+        if isinstance(waiting, Attempt):
+            _end(self._attempts, waiting)
+
+    def expect_wait(self) -> None:
+        """See `primitives.future.Owner`."""
+        attempt = self._own_attempt()
+        if attempt is not None and not attempt.waits:
+            _begin(self._attempts, attempt, None)
+
+    def _own_attempt(self) -> Attempt | None:
+        """The attempt of this pool in whose task, or a task of whose, the calling code runs."""
+        attempt = running_task.get()
+        if isinstance(attempt, Attempt) and attempt.workers.core is self._attempts.core and attempt.job is not None:
+            return attempt
+        return None
+
+
+def _begin(workers: RunningAttempts, attempt: Attempt, job: AsyncJob | None) -> Attempt:
     """*attempt* is about to wait for *job*, or, if that is ``None``, for some jobs of its pool, until it ends.
 
     Raises:
@@ -33,7 +68,7 @@ def begin(workers: RunningAttempts, attempt: Attempt, job: AsyncJob | None) -> A
         workers.recount()
         workers.fill()
         if _nobody_is_left(workers):
-            end(workers, attempt)
+            _end(workers, attempt)
             raise WouldDeadlock(
                 f"all {len(workers.running)} running jobs of pool {workers.name!r}, "
                 f"{lent_limit(workers.core.max_workers)} beyond max_workers included, wait for jobs of the same pool: "
@@ -43,7 +78,7 @@ def begin(workers: RunningAttempts, attempt: Attempt, job: AsyncJob | None) -> A
     return attempt
 
 
-def end(workers: RunningAttempts, attempt: Attempt) -> None:
+def _end(workers: RunningAttempts, attempt: Attempt) -> None:
     """One of its waits is over. There may be more jobs running than places now, until one ends."""
     if not attempt.waits:
         return  # the job has ended before a task that it left behind

@@ -163,7 +163,7 @@ class AsyncPool(Inspectable):
             job = self._new_job(options, fn, args, kwargs)
             await workers.run_beyond_the_bound(job)
             return job
-        if on_full == "block" and workers.is_own_thread():
+        if on_full == "block" and workers.waits.is_own_thread():
             # A job that waited for room in its own pool might wait for itself.
             return workers.enqueue(self._new_job(options, fn, args, kwargs), has_room=False)
         if not (on_full == "discard_oldest" and self._discard_oldest()):
@@ -385,7 +385,7 @@ class AsyncPool(Inspectable):
         check_seconds("drain(timeout)", timeout, zero=True)
         self._refuse_to_wait_here("drain(timeout)", "request_drain(timeout)")
         self._workers.begin_drain(timeout)
-        await self._workers.closed.wait()
+        await self._workers.supervision.closed.wait()
         return await self._report()
 
     async def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -400,7 +400,7 @@ class AsyncPool(Inspectable):
         if cancel_futures:
             give_back_waiting(core)
         if wait:
-            await self._workers.closed.wait()
+            await self._workers.supervision.closed.wait()
             await self._report()
 
     def request_drain(self, timeout: float | None = None) -> None:
@@ -436,7 +436,7 @@ class AsyncPool(Inspectable):
     ) -> None:
         """Drain without limit; if the block is left because its task was cancelled, without patience."""
         self._workers.begin_drain(0.0 if isinstance(error, asyncio.CancelledError) else None)
-        if await wait_closed(self._core, self._workers.closed) and error is None:
+        if await wait_closed(self._core, self._workers.supervision.closed) and error is None:
             await end_stuck(self._workers)
             raise asyncio.CancelledError
         await end_stuck(self._workers)
@@ -448,7 +448,7 @@ class AsyncPool(Inspectable):
         return report
 
     def _refuse_to_wait_here(self, what: str, instead: str) -> None:
-        if self._workers.is_own_thread():
+        if self._workers.waits.is_own_thread():
             raise RuntimeError(
                 f"{what} was called from a job of pool {self._core.name!r}, for which it would have to wait itself: "
                 f"call {instead} there"

@@ -32,27 +32,24 @@ import threading
 import weakref
 from asyncio.events import _get_running_loop
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from contextvars import Context, copy_context
 from typing import Any, TypeVar
 
 from steadypool.model.clock import monotonic
 from steadypool.model.options import Task, TaskOptions
 from steadypool.model.states import PoolState
-from steadypool.pools.aio import nested_waits
 from steadypool.pools.aio.attempt import Attempt, Job
 from steadypool.pools.aio.attempts import RunningAttempts
 from steadypool.pools.aio.functions import check_coroutine_function
 from steadypool.pools.aio.future import AsyncJob, AsyncJobFuture
 from steadypool.pools.aio.loop_end import watch_loop
 from steadypool.pools.aio.loop_lag import Pulse
-from steadypool.pools.aio.timers import Alarm, Closed, LoopBell
+from steadypool.pools.aio.nested_waits import AsyncWaits
+from steadypool.pools.aio.supervisor import LoopSupervisor
+from steadypool.pools.aio.timers import LoopBell
 from steadypool.pools.core.functions import options_within
 from steadypool.pools.core.settings import Settings
 from steadypool.pools.core.shared import Args, Kwargs
-from steadypool.pools.core.supervisor import do_due, take_requests, walk_ladder
-from steadypool.primitives.job_context import running_task
-from steadypool.rules.drain import earlier, wakes_at
 
 _Task: Any = asyncio.Task  # ``eager_start`` is not known to Python 3.11
 EAGER = sys.version_info >= (3, 12)
@@ -72,16 +69,15 @@ class AsyncWorkers(RunningAttempts):
     kind = "asyncio"
 
     def __init__(self, settings: Settings, max_workers: int) -> None:
-        self.bell = LoopBell(self.step)
-        super().__init__(settings, max_workers, self.bell)
+        bell = LoopBell(lambda: self.supervision.step())
+        super().__init__(settings, max_workers, bell)
+        self.supervision: LoopSupervisor = LoopSupervisor(self.core, bell, self.deadlines, self.fill)
+        self.waits: AsyncWaits = AsyncWaits(self)
         self.tickets = self.core.tickets
         self.is_bound = False
         self.nested = 0
         self.turn_ends = NEVER
         self.filling = False
-        self.alarm = Alarm(self.step)
-        self.closed = Closed()
-        self.core.at_close.append(self.closed.set)
         self.context = Context()
         """For callbacks of the pool's own, which must not hold anybody's context variables."""
         self.keeper: asyncio.Task[None] | None = None
@@ -112,34 +108,19 @@ class AsyncWorkers(RunningAttempts):
         self._bind(loop)
 
     def _bind(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = self.bell.loop = self.alarm.loop = loop
+        self.loop = loop
+        self.supervision.bind(loop)
         _bound.add(self)
         self.thread_ident = threading.get_ident()
         self.is_bound = True
         self.custom_tasks = loop.get_task_factory() is not None
         if self.core.state is PoolState.OPEN:
-            self.keeper = asyncio.Task(
-                watch_loop(self.core, self.closed, self), loop=loop, name=f"{self.name}-keeper", context=Context()
-            )
+            watch = watch_loop(self.core, self.supervision.closed, self)
+            self.keeper = asyncio.Task(watch, loop=loop, name=f"{self.name}-keeper", context=Context())
 
     def cancel(self, job: Job, running: bool, cause: str = "cancelled") -> bool:
         """See `AsyncJobFuture.cancel`."""
         return self.core.cancel(job, running, cause)
-
-    def drain_requested(self) -> None:
-        """See `Workers`. From any thread; also from a signal handler or a finalizer."""
-        if not self.is_bound:
-            self.step()  # nothing was ever submitted
-            return
-        try:
-            self.loop.call_soon_threadsafe(self.step, context=self.context)
-        except RuntimeError:
-            if not self.loop.is_closed():
-                raise
-
-    def wait_closed(self, limit: float | None) -> None:
-        """The loop closes the pool; a pool that was never opened on one is closed at once."""
-        return
 
     def rest(self, until: float | None) -> None:
         """The loop rests by itself."""
@@ -149,34 +130,12 @@ class AsyncWorkers(RunningAttempts):
         """See `pools.aio.shutdown`."""
         return
 
-    def cancel_from_outside(self, job: Job) -> None:
-        """See `Workers`. A loop that is closed, or blocked for good, is left alone."""
-        with suppress(RuntimeError):
-            self.loop.call_soon_threadsafe(self.cancel, job, True)
-
-    def step(self) -> None:
-        """Do all that is due now, and have the loop come back when something will be."""
-        self.bell.rung = False
-        take_requests(self.core)
-        do_due(self.core)
-        self.deadlines.do_due(monotonic())
-        walk_ladder(self.core)
-        self.core.forecast.look()
-        if self.core.state is PoolState.CLOSED:
-            self.alarm.stop()
-            return
-        self.fill()
-        due = earlier(self.core.timers.next_due(), self.deadlines.next_due())
-        due = earlier(due, wakes_at(self.core.state, self.core.deadline, self.core.grace_ends))
-        self.core.next_wake = float("inf") if due is None else due
-        self.alarm.set(due)
-
     def begin_drain(self, seconds: float | None) -> None:
         """Begin a drain now, on the pool's own loop; on any loop, if it was never opened on one."""
         if self.is_bound:
             self.check_loop()
         self.core.requests.append(seconds)
-        self.step()
+        self.supervision.step()
 
     # -- taking a job on, and starting it
 
@@ -323,12 +282,7 @@ class AsyncWorkers(RunningAttempts):
         attempt.limit = seconds
         ends = job._began + seconds
         self.deadlines.add(job, seconds, ends)
-        if ends < self.core.next_wake:
-            self.core.next_wake = ends
-            self.alarm.set(ends)
-
-    def call_back(self, job: Job) -> None:
-        """Nothing to do: asyncio's futures call back by themselves."""
+        self.supervision.wake_before(ends)
 
     # -- room
 
@@ -348,35 +302,6 @@ class AsyncWorkers(RunningAttempts):
         if not self.is_bound or _get_running_loop() is self.loop:
             return 0.0
         return self.pulse.lag(self.loop, patience)
-
-    # -- jobs that wait for their own pool
-
-    def own_attempt(self) -> Attempt | None:
-        """The attempt of this pool in whose task, or a task of whose, the calling code runs."""
-        attempt = running_task.get()
-        if isinstance(attempt, Attempt) and attempt.workers is self and attempt.job is not None:
-            return attempt
-        return None
-
-    def is_own_thread(self) -> bool:
-        """Whether the calling code runs in a job of this pool."""
-        return self.own_attempt() is not None
-
-    def begin_wait(self, job: Job) -> Attempt | None:
-        """See `primitives.future.Owner`."""
-        attempt = self.own_attempt()
-        return None if attempt is None else nested_waits.begin(self, attempt, job)
-
-    def end_wait(self, waiting: object) -> None:
-        """See `primitives.future.Owner`."""
-        if isinstance(waiting, Attempt):
-            nested_waits.end(self, waiting)
-
-    def expect_wait(self) -> None:
-        """See `primitives.future.Owner`."""
-        attempt = self.own_attempt()
-        if attempt is not None and not attempt.waits:
-            nested_waits.begin(self, attempt, None)
 
     # -- the end
 

@@ -111,7 +111,7 @@ class Admission:
         total = job._options.total_timeout
         if total is not None or job._options.timeout is not None or job._options.retry is not None:
             try:
-                self._workers.need_supervisor()
+                self._workers.supervision.need_supervisor()
             except RuntimeError:
                 self._counts.withdraw()
                 raise

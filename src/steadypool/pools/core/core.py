@@ -73,8 +73,8 @@ class Core(Shared):
         self.workers = workers
         self.counts = Counts(workers.succeeded_in_workers)
         self.tickets = self.counts.tickets
-        self.emitter = emitter = Emitter(self, workers.mark_own_thread, self.supervisors)
-        self.user_calls = calls = UserCalls(settings, self.supervisors, workers.mark_own_thread, self.call_later)
+        self.emitter = emitter = Emitter(self, self.mark_own_thread, self.supervisors)
+        self.user_calls = calls = UserCalls(settings, self.supervisors, self.mark_own_thread, self.call_later)
         self.retries = Retries(self, self.counts, workers.wake_worker)
         self.settlement = Settlement(self, self.counts, emitter, calls, self.retries, workers)
         self.ledger = self.settlement.ledger
@@ -114,15 +114,15 @@ class Core(Shared):
 
     def begin_wait(self, job: Job | None) -> object:
         """See `primitives.future.Owner`."""
-        return self.workers.begin_wait(job)
+        return self.workers.waits.begin_wait(job)
 
     def end_wait(self, waiting: object) -> None:
         """See `primitives.future.Owner`."""
-        self.workers.end_wait(waiting)
+        self.workers.waits.end_wait(waiting)
 
     def expect_wait(self) -> None:
         """See `primitives.future.Owner`."""
-        self.workers.expect_wait()
+        self.workers.waits.expect_wait()
 
     # -- a full queue
 
@@ -177,7 +177,7 @@ class Core(Shared):
             return
         self.close_intake()
         self.requests.append(seconds)
-        self.workers.drain_requested()
+        self.workers.supervision.drain_requested()
 
     def close_intake(self) -> None:
         """Take no more jobs, from this moment: the supervisor moves the state a little later."""
@@ -193,7 +193,7 @@ class Core(Shared):
         # A limit that no clock can count to is none.
         seconds = threading.TIMEOUT_MAX if timeout is None else timeout + self.settings.cancel_grace
         limit = None if seconds >= threading.TIMEOUT_MAX / 2 else monotonic() + seconds
-        self.workers.wait_closed(None if limit is None else limit + SLACK)
+        self.workers.supervision.wait_closed(None if limit is None else limit + SLACK)
         until = None if limit is None else max(limit, monotonic()) + SLACK
         self.workers.join(until)
         for callback_thread in (*self.user_calls.couriers, self.emitter.messenger):

@@ -51,7 +51,7 @@ class DrainOnSignal:
                 "here, have the main thread call pool.request_drain(timeout)"
             )
         # Now, since a handler must not start a thread.
-        self._core.workers.supervise()
+        self._core.workers.supervision.supervise()
         pipe.listen(self._note)
         try:
             self._ladder.__enter__()

@@ -81,7 +81,7 @@ class Settlement:
         if failure is not None:
             self._user_calls.deliver(partial(self._say_failure, failure), f"on_error, called for job {job.job_id}")
         if job._callbacks:
-            self._workers.call_back(job)
+            self._user_calls.call_back(job)
         if shared.state is not PoolState.OPEN:
             shared.bell.ring()
 
@@ -132,7 +132,7 @@ class Settlement:
             hint_at_option(error, job)
             self.settle(job, outcome, presentable(error, job, self._user_calls.describe))
             return
-        self._workers.supervise()
+        self._workers.supervision.supervise()
         self._shared.bell.ring()
         if self._emitter.sinks:
             self._emitter.emit_deferred(job)

@@ -55,7 +55,16 @@ class Shared:
         self.supervisors: set[int] = set()
         """Threads that run the supervisor's loop now: usually one. No code of the user's runs there."""
         self.pid = os.getpid()
+        self._threads = threading.local()
         self.opened = monotonic()
+
+    def mark_own_thread(self) -> None:
+        """The calling thread runs callbacks of this pool from now on."""
+        self._threads.own = True
+
+    def is_marked_thread(self) -> bool:
+        """Whether the calling thread does."""
+        return hasattr(self._threads, "own")
 
     def call_later(self, seconds: float, action: Callable[[], None]) -> None:
         """Have the supervisor call *action* in so many seconds."""

@@ -80,7 +80,7 @@ class Termination:
     def _told(self, job: Job, cause: str, ends: bool | float) -> bool:
         if isinstance(ends, bool):
             return ends
-        self._workers.supervise()
+        self._workers.supervision.supervise()
         self._shared.wake_before(ends)
         if self._emitter.sinks:
             self._emitter.emit_deferred(job)

@@ -111,6 +111,10 @@ class UserCalls:
             return
         self.send(self.callback_thread, errand, about)
 
+    def call_back(self, job: Job) -> None:
+        """Run the done-callbacks of a job that has ended."""
+        self.deliver(job._run_callbacks, f"a done-callback of job {job.job_id}")
+
     def send(self, callback_thread: CallbackThread, errand: Callable[[], object], about: str) -> None:
         """Have one of `couriers` carry it, and see that one before it does not hold it up for long."""
         callback_thread.run(errand, about)

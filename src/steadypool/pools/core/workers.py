@@ -24,6 +24,45 @@ class WorkerFacts(TypedDict, total=False):
     worker_rows: tuple[WorkerStats, ...]
 
 
+class Supervision(Protocol):
+    """How the control loop of a pool runs: `pools.core.supervisor`."""
+
+    def supervise(self) -> None:
+        """Have a supervisor from now on, if there is none yet and one can be had."""
+
+    def need_supervisor(self) -> None:
+        """As `supervise`, for a job that cannot do without.
+
+        Raises:
+            RuntimeError: no thread can be started.
+        """
+
+    def drain_requested(self) -> None:
+        """A drain was asked for: have a supervisor see it. Takes no lock, since a signal handler may call it."""
+
+    def wait_closed(self, limit: float | None) -> None:
+        """Wait until the pool is closed, until *limit* (`time.monotonic`) at most; then see to it on this thread."""
+
+    def cancel_from_outside(self, job: Job) -> None:
+        """Have a job cancelled, one that runs too, by a thread that must run no code of the user's."""
+
+
+class Waits(Protocol):
+    """Jobs and callbacks that wait for jobs of their own pool."""
+
+    def is_own_thread(self) -> bool:
+        """Whether the calling thread runs a job or a callback of this pool."""
+
+    def begin_wait(self, job: Job | None) -> object:
+        """See `primitives.future.Owner`."""
+
+    def end_wait(self, waiting: object) -> None:
+        """See `primitives.future.Owner`."""
+
+    def expect_wait(self) -> None:
+        """See `primitives.future.Owner`."""
+
+
 class Workers(Protocol):
     """The workers of one pool. A kind derives from this, and takes the answers that are given here if they hold."""
 
@@ -31,6 +70,8 @@ class Workers(Protocol):
     """What the workers are: ``"threads"``, ``"processes"`` or ``"asyncio"``."""
     stuck: dict[Any, Any]
     """The workers left behind, each with the job that did not stop."""
+    supervision: Supervision
+    waits: Waits
 
     # -- jobs on their way to a worker
 
@@ -108,10 +149,6 @@ class Workers(Protocol):
         """Take in what has come from workers and was not looked at yet, before anything is judged."""
         return
 
-    def call_back(self, job: Job) -> None:
-        """Run what was to be called once the job has ended."""
-        ...
-
     # -- the books
 
     def held_jobs(self) -> list[Job]:
@@ -164,29 +201,9 @@ class Workers(Protocol):
 
     # -- threads and loops
 
-    def is_own_thread(self) -> bool:
-        """Whether the calling thread runs a job or a callback of this pool."""
-        ...
-
-    def mark_own_thread(self) -> None:
-        """The calling thread runs callbacks of this pool from now on."""
-        return
-
     def has_begun(self, job: Job) -> bool:
         """See `primitives.future.Owner`. Where a worker takes a job in order to run it, it has."""
         return True
-
-    def begin_wait(self, job: Job | None) -> object:
-        """See `primitives.future.Owner`."""
-        ...
-
-    def end_wait(self, waiting: object) -> None:
-        """See `primitives.future.Owner`."""
-        return
-
-    def expect_wait(self) -> None:
-        """See `primitives.future.Owner`."""
-        return
 
     def loop_lag(self, patience: float) -> float | None:
         """Seconds for which the pool's event loop has not answered, waiting up to *patience*; ``None``: it is closed.
@@ -195,31 +212,7 @@ class Workers(Protocol):
         """
         return 0.0
 
-    def cancel_from_outside(self, job: Job) -> None:
-        """Have a job cancelled, one that runs too, by a thread that must run no code of the user's."""
-        ...
-
-    # -- the supervisor, and the end
-
-    def supervise(self) -> None:
-        """Have a supervisor from now on, if there is none yet and one can be had."""
-        ...
-
-    def need_supervisor(self) -> None:
-        """As `supervise`, for a job that cannot do without.
-
-        Raises:
-            RuntimeError: no thread can be started.
-        """
-        self.supervise()
-
-    def drain_requested(self) -> None:
-        """A drain was asked for: have a supervisor see it. Takes no lock, since a signal handler may call it."""
-        ...
-
-    def wait_closed(self, limit: float | None) -> None:
-        """Wait until the pool is closed, until *limit* (`time.monotonic`) at most; then see to it on this thread."""
-        ...
+    # -- the end
 
     def rest(self, until: float | None) -> None:
         """The supervisor has nothing to do until *until* (`time.monotonic`), or until it is rung."""

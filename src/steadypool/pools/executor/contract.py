@@ -88,7 +88,7 @@ class PoolContract(Inspectable, Executor):
             return self._take_on(options, fn, args, kwargs)
         how = core.settings.on_full
         core.forecast.look()
-        if core.workers.is_own_thread() and how == "block":
+        if core.workers.waits.is_own_thread() and how == "block":
             # A worker that waited for room would wait for itself.
             return self._take_on(options, fn, args, kwargs, has_room=False)
         if how == "caller_runs":
@@ -210,7 +210,7 @@ class PoolContract(Inspectable, Executor):
         fn, options = core.workers.resolve(fn)
         if core.queue.take_room():
             return self._take_on(options, fn, args, kwargs)
-        if core.workers.is_own_thread():
+        if core.workers.waits.is_own_thread():
             return self._take_on(options, fn, args, kwargs, has_room=False)
         return self._submit_waiting(seconds, options, fn, args, kwargs)
 
@@ -224,7 +224,7 @@ class PoolContract(Inspectable, Executor):
         fn, options = core.workers.resolve(fn)
         if core.queue.take_room():
             return self._take_on(options, fn, args, {})
-        if core.workers.is_own_thread():
+        if core.workers.waits.is_own_thread():
             return self._take_on(options, fn, args, {}, has_room=False)
         return self._submit_waiting(None, options, fn, args, {})
 
@@ -288,7 +288,7 @@ class PoolContract(Inspectable, Executor):
         if not core.queue.take_room():
             if core.settings.on_full in ("reject", "discard_oldest"):
                 return self._submit_when_full(options, fn, args, kwargs)
-            if core.workers.is_own_thread():
+            if core.workers.waits.is_own_thread():
                 return self._take_on(options, fn, args, kwargs, has_room=False)
             await wait_for_room(core)
         return self._take_on(options, fn, args, kwargs)
@@ -465,7 +465,7 @@ class PoolContract(Inspectable, Executor):
         self.shutdown(wait=True)
 
     def _refuse_to_wait_here(self, what: str, instead: str) -> None:
-        if self._core.workers.is_own_thread():
+        if self._core.workers.waits.is_own_thread():
             raise RuntimeError(
                 f"{what} was called from a job or callback of pool {self._core.name!r}, for which it would have to "
                 f"wait itself: call {instead} there"

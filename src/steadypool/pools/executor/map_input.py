@@ -130,7 +130,7 @@ class ReadAhead(Generic[R]):
         """Since when the reader is in it."""
         self.unread = True
         """Whether the caller has asked for nothing yet."""
-        own = window.core.workers.is_own_thread()
+        own = window.core.workers.waits.is_own_thread()
         self._thread = threading.Thread(
             target=copy_context().run, args=(self._run, own), name=f"{window.core.name}-input", daemon=True
         )
@@ -286,7 +286,7 @@ class ReadAhead(Generic[R]):
     def _run(self, own: bool) -> None:
         window = self._window
         if own:
-            window.core.workers.mark_own_thread()  # a job maps over its own pool: it is let in as the job itself
+            window.core.mark_own_thread()  # a job maps over its own pool: it is let in as the job itself
         try:
             while self._has_room() and (item := self._next()) is not None:
                 with self._turn:

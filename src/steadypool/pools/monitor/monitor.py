@@ -229,7 +229,7 @@ def _cancel(core: Core, job_id: str) -> tuple[str, str]:
     """Tell the job to stop; the kind of the answer, and what it says."""
     for job in core.workers.held_jobs():
         if job.job_id == job_id:
-            core.workers.cancel_from_outside(job)
+            core.workers.supervision.cancel_from_outside(job)
             return "told", f"job {job_id} is told to stop"
     if any(row.id == job_id for row in core.workers.stuck_rows()):
         return "refused", f"job {job_id} was told to stop before, and does not"

@@ -81,7 +81,7 @@ class DispatchWorkers(StealingWorkers):
         self.item_bytes: float | None = None
         """How big their arguments are."""
         self.pump_lock = threading.Lock()
-        self.loader = CallbackThread(f"{self.core.name}-loader", self.mark_own_thread)
+        self.loader = CallbackThread(f"{self.core.name}-loader", self.core.mark_own_thread)
         self.core.user_calls.couriers.append(self.loader)
         self.interrupts = InterruptRepair(self)
         self.trim = Trim(self.core, lambda: self.workers)
@@ -155,7 +155,7 @@ class DispatchWorkers(StealingWorkers):
 
     def wake_worker(self) -> None:
         """A job was put into the queue: hand it to a worker with room."""
-        self.supervise()
+        self.supervision.supervise()
         if not self.full:
             self.pump()
 
@@ -164,7 +164,7 @@ class DispatchWorkers(StealingWorkers):
         closed)."""
         self.core.queue.items.extend(jobs)
         if jobs:
-            self.supervise()
+            self.supervision.supervise()
             if not self.full:
                 self.pump()
         if self.core.refusal is not None:
@@ -486,7 +486,7 @@ class DispatchWorkers(StealingWorkers):
         queue = self.core.queue
         if queue.take_rooms(count):
             return count
-        if self.is_own_thread() or running_loop() is not None:
+        if self.waits.is_own_thread() or running_loop() is not None:
             return 0  # what each then does is up to the single job
         return queue.wait_for_rooms(count, lambda: self.core.refusal is not None)
 

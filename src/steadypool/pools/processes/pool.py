@@ -27,6 +27,7 @@ from steadypool.pools.processes.chunk import Chunk, Landed
 from steadypool.pools.processes.memory import memory_reader
 from steadypool.pools.processes.worker_args import Initializer
 from steadypool.pools.processes.workers import ProcessWorkers
+from steadypool.pools.threads.caller_runs import CallerRuns
 from steadypool.primitives.arguments import Show
 from steadypool.primitives.future import JobFuture
 
@@ -108,7 +109,7 @@ class ProcessPool(PoolContract):
         if max_memory_per_child is not None:
             memory_reader()  # fails here where it would fail in the workers
         self._workers = ProcessWorkers(settings, workers, _context(mp_context), kit)
-        self._open(self._workers.core, self._workers.run_in_caller)
+        self._open(self._workers.core, CallerRuns(self._workers).run)
 
     def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> JobFuture[R]:
         """Have a worker process run ``fn(*args, **kwargs)`` and return the job's future.

@@ -142,7 +142,7 @@ class ResultsWorkers(DispatchWorkers):
             if made_of is not None:
                 self.core.user_calls.free(job, made_of)
             if job._callbacks:
-                self.call_back(job)
+                self.core.user_calls.call_back(job)
 
     def _values_came(self, worker: ProcessWorker, serial: int, seconds: float, values: list[Any]) -> None:
         """Calls that travelled together have succeeded; *serial* is the first one's."""
@@ -199,7 +199,7 @@ class ResultsWorkers(DispatchWorkers):
         job._settle(Outcome.SUCCEEDED, result, None)
         self.core.user_calls.free(job, made_of)
         if job._callbacks:
-            self.call_back(job)
+            self.core.user_calls.call_back(job)
 
     def _has_room(self, worker: ProcessWorker) -> None:
         worker.socket_full = False

@@ -51,6 +51,7 @@ from steadypool.pools.processes.shutdown import FarewellWorkers
 from steadypool.pools.processes.start_failures import as_refusal, check_descriptors, close_lost_pipes, other_context
 from steadypool.pools.processes.worker import ProcessWorker
 from steadypool.pools.processes.worker_args import hold_standard_descriptors
+from steadypool.pools.threads.nested_waits import PlainWaits
 from steadypool.pools.threads.worker import JobRunner
 from steadypool.primitives.callback_thread import CallbackThread
 from steadypool.rules.respawn import restart_delay
@@ -74,6 +75,7 @@ class ProcessWorkers(FarewellWorkers):
     def __init__(self, settings: Settings, max_workers: int, context: BaseContext, kit: dict[str, Any]) -> None:
         hold_standard_descriptors()  # first: the bell of the core is a pipe
         super().__init__(settings, max_workers, can_keep_packets() and not kit.pop("without_packets", False))
+        self.waits = PlainWaits(self.core)
         self.workers: set[ProcessWorker] = set()
         self.stuck: dict[Any, Job] = {}
         self.restarts = 0
@@ -166,7 +168,7 @@ class ProcessWorkers(FarewellWorkers):
         with self.core.lock:
             if not self.may_grow:
                 return None
-            self.need_supervisor()
+            self.supervision.need_supervisor()
             try:
                 worker = ProcessWorker(f"{self.core.name}_{next(self._numbers)}", self.packets)
             except OSError as error:
@@ -314,7 +316,7 @@ class ProcessWorkers(FarewellWorkers):
                 self._resize_planned = True
                 self.core.timers.add(monotonic() + RESIZE_AFTER, self._resized)
         self.full = False
-        self.supervise()
+        self.supervision.supervise()
         self.pump()
         self.bell.ring()
 
@@ -543,14 +545,6 @@ class ProcessWorkers(FarewellWorkers):
             worker = job._worker
             return not isinstance(worker, ProcessWorker) or job not in worker.hand or worker.has_read(job)
 
-    def begin_wait(self, job: Job | None) -> None:
-        """A job in a worker process cannot wait for this pool; other threads may."""
-        if self.core.pid != os.getpid():
-            raise forked_error(self.core)
-
-    def end_wait(self, waiting: object) -> None:
-        """See `primitives.future.Owner`."""
-
     # -- the end
 
     def has_workers(self) -> bool:
@@ -572,8 +566,7 @@ class ProcessWorkers(FarewellWorkers):
             with self.core.user_calls.hurrying():
                 self.shut_down_workers()
         self._starter.end()
-        if self._supervisor is not None and self._supervisor is not threading.current_thread():
-            self._supervisor.join(None if until is None else max(0.0, until - monotonic()))
+        self.supervision.join(until)
 
     def after_fork(self) -> None:
         """In a forked child: the parent's ends must not stay open here, or the workers would outlive their parent."""

@@ -17,6 +17,7 @@ from steadypool.pools.core.functions import ASYNC_CODE
 from steadypool.pools.core.greenlets import THREADS, check_unpatched
 from steadypool.pools.core.settings import check_settings, check_workers
 from steadypool.pools.executor.contract import PoolContract
+from steadypool.pools.threads.caller_runs import CallerRuns
 from steadypool.pools.threads.workers import ThreadWorkers
 from steadypool.primitives.arguments import Show
 from steadypool.primitives.future import JobFuture
@@ -105,7 +106,7 @@ class ThreadPool(PoolContract, ThreadPoolExecutor):
         workers = _default_workers() if max_workers is None else check_workers(max_workers)
         prefix = thread_name_prefix or settings.name
         self._workers = ThreadWorkers(settings, workers, prefix, initializer, initargs)
-        self._open(self._workers.core, self._workers.run_in_caller)
+        self._open(self._workers.core, CallerRuns(self._workers).run)
 
     def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> JobFuture[R]:
         """Have a worker run ``fn(*args, **kwargs)`` and return the job's future.

@@ -30,7 +30,7 @@ class Reconciler:
             if not self._planned:
                 self._planned = True
                 core.timers.add(monotonic() + PATIENCE, self._look, None)
-        core.workers.supervise()
+        core.workers.supervision.supervise()
         core.bell.ring()
 
     def _look(self, before: tuple[int, int, int] | None) -> None:

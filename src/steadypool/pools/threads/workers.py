@@ -11,7 +11,7 @@ from contextlib import suppress
 from itertools import starmap
 
 from steadypool.model.clock import monotonic
-from steadypool.model.errors import InternalError, WouldDeadlock
+from steadypool.model.errors import InternalError
 from steadypool.model.lazy_module import events
 from steadypool.model.states import Outcome, PoolState
 from steadypool.pools.core.emitter import job_facts
@@ -20,11 +20,12 @@ from steadypool.pools.core.settings import Settings
 from steadypool.pools.core.shared import Args, Job
 from steadypool.pools.core.workers import WorkerFacts
 from steadypool.pools.threads.hands import HandWorkers
+from steadypool.pools.threads.nested_waits import NestedWaits
 from steadypool.pools.threads.reconcile import Reconciler
-from steadypool.pools.threads.worker import JobRunner, ThreadWorker, here
+from steadypool.pools.threads.worker import JobRunner, ThreadWorker
 from steadypool.primitives.job_queue import ONCE
 from steadypool.primitives.wakeup import Bell
-from steadypool.rules.capacity import capacity, lent_limit, workers_allowed
+from steadypool.rules.capacity import capacity, workers_allowed
 from steadypool.rules.respawn import restart_delay
 
 _RELEASE = _thread.LockType.release
@@ -53,10 +54,10 @@ class ThreadWorkers(HandWorkers):
         self.parked: list[_thread.LockType] = []
         """The gates at which idle workers sleep."""
         self.threads: set[threading.Thread] = set()
-        self.lent = 0
         self.leaving = False
         """Workers look at this before they take a job; true when one of them may have to leave."""
         self._worker_numbers = itertools.count()
+        self.waits: NestedWaits = NestedWaits(self)
         self._balance = Reconciler(self.core)
         self._holding = False
         """No thread could be started a moment ago."""
@@ -68,7 +69,7 @@ class ThreadWorkers(HandWorkers):
 
     def allowed(self) -> int:
         """How many workers may live now. The lock is held."""
-        return workers_allowed(self.core.max_workers, len(self.stuck), self.lent)
+        return workers_allowed(self.core.max_workers, len(self.stuck), self.waits.lent)
 
     def recount(self) -> None:
         """Something changed that `allowed` depends on. The lock is held."""
@@ -158,9 +159,9 @@ class ThreadWorkers(HandWorkers):
             self._see_that_it_is_tried()
 
     def _see_that_it_is_tried(self) -> None:
-        self.supervise()
+        self.supervision.supervise()
         self.core.bell.ring()
-        if not self.supervised:  # there is no thread for that either: the next submit tries
+        if not self.supervision.is_there:  # there is no thread for that either: the next submit tries
             with self.core.lock:
                 self._holding = False
                 self.recount()
@@ -219,7 +220,7 @@ class ThreadWorkers(HandWorkers):
         """Whether this worker, which holds no job, is to end; if so it is taken off the books."""
         with self.core.lock:
             if worker.lent_until_end:
-                self._take_back_lent(worker)
+                self.waits.take_back(worker)
             leave = self.core.state is PoolState.CLOSED or len(self.workers) > self.allowed()
             if leave:
                 self.take_off(worker)
@@ -298,66 +299,13 @@ class ThreadWorkers(HandWorkers):
             worker.taken = next(iter(worker.hand), worker.taken)  # what `current_job` finds
             worker.hand.clear()
 
-    # -- jobs that wait for their own pool
-
-    def begin_wait(self, job: Job | None) -> ThreadWorker | None:
-        """Let a job that waits for its own pool lend its place to a spare worker while it waits."""
-        if self.core.pid != os.getpid():
-            raise forked_error(self.core)
-        worker: ThreadWorker | None = getattr(here, "lender", None)
-        if worker is None or worker not in self.workers or worker.lending:
-            return None
-        with self.core.lock:
-            if job is not None and _closes_circle(worker, job):
-                raise WouldDeadlock(f"job {job.job_id} would wait for itself, through the jobs it waits for")
-            worker.waiting_for = job
-            self._lend(worker)
-        return worker
-
-    def _lend(self, worker: ThreadWorker) -> None:
-        worker.lending = True
-        self.lent += 1
-        self.recount()
-        self.catch_up()
-        if all(w.lending for w in self.workers) and len(self.workers) >= self.allowed():
-            self._take_back_lent(worker)
-            raise WouldDeadlock(
-                f"all {len(self.workers)} workers of pool {self.core.name!r}, {lent_limit(self.core.max_workers)} "
-                "spare ones included, wait for jobs of the same pool: nobody is left to run them. "
-                "Submit them to another pool, or wait for them outside of the job."
-            )
-
-    def _take_back_lent(self, worker: ThreadWorker) -> None:
-        if worker.lending:
-            worker.lending = worker.lent_until_end = False
-            worker.waiting_for = None
-            self.lent -= 1
-            self.recount()
-
-    def take_off(self, worker: ThreadWorker) -> None:
-        """Also, a worker that leaves the pool has no place in it to lend."""
-        self._take_back_lent(worker)
-        super().take_off(worker)
-
-    def end_wait(self, waiting: object) -> None:
-        """The wait is over: there may be a worker too many now; one leaves when it has no job."""
-        if isinstance(waiting, ThreadWorker):
-            with self.core.lock:
-                self._take_back_lent(waiting)
-            if self.leaving:
-                self.wake_all_workers()
-
-    def expect_wait(self) -> None:
-        """A job uses the standard library's ``wait`` or ``as_completed`` on its own pool: lend until it ends."""
-        worker: ThreadWorker | None = getattr(here, "lender", None)
-        if worker is None or worker not in self.workers or worker.lending:
-            return
-        with self.core.lock:
-            self._lend(worker)
-            worker.lent_until_end = True
-            self.recount()
-
     # -- the end
+
+    def take_off(self, worker: JobRunner) -> None:
+        """Also, a worker that leaves the pool has no place in it to lend."""
+        if isinstance(worker, ThreadWorker):
+            self.waits.take_back(worker)
+        super().take_off(worker)
 
     def rest(self, until: float | None) -> None:
         """Sleep until the bell rings."""
@@ -372,24 +320,9 @@ class ThreadWorkers(HandWorkers):
         with self.core.lock:
             stuck = {worker.thread for worker in self.stuck}
             threads = [thread for thread in self.threads if thread not in stuck]
-        if self._supervisor is not None:
-            threads.append(self._supervisor)
         for thread in threads:
             if thread is not threading.current_thread() and thread.is_alive():
                 thread.join(None if until is None else max(0.0, until - monotonic()))
-                if thread.is_alive() and thread is not self._supervisor:
+                if thread.is_alive():
                     self.core.note_thread(f"thread {thread.name} has not ended", thread.ident)
-
-
-def _closes_circle(worker: ThreadWorker, job: Job | None) -> bool:
-    """Whether *job* waits, through other jobs, for the job that *worker* runs."""
-    seen: set[int] = set()
-    while job is not None and id(job) not in seen:
-        seen.add(id(job))
-        runner: JobRunner | None = job._worker
-        if runner is None or job not in runner.hand:
-            return False
-        if runner is worker:
-            return True
-        job = runner.waiting_for
-    return False
+        self.supervision.join(until)
