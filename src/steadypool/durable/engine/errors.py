@@ -90,6 +90,10 @@ class UnknownJob(SteadypoolError, LookupError):
     """There is no job of that id, or its record was pruned."""
 
 
+class UnknownSchedule(SteadypoolError, LookupError):
+    """There is no schedule of that name, or the name fits more than one."""
+
+
 class WrongState(SteadypoolError, RuntimeError):
     """The job is not in a state from which that can be done.
 

@@ -78,6 +78,7 @@ from steadypool.durable.engine.records import (
     SweepResult,
     WorkerRow,
 )
+from steadypool.durable.engine.schedules import ScheduleStore
 from steadypool.durable.engine.states import JobState
 from steadypool.model.queue_depth import QueueDepth
 from steadypool.rules.claim_size import MOST_BYTES
@@ -108,6 +109,10 @@ class Engine(Protocol):
     timeout: float
     """Seconds that a call waits at most for a lock or an answer; may be changed at any time (a drain does). Over a line
     it waits longer for as long as something moves."""
+
+    @property
+    def schedules(self) -> ScheduleStore:
+        """What is put on a schedule: a part of this engine, over the same connection."""
 
     @property
     def advisory(self) -> str:

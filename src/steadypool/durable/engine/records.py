@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -44,6 +45,20 @@ def parts_of_id(job_id: str) -> tuple[int | None, int | None]:
         return None, None
     number, nonce = found.groups()
     return int(number), None if nonce is None else int(nonce, 16)
+
+
+_TICK_ID = re.compile(r"cron:(.+):(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{6})?)Z", re.DOTALL)
+
+
+def tick_id(schedule: str, tick: datetime) -> str:
+    """The id of the job for that tick, which is in UTC: there is one such job."""
+    return f"cron:{schedule}:{tick.replace(tzinfo=None).isoformat()}Z"
+
+
+def tick_of_id(job_id: str) -> tuple[str, datetime] | None:
+    """The schedule that put the job of this id, and for which tick; ``None`` if none did."""
+    found = _TICK_ID.fullmatch(job_id)
+    return None if found is None else (found[1], datetime.fromisoformat(found[2]).replace(tzinfo=UTC))
 
 
 class NewJob(NamedTuple):

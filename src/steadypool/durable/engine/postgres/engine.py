@@ -19,6 +19,7 @@ from steadypool.durable.engine.postgres import caller_connection, rows, schema
 from steadypool.durable.engine.postgres.characters import text_of
 from steadypool.durable.engine.postgres.claim_cursor import ClaimCursor
 from steadypool.durable.engine.postgres.listen import NotifyThrottle, PostgresListener
+from steadypool.durable.engine.postgres.schedules import PostgresSchedules
 from steadypool.durable.engine.postgres.session import Session
 from steadypool.durable.engine.protocol import Listener
 from steadypool.durable.engine.records import (
@@ -68,6 +69,7 @@ class PostgresEngine:
         self._address = address
         self._schema = address.schema
         self._session = Session(address, TIMEOUT)
+        self.schedules = PostgresSchedules(self._session, address.schema)
         self._cursor = ClaimCursor()
         self._seen = float("-inf")
         self._throttle = NotifyThrottle()

@@ -88,18 +88,20 @@ _JSON_FIELDS = ("task", "queue", "rank", "delay", "at", "id", "unique", "unique_
 
 def jobs_as_json(jobs: Sequence[NewJob]) -> str:
     """The argument of ``put_json``: what every driver can send."""
-    return json.dumps(
-        [
-            {
-                **dict(zip(_JSON_FIELDS, _fields(job), strict=True)),
-                # In letters that every encoding has: the connection may be in another than the database.
-                "payload": b64encode(job.payload).decode(),
-                "options": None if job.options is None else b64encode(job.options).decode(),
-            }
-            for job in jobs
-        ],
-        ensure_ascii=False,
-    )
+    return json.dumps(jobs_as_objects(jobs), ensure_ascii=False)
+
+
+def jobs_as_objects(jobs: Sequence[NewJob]) -> list[dict[str, Any]]:
+    """The same, before it is text."""
+    return [
+        {
+            **dict(zip(_JSON_FIELDS, _fields(job), strict=True)),
+            # In letters that every encoding has: the connection may be in another than the database.
+            "payload": b64encode(job.payload).decode(),
+            "options": None if job.options is None else b64encode(job.options).decode(),
+        }
+        for job in jobs
+    ]
 
 
 # -- settling

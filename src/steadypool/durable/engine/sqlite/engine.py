@@ -49,6 +49,7 @@ from steadypool.durable.engine.sqlite.clock import read_clock
 from steadypool.durable.engine.sqlite.driver import has_wal_reset_bug, sqlite_version
 from steadypool.durable.engine.sqlite.notify import Bells
 from steadypool.durable.engine.sqlite.rows import errors_of_job
+from steadypool.durable.engine.sqlite.schedules import SqliteSchedules
 from steadypool.durable.engine.sqlite.store import Store
 from steadypool.durable.engine.states import JobState
 from steadypool.durable.engine.sweep_guard import SweepTurn
@@ -74,6 +75,7 @@ class SqliteEngine:
         self.url = address.url
         self._store = Store(address, TIMEOUT)
         self._bells = Bells(self._store.path)
+        self.schedules = SqliteSchedules(self._store, self._bells)
         self._sweep_turn = SweepTurn(HELD_UP)
         self._advised = False
         self._pages = Dialect(self._read, _IS_DUE, _IS_LATER, self._live_jobs, self._ended_jobs)

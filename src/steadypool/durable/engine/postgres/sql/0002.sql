@@ -264,4 +264,242 @@ BEGIN
 END $$;
 
 
+-- Schedules -----------------------------------------------------------------------------------------------------------
+
+CREATE VIEW @schema@.scheduled AS
+SELECT name, origin = 'code' AS in_code, app, release, definition, job, hash, extract(epoch FROM due)::float8 AS due,
+       extract(epoch FROM last_due)::float8 AS last_due, last_job, last_skip,
+       extract(epoch FROM last_skip_at)::float8 AS last_skip_at, fired, skipped, paused,
+       extract(epoch FROM retired_at)::float8 AS retired_at
+FROM @schema@.schedules;
+
+-- By this clock schedules are due. A test may move it.
+CREATE FUNCTION @schema@.schedule_clock() RETURNS timestamptz LANGUAGE sql VOLATILE SECURITY DEFINER
+SET search_path = @schema@, pg_temp
+AS $$ SELECT clock_timestamp() + coalesce((SELECT shift FROM clock), 0) * interval '1 second' $$;
+
+CREATE FUNCTION @schema@.move_clock(p_seconds float8) RETURNS void LANGUAGE sql
+SET search_path = @schema@, pg_temp
+AS $$ DELETE FROM clock; INSERT INTO clock VALUES (p_seconds) $$;
+
+-- Keep a schedule; says what happened. p_was: the `due` that was read, if it must not have changed.
+CREATE FUNCTION @schema@.put_schedule(
+    p_name text, p_origin text, p_definition text, p_job text, p_hash text, p_due float8, p_app text, p_release text,
+    p_was float8)
+RETURNS text LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = @schema@, pg_temp SET enable_seqscan = off SET lock_timeout = '10s'
+AS $$
+DECLARE
+    s schedules;
+    v_now timestamptz := schedule_clock();
+BEGIN
+    INSERT INTO schedules (name, origin, app, release, definition, job, hash, due, seen_at)
+    VALUES (p_name, p_origin, p_app, p_release, p_definition, p_job, p_hash, to_timestamp(p_due), v_now)
+    ON CONFLICT DO NOTHING;
+    IF FOUND THEN RETURN 'made'; END IF;
+    SELECT * INTO s FROM schedules WHERE name = p_name FOR UPDATE;
+    IF NOT FOUND THEN RETURN 'moved'; END IF;  -- removed in between
+    IF s.origin = 'code' AND p_origin <> 'code' AND s.retired_at IS NULL THEN RETURN 'code'; END IF;
+    IF s.origin = p_origin AND s.hash = p_hash AND s.retired_at IS NULL THEN
+        UPDATE schedules SET app = p_app, release = p_release, seen_at = v_now WHERE name = p_name;
+        RETURN 'same';
+    END IF;
+    IF s.due <> to_timestamp(p_was) THEN RETURN 'moved'; END IF;
+    UPDATE schedules
+    SET origin = p_origin, app = p_app, release = p_release, definition = p_definition, job = p_job, hash = p_hash,
+        due = to_timestamp(p_due), seen_at = v_now, retired_at = NULL
+    WHERE name = p_name;
+    RETURN 'changed';
+END $$;
+
+-- What is due: so many at most, after so many; of those in code the declared ones alone. The last row has no name: it
+-- tells the clock, and in how many seconds the next one is due. It looks at one row more than it returns.
+CREATE FUNCTION @schema@.due_schedules(p_declared text[], p_limit int, p_skip int)
+RETURNS TABLE (name text, in_code boolean, app text, release text, definition text, job text, hash text, due float8,
+               last_due float8, last_job text, last_skip text, last_skip_at float8, fired bigint, skipped bigint,
+               paused boolean, retired_at float8, now float8, next_in float8)
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = @schema@, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+#variable_conflict use_column
+DECLARE
+    v_now timestamptz := schedule_clock();
+    v_left int := p_limit;
+    v_due timestamptz;
+    s schedules;
+    c CURSOR FOR
+        SELECT x.* FROM schedules x
+        WHERE NOT x.paused AND x.retired_at IS NULL AND (x.origin = 'data' OR x.name = ANY (p_declared))
+        ORDER BY x.due;
+BEGIN
+    OPEN c;
+    MOVE FORWARD p_skip IN c;
+    LOOP
+        FETCH c INTO s;
+        EXIT WHEN NOT FOUND OR s.due > v_now OR v_left = 0;
+        v_left := v_left - 1;
+        RETURN QUERY SELECT s.name, s.origin = 'code', s.app, s.release, s.definition, s.job, s.hash,
+            extract(epoch FROM s.due)::float8, extract(epoch FROM s.last_due)::float8, s.last_job, s.last_skip,
+            extract(epoch FROM s.last_skip_at)::float8, s.fired, s.skipped, s.paused,
+            extract(epoch FROM s.retired_at)::float8, NULL::float8, NULL::float8;
+    END LOOP;
+    CLOSE c;
+    RETURN QUERY SELECT NULL::text, NULL::boolean, NULL::text, NULL::text, NULL::text, NULL::text, NULL::text,
+        NULL::float8, NULL::float8, NULL::text, NULL::text, NULL::float8, NULL::bigint, NULL::bigint, NULL::boolean,
+        NULL::float8, extract(epoch FROM v_now)::float8,
+        CASE WHEN s.due IS NOT NULL THEN extract(epoch FROM greatest(s.due - v_now, interval '0'))::float8 END;
+END $$;
+
+-- Do what workers have decided, as a JSON array: for each schedule that is as it was read, move its `due` on, and put its
+-- jobs. A row for each that was, with the ids of its jobs, and why others were not put. A row that another transaction
+-- has is another's to do; a key that another transaction is putting is not waited for.
+CREATE FUNCTION @schema@.fire_schedules(p_firings text)
+RETURNS TABLE (name text, jobs text[], skips text[]) LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = @schema@, pg_temp SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET lock_timeout = '20ms'
+AS $$
+#variable_conflict use_column
+DECLARE
+    f record;
+    s schedules;
+    v_names text[] := '{}';
+    v_owners text[] := '{}';
+    v_jobs json[] := '{}';
+    v_why_names text[] := '{}';
+    v_whys text[] := '{}';
+    v_skipped int;
+    v_why text;
+BEGIN
+    FOR f IN
+        SELECT * FROM json_to_recordset(p_firings::json) AS (
+            name text, due float8, hash text, new_due float8, last_due float8, overlap text, skipped int, reason text,
+            by_hand boolean, jobs json)
+        ORDER BY 1
+    LOOP
+        SELECT * INTO s FROM schedules x
+        WHERE x.name = f.name AND x.due = to_timestamp(f.due) AND x.hash = f.hash
+          AND (f.by_hand OR (NOT x.paused AND x.retired_at IS NULL))
+        FOR UPDATE SKIP LOCKED;
+        CONTINUE WHEN NOT FOUND;
+        v_names := v_names || f.name;
+        v_skipped := f.skipped;
+        v_why := nullif(f.reason, '');
+        IF v_why IS NOT NULL THEN
+            v_why_names := v_why_names || f.name;
+            v_whys := v_whys || v_why;
+        END IF;
+        IF f.overlap <> 'allow' AND json_array_length(f.jobs) > 0
+           AND EXISTS (SELECT FROM jobs j WHERE j.number = s.last_number AND j.nonce = s.last_nonce) THEN
+            IF f.overlap = 'skip' THEN
+                v_skipped := v_skipped + 1;
+                v_why := format('overlap: %s has not ended', s.last_job);
+                v_why_names := v_why_names || f.name;
+                v_whys := v_whys || v_why;
+                f.jobs := '[]';
+            ELSE
+                PERFORM cancel(s.last_number, s.last_nonce);
+            END IF;
+        END IF;
+        UPDATE schedules x
+        SET due = to_timestamp(f.new_due), last_due = greatest(x.last_due, to_timestamp(f.last_due)),
+            skipped = x.skipped + v_skipped, last_skip = coalesce(v_why, x.last_skip),
+            last_skip_at = CASE WHEN v_why IS NULL THEN x.last_skip_at ELSE schedule_clock() END
+        WHERE x.name = f.name;
+        v_jobs := v_jobs || ARRAY(SELECT json_array_elements(f.jobs));
+        v_owners := v_owners || array_fill(f.name, ARRAY[json_array_length(f.jobs)]);
+    END LOOP;
+    RETURN QUERY
+    WITH put AS MATERIALIZED (
+        SELECT p.*, v_owners[p.place] AS owner
+        FROM (SELECT WHERE cardinality(v_jobs) > 0) g, LATERAL
+             put_json(array_to_json(v_jobs)::text, NULL) WITH ORDINALITY AS p (number, nonce, id, enqueued, place)
+    ), told AS (
+        SELECT o.owner, count(*) FILTER (WHERE o.enqueued) AS fired, count(*) FILTER (WHERE NOT o.enqueued) AS refused,
+               max(o.place) FILTER (WHERE o.enqueued) AS place,
+               array_agg(o.id ORDER BY o.place) FILTER (WHERE o.enqueued) AS ids,
+               array_agg(format('%s has its id or unique key', o.id)) FILTER (WHERE NOT o.enqueued) AS whys
+        FROM put o GROUP BY o.owner
+    ), noted AS (
+        UPDATE schedules x
+        SET fired = x.fired + t.fired, skipped = x.skipped + t.refused, last_skip = coalesce(t.whys[1], x.last_skip),
+            last_skip_at = CASE WHEN t.refused > 0 THEN schedule_clock() ELSE x.last_skip_at END,
+            last_job = coalesce(l.id, x.last_job), last_number = coalesce(l.number, x.last_number),
+            last_nonce = coalesce(l.nonce, x.last_nonce)
+        FROM told t LEFT JOIN put l ON l.place = t.place
+        WHERE x.name = t.owner
+    )
+    SELECT n.name, coalesce(t.ids, '{}'),
+           ARRAY(SELECT w.why FROM unnest(v_why_names, v_whys) AS w (name, why) WHERE w.name = n.name) || t.whys
+    FROM unnest(v_names) AS n (name) LEFT JOIN told t ON t.owner = n.name;
+END $$;
+
+-- Pause (null), or resume, its next job being due then.
+CREATE FUNCTION @schema@.pause_schedule(p_name text, p_due float8) RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = @schema@, pg_temp SET enable_seqscan = off SET lock_timeout = '10s'
+AS $$
+BEGIN
+    UPDATE schedules SET paused = p_due IS NULL, due = coalesce(to_timestamp(p_due), due)
+    WHERE name = p_name AND paused = (p_due IS NOT NULL);
+    RETURN FOUND;
+END $$;
+
+CREATE FUNCTION @schema@.remove_schedule(p_name text) RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = @schema@, pg_temp SET enable_seqscan = off SET lock_timeout = '10s'
+AS $$
+BEGIN
+    DELETE FROM schedules WHERE name = p_name;
+    RETURN FOUND;
+END $$;
+
+-- A live worker of a program declares these. What none of its workers has declared for so long is retired, and returned.
+CREATE FUNCTION @schema@.see_schedules(p_app text, p_names text[], p_seconds float8)
+RETURNS SETOF text LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = @schema@, pg_temp SET enable_seqscan = off SET lock_timeout = '10s'
+AS $$
+DECLARE
+    v_now timestamptz := schedule_clock();
+BEGIN
+    UPDATE schedules SET seen_at = v_now WHERE schedules.name IN (
+        SELECT x.name FROM schedules x
+        WHERE x.origin = 'code' AND x.app = p_app AND x.retired_at IS NULL AND x.name = ANY (p_names)
+          AND x.seen_at < v_now - p_seconds / 3 * interval '1 second'
+        ORDER BY x.name FOR UPDATE SKIP LOCKED);
+    RETURN QUERY
+    UPDATE schedules x SET retired_at = v_now
+    WHERE x.origin = 'code' AND x.app = p_app AND x.retired_at IS NULL AND x.name <> ALL (p_names)
+      AND x.seen_at < v_now - p_seconds * interval '1 second'
+    RETURNING x.name;
+END $$;
+
+
+-- Rights --------------------------------------------------------------------------------------------------------------
+
+ALTER FUNCTION @schema@.grant_roles() RENAME TO grant_roles_0001;
+
+CREATE FUNCTION @schema@.grant_roles() RETURNS void LANGUAGE plpgsql
+SET search_path = @schema@, pg_temp
+AS $$
+DECLARE
+    v_role text;
+    v_what text;
+BEGIN
+    PERFORM grant_roles_0001();
+    FOR v_role, v_what IN VALUES
+        ('enqueuer', 'schedule_clock'), ('enqueuer', 'put_schedule'), ('enqueuer', 'remove_schedule'),
+        ('worker', 'schedule_clock'), ('worker', 'put_schedule'), ('worker', 'remove_schedule'),
+        ('worker', 'due_schedules'), ('worker', 'fire_schedules'), ('worker', 'pause_schedule'),
+        ('worker', 'see_schedules'), ('reader', 'schedule_clock')
+    LOOP
+        IF EXISTS (SELECT FROM pg_roles WHERE rolname = '@schema@_' || v_role) THEN
+            EXECUTE format('GRANT EXECUTE ON ROUTINE @schema@.%I TO %I', v_what, '@schema@_' || v_role);
+        END IF;
+    END LOOP;
+    FOREACH v_role IN ARRAY ARRAY['worker', 'reader'] LOOP
+        IF EXISTS (SELECT FROM pg_roles WHERE rolname = '@schema@_' || v_role) THEN
+            EXECUTE format('GRANT SELECT ON scheduled TO %I', '@schema@_' || v_role);
+        END IF;
+    END LOOP;
+END $$;
+
 REVOKE ALL ON ALL ROUTINES IN SCHEMA @schema@ FROM PUBLIC;

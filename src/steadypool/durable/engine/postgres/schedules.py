@@ -1,0 +1,87 @@
+"""`PostgresSchedules`: see `durable.engine.schedules`. Each call is one function of `sql/0002.sql`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from steadypool.durable.engine.errors import EngineBusy, KeyBusy
+from steadypool.durable.engine.postgres.rows import jobs_as_objects
+from steadypool.durable.engine.postgres.session import Session
+from steadypool.durable.engine.schedules import DueSchedules, Fired, Firing, NewSchedule, ScheduleRow
+
+_COLUMNS = ", ".join(ScheduleRow._fields)
+_LOCK_TIMEOUT = "55P03"
+
+
+class PostgresSchedules:
+    """The schedules in one schema."""
+
+    def __init__(self, session: Session, schema: str) -> None:
+        self._session = session
+        self._schema = schema
+
+    def now(self) -> float:
+        """See `ScheduleStore.now`."""
+        [(now,)] = self._session.call(f"SELECT extract(epoch FROM {self._schema}.schedule_clock())::float8")
+        return float(now)
+
+    def move_clock(self, seconds: float) -> None:
+        """See `ScheduleStore.move_clock`. By the owner of the tables."""
+        self._call("move_clock(%s::float8)", [seconds])
+
+    def get(self, names: Sequence[str]) -> list[ScheduleRow]:
+        """See `ScheduleStore.get`."""
+        return self._read("name = ANY (%s::text[]) ORDER BY name", [list(names)])
+
+    def page(self, after: str, limit: int, *, in_code: bool = False) -> list[ScheduleRow]:
+        """See `ScheduleStore.page`."""
+        which = "in_code AND name > %s::text" if in_code else "name > %s::text"
+        return self._read(f"{which} ORDER BY name LIMIT %s", [after, limit])
+
+    def put(self, new: NewSchedule, due: float | None = None) -> str:
+        """See `ScheduleStore.put`."""
+        values = ["code" if new.in_code else "data", new.definition, new.job, new.hash, new.due, new.app, new.release]
+        kinds = "%s::text, %s::text, %s::text, %s::text, %s::text, %s::float8, %s::text, %s::text, %s::float8"
+        [(happened,)] = self._call(f"put_schedule({kinds})", [new.name, *values, due])
+        return str(happened)
+
+    def due(self, declared: Sequence[str], limit: int, skip: int = 0) -> DueSchedules:
+        """See `ScheduleStore.due`."""
+        *found, answer = self._call("due_schedules(%s::text[], %s::int, %s::int)", [list(declared), limit, skip])
+        now, next_in = answer[-2:]
+        return DueSchedules(now, tuple(ScheduleRow(*row[:-2]) for row in found), next_in)
+
+    def fire(self, firings: Sequence[Firing]) -> list[Fired]:
+        """See `ScheduleStore.fire`."""
+        told = [{**firing._asdict(), "jobs": jobs_as_objects(firing.jobs)} for firing in firings]
+        try:
+            found = self._call("fire_schedules(%s::text)", [json.dumps(told, ensure_ascii=False)])
+        except EngineBusy as error:
+            if getattr(error.__cause__, "sqlstate", None) == _LOCK_TIMEOUT:
+                raise KeyBusy(f"{self._session.address.url}: a job of the same unique key is being put") from error
+            raise
+        return [Fired(name, tuple(jobs), tuple(skips or ())) for name, jobs, skips in found]
+
+    def pause(self, name: str, due: float | None) -> bool:
+        """See `ScheduleStore.pause`."""
+        [(changed,)] = self._call("pause_schedule(%s::text, %s::float8)", [name, due])
+        return bool(changed)
+
+    def remove(self, name: str) -> bool:
+        """See `ScheduleStore.remove`."""
+        [(was_there,)] = self._call("remove_schedule(%s::text)", [name])
+        return bool(was_there)
+
+    def seen(self, app: str, names: Sequence[str], seconds: float) -> list[str]:
+        """See `ScheduleStore.seen`."""
+        found = self._call("see_schedules(%s::text, %s::text[], %s::float8)", [app, list(names), seconds])
+        return [name for (name,) in found]
+
+    def _call(self, function: str, values: Sequence[Any]) -> list[Any]:
+        return self._session.call(f"SELECT * FROM {self._schema}.{function}", values)
+
+    def _read(self, which: str, values: Sequence[Any]) -> list[ScheduleRow]:
+        found = self._session.call(f"SELECT {_COLUMNS} FROM {self._schema}.scheduled WHERE {which}", values)
+        return [ScheduleRow(*row) for row in found]

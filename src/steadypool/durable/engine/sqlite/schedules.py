@@ -1,0 +1,209 @@
+"""`SqliteSchedules`: see `durable.engine.schedules`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from time import time
+from typing import Any
+
+from steadypool.durable.engine.schedules import DueSchedules, Fired, Firing, NewSchedule, ScheduleRow
+from steadypool.durable.engine.sqlite import change, put
+from steadypool.durable.engine.sqlite.notify import Bells
+from steadypool.durable.engine.sqlite.store import Store
+
+_COLUMNS = (
+    "name, origin = 'code', app, release, definition, job, hash, due, last_due, last_job, last_skip, last_skip_at, "
+    "fired, skipped, paused, retired_at"
+)
+_ACTIVE = "NOT paused AND retired_at IS NULL AND (origin = 'data' OR name IN (SELECT value FROM json_each(?)))"
+_SHIFT = "clock_shift"
+"""Among the counters: by how many seconds a test has moved the clock."""
+
+
+class SqliteSchedules:
+    """The schedules in one file."""
+
+    def __init__(self, store: Store, bells: Bells) -> None:
+        self._store = store
+        self._bells = bells
+
+    def now(self) -> float:
+        """See `ScheduleStore.now`."""
+        with self._store.peek() as connection:
+            return _now(connection)
+
+    def move_clock(self, seconds: float) -> None:
+        """See `ScheduleStore.move_clock`."""
+        with self._store.write() as connection:
+            connection.execute("INSERT OR REPLACE INTO counters VALUES (?, ?)", (_SHIFT, seconds))
+
+    def get(self, names: Sequence[str]) -> list[ScheduleRow]:
+        """See `ScheduleStore.get`."""
+        wanted = json.dumps(list(names))
+        return self._read("name IN (SELECT value FROM json_each(?)) ORDER BY name", (wanted,))
+
+    def page(self, after: str, limit: int, *, in_code: bool = False) -> list[ScheduleRow]:
+        """See `ScheduleStore.page`."""
+        which = "origin = 'code' AND name > ?" if in_code else "name > ?"
+        return self._read(f"{which} ORDER BY name LIMIT ?", (after, limit))
+
+    def put(self, new: NewSchedule, due: float | None = None) -> str:
+        """See `ScheduleStore.put`."""
+        with self._store.write() as connection:
+            return _put(connection, new, due, _now(connection))
+
+    def due(self, declared: Sequence[str], limit: int, skip: int = 0) -> DueSchedules:
+        """See `ScheduleStore.due`."""
+        names = json.dumps(list(declared))
+        with self._store.look() as connection:
+            now = _now(connection)
+            found = connection.execute(
+                f"SELECT {_COLUMNS} FROM schedules WHERE {_ACTIVE} AND due <= ? ORDER BY due LIMIT ? OFFSET ?",
+                (names, now, limit, skip),
+            ).fetchall()
+            later = connection.execute(
+                f"SELECT due FROM schedules WHERE {_ACTIVE} AND due > ? ORDER BY due LIMIT 1", (names, now)
+            ).fetchall()
+        rows = tuple(map(_row, found))
+        return DueSchedules(now, rows, 0.0 if len(rows) == limit else later[0][0] - now if later else None)
+
+    def fire(self, firings: Sequence[Firing]) -> list[Fired]:
+        """See `ScheduleStore.fire`."""
+        with self._store.write() as connection:
+            now = _now(connection)
+            done = [_fire(connection, firing, now) for firing in firings]
+        fired = [one for one in done if one is not None]
+        if any(one.jobs for one in fired):
+            self._bells.ring("work")
+        return fired
+
+    def pause(self, name: str, due: float | None) -> bool:
+        """See `ScheduleStore.pause`."""
+        with self._store.write() as connection:
+            if due is None:
+                connection.execute("UPDATE schedules SET paused = 1 WHERE name = ? AND NOT paused", (name,))
+            else:
+                connection.execute("UPDATE schedules SET paused = 0, due = ? WHERE name = ? AND paused", (due, name))
+            return _has_changed(connection)
+
+    def remove(self, name: str) -> bool:
+        """See `ScheduleStore.remove`."""
+        with self._store.write() as connection:
+            connection.execute("DELETE FROM schedules WHERE name = ?", (name,))
+            return _has_changed(connection)
+
+    def seen(self, app: str, names: Sequence[str], seconds: float) -> list[str]:
+        """See `ScheduleStore.seen`."""
+        values = (app, json.dumps(list(names)))
+        old = "origin = 'code' AND app = ? AND retired_at IS NULL AND name {} IN (SELECT value FROM json_each(?)) AND "
+        mine, others = old.format("") + "seen_at < ?", old.format("NOT") + "seen_at < ?"
+        with self._store.look() as connection:
+            now = _now(connection)
+            is_mine_old = connection.execute(f"SELECT 1 FROM schedules WHERE {mine}", (*values, now - seconds / 3))
+            gone = connection.execute(f"SELECT name FROM schedules WHERE {others}", (*values, now - seconds))
+            is_due, names_gone = bool(is_mine_old.fetchall()), [name for [name] in gone.fetchall()]
+        if not is_due and not names_gone:
+            return []
+        with self._store.write() as connection:
+            connection.execute(f"UPDATE schedules SET seen_at = ? WHERE {mine}", (now, *values, now))
+            found = connection.execute(f"SELECT name FROM schedules WHERE {others}", (*values, now - seconds))
+            names_gone = [name for [name] in found.fetchall()]
+            connection.execute(f"UPDATE schedules SET retired_at = ? WHERE {others}", (now, *values, now - seconds))
+        return names_gone
+
+    def _read(self, which: str, values: Sequence[Any]) -> list[ScheduleRow]:
+        with self._store.peek() as connection:
+            return list(map(_row, connection.execute(f"SELECT {_COLUMNS} FROM schedules WHERE {which}", values)))
+
+
+def _row(values: Sequence[Any]) -> ScheduleRow:
+    row = ScheduleRow(*values)
+    return row._replace(in_code=bool(row.in_code), paused=bool(row.paused))
+
+
+def _now(connection: Any) -> float:
+    found = connection.execute("SELECT value FROM counters WHERE name = ?", (_SHIFT,)).fetchall()
+    return time() + (found[0][0] if found else 0.0)
+
+
+def _has_changed(connection: Any) -> bool:
+    return bool(connection.execute("SELECT changes()").fetchall()[0][0])
+
+
+def _put(connection: Any, new: NewSchedule, due: float | None, now: float) -> str:
+    origin = "code" if new.in_code else "data"
+    found = connection.execute(
+        "SELECT origin, hash, due, retired_at FROM schedules WHERE name = ?", (new.name,)
+    ).fetchall()
+    if not found:
+        connection.execute(
+            "INSERT INTO schedules (name, origin, app, release, definition, job, hash, due, seen_at) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (new.name, origin, new.app, new.release, new.definition, new.job, new.hash, new.due, now),
+        )
+        return "made"
+    [(known, hash, known_due, retired)] = found
+    if known == "code" and not new.in_code and retired is None:
+        return "code"
+    if (known, hash, retired) == (origin, new.hash, None):
+        connection.execute(
+            "UPDATE schedules SET app = ?, release = ?, seen_at = ? WHERE name = ?",
+            (new.app, new.release, now, new.name),
+        )
+        return "same"
+    if due is not None and due != known_due:
+        return "moved"
+    connection.execute(
+        "UPDATE schedules SET origin = ?, app = ?, release = ?, definition = ?, job = ?, hash = ?, due = ?, "
+        "seen_at = ?, retired_at = NULL WHERE name = ?",
+        (origin, new.app, new.release, new.definition, new.job, new.hash, new.due, now, new.name),
+    )
+    return "changed"
+
+
+def _fire(connection: Any, firing: Firing, now: float) -> Fired | None:
+    may = "" if firing.by_hand else " AND NOT paused AND retired_at IS NULL"
+    connection.execute(
+        "UPDATE schedules SET due = ?, last_due = coalesce(max(coalesce(last_due, ?), ?), last_due) "
+        f"WHERE name = ? AND due = ? AND hash = ?{may}",
+        (firing.new_due, firing.last_due, firing.last_due, firing.name, firing.due, firing.hash),
+    )
+    if not _has_changed(connection):
+        return None
+    jobs = firing.jobs
+    skips = [firing.reason] if firing.skipped else []
+    count = firing.skipped
+    if jobs and firing.overlap != "allow":
+        last = _last_alive(connection, firing.name)
+        if last is not None and firing.overlap == "skip":
+            jobs, count = (), count + 1
+            skips.append(f"overlap: {last[0]} has not ended")
+        elif last is not None:
+            change.cancel(connection, last[1], last[2], time())
+    ids: list[str] = []
+    for placed in put.put(connection, jobs, time()) if jobs else ():
+        if placed.enqueued:
+            ids.append(placed.id)
+            connection.execute(
+                "UPDATE schedules SET last_job = ?, last_number = ?, last_nonce = ?, fired = fired + 1 WHERE name = ?",
+                (placed.id, placed.number, placed.nonce, firing.name),
+            )
+        else:
+            count += 1
+            skips.append(f"{placed.id} has its id or unique key")
+    if skips:
+        connection.execute(
+            "UPDATE schedules SET skipped = skipped + ?, last_skip = ?, last_skip_at = ? WHERE name = ?",
+            (count, skips[-1], now, firing.name),
+        )
+    return Fired(firing.name, tuple(ids), tuple(skips))
+
+
+def _last_alive(connection: Any, name: str) -> tuple[str, int, int] | None:
+    found = connection.execute(
+        "SELECT s.last_job, s.last_number, s.last_nonce FROM schedules s JOIN jobs j ON j.number = s.last_number "
+        "AND j.nonce = s.last_nonce WHERE s.name = ?",
+        (name,),
+    ).fetchall()
+    return tuple(found[0]) if found else None
