@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from steadypool.durable.client.call import Call
     from steadypool.durable.client.handle import JobHandle
     from steadypool.durable.client.queue import Queue
+    from steadypool.durable.client.schedule import Cron, Every
+    from steadypool.durable.client.schedules import ScheduleHandle
     from steadypool.durable.engine.errors import (
         EngineBusy,
         EngineError,
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
         PayloadRefused,
         SchemaMismatch,
         UnknownJob,
+        UnknownSchedule,
         WrongState,
     )
     from steadypool.durable.engine.states import JobState
@@ -55,6 +58,7 @@ __all__ = [
     "AsyncJobFuture",
     "AsyncPool",
     "Call",
+    "Cron",
     "DrainReport",
     "EngineBusy",
     "EngineError",
@@ -62,6 +66,7 @@ __all__ = [
     "EngineGone",
     "EngineRefused",
     "ErrorGroup",
+    "Every",
     "Health",
     "JobCancelled",
     "JobContext",
@@ -83,11 +88,13 @@ __all__ = [
     "QueueFull",
     "RemoteError",
     "Retry",
+    "ScheduleHandle",
     "SchemaMismatch",
     "SteadypoolError",
     "Task",
     "ThreadPool",
     "UnknownJob",
+    "UnknownSchedule",
     "WorkReport",
     "Worker",
     "WorkerCrashed",
@@ -104,9 +111,11 @@ _PLACES = {
     "steadypool.durable.client.call": "Call",
     "steadypool.durable.client.handle": "JobHandle",
     "steadypool.durable.client.queue": "Queue",
+    "steadypool.durable.client.schedule": "Cron Every",
+    "steadypool.durable.client.schedules": "ScheduleHandle",
     "steadypool.durable.engine.errors": (
         "EngineBusy EngineError EngineFull EngineGone EngineRefused JobDiscarded PayloadRefused "
-        "SchemaMismatch UnknownJob WrongState"
+        "SchemaMismatch UnknownJob UnknownSchedule WrongState"
     ),
     "steadypool.durable.engine.states": "JobState",
     "steadypool.durable.worker.report": "WorkReport",

@@ -41,6 +41,8 @@ __all__ = [
     "PoolDraining",
     "QueuePaused",
     "ResultRefused",
+    "ScheduleFired",
+    "ScheduleSkipped",
     "TaskForgotten",
     "TaskUnknown",
     "WaitsForOthers",
@@ -52,7 +54,7 @@ __all__ = [
 
 _OF_DURABLE_WORKERS = (
     "ArgumentsUnknown AttemptFailed EngineAdvisory EngineFailed EngineRecovered JobGivenUp JobsRecovered LeaseLost "
-    "QueuePaused ResultRefused TaskForgotten TaskUnknown WaitsForOthers WorkerRegistered"
+    "QueuePaused ResultRefused ScheduleFired ScheduleSkipped TaskForgotten TaskUnknown WaitsForOthers WorkerRegistered"
 )
 _PLACES = {
     "steadypool.durable.worker.events": _OF_DURABLE_WORKERS,

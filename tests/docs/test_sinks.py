@@ -59,6 +59,9 @@ class Source:
     def failures(self) -> dict[tuple[str, str, str], int]:
         return {("mail", "send", "retry"): 1}
 
+    def ticks(self) -> dict[tuple[str, str, str], int]:
+        return {("mail", "send", "fired"): 1}
+
 
 def test_every_metric_of_opentelemetry_is_in_the_docs_and_none_of_prometheus_is_missing() -> None:
     reader = InMemoryMetricReader()

@@ -71,6 +71,12 @@ def token() -> str:
 
 
 @queue.task
+async def scheduled() -> tuple[str, str]:
+    """By which schedule it runs, and for which tick."""
+    return str(current_job().schedule), str(current_job().scheduled_for)
+
+
+@queue.task
 def returns_nonsense() -> Any:
     return object()
 

@@ -21,6 +21,7 @@ COMMANDS = {
     "jobs": ("queue.jobs:jobs_group", "Look at the jobs of a durable queue, and change them."),
     "map": ("map.command:map_command", "Call a function once for each line of a file."),
     "migrate": ("queue.migrate:migrate_command", "Make the tables of the queue at URL, or bring them up to date."),
+    "schedules": ("queue.schedules:schedules_group", "Look at what is put on a schedule, and change it."),
     "top": ("top.command:top_command", "Watch the pools of a running program."),
     "work": ("queue.work:work_command", "Run the jobs of QUEUE, a steadypool.Queue in MODULE."),
 }

@@ -57,6 +57,10 @@ class WatchedQueues(Protocol):
     def failures(self) -> Mapping[tuple[str, str, str], int]:
         """How many attempts have failed here, by queue, task, and what came next: ``"retry"`` or ``"discard"``."""
 
+    def ticks(self) -> Mapping[tuple[str, str, str], int]:
+        """How many ticks of schedules came up here, by queue, task, and what became of them: ``"fired"`` or
+        ``"skipped"``."""
+
 
 @runtime_checkable
 class QueueWatcher(Protocol):

@@ -13,7 +13,12 @@ from steadypool.model.clock import monotonic, sleep
 from steadypool.model.errors import JobCancelled, JobTimeout
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from numbers import Real
+
+
+SCHEDULE = "steadypool.schedule"
+"""In ``meta``, of a job that a schedule has put: its name, its zone, and the tick."""
 
 
 class JobContext:
@@ -63,6 +68,23 @@ class JobContext:
     def cancelled(self) -> bool:
         """Whether the job was told to stop."""
         return self.cause is not None
+
+    @property
+    def schedule(self) -> str | None:
+        """The name of the schedule that has put the job; ``None`` if none has."""
+        found = self.meta.get(SCHEDULE)
+        return None if found is None else str(found["name"])
+
+    @property
+    def scheduled_for(self) -> datetime | None:
+        """The tick of the schedule that the job is for, in the schedule's zone; ``None`` if no schedule has put it."""
+        found = self.meta.get(SCHEDULE)
+        if found is None:
+            return None
+        from datetime import UTC, datetime  # for those who use it
+        from zoneinfo import ZoneInfo
+
+        return datetime.fromtimestamp(found["at"], UTC if found["tz"] == "UTC" else ZoneInfo(found["tz"]))
 
     def remaining(self) -> float | None:
         """Seconds until the deadline, never below zero; ``None`` if there is none."""

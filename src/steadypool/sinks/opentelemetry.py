@@ -36,7 +36,7 @@ from steadypool.model.printable import printable
 from steadypool.model.states import Outcome
 from steadypool.sinks.labels import BoundedNames
 from steadypool.sinks.metrics_sink import MetricsSink
-from steadypool.sinks.pool_metrics import COUNTERS, FAILURES, GAUGES, QUEUE_GAUGES, Figure
+from steadypool.sinks.pool_metrics import COUNTERS, FAILURES, GAUGES, QUEUE_GAUGES, TICKS, Figure
 from steadypool.sinks.watched import QueueSources, T, WatchedPools
 
 SCOPE = "steadypool"
@@ -56,6 +56,7 @@ OUTCOME = "steadypool.job.outcome"
 WAITED = "steadypool.job.waited"
 WORKER = "steadypool.worker"
 NEXT = "steadypool.next"
+OUTCOME_OF_TICK = "steadypool.schedule.outcome"
 
 _ERRORS = frozenset({Outcome.FAILED, Outcome.TIMED_OUT, Outcome.CRASHED})
 _Key = tuple[str, str, int]
@@ -224,6 +225,7 @@ class _Metrics:
         for depth in QUEUE_GAUGES:
             _show(gauge, depth, partial(_observe, self.queues.depths, depth))
         _show(counter, FAILURES, partial(_observe_failures, self.queues))
+        _show(counter, TICKS, partial(_observe_ticks, self.queues))
 
     def _attributes(self, pool: str, task: str) -> dict[str, str]:
         return {**_facts_of(self.pools.label(pool)), TASK: self._names(task)}
@@ -275,3 +277,8 @@ def _observe(
 def _observe_failures(queues: QueueSources, options: CallbackOptions) -> Iterable[Observation]:
     for (queue, task, then), count in queues.failures().items():
         yield Observation(count, {**_facts_of(queue), TASK: task, NEXT: then})
+
+
+def _observe_ticks(queues: QueueSources, options: CallbackOptions) -> Iterable[Observation]:
+    for (queue, task, outcome), count in queues.ticks().items():
+        yield Observation(count, {**_facts_of(queue), TASK: task, OUTCOME_OF_TICK: outcome})

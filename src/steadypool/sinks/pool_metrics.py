@@ -88,6 +88,10 @@ FAILURES: Figure[QueueDepth] = Figure(
     "attempts_failed", "attempts.failed", "{attempt}", "Attempts of durable jobs that failed here.", lambda d: None
 )
 
+TICKS: Figure[QueueDepth] = Figure(
+    "schedule_ticks", "schedule.ticks", "{tick}", "Ticks of schedules that this worker has seen to.", lambda d: None
+)
+
 COUNTERS: Sequence[Figure[PoolStats]] = (
     Figure(
         "worker_restarts",

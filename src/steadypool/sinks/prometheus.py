@@ -25,7 +25,7 @@ from steadypool.model.reports import PoolStats
 from steadypool.model.states import Outcome
 from steadypool.sinks.labels import BoundedNames
 from steadypool.sinks.metrics_sink import MetricsSink
-from steadypool.sinks.pool_metrics import COUNTERS, FAILURES, GAUGES, QUEUE_GAUGES, Figure
+from steadypool.sinks.pool_metrics import COUNTERS, FAILURES, GAUGES, QUEUE_GAUGES, TICKS, Figure
 from steadypool.sinks.watched import QueueSources, T, WatchedPools
 
 BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
@@ -166,23 +166,28 @@ class _Figures(Collector):
 
     def describe(self) -> Iterator[Metric]:
         """Their names: to register must not look at a store."""
-        return _families({}, {}, {})
+        return _families({}, {}, {}, {})
 
     def collect(self) -> Iterator[Metric]:
         """Called by the registry."""
-        return _families(self._pools.books(), self._queues.depths(), self._queues.failures())
+        return _families(self._pools.books(), self._queues.depths(), self._queues.failures(), self._queues.ticks())
 
 
 def _families(
     books: Mapping[str, Iterable[PoolStats]],
     depths: Mapping[str, Iterable[QueueDepth]],
     failures: Mapping[tuple[str, str, str], int],
+    ticks: Mapping[tuple[str, str, str], int],
 ) -> Iterator[Metric]:
     yield from _family(GaugeMetricFamily, GAUGES, "pool", books)
     yield from _family(CounterMetricFamily, COUNTERS, "pool", books)
     yield from _family(GaugeMetricFamily, QUEUE_GAUGES, "queue", depths)
     counter = CounterMetricFamily(f"steadypool_{FAILURES.prometheus}", FAILURES.text, labels=("queue", "task", "next"))
     for labels, count in failures.items():
+        counter.add_metric(labels, count)
+    yield counter
+    counter = CounterMetricFamily(f"steadypool_{TICKS.prometheus}", TICKS.text, labels=("queue", "task", "outcome"))
+    for labels, count in ticks.items():
         counter.add_metric(labels, count)
     yield counter
 

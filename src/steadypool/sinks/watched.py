@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Generic, TypeVar
 
 from steadypool.model.queue_depth import QueueDepth
@@ -75,8 +76,15 @@ class QueueSources(Sources[WatchedQueues]):
 
     def failures(self) -> Counter[tuple[str, str, str]]:
         """How many attempts have failed, by the labels of queue and task, and by what came next."""
+        return self._labelled(source.failures() for source in self.present())
+
+    def ticks(self) -> Counter[tuple[str, str, str]]:
+        """How many ticks of schedules came up, by the same labels, and by what became of them."""
+        return self._labelled(source.ticks() for source in self.present())
+
+    def _labelled(self, counts: Iterable[Mapping[tuple[str, str, str], int]]) -> Counter[tuple[str, str, str]]:
         found: Counter[tuple[str, str, str]] = Counter()
-        for source in self.present():
-            for (queue, task, then), count in source.failures().items():
+        for one in counts:
+            for (queue, task, then), count in one.items():
                 found[self._queue_label(queue), self._task_label(task), then] += count
         return found

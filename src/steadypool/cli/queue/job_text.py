@@ -13,7 +13,7 @@ from rich.text import Text
 
 from steadypool.cli.console import console_on
 from steadypool.durable.client.queue import Queue
-from steadypool.durable.engine.records import JobRecord
+from steadypool.durable.engine.records import JobRecord, tick_of_id
 from steadypool.durable.engine.states import JobState
 from steadypool.model.printable import printable, printable_lines
 from steadypool.model.queue_depth import MOST_COUNTED, QueueDepth
@@ -94,6 +94,9 @@ def lines_of(record: JobRecord, now: float) -> Iterator[str]:
     for name, value in asdict(record).items():
         if name not in ("errors", "last_error", "nonce") and value not in (None, "", False):
             yield f"{name:14} {printable(_shown(name, value, now))}"
+    tick = tick_of_id(record.id)
+    if tick is not None:
+        yield f"{'schedule':14} {printable(tick[0])}, for {moment(tick[1].timestamp(), now)}"
     for error in record.errors:
         head = f"attempt {error.attempt}, {moment(error.at, now)}: {error.outcome}: {error.type_name}: {error.message}"
         yield f"\n{printable(head)}"

@@ -10,11 +10,18 @@ from steadypool.cli.exit_codes import UsageError
 from steadypool.cli.target import load_object
 from steadypool.durable.client.queue import Queue
 from steadypool.durable.client.task import DurableTask
-from steadypool.durable.engine.errors import EngineError, PayloadRefused, SchemaMismatch, UnknownJob, WrongState
+from steadypool.durable.engine.errors import (
+    EngineError,
+    PayloadRefused,
+    SchemaMismatch,
+    UnknownJob,
+    UnknownSchedule,
+    WrongState,
+)
 from steadypool.durable.engine.url import URL_VARIABLE
 
 
-def load_queue(spec: str, url: str | None) -> Queue:
+def load_queue(spec: str, url: str | None, *, needs_address: bool = True) -> Queue:
     """The queue that *spec* names; *url* is its address if it has none of its own.
 
     Raises:
@@ -26,7 +33,7 @@ def load_queue(spec: str, url: str | None) -> Queue:
             f"; did you mean the queue of it, {spec.partition(':')[0]}:queue?" if isinstance(found, DurableTask) else ""
         )
         raise UsageError(f"{spec} is no steadypool.Queue, but {found!r}{hint}")
-    return with_address(found, url)
+    return with_address(found, url) if needs_address else found
 
 
 def load_durable_task(spec: str, url: str | None) -> DurableTask[Any, Any]:
@@ -84,5 +91,5 @@ def as_usage_errors() -> Iterator[None]:
     """A user's mistake, and a store that says no, are one line and exit code 2, not a traceback."""
     try:
         yield
-    except (EngineError, SchemaMismatch, PayloadRefused, UnknownJob, WrongState, *MISTAKES) as error:
+    except (EngineError, SchemaMismatch, PayloadRefused, UnknownJob, UnknownSchedule, WrongState, *MISTAKES) as error:
         raise UsageError(str(error)) from error

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from steadypool.durable.engine.records import DEFAULT_QUEUE, NewJob, parts_of_id
+from steadypool.durable.engine.records import DEFAULT_QUEUE, NewJob, parts_of_id, tick_of_id
 from steadypool.durable.engine.texts import LONGEST_KEY, LONGEST_NAME, what_is_wrong_with
 from steadypool.model.options import TaskKeywords, TaskOptions, as_seconds, check_count, check_seconds
 
@@ -66,12 +66,6 @@ class EnqueueKeywords(TaskKeywords, total=False):
     unique: str | None
     unique_for: float | timedelta | None
     keep: float | timedelta
-
-
-class DurableKeywords(EnqueueKeywords, total=False):
-    """Those of ``@queue.task``."""
-
-    aliases: Iterable[str]
 
 
 ENQUEUE_NAMES = frozenset(field.name for field in fields(EnqueueOptions))
@@ -157,6 +151,8 @@ def check_id(job_id: str | None) -> str | None:
     """Return *job_id*, or raise `ValueError` if no store can keep it, or it looks like one that the queue makes up."""
     if job_id is not None:
         check_key("id", job_id, "order-42")
+    if job_id is not None and tick_of_id(job_id) is not None:
+        raise ValueError(f"ids such as {job_id!r} are those of a schedule's jobs; choose another")
     if job_id is not None and parts_of_id(job_id)[0] is not None:
         raise ValueError(
             f"ids such as {job_id!r} are given by the queue itself; choose another, such as 'order-{job_id[4:]}'"

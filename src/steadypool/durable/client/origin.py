@@ -54,6 +54,23 @@ def here() -> Origin | None:
     return Origin(frame.f_code, frame.f_globals, _file_of(frame), frame.f_lineno)
 
 
+def module_here() -> str:
+    """The module whose body runs, or else whose function does: outside of this package. For a program's main module,
+    as another process imports it."""
+    run = here()
+    frame: FrameType | None = sys._getframe(1)
+    while run is None and frame is not None and frame.f_globals.get("__name__", "").startswith("steadypool."):
+        frame = frame.f_back
+    space = run.namespace if run is not None else frame.f_globals if frame is not None else {}
+    name, file = str(space.get("__name__") or "main"), space.get("__file__")
+    if name != "__main__":
+        return name
+    spec = space.get("__spec__")
+    if spec is not None and spec.name:
+        return str(spec.name.removesuffix(".__main__"))
+    return os.path.splitext(os.path.basename(file))[0] if isinstance(file, str) else "main"
+
+
 def _file_of(frame: FrameType) -> str | None:
     file = frame.f_globals.get("__file__")
     # Text that a module has executed in its own namespace is no run of the module.

@@ -6,19 +6,20 @@ import atexit
 import os
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from inspect import isasyncgenfunction, isgeneratorfunction
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overload
 
 from steadypool.durable.client import options as enqueueing
 from steadypool.durable.client.call import Call, jobs_of
+from steadypool.durable.client.declared import DurableKeywords, as_schedules, check_no_twins, declare
 from steadypool.durable.client.ends import Ends
 from steadypool.durable.client.group_commit import Writer
 from steadypool.durable.client.handle import JobHandle, unknown
-from steadypool.durable.client.options import DurableKeywords, EnqueueOptions
-from steadypool.durable.client.origin import here
+from steadypool.durable.client.options import EnqueueOptions
+from steadypool.durable.client.origin import here, module_here
 from steadypool.durable.client.payload import MOST_BYTES
 from steadypool.durable.client.rows import batches_of
-from steadypool.durable.client.task import DurableTask, refuse_on_loop
+from steadypool.durable.client.schedules import Schedules
+from steadypool.durable.client.task import DurableTask, check_function, refuse_on_loop
 from steadypool.durable.engine.errors import WrongState
 from steadypool.durable.engine.open import open_engine
 from steadypool.durable.engine.protocol import Engine
@@ -52,6 +53,10 @@ class Queue:
             begins at the folder that was the current one when the queue was made.
         max_payload: bytes of JSON that the arguments of one job may have, and its result, 1,048,576 by default;
             ``None``: no limit. A row is read as a whole, and a worker holds many.
+        app: the program whose schedules these are, by default the module that makes the queue. Two programs that keep
+            schedules in one store need two names.
+        release: the program's release, such as ``"2026-11-20.1"``: a worker of an older one then changes no schedule
+            of a later one.
 
     Raises:
         TypeError, ValueError: at once, for an invalid address.
@@ -59,11 +64,21 @@ class Queue:
     Making one opens nothing: the first use does. Any thread may use it; a forked child opens its own connection.
     """
 
-    def __init__(self, url: str | None = None, *, max_payload: int | None = MOST_BYTES) -> None:
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        max_payload: int | None = MOST_BYTES,
+        app: str | None = None,
+        release: str | int | None = None,
+    ) -> None:
         self._folder = current_folder()
         """What a relative address begins at, wherever the program goes later."""
         self._url = None if url is None else self._fixed(url)
         self.max_payload = None if max_payload is None else check_count("max_payload", max_payload)
+        self.app = module_here() if app is None else app
+        enqueueing.check_name("app", self.app, "shop")
+        self.release = None if release is None else str(release)
         self._used_at: str | None = None
         """Where it is open."""
         self.tasks: dict[str, DurableTask[Any, Any]] = {}
@@ -87,6 +102,7 @@ class Queue:
 
         The options are those of every task, and of `EnqueueOptions` (``queue``, ``keep``, …), as defaults for each job.
         ``aliases`` are names that the task had before: jobs that were enqueued under one of them are run, too.
+        ``schedule`` is a `Cron` or `Every`, or a list of them: workers then put jobs of the task by themselves.
 
         A module that is reloaded, and a notebook's cell that is run again, replace the tasks that they have made.
 
@@ -95,13 +111,16 @@ class Queue:
                 another task of this queue has.
         """
         aliases = enqueueing.check_aliases(options.pop("aliases", ()))
+        schedules = as_schedules(options.pop("schedule", ()))
         ours, others = enqueueing.split_options(options)
         settings = TaskOptions(**others)
         how = EnqueueOptions(**ours)
 
         def make(function: Callable[..., Any]) -> DurableTask[Any, Any]:
-            _check_function(function, settings.name)
-            return self._add(DurableTask(self, function, settings, how, aliases=aliases, made=here()))
+            check_function(function, settings.name)
+            made = DurableTask(self, function, settings, how, aliases=aliases, made=here())
+            made.schedules = declare(made, schedules)
+            return self._add(made)
 
         return make if fn is None else make(fn)
 
@@ -114,6 +133,7 @@ class Queue:
                     f"{task.whereabouts()}. Workers find a task by its name: give one of them a name of its own, "
                     "@queue.task(name=...)"
                 )
+        check_no_twins(task, (other for other in self.tasks.values() if other not in known.values()))
         for other in known.values():
             for name in other.names:
                 self.tasks.pop(name, None)
@@ -149,11 +169,7 @@ class Queue:
         return handles
 
     def put(self, call: Call[R], *, connection: Any = None) -> JobHandle[R]:
-        """Put a call, made by ``task.call(...)``. When this returns the job is durable, and will be run at least once.
-
-        Args:
-            call: of a task of this queue.
-            connection: put it in the transaction of this one, as `DurableTask.enqueue` does.
+        """Put a call, made by ``task.call(...)``: on *connection* in its transaction, as `DurableTask.enqueue` does.
 
         Raises:
             TypeError, ValueError: *call* is none, or its task is not of this queue.
@@ -164,14 +180,7 @@ class Queue:
         return handle
 
     def put_many(self, calls: Iterable[Call[Any]], *, connection: Any = None) -> list[JobHandle[Any]]:
-        """Put calls, of different tasks too, in one transaction: all of them are there, or none.
-
-        Returns:
-            A handle for each call, in order.
-
-        Raises:
-            TypeError, ValueError, EngineError, RuntimeError: as `put` does.
-        """
+        """Put calls, of different tasks too, in one transaction: all of them are there, or none. Raises as `put`."""
         jobs = jobs_of(calls, self.tasks)
         if connection is not None:
             return self._handles(self.engine.put_on(connection, jobs), jobs)
@@ -179,20 +188,12 @@ class Queue:
         return self._handles(self.writer.put(jobs), jobs) if jobs else []
 
     async def put_async(self, call: Call[R], *, connection: Any = None) -> JobHandle[R]:
-        """`put` from asyncio: the loop goes on while the job is written. *connection* may be one of asyncio's, too.
-
-        Raises:
-            TypeError, ValueError, EngineError: as `put` does.
-        """
+        """`put` from asyncio: the loop goes on while the job is written. *connection* may be one of asyncio's, too."""
         [handle] = await self.put_many_async([call], connection=connection)
         return handle
 
     async def put_many_async(self, calls: Iterable[Call[Any]], *, connection: Any = None) -> list[JobHandle[Any]]:
-        """`put_many` from asyncio.
-
-        Raises:
-            TypeError, ValueError, EngineError: as `put` does.
-        """
+        """`put_many` from asyncio."""
         import asyncio  # for those who use it
 
         jobs = jobs_of(calls, self.tasks)
@@ -203,6 +204,11 @@ class Queue:
 
     def _handles(self, placed: Iterable[EnqueueResult], jobs: Iterable[NewJob]) -> list[JobHandle[Any]]:
         return [JobHandle(self, one, self.tasks[job.task]) for one, job in zip(placed, jobs, strict=True)]
+
+    @property
+    def schedules(self) -> Schedules:
+        """What is put on a schedule: ``queue.schedules.get("nightly").next(5)``."""
+        return Schedules(self)
 
     # -- one job
 
@@ -479,14 +485,3 @@ def _checked_id(job_id: object) -> str:
     if not isinstance(job_id, str):
         raise TypeError(f"a job's id is a str such as 'job-7', not {job_id!r}")
     return job_id
-
-
-def _check_function(fn: object, name: str | None) -> None:
-    if isinstance(fn, DurableTask):
-        raise TypeError(f"{fn!r} is a durable task already")
-    if not callable(fn) or isinstance(fn, type):
-        raise TypeError(f"a durable task needs a function, not {fn!r}")
-    if isgeneratorfunction(fn) or isasyncgenfunction(fn):
-        raise TypeError(f"a durable task returns its result once, and {fn!r} is a generator function: return a list")
-    if name is None and not hasattr(fn, "__qualname__"):
-        raise TypeError(f"{fn!r} has no name by which a worker could find it: give it one, queue.task(fn, name=...)")

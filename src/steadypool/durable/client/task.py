@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from inspect import isasyncgenfunction, isgeneratorfunction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, Unpack, overload
 
 from steadypool.durable.client import options as enqueueing
 from steadypool.durable.client.call import Call
+from steadypool.durable.client.declared import Declared
 from steadypool.durable.client.group_commit import Writer
 from steadypool.durable.client.handle import JobHandle, Records
 from steadypool.durable.client.options import EnqueueKeywords, EnqueueOptions
@@ -62,6 +64,7 @@ class DurableTask(Task[P, R]):
             enqueueing.check_in_time(how, options, 0.0)
         self._aliases = aliases
         self._made = made
+        self._name: str | None = None
         self.queue = queue
         self.enqueue_options = how
         self._changed: frozenset[str] = frozenset()
@@ -69,7 +72,8 @@ class DurableTask(Task[P, R]):
         self._origin: DurableTask[P, R] = self
         self._payload: Payload | None = None
         self._per_call: bytes | None = None
-        self._name: str | None = None
+        self.schedules: Declared = ()
+        """The schedules that it is declared with, by their names."""
 
     @property
     def durable_name(self) -> str:
@@ -250,6 +254,22 @@ def durable_name(fn: Callable[..., Any], options: TaskOptions) -> str:
 
 def _derive(origin: DurableTask[P, R], changes: dict[str, Any]) -> DurableTask[P, R]:
     return origin.options(**changes)
+
+
+def check_function(fn: object, name: str | None) -> None:
+    """Do nothing, unless *fn* cannot become a durable task of that name.
+
+    Raises:
+        TypeError: saying why.
+    """
+    if isinstance(fn, DurableTask):
+        raise TypeError(f"{fn!r} is a durable task already")
+    if not callable(fn) or isinstance(fn, type):
+        raise TypeError(f"a durable task needs a function, not {fn!r}")
+    if isgeneratorfunction(fn) or isasyncgenfunction(fn):
+        raise TypeError(f"a durable task returns its result once, and {fn!r} is a generator function: return a list")
+    if name is None and not hasattr(fn, "__qualname__"):
+        raise TypeError(f"{fn!r} has no name by which a worker could find it: give it one, queue.task(fn, name=...)")
 
 
 def refuse_on_loop(call: str, instead: str) -> None:

@@ -31,6 +31,9 @@ class Emitter:
         self.failures: Counter[tuple[str, str, str]] = Counter()
         """Attempts that have failed, by queue, task and what came next."""
 
+        self.ticks: Counter[tuple[str, str, str]] = Counter()
+        """Ticks of schedules, by queue, task, and what became of them: ``"fired"`` or ``"skipped"``."""
+
     def subscribe(self, sink: Sink) -> None:
         """Emit to this one, too."""
         self._sinks = (*self._sinks, sink)

@@ -88,6 +88,29 @@ class ArgumentsUnknown(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ScheduleFired(Event):
+    """A schedule has put a job, *late* seconds after *due*. Of any number of workers, the one that did emits this."""
+
+    LOG: ClassVar[LogLine] = LogLine(INFO, "schedule %(schedule)s has put %(job_id)s, %(late).1f s after its time")
+    schedule: str
+    job_id: str
+    due: float
+    """In seconds since the epoch, by the engine's clock."""
+    late: float
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleSkipped(Event):
+    """A schedule has put no job for so many *ticks*, the first of which was due at *due*, for *reason*."""
+
+    LOG: ClassVar[LogLine] = LogLine(WARNING, "schedule %(schedule)s has skipped %(ticks)s of its ticks: %(reason)s")
+    schedule: str
+    due: float
+    ticks: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class QueuePaused(Event):
     """A worker that ends when nothing is left to do leaves *jobs* where they are, since their queue is paused."""
 

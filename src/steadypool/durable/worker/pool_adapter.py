@@ -17,6 +17,7 @@ from steadypool.model.options import Retry, TaskOptions
 from steadypool.model.reports import DrainReport, ErrorGroup, PoolStats
 from steadypool.model.sink_protocols import Sink
 from steadypool.pools.executor.contract import Prepared
+from steadypool.primitives.job_context import SCHEDULE
 from steadypool.rules.retry import waits_of
 
 BUNDLE_SECONDS = 0.005
@@ -178,7 +179,8 @@ class TaskAdapter:
         given = msgspec.json.decode(claim.options) if claim.options is not None else {}
         timeout = given.get("timeout", self._options.timeout)
         changed = replace(self._options, timeout=None if timeout == "none" else timeout, total_timeout=claim.expires_in)
-        return changed, {**(given.get("meta") or {}), **meta}
+        own = {SCHEDULE: given["schedule"]} if "schedule" in given else {}
+        return changed, {**(given.get("meta") or {}), **meta, **own}
 
 
 def _call_of(task: DurableTask[Any, Any], kind: str, slots: Slots) -> tuple[Callable[..., Any], tuple[Any, ...]]:

@@ -54,6 +54,7 @@ from steadypool.durable.worker.progress_reports import ProgressReports
 from steadypool.durable.worker.registration import Registration
 from steadypool.durable.worker.report import WorkReport
 from steadypool.durable.worker.run_job import nothing
+from steadypool.durable.worker.schedules import Scheduler
 from steadypool.durable.worker.settings import WorkerSettings
 from steadypool.durable.worker.settlement import Settler
 from steadypool.durable.worker.shutdown import Shutdown
@@ -90,6 +91,14 @@ class TaskSource(Protocol):
     def tasks(self) -> Mapping[str, DurableTask[Any, Any]]:
         """The tasks that the worker can run, by name."""
 
+    @property
+    def app(self) -> str:
+        """The program whose schedules the tasks are declared with."""
+
+    @property
+    def release(self) -> str | None:
+        """Its release."""
+
 
 class Worker:
     """Works on a queue until a drain is requested. Made for one run.
@@ -118,6 +127,7 @@ class Worker:
         self._maintenance = Maintenance(
             self._engine, settings.caps.losses, claim_size.LOOK_AGAIN, lambda: self._registration.may_sweep
         )
+        self._scheduler = Scheduler(context, queue)
         self._nested = _slots_of(queue.url, settings)
         self._pool: Pool | None = None
         self._sinks: list[Sink] = []
@@ -223,6 +233,10 @@ class Worker:
         """How many attempts have failed here, by queue, task, and what came next: ``"retry"`` or ``"discard"``."""
         return dict(self._emitter.failures)
 
+    def ticks(self) -> Mapping[tuple[str, str, str], int]:
+        """How many ticks of schedules this worker has put a job for, or has skipped, by queue and task."""
+        return dict(self._emitter.ticks)
+
     @property
     def _core(self) -> Any:
         """That of its pool, for those who show it; ``None`` before there is one."""
@@ -255,6 +269,7 @@ class Worker:
     def _work(self) -> None:
         try:
             pool = self._set_up()
+            self._fire_schedules()  # before it is asked whether there is nothing to do
             while not self._stop.requests and not self._is_empty():
                 self._round()
             self._is_stopping = True
@@ -335,6 +350,7 @@ class Worker:
         self._settler.request_cancels(answer.cancels)
         self._maintain()
         self._maintain_unknown()
+        self._fire_schedules()
         if self._dispatcher.met_unknown or self._unknown.is_flooded():
             self._set_unknown_aside()
         else:
@@ -366,10 +382,10 @@ class Worker:
         if in_flight.pending or self._is_interrupted() or (answer.more and room > 0):
             return  # something was settled without having run, or there is more to be had
         if room > 0 and not in_flight.ended and not self._is_empty():
-            until = min(claim_size.LOOK_AGAIN, self._maintenance.until_prune())
+            until = min(claim_size.LOOK_AGAIN, self._maintenance.until_prune(), self._scheduler.until_due())
             self._wait.listen(min(until, _or(answer.next_due, until)))
         elif room <= 0 and not in_flight.ended:
-            self._wait.wait_for_end(claim_size.LOOK_AGAIN)
+            self._wait.wait_for_end(min(claim_size.LOOK_AGAIN, self._scheduler.until_due()))
         self._wait.gather(self._slots)
 
     def _is_interrupted(self) -> bool:
@@ -386,6 +402,13 @@ class Worker:
         try:
             if self._unknown.run_due(has_room=self._room() > 0):
                 self._wait.wake()  # there is something to claim
+        except RETRYABLE as error:
+            self._backoff.failed(error)
+
+    def _fire_schedules(self) -> None:
+        """Put the jobs of schedules that are due."""
+        try:
+            self._scheduler.run_due()
         except RETRYABLE as error:
             self._backoff.failed(error)
 

@@ -33,7 +33,7 @@ from steadypool.pools.core.shared import Args, Kwargs
 from steadypool.pools.core.supervisor import give_back_waiting
 from steadypool.pools.executor.contract import let_watch
 from steadypool.pools.executor.map_options import MapOptions
-from steadypool.pools.inspect.inspection import Inspectable
+from steadypool.pools.inspect.inspection import Books
 from steadypool.primitives.arguments import Show
 
 P = ParamSpec("P")
@@ -43,7 +43,7 @@ T = TypeVar("T")
 _numbers = itertools.count()
 
 
-class AsyncPool(Inspectable):
+class AsyncPool(Books):
     """A bounded pool of coroutines, on the event loop where it is opened.
 
     Args:
@@ -454,7 +454,7 @@ class AsyncPool(Inspectable):
                 f"call {instead} there"
             )
 
-    # -- looking in: see `Inspectable`
+    # -- looking in: see `Books`
 
     def resize(self, max_workers: int) -> None:
         """Change how many jobs run at a time. No job is lost or interrupted.

@@ -27,7 +27,7 @@ from steadypool.pools.executor import map
 from steadypool.pools.executor.group import Group
 from steadypool.pools.executor.legs import Landed, Leg
 from steadypool.pools.executor.map_options import MapOptions
-from steadypool.pools.inspect.inspection import Inspectable
+from steadypool.pools.inspect.inspection import Books
 from steadypool.primitives.future import JobFuture
 from steadypool.primitives.future import running_loop as running_asyncio_loop
 from steadypool.primitives.job_context import running_loop
@@ -59,7 +59,7 @@ def let_watch(core: Core, depth: int) -> None:
         warnings.warn(message, RuntimeWarning, stacklevel=depth)
 
 
-class PoolContract(Inspectable, Executor):
+class PoolContract(Books, Executor):
     """What every pool of workers does. A driver adds ``submit``, ``resize`` and the core behind ``_core``."""
 
     _core: Core
