@@ -57,7 +57,10 @@ def _refuse_url(context: click.Context, param: click.Parameter, url: str | None)
         )
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100, "show_default": True},
+)
 @click.option("--url", "-u", hidden=True, expose_value=False, callback=_refuse_url)
 @click.version_option(__version__, "-V", "--version", prog_name="steadypool")
 def program() -> None:

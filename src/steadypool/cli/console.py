@@ -25,6 +25,11 @@ def console_on(*, stderr: bool) -> Console:
     return console if console.is_terminal else Console(stderr=stderr, width=LOG_WIDTH)
 
 
+def say(console: Console, text: str) -> None:
+    """A line as it is: no markup, no colours, and folded by the terminal alone."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
 def print_report(console: Console, report: DrainReport) -> None:
     """The report as it is, without its errors: they get lines of their own. A terminal folds it between words."""
     console.print(Text(str(replace(report, errors=()))), soft_wrap=not console.is_terminal)
@@ -54,33 +59,24 @@ def print_stop(console: Console, tally: Tally, number: int) -> None:
     """What a signal left undone, and where to go on."""
     name = signal.Signals(number).name
     handed_back = f", {tally.not_done:,} read but not done" if tally.not_done else ""
-    console.print(
+    say(
+        console,
         f"stopped by {name} after line {tally.taken:,}: {tally.succeeded:,} succeeded, "
         f"{tally.failed:,} failed{handed_back}; nothing after line {tally.taken:,} was started",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
     )
 
 
 def print_fail_fast(console: Console, tally: Tally) -> None:
     """What ``--fail-fast`` left undone."""
-    console.print(
-        f"stopped at the first failure, after line {tally.taken:,}: {tally.not_done:,} read but not done",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
+    say(console, f"stopped at the first failure, after line {tally.taken:,}: {tally.not_done:,} read but not done")
 
 
 def print_drained(console: Console, tally: Tally) -> None:
     """What somebody else left undone who drained the pool: `steadypool top` can."""
-    console.print(
+    say(
+        console,
         f"the pool was drained from outside after line {tally.taken:,}: {tally.succeeded:,} succeeded, "
         f"{tally.failed:,} failed, {tally.not_done:,} read but not done; nothing after that line was started",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
     )
 
 

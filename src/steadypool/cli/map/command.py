@@ -21,6 +21,7 @@ from steadypool.cli.console import (
     print_fail_fast,
     print_report,
     print_stop,
+    say,
 )
 from steadypool.cli.durations import SecondsRange
 from steadypool.cli.exit_codes import CLOSED_PIPE, DONE, SOME_FAILED, OutputClosed, UsageError
@@ -71,17 +72,11 @@ class MapOptions:
 @click.argument("target", metavar="MODULE:FUNCTION")
 @click.argument("file", metavar="[FILE]", required=False)
 @click.option("--workers", "-w", type=COUNT, help="How many jobs run at a time (default: the pool's).")
-@click.option("--kind", type=click.Choice(list(KINDS)), default="thread", show_default=True, help="What runs the jobs.")
+@click.option("--kind", type=click.Choice(list(KINDS)), default="thread", help="What runs the jobs.")
 @click.option("--timeout", type=SECONDS, help="Seconds one attempt of a job may run.")
 @click.option("--total-timeout", type=SECONDS, help="Seconds from reading a line to the end of its last attempt.")
 @click.option("--attempts", type=COUNT, help="How often a job that fails is run, the first time included.")
-@click.option(
-    "--queue-size",
-    type=COUNT,
-    default=1000,
-    show_default=True,
-    help="How many lines are read ahead of the workers.",
-)
+@click.option("--queue-size", type=COUNT, default=1000, help="How many lines are read ahead of the workers.")
 @click.option("--json", "json_lines", is_flag=True, help="Each line is one JSON value; the function gets the value.")
 @click.option("--unordered", is_flag=True, help="Write results as jobs end, not in the order of the input.")
 @click.option("--with-input", is_flag=True, help='Write {"line": …, "input": …, "result": …} for each result.')
@@ -98,7 +93,6 @@ class MapOptions:
     "--drain-timeout",
     type=SecondsRange(min=0),
     default=30.0,
-    show_default=True,
     help="Seconds that running jobs get to finish when the run is stopped.",
 )
 @click.option("--journal", metavar="FILE", help="Keep what is done in FILE: started again, only the rest is done.")
@@ -154,7 +148,7 @@ class Map:
         check_files(source, options.output, options.errors)
         console = console_on(stderr=True)
         if os.isatty(source.descriptor) and not options.quiet:
-            console.print("steadypool: one job on each line you type; Ctrl-D ends the input", markup=False)
+            say(console, "steadypool: one job on each line you type; Ctrl-D ends the input")
         journal = self._open_journal()
         errors = LineWriter.create(options.errors) if options.errors else None
         results = LineWriter.create(options.output) if options.output else LineWriter.take_stdout()

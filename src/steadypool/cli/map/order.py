@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 from steadypool.cli.map.lines import Line
 
@@ -20,54 +19,32 @@ class PendingLine:
     """What to write for it; ``None`` for a line that gave no result."""
 
 
-class Ordering(Protocol):
-    """The tickets that are held; `len` says how many, and so how much memory they take."""
+class Turns:
+    """The lines that are held; `len` says how many, and so how much memory they take.
 
-    def __len__(self) -> int: ...
+    Args:
+        ordered: a line's turn comes when all before it have had theirs; else, when it has ended.
+    """
 
-    def enter(self, ticket: PendingLine) -> None:
-        """Hold *ticket* until it has ended and its turn has come."""
-        ...
-
-    def leave(self, ticket: PendingLine) -> Iterator[PendingLine]:
-        """*ticket* has ended: those whose turn has come by that."""
-        ...
-
-
-class InOrder:
-    """A ticket's turn comes when all before it have had theirs."""
-
-    def __init__(self) -> None:
+    def __init__(self, ordered: bool) -> None:
+        self._ordered = ordered
         self._held: deque[PendingLine] = deque()
-
-    def __len__(self) -> int:
-        return len(self._held)
-
-    def enter(self, ticket: PendingLine) -> None:
-        """Hold *ticket*."""
-        self._held.append(ticket)
-
-    def leave(self, ticket: PendingLine) -> Iterator[PendingLine]:
-        """Those at the head that have ended."""
-        ticket.ended = True
-        while self._held and self._held[0].ended:
-            yield self._held.popleft()
-
-
-class AsTheyEnd:
-    """A ticket's turn comes when it ends."""
-
-    def __init__(self) -> None:
         self._count = 0
 
     def __len__(self) -> int:
         return self._count
 
-    def enter(self, ticket: PendingLine) -> None:
-        """Count *ticket*."""
+    def enter(self, line: PendingLine) -> None:
+        """Hold *line* until it has ended and its turn has come."""
         self._count += 1
+        if self._ordered:
+            self._held.append(line)
 
-    def leave(self, ticket: PendingLine) -> Iterator[PendingLine]:
-        """*ticket* itself."""
-        self._count -= 1
-        yield ticket
+    def leave(self, line: PendingLine) -> Iterator[PendingLine]:
+        """*line* has ended: those whose turn has come by that."""
+        line.ended = True
+        if not self._ordered:
+            self._held.append(line)
+        while self._held and self._held[0].ended:
+            self._count -= 1
+            yield self._held.popleft()

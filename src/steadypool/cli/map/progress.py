@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, ProgressColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
 
+from steadypool.cli.console import say
 from steadypool.cli.map.counts import Tally
 from steadypool.model.clock import monotonic
 from steadypool.model.quantities import clock_length
@@ -153,9 +154,7 @@ class LineProgress(NoProgress):
         self._due_at = monotonic() + LINE_SECONDS
         share = self._pace.share(tally)
         percent = "" if share is None else f"{share:.0%}, "
-        self._console.print(
-            f"steadypool: {percent}{counts(self._pace, tally)}", markup=False, highlight=False, soft_wrap=True
-        )
+        say(self._console, f"steadypool: {percent}{counts(self._pace, tally)}")
 
     def due_in(self, tally: Tally) -> float | None:
         """When the next line is due."""

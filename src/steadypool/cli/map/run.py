@@ -27,7 +27,7 @@ from steadypool.cli.exit_codes import OutputClosed, OutputFailed, UsageError
 from steadypool.cli.kinds import LinePool
 from steadypool.cli.map.counts import Tally
 from steadypool.cli.map.lines import Line, LineSource
-from steadypool.cli.map.order import AsTheyEnd, InOrder, Ordering, PendingLine
+from steadypool.cli.map.order import PendingLine, Turns
 from steadypool.cli.map.progress import Progress
 from steadypool.cli.map.rows import error_row, result_row
 from steadypool.cli.map.stuck_watch import StuckWatch
@@ -103,7 +103,7 @@ class LineRun:
         self._results, self._errors = outputs
         self._rules = rules
         self._journal = journal
-        self._turns: Ordering = InOrder() if rules.ordered else AsTheyEnd()
+        self._turns = Turns(rules.ordered)
         self._bell = PipeBell()
         self._ended: deque[tuple[PendingLine, JobFuture[str]]] = deque()
         self._refused: Line | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
+from steadypool.cli.console import say
 from steadypool.cli.kinds import LinePool
 from steadypool.cli.map.counts import Tally
 from steadypool.model.clock import monotonic
@@ -37,10 +38,8 @@ class StuckWatch:
         if self._pool.stats().capacity > 0:
             return
         self._said = True
-        self._console.print(
+        say(
+            self._console,
             "steadypool: every worker is stuck in a job that went over its time limit and does not stop; the run "
             "goes on when one of them ends. Ctrl-C ends it now; --kind process can stop such jobs",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
         )

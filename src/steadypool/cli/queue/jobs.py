@@ -33,6 +33,7 @@ def _own_or_the_groups(context: click.Context, param: click.Parameter, url: str 
 
 
 url_option = click.option("--url", "-u", envvar="STEADYPOOL_URL", callback=_own_or_the_groups, help=URL_HELP)
+ids_argument = click.argument("job_ids", nargs=-1, required=True, metavar="ID...")
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on each line, for programs.")
 
 
@@ -55,7 +56,7 @@ def jobs_group(context: click.Context, url: str | None) -> None:
 @click.option("--state", "states", multiple=True, type=click.Choice(STATES), help="Only these; may be repeated.")
 @click.option("--queue", metavar="NAME", help="Only of this named queue.")
 @click.option("--task", metavar="NAME", help="Only of this task.")
-@click.option("--limit", type=COUNT, default=50, show_default=True, help="The latest so many.")
+@click.option("--limit", type=COUNT, default=50, help="The latest so many.")
 @json_option
 def list_command(
     url: str | None, states: tuple[str, ...], queue: str | None, task: str | None, limit: int, as_json: bool
@@ -128,7 +129,7 @@ def stats_command(url: str | None, as_json: bool) -> int:
 
 
 @jobs_group.command("retry")
-@click.argument("job_ids", nargs=-1, required=True, metavar="ID...")
+@ids_argument
 @url_option
 @json_option
 def retry_command(job_ids: tuple[str, ...], url: str | None, as_json: bool) -> int:
@@ -137,7 +138,7 @@ def retry_command(job_ids: tuple[str, ...], url: str | None, as_json: bool) -> i
 
 
 @jobs_group.command("cancel")
-@click.argument("job_ids", nargs=-1, required=True, metavar="ID...")
+@ids_argument
 @url_option
 @json_option
 def cancel_command(job_ids: tuple[str, ...], url: str | None, as_json: bool) -> int:
@@ -146,9 +147,9 @@ def cancel_command(job_ids: tuple[str, ...], url: str | None, as_json: bool) -> 
 
 
 @jobs_group.command("discard")
-@click.argument("job_ids", nargs=-1, required=True, metavar="ID...")
+@ids_argument
 @url_option
-@click.option("--reason", default="discarded by hand", show_default=True, help="Why; the record keeps it.")
+@click.option("--reason", default="discarded by hand", help="Why; the record keeps it.")
 @json_option
 def discard_command(job_ids: tuple[str, ...], url: str | None, reason: str, as_json: bool) -> int:
     """Give up jobs that wait."""
@@ -160,13 +161,8 @@ def discard_command(job_ids: tuple[str, ...], url: str | None, reason: str, as_j
 @url_option
 def pause_command(name: str, url: str | None) -> int:
     """Have no more jobs claimed from the named queue; what runs goes on."""
-    with as_usage_errors():
-        source = queue_at(url)
-        before = depth_of(source, name)
-        source.pause(name)
-    already = " was paused before" if before.paused else " is paused: nothing is claimed from it any more"
-    click.echo(f"{printable(name)}{already}; {held_by(before)}")
-    return DONE
+    said = " is paused: nothing is claimed from it any more", " was paused before"
+    return _change_queue(url, name, Queue.pause, said)
 
 
 @jobs_group.command("resume")
@@ -174,12 +170,16 @@ def pause_command(name: str, url: str | None) -> int:
 @url_option
 def resume_command(name: str, url: str | None) -> int:
     """Have jobs claimed from the named queue again."""
+    return _change_queue(url, name, Queue.resume, (" was not paused", " is resumed"))
+
+
+def _change_queue(url: str | None, name: str, change: Callable[[Queue, str], None], said: tuple[str, str]) -> int:
+    """Change the named queue, and say the first thing, or the second if it was paused."""
     with as_usage_errors():
         source = queue_at(url)
         before = depth_of(source, name)
-        source.resume(name)
-    done = " is resumed" if before.paused else " was not paused"
-    click.echo(f"{printable(name)}{done}; {held_by(before)}")
+        change(source, name)
+    click.echo(f"{printable(name)}{said[bool(before.paused)]}; {held_by(before)}")
     return DONE
 
 

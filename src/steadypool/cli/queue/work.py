@@ -65,32 +65,24 @@ class WorkOptions:
 @click.argument("target", metavar="MODULE:QUEUE")
 @click.option("--url", "-u", help="Where the jobs are, if the queue does not say (default: STEADYPOOL_URL).")
 @click.option("--workers", "-w", type=COUNT, help="How many jobs run at a time (default: the pool's).")
-@click.option("--kind", type=click.Choice(KINDS), default="process", show_default=True, help="What runs the jobs.")
+@click.option("--kind", type=click.Choice(KINDS), default="process", help="What runs the jobs.")
 @click.option("--queue", "queues", multiple=True, metavar="NAME", help="A named queue to work on; may be repeated.")
 @click.option("--name", help="Worker name, as shown by jobs stats (default: host and process id).")
-@click.option(
-    "--lease", type=SECONDS, default=6.0, show_default=True, help="Lease: a worker silent for so long loses its jobs."
-)
-@click.option(
-    "--max-crashes", type=COUNT, default=3, show_default=True, help="Discard a job after it crashed so often."
-)
-@click.option(
-    "--max-losses", type=COUNT, default=25, show_default=True, help="Discard a job after it was lost so often."
-)
+@click.option("--lease", type=SECONDS, default=6.0, help="Lease: a worker silent for so long loses its jobs.")
+@click.option("--max-crashes", type=COUNT, default=3, help="Discard a job after it crashed so often.")
+@click.option("--max-losses", type=COUNT, default=25, help="Discard a job after it was lost so often.")
 @click.option(
     "--give-up-unknown",
     type=LENGTH,
     default="30d",
-    show_default=True,
     help="How long jobs wait for a worker with their task, in their version, before they are discarded.",
 )
-@click.option("--cancel-grace", type=SECONDS, default=1.0, show_default=True, help="Seconds to end once told to stop.")
+@click.option("--cancel-grace", type=SECONDS, default=1.0, help="Seconds to end once told to stop.")
 @click.option("--max-tasks-per-child", type=COUNT, help="Jobs after which a process is replaced (--kind process).")
 @click.option(
     "--drain-timeout",
     type=SecondsRange(min=0),
     default=25.0,
-    show_default=True,
     help="Seconds that the end may take, everything included.",
 )
 @click.option("--until-empty", is_flag=True, help="Stop when nothing is left to do but what is scheduled for later.")
@@ -102,7 +94,7 @@ class WorkOptions:
     metavar="PORT",
     help="Serve /livez, /readyz, /metrics and /status.json there, over HTTP.",
 )
-@click.option("--status-host", default="127.0.0.1", show_default=True, help="And on this address: 0.0.0.0 for all.")
+@click.option("--status-host", default="127.0.0.1", help="And on this address: 0.0.0.0 for all.")
 @click.option("--log-level", type=click.Choice(LEVELS), help="The least that is logged (default: info).")
 @click.option("--log-format", type=click.Choice(FORMATS), help="How (default: the program's own way, else text).")
 def work_command(**given: Any) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from steadypool.cli.console import console_on
+from steadypool.cli.console import console_on, say
 from steadypool.cli.durations import SecondsRange
 from steadypool.cli.exit_codes import DONE, UsageError
 from steadypool.cli.top.frame import plain
@@ -43,14 +43,12 @@ class TopOptions:
     "--interval",
     type=SecondsRange(min=0.1),
     default=1.0,
-    show_default=True,
     help="Seconds between two looks; rates are what has changed between them.",
 )
 @click.option(
     "--drain-timeout",
     type=SecondsRange(min=0),
     default=30.0,
-    show_default=True,
     help="Seconds that the pool gets when you drain it from here.",
 )
 def top_command(**given: Any) -> int:
@@ -125,7 +123,7 @@ def _say_how_it_ended(console: Console, view: View) -> None:
     if view.has_ended and not reports and view.snapshot is not None:
         reports = [f"process {view.snapshot.pid} has ended and did not say how"]
     for line in "\n".join(reports).splitlines():
-        console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
+        say(console, printable(line))
 
 
 def _choose(view: View, name: str) -> None:
