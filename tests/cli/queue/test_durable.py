@@ -119,7 +119,7 @@ def test_migrating(shop: Program) -> None:
     assert "CREATE TABLE jobs" in shop.run("migrate", url, "--show").out
     assert not (shop.folder / "jobs.db").exists()
     assert shop.run("migrate", url, "--check").code == 1
-    assert "from version 0 to 1" in shop.run("migrate", url).out
+    assert "from version 0 to " in shop.run("migrate", url).out
     assert shop.run("migrate", url, "--check").code == 0
     assert "nothing to do" in shop.run("migrate", url).out
 
