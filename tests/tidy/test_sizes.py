@@ -44,7 +44,6 @@ MANY_METHODS = {
     "pools.processes.results.ResultsWorkers",
     "pools.processes.shutdown.FarewellWorkers",
     "pools.processes.steal.StealingWorkers",
-    "pools.threads.workers.ThreadWorkers",
 }
 DEEP_CLASSES = {
     "pools.processes.workers.ProcessWorkers",

@@ -18,7 +18,7 @@ from steadypool.pools.core.forked_job import end_child
 from steadypool.pools.core.job_errors import cancelled_error
 from steadypool.pools.core.settings import Settings
 from steadypool.pools.core.shared import Wakeup
-from steadypool.pools.core.workers import WorkerFacts, Workers
+from steadypool.pools.core.workers import NothingSent, WorkerFacts, Workers
 from steadypool.primitives.deadlines import Deadlines
 from steadypool.primitives.run_times import SAMPLE, WORTH_MEASURING
 from steadypool.primitives.task_stacks import task_stack
@@ -50,6 +50,7 @@ class RunningAttempts(Workers):
         self.unmeasured = 0
         """As many runs in a row need not be measured; one less than a power of two."""
         self.lent = 0
+        self.sent = NothingSent()
         self.callers = 0
         """Attempts that run beyond the bound because the queue was full, while their submitters wait for them."""
         self.limit = max_workers

@@ -38,7 +38,7 @@ class Books:
             outcomes = counts.outcomes()
             retrying = counts.retrying
             held = self._workers.held_jobs()
-            running = self._workers.count_running(held)
+            running = self._workers.sent.count_running(held)
             workers = self._workers.worker_facts()
             # Once closed, every job has its outcome: a ticket without one is about to be withdrawn.
             accepted = sum(outcomes.values()) if shared.is_closed() else counts.accepted()
@@ -74,13 +74,13 @@ class Books:
         """
         tasks: Counter[str] = Counter()
         if count and self._shared.run_times.mean is not None:
-            waiting: list[Any] = [*self._shared.queue.some(MOST_COUNTED), *self._workers.sent_jobs()]
+            waiting: list[Any] = [*self._shared.queue.some(MOST_COUNTED), *self._workers.sent.sent_jobs()]
             for entry in (*waiting, *self._retries.jobs()):
-                tasks[entry._task_name] += self._workers.jobs_in(entry)
+                tasks[entry._task_name] += self._workers.sent.jobs_in(entry)
         return tasks
 
     def _oldest_waiting(self) -> float:
-        submits = (*self._shared.queue.oldest_submits(), *(job._submitted for job in self._workers.sent_jobs()))
+        submits = (*self._shared.queue.oldest_submits(), *(job._submitted for job in self._workers.sent.sent_jobs()))
         return max((monotonic() - submitted for submitted in submits), default=0.0)
 
 

@@ -110,7 +110,7 @@ class Core(Shared):
 
     def has_begun(self, job: Job) -> bool:
         """See `primitives.future.Owner`."""
-        return self.workers.has_begun(job)
+        return self.workers.sent.has_begun(job)
 
     def begin_wait(self, job: Job | None) -> object:
         """See `primitives.future.Owner`."""

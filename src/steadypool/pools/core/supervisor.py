@@ -77,7 +77,7 @@ def earliest_wake(due: float | None) -> float | None:
 
 def step(core: Core) -> float | None:
     """Do all that is due now. Returns when something will be due next."""
-    core.workers.hear_all()
+    core.workers.sent.hear_all()
     take_requests(core)
     do_due(core)
     if core.broken_by is not None:
@@ -183,7 +183,7 @@ def _cancel_all(core: Core) -> None:
 
 def give_back_waiting(core: Core) -> None:
     """Settle everything that waits: never started is RETURNED, between two attempts is INTERRUPTED."""
-    core.workers.reclaim_waiting()
+    core.workers.sent.reclaim_waiting()
     for job in core.retries.jobs():
         if core.retries.take(job):
             core.settlement.hand_back(job)

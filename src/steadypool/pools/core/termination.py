@@ -50,7 +50,7 @@ class Termination:
         return self._told(job, cause, told) if running else job.cancelled()
 
     def _take_waiting(self, job: Job) -> bool:
-        return self._shared.queue.remove(job) or self._retries.take(job) or self._workers.reclaim(job)
+        return self._shared.queue.remove(job) or self._retries.take(job) or self._workers.sent.reclaim(job)
 
     def tell(self, job: Job, cause: str, error: BaseException) -> bool:
         """Tell a started attempt to stop; *error* is what it counts as unless it returns within the grace.
@@ -92,7 +92,7 @@ class Termination:
 
     def give_up_job(self, job: Job) -> None:
         """The grace is over: settle the job if that is not done, and part with its worker if it still runs it."""
-        if self._workers.retries_once_killed(job):
+        if self._workers.sent.retries_once_killed(job):
             return
         worker = job._worker
         if worker is None or not self._workers.still_runs(worker, job):
@@ -130,7 +130,7 @@ class Termination:
     def attempt_time_is_up(self, job: Job, limit: str = "timeout") -> None:
         """The running attempt has reached its limit: tell it, take its stack, settle unless a retry is left."""
         stack, where = self._workers.stack_of(job._worker, job)
-        self._workers.hear_all()  # it may have ended meanwhile
+        self._workers.sent.hear_all()  # it may have ended meanwhile
         error = timeout_error(job, limit, stack)
         error.steadypool_where = where  # type: ignore[attr-defined]
         goes_on = limit == "timeout" and self.may_retry(job, error)

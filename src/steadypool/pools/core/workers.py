@@ -63,6 +63,68 @@ class Waits(Protocol):
         """See `primitives.future.Owner`."""
 
 
+class SentJobs(Protocol):
+    """Jobs that were sent to workers out of this process, which may not have begun there."""
+
+    def reclaim(self, job: Job) -> bool:
+        """Take back a job that has not begun; false if it cannot be."""
+
+    def reclaim_waiting(self) -> None:
+        """Put every such job back into the queue."""
+
+    def hear_all(self) -> None:
+        """Take in what has come from workers and was not looked at yet, before anything is judged."""
+
+    def retries_once_killed(self, job: Job) -> bool:
+        """The grace is over: whether the worker was killed, and the job goes on from its death."""
+
+    def has_begun(self, job: Job) -> bool:
+        """See `primitives.future.Owner`."""
+
+    def count_running(self, held: list[Job]) -> int:
+        """How many of the jobs in workers' hands a worker runs."""
+
+    def sent_jobs(self) -> list[Any]:
+        """What has not begun. The lock is held."""
+
+    def jobs_in(self, entry: Any) -> int:
+        """How many jobs one entry of the queue stands for."""
+
+
+class NothingSent:
+    """Where a worker takes a job in order to run it, no job is on its way. See `SentJobs`."""
+
+    def reclaim(self, job: Job) -> bool:
+        """None can be taken back."""
+        return False
+
+    def reclaim_waiting(self) -> None:
+        """There is none."""
+
+    def hear_all(self) -> None:
+        """Workers say at once what they have to say."""
+
+    def retries_once_killed(self, job: Job) -> bool:
+        """No worker is killed."""
+        return False
+
+    def has_begun(self, job: Job) -> bool:
+        """It has, once a worker has it."""
+        return True
+
+    def count_running(self, held: list[Job]) -> int:
+        """All of them run."""
+        return len(held)
+
+    def sent_jobs(self) -> list[Any]:
+        """None."""
+        return []
+
+    def jobs_in(self, entry: Any) -> int:
+        """Each entry is one job."""
+        return 1
+
+
 class Workers(Protocol):
     """The workers of one pool. A kind derives from this, and takes the answers that are given here if they hold."""
 
@@ -72,6 +134,7 @@ class Workers(Protocol):
     """The workers left behind, each with the job that did not stop."""
     supervision: Supervision
     waits: Waits
+    sent: SentJobs
 
     # -- jobs on their way to a worker
 
@@ -103,14 +166,6 @@ class Workers(Protocol):
         """Take the job that is next in the queue, to settle it without running it; ``None`` if there is none."""
         ...
 
-    def reclaim(self, job: Job) -> bool:
-        """Take back a job that was sent to a worker but has not begun; false if it cannot be."""
-        return False
-
-    def reclaim_waiting(self) -> None:
-        """Put every such job back into the queue."""
-        return
-
     # -- jobs in workers' hands
 
     def holds(self, job: Job) -> bool:
@@ -124,10 +179,6 @@ class Workers(Protocol):
     def stop_attempt(self, job: Job, cause: str) -> None:
         """Tell the attempt to stop, however a worker of this kind is told. The lock is held."""
         job._tell(cause)
-
-    def retries_once_killed(self, job: Job) -> bool:
-        """The grace is over: whether the worker was killed, and the job goes on from its death."""
-        return False
 
     def give_up_on(self, worker: Any, job: Job) -> None:
         """The grace is over: leave the worker behind, or kill it. The lock is not held."""
@@ -145,19 +196,11 @@ class Workers(Protocol):
         """When the present attempt's time is up."""
         return job._attempt_ends
 
-    def hear_all(self) -> None:
-        """Take in what has come from workers and was not looked at yet, before anything is judged."""
-        return
-
     # -- the books
 
     def held_jobs(self) -> list[Job]:
         """The jobs in workers' hands."""
         ...
-
-    def count_running(self, held: list[Job]) -> int:
-        """How many of the `held_jobs` a worker runs."""
-        return len(held)
 
     def jobs_with_limits(self) -> list[Job]:
         """The jobs in workers' hands whose attempts have a time limit."""
@@ -191,19 +234,7 @@ class Workers(Protocol):
         """A row, with its stack, for every job that runs, whether it may or not. The lock is not held."""
         ...
 
-    def sent_jobs(self) -> list[Any]:
-        """What was sent to workers and has not begun. The lock is held."""
-        return []
-
-    def jobs_in(self, entry: Any) -> int:
-        """How many jobs one entry of the queue stands for."""
-        return 1
-
     # -- threads and loops
-
-    def has_begun(self, job: Job) -> bool:
-        """See `primitives.future.Owner`. Where a worker takes a job in order to run it, it has."""
-        return True
 
     def loop_lag(self, patience: float) -> float | None:
         """Seconds for which the pool's event loop has not answered, waiting up to *patience*; ``None``: it is closed.

@@ -76,6 +76,7 @@ class ProcessWorkers(FarewellWorkers):
         hold_standard_descriptors()  # first: the bell of the core is a pipe
         super().__init__(settings, max_workers, can_keep_packets() and not kit.pop("without_packets", False))
         self.waits = PlainWaits(self.core)
+        self.sent = self
         self.workers: set[ProcessWorker] = set()
         self.stuck: dict[Any, Job] = {}
         self.restarts = 0

@@ -13,6 +13,7 @@ from steadypool.model.errors import WouldDeadlock
 from steadypool.pools.core.core import Core
 from steadypool.pools.core.job_errors import forked_error
 from steadypool.pools.core.shared import Job
+from steadypool.pools.threads.starts import ThreadStarts
 from steadypool.pools.threads.worker import JobRunner, ThreadWorker, here
 from steadypool.rules.capacity import lent_limit
 
@@ -47,15 +48,13 @@ class Lenders(Protocol):
     core: Core
     workers: set[ThreadWorker]
     leaving: bool
+    starts: ThreadStarts
 
     def allowed(self) -> int:
         """How many workers may live now."""
 
     def recount(self) -> None:
         """Something changed that `allowed` depends on."""
-
-    def catch_up(self) -> None:
-        """There may be more workers than before: start some for what waits already."""
 
     def wake_all_workers(self) -> None:
         """Have every parked worker look at the pool's state."""
@@ -118,7 +117,7 @@ class NestedWaits(PlainWaits):
         worker.lending = True
         self.lent += 1
         workers.recount()
-        workers.catch_up()
+        workers.starts.catch_up()
         if all(w.lending for w in workers.workers) and len(workers.workers) >= workers.allowed():
             self.take_back(worker)
             raise WouldDeadlock(

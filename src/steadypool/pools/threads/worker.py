@@ -248,14 +248,8 @@ class JobRunner:
         return ThreadJobContext.of(job)
 
 
-class Crew(Protocol):
-    """What a worker thread asks of those that it belongs to."""
-
-    core: Core
-    parked: list[_thread.LockType]
-    leaving: bool
-    initializer: Callable[..., object] | None
-    initargs: Args
+class Starts(Protocol):
+    """How a worker thread says that it has begun."""
 
     def begin(self, worker: ThreadWorker) -> bool:
         """Whether the thread that runs now is wanted."""
@@ -265,6 +259,20 @@ class Crew(Protocol):
 
     def initializer_failed(self, worker: ThreadWorker, error: BaseException) -> None:
         """In this worker, which ends."""
+
+
+class Crew(Protocol):
+    """What a worker thread asks of those that it belongs to."""
+
+    core: Core
+    parked: list[_thread.LockType]
+    leaving: bool
+    initializer: Callable[..., object] | None
+    initargs: Args
+
+    @property
+    def starts(self) -> Starts:
+        """How workers are started."""
 
     def must_leave(self, worker: ThreadWorker) -> bool:
         """Whether this worker, which holds no job, is to end; if so it is taken off the books."""
@@ -291,7 +299,7 @@ class ThreadWorker(JobRunner):
     def _run_thread(self) -> None:
         core = self.core
         workers = self.workers
-        if not workers.begin(self):
+        if not workers.starts.begin(self):
             return
         here.worker = here.lender = self
         set_finder(self.context)
@@ -314,10 +322,10 @@ class ThreadWorker(JobRunner):
         try:
             workers.initializer(*workers.initargs)
         except BaseException as error:
-            workers.initializer_failed(self, error)
+            workers.starts.initializer_failed(self, error)
             return False
         self.ready = True
-        workers.initializer_succeeded()
+        workers.starts.initializer_succeeded()
         return True
 
     def _loop(self) -> None:

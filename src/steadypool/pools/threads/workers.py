@@ -18,15 +18,15 @@ from steadypool.pools.core.emitter import job_facts
 from steadypool.pools.core.job_errors import forked_error
 from steadypool.pools.core.settings import Settings
 from steadypool.pools.core.shared import Args, Job
-from steadypool.pools.core.workers import WorkerFacts
+from steadypool.pools.core.workers import NothingSent, WorkerFacts
 from steadypool.pools.threads.hands import HandWorkers
 from steadypool.pools.threads.nested_waits import NestedWaits
 from steadypool.pools.threads.reconcile import Reconciler
+from steadypool.pools.threads.starts import ThreadStarts
 from steadypool.pools.threads.worker import JobRunner, ThreadWorker
 from steadypool.primitives.job_queue import ONCE
 from steadypool.primitives.wakeup import Bell
 from steadypool.rules.capacity import capacity, workers_allowed
-from steadypool.rules.respawn import restart_delay
 
 _RELEASE = _thread.LockType.release
 
@@ -59,11 +59,8 @@ class ThreadWorkers(HandWorkers):
         self._worker_numbers = itertools.count()
         self.waits: NestedWaits = NestedWaits(self)
         self._balance = Reconciler(self.core)
-        self._holding = False
-        """No thread could be started a moment ago."""
-        self._refusals = self._failed_starts = 0
-        self._once_ready = False
-        """Whether the initializer has ever succeeded."""
+        self.starts: ThreadStarts = ThreadStarts(self)
+        self.sent = NothingSent()
 
     # -- workers come and go
 
@@ -74,7 +71,7 @@ class ThreadWorkers(HandWorkers):
     def recount(self) -> None:
         """Something changed that `allowed` depends on. The lock is held."""
         live, allowed = len(self.workers), self.allowed()
-        self.may_grow = live < allowed and not self._holding and self.core.state is not PoolState.CLOSED
+        self.may_grow = live < allowed and not self.starts.on_hold and self.core.state is not PoolState.CLOSED
         expected = any(worker.lent_until_end for worker in self.workers)
         self.leaving = live > allowed or expected or self.core.state is PoolState.CLOSED
 
@@ -88,7 +85,7 @@ class ThreadWorkers(HandWorkers):
         else:
             return
         if self.may_grow:
-            self._grow()
+            self.starts.start_one()
 
     def wake_all_workers(self) -> None:
         """Have every parked worker look at the pool's state."""
@@ -100,77 +97,9 @@ class ThreadWorkers(HandWorkers):
             except IndexError:
                 return
 
-    def _grow(self) -> None:
-        worker: ThreadWorker | None = None
-        try:
-            with self.core.lock:
-                if len(self.workers) >= self.allowed() or self.core.state is PoolState.CLOSED:
-                    self.may_grow = False
-                    return
-                worker = ThreadWorker(self, f"{self._prefix}_{next(self._worker_numbers)}")
-                self.workers.add(worker)
-                self.threads.add(worker.thread)
-                self.recount()
-            worker.thread.start()
-        except BaseException as error:
-            with self.core.lock:
-                if worker is not None and not worker.begun:  # and it will not begin: `begin` looks whether it may
-                    self.workers.discard(worker)
-                    self.threads.discard(worker.thread)
-                    self.recount()
-                others = bool(self.workers) and isinstance(error, RuntimeError)
-                if others:  # they will run it
-                    self._try_later()
-            if not others:
-                raise
-            self._see_that_it_is_tried()
-
-    def _try_later(self) -> None:
-        """The system refuses another thread: try again after a while. The lock is held."""
-        if not self._holding:
-            self._holding = True
-            self._refusals += 1
-            delay = restart_delay(self._refusals, others_live=True)
-            assert delay is not None
-            self.core.timers.add(monotonic() + delay, self._try_again)
-            self.recount()
-
-    def initializer_succeeded(self) -> None:
-        """In one worker."""
-        self._once_ready = True
-        self._failed_starts = 0
-
-    def initializer_failed(self, worker: ThreadWorker, error: BaseException) -> None:
-        """In the first worker, that breaks the pool. Later it is tried again, for ever if other workers live."""
-        with self.core.lock:
-            self._failed_starts += 1
-            others = any(other.ready for other in self.workers if other is not worker)
-            delay = (
-                restart_delay(self._failed_starts, others_live=others, once_ready=True) if self._once_ready else None
-            )
-            if delay is not None:
-                self._holding = True
-                self.core.timers.add(monotonic() + delay, self._try_again)
-                self.recount()
-        if delay is None:
-            self.core.broke(error)
-        else:
-            self.core.ledger.add(worker.name, "initializer", error, describe=self.core.user_calls.describe)
-            self._see_that_it_is_tried()
-
-    def _see_that_it_is_tried(self) -> None:
-        self.supervision.supervise()
-        self.core.bell.ring()
-        if not self.supervision.is_there:  # there is no thread for that either: the next submit tries
-            with self.core.lock:
-                self._holding = False
-                self.recount()
-
-    def _try_again(self) -> None:
-        with self.core.lock:
-            self._holding = False
-            self.recount()
-        self.catch_up()
+    def new_worker(self) -> ThreadWorker:
+        """A worker whose thread was not started yet."""
+        return ThreadWorker(self, f"{self._prefix}_{next(self._worker_numbers)}")
 
     def was_interrupted(self) -> None:
         """See `Workers.was_interrupted`: a place in the queue or a ticket may be missing, or a worker sleep while a job
@@ -178,23 +107,6 @@ class ThreadWorkers(HandWorkers):
         self.core.queue.mend_room()
         self.pass_on()
         self._balance.plan()
-
-    def begin(self, worker: ThreadWorker) -> bool:
-        """Whether the thread that runs now is wanted: it may have been given up, since Ctrl-C came while it started."""
-        with self.core.lock:
-            worker.begun = worker in self.workers
-            self._refusals = 0
-            return worker.begun
-
-    def catch_up(self) -> None:
-        """There may be more workers than before: start some for what waits already."""
-        for _ in range(len(self.core.queue)):
-            if self.parked or not self.may_grow:
-                return
-            try:
-                self._grow()
-            except RuntimeError:
-                return  # the jobs stay in the queue; the next submit tries again
 
     def resize(self, max_workers: int) -> None:
         """See `ThreadPool.resize`."""
@@ -214,7 +126,7 @@ class ThreadWorkers(HandWorkers):
             )
         if self.leaving:
             self.wake_all_workers()
-        self.catch_up()
+        self.starts.catch_up()
 
     def must_leave(self, worker: ThreadWorker) -> bool:
         """Whether this worker, which holds no job, is to end; if so it is taken off the books."""
