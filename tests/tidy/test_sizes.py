@@ -17,8 +17,6 @@ DEPTH = 3
 MODULES = modules()
 LONG_FILES = {
     "pools/processes/child.py",
-    "pools/processes/workers.py",
-    "pools/processes/dispatch.py",
 }
 LONG_FUNCTIONS = {
     "pools/processes/worker.py ProcessWorker.__init__",
@@ -39,18 +37,8 @@ MANY_PARAMETERS = PUBLIC_SIGNATURES | {
 MANY_METHODS = {
     "pools.aio.workers.AsyncWorkers",
     "pools.aio.attempts.RunningAttempts",
-    "pools.processes.workers.ProcessWorkers",
-    "pools.processes.dispatch.DispatchWorkers",
-    "pools.processes.results.ResultsWorkers",
-    "pools.processes.shutdown.FarewellWorkers",
-    "pools.processes.steal.StealingWorkers",
 }
-DEEP_CLASSES = {
-    "pools.processes.workers.ProcessWorkers",
-    "pools.processes.dispatch.DispatchWorkers",
-    "pools.processes.results.ResultsWorkers",
-    "pools.processes.shutdown.FarewellWorkers",
-}
+DEEP_CLASSES: set[str] = set()
 
 
 def test_a_file_fits_on_few_screens() -> None:

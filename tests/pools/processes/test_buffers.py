@@ -133,7 +133,7 @@ def test_what_is_kept_is_given_back_when_it_is_dropped(make_pool: MakePool) -> N
     [pid] = pool.worker_pids()
     results = [pool.submit(ones, 4 * MB).result(WAIT) for _ in range(3)]
     assert [pool.submit(keep, ones(4 * MB)).result(WAIT) for _ in range(3)] == [1, 1, 1]
-    until(lambda: not pool._workers.trim._is_planned)
+    until(lambda: not pool._workers.fleet.trim._is_planned)
     assert [total(result) for result in results] == [4 * MB] * 3
     assert pool.submit(kept_total).result(WAIT) == [4 * MB] * 3
     results.clear()

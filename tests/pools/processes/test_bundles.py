@@ -33,14 +33,13 @@ MakePool = Callable[..., Any]
 
 def send_together(pool: Any, *calls: tuple[Any, ...]) -> list[Any]:
     """Submit these while nobody hands jobs to workers; the futures, once those have got what they get."""
-    workers = pool._workers
-    if not workers.packets:
+    workers, fleet = pool._workers, pool._workers.fleet
+    if not fleet.packets:
         pytest.skip("what is in a stream cannot be taken back, so that each job travels alone")
-    with workers.pump_lock:
+    with workers.interrupts.lock:
         futures = [pool.submit(*call) for call in calls]
-    workers.depth = 64  # as if jobs took no time, however busy the machine is
-    workers.full = False
-    workers.pump()
+    fleet.pace.depth = 64  # as if jobs took no time, however busy the machine is
+    fleet.look_again()
     return futures
 
 
@@ -230,8 +229,8 @@ def test_withholding_at_every_moment(make_pool: MakePool, tmp_path: Path, interv
 
     def withhold() -> None:
         while not over.wait(random.random() * 0.002):
-            for worker in pool._workers.available_workers:
-                pool._workers.withhold(worker)
+            for worker in pool._workers.fleet.available:
+                pool._workers.stealer.withhold(worker)
 
     thread = threading.Thread(target=withhold)
     with switching_every(interval):
@@ -294,7 +293,7 @@ class TakesLongToLoad:
 def test_a_long_item_holds_up_no_other_after_a_long_load_either(make_pool: MakePool, stage: Stage) -> None:
     pool = warm(make_pool(2))
     assert [pool.submit(jobs.same, number).result(WAIT) for number in range(100)] == list(range(100))
-    pool._workers.run_seconds.note(deeds.same_or_act, 1e-5)  # as if items took no time: all travel together
+    pool._workers.fleet.pace.run_seconds.note(deeds.same_or_act, 1e-5)  # as if items took no time: all travel together
     items = [stage.address, TakesLongToLoad(), *range(30)]
     results = pool.map_unordered(deeds.same_or_act, items, chunksize=len(items))
     actor = stage.enter()

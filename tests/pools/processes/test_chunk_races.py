@@ -101,13 +101,13 @@ def test_results_that_had_left_a_dead_worker_are_kept(make_pool: MakePool) -> No
 
 def test_a_worker_whose_packets_were_all_taken_back_gets_new_ones(make_pool: MakePool) -> None:
     pool = quick(make_pool(1))
-    if not pool._workers.packets:
+    if not pool._workers.fleet.packets:
         pytest.skip("what is in a stream cannot be taken back")
     (worker,), (pid,) = pool._workers.workers, pool.worker_pids()
     os.kill(pid, signal.SIGSTOP)
     while psutil.Process(pid).status() != psutil.STATUS_STOPPED:
         sleep(0.001)  # it may be on its way to read
-    pool._workers.depth = 64
+    pool._workers.fleet.pace.depth = 64
     try:
         results = pool.map_unordered(len, [bytes(4000) for _ in range(900)], chunksize=10)
         assert worker.socket_full, "its socket is full"
@@ -135,13 +135,13 @@ def test_a_drain_tells_the_items_that_come_after_the_one_that_runs(make_pool: Ma
 def test_a_chunk_on_its_way_to_a_worker_is_cancelled(make_pool: MakePool) -> None:
     pool = quick(make_pool(1))
     workers = pool._workers
-    workers.full = True  # nobody pumps
+    workers.fleet.full = True  # nobody pumps
     results = pool.map(jobs.same, range(100), chunksize=100)
     chunk = workers.core.queue.take()
     results.close()
     (worker,) = workers.workers
-    workers._hand_over(worker, chunk)
-    workers.full = False
+    workers.pump._hand_over(worker, chunk)
+    workers.fleet.full = False
     assert wait_for_rest(pool).cancelled == 100
 
 

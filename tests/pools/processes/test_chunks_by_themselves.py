@@ -50,7 +50,7 @@ def known(pool: Any, fn: Any, item: Any) -> Any:
     warm(pool)
     for _ in range(30):
         pool.submit(fn, item).result(WAIT)
-    assert pool._workers.run_seconds.of(pool._workers.resolve(fn)[0]) is not None
+    assert pool._workers.fleet.pace.run_seconds.of(pool._workers.resolve(fn)[0]) is not None
     return pool
 
 

@@ -189,7 +189,7 @@ def test_like_macos(like_macos: None, make_pool: MakePool, stage: Stage) -> None
 def check_everything(make_pool: MakePool, stage: Stage) -> None:
     """The promises in short."""
     pool = warm(make_pool(2, cancel_grace=0.1))
-    assert not pool._workers.packets
+    assert not pool._workers.fleet.packets
     assert [future.result(WAIT) for future in [pool.submit(jobs.same, number) for number in range(300)]] == [
         *range(300)
     ]

@@ -64,7 +64,7 @@ def test_what_lies_behind_a_long_job_is_fetched_when_a_worker_gets_free(make_poo
 def test_what_lies_behind_a_long_job_is_not_overtaken_for_ever(make_pool: MakePool, stage: Stage) -> None:
     """The other worker is never idle, and the queue never empty."""
     pool = warm(make_pool(2, queue_size=50))
-    if not pool._workers.packets:
+    if not pool._workers.fleet.packets:
         pytest.skip("nothing lies behind a job where nothing can be taken back")
     long, *behind = send_together(pool, (jobs.act, stage.address), *[(jobs.same, number) for number in range(20)])
     actor = stage.enter()
@@ -92,17 +92,17 @@ def test_a_job_behind_another_can_be_cancelled(make_pool: MakePool, stage: Stage
 
 def test_what_comes_first_since_another_was_taken_back_has_its_limit(make_pool: MakePool) -> None:
     pool = warm(make_pool(1, cancel_grace=0.1))
-    workers = pool._workers
-    if not workers.packets:
+    fleet = pool._workers.fleet
+    if not fleet.packets:
         pytest.skip("what is in a stream cannot be taken back")
-    (worker,), (pid,) = workers.workers, pool.worker_pids()
+    (worker,), (pid,) = fleet.workers, pool.worker_pids()
     os.kill(pid, signal.SIGSTOP)
     while psutil.Process(pid).status() != psutil.STATUS_STOPPED:
         sleep(0.001)
-    workers.depth = 64
+    fleet.pace.depth = 64
     first = pool.submit(jobs.same, 1)
     second = pool.submit(task(deeds.count_for_ever, timeout=0.2))
-    assert workers.take_back(worker, most=1) == 1
+    assert pool._workers.stealer.take_back(worker, most=1) == 1
     os.kill(pid, signal.SIGCONT)
     assert isinstance(second.exception(WAIT), JobTimeout)
     assert first.result(WAIT) == 1

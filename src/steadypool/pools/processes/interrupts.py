@@ -23,12 +23,15 @@ No signal interrupts the supervisor.
 from __future__ import annotations
 
 from threading import Lock, get_ident
-from typing import Any, Protocol
+from typing import Any
 
 from steadypool.model.clock import monotonic, sleep
-from steadypool.pools.core.core import Core
 from steadypool.pools.processes.chunk import Chunk
+from steadypool.pools.processes.fleet import Fleet
+from steadypool.pools.processes.places import Places
+from steadypool.pools.processes.steal import Stealer
 from steadypool.pools.processes.worker import ProcessWorker
+from steadypool.pools.processes.worker_set import WorkerSet
 from steadypool.pools.threads.reconcile import Reconciler
 
 AFTERWARDS = 0.02
@@ -37,105 +40,78 @@ READ_SECONDS = 0.001
 """How long a worker that has nothing else to do may take from reading a job to saying so."""
 
 
-class Pump(Protocol):
-    """What hands jobs to worker processes, and takes them back."""
-
-    core: Core
-    pump_lock: Lock
-    full: bool
-
-    def see_to_new_workers(self) -> None:
-        """Start workers that were made, and whose maker was interrupted."""
-
-    def pump(self) -> None:
-        """Hand waiting jobs to workers with room."""
-
-    def take_out(self, worker: ProcessWorker, job: Any) -> bool:
-        """Take what was not sent after all out of the hand; false if another thread has it."""
-
-    def requeue(self, job: Any) -> None:
-        """Back into the queue, by its age in front; it has not begun."""
-
-    def take_back(self, worker: ProcessWorker) -> int:
-        """Take packets out of the worker's socket that it has not read, and put their jobs into the queue."""
-
-    def retire(self, worker: ProcessWorker, reason: str) -> None:
-        """The worker takes no more, and leaves."""
-
-
 class InterruptRepair:
     """What is to be put right in one pool."""
 
-    def __init__(self, workers: Pump) -> None:
-        self._workers = workers
+    def __init__(self, fleet: Fleet, places: Places, stealer: Stealer, workers: WorkerSet) -> None:
+        self._fleet = fleet
+        self._core = fleet.core
+        self._places = places
+        self._stealer = stealer
+        self._set = workers
+        self.lock = Lock()
+        """Whoever pumps holds it."""
         self.moving: list[Any] = []
         """What the pump has between two places, and then the worker. Whoever pumps touches it, and nobody else."""
-        self._balance = Reconciler(workers.core)
+        self._balance = Reconciler(fleet.core)
 
     def was_interrupted(self) -> None:
         """An exception out of the blue has ended something half-way."""
-        workers = self._workers
-        with workers.core.lock:
-            workers.core.timers.add(monotonic(), self._go_on)
+        with self._core.lock:
+            self._core.timers.add(monotonic(), self._go_on)
         self._balance.plan()
 
     def _go_on(self) -> None:
         """Do what the interrupted thread would have done."""
-        workers = self._workers
-        workers.see_to_new_workers()
+        self._set.see_to_new_workers()
         if self.moving:
-            if not workers.pump_lock.acquire(blocking=False):
-                with workers.core.lock:  # whoever pumps has begun with it, or is still moving something
-                    workers.core.timers.add(monotonic() + AFTERWARDS, self._go_on)
+            if not self.lock.acquire(blocking=False):
+                with self._core.lock:  # whoever pumps has begun with it, or is still moving something
+                    self._core.timers.add(monotonic() + AFTERWARDS, self._go_on)
                 return
             try:
                 self._see_to_moving()
             finally:
-                workers.pump_lock.release()
-        workers.full = False
-        workers.pump()
+                self.lock.release()
+        self._fleet.look_again()
 
     def see_to_moving(self) -> bool:
         """Whoever has begun to pump finds what the last one has left. False: the supervisor will see to it."""
-        if get_ident() not in self._workers.core.supervisors:
+        if get_ident() not in self._core.supervisors:
             self.was_interrupted()
             return False
         self._see_to_moving()
         return True
 
     def _see_to_moving(self) -> None:
-        workers = self._workers
         if self.moving:
             if isinstance(self.moving[-1], ProcessWorker):
                 self._ask_worker(self.moving[-1], self.moving[0]._serial)
             else:
                 for entry in self.moving:
                     self._put_back(entry)
-                workers.core.bell.ring()
+                self._core.bell.ring()
         self.moving.clear()
 
     def _put_back(self, entry: Any) -> None:
         """An entry that was not sent."""
-        workers = self._workers
-        with workers.core.lock:
+        with self._core.lock:
             holder = entry._worker
             unsent = [] if holder is None else [one for one in holder.hand if one is entry]
             if isinstance(entry, Chunk) and entry.jobs is not None and holder is not None:
                 unsent = holder.sent_with(entry._serial)  # it was unfolded there
             for one in unsent:
-                if workers.take_out(holder, one):
-                    workers.requeue(one)
+                if self._places.take_out(holder, one):
+                    self._places.requeue(one)
             if not unsent:
-                workers.core.timers.add(monotonic() + AFTERWARDS, self._find_place, entry)
+                self._core.timers.add(monotonic() + AFTERWARDS, self._find_place, entry)
 
     def _find_place(self, entry: Any) -> None:
         """Put an entry that is nowhere into the queue."""
-        workers = self._workers
-        with workers.core.lock:
+        with self._core.lock:
             if self._is_nowhere(entry):
-                workers.requeue(entry)
-        workers.full = False
-        workers.pump()
+                self._places.requeue(entry)
+        self._fleet.look_again()
 
     def _is_nowhere(self, entry: Any) -> bool:
         """Whether it waits in no place and has no outcome. The lock is held."""
@@ -144,21 +120,20 @@ class InterruptRepair:
         if entry._worker is not None and entry in entry._worker.hand:
             return False
         if isinstance(entry, Chunk):
-            return entry.jobs is None and entry.done < entry.size and not self._workers.core.queue.has(entry)
-        return entry.outcome is None and entry._entry is None and not self._workers.core.queue.has(entry)
+            return entry.jobs is None and entry.done < entry.size and not self._core.queue.has(entry)
+        return entry.outcome is None and entry._entry is None and not self._core.queue.has(entry)
 
     def _ask_worker(self, worker: ProcessWorker, serial: int) -> None:
         """What has this serial, or travels with it, may have been sent or not."""
-        workers = self._workers
         if self._may_be_unsent(worker, serial):
-            workers.take_back(worker)
+            self._stealer.take_back(worker)
         until = monotonic() + READ_SECONDS
         while self._may_be_unsent(worker, serial) and monotonic() < until:
             sleep(0)
         if self._may_be_unsent(worker, serial):
-            workers.retire(worker, "interrupted")
+            self._set.retire(worker, "interrupted")
 
     def _may_be_unsent(self, worker: ProcessWorker, serial: int) -> bool:
-        with self._workers.core.lock:
+        with self._core.lock:
             sent = worker.sent_with(serial)
             return bool(sent) and not worker.has_read(sent[0])

@@ -149,8 +149,8 @@ class ProcessPool(PoolContract):
             if not options.plain or core.emitter.sinks:
                 return core.admission.enter_announced(job)
             core.queue.items.append(job)
-            if not self._workers.full:
-                self._workers.pump_for(job)
+            if not self._workers.fleet.full:
+                self._workers.pump.pump_for(job)
             if core.refusal is not None:  # another thread may have closed the pool since the look above
                 core.admission.check_in(job)  # type: ignore[unreachable]
         except BaseException as error:
@@ -161,7 +161,7 @@ class ProcessPool(PoolContract):
     _sends_together = True
 
     def _items_together(self, fn: Callable[..., Any], window: int) -> int:
-        return self._workers.items_together(self._workers.resolve(fn)[0], window)
+        return self._workers.chunks.items_together(self._workers.resolve(fn)[0], window)
 
     def _submit_many(
         self, fn: Callable[..., R], batch: list[tuple[Any, ...]], landed: Landed | None = None
@@ -169,12 +169,12 @@ class ProcessPool(PoolContract):
         """Submit items of a map: those that are plain travel together."""
         core = self._core
         carried, options = self._workers.resolve(fn)
-        alone = not (options.bare and self._workers.takes_chunks) or bool(core.emitter.sinks)
+        alone = not (options.bare and self._workers.fleet.takes_chunks) or bool(core.emitter.sinks)
         while batch:
             if core.refusal is not None:
                 raise core.refusal()
             try:
-                chunk = None if alone or len(batch) < 2 else self._workers.enter_chunk(options, carried, batch, landed)
+                chunk = None if alone or len(batch) < 2 else self._workers.chunks.enter(options, carried, batch, landed)
             except BaseException as error:
                 core.admission.submit_raised(error)
                 raise
@@ -205,7 +205,7 @@ class ProcessPool(PoolContract):
                 core.emitter.defer_submitted(job)
             core.admission.set_limits(job)
             entering.append(job)
-        return jobs[: len(jobs) - self._workers.enter_all(entering)]
+        return jobs[: len(jobs) - self._workers.pump.enter_all(entering)]
 
     def resize(self, max_workers: int) -> None:
         """Change how many jobs run at a time. No job is lost or interrupted.
@@ -214,11 +214,11 @@ class ProcessPool(PoolContract):
             TypeError, ValueError: unless *max_workers* is a whole number greater than 0.
             PoolClosed: the pool is closed.
         """
-        self._workers.resize(check_workers(max_workers))
+        self._workers.set.resize(check_workers(max_workers))
 
     def worker_pids(self) -> list[int]:
         """The process ids of the workers that live now."""
-        return self._workers.pids()
+        return self._workers.fleet.pids()
 
     # Names of the standard class that third parties look at.
 

@@ -5,18 +5,17 @@ from __future__ import annotations
 import marshal
 import os
 import pickle
-from abc import abstractmethod
 from functools import partial
 from threading import get_ident
 from typing import Any
 
 from steadypool.model.clock import monotonic, sleep
 from steadypool.model.lazy_module import events
-from steadypool.model.states import Outcome, PoolState
+from steadypool.model.states import Outcome
 from steadypool.pools.core.emitter import job_facts
 from steadypool.pools.core.shared import Job
 from steadypool.pools.processes.chunk import Chunk
-from steadypool.pools.processes.dispatch import DispatchWorkers
+from steadypool.pools.processes.fleet import Fleet
 from steadypool.pools.processes.ipc.buffers import Description, Received
 from steadypool.pools.processes.ipc.exceptions import unpack_error
 from steadypool.pools.processes.ipc.harmless import load_harmless
@@ -38,10 +37,14 @@ from steadypool.pools.processes.ipc.wire import (
     WITHHELD,
     sending,
 )
+from steadypool.pools.processes.job_starts import JobStarts
 from steadypool.pools.processes.loader import MOST, SLOWLY, Load
+from steadypool.pools.processes.places import Places
+from steadypool.pools.processes.preparation import Preparation
+from steadypool.pools.processes.steal import Stealer
 from steadypool.pools.processes.worker import ProcessWorker
+from steadypool.pools.processes.worker_set import WorkerSet
 from steadypool.primitives.run_times import SAMPLE, WORTH_MEASURING
-from steadypool.rules import prefetch
 
 _OWN_WORDS = frozenset({READY, RETIRING, BROKEN, UNFIT})
 """Statuses of what a worker says of itself."""
@@ -49,61 +52,62 @@ Run = tuple[int, list[Any], float]
 """Calls from this serial on have returned these values, and ran for so many seconds together."""
 
 
-class ResultsWorkers(DispatchWorkers):
+class ResultReader:
     """Reads the frames that workers send, and settles the jobs they are for."""
 
-    @abstractmethod
-    def _worker_is_ready(self, worker: ProcessWorker, thread_ident: int) -> None:
-        """The worker has started and will run what it is given."""
+    def __init__(
+        self,
+        fleet: Fleet,
+        places: Places,
+        starts: JobStarts,
+        preparation: Preparation,
+        stealer: Stealer,
+        workers: WorkerSet,
+    ) -> None:
+        self._fleet = fleet
+        self._core = fleet.core
+        self._places = places
+        self._starts = starts
+        self._preparation = preparation
+        self._stealer = stealer
+        self._set = workers
 
-    @abstractmethod
-    def _broke(self, error: BaseException, how: str = "the initializer failed") -> None:
-        """There can be no workers."""
-
-    @abstractmethod
-    def _initializer_failed(self, worker: ProcessWorker, packed: bytes) -> None:
-        """The worker says that its initializer has raised, and ends."""
-
-    @abstractmethod
-    def _unwatch(self, what: Any) -> None:
-        """Wait for this no more."""
-
-    def _results_came(self, worker: ProcessWorker) -> None:
+    def results_came(self, worker: ProcessWorker) -> None:
         frames, ended = worker.read_results()
         runs: list[Run] = []
         for frame in frames:
-            run = None if self.core.emitter.sinks else _as_run(*frame)
+            run = None if self._core.emitter.sinks else _as_run(*frame)
             if run is not None:
                 runs.append(run)
                 continue
             self._successes_came(worker, runs)
-            self._frame_came(worker, *frame)
+            self.frame_came(worker, *frame)
         self._successes_came(worker, runs)
         if ended:
-            self._unwatch(worker.results)
+            self._set.listener.unwatch(worker.results)
         if frames:
             if worker.has_buffers():
-                self.trim.used()  # this job may have given back what it was lent
-            if self.core.forecast.limit is not None:
-                self.core.forecast.look()
-            self.depth = prefetch.depth(self.mean) if self.packets else 1
-            self._has_room(worker)
+                self._fleet.trim.used()  # this job may have given back what it was lent
+            if self._core.forecast.limit is not None:
+                self._core.forecast.look()
+            self._fleet.pace.judge()
+            self._set.has_room(worker)
 
     def _successes_came(self, worker: ProcessWorker, runs: list[Run]) -> None:
         """Settle successes that are nothing special, many at a time; empties *runs*."""
         if not runs:
             return
         done: list[tuple[Job, Any]] = []
-        with self.core.lock:
+        with self._core.lock:
             hand = worker.hand
             running = worker.taken or (hand[0] if hand else None)
             for run in runs:
                 self._take_run(worker, *run, done)
-            self.core.counts.ended[Outcome.SUCCEEDED] += len(done)
+            self._core.counts.ended[Outcome.SUCCEEDED] += len(done)
             first = hand[0] if hand and worker.taken is None else None
         runs.clear()
         if first is not None and first is not running:
-            self._became_first(first)
+            self._starts.became_first(first)
         self._settle_quickly(done)
 
     def _take_run(
@@ -126,41 +130,41 @@ class ResultsWorkers(DispatchWorkers):
                 hand.popleft()
                 worker.done += 1
                 done.append((entry, value))
-                self._note_seconds(each)
-                self.run_seconds.note(entry._fn, each)
+                self._fleet.pace.note(each)
+                self._fleet.pace.run_seconds.note(entry._fn, each)
                 if each > WORTH_MEASURING or not worker.done % SAMPLE:
-                    self.core.run_times.add_to_task(entry._task_name, each)
+                    self._core.run_times.add_to_task(entry._task_name, each)
 
     def _settle_quickly(self, done: list[tuple[Job, Any]]) -> None:
         """The jobs were counted: they have these results."""
         for job, result in done:
             if job._alarm is not None:
-                self.core.settlement.drop_alarm(job)
+                self._core.settlement.drop_alarm(job)
             packed = job._packed
-            made_of = None if packed is not None and packed.is_plain() else self.core.user_calls.made_of(job)
+            made_of = None if packed is not None and packed.is_plain() else self._core.user_calls.made_of(job)
             job._settle(Outcome.SUCCEEDED, result, None)
             if made_of is not None:
-                self.core.user_calls.free(job, made_of)
+                self._core.user_calls.free(job, made_of)
             if job._callbacks:
-                self.core.user_calls.call_back(job)
+                self._core.user_calls.call_back(job)
 
     def _values_came(self, worker: ProcessWorker, serial: int, seconds: float, values: list[Any]) -> None:
         """Calls that travelled together have succeeded; *serial* is the first one's."""
-        run = None if self.core.emitter.sinks else _loaded_run(serial, values, seconds)
+        run = None if self._core.emitter.sinks else _loaded_run(serial, values, seconds)
         if run is not None:
             self._successes_came(worker, [run])
             return
         each = seconds / len(values)
         for number, value in enumerate(values, serial):
-            self._note_seconds(each)
+            self._fleet.pace.note(each)
             if type(value) is list:
                 self._result_came(worker, number, VALUE, value[0], each)
             else:
                 self._succeeded(worker, number, value, each)
 
     def take_gathered(self, worker: ProcessWorker) -> None:
-        """See `DispatchWorkers.take_gathered`."""
-        with self.core.lock:
+        """Take the outcomes that stand in the worker's log and have not come otherwise."""
+        with self._core.lock:
             expected = worker.next_serial()
             values = [] if expected is None or worker.dead else worker.page.outcomes(expected)
         if expected is not None and values:
@@ -168,21 +172,16 @@ class ResultsWorkers(DispatchWorkers):
 
     def _take_values(self, worker: ProcessWorker, chunk: Chunk, values: list[Any], seconds: float) -> None:
         """The next items of the chunk that the worker runs have these results. The lock is held."""
-        self.core.counts.ended[Outcome.SUCCEEDED] += len(values)
+        self._core.counts.ended[Outcome.SUCCEEDED] += len(values)
         worker.done += len(values)
         chunk.came_back(values, seconds)
         if chunk.done == chunk.size:
             worker.hand.popleft()
             if not chunk.seconds:
                 return  # all of it was read in the log
-            self._note_seconds(chunk.seconds, chunk.size)
-            self.run_seconds.note(chunk._fn, chunk.seconds / chunk.size)
-            self.core.run_times.add_to_task(chunk._task_name, chunk.seconds, chunk.size)
-
-    def _note_seconds(self, packet: float, items: int = 1) -> None:
-        """What was in one packet has run that long, all its items together."""
-        self.mean = prefetch.moving_average(self.mean, packet)
-        self.core.run_times.add(packet, items)
+            self._fleet.pace.note(chunk.seconds, chunk.size)
+            self._fleet.pace.run_seconds.note(chunk._fn, chunk.seconds / chunk.size)
+            self._core.run_times.add_to_task(chunk._task_name, chunk.seconds, chunk.size)
 
     def _succeeded(self, worker: ProcessWorker, serial: int, result: Any, seconds: float) -> None:
         job = self._came_back(worker, serial, True, seconds)
@@ -191,54 +190,26 @@ class ResultsWorkers(DispatchWorkers):
 
     def _publish(self, job: Job, result: Any) -> None:
         """The job was counted as succeeded: say so, and settle it."""
-        if self.core.emitter.sinks:
-            self.core.emitter.emit_end(job, Outcome.SUCCEEDED, None)
+        if self._core.emitter.sinks:
+            self._core.emitter.emit_end(job, Outcome.SUCCEEDED, None)
         if job._alarm is not None:
-            self.core.settlement.drop_alarm(job)
-        made_of = self.core.user_calls.made_of(job)
+            self._core.settlement.drop_alarm(job)
+        made_of = self._core.user_calls.made_of(job)
         job._settle(Outcome.SUCCEEDED, result, None)
-        self.core.user_calls.free(job, made_of)
+        self._core.user_calls.free(job, made_of)
         if job._callbacks:
-            self.core.user_calls.call_back(job)
+            self._core.user_calls.call_back(job)
 
-    def _has_room(self, worker: ProcessWorker) -> None:
-        worker.socket_full = False
-        self.full = False
-        self._leave_if_surplus(worker)
-        self.pump()
-        if not self.core.queue:
-            self.steal_for_idle()
-        else:
-            self.requeue_overdue()
-        if self.core.state is not PoolState.OPEN:
-            self.bell.ring()
-
-    def _leave_if_surplus(self, worker: ProcessWorker) -> None:
-        """After a resize there may be workers too many: those leave that are idle first. Till then nobody gets jobs."""
-        if len(self.available_workers) > self.core.max_workers and not worker.hand and worker.taken is None:
-            self.retire(worker, "resized")
-
-    def _word_came(self, worker: ProcessWorker, status: int, payload: bytes) -> None:
-        """What a worker has to say of itself."""
-        if status == READY:
-            self._worker_is_ready(worker, int(payload))
-        elif status == RETIRING:
-            self.retire(worker, "worn out")
-        elif status == BROKEN:
-            self._initializer_failed(worker, payload)
-        elif status == UNFIT:
-            worker.unfit = payload.decode()
-
-    def _frame_came(self, worker: ProcessWorker, serial: int, status: int, seconds: float, payload: bytes) -> None:
+    def frame_came(self, worker: ProcessWorker, serial: int, status: int, seconds: float, payload: bytes) -> None:
         if status in _OWN_WORDS:
-            self._word_came(worker, status, payload)
+            self._set.word_came(worker, status, payload)
         elif status == PROGRESS:
             self.take_gathered(worker)  # of the calls before, so that its job is the first in the hand
             came = partial(self._progress_came, worker, serial, payload)
             if is_plain(payload):
                 came()
             else:
-                self.core.user_calls.send(self.loader, came, "loading a job's progress")
+                self._core.user_calls.send(self._preparation.loader, came, "loading a job's progress")
         elif status == NOT_FOUND:
             self._was_not_found(worker, serial, payload)
         elif status == VALUES:
@@ -246,9 +217,9 @@ class ResultsWorkers(DispatchWorkers):
         elif status == UNREADABLE:
             self._chunk_was_unreadable(worker, serial, bool(payload))
         elif status == WITHHELD:
-            self.was_withheld(worker, serial)
+            self._stealer.was_withheld(worker, serial)
         else:
-            self._note_seconds(seconds)
+            self._fleet.pace.note(seconds)
             self._result_came(worker, serial, status, payload, seconds)
 
     def _result_came(self, worker: ProcessWorker, serial: int, status: int, payload: bytes, seconds: float) -> None:
@@ -259,15 +230,15 @@ class ResultsWorkers(DispatchWorkers):
             self._succeeded(worker, serial, loaded[0], seconds)
             return
         received = self._receive(worker, serial, payload) if status == VALUE_IN_BUFFER else None
-        load = Load(self.core, worker.name)
+        load = Load(self._core, worker.name)
         job = self._came_back(worker, serial, False, seconds, load)
         if job is None:
             return
         if job._attempt_ends is not None:
-            self.core.wake_before(job._attempt_ends)
+            self._core.wake_before(job._attempt_ends)
         errand = partial(self._load_result, load, job, status, payload, received)
-        self.core.user_calls.send(self.loader, errand, f"loading the result of job {job.job_id}")
-        if self.loader.backlog() > MOST:
+        self._core.user_calls.send(self._preparation.loader, errand, f"loading the result of job {job.job_id}")
+        if self._preparation.loader.backlog() > MOST:
             sleep(SLOWLY)
 
     def _load_result(
@@ -276,54 +247,54 @@ class ResultsWorkers(DispatchWorkers):
         """On the loader's thread: see `pools.processes.loader`."""
         load.ident = get_ident()
         result, error = _loaded(status, payload, received)
-        with self.core.lock:
+        with self._core.lock:
             mine = load.put_down(job)
             if mine and error is None:
-                self.core.counts.ended[Outcome.SUCCEEDED] += 1
-        with self.core.user_calls.hurrying():  # what else hangs must not keep this job from its outcome either
+                self._core.counts.ended[Outcome.SUCCEEDED] += 1
+        with self._core.user_calls.hurrying():  # what else hangs must not keep this job from its outcome either
             if mine and error is None:
                 self._publish(job, result)
             elif mine and error is not None:
-                self.core.settlement.attempt_raised(job, error)
-        self.load_is_over(load)
+                self._core.settlement.attempt_raised(job, error)
+        self._preparation.load_is_over(load)
 
     def _was_not_found(self, worker: ProcessWorker, serial: int, error: bytes) -> None:
         """A worker looked in vain for something of the main module: send the job again, by value."""
-        load = Load(self.core, worker.name)
+        load = Load(self._core, worker.name)
         job = self._came_back(worker, serial, False, 0.0, load)
         packed = None if job is None else job._packed
         if job is None:
             return
         if packed is None:  # it was settled just now
-            self.load_is_over(load)
+            self._preparation.load_is_over(load)
             return
         if not packed.main_by_name:  # it is something else that is not there
             errand = partial(self._load_result, load, job, ERROR, error, None)
-            self.core.user_calls.send(self.loader, errand, f"loading the error of job {job.job_id}")
+            self._core.user_calls.send(self._preparation.loader, errand, f"loading the error of job {job.job_id}")
             return
-        self.functions.carry_main_by_value()
+        self._preparation.functions.carry_main_by_value()
         job.attempts -= 1
-        self._prepare_elsewhere(load, job)
+        self._preparation.prepare_elsewhere(load, job)
 
     def _chunk_was_unreadable(self, worker: ProcessWorker, serial: int, for_main: bool) -> None:
         """None of a chunk's items has run, for one of them cannot be loaded: each goes for itself, and fails alone."""
         if for_main:
-            self.functions.carry_main_by_value()
-        with self.core.lock:
-            self._first_unfolded(worker)
+            self._preparation.functions.carry_main_by_value()
+        with self._core.lock:
+            self._places.first_unfolded(worker)
             if worker.taken is not None and sending(worker.taken._serial) == sending(serial):
                 worker.taken = worker.taken_name = None  # it was settled while it was read
             for job in worker.sent_with(serial):
                 worker.hand.remove(job)
                 job.attempts -= 1
-                self.requeue(job)
+                self._places.requeue(job)
             following = worker.hand[0] if worker.hand else None
         if following is not None:
-            self._became_first(following)
+            self._starts.became_first(following)
 
     def _receive(self, worker: ProcessWorker, serial: int, payload: bytes) -> Received | Exception:
         """What a big result is in; or why it is not there."""
-        self.trim.used()
+        self._fleet.trim.used()
         lent = Description.read(payload)
         try:
             return worker.incoming.open(lent, self._descriptor_for(worker, serial) if lent.is_new else None)
@@ -349,9 +320,9 @@ class ResultsWorkers(DispatchWorkers):
         ``None``: it was settled meanwhile.
         """
         job: Job | None = None
-        with self.core.lock:
+        with self._core.lock:
             worker.done += 1
-            entry = self._first_unfolded(worker)
+            entry = self._places.first_unfolded(worker)
             taken = worker.taken
             if taken is not None and taken._serial == serial:
                 worker.taken = worker.taken_name = None
@@ -359,33 +330,30 @@ class ResultsWorkers(DispatchWorkers):
                 job = entry
                 worker.hand.popleft()
                 if succeeded:
-                    self.core.counts.ended[Outcome.SUCCEEDED] += 1
+                    self._core.counts.ended[Outcome.SUCCEEDED] += 1
                 if load is not None:
                     load.hold(job)
-                    self.callers.add(load)
+                    self._fleet.callers.add(load)
             else:
                 return None
             following = worker.hand[0] if worker.hand else None
         if following is not None:
-            self._became_first(following)
+            self._starts.became_first(following)
         if job is not None and seconds:
-            self.run_seconds.note(job._fn, seconds)
+            self._fleet.pace.run_seconds.note(job._fn, seconds)
             job._began = monotonic() - seconds  # the worker's own word: it may have come back a while ago
-            self.core.run_times.add_to_task(job._task_name, seconds)
+            self._core.run_times.add_to_task(job._task_name, seconds)
         return job
 
-    def _first_unfolded(self, worker: ProcessWorker) -> Job | None:
-        """The first job in the worker's hand; a chunk there is unfolded. The lock is held."""
-        first = worker.hand[0] if worker.hand else None
-        return self.unfold(first)[0] if isinstance(first, Chunk) else first
-
     def _progress_came(self, worker: ProcessWorker, serial: int, payload: bytes) -> None:
-        with self.core.lock:
-            job = self._first_unfolded(worker)
+        with self._core.lock:
+            job = self._places.first_unfolded(worker)
         if job is not None and job._serial == serial:
             done, total = job._progress = pickle.loads(payload)
-            if self.core.emitter.sinks:
-                self.core.emitter.emit(events.JobProgressed(self.core.name, monotonic(), *job_facts(job), done, total))
+            if self._core.emitter.sinks:
+                self._core.emitter.emit(
+                    events.JobProgressed(self._core.name, monotonic(), *job_facts(job), done, total)
+                )
 
 
 def _loaded(status: int, payload: bytes, received: Received | Exception | None) -> tuple[Any, BaseException | None]:

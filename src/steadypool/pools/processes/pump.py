@@ -1,0 +1,295 @@
+"""Which worker gets which job: the pump.
+
+Jobs go to a worker one by one as they are submitted, as long as it holds few; what waits meanwhile goes together, in
+one packet, once it holds few again. A packet costs two system calls and twice the GIL, more than all the rest of a
+small job.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from concurrent.futures._base import PENDING
+
+from steadypool.model.errors import PoolClosed
+from steadypool.model.states import Outcome, PoolState
+from steadypool.pools.core.job_errors import cancelled_error
+from steadypool.pools.core.shared import Job
+from steadypool.pools.processes.chunk import Chunk
+from steadypool.pools.processes.fleet import Fleet
+from steadypool.pools.processes.interrupts import InterruptRepair
+from steadypool.pools.processes.ipc.buffers import Loan
+from steadypool.pools.processes.ipc.wire import (
+    LOADING,
+    WHOLE,
+)
+from steadypool.pools.processes.job_starts import JobStarts
+from steadypool.pools.processes.packets import (
+    bundle_packet,
+    chunk_packet,
+    job_packet,
+    next_serial,
+)
+from steadypool.pools.processes.places import Places
+from steadypool.pools.processes.preparation import Preparation
+from steadypool.pools.processes.worker import ProcessWorker
+from steadypool.rules import prefetch
+
+HEAD_MOST = 256
+"""Bytes that stand before a job's function and arguments, if its options hold nothing but numbers."""
+ALONE = prefetch.TOGETHER_BYTES + 1
+"""What counts as the size of a job that travels alone."""
+_WITHOUT_BLOCKING = (False,)
+
+
+class Pump:
+    """Hands the waiting jobs of one pool to its workers. One thread at a time does."""
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        places: Places,
+        starts: JobStarts,
+        preparation: Preparation,
+        interrupts: InterruptRepair,
+        new_worker: Callable[[], ProcessWorker | None],
+    ) -> None:
+        self._fleet = fleet
+        self._core = fleet.core
+        self._places = places
+        self._starts = starts
+        self._preparation = preparation
+        self._interrupts = interrupts
+        self._new_worker = new_worker
+
+    def pump(self) -> None:
+        """Hand waiting jobs to workers with room."""
+        # `full` is set before the workers are looked at and cleared after they have changed, so that whoever finds
+        # the lock taken can rely on its holder to look again.
+        while not self._fleet.full and len(self._core.queue):
+            got: list[bool] = []
+            try:
+                # One step in C: Ctrl-C cannot come between having the lock and knowing it.
+                got.extend(map(self._interrupts.lock.acquire, _WITHOUT_BLOCKING))
+                if True not in got:
+                    return
+                if self._interrupts.moving and not self._interrupts.see_to_moving():
+                    return
+                self._fleet.full = True
+                self._hand_out()
+            except BaseException:
+                self._fleet.full = False
+                self._core.workers.was_interrupted()
+                raise
+            finally:
+                if True in got:
+                    self._interrupts.lock.release()
+
+    def pump_for(self, job: Job) -> None:
+        """As `pump`, for a new job. Raises what prevents it, once the job is taken back."""
+        try:
+            self.pump()
+        except Exception as error:
+            self._core.admission.not_pumped(job, error)
+
+    def enter_all(self, jobs: Sequence[Job]) -> int:
+        """Take on jobs, looking for workers once; returns how many of the last were not accepted (the pool has
+        closed)."""
+        self._core.queue.items.extend(jobs)
+        if jobs:
+            self._core.workers.supervision.supervise()
+            if not self._fleet.full:
+                self.pump()
+        if self._core.refusal is not None:
+            for count, job in enumerate(jobs):
+                try:
+                    self._core.admission.check_in(job)
+                except PoolClosed:
+                    return len(jobs) - count
+        return 0
+
+    def _hand_out(self) -> None:
+        while len(self._core.queue):
+            worker = self._pick()
+            if worker is None:
+                return
+            # Not all to the first worker that has room, or the others would have nothing to do.
+            share = len(self._core.queue) // max(1, len(self._fleet.available))
+            together = (
+                self._fleet.takes_bundles
+                and not self._core.emitter.context_carriers
+                and not self._core.attention
+                and self._core.broken_by is None
+            )
+            self._fill(worker, max(1, min(self._fleet.pace.depth - len(worker.hand), share)) if together else 1)
+        self._fleet.full = False
+
+    def _fill(self, worker: ProcessWorker, room: int) -> None:
+        """Hand over what is next, up to *room* jobs if these can travel together."""
+        moving, size = self._interrupts.moving, 0
+        while len(moving) < room and self._core.queue.take_into(moving):
+            size += _size_in_bundle(moving[-1])
+            if size > prefetch.TOGETHER_BYTES:
+                if len(moving) > 1:
+                    self._places.requeue(moving[-1])  # by its age it stays the next
+                    moving.pop()
+                break
+        if len(moving) > 1:
+            self._hand_over_bundle(worker, moving[:])
+        elif moving:
+            self._hand_over(worker, moving[0])
+        moving.clear()
+
+    def _pick(self) -> ProcessWorker | None:
+        best: ProcessWorker | None = None
+        avoided: ProcessWorker | None = None
+        low = prefetch.refill(self._fleet.pace.depth)
+        if len(self._fleet.available) > self._core.max_workers and self._busy() >= self._core.max_workers:
+            return None  # after a resize, until the workers too many have left
+        for worker in self._fleet.available:
+            if worker.socket_full or worker.taken is not None:
+                continue
+            held = len(worker.hand)
+            if worker.avoided_until and worker.ready and worker.is_avoided():
+                if not held:
+                    avoided = worker
+                continue
+            if not held and worker.ready:
+                return worker
+            if held < self._fleet.pace.depth and held <= low and (best is None or held < len(best.hand)):
+                best = worker
+        if best is not None and not best.hand:
+            return best
+        if self._fleet.may_grow:
+            return self._new_worker()
+        return best if best is not None and not self._is_slow(best) else avoided
+
+    def _busy(self) -> int:
+        return sum(1 for worker in self._fleet.available if worker.hand or worker.taken is not None)
+
+    def _is_slow(self, worker: ProcessWorker) -> bool:
+        """Whether it has run its present job for longer than jobs should wait behind one."""
+        return worker.has_run() > prefetch.WORTH
+
+    def _hand_over(self, worker: ProcessWorker, job: Job | Chunk) -> None:
+        if isinstance(job, Chunk):
+            self._hand_over_chunk(worker, job)
+            return
+        if (self._core.attention or self._core.broken_by is not None or job._told is not None) and not self._may_go(
+            job
+        ):
+            return
+        if job._packed is None and not self._preparation.is_prepared(worker, job):
+            return
+        first = self._put_into_hand(worker, [job])
+        if first is None:
+            return
+        try:
+            packet, loan = job_packet(job, self._starts.carried(job) if self._core.emitter.context_carriers else None)
+        except (OSError, ValueError) as error:
+            if self._places.take_out(worker, job):
+                self._core.settlement.settle(job, Outcome.FAILED, error)
+            return
+        except BaseException:  # Ctrl-C: nothing was sent
+            if self._places.take_out(worker, job):
+                self._places.requeue(job)
+            raise
+        if first:
+            self._starts.became_first(job)
+        self._send(worker, [job], packet, loan)
+
+    def _hand_over_bundle(self, worker: ProcessWorker, jobs: list[Job]) -> None:
+        first = self._put_into_hand(worker, jobs)
+        if first is None:
+            return
+        self._starts.watch.will_gather(worker, jobs[-1]._serial)
+        packet = bundle_packet(jobs)
+        if first:
+            self._starts.became_first(jobs[0])
+        self._send(worker, jobs, packet, None)
+
+    def _hand_over_chunk(self, worker: ProcessWorker, chunk: Chunk) -> None:
+        self._places.free_rooms(chunk)
+        with self._core.lock:
+            if chunk.unwanted:
+                self._places.cancel_items(chunk)
+                return
+            if self._core.attention or self._core.broken_by is not None or worker.dead or worker.retiring:
+                for job in chunk.unfold():
+                    if self._may_go(job):
+                        self._places.requeue(job)
+                return
+            first = self._put_into_hand(worker, [chunk])
+            packet = chunk_packet(chunk)
+        self._starts.watch.will_gather(worker, chunk._serial + LOADING)
+        if first:
+            self._starts.became_first(chunk)
+        self._send(worker, [chunk], packet, None)
+
+    def _put_into_hand(self, worker: ProcessWorker, entries: Sequence[Job | Chunk]) -> bool | None:
+        """Note what is about to be sent together, and say whether it is the first in the worker's hand.
+
+        ``None``: the worker takes no more, and the entries are back in the queue.
+        """
+        with self._core.lock:
+            if worker.dead or worker.retiring:
+                for entry in entries:
+                    self._places.requeue(entry)
+                return None
+            first = not worker.hand
+            for entry, serial in zip(entries, itertools.count(next_serial())):
+                entry.attempts += 1
+                entry._state = PENDING
+                entry._worker = worker
+                entry._serial = serial
+                worker.hand.append(entry)
+        return first
+
+    def _may_go(self, job: Job) -> bool:
+        """Settle a job that must not go to a worker any more, and say so."""
+        if self._core.state in (PoolState.CANCELLING, PoolState.CLOSED):
+            self._core.settlement.hand_back(job)
+        elif self._core.broken_by is not None:
+            self._core.settlement.settle(job, Outcome.FAILED, self._core.closed_error())
+        elif job._told is not None:
+            self._core.settlement.settle(
+                job, Outcome.CANCELLED, job._pending_error or cancelled_error(job, "cancelled")
+            )
+        else:
+            return True
+        return False
+
+    def _send(self, worker: ProcessWorker, entries: Sequence[Job | Chunk], packet: bytes, loan: Loan | None) -> None:
+        # Before it is tried: what makes room clears it, and that may be over by the time that this thread goes on.
+        worker.socket_full = True
+        self._interrupts.moving.append(worker)
+        sent: bool | None = None
+        try:
+            sent = worker.line.send(packet, None if loan is None else loan.fd)
+        except OSError:
+            sent = False  # it has just died: whoever handles that has the job, or it goes back here
+        finally:
+            if loan is not None:
+                worker.outgoing.was_sent(loan, sent)
+                self._fleet.trim.used()
+        if sent:
+            worker.socket_full = False
+            if not any(isinstance(entry, Chunk) or entry._told is not None for entry in entries):
+                return
+        with self._core.lock:
+            # A chunk may have been unfolded meanwhile, as any may that lies in a hand.
+            for job in worker.sent_with(entries[0]._serial) if isinstance(entries[0], Chunk) else entries:
+                if not sent and self._places.take_out(worker, job):
+                    self._places.requeue(job)
+                elif job._told is not None:
+                    worker.tell(job, job._told)  # whoever told it did not know this sending's serial yet
+
+
+def _size_in_bundle(entry: Job | Chunk) -> int:
+    """Bytes of the entry in a packet with others; `ALONE` if it goes by itself."""
+    if isinstance(entry, Chunk) or entry._packed is None or entry._told is not None:
+        return ALONE
+    options, packed = entry._options, entry._packed
+    if packed.plain is None or packed.flags & WHOLE or options.id or options.name or options.meta:
+        return ALONE
+    return HEAD_MOST + len(packed.plain)

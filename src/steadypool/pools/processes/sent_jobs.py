@@ -1,0 +1,56 @@
+"""What the core asks of jobs that were sent to processes."""
+
+from __future__ import annotations
+
+from steadypool.model.states import PoolState
+from steadypool.pools.core.shared import Job
+from steadypool.pools.processes.chunk import Chunk
+from steadypool.pools.processes.fleet import Fleet
+from steadypool.pools.processes.listener import Listener
+from steadypool.pools.processes.loader import Load
+from steadypool.pools.processes.steal import Stealer
+from steadypool.pools.processes.worker import ProcessWorker
+from steadypool.pools.processes.worker_set import WorkerSet
+
+_MAY_RETRY = (PoolState.OPEN, PoolState.DRAINING)
+
+
+class SentToProcesses:
+    """See `pools.core.workers.SentJobs`."""
+
+    def __init__(self, fleet: Fleet, listener: Listener, stealer: Stealer, workers: WorkerSet) -> None:
+        self._fleet = fleet
+        self._core = fleet.core
+        self._set = workers
+        self.reclaim = stealer.reclaim
+        self.reclaim_waiting = stealer.reclaim_waiting
+        self.hear_all = listener.hear_all
+
+    def retries_once_killed(self, job: Job) -> bool:
+        """Kill the worker of a job that has a retry left, and did not heed its time limit: its death is the failure."""
+        worker, error = job._worker, job._pending_error
+        if not isinstance(worker, ProcessWorker) or job._told != "timeout" or self._core.state not in _MAY_RETRY:
+            return False
+        with self._core.lock:
+            again = worker.running() == (job,) and error is not None and self._core.termination.may_retry(job, error)
+        if again:
+            self._set.kill(worker)  # the job stays in its hand, and is blamed for the death
+        return again
+
+    def has_begun(self, job: Job) -> bool:
+        """See `primitives.future.Owner`: a job that was sent to a process may be taken back until it is read."""
+        with self._core.lock:
+            worker = job._worker
+            return not isinstance(worker, ProcessWorker) or job not in worker.hand or worker.has_read(job)
+
+    def count_running(self, held: list[Job]) -> int:
+        """See `SentJobs`: a job whose result is being loaded has left its worker."""
+        return sum(not isinstance(job._worker, Load) for job in held)
+
+    def sent_jobs(self) -> list[Job | Chunk]:
+        """See `SentJobs`."""
+        return [entry for worker in self._fleet.workers for entry in [*worker.hand][worker.taken is None :]]
+
+    def jobs_in(self, entry: Job | Chunk) -> int:
+        """See `SentJobs`: a chunk counts as its items."""
+        return entry.size if isinstance(entry, Chunk) else 1
