@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import threading
 from typing import Any
 
 from steadypool import Queue, Retry, current_job
@@ -216,3 +217,34 @@ def raises_what_ends_programs() -> None:
 @queue.task(retry=Retry(3, on=Loud))
 def is_retried_by_what_ends_programs() -> None:
     raise ValueError
+
+
+@queue.task
+def place() -> list[Any]:
+    """Where it runs: the process, and the thread's name."""
+    return [os.getpid(), threading.current_thread().name]
+
+
+@queue.task(kind="process")
+def place_in_process() -> list[Any]:
+    return place()
+
+
+@queue.task(kind="thread")
+def place_on_thread() -> list[Any]:
+    return place()
+
+
+@queue.task
+async def place_async() -> list[Any]:
+    return place()
+
+
+@queue.task(kind="thread")
+async def place_async_on_thread() -> list[Any]:
+    return place()
+
+
+@queue.task(kind="process")
+def act_in_process(address: str, name: str = "actor") -> Any:
+    return jobs.act(address, name)

@@ -146,8 +146,7 @@ def test_a_worker_ends_when_its_pool_is_drained_from_outside(queue: Queue, stage
     handle = (app.act_async if kind == "async" else app.act).enqueue(stage.address)
     with Working(queue, kind) as working:
         actor = stage.enter()
-        assert working.worker._pool is not None
-        working.worker._pool.request_drain(None)  # as the viewer does
+        working.worker._opened[0].request_drain(None)  # as the viewer does
         actor.tell("return")
         report = working.ended()
     assert handle.state is JobState.COMPLETED and not report.unwritten

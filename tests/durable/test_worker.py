@@ -33,11 +33,9 @@ def test_coroutine_functions_run_on_a_loop(queue: Queue) -> None:
         assert [handle.result(WAIT) for handle in handles] == list(range(20))
 
 
-def test_a_plain_function_is_not_for_a_loop_and_goes_back(queue: Queue) -> None:
-    handle = app.add.enqueue(1)
-    with Working(queue, "async") as working:
-        assert working.wait_for("TaskUnknown").task == "tests.durable.app.add"
-    assert handle.state is JobState.SCHEDULED and handle.attempts == 0
+def test_a_plain_function_beside_coroutines_runs_on_a_thread(queue: Queue) -> None:
+    with Working(queue, "async"):
+        assert app.add.enqueue(1).result(WAIT) == 1
 
 
 @pytest.mark.every_engine

@@ -66,12 +66,12 @@ KINDS = {
 }
 
 
-def check_workers(kind: str, workers: int | None) -> None:
-    """Refuse more workers than that kind of pool can have.
+def check_workers(kind: str, workers: int | None, option: str = "workers") -> None:
+    """Refuse more workers than that kind of pool can have, as they are given by that *option*.
 
     Raises:
         UsageError: naming the most.
     """
     most = KINDS[kind].most
     if workers is not None and workers > most:
-        raise UsageError(f"--workers {workers} is too many: --kind {kind} has {most:,} at most")
+        raise UsageError(f"--{option} {workers} is too many: --kind {kind} has {most:,} at most")

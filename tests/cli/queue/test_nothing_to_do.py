@@ -73,9 +73,3 @@ def test_a_wait_for_a_retry_is_told(shop: Program) -> None:
         pytest.fail("it was not said")
     worker.terminate()
     assert worker.wait(20) == 0
-
-
-def test_a_kind_that_can_run_none_of_the_tasks_is_refused(shop: Program) -> None:
-    ended = shop.run("work", "tasks:queue", "--kind", "async")
-    assert ended.code == 2 and ended.err.count("\n") == 1
-    assert "no task of tasks:queue is a coroutine function, which --kind async needs" in ended.err

@@ -47,7 +47,8 @@ def shop(tmp_path: Path, program: Program) -> Program:
 
 def work(shop: Program, *options: str, module: str = "shop") -> str:
     """Work until nothing is left; returns what was said."""
-    ended = shop.run("work", f"{module}:queue", "--workers", "1", "--until-empty", *options)
+    kind = () if "--kind" in options else ("--kind", "process")
+    ended = shop.run("work", f"{module}:queue", "--workers", "1", "--until-empty", *kind, *options)
     assert ended.code == 0, ended.err
     return re.sub(r"(job-\d+)-[0-9a-f]{10}", r"\1", ended.err)  # the half of an id that is random
 

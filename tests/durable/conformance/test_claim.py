@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from steadypool.durable.engine.protocol import Engine
-from steadypool.durable.engine.records import Claim, Reconciled, Verdict
+from steadypool.durable.engine.records import LOOKED_PAST, Claim, Reconciled, Verdict
 from steadypool.durable.engine.states import JobState
 from tests.durable.conformance.steps import (
     again,
@@ -250,3 +250,57 @@ def test_a_worker_learns_what_was_settled_though_it_had_no_answer(engine: Engine
     engine.settle_many([complete(one), again(two)])
     known = [(claim.lease, claim.number) for claim in (one, two, three)]
     assert engine.reconcile(who, known) == Reconciled(0, frozenset(), frozenset(known[:2]))
+
+
+def test_a_claim_leaves_jobs_of_some_tasks_to_others(engine: Engine) -> None:
+    names = ["long", "short", "long", "other", "short"]
+    placed = engine.put_many([job(name) for name in names])
+    put(engine, task="short", queue="mail", delay=0.0)
+    who = worker(engine)
+    claims = engine.claim_except(who, ["default", "mail"], 10, ["long"])
+    assert [(claim.task, claim.queue) for claim in claims] == [
+        ("short", "default"), ("other", "default"), ("short", "default"), ("short", "mail"),
+    ]  # fmt: skip
+    assert len({claim.lease for claim in claims}) == 1 and all(claim.attempt == 1 for claim in claims)
+    assert engine.claim_except(who, ["default", "mail"], 10, ["long"]) == ()
+    assert [claim.id for claim in take(engine, who)] == [placed[0].id, placed[2].id]
+    assert not engine.settle_many([complete(claim) for claim in claims])
+
+
+def test_such_a_claim_keeps_to_its_limits(engine: Engine) -> None:
+    engine.put_many([job("long"), *(job("short", b"x" * 1000) for _ in range(6))])
+    who = worker(engine)
+    assert len(engine.claim_except(who, ["default"], 2, ["long"])) == 2
+    assert len(engine.claim_except(who, ["default"], 10, ["long"], 1500)) == 2
+    engine.pause("default", True)
+    assert engine.claim_except(who, ["default"], 10, ["long"]) == ()
+    engine.pause("default", False)
+    assert engine.claim_except(0, ["default"], 10, ["long"]) == (), "no worker of that number"
+    assert len(engine.claim_except(who, ["default"], 10, ["none"])) == 3
+
+
+def test_such_a_claim_looks_past_so_many_and_takes_what_is_due(engine: Engine) -> None:
+    engine.put_many([job("long") for _ in range(LOOKED_PAST)])
+    put(engine, task="short")
+    put(engine, task="soon", priority=1, at=engine.now() - 1.0)
+    who = worker(engine)
+    [claim] = engine.claim_except(who, ["default"], 10, ["long"])
+    assert claim.task == "soon"
+    take(engine, who, 1)
+    assert [claim.task for claim in engine.claim_except(who, ["default"], 10, ["long"])] == ["short"]
+
+
+def test_workers_that_claim_others_at_the_same_time_share_them(engine: Engine) -> None:
+    engine.put_many([job("long" if number % 2 else "short") for number in range(100)])
+    numbers: list[int] = []
+
+    def claim_some(who: int) -> None:
+        while claims := engine.claim_except(who, ["default"], 3, ["long"]):
+            numbers.extend(claim.number for claim in claims)
+
+    threads = [threading.Thread(target=claim_some, args=(worker(engine),)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(numbers) == len(set(numbers)) == 50

@@ -10,7 +10,6 @@ from steadypool.durable.engine.open import open_engine
 from steadypool.durable.engine.records import JobFilter, JobRecord
 from steadypool.durable.engine.states import JobState
 from steadypool.durable.worker.log import OURS
-from steadypool.durable.worker.run_job import is_async
 from steadypool.model.errors import SteadypoolError
 from steadypool.model.printable import printable
 from steadypool.rules.near_names import listed, near_name
@@ -22,11 +21,11 @@ LOOKED_AT = 100
 WAITING = frozenset({JobState.AVAILABLE, JobState.SCHEDULED, JobState.RETRYABLE})
 
 
-def check_tasks(target: str, queue: Queue, kind: str) -> None:
+def check_tasks(target: str, queue: Queue) -> None:
     """Warn of jobs of tasks that *queue* does not know.
 
     Raises:
-        UsageError: it knows no task at all, or none that a pool of that *kind* can run.
+        UsageError: it knows no task at all.
     """
     strange = {record.task for record in _waiting(queue) if record.task not in queue.tasks}
     if not queue.tasks:
@@ -34,10 +33,6 @@ def check_tasks(target: str, queue: Queue, kind: str) -> None:
         raise UsageError(
             f"{target} has no tasks: importing {target.partition(':')[0]} imports no module that makes one with "
             f"@queue.task{lying}. Name the queue by a module that does, such as app.tasks:queue"
-        )
-    if kind == "async" and not any(map(is_async, queue.tasks.values())):
-        raise UsageError(
-            f"no task of {target} is a coroutine function, which --kind async needs: use --kind thread or process"
         )
     for task in sorted(strange):
         near = near_name(task, queue.tasks)

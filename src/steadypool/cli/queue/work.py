@@ -22,12 +22,14 @@ from steadypool.cli.kinds import check_workers
 from steadypool.cli.map.command import COUNT, SECONDS
 from steadypool.cli.queue.known_tasks import check_tasks
 from steadypool.cli.queue.target import as_usage_errors, load_queue, store_said_plainly
+from steadypool.durable.client.options import KINDS
 from steadypool.durable.engine.records import DEFAULT_QUEUE
 from steadypool.durable.worker import events
+from steadypool.durable.worker.kinds import kinds_of
 from steadypool.durable.worker.log import FORMATS, LEVELS, OURS, LogSettings
 from steadypool.durable.worker.program_mark import put_mark
 from steadypool.durable.worker.report import WorkReport
-from steadypool.durable.worker.settings import KINDS, WorkerSettings
+from steadypool.durable.worker.settings import WorkerSettings
 from steadypool.durable.worker.verdicts import CrashLimits
 from steadypool.durable.worker.worker import Worker
 from steadypool.model.events import Event, JobCrashed, JobFailed, JobSubmitted, JobTimedOut
@@ -42,6 +44,8 @@ class WorkOptions:
     target: str
     url: str | None
     workers: int | None
+    processes: int | None
+    coroutines: int | None
     kind: str
     queues: tuple[str, ...]
     name: str | None
@@ -64,9 +68,22 @@ class WorkOptions:
 @click.command("work")
 @click.argument("target", metavar="MODULE:QUEUE")
 @click.option("--url", "-u", help="Where the jobs are, if the queue does not say (default: STEADYPOOL_URL).")
-@click.option("--workers", "-w", type=COUNT, help="How many jobs run at a time (default: the pool's).")
-@click.option("--kind", type=click.Choice(KINDS), default="process", help="What runs the jobs.")
-@click.option("--queue", "queues", multiple=True, metavar="NAME", help="A named queue to work on; may be repeated.")
+@click.option("--workers", "-w", type=COUNT, help="How many jobs run at a time (default: as many as each kind has).")
+@click.option("--processes", type=COUNT, help="How many jobs run in processes, beside the others.")
+@click.option("--coroutines", type=COUNT, help="How many coroutines run on the event loop, beside the others.")
+@click.option(
+    "--kind",
+    type=click.Choice(KINDS),
+    default="thread",
+    help="What runs the jobs of functions whose task does not say. Coroutine functions run on an event loop.",
+)
+@click.option(
+    "--queue",
+    "queues",
+    multiple=True,
+    metavar="NAME[=SLOTS]",
+    help="A named queue to work on, and how many of its jobs run at a time; may be repeated.",
+)
 @click.option("--name", help="Worker name, as shown by jobs stats (default: host and process id).")
 @click.option("--lease", type=SECONDS, default=6.0, help="Lease: a worker silent for so long loses its jobs.")
 @click.option("--max-crashes", type=COUNT, default=3, help="Discard a job after it crashed so often.")
@@ -101,7 +118,8 @@ def work_command(**given: Any) -> int:
     """Run the jobs of QUEUE, a steadypool.Queue in MODULE.
 
     \b
-        steadypool work app:queue --workers 8 --kind thread
+        steadypool work app:queue --workers 8 --processes 2 --coroutines 200
+        steadypool work app:queue --queue mail=4 --queue pdf=2 --queue default
 
     MODULE is found as "python -m" finds it, the current directory first. Its tasks are those that this worker knows;
     jobs of others are set aside, for a worker that knows them.
@@ -128,16 +146,22 @@ class Work:
     def run(self) -> int:
         """Work, and say how it went."""
         options = self._options
-        check_workers(options.kind, options.workers)
+        for kind, count, name in (
+            (options.kind, options.workers, "workers"),
+            ("process", options.processes, "processes"),
+            ("async", options.coroutines, "coroutines"),
+        ):
+            check_workers(kind, count, name)
         queue = load_queue(options.target, options.url)
         self._log_settings().apply()
-        check_tasks(options.target, queue, options.kind)
+        check_tasks(options.target, queue)
         queue.close()  # the worker has connections of its own
         self._write_report(b"")  # before there is one: a place where none can be written is found out at once
         with as_usage_errors():
             worker = Worker(queue, self._settings())
             worker.subscribe(WorkLog(), jobs=options.log_level == "debug")
-        mark = put_mark() if options.kind != "process" else ""  # a process takes along what it has started
+        kinds = kinds_of(queue.tasks.values(), options.kind)
+        mark = put_mark() if kinds != ("process",) else ""  # a process takes along what it has started
         with store_said_plainly(), self._served(worker):
             report = worker.run(until_empty=options.until_empty, drain_timeout=options.drain_timeout, on_signals=True)
         self._end_programs(mark)
@@ -159,21 +183,24 @@ class Work:
     def _settings(self) -> WorkerSettings:
         options = self._options
         # Shown by `steadypool top`, by the queue's place in its module and the names that are worked on.
+        slots = dict(map(_queue_and_slots, options.queues or (DEFAULT_QUEUE,)))
         pool: dict[str, Any] = {"monitor": True, "name": " ".join((options.target, *options.queues))}
-        if options.kind == "process":
-            pool["initializer"] = self._log_settings().apply
         if options.max_tasks_per_child is not None:
             pool["max_tasks_per_child"] = options.max_tasks_per_child
         return WorkerSettings(
             kind=options.kind,
             workers=options.workers,
-            queues=options.queues or (DEFAULT_QUEUE,),
+            processes=options.processes,
+            coroutines=options.coroutines,
+            queues=tuple(slots),
+            queue_slots={name: count for name, count in slots.items() if count is not None},
             name=options.name or "",
             lease=options.lease,
             caps=CrashLimits(options.max_crashes, options.max_losses),
             cancel_grace=options.cancel_grace,
             give_up_unknown=options.give_up_unknown,
             pool=pool,
+            process_pool={"initializer": self._log_settings().apply},
         )
 
     def _served(self, worker: Worker) -> AbstractContextManager[object]:
@@ -218,6 +245,20 @@ class Work:
         elif not (options.quiet and is_well):
             self._console.print(Text(str(report)), soft_wrap=True)
             print_errors(self._console, report.errors)
+
+
+def _queue_and_slots(text: str) -> tuple[str, int | None]:
+    """The parts of ``mail=4``.
+
+    Raises:
+        UsageError: what follows the ``=`` is no number of slots.
+    """
+    name, equals, count = text.rpartition("=")
+    if not equals:
+        return text, None
+    if not (count.isascii() and count.isdigit() and int(count) > 0):
+        raise UsageError(f"--queue {text}: after the = comes the number of its slots, 1 or more, as in --queue mail=4")
+    return name, int(count)
 
 
 class WorkLog:

@@ -19,6 +19,7 @@ class DurableKeywords(EnqueueKeywords, total=False):
 
     aliases: Iterable[str]
     schedule: Schedule | Sequence[Schedule]
+    kind: str | None
 
 
 def as_schedules(given: object) -> tuple[Schedule, ...]:

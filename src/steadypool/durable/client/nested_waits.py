@@ -12,7 +12,6 @@ count.
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -44,10 +43,8 @@ class Slots:
     on_loop: bool
     """Its jobs run on an event loop, which a wait would block."""
     folder: str
-
-    def remove_folder(self) -> None:
-        """The worker has ended."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+    tasks: frozenset[str] = frozenset()
+    """Those whose jobs have these slots; empty: all."""
 
 
 def new_folder() -> str:
@@ -122,7 +119,7 @@ class Watch:
             WouldDeadlock: as told above.
         """
         slots = self._slots
-        if found.queue not in slots.queues:
+        if found.queue not in slots.queues or (slots.tasks and found.task not in slots.tasks):
             return
         runs_elsewhere = found.state is JobState.RUNNING and found.worker not in (None, slots.worker)
         waiting = self._all_waiting()

@@ -15,6 +15,8 @@ from steadypool.durable.engine.texts import LONGEST_KEY, LONGEST_NAME, what_is_w
 from steadypool.model.options import TaskKeywords, TaskOptions, as_seconds, check_count, check_seconds
 
 DAY = 86_400.0
+KINDS = ("thread", "process", "async")
+"""What a worker runs jobs on."""
 PER_CALL = ("timeout", "meta")
 """Options of every task that may be changed for one call: they travel with the job."""
 _BIGGEST_PRIORITY = 2**31
@@ -87,6 +89,13 @@ def split_options(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, A
         raise TypeError(f'unknown option "{name}": {hint}')
     ours = {name: value for name, value in given.items() if name in ENQUEUE_NAMES}
     return ours, {name: value for name, value in given.items() if name in TASK_NAMES}
+
+
+def check_kind(kind: object) -> str | None:
+    """Return *kind*, what runs a task's jobs, or raise `ValueError` if there is no such kind."""
+    if kind is not None and kind not in KINDS:
+        raise ValueError(f"kind must be one of {', '.join(map(repr, KINDS))}, or None; got {kind!r}")
+    return None if kind is None else str(kind)
 
 
 def check_aliases(aliases: object) -> tuple[str, ...]:

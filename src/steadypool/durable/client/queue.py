@@ -6,6 +6,7 @@ import atexit
 import os
 import weakref
 from collections.abc import Callable, Iterable, Mapping
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overload
 
 from steadypool.durable.client import options as enqueueing
@@ -103,6 +104,8 @@ class Queue:
         The options are those of every task, and of `EnqueueOptions` (``queue``, ``keep``, …), as defaults for each job.
         ``aliases`` are names that the task had before: jobs that were enqueued under one of them are run, too.
         ``schedule`` is a `Cron` or `Every`, or a list of them: workers then put jobs of the task by themselves.
+        ``kind`` says what its jobs run on, whatever the worker: ``"process"``, ``"thread"`` or ``"async"``. By default
+        a coroutine function runs on an event loop, and any other function as the worker's ``--kind`` says.
 
         A module that is reloaded, and a notebook's cell that is run again, replace the tasks that they have made.
 
@@ -112,13 +115,17 @@ class Queue:
         """
         aliases = enqueueing.check_aliases(options.pop("aliases", ()))
         schedules = as_schedules(options.pop("schedule", ()))
+        kind = enqueueing.check_kind(options.pop("kind", None))
         ours, others = enqueueing.split_options(options)
         settings = TaskOptions(**others)
         how = EnqueueOptions(**ours)
 
         def make(function: Callable[..., Any]) -> DurableTask[Any, Any]:
             check_function(function, settings.name)
+            if kind == "async" and not iscoroutinefunction(function):
+                raise TypeError(f"kind='async' is for coroutine functions (async def), and {function!r} is none")
             made = DurableTask(self, function, settings, how, aliases=aliases, made=here())
+            made.kind = kind
             made.schedules = declare(made, schedules)
             return self._add(made)
 

@@ -63,6 +63,8 @@ class DurableTask(Task[P, R]):
         if how.at is None:
             enqueueing.check_in_time(how, options, 0.0)
         self._aliases = aliases
+        self.kind: str | None = None
+        """What runs its jobs: ``"thread"``, ``"process"``, ``"async"``; ``None``: the worker decides."""
         self._made = made
         self._name: str | None = None
         self.queue = queue

@@ -64,6 +64,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from steadypool.durable.engine.records import (
+    Claim,
     ClaimResult,
     EngineStats,
     EnqueueResult,
@@ -210,6 +211,14 @@ class Engine(Protocol):
         Within a queue the highest priority goes first, and of one priority the earliest put. The claimed jobs are spent
         an attempt and are the worker's until it settles them or its lease runs out. A call that finds nothing to do
         must not write, so that an idle worker costs (nearly) nothing.
+        """
+
+    def claim_except(
+        self, worker: int, queues: Sequence[str], limit: int, tasks: Collection[str], most_bytes: int = MOST_BYTES
+    ) -> tuple[Claim, ...]:
+        """Claim as `claim` does, but leave jobs of these tasks to others: the worker has no room for more of them.
+
+        It looks at the first `LOOKED_PAST` jobs of each queue, and finds nothing behind those.
         """
 
     def reconcile(self, worker: int, known: Sequence[tuple[int, int]]) -> Reconciled:

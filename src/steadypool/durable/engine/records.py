@@ -184,6 +184,10 @@ def topics_of(settlements: Sequence[Settlement]) -> tuple[bool, bool]:
     return len(settlements) > back, back > 0
 
 
+LOOKED_PAST = 2000
+"""Jobs at the head of a queue among which a claim looks for those of other tasks: a few milliseconds' work."""
+
+
 @dataclass(frozen=True, slots=True)
 class ClaimResult:
     """What one call of `Engine.claim` gave."""

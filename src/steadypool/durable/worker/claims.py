@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from time import monotonic
 
 from steadypool.durable.engine.errors import EngineBusy, EngineError, EngineFull, EngineGone
@@ -11,12 +12,15 @@ from steadypool.durable.worker import verdicts
 from steadypool.durable.worker.context import WorkerContext
 from steadypool.durable.worker.engine_backoff import RETRYABLE
 from steadypool.durable.worker.registration import Registration
+from steadypool.durable.worker.room import Ask
 from steadypool.rules import claim_size
 
 RECONCILE_EVERY = 3.0
 """Seconds after which a worker tells the engine anew what it really holds."""
 LARGEST_CALL = 32_000_000
 """Bytes of results that one call writes at most, if it is not a single one that has more."""
+SETTLE = Ask((), 0)
+"""A claim of nothing."""
 OF_NO_JOB = Settlement(Claim(0, 0, "", 0, 0, 0, 0, 0, "", "", b""), Verdict.CANCEL)
 """Of no job: every engine refuses it by the fence, having done all that it does for others."""
 
@@ -42,14 +46,13 @@ class Claimer:
         self._registration = registration
         self._counts = context.counts
         self._backoff = context.backoff
-        self._queues = list(context.settings.queues)
         self._reconcile_at = monotonic() + RECONCILE_EVERY
 
-    def settle_and_claim(self, limit: int) -> ClaimResult | None:
-        """Write down what has ended and claim up to *limit*; ``None`` if the engine is in trouble."""
+    def settle_and_claim(self, asks: Sequence[Ask] = ()) -> ClaimResult | None:
+        """Write down what has ended and claim; ``None`` if the engine is in trouble."""
         in_flight = self._in_flight
-        self._queues.append(self._queues.pop(0))
         number = self._registration.number
+        first = asks[0] if asks and not asks[0].others_than else SETTLE
         settlements: Sequence[Settlement] = ()
         try:
             if self._backoff or monotonic() >= self._reconcile_at:
@@ -58,25 +61,47 @@ class Claimer:
             if in_flight.unwritten or len(settlements) < len(in_flight.pending):
                 leases = 0  # a lease is done when all of it is settled
             room = claim_size.room_in_bytes(in_flight.size)
-            answer = self._engine.claim(number, self._queues, limit, settlements, in_flight.done[:leases], room)
+            done = in_flight.done[:leases]
+            answer = self._engine.claim(number, first.queues, first.limit, settlements, done, room)
         except RETRYABLE as error:
             if settlements and may_be_for_its_content(error):
-                return self._settle_apart_and_claim(limit, settlements)
+                return self._settle_apart_and_claim(asks, settlements)
             self._backoff.failed(error)
             return None
         self._backoff.recovered()
         self._note_written(settlements, answer.refused, leases)
+        if first is not SETTLE:
+            asks = asks[1:]
+        answer = self._claim_others(answer, asks, room)
         self._counts.claimed += len(answer.claims)
         return answer
 
-    def _settle_apart_and_claim(self, limit: int, settlements: Sequence[Settlement]) -> ClaimResult | None:
+    def _claim_others(self, answer: ClaimResult, asks: Sequence[Ask], room: int) -> ClaimResult:
+        """The *answer*, with what these claims give."""
+        number = self._registration.number
+        for ask in asks:
+            room -= sum(len(claim.payload) for claim in answer.claims)
+            try:
+                if ask.others_than:
+                    found = self._engine.claim_except(number, ask.queues, ask.limit, ask.others_than, max(1, room))
+                    more, due = len(found) == ask.limit, answer.next_due
+                else:
+                    other = self._engine.claim(number, ask.queues, ask.limit, (), (), max(1, room))
+                    found, more, due = other.claims, other.more, other.next_due
+            except RETRYABLE as error:
+                self._backoff.failed(error)
+                return answer
+            answer = replace(answer, claims=answer.claims + found, more=answer.more or more, next_due=due)
+        return answer
+
+    def _settle_apart_and_claim(self, asks: Sequence[Ask], settlements: Sequence[Settlement]) -> ClaimResult | None:
         try:
             self._engine.settle_many([OF_NO_JOB])  # if not even that can be done it is not for what the jobs brought
             self._settle_apart(settlements)
         except RETRYABLE as error:
             self._backoff.failed(error)
             return None
-        return self.settle_and_claim(limit)
+        return self.settle_and_claim(asks)
 
     def _settle_apart(self, settlements: Sequence[Settlement]) -> None:
         """Write these, which are the first in flight; by halves if they are refused."""

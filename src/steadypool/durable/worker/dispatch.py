@@ -14,7 +14,9 @@ from steadypool.durable.engine.records import Claim, Settlement, Verdict
 from steadypool.durable.worker import verdicts
 from steadypool.durable.worker.context import WorkerContext
 from steadypool.durable.worker.in_flight import Bundle, HeldClaim, InFlight
-from steadypool.durable.worker.pool_adapter import Pool, TaskAdapter, most_bundled
+from steadypool.durable.worker.kind_pools import KindPools
+from steadypool.durable.worker.pool_adapter import TaskAdapter, most_bundled
+from steadypool.durable.worker.room import Room
 from steadypool.model.errors import JobTimeout
 from steadypool.pools.executor.contract import Prepared
 
@@ -23,30 +25,29 @@ class Dispatcher:
     """Hands claims to the pool. On the worker's loop.
 
     Args:
-        pool: what runs them.
+        pools: what runs them.
+        room: what fits.
         adapters: of each task that is known here.
         may_bundle: whether short jobs may travel together.
         on_end: called on a thread of the pool when jobs have ended; they are in flight by then.
-        on_closed: called when the pool takes no more, though it was not asked to close.
     """
 
     def __init__(
         self,
         context: WorkerContext,
-        pool: Pool,
+        pools: KindPools,
+        room: Room,
         adapters: Mapping[str, TaskAdapter],
         may_bundle: bool,
         on_end: Callable[[], None],
-        on_closed: Callable[[], None],
     ) -> None:
         self._in_flight = context.in_flight
         self._emitter = context.emitter
-        self._pool = pool
+        self._pools = pools
+        self._room = room
         self._adapters = adapters
-        self._slots = pool.stats().max_workers
         self._may_bundle = may_bundle
         self._on_end = on_end
-        self._on_closed = on_closed
         self.met_unknown = False
         """Whether there were jobs that cannot be run here: they are given back, and are to be set aside."""
 
@@ -54,11 +55,13 @@ class Dispatcher:
         """Have these run, which the registration *worker* has claimed."""
         starting: list[HeldClaim] = []
         for claim in claims:
-            held = self._in_flight.take(claim, worker)
             adapter = self._adapters.get(claim.task)
-            if adapter is None or not adapter.runs_here:
+            kind = "" if adapter is None else adapter.kind
+            fits = adapter is None or self._room.fits(kind, claim.queue)
+            held = self._in_flight.take(claim, worker, kind)
+            if adapter is None or not fits:
                 self._in_flight.settle(held, given_back(claim))
-                self.met_unknown = True
+                self.met_unknown = self.met_unknown or adapter is None
             elif claim.expires_in is not None and claim.expires_in <= 0:
                 error = JobTimeout("its total_timeout passed", job_id=claim.id, limit="total_timeout")
                 self._give_up(held, verdicts.expired(claim), error)
@@ -73,7 +76,7 @@ class Dispatcher:
 
     def _bundled(self, starting: Sequence[HeldClaim]) -> list[list[HeldClaim]]:
         """Short jobs of one task that follow each other, together; all others one by one."""
-        share = most_bundled(len(starting), self._slots) if self._may_bundle else 1
+        share = most_bundled(len(starting), self._room.slots) if self._may_bundle else 1
         if share < 2:
             return [[held] for held in starting]
         groups: list[list[HeldClaim]] = []
@@ -90,8 +93,12 @@ class Dispatcher:
         return groups
 
     def _submit(self, groups: Sequence[list[HeldClaim]]) -> None:
+        for kind in dict.fromkeys(group[0].kind for group in groups):
+            self._submit_to(kind, [group for group in groups if group[0].kind == kind])
+
+    def _submit_to(self, kind: str, groups: Sequence[list[HeldClaim]]) -> None:
         groups, calls = self._calls_of(groups)
-        futures = self._pool._submit_prepared(calls)
+        futures = self._pools.submit(kind, calls) if calls else ()
         for group, future in zip(groups, futures, strict=False):
             bundle = Bundle(group, future) if len(group) > 1 else None
             for held in group:
@@ -102,7 +109,7 @@ class Dispatcher:
             for group in groups[len(futures) :]:
                 for held in group:
                     self._in_flight.settle(held, given_back(held.claim))
-            self._on_closed()
+            self._pools.on_closed()
 
     def _calls_of(self, groups: Sequence[list[HeldClaim]]) -> tuple[list[list[HeldClaim]], list[Prepared]]:
         """The groups of which calls can be made, and the calls. A row that another program wrote may be none."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from functools import partial
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+from typing import TYPE_CHECKING, Any
 
 from steadypool.durable.engine.records import Claim, Settlement, Verdict
 from steadypool.model.clock import monotonic
@@ -20,7 +19,6 @@ else:
     events = Lazily("steadypool.durable.worker.events")  # imported when the first event is made
 
 __all__ = ["Emitter", "events"]
-P = ParamSpec("P")
 
 
 class Emitter:
@@ -60,13 +58,10 @@ class Emitter:
                 self._notes.append(f"a sink raised {in_a_line(error)}")
                 self.unsubscribe(sink)
 
-    def report(self, kind: Callable[Concatenate[str, float, P], object], *facts: P.args, **more: P.kwargs) -> None:
-        """Emit an event of this worker, now."""
-        self.emit(partial(kind, self.name, monotonic(), *facts, **more))
-
     def emit_unfit(self, claim: Claim, settlement: Settlement, error: BaseException) -> None:
         """Emit that a job goes back since its arguments are not for this worker's version of the task."""
-        self.report(events.ArgumentsUnknown, claim.id, claim.task, error, settlement.delay)
+        facts = self.name, monotonic(), claim.id, claim.task, error, settlement.delay
+        self.emit(lambda: events.ArgumentsUnknown(*facts))
 
     def emit_failure(self, claim: Claim, settlement: Settlement, error: BaseException) -> None:
         """Emit that an attempt has failed, and what comes next."""

@@ -32,11 +32,13 @@ class EngineBackoff:
             self.pause = FIRST_PAUSE
         else:
             self.pause = min(LONGEST_PAUSE, self.pause * 2)
-        self._emitter.report(events.EngineFailed, error, self.pause)
+        name, pause = self._emitter.name, self.pause
+        self._emitter.emit(lambda: events.EngineFailed(name, monotonic(), error, pause))
 
     def recovered(self) -> None:
         """The engine has done what it was asked."""
         if self._since is None:
             return
         seconds, self._since = monotonic() - self._since, None
-        self._emitter.report(events.EngineRecovered, seconds)
+        name = self._emitter.name
+        self._emitter.emit(lambda: events.EngineRecovered(name, monotonic(), seconds))

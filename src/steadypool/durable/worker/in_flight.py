@@ -26,6 +26,8 @@ class HeldClaim:
     claim: Claim
     worker: int
     """Under which registration it was claimed."""
+    kind: str = ""
+    """Of the pool that runs it."""
     future: Any = None
     bundle: Bundle | None = None
     """Those that it travels with."""
@@ -85,6 +87,8 @@ class InFlight:
     def __init__(self) -> None:
         self.held: dict[int, HeldClaim] = {}
         """By the job's number. A job that was lost and is claimed again here is held twice: the older in `lost`."""
+        self.counts: Counter[tuple[str, str]] = Counter()
+        """Of `held`, by kind and queue."""
         self.lost: set[HeldClaim] = set()
         self.ended: deque[HeldClaim] = deque()
         """Jobs that have ended and have not been looked at."""
@@ -101,12 +105,13 @@ class InFlight:
         self.done: list[int] = []
         """Leases with no job left."""
 
-    def take(self, claim: Claim, worker: int) -> HeldClaim:
-        """A claim has come."""
+    def take(self, claim: Claim, worker: int, kind: str) -> HeldClaim:
+        """A claim has come, for a pool of that kind."""
         before = self.held.get(claim.number)
         if before is not None:
             self._lose(before)  # the store has forgotten that claim: it has gone back in time
-        held = self.held[claim.number] = HeldClaim(claim, worker)
+        held = self.held[claim.number] = HeldClaim(claim, worker, kind)
+        self.counts[kind, claim.queue] += 1
         self.size += len(claim.payload)
         self._open[claim.lease] += 1
         return held
@@ -125,7 +130,7 @@ class InFlight:
         """It is at work no more."""
         self.size -= len(held.claim.payload)
         if self.held.get(held.claim.number) is held:
-            del self.held[held.claim.number]
+            self._drop(held)
         self.lost.discard(held)
 
     def settle(self, held: HeldClaim, settlement: Settlement) -> None:
@@ -159,10 +164,14 @@ class InFlight:
 
     def _lose(self, held: HeldClaim) -> None:
         held.lost = True
-        del self.held[held.claim.number]
+        self._drop(held)
         self.lost.add(held)
         if held.future is not None:
             held.future.cancel(running=True, cause="lease_lost")
+
+    def _drop(self, held: HeldClaim) -> None:
+        del self.held[held.claim.number]
+        self.counts[held.kind, held.claim.queue] -= 1
 
     def claims(self) -> list[tuple[int, int]]:
         """Lease and number of everything that is at work, or whose settlement is not yet written."""

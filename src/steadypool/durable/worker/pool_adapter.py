@@ -30,6 +30,13 @@ MOST_BUNDLED = 32
 WEIGHT = 0.1
 FIRST_WAIT, LONGEST_WAIT = 10.0, 3600.0
 """Seconds until a job that has failed is tried again, where its `Retry` does not say."""
+_OF_PROCESSES = frozenset({"max_tasks_per_child", "max_memory_per_child", "mp_context"})
+_OF_OTHERS: dict[str, frozenset[str]] = {
+    "process": frozenset({"thread_name_prefix"}),
+    "thread": _OF_PROCESSES,
+    "async": _OF_PROCESSES | {"thread_name_prefix", "initializer", "initargs"},
+}
+"""Arguments that the pools of other kinds have, and this one has not."""
 ROOM = 100_000
 """The pool's own queue is never what bounds: the worker claims no more than it has use for."""
 
@@ -66,18 +73,37 @@ class Pool(Protocol):
         """Have *sink* called with the pool's events."""
 
 
-def open_pool(settings: WorkerSettings, slots: Slots, tasks: Iterable[DurableTask[Any, Any]]) -> Pool:
-    """A pool as the settings say for these tasks, whose processes know of *slots*."""
-    name, workers = " ".join(settings.queues), settings.workers
-    common: dict[str, Any] = {"queue_size": ROOM, "cancel_grace": settings.cancel_grace, "name": name, **settings.pool}
+def check_pool_arguments(settings: WorkerSettings, kinds: Sequence[str]) -> None:
+    """Do nothing, unless there is an argument for a kind of pool that no task needs.
+
+    Raises:
+        TypeError: there is.
+    """
+    for name in settings.pool.keys() & _OF_PROCESSES:
+        if "process" not in kinds:
+            raise TypeError(
+                f"{name} is for processes, and no task of this queue runs in one: leave it out, or work with "
+                "kind='process'"
+            )
+
+
+def open_pool(
+    settings: WorkerSettings, kind: str, name: str, slots: Slots, tasks: Iterable[DurableTask[Any, Any]]
+) -> Pool:
+    """A pool of that kind as the settings say for these tasks, whose processes know of *slots*."""
+    workers = slots.count
+    common: dict[str, Any] = {"queue_size": ROOM, "cancel_grace": settings.cancel_grace}
+    common |= {option: value for option, value in settings.pool.items() if option not in _OF_OTHERS[kind]}
+    common["name"] = name
     pool: Pool
-    if settings.kind == "process":
+    if kind == "process":
         from steadypool.pools.processes import ProcessPool
 
+        common |= settings.process_pool
         places = [place for task in tasks if (place := run_job.place_of(task)) is not None]
         own = (slots, places, common.pop("initializer", None), common.pop("initargs", ()))
         pool = ProcessPool(workers, initializer=run_job.prepare_process, initargs=own, **common)
-    elif settings.kind == "async":
+    elif kind == "async":
         from steadypool.pools.aio.loop_pool import LoopPool
 
         pool = LoopPool(workers, **common)
@@ -130,8 +156,7 @@ class TaskAdapter:
 
     def __init__(self, task: DurableTask[Any, Any], kind: str, slots: Slots) -> None:
         self.retry = with_long_waits(task.task_options.retry)
-        self.runs_here = kind != "async" or run_job.is_async(task)
-        """Whether this kind of pool can run the task: an event loop runs coroutine functions only."""
+        self.kind = kind
         # Retries are the queue's: each attempt is a job of its own for the pool. Order is the queue's, too.
         own: dict[str, Any] = {
             "name": task.durable_name,

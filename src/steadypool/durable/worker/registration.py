@@ -8,6 +8,7 @@ from steadypool.durable.worker.context import WorkerContext
 from steadypool.durable.worker.emitter import events
 from steadypool.durable.worker.engine_backoff import RETRYABLE
 from steadypool.durable.worker.heartbeat import Heartbeat
+from steadypool.model.clock import monotonic
 
 
 class Registration:
@@ -16,17 +17,17 @@ class Registration:
     A helper process renews the lease where jobs could hold up a thread (`durable.worker.heartbeat`).
 
     Args:
+        apart: whether jobs run in this process, where one may stop every thread.
         wake: called on the heartbeat's thread when the lease is lost.
     """
 
-    def __init__(self, context: WorkerContext, wake: Callable[[], None]) -> None:
+    def __init__(self, context: WorkerContext, apart: bool, wake: Callable[[], None]) -> None:
         self._engine = context.engine
         self._emitter = context.emitter
         self._backoff = context.backoff
         self._in_flight = context.in_flight
         self._seconds = context.settings.lease
         self._wake = wake
-        apart = context.settings.kind != "process"
         self._heartbeat = Heartbeat(context.url, self._seconds, apart, self._was_lost)
         self.number = 0
         self.is_lost = False
@@ -46,7 +47,8 @@ class Registration:
 
     def emit_registered(self) -> None:
         """Tell the sinks that the worker may claim."""
-        self._emitter.report(events.WorkerRegistered, self.number)
+        name, number = self._emitter.name, self.number
+        self._emitter.emit(lambda: events.WorkerRegistered(name, monotonic(), number))
 
     def begin_again(self) -> None:
         """If the lease was lost, register anew, and tell every job at work that nothing it does counts any more."""
@@ -60,7 +62,8 @@ class Registration:
         lost = self._in_flight.lose_all()
         self.number, self.is_lost = number, False
         self._heartbeat.follow(number)
-        self._emitter.report(events.LeaseLost, len(lost))
+        name = self._emitter.name
+        self._emitter.emit(lambda: events.LeaseLost(name, monotonic(), len(lost)))
         self.emit_registered()
 
     @property

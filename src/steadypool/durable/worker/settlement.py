@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 from steadypool.durable.engine.errors import EngineError
@@ -41,12 +41,10 @@ class Settler:
         self._dispatcher = dispatcher
         self._aside = Aside()
 
-    def settle_all(self) -> int:
-        """Settle everything that has ended; returns how many."""
-        ended = self._in_flight.take_ended()
+    def settle_all(self, ended: Iterable[HeldClaim]) -> None:
+        """Settle what has ended."""
         for held in ended:
             self._settle(held)
-        return len(ended)
 
     def settle_finished(self) -> None:
         """Settle what has ended by itself. What was interrupted waits for the pool's report: it may still run."""

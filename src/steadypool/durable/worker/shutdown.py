@@ -12,7 +12,7 @@ import threading
 
 from steadypool.durable.worker.claims import Claimer
 from steadypool.durable.worker.context import WorkerContext
-from steadypool.durable.worker.pool_adapter import Pool
+from steadypool.durable.worker.kind_pools import KindPools
 from steadypool.durable.worker.registration import Registration
 from steadypool.durable.worker.settlement import Settler
 from steadypool.durable.worker.wait import WorkerWait
@@ -29,7 +29,7 @@ class Shutdown:
     def __init__(
         self,
         context: WorkerContext,
-        pool: Pool,
+        pools: KindPools,
         wait: WorkerWait,
         registration: Registration,
         claimer: Claimer,
@@ -41,7 +41,7 @@ class Shutdown:
         self._counts = context.counts
         self._backoff = context.backoff
         self._cancel_grace = context.settings.cancel_grace
-        self._pool = pool
+        self._pools = pools
         self._wait = wait
         self._registration = registration
         self._claimer = claimer
@@ -50,7 +50,7 @@ class Shutdown:
 
     def run(self) -> None:
         """Go through all of it."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pools.shutdown()
         self._drain_pool()
         self._settler.settle_remaining()
         self._flush()
@@ -73,7 +73,7 @@ class Shutdown:
             self._registration.begin_again()
             self._settler.settle_finished()
             if self._in_flight.pending:
-                self._claimer.settle_and_claim(0)
+                self._claimer.settle_and_claim()
 
     def _must_flush(self) -> bool:
         """Whether there is just the time left to write down what there is; the pool has had its own and more."""
@@ -85,13 +85,13 @@ class Shutdown:
     def _hurry_pool(self) -> None:
         left = self._stop.remaining
         if left is None:
-            self._pool.request_drain(None)
+            self._pools.request_drain(None)
             return
         self._flush_seconds = min(LONGEST_FLUSH, left * FLUSH_SHARE)
-        self._pool.request_drain(max(0.0, left - self._cancel_grace - self._flush_seconds))
+        self._pools.request_drain(max(0.0, left - self._cancel_grace - self._flush_seconds))
 
     def _wait_for_pool(self) -> None:
-        self._counts.pool = self._pool.drain(None)
+        self._counts.pool = self._pools.drain()
         self._wait.wake()
 
     def _flush(self) -> None:
@@ -100,5 +100,5 @@ class Shutdown:
             if left == 0.0:
                 return
             self._engine.timeout = min(self._engine.timeout, left or 1.0)
-            if self._claimer.settle_and_claim(0) is None:
+            if self._claimer.settle_and_claim() is None:
                 self._wait.sleep(self._backoff.pause)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 
 from steadypool.durable.worker.context import WorkerContext
 from steadypool.durable.worker.emitter import events
@@ -37,7 +38,7 @@ class UnknownTasks:
     """For one worker. On its loop.
 
     Args:
-        adapters: of each task that is known here; some may be for another kind of pool.
+        adapters: of each task that is known here.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class UnknownTasks:
         self._emitter = context.emitter
         self._queues = context.settings.queues
         self._adapters = adapters
-        self._known = [name for name, adapter in adapters.items() if adapter.runs_here]
+        self._known = list(adapters)
         self._recall_due = self._give_up_due = 0.0
         self._give_up = context.settings.given_up_after
 
@@ -75,10 +76,11 @@ class UnknownTasks:
                 break
         for adapter in self._adapters.values():
             adapter.unfit = 0 if adapter.unfit >= FLOOD else adapter.unfit
+        name = self._emitter.name
         for task, jobs in counts.items():
             if task in self._known:
                 continue  # each has an event when it has had its turn
-            self._emitter.report(events.TaskUnknown, task, jobs, self._hint(task))
+            self._emitter.emit(partial(events.TaskUnknown, name, monotonic(), task, jobs, self._hint(task)))
 
     def recall(self) -> bool:
         """Have jobs available again whose task is known here; whether there are some.
@@ -111,12 +113,11 @@ class UnknownTasks:
             EngineError: the engine could not.
         """
         reason = f"no worker has known its task for {span(self._give_up)}"
+        name = self._emitter.name
         for task, jobs in self._engine.give_up_unknown(GIVEN_UP_AT_ONCE, reason).items():
-            self._emitter.report(events.TaskForgotten, task, jobs, reason)
+            self._emitter.emit(partial(events.TaskForgotten, name, monotonic(), task, jobs, reason))
 
     def _hint(self, task: str) -> str:
-        if task in self._adapters:
-            return "; it is no coroutine function, which this kind of pool needs"
         near = near_name(task, self._adapters)
         return f"; its queue knows {listed(self._adapters) or 'no task'}" + (
             f"; did the caller mean {near}?" if near else ""

@@ -31,11 +31,11 @@ The loop's rounds are here. What each part of one does is in a file of its own::
 from __future__ import annotations
 
 import os
+import shutil
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import wait
 from contextlib import nullcontext
-from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -48,11 +48,14 @@ from steadypool.durable.worker.depths import Depths
 from steadypool.durable.worker.dispatch import Dispatcher
 from steadypool.durable.worker.emitter import events
 from steadypool.durable.worker.engine_backoff import RETRYABLE
+from steadypool.durable.worker.kind_pools import KindPools
+from steadypool.durable.worker.kinds import SlotGroup, kind_of, kinds_of, slot_groups
 from steadypool.durable.worker.maintenance import Maintenance
-from steadypool.durable.worker.pool_adapter import Pool, TaskAdapter, open_pool
+from steadypool.durable.worker.pool_adapter import Pool, TaskAdapter, check_pool_arguments, open_pool
 from steadypool.durable.worker.progress_reports import ProgressReports
 from steadypool.durable.worker.registration import Registration
 from steadypool.durable.worker.report import WorkReport
+from steadypool.durable.worker.room import Room
 from steadypool.durable.worker.run_job import nothing
 from steadypool.durable.worker.schedules import Scheduler
 from steadypool.durable.worker.settings import WorkerSettings
@@ -70,7 +73,6 @@ from steadypool.model.sink_protocols import QueueWatcher, Sink, Watcher
 from steadypool.model.states import PoolState
 from steadypool.pools.inspect.health import read_health
 from steadypool.rules import claim_size
-from steadypool.rules.claim_size import Pace
 from steadypool.rules.health import is_alive
 
 WARM_UP = TaskOptions(name="steadypool.warm_up", meta={})
@@ -121,21 +123,21 @@ class Worker:
         self._in_flight = context.in_flight
         self._stop = context.stop
         self._wait = WorkerWait(self._in_flight, self._is_interrupted)
-        self._registration = Registration(context, self._wait.wake)
+        self._kinds = kinds_of(queue.tasks.values(), settings.kind)
+        check_pool_arguments(settings, self._kinds)
+        self._registration = Registration(context, self._kinds != ("process",), self._wait.wake)
         self._claimer = Claimer(context, self._registration)
         self._progress = ProgressReports(self._engine, self._in_flight)
         self._maintenance = Maintenance(
             self._engine, settings.caps.losses, claim_size.LOOK_AGAIN, lambda: self._registration.may_sweep
         )
         self._scheduler = Scheduler(context, queue)
-        self._nested = _slots_of(queue.url, settings)
-        self._pool: Pool | None = None
+        self._folder = new_folder()
+        self._pools: KindPools | None = None
         self._sinks: list[Sink] = []
         self._pool_sinks: list[Sink] = []
         self._depths = Depths(queue.url, settings.queues)
         self._is_registered = False
-        self._slots = 0
-        self._pace = Pace()
         self._look_at = 0.0
         """When the engine is asked again though there is nothing to write and no room."""
         self._until_empty = False
@@ -186,8 +188,8 @@ class Worker:
         self._sinks.append(sink)
         if jobs:
             self._pool_sinks.append(sink)
-        if self._pool is not None:
-            self._show_pool(self._pool, sink)
+        for pool in self._opened:
+            self._show_pool(pool, sink)
         return partial(self._unsubscribe, sink)
 
     def _unsubscribe(self, sink: Sink) -> None:
@@ -195,8 +197,9 @@ class Worker:
         self._sinks = [other for other in self._sinks if other is not sink]
         if isinstance(sink, QueueWatcher):
             sink.unwatch_queues(self)
-        if isinstance(sink, Watcher) and self._pool is not None:
-            sink.unwatch(self._pool)
+        if isinstance(sink, Watcher):
+            for pool in self._opened:
+                sink.unwatch(pool)
 
     @staticmethod
     def _show_pool(pool: Pool, sink: Sink) -> None:
@@ -204,12 +207,12 @@ class Worker:
             sink.watch(pool)
 
     def health(self) -> Health:
-        """Whether the worker is alive, and ready: registered, its pool and its database at work. From any thread."""
-        pool = self._pool
-        reasons = () if pool is None else read_health(pool._core).reasons
+        """Whether the worker is alive, and ready: registered, its pools and its database at work. From any thread."""
+        pools = self._opened
+        reasons = tuple(dict.fromkeys(reason for pool in pools for reason in read_health(pool._core).reasons))
         reasons += tuple(self._reasons())
-        state = PoolState.OPEN if pool is None else pool._core.public_state
-        capacity = 0 if pool is None else pool.stats().capacity
+        state = pools[0]._core.public_state if pools else PoolState.OPEN
+        capacity = sum(pool.stats().capacity for pool in pools)
         return Health(self.settings.name, state, is_alive(reasons), not reasons, reasons, capacity=capacity)
 
     def _reasons(self) -> Iterator[HealthReason]:
@@ -219,7 +222,7 @@ class Worker:
             return
         elif not self._is_registered:
             yield HealthReason.STARTING
-        elif self._stop.requests and self._pool is not None and self._pool._core.public_state is PoolState.OPEN:
+        elif self._stop.requests and self._opened and self._opened[0]._core.public_state is PoolState.OPEN:
             yield HealthReason.DRAINING
         if self._backoff and not self._done.is_set():
             yield HealthReason.STORE_AWAY
@@ -239,8 +242,13 @@ class Worker:
 
     @property
     def _core(self) -> Any:
-        """That of its pool, for those who show it; ``None`` before there is one."""
-        return None if self._pool is None else self._pool._core
+        """That of its first pool, for those who show it; ``None`` before there is one."""
+        return self._opened[0]._core if self._opened else None
+
+    @property
+    def _opened(self) -> tuple[Pool, ...]:
+        """Its pools, the first one first."""
+        return () if self._pools is None else tuple(self._pools.opened.values())
 
     @property
     def time_left(self) -> float | None:
@@ -268,68 +276,88 @@ class Worker:
 
     def _work(self) -> None:
         try:
-            pool = self._set_up()
+            pools = self._set_up()
             self._fire_schedules()  # before it is asked whether there is nothing to do
             while not self._stop.requests and not self._is_empty():
                 self._round()
             self._is_stopping = True
-            Shutdown(self._context, pool, self._wait, self._registration, self._claimer, self._settler).run()
+            Shutdown(self._context, pools, self._wait, self._registration, self._claimer, self._settler).run()
         except BaseException as error:
             self._failure = error
             self._abandon()
         finally:
-            self._nested.remove_folder()
+            shutil.rmtree(self._folder, ignore_errors=True)
             self._depths.close()
             self._done.set()
 
     def _abandon(self) -> None:
         """It cannot go on: what it holds is to be had by others as soon as the lease is over."""
         self._registration.stop()
-        if self._pool is not None:
-            self._pool.request_drain(0.0)
+        if self._pools is not None:
+            self._pools.request_drain(0.0)
         self._engine.close()
 
-    def _set_up(self) -> Pool:
+    def _set_up(self) -> KindPools:
         if self._engine.schema().found == 0:
             self._engine.migrate()
         self._registration.begin()
-        self._pool = pool = self._open_pool()
-        self._slots = pool.stats().max_workers
-        self._nested = slots = replace(self._nested, count=self._slots)
-        adapters = {name: TaskAdapter(task, self.settings.kind, slots) for name, task in self._queue.tasks.items()}
+        tasks, settings = self._queue.tasks, self.settings
+        kinds = {name: kind_of(task, settings.kind) for name, task in tasks.items()}
+        groups = slot_groups(settings, self._kinds)
+        self._room = room = Room(settings, groups, kinds, self._in_flight)
+        slots = self._slots_of(groups, kinds)
+        self._pools = pools = KindPools(
+            self._kinds, lambda kind: self._open_pool(kind, slots[kind]), self._pool_has_closed
+        )
+        first = pools.first
+        adapters = {name: TaskAdapter(task, kinds[name], slots[kinds[name]]) for name, task in tasks.items()}
         self._dispatcher = Dispatcher(
-            self._context, pool, adapters, not self._pool_sinks, self._wait.jobs_have_ended, self._pool_has_closed
+            self._context, pools, room, adapters, not self._pool_sinks, self._wait.jobs_have_ended
         )
         self._unknown = UnknownTasks(self._context, adapters)
         self._emptiness = UntilEmpty(self._context, self._unknown)
         self._settler = Settler(self._context, adapters, self._dispatcher)
-        if self.settings.kind == "process":
-            self._warm_up(pool)
+        if self._kinds[0] == "process":
+            self._warm_up(first, slots["process"].count)
         self._wait.listener = self._engine.listener("work")
         if advisory := self._engine.take_advisory():
-            self._emitter.report(events.EngineAdvisory, advisory)
+            self._emitter.emit(lambda: events.EngineAdvisory(self.settings.name, monotonic(), advisory))
         self._registration.emit_registered()
         self._is_registered = True
-        return pool
+        return pools
 
-    def _open_pool(self) -> Pool:
-        pool = open_pool(self.settings, self._nested, self._queue.tasks.values())
+    def _slots_of(self, groups: Sequence[SlotGroup], kinds: Mapping[str, str]) -> Mapping[str, Slots]:
+        """What the jobs of each kind know of the worker."""
+        url, settings = self._queue.url, self.settings
+        slots: dict[str, Slots] = {}
+        for number, group in enumerate(groups):
+            names = frozenset(name for name, kind in kinds.items() if kind in group.kinds)
+            folder = os.path.join(self._folder, str(number))
+            for kind in group.kinds:
+                slots[kind] = Slots(url, settings.name, settings.queues, group.slots, kind == "async", folder, names)
+        return slots
+
+    def _open_pool(self, kind: str, slots: Slots) -> Pool:
+        settings = self.settings
+        name = settings.pool.get("name") or " ".join(settings.queues)
+        if kind != self._kinds[0]:
+            name = f"{name} ({kind})"
+        pool = open_pool(settings, kind, name, slots, self._queue.tasks.values())
         for sink in self._pool_sinks:
             pool.subscribe(sink)
         for sink in self._sinks:
             if sink not in self._pool_sinks:
                 self._show_pool(pool, sink)
-        pool._core.at_close.append(self._pool_has_closed)
         return pool
 
-    def _warm_up(self, pool: Pool) -> None:
+    def _warm_up(self, pool: Pool, count: int) -> None:
         """Have every process of the pool there before the first job is claimed, which would wait for them.
 
         Raises:
             PoolBroken: none can be started.
         """
         until = monotonic() + WARM_UP_LIMIT
-        futures = pool._submit_prepared([(WARM_UP, nothing, ())] * self._slots)
+        futures = pool._submit_prepared([(WARM_UP, nothing, ())] * count)
         while not self._stop.requests and monotonic() < until and wait(futures, 0.5).not_done:
             pass
         for future in futures:
@@ -341,7 +369,8 @@ class Worker:
     def _round(self) -> None:
         self._registration.begin_again()
         began = monotonic()
-        ended = self._settler.settle_all()
+        ended = self._in_flight.take_ended()
+        self._settler.settle_all(ended)
         answer = self._settle_and_claim(began)
         if answer is None:
             self._wait.sleep(self._backoff.pause)
@@ -355,12 +384,12 @@ class Worker:
             self._set_unknown_aside()
         else:
             self._wait_for_news(answer)
-        if ended or self._in_flight.ended:
-            self._pace = self._pace.after(len(self._in_flight.ended) or ended, monotonic() - began)
+        if later := list(self._in_flight.ended) or ended:
+            self._room.note_ended(later, monotonic() - began)
 
     def _set_unknown_aside(self) -> None:
         self._dispatcher.met_unknown = False
-        if self._claimer.settle_and_claim(0) is None:  # what was claimed of them is to lie among the others first
+        if self._claimer.settle_and_claim() is None:  # what was claimed of them is to lie among the others first
             return
         try:
             self._unknown.set_aside()
@@ -368,25 +397,22 @@ class Worker:
             self._backoff.failed(error)
 
     def _settle_and_claim(self, now: float) -> ClaimResult | None:
-        limit = self._room()
-        if not limit and not self._in_flight.pending and now < self._look_at:
+        asks = self._room.asks()
+        if not asks and not self._in_flight.pending and now < self._look_at:
             return ClaimResult()  # nothing to write, no room: the engine is only asked for cancels, now and then
         self._look_at = now + claim_size.LOOK_AGAIN
-        return self._claimer.settle_and_claim(limit)
-
-    def _room(self) -> int:
-        return claim_size.room(len(self._in_flight.held), self._slots, self._pace, self._in_flight.size)
+        return self._claimer.settle_and_claim(asks)
 
     def _wait_for_news(self, answer: ClaimResult) -> None:
-        in_flight, room = self._in_flight, self._room()
-        if in_flight.pending or self._is_interrupted() or (answer.more and room > 0):
+        in_flight, has_room = self._in_flight, self._room.has_some()
+        if in_flight.pending or self._is_interrupted() or (answer.more and has_room):
             return  # something was settled without having run, or there is more to be had
-        if room > 0 and not in_flight.ended and not self._is_empty():
+        if has_room and not in_flight.ended and not self._is_empty():
             until = min(claim_size.LOOK_AGAIN, self._maintenance.until_prune(), self._scheduler.until_due())
             self._wait.listen(min(until, _or(answer.next_due, until)))
-        elif room <= 0 and not in_flight.ended:
+        elif not has_room and not in_flight.ended:
             self._wait.wait_for_end(min(claim_size.LOOK_AGAIN, self._scheduler.until_due()))
-        self._wait.gather(self._slots)
+        self._wait.gather(self._room.slots)
 
     def _is_interrupted(self) -> bool:
         return bool(self._stop.requests) or self._registration.is_lost
@@ -400,7 +426,7 @@ class Worker:
     def _maintain_unknown(self) -> None:
         """Find jobs that were set aside and are known here, and give up what no worker has known; now and then."""
         try:
-            if self._unknown.run_due(has_room=self._room() > 0):
+            if self._unknown.run_due(has_room=self._room.has_some()):
                 self._wait.wake()  # there is something to claim
         except RETRYABLE as error:
             self._backoff.failed(error)
@@ -427,16 +453,13 @@ class Worker:
             self._backoff.failed(error)
             return
         if swept.workers:
-            self._emitter.report(events.JobsRecovered, swept.workers, swept.returned, swept.discarded)
+            name = self.settings.name
+            self._emitter.emit(
+                lambda: events.JobsRecovered(name, monotonic(), swept.workers, swept.returned, swept.discarded)
+            )
 
     def _is_empty(self) -> bool:
         return self._until_empty and self._emptiness.is_empty()
-
-
-def _slots_of(url: str, settings: WorkerSettings) -> Slots:
-    """As far as is known before the pool is there, which says how many they are."""
-    count, on_loop = settings.workers or os.cpu_count() or 1, settings.kind == "async"
-    return Slots(url, settings.name, settings.queues, count, on_loop, new_folder())
 
 
 def _or(seconds: float | None, instead: float) -> float:

@@ -31,7 +31,8 @@ R = TypeVar("R")
 _numbers = itertools.count()
 
 
-def _default_workers() -> int:
+def default_workers() -> int:
+    """How many threads a pool has that was not told."""
     # As the standard library has it: some more than processors, since threads mostly wait. From 3.13 on, those count
     # that this process may run on.
     count_processors = getattr(os, "process_cpu_count", os.cpu_count)
@@ -103,7 +104,7 @@ class ThreadPool(PoolContract, ThreadPoolExecutor):
             initializer=initializer,
             initargs=initargs,
         )
-        workers = _default_workers() if max_workers is None else check_workers(max_workers)
+        workers = default_workers() if max_workers is None else check_workers(max_workers)
         prefix = thread_name_prefix or settings.name
         self._workers = ThreadWorkers(settings, workers, prefix, initializer, initargs)
         self._open(self._workers.core, CallerRuns(self._workers).run)

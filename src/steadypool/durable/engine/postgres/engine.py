@@ -24,6 +24,8 @@ from steadypool.durable.engine.postgres.session import Session
 from steadypool.durable.engine.protocol import Listener
 from steadypool.durable.engine.records import (
     LONGEST_SECONDS,
+    LOOKED_PAST,
+    Claim,
     ClaimResult,
     EngineStats,
     EnqueueResult,
@@ -197,6 +199,15 @@ class PostgresEngine:
             next_due,
             0 < limit == len(found) or sum(len(row[_PAYLOAD]) for row in found) >= most_bytes,
         )
+
+    def claim_except(
+        self, worker: int, queues: Sequence[str], limit: int, tasks: Collection[str], most_bytes: int = MOST_BYTES
+    ) -> tuple[Claim, ...]:
+        """See `Engine.claim_except`."""
+        values = [worker, limit, most_bytes, list(queues), list(tasks), LOOKED_PAST]
+        found = self._call("claim_except(%s, %s, %s, %s::text[], %s::text[], %s)", values)
+        self._cursor.look_soon()
+        return tuple(rows.claims_of(found, queues))
 
     def reconcile(self, worker: int, known: Sequence[tuple[int, int]]) -> Reconciled:
         """See `Engine.reconcile`."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
 
 from steadypool.durable.engine.nonces import random_number
-from steadypool.durable.engine.records import Claim, public_id
+from steadypool.durable.engine.records import LOOKED_PAST, Claim, public_id
 from steadypool.durable.engine.sqlite.clock import Moment
 from steadypool.durable.engine.sqlite.rows import as_json
 
@@ -17,9 +17,25 @@ CANCELS_AT_ONCE = 1000
 _CLAIM = """SELECT r.rank, j.number, j.nonce, j.id, j.returns, j.attempt, j.crashes, j.losses, j.task, j.payload,
     j.options, j.expires_at FROM ready r JOIN jobs j ON j.number = r.number WHERE r.queue = ?
     ORDER BY r.rank, r.number LIMIT ?"""
+_CLAIM_EXCEPT = """SELECT r.rank, j.number, j.nonce, j.id, j.returns, j.attempt, j.crashes, j.losses, j.task, j.payload,
+    j.options, j.expires_at
+    FROM (SELECT rank, number FROM ready WHERE queue = ? ORDER BY rank, number LIMIT ?) r
+    JOIN jobs j ON j.number = r.number WHERE j.task NOT IN (SELECT value FROM json_each(?))
+    ORDER BY r.rank, r.number LIMIT ?"""
 _PAYLOAD = 9
 """Its place in such a row."""
 _TAKEN = "DELETE FROM ready WHERE queue = ? AND (rank, number) >= (?, ?) AND (rank, number) <= (?, ?)"
+_TAKEN_ONE = "DELETE FROM ready WHERE queue = ? AND rank = ? AND number = ?"
+
+
+class Wanted(NamedTuple):
+    """What a worker would claim."""
+
+    queues: Sequence[str]
+    limit: int
+    most_bytes: int
+    others_than: Collection[str] = ()
+    """Jobs of these tasks are left where they are."""
 
 
 def register(connection: Any, name: str, seconds: float, now: Moment) -> int:
@@ -63,6 +79,11 @@ def something_to_do(connection: Any, queues: Sequence[str], now: float) -> bool:
     for queue in _open_ones(connection, queues):
         if connection.execute("SELECT 1 FROM ready WHERE queue = ? LIMIT 1", (queue,)).fetchall():
             return True
+    return is_something_due(connection, now)
+
+
+def is_something_due(connection: Any, now: float) -> bool:
+    """Whether delayed jobs are to be made available."""
     return bool(connection.execute("SELECT 1 FROM delayed WHERE due <= ? AND task IS NULL LIMIT 1", (now,)).fetchall())
 
 
@@ -94,17 +115,16 @@ def wanted_cancels(connection: Any) -> tuple[tuple[int, int], ...]:
     return tuple((number, nonce) for number, nonce in found)
 
 
-def claim(
-    connection: Any, worker: int, queues: Sequence[str], limit: int, most_bytes: int, now: float
-) -> tuple[list[Claim], bool]:
-    """Claim up to *limit* jobs with so many bytes under one new lease; and whether there may be more."""
+def claim(connection: Any, worker: int, wanted: Wanted, now: float) -> tuple[list[Claim], bool]:
+    """Claim these jobs under one new lease; and whether there may be more."""
     claims: list[Claim] = []
-    lease, left = random_number(), most_bytes
-    for queue in _open_ones(connection, queues):
+    lease, limit, left = random_number(), wanted.limit, wanted.most_bytes
+    for queue in _open_ones(connection, wanted.queues):
         if len(claims) < limit and left > 0:
-            rows = _rows_of(connection, queue, limit - len(claims), left)
+            rows = _rows_of(connection, queue, wanted._replace(limit=limit - len(claims), most_bytes=left))
             left -= sum(len(row[_PAYLOAD]) for row in rows)
-            claims += _claim_rows(connection, queue, rows, lease, now)
+            _take_out(connection, queue, rows, bool(wanted.others_than))
+            claims += _claims_of(queue, rows, lease, now)
     if claims:
         numbers = [claim.number for claim in claims]
         held = json.dumps([(claim.number, claim.token) for claim in claims])
@@ -119,10 +139,22 @@ def _open_ones(connection: Any, queues: Sequence[str]) -> list[str]:
     return [queue for queue in queues if queue not in paused]
 
 
-def _rows_of(connection: Any, queue: str, limit: int, most_bytes: int) -> list[Any]:
+def is_there(connection: Any, wanted: Wanted) -> bool:
+    """Whether there is any of these."""
+    one = wanted._replace(limit=1)
+    return any(_rows_of(connection, queue, one) for queue in _open_ones(connection, wanted.queues))
+
+
+def _rows_of(connection: Any, queue: str, wanted: Wanted) -> list[Any]:
     """The first of the queue; read one by one, and not further than there is use for them."""
     rows: list[Any] = []
-    cursor = connection.execute(_CLAIM, (queue, limit))
+    most_bytes = wanted.most_bytes
+    if wanted.others_than:
+        cursor = connection.execute(
+            _CLAIM_EXCEPT, (queue, LOOKED_PAST, json.dumps(list(wanted.others_than)), wanted.limit)
+        )
+    else:
+        cursor = connection.execute(_CLAIM, (queue, wanted.limit))
     for row in cursor:
         rows.append(row)
         most_bytes -= len(row[_PAYLOAD])
@@ -132,10 +164,14 @@ def _rows_of(connection: Any, queue: str, limit: int, most_bytes: int) -> list[A
     return rows
 
 
-def _claim_rows(connection: Any, queue: str, rows: Sequence[Any], lease: int, now: float) -> list[Claim]:
-    if not rows:
-        return []
-    connection.execute(_TAKEN, (queue, *rows[0][:2], *rows[-1][:2]))
+def _take_out(connection: Any, queue: str, rows: Sequence[Any], one_by_one: bool) -> None:
+    if one_by_one:
+        connection.executemany(_TAKEN_ONE, [(queue, *row[:2]) for row in rows])
+    elif rows:
+        connection.execute(_TAKEN, (queue, *rows[0][:2], *rows[-1][:2]))
+
+
+def _claims_of(queue: str, rows: Sequence[Any], lease: int, now: float) -> list[Claim]:
     return [
         Claim(
             number,

@@ -209,7 +209,7 @@ class SqliteEngine:
             claims: list[Claim] = []
             is_cut = False
             if limit > 0 and claim.is_registered(connection, worker):
-                claims, is_cut = claim.claim(connection, worker, queues, limit, most_bytes, now)
+                claims, is_cut = claim.claim(connection, worker, claim.Wanted(queues, limit, most_bytes), now)
             answer = ClaimResult(
                 tuple(claims),
                 refused,
@@ -219,6 +219,20 @@ class SqliteEngine:
             )
         self._notify_of(settlements)
         return answer
+
+    def claim_except(
+        self, worker: int, queues: Sequence[str], limit: int, tasks: Collection[str], most_bytes: int = MOST_BYTES
+    ) -> tuple[Claim, ...]:
+        """See `Engine.claim_except`."""
+        wanted = claim.Wanted(queues, limit, most_bytes, tasks)
+        with self._store.look() as connection:
+            if not claim.is_there(connection, wanted) and not claim.is_something_due(connection, time()):
+                return ()
+        with self._store.write() as connection:
+            claim.promote(connection, time())
+            if not claim.is_registered(connection, worker):
+                return ()
+            return tuple(claim.claim(connection, worker, wanted, time())[0])
 
     def reconcile(self, worker: int, known: Sequence[tuple[int, int]]) -> Reconciled:
         """See `Engine.reconcile`."""

@@ -264,6 +264,55 @@ BEGIN
 END $$;
 
 
+-- Jobs of other tasks than these, among the first p_past of each queue: the worker has no room for more of these.
+CREATE FUNCTION @schema@.claim_except(
+    p_worker bigint, p_limit int, p_bytes bigint, p_queues text[], p_tasks text[], p_past int)
+RETURNS TABLE (number bigint, nonce bigint, id text, token int, lease bigint, attempt int, crashes int, losses int,
+               task text, queue text, rank bigint, payload bytea, options bytea, expires_in float8)
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = @schema@, pg_temp SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET enable_bitmapscan = off SET lock_timeout = '10s' SET plan_cache_mode = force_generic_plan
+AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM promote('-infinity', clock_timestamp());
+    PERFORM FROM workers w WHERE w.number = p_worker FOR KEY SHARE SKIP LOCKED;
+    IF NOT FOUND THEN RETURN; END IF;
+    RETURN QUERY
+    WITH head AS MATERIALIZED (
+        SELECT s.place, x.queue, x.rank, x.number
+        FROM unnest(p_queues) WITH ORDINALITY AS s (queue, place),
+             LATERAL (
+                 SELECT r.queue, r.rank, r.number FROM ready r
+                 WHERE r.queue = s.queue AND NOT EXISTS (SELECT FROM queues q WHERE q.name = s.queue AND q.paused)
+                 ORDER BY r.rank, r.number LIMIT p_past
+             ) x
+    ), wanted AS MATERIALIZED (
+        SELECT h.* FROM head h JOIN jobs j ON j.number = h.number WHERE j.task <> ALL (p_tasks)
+        ORDER BY h.place, h.rank, h.number
+    ), found AS MATERIALIZED (  -- a fence: the LIMIT must not be run twice
+        SELECT r.queue, r.rank, r.number
+        FROM wanted w JOIN ready r ON r.queue = w.queue AND r.rank = w.rank AND r.number = w.number
+        LIMIT p_limit FOR UPDATE OF r SKIP LOCKED
+    ), weighed AS MATERIALIZED (
+        SELECT f.queue AS place, f.rank AS position, f.number AS entry, j.*,
+               sum(octet_length(j.payload)) OVER (ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+        FROM found f JOIN jobs j ON j.number = f.number
+    ), mine AS (  -- they are locked: no other has deleted any
+        DELETE FROM ready r USING weighed w
+        WHERE r.queue = w.place AND r.rank = w.position AND r.number = w.entry AND coalesce(w.before, 0) < p_bytes
+    ), jobs_taken AS NOT MATERIALIZED (
+        SELECT * FROM weighed w WHERE coalesce(w.before, 0) < p_bytes
+    ), leased AS (
+        INSERT INTO leases (worker, numbers, tokens)
+        SELECT p_worker, array_agg(t.number), array_agg(t.returns + 1) FROM jobs_taken t HAVING count(*) > 0
+        RETURNING leases.number
+    )
+    SELECT t.number, t.nonce, t.id, t.returns + 1, l.number, t.attempt + 1, t.crashes, t.losses, t.task, t.queue,
+           t.rank, t.payload, t.options, extract(epoch FROM t.expires_at - clock_timestamp())::float8
+    FROM jobs_taken t CROSS JOIN leased l;
+END $$;
+
 -- Schedules -----------------------------------------------------------------------------------------------------------
 
 CREATE VIEW @schema@.scheduled AS
@@ -486,6 +535,7 @@ DECLARE
 BEGIN
     PERFORM grant_roles_0001();
     FOR v_role, v_what IN VALUES
+        ('worker', 'claim_except'),
         ('enqueuer', 'schedule_clock'), ('enqueuer', 'put_schedule'), ('enqueuer', 'remove_schedule'),
         ('worker', 'schedule_clock'), ('worker', 'put_schedule'), ('worker', 'remove_schedule'),
         ('worker', 'due_schedules'), ('worker', 'fire_schedules'), ('worker', 'pause_schedule'),

@@ -1,0 +1,87 @@
+"""The pools of one worker: one for each kind that its tasks need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, replace
+from typing import Any
+
+from steadypool.durable.worker.pool_adapter import Pool
+from steadypool.model.reports import DrainReport, PoolStats
+from steadypool.pools.executor.contract import Prepared
+
+
+class KindPools:
+    """The first kind's pool is opened at once, any other's with its first job.
+
+    Args:
+        kinds: those that are needed, the worker's own first.
+        open_one: opens the pool of a kind.
+        on_closed: called when one takes no more, though it was not asked to close.
+    """
+
+    def __init__(self, kinds: Sequence[str], open_one: Callable[[str], Pool], on_closed: Callable[[], None]) -> None:
+        self.kinds = kinds
+        self._open_one = open_one
+        self.on_closed = on_closed
+        self._pools: dict[str, Pool] = {}
+
+    @property
+    def first(self) -> Pool:
+        """The pool that is there from the beginning."""
+        return self.of(self.kinds[0])
+
+    @property
+    def opened(self) -> Mapping[str, Pool]:
+        """Those that are there."""
+        return dict(self._pools)
+
+    def of(self, kind: str) -> Pool:
+        """The pool of that kind. On the worker's loop."""
+        pool = self._pools.get(kind)
+        if pool is None:
+            pool = self._open_one(kind)
+            pool._core.at_close.append(self.on_closed)
+            self._pools = {**self._pools, kind: pool}  # other threads may be reading
+        return pool
+
+    def submit(self, kind: str, calls: Sequence[Prepared]) -> Sequence[Any]:
+        """Submit them all; returns their futures, fewer if the pool has closed."""
+        return self.of(kind)._submit_prepared(calls)
+
+    def shutdown(self) -> None:
+        """Take no more jobs; hand back what has not started."""
+        for pool in self._pools.values():
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def request_drain(self, timeout: float | None) -> None:
+        """Begin to drain."""
+        for pool in self._pools.values():
+            pool.request_drain(timeout)
+
+    def drain(self) -> DrainReport:
+        """Wait until all have drained, as was requested."""
+        return together([pool.drain(None) for pool in self._pools.values()])
+
+
+def together(reports: Sequence[DrainReport]) -> DrainReport:
+    """One report for several pools, by the name of the first."""
+    first = reports[0]
+    if len(reports) == 1:
+        return first
+    return replace(
+        first,
+        elapsed=max(report.elapsed for report in reports),
+        on_time=all(report.on_time for report in reports),
+        stats=_added_up([report.stats for report in reports]),
+        unfinished=tuple(row for report in reports for row in report.unfinished),
+        interrupted=tuple(row for report in reports for row in report.interrupted),
+        stuck=tuple(row for report in reports for row in report.stuck),
+        errors=tuple(group for report in reports for group in report.errors),
+        notes=tuple(note for report in reports for note in report.notes),
+    )
+
+
+def _added_up(stats: Sequence[PoolStats]) -> PoolStats:
+    counts = [field.name for field in fields(PoolStats) if field.type is int]
+    return replace(stats[0], **{name: sum(getattr(one, name) for one in stats) for name in counts})
