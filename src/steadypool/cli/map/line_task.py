@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from steadypool import Retry, Task, task
@@ -22,29 +23,18 @@ class NotJson(ValueError):
     """A line that is no JSON, or a result that JSON cannot carry. Trying again would not help."""
 
 
-@dataclass(frozen=True)
-class LineJob:
-    """Calls *function* with a line's argument and gives the result as JSON."""
+def call(function: Callable[..., Any], json_lines: bool, line: str) -> str:
+    """Call *function* with a line's argument; the result as JSON.
 
-    function: Callable[..., Any]
-    json_lines: bool
-    """Whether a line is one JSON value; otherwise its text is the argument."""
-
-    def __call__(self, line: str) -> str:
-        argument = parse(line) if self.json_lines else line
-        return render(self.function(argument))
+    Args:
+        json_lines: whether the line is one JSON value; otherwise its text is the argument.
+    """
+    return render(function(parse(line) if json_lines else line))
 
 
-@dataclass(frozen=True)
-class AsyncLineJob:
+async def call_async(function: Callable[..., Awaitable[Any]], json_lines: bool, line: str) -> str:
     """The same for a coroutine function."""
-
-    function: Callable[..., Awaitable[Any]]
-    json_lines: bool
-
-    async def __call__(self, line: str) -> str:
-        argument = parse(line) if self.json_lines else line
-        return render(await self.function(argument))
+    return render(await function(parse(line) if json_lines else line))
 
 
 @dataclass(frozen=True)
@@ -58,8 +48,8 @@ class JobLimits:
 
 def line_task(spec: str, function: Callable[..., Any], json_lines: bool, limits: JobLimits) -> Task[[str], str]:
     """The task to submit for each line. Limits on the command line win over the function's own."""
-    job: Any = AsyncLineJob if is_coroutine_function(function) else LineJob
-    made: Task[[str], str] = task(job(function, json_lines), name=spec)
+    job: Any = partial(call_async if is_coroutine_function(function) else call, function, json_lines)
+    made: Task[[str], str] = task(job, name=spec)
     own = function.task_options if isinstance(function, Task) else made.task_options
     retry = own.retry if limits.attempts is None else Retry(limits.attempts)
     return made.options(
