@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from steadypool import Queue
+from steadypool import EngineGone, Queue
 from steadypool.durable.engine.protocol import Engine
 
 SETTINGS = (
@@ -66,3 +66,9 @@ def test_a_database_with_a_name_to_be_quoted(address: str) -> None:
     finally:
         with psycopg.connect(address, autocommit=True) as admin:
             admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
+
+
+def test_a_setting_that_the_server_refuses_is_no_matter_of_poolers(address: str) -> None:
+    with Queue(f"{address}&options=-c%20statement_timeout%3Dsoon") as queue, pytest.raises(EngineGone) as refused:
+        queue.stats()
+    assert "statement_timeout" in str(refused.value) and "pooled" not in str(refused.value)

@@ -174,7 +174,8 @@ class Session:
             )
         except psycopg.Error as error:
             why = _first_line(error)
-            hint = "; for a pooler in transaction mode, add pooled=yes to the address" if "parameter" in why else ""
+            is_poolers = "startup parameter" in why  # it knows few of them
+            hint = "; for a pooler in transaction mode, add pooled=yes to the address" if is_poolers else ""
             gone = EngineGone(f"cannot connect to {self.address.url}: {why}{hint}")
             gone.nothing_happened = True
             raise gone from error
