@@ -16,11 +16,14 @@ import sys
 from multiprocessing import get_context
 from steadypool import ProcessPool
 def work(x): return 2 * x
-pool = ProcessPool(2, get_context({method!r}))
+METHOD = {method!r}
+pool = ProcessPool(2, get_context(METHOD))
 {body}
 """
 IN_ITS_BODY = "CACHE = pool.submit(work, 21).result()"
 IN_CHUNKS = "CACHE = list(pool.map(work, range(8), chunksize=4))"
+LATER = "pool = ProcessPool(1, get_context(METHOD), work, (1,))"
+WITH_AN_INITIALIZER = f"{LATER}\nCACHE = pool.submit(abs, -1).result()"
 GUARD = 'if __name__ == "__main__":'
 IN_A_FUNCTION = f"{GUARD}\n    import app\n    print(app.CACHE)\n"
 BY_THE_MAIN_MODULE = f"import app\n{GUARD}\n    print(app.CACHE)\n"
@@ -52,6 +55,22 @@ def test_a_pool_at_import_is_refused(tmp_path: Path, method: str, main: str, bod
     (tmp_path / "main.py").write_text(main)
     said = run(tmp_path)
     assert "RuntimeError" in said and GUARD in said, said
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_so_it_is_when_only_its_initializer_is_of_the_module(tmp_path: Path, method: str) -> None:
+    (tmp_path / "app.py").write_text(MODULE.format(method=method, body=WITH_AN_INITIALIZER))
+    (tmp_path / "main.py").write_text(IN_A_FUNCTION)
+    said = run(tmp_path)
+    assert "the initializer app.work needs module 'app'" in said and GUARD in said, said
+
+
+@on_every_method
+def test_such_a_pool_may_wait_for_the_end_of_the_import(tmp_path: Path, method: str) -> None:
+    """It is made in the body, and used later."""
+    (tmp_path / "app.py").write_text(MODULE.format(method=method, body=LATER))
+    (tmp_path / "main.py").write_text(f"import app\n{GUARD}\n    print(app.pool.submit(abs, -1).result())\n    1 / 0\n")
+    assert "ZeroDivisionError" in run(tmp_path)
 
 
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])

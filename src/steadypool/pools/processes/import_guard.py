@@ -13,6 +13,8 @@ from collections.abc import Callable
 from types import CodeType, FrameType
 from typing import Any, TypeVar
 
+from steadypool.model.options import task_name
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 UNGUARDED_EXIT = 86
@@ -21,6 +23,11 @@ ADVICE = (
     "a pool was given work while a worker process imported {}: each worker would start workers of its own, without "
     'end. Start pools under `if __name__ == "__main__":` in the main module, or in a function; not in the body of a '
     "module that workers import: the main module, and those whose functions they run"
+)
+OF_INITIALIZER = (
+    "the initializer {} needs module {!r}, which has not been imported to its end: each worker would import it, and "
+    'start workers of its own, without end. Start pools under `if __name__ == "__main__":` in the main module, or '
+    "in a function; not in the body of a module that workers import"
 )
 _loaders: set[CodeType] = set()
 
@@ -47,6 +54,18 @@ def refusal() -> RuntimeError | None:
     if not importing_main and frame is None:
         return None
     return RuntimeError(ADVICE.format("the main module" if module in (None, "__mp_main__") else f"module {module!r}"))
+
+
+def refusal_of(initializer: Callable[..., object], args: tuple[Any, ...]) -> RuntimeError | None:
+    """Why no worker that imports them may be started here and now: to pickle them waits for this thread's import."""
+    needed = [getattr(part, "__module__", None) for part in (initializer, *args, *map(type, args))]
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        module = frame.f_globals.get("__name__")
+        if frame.f_code.co_name == "<module>" and module != "__main__" and module in needed:
+            return RuntimeError(OF_INITIALIZER.format(task_name(initializer), module))
+        frame = frame.f_back
+    return None
 
 
 def _exit_as_unguarded() -> None:

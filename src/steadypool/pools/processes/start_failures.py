@@ -35,7 +35,9 @@ def as_refusal(error: Exception) -> Exception | None:
         said = ChildProcessError("the fork server ended while it started a worker; its stderr says why")
         said.__cause__ = error
         return said
-    if isinstance(error, OSError | MemoryError) or (isinstance(error, RuntimeError) and "thread" in str(error)):
+    if isinstance(error, OSError | MemoryError) or (
+        isinstance(error, RuntimeError) and "can't start new thread" in str(error)
+    ):
         return error
     return None
 

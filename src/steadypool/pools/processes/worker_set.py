@@ -27,6 +27,7 @@ from steadypool.pools.processes.preparation import Preparation
 from steadypool.pools.processes.start_failures import as_refusal, check_descriptors, close_lost_pipes, other_context
 from steadypool.pools.processes.steal import Stealer
 from steadypool.pools.processes.worker import ProcessWorker
+from steadypool.pools.processes.worker_args import Initializer
 from steadypool.primitives.callback_thread import CallbackThread
 from steadypool.rules.respawn import restart_delay
 
@@ -79,7 +80,7 @@ class WorkerSet:
             except OSError as error:
                 self.try_later(error)
                 return None
-            worker.refused = import_guard.refusal()
+            worker.refused = import_guard.refusal() or self._refusal_of_initializer()
             worker.restarts = self.vacated.pop() if self.vacated else 0
             self._fleet.workers.add(worker)
             self._fleet.recount()
@@ -89,6 +90,12 @@ class WorkerSet:
             self._core.workers.was_interrupted()
             raise
         return worker
+
+    def _refusal_of_initializer(self) -> RuntimeError | None:
+        initializer: Initializer | None = self._kit["initializer"]
+        if initializer is None or self._context.get_start_method() == "fork":
+            return None
+        return import_guard.refusal_of(initializer.fn, initializer.args)
 
     def see_to_new_workers(self) -> None:
         """Start workers that were made, and whose maker was interrupted."""
