@@ -15,12 +15,8 @@ METHODS = 40
 DEPTH = 3
 
 MODULES = modules()
-LONG_FILES = {
-    "pools/processes/child.py",
-}
-LONG_FUNCTIONS = {
-    "pools/processes/worker.py ProcessWorker.__init__",
-}
+LONG_FILES: set[str] = set()
+LONG_FUNCTIONS: set[str] = set()
 PUBLIC_SIGNATURES = {
     "model/options.py task",
     "pools/aio/pool.py AsyncPool.__init__",

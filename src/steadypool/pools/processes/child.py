@@ -23,7 +23,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from marshal import dumps
 from types import CoroutineType
 from typing import Any
 
@@ -40,7 +39,7 @@ from steadypool.pools.processes.ipc.buffers import BufferPool, BufferReader, Des
 from steadypool.pools.processes.ipc.exceptions import pack_error
 from steadypool.pools.processes.ipc.main_globals import note_main
 from steadypool.pools.processes.ipc.pickles import LoadedFunctions, dump, load
-from steadypool.pools.processes.ipc.status_page import HELD_TO, LOG_BYTES, LOG_FORMAT, LOG_SIZE, NONE, RUNNING, Page
+from steadypool.pools.processes.ipc.status_page import HELD_TO, NONE, RUNNING, Page
 from steadypool.pools.processes.ipc.wire import (
     BROKEN,
     BUNDLE,
@@ -61,7 +60,6 @@ from steadypool.pools.processes.ipc.wire import (
     UNREADABLE,
     VALUE,
     VALUE_IN_BUFFER,
-    VALUES,
     WHOLE,
     WITHHELD,
     JobFrame,
@@ -69,14 +67,10 @@ from steadypool.pools.processes.ipc.wire import (
     read_job,
 )
 from steadypool.pools.processes.memory import memory_reader
+from steadypool.pools.processes.outbox import ATOMS, GATHER_SECONDS, ForkedOutbox, Outbox, is_small
 from steadypool.pools.processes.terminal import Terminal
 from steadypool.pools.processes.worker_args import WorkerArgs
 from steadypool.primitives.job_context import JobContext, check_progress, set_finder
-
-GATHER_SECONDS = 0.0005
-"""How long outcomes of jobs that travelled together gather."""
-ATOMS = frozenset({int, float, complex, bool, type(None)})
-SHORT, SHORT_TUPLE = 1000, 20
 
 
 def main(kit: WorkerArgs) -> None:
@@ -473,93 +467,6 @@ class ProcessJobContext(JobContext):
         """See `JobContext`."""
         done, total = check_progress(done, total)
         self._worker.report_progress(self._serial, done, total)
-
-
-class Outbox:
-    """Results on their way up. Each leaves at once, but for short ones of calls that travelled together, which gather.
-
-    Those that gather stand in the shared log as well, so that the parent has them whatever becomes of this process, and
-    need not wait for them while a long call runs. The worker's loop alone gathers; progress may come from any thread.
-    """
-
-    def __init__(self, end: socket.socket, page: Page) -> None:
-        end.setblocking(True)
-        self._end = end
-        self._page = page
-        self._write, self._cells = page.write, page.serials
-        self._size = 0
-        """Bytes in the log that have not left."""
-        self._first = self._last = 0
-        """The serials of the first and the last outcome of these."""
-        self._since = 0.0
-        self._lock = threading.Lock()
-
-    def send(self, status: int, serial: int, payload: bytes = b"", seconds: float = 0.0) -> None:
-        """Send a frame, after what was gathered: the parent expects outcomes in order."""
-        if self._size:
-            self.flush()
-        self.send_aside(status, serial, payload, seconds)
-        self.start_clock()
-
-    def send_aside(self, status: int, serial: int, payload: bytes, seconds: float = 0.0) -> None:
-        """Send a frame before what was gathered."""
-        with self._lock:
-            self._end.sendall(RESULT.pack(serial, status, seconds, len(payload)) + payload)
-
-    def start_clock(self) -> None:
-        """The calls whose results will gather begin now."""
-        self._since = monotonic()
-
-    def gather(self, serial: int, value: Any) -> bool:
-        """Note the result of the call after the last one; false if there is no room for it. A list holds a pickle."""
-        data = dumps(value, LOG_FORMAT)
-        size = self._size
-        if not size or size + len(data) > LOG_BYTES:
-            if len(data) > LOG_BYTES:
-                return False
-            self.flush()
-            size = 0
-            self._page.open_log(serial)
-            self._first = serial
-        self._last = serial
-        self._cells[LOG_SIZE] = self._size = size + self._write(data)
-        return True
-
-    def is_old(self, now: float) -> bool:
-        """Whether what was gathered should leave."""
-        return now - self._since > GATHER_SECONDS
-
-    def flush(self) -> None:
-        """Send what was gathered."""
-        size, self._size = self._size, 0
-        if size:
-            now = monotonic()
-            count = self._last - self._first + 1
-            self.send_aside(VALUES, self._first, self._page.log_as_list(count, size), now - self._since)
-            self._since = now
-
-
-class ForkedOutbox:
-    """Where a forked child's results would go: one that returns from the job, as its parent does, ends here."""
-
-    def send(self, *frame: object) -> None:
-        """Leave."""
-        end_child(None)
-
-    def send_aside(self, *frame: object) -> None:
-        """A report of progress: it is lost."""
-
-
-def is_small(result: Any) -> bool:
-    """Whether a result is short and can neither change nor fail to be loaded, so that it may wait to be pickled."""
-    # No tuple in a tuple: they may be nested a thousand deep, or hold each other so often that this would never end.
-    if type(result) is tuple:
-        return len(result) <= SHORT_TUPLE and all(type(one) in ATOMS or _is_short(one) for one in result)
-    return type(result) in ATOMS or _is_short(result)
-
-
-def _is_short(result: Any) -> bool:
-    return (type(result) is str or type(result) is bytes) and len(result) <= SHORT
 
 
 def _pack_raised(error: BaseException) -> bytes:

@@ -52,7 +52,7 @@ class Deaths:
         if worker.dead:
             return
         worker.take_terminal_back()
-        for frame in worker.read_last_results():
+        for frame in worker.frames.read_rest():
             self._reader.frame_came(worker, *frame)
         self._reader.take_gathered(worker)
         self._set.listener.unwatch(worker.results)

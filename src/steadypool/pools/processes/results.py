@@ -73,7 +73,7 @@ class ResultReader:
         self._set = workers
 
     def results_came(self, worker: ProcessWorker) -> None:
-        frames, ended = worker.read_results()
+        frames, ended = worker.frames.read()
         runs: list[Run] = []
         for frame in frames:
             run = None if self._core.emitter.sinks else _as_run(*frame)

@@ -23,7 +23,7 @@ from steadypool.pools.processes.ipc.buffers import BufferPool, BufferReader
 from steadypool.pools.processes.ipc.faulthandler_text import read_stack
 from steadypool.pools.processes.ipc.stack_request import StackPipe
 from steadypool.pools.processes.ipc.status_page import Page, make_page
-from steadypool.pools.processes.ipc.wire import ITEMS_MOST, LOADING, RESULT, Line, make_line, sending
+from steadypool.pools.processes.ipc.wire import ITEMS_MOST, LOADING, FrameStream, Line, make_line, sending
 from steadypool.pools.processes.packets import workers_import_main
 from steadypool.pools.processes.terminal import broker
 from steadypool.pools.processes.worker_args import Descriptor, WorkerArgs, hold_standard_descriptors
@@ -35,7 +35,20 @@ KNOWN_SECONDS = 1.0
 _AT_A_JOB = frozenset({"_run", "_run_chunk", "_run_items"})
 _CUT = "\n  ...\n"
 """How `faulthandler` ends a stack that is too deep."""
-READ_SIZE = 64 * 1024
+
+
+class SinceWhen:
+    """For how long each look has found the same."""
+
+    def __init__(self) -> None:
+        self._found, self._since = 0, 0.0
+
+    def seconds(self, found: int) -> float:
+        """So long, now that this is found."""
+        now = monotonic()
+        if found != self._found:
+            self._found, self._since = found, now
+        return now - self._since
 
 
 class ProcessWorker:
@@ -81,13 +94,9 @@ class ProcessWorker:
         with ExitStack() as made:  # so that nothing is left open if there is not enough for all
             self._open_ends(packets, made)
             made.pop_all()
-        self._partial = b""
-        # Asking for that many new bytes at each read would have the allocator fetch and return them each time.
-        self._buffer = memoryview(bytearray(READ_SIZE))
-        self._seen, self._seen_since = 0, 0.0
-        """What it ran when `is_held_up` looked, and since when."""
-        self._unread, self._unread_since = 0, 0.0
-        """What it had not begun when `has_unread_for` looked, and since when."""
+        self.frames = FrameStream(self.results)
+        self._same_run, self._same_unread = SinceWhen(), SinceWhen()
+        """What it ran, and what it had not begun, when somebody looked."""
         self.avoided_until = 0.0
         """Until when it gets no jobs if others can: it did not read those that it had."""
         self.last_together = self.log_seen = 0
@@ -313,10 +322,7 @@ class ProcessWorker:
 
     def is_held_up(self, seconds: float) -> bool:
         """Whether it has been at the same job, or the same item of a chunk, for so long, as far as this was called."""
-        running, now = self.page.running(), monotonic()
-        if running != self._seen:
-            self._seen, self._seen_since = running, now
-        return now - self._seen_since >= seconds
+        return self._same_run.seconds(self.page.running()) >= seconds
 
     def has_unread(self) -> bool:
         """Whether it has not begun what is first in its hand."""
@@ -328,12 +334,9 @@ class ProcessWorker:
     def has_unread_for(self, seconds: float) -> bool:
         """Whether it has had the same job unread for so long, as far as this was called."""
         try:
-            first, now = self.hand[0]._serial, monotonic()
+            return self._same_unread.seconds(self.hand[0]._serial) >= seconds
         except IndexError:
             return False
-        if first != self._unread:
-            self._unread, self._unread_since = first, now
-        return now - self._unread_since >= seconds
 
     def is_avoided(self) -> bool:
         """Whether jobs were taken from it a moment ago that it had not read: it has stopped, or hangs as it starts."""
@@ -348,42 +351,6 @@ class ProcessWorker:
             os.write(self._control, b"!")
         except OSError:
             return  # full: it has not looked at those before yet; or the process is dead, and need not be told
-
-    def read_results(self) -> tuple[list[tuple[int, int, float, bytes]], bool]:
-        """Frames that have come, and whether the stream has ended."""
-        data = self._receive_results()
-        return (self._frames(data), False) if data else ([], data is not None)
-
-    def read_last_results(self) -> list[tuple[int, int, float, bytes]]:
-        """All the frames that have come, of a process that sends no more."""
-        frames = []
-        while data := self._receive_results():
-            frames += self._frames(data)
-        return frames
-
-    def _receive_results(self) -> bytes | None:
-        """The next piece of the stream: ``None`` if there is none now, empty at its end."""
-        try:
-            length = self.results.recv_into(self._buffer, READ_SIZE, socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return None
-        except OSError:
-            return b""
-        return bytes(self._buffer[:length])
-
-    def _frames(self, piece: bytes) -> list[tuple[int, int, float, bytes]]:
-        """The frames that this piece of the stream completes."""
-        data = self._partial + piece
-        frames, at, size = [], 0, len(data)
-        while size - at >= RESULT.size:
-            serial, status, seconds, length = RESULT.unpack_from(data, at)
-            end = at + RESULT.size + length
-            if end > size:
-                break
-            frames.append((serial, status, seconds, data[at + RESULT.size : end]))
-            at = end
-        self._partial = data[at:]
-        return frames
 
     def stack(self, job: Job) -> tuple[str, str]:
         """Where the job is now. The process writes it itself, also while C code holds its GIL."""

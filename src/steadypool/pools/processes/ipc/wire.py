@@ -30,6 +30,9 @@ LENGTH: Final = struct.Struct("<IB")
 """The stream fallback: bytes that follow, and whether a descriptor came with them."""
 
 MAX_PACKET = 96 * 1024
+READ_SIZE = 64 * 1024
+Frame = tuple[int, int, float, bytes]
+"""Serial, status, seconds and payload of a result."""
 
 # flags of a job
 KEYWORDS = 1
@@ -173,6 +176,52 @@ class Line:
     def close(self) -> None:
         """Close this end."""
         self.end.close()
+
+
+class FrameStream:
+    """The frames of results that come up a stream."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._end = end
+        self._partial = b""
+        # Asking for that many new bytes at each read would have the allocator fetch and return them each time.
+        self._buffer = memoryview(bytearray(READ_SIZE))
+
+    def read(self) -> tuple[list[Frame], bool]:
+        """Frames that have come, and whether the stream has ended."""
+        data = self._receive()
+        return (self._complete(data), False) if data else ([], data is not None)
+
+    def read_rest(self) -> list[Frame]:
+        """All the frames that have come, of a process that sends no more."""
+        frames = []
+        while data := self._receive():
+            frames += self._complete(data)
+        return frames
+
+    def _receive(self) -> bytes | None:
+        """The next piece of the stream: ``None`` if there is none now, empty at its end."""
+        try:
+            length = self._end.recv_into(self._buffer, READ_SIZE, _DONT_WAIT)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return b""
+        return bytes(self._buffer[:length])
+
+    def _complete(self, piece: bytes) -> list[Frame]:
+        """The frames that this piece of the stream completes."""
+        data = self._partial + piece
+        frames, at, size = [], 0, len(data)
+        while size - at >= RESULT.size:
+            serial, status, seconds, length = RESULT.unpack_from(data, at)
+            end = at + RESULT.size + length
+            if end > size:
+                break
+            frames.append((serial, status, seconds, data[at + RESULT.size : end]))
+            at = end
+        self._partial = data[at:]
+        return frames
 
 
 _ONE_FD = socket.CMSG_SPACE(4)
