@@ -328,8 +328,8 @@ class AsyncBooks(RuleBasedStateMachine):
         assert self.loop.run_until_complete(other_tasks()) == set()
         workers = self.pool._workers
         assert not workers.running and not workers.lingering and not workers.stuck
-        assert not workers.lent and not workers.callers
-        assert len(workers.queue.room) == workers.queue.size
+        assert not workers.attempts.lent and not workers.attempts.callers
+        assert len(workers.core.queue.room) == workers.core.queue.size
         with pytest.raises(PoolClosed):
             self.do(self.pool.submit(succeed))
         self.loop.close()

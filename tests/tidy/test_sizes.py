@@ -30,11 +30,6 @@ MANY_PARAMETERS = PUBLIC_SIGNATURES | {
     "pools/processes/chunk.py Chunk.__init__",
     "primitives/future.py JobFuture.__init__",
 }
-MANY_METHODS = {
-    "pools.aio.workers.AsyncWorkers",
-    "pools.aio.attempts.RunningAttempts",
-}
-DEEP_CLASSES: set[str] = set()
 
 
 def test_a_file_fits_on_few_screens() -> None:
@@ -63,11 +58,11 @@ def parameters(node: Function) -> int:
 
 def test_a_class_of_the_pools_has_few_methods() -> None:
     """Its own and those of our classes that it inherits from."""
-    assert {name_of(kind) for kind in classes() if len(methods(kind)) > METHODS} == MANY_METHODS
+    assert {name_of(kind) for kind in classes() if len(methods(kind)) > METHODS} == set()
 
 
 def test_inheritance_in_the_pools_is_not_deep() -> None:
-    assert {name_of(kind) for kind in classes() if depth(kind) > DEPTH} == DEEP_CLASSES
+    assert {name_of(kind) for kind in classes() if depth(kind) > DEPTH} == set()
 
 
 def classes() -> Iterator[type]:

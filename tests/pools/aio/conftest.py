@@ -57,7 +57,7 @@ async def _run(test: Any, pools: list[AsyncPool]) -> None:
             stats = report.stats
             assert stats.balanced and pool.stats().balanced, stats
             assert stats.waiting == stats.running == stats.retrying == 0, stats
-            assert pool._workers.lent == pool._workers.callers == 0
+            assert pool._workers.attempts.lent == pool._workers.attempts.callers == 0
             assert not pool._workers.running and not pool._workers.lingering and not pool._workers.stuck
         await asyncio.sleep(0)
         assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -21,7 +21,7 @@ EAGER = sys.version_info >= (3, 12)
 async def test_a_job_that_never_waits_has_ended_when_submit_returns(pool: AsyncPool) -> None:
     future = await pool.submit(task(same, timeout=5), 7)
     assert future.done() and future.result() == 7
-    assert pool._workers.deadlines.next_due() is None
+    assert pool._workers.attempts.deadlines.next_due() is None
 
 
 @pytest.mark.parametrize("in_map", [False, True])
@@ -130,7 +130,7 @@ async def test_a_job_waits_for_its_own_full_pool(make_pool: Make, how: str) -> N
         return await asyncio.create_task(pool.run(later, 1))
 
     assert await asyncio.gather(*[await pool.submit(waits) for _ in range(5)]) == [1] * 5
-    assert pool._workers.lent == 0
+    assert pool._workers.attempts.lent == 0
 
 
 async def test_deep_nesting(make_pool: Make) -> None:

@@ -1,10 +1,10 @@
-"""What runs in an `AsyncPool`, and the questions that the common core asks about it (see `Workers`)."""
+"""What runs in an `AsyncPool`, and what becomes of it when it ends."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from abc import abstractmethod
+from collections.abc import Callable
 
 from steadypool.model.clock import monotonic
 from steadypool.model.lazy_module import events
@@ -13,12 +13,8 @@ from steadypool.model.states import Outcome, PoolState
 from steadypool.pools.aio.attempt import Attempt, Job
 from steadypool.pools.aio.future import AsyncJob
 from steadypool.pools.core.core import Core
-from steadypool.pools.core.emitter import job_facts
 from steadypool.pools.core.forked_job import end_child
 from steadypool.pools.core.job_errors import cancelled_error
-from steadypool.pools.core.settings import Settings
-from steadypool.pools.core.shared import Wakeup
-from steadypool.pools.core.workers import NothingSent, WorkerFacts, Workers
 from steadypool.primitives.deadlines import Deadlines
 from steadypool.primitives.run_times import SAMPLE, WORTH_MEASURING
 from steadypool.primitives.task_stacks import task_stack
@@ -26,8 +22,8 @@ from steadypool.primitives.thread_stacks import thread_stack
 from steadypool.rules.capacity import capacity, workers_allowed
 
 
-class RunningAttempts(Workers):
-    """Workers that are attempts.
+class Attempts:
+    """The attempts of one pool.
 
     ``running`` are those whose job has no outcome yet, ``lingering`` those whose job is settled and who have their
     grace, ``stuck`` those who went on after it.
@@ -37,9 +33,12 @@ class RunningAttempts(Workers):
     thread_ident = 0
     """The thread that the loop runs on."""
 
-    def __init__(self, settings: Settings, max_workers: int, bell: Wakeup) -> None:
-        self.core = Core(settings, max_workers, self, bell)
-        self.name = settings.name
+    def __init__(self, core: Core, fill: Callable[[], None], wake_before: Callable[[float], None]) -> None:
+        self.core = core
+        self.name = core.name
+        self.fill = fill
+        """Starts waiting jobs while there is room."""
+        self._wake_before = wake_before
         self.queue = self.core.queue
         self.emitter = self.core.emitter
         self.deadlines = Deadlines(self.core.timers, self._limit_has_passed)
@@ -50,19 +49,10 @@ class RunningAttempts(Workers):
         self.unmeasured = 0
         """As many runs in a row need not be measured; one less than a power of two."""
         self.lent = 0
-        self.sent = NothingSent()
         self.callers = 0
         """Attempts that run beyond the bound because the queue was full, while their submitters wait for them."""
-        self.limit = max_workers
+        self.limit = core.max_workers
         """How many may be running and lingering now."""
-
-    @abstractmethod
-    def fill(self) -> None:
-        """Start waiting jobs while there is room."""
-
-    def take_waiting(self) -> Job | None:
-        """See `Workers.take_waiting`."""
-        return self.core.queue.take()
 
     def measure(self, job: AsyncJob, runs: int = 1) -> None:
         """A run is over that stands for *runs*."""
@@ -95,52 +85,6 @@ class RunningAttempts(Workers):
             events.CapacityChanged(self.core.name, monotonic(), self.places(), self.core.max_workers)
         )
 
-    def wake_worker(self) -> None:
-        """A job was put into the queue."""
-        self.fill()
-
-    def wake_all_workers(self) -> None:
-        """The pool has closed: nobody is idle here."""
-
-    def holds(self, job: Job) -> bool:
-        """Whether an attempt of the job runs."""
-        return job in self.running
-
-    def take_from_worker(self, job: Job) -> bool:
-        """The job is to be settled while its attempt still runs."""
-        attempt = self.running.pop(job, None)
-        if attempt is None:
-            return False
-        attempt.name = job._task_name
-        attempt.arguments = self.core.user_calls.plain_arguments_of(job)
-        self.lingering[attempt] = job
-        return True
-
-    def stop_attempt(self, job: Job, cause: str) -> None:
-        """Cancel the attempt's task."""
-        job._tell(cause)
-        attempt = self.running.get(job)
-        if attempt is not None and attempt.task is not None:
-            attempt.task.cancel()
-
-    def still_runs(self, worker: Attempt, job: Job) -> bool:
-        """Whether the attempt has not ended yet."""
-        return worker in self.lingering or self.running.get(job) is worker
-
-    def give_up_on(self, worker: Attempt, job: Job) -> None:
-        """The grace is over: give the room to another."""
-        if self.lingering.pop(worker, None) is None:
-            return
-        self.stuck[worker] = job
-        self.leave_caller(worker)
-        self.recount()
-        if self.core.emitter.sinks:
-            stack, _ = self.stack_of(worker, job)
-            self.core.emitter.emit(events.JobStuck(self.core.name, monotonic(), *job_facts(job), stack))
-            self.core.emitter.emit(events.WorkerAbandoned(self.core.name, monotonic(), worker.worker_name))
-            self.say_capacity()
-        self.fill()
-
     def stack_of(self, worker: Attempt, job: Job) -> tuple[str, str]:
         """The chain of awaits that the attempt is in; for one that runs at this moment, the stack of its thread."""
         # An eager attempt has no task yet in its first step, which is running.
@@ -155,51 +99,23 @@ class RunningAttempts(Workers):
         found = self.running.get(job)
         return found or next((attempt for attempt, lingers in self.lingering.items() if lingers is job), None)
 
-    def held_jobs(self) -> list[Job]:
-        """The jobs that run."""
-        return list(self.running)
-
-    def succeeded_in_workers(self) -> int:
-        """Successes are counted where they happen."""
-        return self.succeeded
-
-    def in_grace(self) -> bool:
-        """Whether an attempt goes on whose job is settled, and has not been given up."""
-        return bool(self.lingering)
-
-    def all_idle(self) -> bool:
-        """Whether nothing runs."""
-        return not self.running
-
-    def places(self) -> int:
-        """How many jobs can run at a time, the stuck ones left out."""
-        return capacity(self.core.max_workers, len(self.stuck))
-
-    def worker_facts(self) -> WorkerFacts:
-        """What `PoolStats` says of the workers."""
-        attempts = (*self.running.values(), *self.lingering)
-        return {
-            "stuck": len(self.stuck),
-            "workers": len(attempts),
-            "capacity": self.places(),
-            "worker_rows": tuple(attempt.row() for attempt in attempts),
-        }
-
-    def stuck_rows(self) -> tuple[StuckJob, ...]:
-        """Every job that is settled and still runs."""
-        return tuple(self._row(attempt, job) for attempt, job in {**self.stuck, **self.lingering}.items())
-
-    def running_rows(self) -> tuple[StuckJob, ...]:
-        """Every job that runs. From any thread."""
-        running = ((attempt, job) for job, attempt in self.running.copy().items())
-        return (*self.stuck_rows(), *(self._row(attempt, job) for attempt, job in running))
-
-    def _row(self, attempt: Attempt, job: Job) -> StuckJob:
+    def row(self, attempt: Attempt, job: Job) -> StuckJob:
         name = attempt.name or job._task_name
         shown = attempt.arguments or self.core.user_calls.plain_arguments_of(job)
         stack, _ = self.stack_of(attempt, job)
         ran = monotonic() - job._began
         return StuckJob(job.job_id, name, ran, stack, job._told or "", job._options.meta, shown)
+
+    def watch(self, attempt: Attempt, job: AsyncJob, seconds: float) -> None:
+        """Have the attempt ended when its time is up."""
+        attempt.limit = seconds
+        ends = job._began + seconds
+        self.deadlines.add(job, seconds, ends)
+        self._wake_before(ends)
+
+    def places(self) -> int:
+        """How many jobs can run at a time, the stuck ones left out."""
+        return capacity(self.core.max_workers, len(self.stuck))
 
     def _limit_has_passed(self, job: Job) -> None:
         if job in self.running:  # one that was cancelled, and given up, has its outcome and no attempt that is known

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from steadypool.pools.aio.attempts import RunningAttempts
+from steadypool.pools.aio.attempts import Attempts
 from steadypool.pools.aio.shutdown import end_stuck
 from steadypool.pools.aio.timers import Closed
 from steadypool.pools.core.core import Core
 
 
-async def watch_loop(core: Core, closed: Closed, attempts: RunningAttempts) -> None:
+async def watch_loop(core: Core, closed: Closed, attempts: Attempts) -> None:
     """Wait for the pool to close. Cancelled, with every other task of a loop that ends, close it without patience."""
     try:
         await closed.wait()

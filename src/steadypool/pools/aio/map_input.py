@@ -93,7 +93,7 @@ class AsyncWindow(Generic[R]):
                 return
             if row is None:
                 return  # `fill` will see it, too
-            job = self.workers.take_on(self._options, self._fn, row, {})
+            job = self.workers.launcher.take_on(self._options, self._fn, row, {})
             if job is None:
                 return
             self._row = None
@@ -132,7 +132,7 @@ class AsyncWindow(Generic[R]):
         assert self._pool is not None
         self.is_submitting = True
         try:
-            job = self.workers.take_on(self._options, self._fn, row, {})
+            job = self.workers.launcher.take_on(self._options, self._fn, row, {})
             self.add(job if job is not None else await self._pool._submit_patiently(self._options, self._fn, row))
         finally:
             self.is_submitting = False

@@ -10,7 +10,7 @@ import asyncio
 
 from steadypool.model.errors import WouldDeadlock
 from steadypool.pools.aio.attempt import Attempt, Job
-from steadypool.pools.aio.attempts import RunningAttempts
+from steadypool.pools.aio.attempts import Attempts
 from steadypool.pools.aio.future import AsyncJob
 from steadypool.primitives.job_context import running_task
 from steadypool.rules.capacity import lent_limit
@@ -19,7 +19,7 @@ from steadypool.rules.capacity import lent_limit
 class AsyncWaits:
     """Waits of jobs that run on the loop. See `pools.core.workers.Waits`."""
 
-    def __init__(self, attempts: RunningAttempts) -> None:
+    def __init__(self, attempts: Attempts) -> None:
         self._attempts = attempts
 
     def is_own_thread(self) -> bool:
@@ -50,7 +50,7 @@ class AsyncWaits:
         return None
 
 
-def _begin(workers: RunningAttempts, attempt: Attempt, job: AsyncJob | None) -> Attempt:
+def _begin(workers: Attempts, attempt: Attempt, job: AsyncJob | None) -> Attempt:
     """*attempt* is about to wait for *job*, or, if that is ``None``, for some jobs of its pool, until it ends.
 
     Raises:
@@ -78,7 +78,7 @@ def _begin(workers: RunningAttempts, attempt: Attempt, job: AsyncJob | None) -> 
     return attempt
 
 
-def _end(workers: RunningAttempts, attempt: Attempt) -> None:
+def _end(workers: Attempts, attempt: Attempt) -> None:
     """One of its waits is over. There may be more jobs running than places now, until one ends."""
     if not attempt.waits:
         return  # the job has ended before a task that it left behind
@@ -89,11 +89,11 @@ def _end(workers: RunningAttempts, attempt: Attempt) -> None:
         workers.recount()
 
 
-def _nobody_is_left(workers: RunningAttempts) -> bool:
+def _nobody_is_left(workers: Attempts) -> bool:
     return not workers.has_vacancy() and all(attempt.waits for attempt in workers.running.values())
 
 
-def _closes_circle(workers: RunningAttempts, attempt: Attempt, job: AsyncJob | None) -> bool:
+def _closes_circle(workers: Attempts, attempt: Attempt, job: AsyncJob | None) -> bool:
     """Whether *job* waits, through other jobs, for the job that *attempt* runs."""
     seen: set[int] = set()
     while job is not None and id(job) not in seen:

@@ -127,7 +127,7 @@ class AsyncPool(Books):
             options = core.options
         else:
             fn, options = self._workers.resolve(fn)
-        job = self._workers.take_on(options, fn, args, kwargs)
+        job = self._workers.launcher.take_on(options, fn, args, kwargs)
         if job is not None:
             return job
         return await self._submit_in_turn(core.settings.on_full, None, options, fn, args, kwargs)
@@ -147,28 +147,28 @@ class AsyncPool(Books):
         """
         core, workers = self._core, self._workers
         workers.check_loop()
-        if workers.must_turn():
+        if workers.launcher.must_turn():
             await TURN
         if core.refusal is not None:
             raise core.refusal()
-        job = workers.take_on(options, fn, args, kwargs)
+        job = workers.launcher.take_on(options, fn, args, kwargs)
         if job is not None:
             return job
         if not core.queue.blocked and core.queue.take_room():
-            return workers.enqueue(self._new_job(options, fn, args, kwargs), has_room=True)
+            return workers.launcher.enqueue(self._new_job(options, fn, args, kwargs), has_room=True)
         if on_full == "reject":
             raise core.reject(fn, options, f"the queue of pool {core.name!r} is full ({core.queue.size} jobs wait)")
         core.forecast.look()
         if on_full == "caller_runs":
             job = self._new_job(options, fn, args, kwargs)
-            await workers.run_beyond_the_bound(job)
+            await workers.launcher.run_beyond_the_bound(job)
             return job
         if on_full == "block" and workers.waits.is_own_thread():
             # A job that waited for room in its own pool might wait for itself.
-            return workers.enqueue(self._new_job(options, fn, args, kwargs), has_room=False)
+            return workers.launcher.enqueue(self._new_job(options, fn, args, kwargs), has_room=False)
         if not (on_full == "discard_oldest" and self._discard_oldest()):
             await self._wait_for_room(seconds, options, fn)
-        return workers.enqueue(self._new_job(options, fn, args, kwargs), has_room=True)
+        return workers.launcher.enqueue(self._new_job(options, fn, args, kwargs), has_room=True)
 
     async def _wait_for_room(self, seconds: float | None, options: TaskOptions, fn: Callable[..., object]) -> None:
         core = self._core
@@ -437,14 +437,14 @@ class AsyncPool(Books):
         """Drain without limit; if the block is left because its task was cancelled, without patience."""
         self._workers.begin_drain(0.0 if isinstance(error, asyncio.CancelledError) else None)
         if await wait_closed(self._core, self._workers.supervision.closed) and error is None:
-            await end_stuck(self._workers)
+            await end_stuck(self._workers.attempts)
             raise asyncio.CancelledError
-        await end_stuck(self._workers)
+        await end_stuck(self._workers.attempts)
 
     async def _report(self) -> DrainReport:
         report = self._core.report
         assert report is not None
-        await end_stuck(self._workers)
+        await end_stuck(self._workers.attempts)
         return report
 
     def _refuse_to_wait_here(self, what: str, instead: str) -> None:

@@ -13,7 +13,7 @@ class TurnGate:
     """A gate (see `primitives.job_queue`) that takes the room for the one who waits: nobody can overtake."""
 
     def __init__(self, workers: AsyncWorkers) -> None:
-        self._queue = workers.queue
+        self._queue = workers.core.queue
         self.opened: asyncio.Future[bool] = workers.loop.create_future()
 
     def release(self) -> None:
@@ -29,7 +29,7 @@ async def wait_for_room(workers: AsyncWorkers, seconds: float | None) -> bool:
 
     First come, first served.
     """
-    queue = workers.queue
+    queue = workers.core.queue
     if not queue.blocked and queue.take_room():
         return True
     gate = TurnGate(workers)

@@ -18,7 +18,7 @@ import asyncio
 from typing import Protocol
 
 from steadypool.pools.aio.attempt import TURN
-from steadypool.pools.aio.attempts import RunningAttempts
+from steadypool.pools.aio.attempts import Attempts
 from steadypool.primitives.task_stacks import await_chain, frame_of
 
 CANCELS = 3
@@ -27,7 +27,7 @@ CLOSES = 10
 _kept: list[object] = []
 
 
-async def end_stuck(attempts: RunningAttempts) -> None:
+async def end_stuck(attempts: Attempts) -> None:
     """End every task of a closed pool that still runs."""
     tasks = [attempt.task for attempt in (*attempts.stuck, *attempts.lingering) if attempt.task is not None]
     for _ in range(CANCELS):

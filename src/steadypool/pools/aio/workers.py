@@ -15,6 +15,7 @@ only; nobody else ever has it.)
   through the loop. Two bounds keep that harmless. ``nested``: jobs that submit jobs start them eagerly only so deep,
   and beyond that on the loop's next round, so that the stack cannot grow. ``turn_ends``: when they have taken a
   millisecond together, the submitter has to let the loop go round first, so that nothing else starves.
+  The `Launcher` does all of it.
 * **The end of an attempt** settles the job, and starts the next one that waits (``fill``).
 * **The control plane** is ``step``, called by the loop when something was asked for (``bell``) or is due
   (``alarm``: one timer for the whole pool, moved only when something is due earlier than it rings). Time limits of
@@ -27,61 +28,57 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import threading
 import weakref
 from asyncio.events import _get_running_loop
-from collections.abc import Awaitable, Callable
-from contextvars import Context, copy_context
-from typing import Any, TypeVar
+from collections.abc import Callable
+from contextvars import Context
+from typing import TypeVar
 
 from steadypool.model.clock import monotonic
+from steadypool.model.lazy_module import events
 from steadypool.model.options import Task, TaskOptions
+from steadypool.model.reports import StuckJob
 from steadypool.model.states import PoolState
 from steadypool.pools.aio.attempt import Attempt, Job
-from steadypool.pools.aio.attempts import RunningAttempts
+from steadypool.pools.aio.attempts import Attempts
 from steadypool.pools.aio.functions import check_coroutine_function
-from steadypool.pools.aio.future import AsyncJob, AsyncJobFuture
+from steadypool.pools.aio.future import AsyncJob
+from steadypool.pools.aio.launcher import Launcher
 from steadypool.pools.aio.loop_end import watch_loop
 from steadypool.pools.aio.loop_lag import Pulse
 from steadypool.pools.aio.nested_waits import AsyncWaits
 from steadypool.pools.aio.supervisor import LoopSupervisor
 from steadypool.pools.aio.timers import LoopBell
+from steadypool.pools.core.core import Core
+from steadypool.pools.core.emitter import job_facts
 from steadypool.pools.core.functions import options_within
 from steadypool.pools.core.settings import Settings
-from steadypool.pools.core.shared import Args, Kwargs
-
-_Task: Any = asyncio.Task  # ``eager_start`` is not known to Python 3.11
-EAGER = sys.version_info >= (3, 12)
-MAX_NESTED = 8
-"""So many eager starts may stand on the stack at a time."""
-TURN_SECONDS = 0.001
-"""So long may jobs that start eagerly take together before the loop must go round."""
-NEVER = float("inf")
-
+from steadypool.pools.core.workers import NothingSent, WorkerFacts, Workers
 
 R = TypeVar("R")
 
 
-class AsyncWorkers(RunningAttempts):
+class AsyncWorkers(Workers):
     """The workers of one `AsyncPool`, and its control plane on the loop."""
 
     kind = "asyncio"
 
     def __init__(self, settings: Settings, max_workers: int) -> None:
         bell = LoopBell(lambda: self.supervision.step())
-        super().__init__(settings, max_workers, bell)
-        self.supervision: LoopSupervisor = LoopSupervisor(self.core, bell, self.deadlines, self.fill)
-        self.waits: AsyncWaits = AsyncWaits(self)
-        self.tickets = self.core.tickets
+        self.core = core = Core(settings, max_workers, self, bell)
+        self.name = settings.name
+        # Parts that are made later are asked for later.
+        fill, wake = (lambda: self.launcher.fill()), (lambda moment: self.supervision.wake_before(moment))
+        self.attempts = Attempts(core, fill, wake)
+        self.running, self.lingering, self.stuck = self.attempts.running, self.attempts.lingering, self.attempts.stuck
+        self.launcher: Launcher = Launcher(self.attempts, self)
+        self.supervision: LoopSupervisor = LoopSupervisor(core, bell, self.attempts.deadlines, self.launcher.fill)
+        self.waits: AsyncWaits = AsyncWaits(self.attempts)
+        self.sent = NothingSent()
+        self.loop: asyncio.AbstractEventLoop = None  # type: ignore[assignment] # until `check_loop` was called
         self.is_bound = False
-        self.nested = 0
-        self.turn_ends = NEVER
-        self.filling = False
-        self.context = Context()
-        """For callbacks of the pool's own, which must not hold anybody's context variables."""
         self.keeper: asyncio.Task[None] | None = None
-        self.custom_tasks = False
         self.pulse = Pulse()
 
     # -- the loop
@@ -108,14 +105,14 @@ class AsyncWorkers(RunningAttempts):
         self._bind(loop)
 
     def _bind(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
+        self.loop = self.attempts.loop = loop
         self.supervision.bind(loop)
+        self.launcher.bind(loop)
         _bound.add(self)
-        self.thread_ident = threading.get_ident()
+        self.attempts.thread_ident = threading.get_ident()
         self.is_bound = True
-        self.custom_tasks = loop.get_task_factory() is not None
         if self.core.state is PoolState.OPEN:
-            watch = watch_loop(self.core, self.supervision.closed, self)
+            watch = watch_loop(self.core, self.supervision.closed, self.attempts)
             self.keeper = asyncio.Task(watch, loop=loop, name=f"{self.name}-keeper", context=Context())
 
     def cancel(self, job: Job, running: bool, cause: str = "cancelled") -> bool:
@@ -137,45 +134,6 @@ class AsyncWorkers(RunningAttempts):
         self.core.requests.append(seconds)
         self.supervision.step()
 
-    # -- taking a job on, and starting it
-
-    def announce_new(self, job: Job) -> None:
-        """What a new job needs that has a total time limit, or of which somebody wants to hear."""
-        if self.emitter.sinks:
-            self.emitter.defer_submitted(job)
-            self.emitter.emit_deferred(job)
-        if job._options.total_timeout is not None:
-            self.core.admission.set_limits(job)
-
-    def enqueue(self, job: AsyncJobFuture[R], *, has_room: bool) -> AsyncJobFuture[R]:
-        """Put a new job into the queue, and start it if it can."""
-        if self.emitter.sinks or job._options.total_timeout is not None:
-            self.announce_new(job)
-        if has_room and job._options.priority == 0:
-            self.queue.items.append(job)
-        else:
-            self.queue.put_ranked(job, has_room=has_room)
-        if len(self.running) + len(self.lingering) < self.limit:
-            self.fill()
-        return job
-
-    async def run_beyond_the_bound(self, job: AsyncJob) -> None:
-        """Run a job of a full pool at once, and return when the attempt is over, as ``on_full="caller_runs"`` has it.
-
-        It has a task of its own as any job, so that its time limit and its cancellation are not the caller's. A
-        caller that is cancelled cancels the job.
-        """
-        self.announce_new(job)
-        self.callers += 1
-        self.recount()
-        over = self.loop.create_future()
-        self.start(job, monotonic(), caller=over)
-        try:
-            await over
-        except asyncio.CancelledError:
-            self.core.cancel(job, True)  # type: ignore[arg-type]
-            raise
-
     def resolve(self, fn: Callable[..., R]) -> tuple[Callable[..., R], TaskOptions]:
         """See `Workers`; here it must be a coroutine function."""
         check_coroutine_function(fn)
@@ -184,105 +142,104 @@ class AsyncWorkers(RunningAttempts):
         carried = options_within(fn)
         return fn, self.core.options if carried is None else carried.over(self.core.options)
 
-    def must_turn(self) -> bool:
-        """Whether what has been started eagerly has taken so long that the loop is to go round first."""
-        return self.turn_ends is not NEVER and monotonic() > self.turn_ends
+    # -- what the core asks
 
-    def fill(self) -> None:
-        """Start waiting jobs while there is room."""
-        if self.filling:
-            return  # the frame that is at it goes on
-        self.filling = True
-        try:
-            queue, running, lingering = self.queue, self.running, self.lingering
-            while queue.items or queue.heap:
-                if len(running) + len(lingering) >= self.limit or (now := monotonic()) > self.turn_ends:
-                    return
-                job: Job = queue.take()
-                if job is not None:
-                    self.start(job, now)
-        finally:
-            self.filling = False
+    def take_waiting(self) -> Job | None:
+        """See `Workers.take_waiting`."""
+        return self.core.queue.take()
 
-    def take_on(
-        self, options: TaskOptions, fn: Callable[..., Awaitable[R]], args: Args, kwargs: Kwargs
-    ) -> AsyncJobFuture[R] | None:
-        """Make a job, and start it or put it into the queue; ``None`` if something else is to be seen to first."""
-        now = monotonic()
-        if now > self.turn_ends or self.core.refusal is not None or self.loop is not _get_running_loop():
-            return None
-        queue = self.queue
-        is_busy = queue.items or queue.heap or len(self.running) + len(self.lingering) >= self.limit
-        if is_busy and (queue.blocked or not queue.take_room()):
-            return None
-        job: AsyncJobFuture[R] = AsyncJobFuture(
-            self, options, fn, args, kwargs, copy_context(), now, next(self.tickets)
-        )
-        if self.emitter.sinks or options.total_timeout is not None:
-            self.announce_new(job)
-        if not is_busy:
-            self.start(job, now, fresh=True)
-        elif options.priority:
-            queue.put_ranked(job, has_room=True)
-        else:
-            queue.items.append(job)
-        return job
+    def wake_worker(self) -> None:
+        """A job was put into the queue."""
+        self.launcher.fill()
 
-    def start(
-        self, job: AsyncJob, now: float, *, fresh: bool = False, caller: asyncio.Future[None] | None = None
-    ) -> None:
-        """Start an attempt of a job that the caller has taken out of its place, or has just made (*fresh*)."""
-        options = job._options
-        if options.retry is not None:
-            # Each attempt sees the submitter's context, not what the one before made of it.
-            pristine = job._context if job._pristine_context is None else job._pristine_context
-            job._pristine_context, job._context = pristine, pristine.copy()
-        self.running[job] = attempt = Attempt(self, job)
-        if caller is not None:
-            attempt.caller, attempt.is_simple = caller, False
-        if not EAGER or self.nested >= MAX_NESTED or self.custom_tasks:
-            self._start_later(attempt, job)
+    def wake_all_workers(self) -> None:
+        """The pool has closed: nobody is idle here."""
+
+    def holds(self, job: Job) -> bool:
+        """Whether an attempt of the job runs."""
+        return job in self.running
+
+    def take_from_worker(self, job: Job) -> bool:
+        """The job is to be settled while its attempt still runs."""
+        attempt = self.running.pop(job, None)
+        if attempt is None:
+            return False
+        attempt.name = job._task_name
+        attempt.arguments = self.core.user_calls.plain_arguments_of(job)
+        self.lingering[attempt] = job
+        return True
+
+    def stop_attempt(self, job: Job, cause: str) -> None:
+        """Cancel the attempt's task."""
+        job._tell(cause)
+        attempt = self.running.get(job)
+        if attempt is not None and attempt.task is not None:
+            attempt.task.cancel()
+
+    def still_runs(self, worker: Attempt, job: Job) -> bool:
+        """Whether the attempt has not ended yet."""
+        return worker in self.lingering or self.running.get(job) is worker
+
+    def give_up_on(self, worker: Attempt, job: Job) -> None:
+        """The grace is over: give the room to another."""
+        if self.lingering.pop(worker, None) is None:
             return
-        if not fresh:
-            job._began = now
-        if self.turn_ends is NEVER:
-            self.turn_ends = now + TURN_SECONDS
-            self.loop.call_soon(self._new_turn, context=self.context)
-        self.nested += 1
-        try:
-            task = _Task(attempt.run(fresh), loop=self.loop, name=self.name, context=job._context, eager_start=True)
-        finally:
-            self.nested -= 1
-        if attempt.job is not None:
-            self._goes_on(attempt, job, task)
+        self.stuck[worker] = job
+        self.attempts.leave_caller(worker)
+        self.attempts.recount()
+        if self.core.emitter.sinks:
+            stack, _ = self.stack_of(worker, job)
+            self.core.emitter.emit(events.JobStuck(self.core.name, monotonic(), *job_facts(job), stack))
+            self.core.emitter.emit(events.WorkerAbandoned(self.core.name, monotonic(), worker.worker_name))
+            self.attempts.say_capacity()
+        self.launcher.fill()
 
-    def _goes_on(self, attempt: Attempt, job: AsyncJob, task: asyncio.Task[None]) -> None:
-        """An eager attempt has not ended in its first step."""
-        attempt.task = task
-        if job._options.timeout is not None:
-            self.watch(attempt, job, job._options.timeout)
-        if job._told is not None:
-            task.cancel()  # it was told in that step, when its task was not known yet
+    def held_jobs(self) -> list[Job]:
+        """The jobs that run."""
+        return list(self.running)
 
-    def _start_later(self, attempt: Attempt, job: AsyncJob) -> None:
-        coroutine = attempt.run(None)
-        coroutine.send(None)  # to its first line: see there
-        if self.custom_tasks:
-            attempt.task = self.loop.create_task(coroutine, name=self.name, context=job._context)
-        else:
-            attempt.task = _Task(coroutine, loop=self.loop, name=self.name, context=job._context)
+    def succeeded_in_workers(self) -> int:
+        """Successes are counted where they happen."""
+        return self.attempts.succeeded
 
-    def _new_turn(self) -> None:
-        self.turn_ends = NEVER
-        if self.queue.items or self.queue.heap:
-            self.fill()
+    def in_grace(self) -> bool:
+        """Whether an attempt goes on whose job is settled, and has not been given up."""
+        return bool(self.lingering)
 
-    def watch(self, attempt: Attempt, job: AsyncJob, seconds: float) -> None:
-        """Have the attempt ended when its time is up."""
-        attempt.limit = seconds
-        ends = job._began + seconds
-        self.deadlines.add(job, seconds, ends)
-        self.supervision.wake_before(ends)
+    def all_idle(self) -> bool:
+        """Whether nothing runs."""
+        return not self.running
+
+    def worker_facts(self) -> WorkerFacts:
+        """What `PoolStats` says of the workers."""
+        attempts = (*self.running.values(), *self.lingering)
+        return {
+            "stuck": len(self.stuck),
+            "workers": len(attempts),
+            "capacity": self.places(),
+            "worker_rows": tuple(attempt.row() for attempt in attempts),
+        }
+
+    def stuck_rows(self) -> tuple[StuckJob, ...]:
+        """Every job that is settled and still runs."""
+        return tuple(self.attempts.row(attempt, job) for attempt, job in {**self.stuck, **self.lingering}.items())
+
+    def running_rows(self) -> tuple[StuckJob, ...]:
+        """Every job that runs. From any thread."""
+        running = ((attempt, job) for job, attempt in self.running.copy().items())
+        return (*self.stuck_rows(), *(self.attempts.row(attempt, job) for attempt, job in running))
+
+    def stack_of(self, worker: Attempt, job: Job) -> tuple[str, str]:
+        """Where the attempt is."""
+        return self.attempts.stack_of(worker, job)
+
+    def attempt_of(self, job: AsyncJob) -> Attempt | None:
+        """See `future.Owner`."""
+        return self.attempts.attempt_of(job)
+
+    def places(self) -> int:
+        """How many jobs can run at a time, the stuck ones left out."""
+        return self.attempts.places()
 
     # -- room
 
@@ -291,11 +248,11 @@ class AsyncWorkers(RunningAttempts):
         if self.core.state is PoolState.CLOSED:
             raise self.core.closed_error()
         self.core.max_workers = max_workers
-        self.recount()
-        if self.emitter.sinks:
-            self.say_capacity()
+        self.attempts.recount()
+        if self.core.emitter.sinks:
+            self.attempts.say_capacity()
         if self.is_bound:
-            self.fill()
+            self.launcher.fill()
 
     def loop_lag(self, patience: float) -> float | None:
         """See `Workers`. On the loop itself the answer is known."""

@@ -101,10 +101,11 @@ def _results(chunk: Chunk[R], options: MapOptions) -> Iterator[R | Exception]:
 
 def _result(job: JobFuture[R], options: MapOptions) -> R | Exception:
     try:
-        if job.outcome is _SUCCEEDED:
-            return job.result()
-        job._wait(options.left())
-        return options.given_for(job)
+        if job.outcome is not _SUCCEEDED:
+            job._wait(None if options.deadline is None else options.left())
+            if job.outcome is not _SUCCEEDED:
+                return options.given_for(job)
+        return job.result()
     except TimeoutError:
         job.cancel()
         raise
