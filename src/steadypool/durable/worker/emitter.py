@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 from steadypool.durable.engine.records import Claim, Settlement, Verdict
 from steadypool.model.clock import monotonic
@@ -19,6 +20,7 @@ else:
     events = Lazily("steadypool.durable.worker.events")  # imported when the first event is made
 
 __all__ = ["Emitter", "events"]
+P = ParamSpec("P")
 
 
 class Emitter:
@@ -58,10 +60,13 @@ class Emitter:
                 self._notes.append(f"a sink raised {in_a_line(error)}")
                 self.unsubscribe(sink)
 
+    def report(self, kind: Callable[Concatenate[str, float, P], object], *facts: P.args, **more: P.kwargs) -> None:
+        """Emit an event of this worker, now."""
+        self.emit(partial(kind, self.name, monotonic(), *facts, **more))
+
     def emit_unfit(self, claim: Claim, settlement: Settlement, error: BaseException) -> None:
         """Emit that a job goes back since its arguments are not for this worker's version of the task."""
-        facts = self.name, monotonic(), claim.id, claim.task, error, settlement.delay
-        self.emit(lambda: events.ArgumentsUnknown(*facts))
+        self.report(events.ArgumentsUnknown, claim.id, claim.task, error, settlement.delay)
 
     def emit_failure(self, claim: Claim, settlement: Settlement, error: BaseException) -> None:
         """Emit that an attempt has failed, and what comes next."""

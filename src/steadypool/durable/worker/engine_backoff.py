@@ -32,13 +32,11 @@ class EngineBackoff:
             self.pause = FIRST_PAUSE
         else:
             self.pause = min(LONGEST_PAUSE, self.pause * 2)
-        name, pause = self._emitter.name, self.pause
-        self._emitter.emit(lambda: events.EngineFailed(name, monotonic(), error, pause))
+        self._emitter.report(events.EngineFailed, error, self.pause)
 
     def recovered(self) -> None:
         """The engine has done what it was asked."""
         if self._since is None:
             return
         seconds, self._since = monotonic() - self._since, None
-        name = self._emitter.name
-        self._emitter.emit(lambda: events.EngineRecovered(name, monotonic(), seconds))
+        self._emitter.report(events.EngineRecovered, seconds)

@@ -8,7 +8,6 @@ from steadypool.durable.worker.context import WorkerContext
 from steadypool.durable.worker.emitter import events
 from steadypool.durable.worker.engine_backoff import RETRYABLE
 from steadypool.durable.worker.heartbeat import Heartbeat
-from steadypool.model.clock import monotonic
 
 
 class Registration:
@@ -47,8 +46,7 @@ class Registration:
 
     def emit_registered(self) -> None:
         """Tell the sinks that the worker may claim."""
-        name, number = self._emitter.name, self.number
-        self._emitter.emit(lambda: events.WorkerRegistered(name, monotonic(), number))
+        self._emitter.report(events.WorkerRegistered, self.number)
 
     def begin_again(self) -> None:
         """If the lease was lost, register anew, and tell every job at work that nothing it does counts any more."""
@@ -62,8 +60,7 @@ class Registration:
         lost = self._in_flight.lose_all()
         self.number, self.is_lost = number, False
         self._heartbeat.follow(number)
-        name = self._emitter.name
-        self._emitter.emit(lambda: events.LeaseLost(name, monotonic(), len(lost)))
+        self._emitter.report(events.LeaseLost, len(lost))
         self.emit_registered()
 
     @property

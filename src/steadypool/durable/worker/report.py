@@ -91,31 +91,23 @@ class WorkCounts:
     def note_written(self, settlements: Sequence[Settlement], refused: frozenset[tuple[int, int]]) -> None:
         """The engine has these now, but for those that it refused."""
         for settlement in settlements:
-            if (settlement.claim.number, settlement.claim.lease) in refused:
+            claim = settlement.claim
+            if (claim.number, claim.lease) in refused:
                 self.refused += 1
-                self._emit_refused(settlement)
+                self._emitter.report(events.ResultRefused, claim.id, claim.token)
             else:
                 self.verdicts[settlement.verdict] += 1
 
     def emit_unwritable(self, instead: Settlement, why: Exception) -> None:
         """A job has run, and is discarded since the store cannot keep its result."""
-        claim, name, at = instead.claim, self._emitter.name, monotonic()
-        self._emitter.emit(
-            lambda: events.JobGivenUp(
-                name, at, claim.id, claim.task, claim.queue, claim.attempt, Outcome.FAILED, why, "", instead.reason
-            )
-        )
+        claim = instead.claim
+        job = claim.id, claim.task, claim.queue, claim.attempt
+        self._emitter.report(events.JobGivenUp, *job, Outcome.FAILED, why, "", instead.reason)
 
     def note_lost(self, jobs: int) -> None:
         """The store does not know of the leases that so many jobs at work are held by."""
-        name = self._emitter.name
         if jobs:
-            self._emitter.emit(lambda: events.LeaseLost(name, monotonic(), jobs))
-
-    def _emit_refused(self, settlement: Settlement) -> None:
-        name = self._emitter.name
-        claim = settlement.claim
-        self._emitter.emit(lambda: events.ResultRefused(name, monotonic(), claim.id, claim.token))
+            self._emitter.report(events.LeaseLost, jobs)
 
     def report(self, in_flight: InFlight) -> WorkReport:
         """All of it, and what is still in flight."""

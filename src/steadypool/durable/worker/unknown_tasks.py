@@ -12,7 +12,6 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Mapping
-from functools import partial
 
 from steadypool.durable.worker.context import WorkerContext
 from steadypool.durable.worker.emitter import events
@@ -76,11 +75,10 @@ class UnknownTasks:
                 break
         for adapter in self._adapters.values():
             adapter.unfit = 0 if adapter.unfit >= FLOOD else adapter.unfit
-        name = self._emitter.name
         for task, jobs in counts.items():
             if task in self._known:
                 continue  # each has an event when it has had its turn
-            self._emitter.emit(partial(events.TaskUnknown, name, monotonic(), task, jobs, self._hint(task)))
+            self._emitter.report(events.TaskUnknown, task, jobs, self._hint(task))
 
     def recall(self) -> bool:
         """Have jobs available again whose task is known here; whether there are some.
@@ -113,9 +111,8 @@ class UnknownTasks:
             EngineError: the engine could not.
         """
         reason = f"no worker has known its task for {span(self._give_up)}"
-        name = self._emitter.name
         for task, jobs in self._engine.give_up_unknown(GIVEN_UP_AT_ONCE, reason).items():
-            self._emitter.emit(partial(events.TaskForgotten, name, monotonic(), task, jobs, reason))
+            self._emitter.report(events.TaskForgotten, task, jobs, reason)
 
     def _hint(self, task: str) -> str:
         near = near_name(task, self._adapters)

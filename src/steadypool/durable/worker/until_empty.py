@@ -6,7 +6,6 @@ from steadypool.durable.worker.context import WorkerContext
 from steadypool.durable.worker.emitter import events
 from steadypool.durable.worker.engine_backoff import RETRYABLE
 from steadypool.durable.worker.unknown_tasks import UnknownTasks
-from steadypool.model.clock import monotonic
 
 
 class UntilEmpty:
@@ -50,12 +49,10 @@ class UntilEmpty:
         kind = bool(running), bool(retryable)
         if kind != self._waits_for:
             self._waits_for = kind
-            name = self._context.settings.name
-            self._context.emitter.emit(lambda: events.WaitsForOthers(name, monotonic(), running, retryable))
+            self._context.emitter.report(events.WaitsForOthers, running, retryable)
 
     def _emit_paused(self, queue: str, jobs: int) -> None:
         if queue not in self._found_paused:
             self._found_paused.add(queue)
-            name = self._context.settings.name
             self._context.counts.notes.append(f"queue {queue!r} is paused: what waits in it ({jobs}) stays there")
-            self._context.emitter.emit(lambda: events.QueuePaused(name, monotonic(), queue, jobs))
+            self._context.emitter.report(events.QueuePaused, queue, jobs)

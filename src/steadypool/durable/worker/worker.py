@@ -321,7 +321,7 @@ class Worker:
             self._warm_up(first, slots["process"].count)
         self._wait.listener = self._engine.listener("work")
         if advisory := self._engine.take_advisory():
-            self._emitter.emit(lambda: events.EngineAdvisory(self.settings.name, monotonic(), advisory))
+            self._emitter.report(events.EngineAdvisory, advisory)
         self._registration.emit_registered()
         self._is_registered = True
         return pools
@@ -453,10 +453,7 @@ class Worker:
             self._backoff.failed(error)
             return
         if swept.workers:
-            name = self.settings.name
-            self._emitter.emit(
-                lambda: events.JobsRecovered(name, monotonic(), swept.workers, swept.returned, swept.discarded)
-            )
+            self._emitter.report(events.JobsRecovered, swept.workers, swept.returned, swept.discarded)
 
     def _is_empty(self) -> bool:
         return self._until_empty and self._emptiness.is_empty()
