@@ -21,7 +21,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from steadypool import AsyncPool, DrainReport, PoolState, ProcessPool, ThreadPool
-from steadypool.contrib.asgi import Liveness, Readiness, is_ready, pool_lifespan
+from steadypool.contrib.asgi import Liveness, Readiness, pool_lifespan
 
 WEB = Path(__file__).parents[2] / "examples" / "web.py"
 WAIT = 30.0
@@ -48,8 +48,8 @@ def test_a_pool_lives_as_long_as_its_application() -> None:
     for _ in range(2):  # a factory makes a pool for each start
         with TestClient(app) as client:
             pool = app.state.pool
-            assert client.get("/double/21").json() == 42 and is_ready(pool)
-        assert pool.state is PoolState.CLOSED and not is_ready(pool)
+            assert client.get("/double/21").json() == 42 and pool.health().ready
+        assert pool.state is PoolState.CLOSED and not pool.health().ready
     assert [report.stats.succeeded for report in reports] == [1, 1] and all(report.ok for report in reports)
 
 

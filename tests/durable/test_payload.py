@@ -134,7 +134,7 @@ def test_results_come_back_as_annotated() -> None:
     payload = Payload("task", typed)
     assert payload.decode_result(payload.encode_result(ORDER)) == ORDER
     assert Payload("task", untyped).decode_result(b'{"a":[1]}') == {"a": [1]}
-    with pytest.raises(PayloadRefused, match="returned a object that JSON cannot carry"):
+    with pytest.raises(PayloadRefused, match="returned a value of type object that JSON cannot carry"):
         payload.encode_result(object())
 
 

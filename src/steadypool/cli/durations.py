@@ -45,8 +45,8 @@ class Moment(click.ParamType):  # type: ignore[type-arg]  # likewise
         except ValueError:
             self.fail(f"{value!r} is no moment: give one such as {_example()}", param, context)
         if moment.tzinfo is None:
-            here, utc = moment.astimezone().isoformat(), moment.replace(tzinfo=UTC).isoformat()
-            self.fail(f"{value!r} has no time zone: give {here} or {utc}", param, context)
+            meant = dict.fromkeys([moment.astimezone().isoformat(), moment.replace(tzinfo=UTC).isoformat()])
+            self.fail(f"{value!r} has no time zone: give {' or '.join(meant)}", param, context)
         return moment
 
 

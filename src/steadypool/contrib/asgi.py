@@ -199,11 +199,6 @@ class Liveness(Readiness):
         return health.alive
 
 
-def is_ready(pool: Pool) -> bool:
-    """Whether the pool takes jobs and has somebody to run them."""
-    return pool.health().ready
-
-
 class Ending:
     """When pools end: their jobs have *timeout* seconds from the first signal on, or from the shutdown.
 
