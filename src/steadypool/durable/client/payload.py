@@ -233,8 +233,8 @@ class Payload:
             raise
         except Exception as error:
             raise ResultUnfit(
-                f"{self._name} returned a value of type {type(value).__name__} that JSON cannot carry ({error}); the job has run, "
-                "and is not run again"
+                f"{self._name} returned a value of type {type(value).__name__} that JSON cannot carry ({error}); "
+                "the job has run, and is not run again"
             ) from None
         return encoded
 
