@@ -37,7 +37,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import wait
 from contextlib import nullcontext
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from steadypool.durable.client.nested_waits import Slots, new_folder
 from steadypool.durable.client.task import DurableTask
@@ -75,6 +75,7 @@ from steadypool.pools.inspect.health import read_health
 from steadypool.rules import claim_size
 from steadypool.rules.health import is_alive
 
+T = TypeVar("T")
 WARM_UP = TaskOptions(name="steadypool.warm_up", meta={})
 WARM_UP_LIMIT = 20.0
 """Seconds that a worker waits for its processes before it begins to claim."""
@@ -277,7 +278,7 @@ class Worker:
     def _work(self) -> None:
         try:
             pools = self._set_up()
-            self._fire_schedules()  # before it is asked whether there is nothing to do
+            self._try(self._scheduler.run_due)  # before it is asked whether there is nothing to do
             while not self._stop.requests and not self._is_empty():
                 self._round()
             self._is_stopping = True
@@ -379,7 +380,7 @@ class Worker:
         self._settler.request_cancels(answer.cancels)
         self._maintain()
         self._maintain_unknown()
-        self._fire_schedules()
+        self._try(self._scheduler.run_due)
         if self._dispatcher.met_unknown or self._unknown.is_flooded():
             self._set_unknown_aside()
         else:
@@ -391,10 +392,7 @@ class Worker:
         self._dispatcher.met_unknown = False
         if self._claimer.settle_and_claim() is None:  # what was claimed of them is to lie among the others first
             return
-        try:
-            self._unknown.set_aside()
-        except RETRYABLE as error:
-            self._backoff.failed(error)
+        self._try(self._unknown.set_aside)
 
     def _settle_and_claim(self, now: float) -> ClaimResult | None:
         asks = self._room.asks()
@@ -425,35 +423,25 @@ class Worker:
 
     def _maintain_unknown(self) -> None:
         """Find jobs that were set aside and are known here, and give up what no worker has known; now and then."""
-        try:
-            if self._unknown.run_due(has_room=self._room.has_some()):
-                self._wait.wake()  # there is something to claim
-        except RETRYABLE as error:
-            self._backoff.failed(error)
-
-    def _fire_schedules(self) -> None:
-        """Put the jobs of schedules that are due."""
-        try:
-            self._scheduler.run_due()
-        except RETRYABLE as error:
-            self._backoff.failed(error)
+        if self._try(lambda: self._unknown.run_due(has_room=self._room.has_some())):
+            self._wait.wake()  # there is something to claim
 
     def _maintain(self) -> None:
         """Tell how far jobs are, take back what dead workers held, and prune; now and then."""
-        try:
-            self._progress.report(self._registration.number)
-        except RETRYABLE as error:
-            self._backoff.failed(error)
-            return
+        self._try(lambda: self._progress.report(self._registration.number))
         if not self._maintenance.is_due():
             return
+        swept = self._try(self._maintenance.run_due)
+        if swept is not None and swept.workers:
+            self._emitter.report(events.JobsRecovered, swept.workers, swept.returned, swept.discarded)
+
+    def _try(self, step: Callable[[], T]) -> T | None:
+        """Do what may wait; ``None``: the engine could not."""
         try:
-            swept = self._maintenance.run_due()
+            return step()
         except RETRYABLE as error:
             self._backoff.failed(error)
-            return
-        if swept.workers:
-            self._emitter.report(events.JobsRecovered, swept.workers, swept.returned, swept.discarded)
+            return None
 
     def _is_empty(self) -> bool:
         return self._until_empty and self._emptiness.is_empty()
