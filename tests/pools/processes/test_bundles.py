@@ -48,6 +48,12 @@ def travelled_with(future: Any, futures: list[Any]) -> list[Any]:
     return [other for other in futures if sending(other._serial) == sending(future._serial)]
 
 
+def own_options(_: object) -> tuple[str, str, object]:
+    """What the job was given besides its call."""
+    job = current_job()
+    return job.id, job.task, dict(job.meta)
+
+
 def own_facts() -> tuple[str, str, int]:
     """What the job knows of itself."""
     job = current_job()
@@ -61,6 +67,18 @@ def test_each_knows_itself(make_pool: MakePool) -> None:
     assert [future.result(WAIT)[0] for future in futures] == [future.job_id for future in futures]
     assert len({future.job_id for future in futures}) == 30
     assert {(future.attempts, future.result()[2]) for future in futures} == {(1, 1)}
+
+
+def test_jobs_with_an_id_a_name_and_meta_travel_with_others(make_pool: MakePool) -> None:
+    pool = warm(make_pool(1))
+    named = task(own_options)
+    calls = [(named.options(id=f"order-{n}", name=f"step \u00e9{n}", meta={"number": n}), n) for n in range(20)]
+    futures = send_together(pool, (jobs.same, 1), *calls, (lambda: 2,))
+    assert len(travelled_with(futures[0], futures)) == 22
+    assert [future.result(WAIT) for future in futures[1:-1]] == [
+        (f"order-{n}", f"step \u00e9{n}", {"number": n}) for n in range(20)
+    ]
+    assert futures[-1].result(WAIT) == 2
 
 
 def test_each_ends_as_it_ends(make_pool: MakePool) -> None:

@@ -37,6 +37,8 @@ from steadypool.rules import prefetch
 
 HEAD_MOST = 256
 """Bytes that stand before a job's function and arguments, if its options hold nothing but numbers."""
+UTF8_MOST = 4
+"""Bytes that a character of an id or a name may take."""
 ALONE = prefetch.TOGETHER_BYTES + 1
 """What counts as the size of a job that travels alone."""
 _WITHOUT_BLOCKING = (False,)
@@ -290,6 +292,10 @@ def _size_in_bundle(entry: Job | Chunk) -> int:
     if isinstance(entry, Chunk) or entry._packed is None or entry._told is not None:
         return ALONE
     options, packed = entry._options, entry._packed
-    if packed.plain is None or packed.flags & WHOLE or options.id or options.name or options.meta:
+    if packed.plain is None:
         return ALONE
-    return HEAD_MOST + len(packed.plain)
+    size = HEAD_MOST + len(packed.plain)
+    if not options.plain or options.id or options.name or options.meta or packed.flags & WHOLE:
+        texts = (options.id, options.name or entry._task_name)
+        size += sum(UTF8_MOST * len(text) for text in texts if text) + len(entry._packed_meta or b"")
+    return size
