@@ -20,6 +20,7 @@ from bench.postgres_peers import PEERS, SLOTS
 from bench.postgres_runs import OURS, SETTINGS, Flow, Run, Side, missing, peers, server_cpu
 from bench.postgres_sides import RAW
 from bench.rounds import Effort, percentile
+from bench.schedules import schedules
 from bench.tables import Table, Target, at_least, in_unit
 from steadypool.durable.engine.open import open_engine
 from tests.durable.engine.postgres import server
@@ -53,6 +54,7 @@ def tables(effort: Effort) -> Iterator[Table]:
         yield looks(effort)
         yield bloat(effort)
         yield faults(effort)
+        yield schedules(effort)
     finally:
         server.remove_shared_server()
 

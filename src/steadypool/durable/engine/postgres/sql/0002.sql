@@ -412,13 +412,15 @@ AS $$
 DECLARE
     f record;
     s schedules;
-    v_names text[] := '{}';
-    v_owners text[] := '{}';
-    v_jobs json[] := '{}';
-    v_why_names text[] := '{}';
+    v_names text[] := '{}';  -- of those that are as they were read; by their places, the next five
+    v_dues float8[] := '{}';
+    v_lasts float8[] := '{}';
+    v_skipped int[] := '{}';
     v_whys text[] := '{}';
-    v_skipped int;
-    v_why text;
+    v_overlaps text[] := '{}';
+    v_owners text[] := '{}';  -- of each job
+    v_jobs json[] := '{}';
+    v_overlap text;
 BEGIN
     FOR f IN
         SELECT * FROM json_to_recordset(p_firings::json) AS (
@@ -431,30 +433,23 @@ BEGIN
           AND (f.by_hand OR (NOT x.paused AND x.retired_at IS NULL))
         FOR UPDATE SKIP LOCKED;
         CONTINUE WHEN NOT FOUND;
-        v_names := v_names || f.name;
-        v_skipped := f.skipped;
-        v_why := nullif(f.reason, '');
-        IF v_why IS NOT NULL THEN
-            v_why_names := v_why_names || f.name;
-            v_whys := v_whys || v_why;
-        END IF;
-        IF f.overlap <> 'allow' AND json_array_length(f.jobs) > 0
-           AND EXISTS (SELECT FROM jobs j WHERE j.number = s.last_number AND j.nonce = s.last_nonce) THEN
-            IF f.overlap = 'skip' THEN
-                v_skipped := v_skipped + 1;
-                v_why := format('overlap: %s has not ended', s.last_job);
-                v_why_names := v_why_names || f.name;
-                v_whys := v_whys || v_why;
-                f.jobs := '[]';
-            ELSE
-                PERFORM cancel(s.last_number, s.last_nonce);
+        v_overlap := NULL;
+        IF f.overlap <> 'allow' AND json_array_length(f.jobs) > 0 THEN
+            IF EXISTS (SELECT FROM jobs j WHERE j.number = s.last_number AND j.nonce = s.last_nonce) THEN
+                IF f.overlap = 'skip' THEN
+                    v_overlap := format('overlap: %s has not ended', s.last_job);
+                    f.jobs := '[]';
+                ELSE
+                    PERFORM cancel(s.last_number, s.last_nonce);
+                END IF;
             END IF;
         END IF;
-        UPDATE schedules x
-        SET due = to_timestamp(f.new_due), last_due = greatest(x.last_due, to_timestamp(f.last_due)),
-            skipped = x.skipped + v_skipped, last_skip = coalesce(v_why, x.last_skip),
-            last_skip_at = CASE WHEN v_why IS NULL THEN x.last_skip_at ELSE schedule_clock() END
-        WHERE x.name = f.name;
+        v_names := v_names || f.name;
+        v_dues := v_dues || f.new_due;
+        v_lasts := v_lasts || f.last_due;
+        v_skipped := v_skipped || f.skipped;
+        v_whys := v_whys || nullif(f.reason, '');
+        v_overlaps := v_overlaps || v_overlap;
         v_jobs := v_jobs || ARRAY(SELECT json_array_elements(f.jobs));
         v_owners := v_owners || array_fill(f.name, ARRAY[json_array_length(f.jobs)]);
     END LOOP;
@@ -463,24 +458,30 @@ BEGIN
         SELECT p.*, v_owners[p.place] AS owner
         FROM (SELECT WHERE cardinality(v_jobs) > 0) g, LATERAL
              put_json(array_to_json(v_jobs)::text, NULL) WITH ORDINALITY AS p (number, nonce, id, enqueued, place)
-    ), told AS (
-        SELECT o.owner, count(*) FILTER (WHERE o.enqueued) AS fired, count(*) FILTER (WHERE NOT o.enqueued) AS refused,
-               max(o.place) FILTER (WHERE o.enqueued) AS place,
+    ), told AS MATERIALIZED (
+        SELECT o.owner, max(o.place) FILTER (WHERE o.enqueued) AS place,
                array_agg(o.id ORDER BY o.place) FILTER (WHERE o.enqueued) AS ids,
                array_agg(format('%s has its id or unique key', o.id)) FILTER (WHERE NOT o.enqueued) AS whys
         FROM put o GROUP BY o.owner
+    ), done AS MATERIALIZED (
+        SELECT n.name, n.due, n.last, coalesce(t.ids, '{}') AS ids, t.place,
+               array_remove(ARRAY[n.why, n.overlap], NULL) || coalesce(t.whys, '{}') AS whys,
+               n.skipped + (n.overlap IS NOT NULL)::int + coalesce(cardinality(t.whys), 0) AS skipped
+        FROM unnest(v_names, v_dues, v_lasts, v_skipped, v_whys, v_overlaps)
+             AS n (name, due, last, skipped, why, overlap)
+        LEFT JOIN told t ON t.owner = n.name
     ), noted AS (
         UPDATE schedules x
-        SET fired = x.fired + t.fired, skipped = x.skipped + t.refused, last_skip = coalesce(t.whys[1], x.last_skip),
-            last_skip_at = CASE WHEN t.refused > 0 THEN schedule_clock() ELSE x.last_skip_at END,
+        SET due = to_timestamp(d.due), last_due = greatest(x.last_due, to_timestamp(d.last)),
+            fired = x.fired + cardinality(d.ids), skipped = x.skipped + d.skipped,
+            last_skip = coalesce(d.whys[cardinality(d.whys)], x.last_skip),
+            last_skip_at = CASE WHEN d.whys = '{}' THEN x.last_skip_at ELSE schedule_clock() END,
             last_job = coalesce(l.id, x.last_job), last_number = coalesce(l.number, x.last_number),
             last_nonce = coalesce(l.nonce, x.last_nonce)
-        FROM told t LEFT JOIN put l ON l.place = t.place
-        WHERE x.name = t.owner
+        FROM done d LEFT JOIN put l ON l.place = d.place
+        WHERE x.name = d.name
     )
-    SELECT n.name, coalesce(t.ids, '{}'),
-           ARRAY(SELECT w.why FROM unnest(v_why_names, v_whys) AS w (name, why) WHERE w.name = n.name) || t.whys
-    FROM unnest(v_names) AS n (name) LEFT JOIN told t ON t.owner = n.name;
+    SELECT d.name, d.ids, d.whys FROM done d;
 END $$;
 
 -- Pause (null), or resume, its next job being due then.
