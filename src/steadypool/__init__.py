@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from steadypool.model.states import Outcome, PoolState
     from steadypool.pools.aio import AsyncJobFuture, AsyncPool
     from steadypool.pools.processes import ProcessPool
+    from steadypool.pools.processes.shared import Shared, share
     from steadypool.pools.threads.pool import ThreadPool
     from steadypool.primitives.future import JobFuture
     from steadypool.primitives.job_context import JobContext, current_job
@@ -90,6 +91,7 @@ __all__ = [
     "Retry",
     "ScheduleHandle",
     "SchemaMismatch",
+    "Shared",
     "SteadypoolError",
     "Task",
     "ThreadPool",
@@ -103,6 +105,7 @@ __all__ = [
     "WrongState",
     "current_job",
     "serve_status",
+    "share",
     "task",
 ]
 
@@ -131,6 +134,7 @@ _PLACES = {
     "steadypool.model.states": "Outcome PoolState",
     "steadypool.pools.aio": "AsyncJobFuture AsyncPool",
     "steadypool.pools.processes": "ProcessPool",
+    "steadypool.pools.processes.shared": "Shared share",
     "steadypool.pools.threads.pool": "ThreadPool",
     "steadypool.primitives.future": "JobFuture",
     "steadypool.primitives.job_context": "JobContext current_job",

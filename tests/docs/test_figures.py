@@ -63,7 +63,7 @@ FIGURES = {
     "SHOWING": f"{report_rows.SHOWING} s",
     "STACK_SECONDS": f"{stack_request.STACK_SECONDS} s",
     "STACK_SIGNAL": after_rtmin(stack_request.KNOCK, 10),
-    "TOGETHER_KB": f"{prefetch.TOGETHER_BYTES // 1024} KB",
+    "CHUNK_MB": f"{prefetch.CHUNK_BYTES >> 20} MB",
     "BY_THEMSELVES_MS": f"{round(prefetch.BY_THEMSELVES_SECONDS * 1000)} ms",
     "SHORT_MS": f"{round(prefetch.SHORT * 1000)} ms",
     "TOGETHER_MS": f"{round(prefetch.TOGETHER_SECONDS * 1000)} ms",

@@ -19,7 +19,9 @@ BY_THEMSELVES_SECONDS = 0.002
 PACKETS_AHEAD = 3
 """So many packets for each worker are to fit the window of a map, or workers would wait for each other's results."""
 TOGETHER_BYTES = 40 * 1024
-"""Bytes of arguments in one packet."""
+"""Bytes of arguments of different calls in one packet."""
+CHUNK_BYTES = 1 << 20
+"""Bytes of arguments of a map in one packet: what does not fit that lies in memory beside it."""
 TOGETHER_MOST = 1000
 
 
@@ -47,7 +49,7 @@ def together(wanted: int, mean_seconds: float | None, mean_bytes: float | None) 
     if mean_seconds:
         most = min(most, TOGETHER_SECONDS / mean_seconds)
     if mean_bytes:
-        most = min(most, TOGETHER_BYTES / mean_bytes)
+        most = min(most, CHUNK_BYTES / mean_bytes)
     return max(1, int(most))
 
 

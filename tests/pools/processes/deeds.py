@@ -551,3 +551,8 @@ def act_at_the_end(address: str) -> int:
     """Have this worker come to the stage when it leaves; returns its number."""
     Finalize(None, act, args=(address, "leaving"), exitpriority=10)
     return os.getpid()
+
+
+def length_of(shared: Any) -> int:
+    """Of a shared value."""
+    return len(shared.value)

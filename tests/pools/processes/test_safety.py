@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from steadypool import JobTimeout, Outcome, WorkerCrashed, task
+from steadypool import JobTimeout, Outcome, WorkerCrashed, share, task
 from tests.pools.contract import jobs
 from tests.pools.contract.stage import WAIT, Stage
 from tests.pools.processes import deeds, program
@@ -196,6 +196,8 @@ def check_everything(make_pool: MakePool, stage: Stage) -> None:
     for size in (10, 20_000, 100_000, 5_000_000):
         for value in (b"x" * size, "x" * size):
             assert pool.submit(jobs.same, value).result(WAIT) == value
+    with share(b"s" * 200_000) as shared:
+        assert list(pool.map(deeds.length_of, [shared] * 20, chunksize=4)) == [200_000] * 20
     assert list(pool.map(jobs.double, range(300), chunksize=20)) == [2 * number for number in range(300)]
     assert list(pool.map(jobs.same, [b"z" * 50_000] * 20, chunksize=6)) == [b"z" * 50_000] * 20
 

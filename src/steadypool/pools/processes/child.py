@@ -21,7 +21,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from types import CoroutineType
 from typing import Any
@@ -35,9 +35,10 @@ from steadypool.pools.core.tame_errors import tamed, trace_of
 from steadypool.pools.processes.after_fork import forget_imports
 from steadypool.pools.processes.import_guard import loads_jobs
 from steadypool.pools.processes.ipc import stack_request
-from steadypool.pools.processes.ipc.buffers import BufferPool, BufferReader, Description
+from steadypool.pools.processes.ipc.buffers import BufferPool
 from steadypool.pools.processes.ipc.exceptions import pack_error
 from steadypool.pools.processes.ipc.main_globals import note_main
+from steadypool.pools.processes.ipc.payload_reader import PayloadReader
 from steadypool.pools.processes.ipc.pickles import LoadedFunctions, dump, load
 from steadypool.pools.processes.ipc.status_page import HELD_TO, NONE, RUNNING, Page
 from steadypool.pools.processes.ipc.wire import (
@@ -138,10 +139,12 @@ class Worker:
         self._kit = kit
         self.pool = kit.pool
         self.page = Page(kit.page.fd)
-        self._incoming, self._outgoing = BufferReader(self.page.argument_marks), BufferPool(self.page.result_marks)
         self.control = kit.control.fd
         self._line = kit.job_line()
-        self._out: Any = Outbox(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, kit.results.fd), self.page)
+        results = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, kit.results.fd)
+        self._out: Any = Outbox(results, self.page)
+        self._payloads = PayloadReader(self.page.argument_marks, results)
+        self._outgoing = BufferPool(self.page.result_marks)
         self._functions = LoadedFunctions()
         self._done = 0
         self._context: ProcessJobContext | None = None
@@ -180,17 +183,17 @@ class Worker:
         while not (self._wears_out and self._is_worn_out()):
             _flush_output()
             self._terminal.rest()
-            packet, fd = self._line.receive() or (b"", None)
+            packet, fds = self._line.receive() or (b"", ())
             self._terminal.listen()
             if not packet:
                 return
             frame = read_job(packet)
             if frame.flags & CHUNK:
-                self._run_chunk(frame)
+                self._run_chunk(frame, fds)
             elif frame.flags & BUNDLE:
                 self._run_bundle(packet)
             else:
-                self._run(frame, fd)
+                self._run(frame, fds)
         self._out.send(RETIRING, NONE)
         _flush_output()
         self._wait_for_the_end()
@@ -229,11 +232,11 @@ class Worker:
         """Run jobs that travelled together. But for that, each is a job like any other."""
         self._out.start_clock()
         for job in read_bundle(packet):
-            if not self._run(job, None, gathers=True):
+            if not self._run(job, gathers=True):
                 return
         self._out.flush()
 
-    def _run(self, frame: JobFrame, fd: int | None, *, gathers: bool = False) -> bool:
+    def _run(self, frame: JobFrame, fds: Sequence[int] = (), *, gathers: bool = False) -> bool:
         """Run one job. False if it must not begin, and what came with it neither."""
         began = monotonic()
         self.page.begin(frame.serial, began)
@@ -247,7 +250,7 @@ class Worker:
         try:
             if frame.flags & CARRIED:
                 _do_carried(frame, context)
-            fn, args, kwargs = self._read_call(frame, fd)
+            fn, args, kwargs = self._read_call(frame, fds)
             if frame.extras:
                 # The attempt's clock: what its function's module takes to be imported is not the job's time.
                 began = monotonic()
@@ -269,12 +272,12 @@ class Worker:
         self._frame = None
         return True
 
-    def _run_chunk(self, chunk: JobFrame) -> None:
+    def _run_chunk(self, chunk: JobFrame, fds: Sequence[int]) -> None:
         """Run items that travelled together. Each is a job of its own: in the page, in its context, in its outcome."""
         self._context, self._frame = None, chunk
         self.page.begin(chunk.serial + LOADING, monotonic())
         try:
-            fn, items = self._load_chunk(chunk)
+            fn, items = self._load_chunk(chunk, fds)
         except Exception as error:
             for_main = isinstance(error, AttributeError | ImportError) and b"__main__" in chunk.function + chunk.call
             self._out.send(UNREADABLE, chunk.serial, b"main" if for_main else b"")
@@ -337,30 +340,29 @@ class Worker:
         if status != VALUE or not self._out.gather(serial, [payload]):
             self._out.send(status, serial, payload)
 
-    def _read_call(self, frame: JobFrame, fd: int | None) -> tuple[Callable[..., Any], Any, dict[str, Any]]:
+    def _read_call(self, frame: JobFrame, fds: Sequence[int]) -> tuple[Callable[..., Any], Any, dict[str, Any]]:
         try:
-            return self._load_call(frame, fd)
+            return self._load_call(frame, fds)
         except (AttributeError, ImportError) as error:
             if b"__main__" in frame.function or b"__main__" in frame.call:
                 raise NotFound(error) from None
             raise
 
     @loads_jobs
-    def _load_chunk(self, chunk: JobFrame) -> tuple[Callable[..., Any], list[Any]]:
-        call: Any = load(chunk.call)
+    def _load_chunk(self, chunk: JobFrame, fds: Sequence[int]) -> tuple[Callable[..., Any], list[Any]]:
+        call: Any = self._payloads.load(chunk.call, fds) if chunk.flags & IN_BUFFER else load(chunk.call)
         if chunk.flags & WHOLE:
             fn, items = call
             return fn, items
         return self._functions.load(chunk.function), call
 
     @loads_jobs
-    def _load_call(self, frame: JobFrame, fd: int | None) -> tuple[Callable[..., Any], Any, dict[str, Any]]:
+    def _load_call(self, frame: JobFrame, fds: Sequence[int]) -> tuple[Callable[..., Any], Any, dict[str, Any]]:
         call: Any = frame.call
         if not frame.flags and not call:
             return self._functions.load(frame.function), (), {}
         if frame.flags & IN_BUFFER:
-            stream, *buffers = self._incoming.open(Description.read(frame.call), fd).parts()
-            call = load(stream, buffers)
+            call = self._payloads.load(frame.call, fds)
         elif call:
             call = load(call)
         else:
@@ -384,7 +386,7 @@ class Worker:
             loan = self._outgoing.lend(pickled.parts())
             if loan.fd is not None:
                 try:
-                    self._line.send(RESULT.pack(serial, VALUE_IN_BUFFER, 0.0, 0), loan.fd, wait=True)
+                    self._line.send(RESULT.pack(serial, VALUE_IN_BUFFER, 0.0, 0), [loan.fd], wait=True)
                 finally:
                     os.close(loan.fd)
             return VALUE_IN_BUFFER, serial, loan.describe()

@@ -18,11 +18,12 @@ from typing import Any, Protocol
 from steadypool.model.clock import monotonic
 from steadypool.model.options import TaskOptions, task_name
 from steadypool.pools.core.core import Core
+from steadypool.pools.processes.ipc.pickles import Pickled
 from steadypool.primitives.future import JobFuture
 
 Job = JobFuture[Any]
 Landed = SimpleQueue[Any]
-PackedChunk = tuple[int, bytes, bytes, bytes]
+PackedChunk = tuple[int, bytes, bytes, Pickled]
 """Flags, function, extras and calls, as they travel."""
 
 

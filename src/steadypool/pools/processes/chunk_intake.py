@@ -9,7 +9,6 @@ from typing import Any
 from steadypool.model.options import TaskOptions
 from steadypool.pools.processes.chunk import Chunk, Landed, PackedChunk
 from steadypool.pools.processes.fleet import Fleet
-from steadypool.pools.processes.ipc.pickles import INLINE_MOST
 from steadypool.pools.processes.packets import (
     pack_chunk,
 )
@@ -82,11 +81,12 @@ class ChunkIntake:
         """Pickle as many of the first of these calls as fit a packet, and say which; none if they are to go singly."""
         while len(calls) > 1:
             try:
-                packed, size = pack_chunk(self._preparation.functions, fn, calls)
+                packed = pack_chunk(self._preparation.functions, fn, calls)
             except Exception:
                 break  # one of them cannot be pickled: each for itself, so that it fails alone
+            size = packed[-1].size
             self._fleet.pace.item_bytes = size / len(calls)
-            if size <= INLINE_MOST:
+            if size <= prefetch.CHUNK_BYTES:
                 return packed, calls
             calls = calls[: len(calls) // 2]
         return None, []

@@ -84,8 +84,8 @@ def _pack_call(functions: Functions, job: Job) -> PackedCall:
     return PackedCall(0, function, dump(job._args, main_by_name=by_name), by_name)
 
 
-def pack_chunk(functions: Functions, fn: Any, calls: list[tuple[Any, ...]]) -> tuple[PackedChunk, int]:
-    """Pickle calls of one function together, and say how many bytes that makes. Raises what pickling raises."""
+def pack_chunk(functions: Functions, fn: Any, calls: list[tuple[Any, ...]]) -> PackedChunk:
+    """Pickle calls of one function together. Raises what pickling raises."""
     function = functions.dump(fn)
     flags, items = CHUNK, calls
     if set(map(len, calls)) == {1}:
@@ -93,9 +93,9 @@ def pack_chunk(functions: Functions, fn: Any, calls: list[tuple[Any, ...]]) -> t
     if function is None:
         call = dump((fn, items), main_by_name=functions.main_by_name)
         extras = pickle.dumps((None, task_name(fn), 1, None, None, None, None), 5)
-        return (flags | WHOLE, b"", extras, call.stream), call.size
+        return flags | WHOLE, b"", extras, call
     call = dump(items, main_by_name=functions.main_by_name)
-    return (flags, function, b"", call.stream), call.size
+    return flags, function, b"", call
 
 
 def next_serial() -> int:
@@ -103,9 +103,13 @@ def next_serial() -> int:
     return next(_serials)
 
 
-def chunk_packet(chunk: Chunk) -> bytes:
-    """The packet for this sending of the chunk."""
-    return job_frame(chunk._serial, chunk._number, *chunk.packed)
+def chunk_packet(chunk: Chunk) -> tuple[bytes, Loan | None]:
+    """As `job_packet`, for this sending of the chunk."""
+    flags, function, extras, call = chunk.packed
+    if not call.is_big:
+        return job_frame(chunk._serial, chunk._number, flags, function, extras, call.stream), None
+    loan = chunk._worker.outgoing.lend(call.parts(), call.segments())
+    return job_frame(chunk._serial, chunk._number, flags | IN_BUFFER, function, extras, loan.describe()), loan
 
 
 def workers_import_main() -> bool:
@@ -147,7 +151,7 @@ def job_packet(job: Job, carried: bytes | None = None) -> tuple[bytes, Loan | No
     if packed.call is None:
         call = b""
     elif packed.call.is_big:
-        loan = job._worker.outgoing.lend(packed.call.parts())
+        loan = job._worker.outgoing.lend(packed.call.parts(), packed.call.segments())
         flags |= IN_BUFFER
         call = loan.describe()
     else:

@@ -222,11 +222,25 @@ class Pump:
                         self._places.requeue(job)
                 return
             first = self._put_into_hand(worker, [chunk])
-            packet = chunk_packet(chunk)
-        self._starts.watch.will_gather(worker, chunk._serial + LOADING)
+            serial = chunk._serial
+        try:
+            packet, loan = chunk_packet(chunk)
+        except BaseException as error:
+            self._take_apart(worker, chunk)
+            if not isinstance(error, OSError):
+                raise
+            return
+        self._starts.watch.will_gather(worker, serial + LOADING)
         if first:
             self._starts.became_first(chunk)
-        self._send(worker, [chunk], packet, None)
+        self._send(worker, [chunk], packet, loan)
+
+    def _take_apart(self, worker: ProcessWorker, chunk: Chunk) -> None:
+        """It could not be sent: its items go each for itself, and fail alone if there is no memory for one."""
+        with self._core.lock:
+            for job in self._places.unfold(chunk):
+                if self._places.take_out(worker, job):
+                    self._places.requeue(job)
 
     def _put_into_hand(self, worker: ProcessWorker, entries: Sequence[Job | Chunk]) -> bool | None:
         """Note what is about to be sent together, and say whether it is the first in the worker's hand.
@@ -267,11 +281,13 @@ class Pump:
         self._interrupts.moving.append(worker)
         sent: bool | None = None
         try:
-            sent = worker.line.send(packet, None if loan is None else loan.fd)
+            sent = worker.line.send(packet, () if loan is None else loan.fds())
         except OSError:
             sent = False  # it has just died: whoever handles that has the job, or it goes back here
         finally:
             if loan is not None:
+                for _, segment in loan.segments:
+                    segment.holders.add(worker)
                 worker.outgoing.was_sent(loan, sent)
                 self._fleet.trim.used()
         if sent:

@@ -304,12 +304,12 @@ class ResultReader:
     def _descriptor_for(self, worker: ProcessWorker, serial: int) -> int | None:
         """The descriptor that a worker has sent ahead of this result; ``None``: it is lost."""
         while (received := worker.line.receive(wait=False)) is not None:
-            packet, fd = received
-            if fd is None:
+            packet, fds = received
+            if not fds:
                 break
             if RESULT.unpack(packet)[0] == serial:
-                return fd
-            os.close(fd)  # impossible: each is asked for when its result comes
+                return fds[0]
+            os.close(fds[0])  # impossible: each is asked for when its result comes
         return None
 
     def _came_back(

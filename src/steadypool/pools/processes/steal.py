@@ -17,6 +17,8 @@ What was sent to a worker is in one of three places:
 
 from __future__ import annotations
 
+import os
+
 from steadypool.model.clock import monotonic, sleep
 from steadypool.pools.core.shared import Job
 from steadypool.pools.processes.chunk import Chunk
@@ -74,10 +76,13 @@ class Stealer:
                 return False
             if received is None or not received[0]:
                 return False
-            packet, fd = received
+            packet, fds = received
             frame = read_job(packet)
             if frame.flags & IN_BUFFER:
-                worker.outgoing.take_back(Description.read(frame.call).number, fd)
+                lent = Description.read(frame.call)
+                worker.outgoing.take_back(lent.number, lent.is_new)
+            for fd in fds:
+                os.close(fd)
             for job in worker.sent_with(frame.serial):
                 self._take_from(worker, job)
             return True

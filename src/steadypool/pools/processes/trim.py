@@ -47,6 +47,7 @@ class Trim:
                     may_come_back = True
                 else:
                     free += worker.incoming.forget()
+                    may_come_back |= not worker.incoming.is_empty
         for memory in free:
             advise(memory, "MADV_REMOVE")  # without the lock: it takes milliseconds
         if may_come_back:

@@ -299,6 +299,13 @@ class ProcessWorker:
         """What came into the hand by the sending that this serial is of: jobs, a chunk, or what is left of one."""
         return [job for job in self.hand if sending(job._serial) == sending(serial)]
 
+    def wake(self) -> None:
+        """Have the process drop the shared values that are gone."""
+        try:
+            self.results.send(b"!", socket.MSG_DONTWAIT)
+        except OSError:
+            return  # it has not read the last one, or is dead
+
     def has_buffers(self) -> bool:
         """Whether there is memory that may be given back."""
         return not (self.outgoing.is_empty and self.incoming.is_empty)

@@ -74,8 +74,8 @@ def test_what_is_sent_is_received_in_order(line: tuple[Line, Line]) -> None:
     packets = [b"one", b"x" * 40_000, b"three"]
     for packet in packets:
         assert parent.send(packet, wait=True)
-        assert worker.receive() == (packet, None)
-    assert worker.send(b"back") and parent.receive() == (b"back", None)
+        assert worker.receive() == (packet, ())
+    assert worker.send(b"back") and parent.receive() == (b"back", ())
 
 
 @both
@@ -89,16 +89,17 @@ def test_a_descriptor_travels_with_its_packet(line: tuple[Line, Line]) -> None:
     fd = anonymous_file()
     write_parts(fd, [b"big data"], [0])
     parent.send(b"before")
-    parent.send(b"with", fd, wait=True)
+    parent.send(b"with", [fd, fd], wait=True)
     parent.send(b"after")
     os.close(fd)
-    assert worker.receive() == (b"before", None)
+    assert worker.receive() == (b"before", ())
     received = worker.receive()
-    assert received is not None and received[0] == b"with" and received[1] is not None
-    assert not os.get_inheritable(received[1])
-    assert bytes(read_copy(received[1], 8)) == b"big data"
-    os.close(received[1])
-    assert worker.receive() == (b"after", None)
+    assert received is not None and received[0] == b"with" and len(received[1]) == 2
+    assert not os.get_inheritable(received[1][0])
+    assert bytes(read_copy(received[1][1], 8)) == b"big data"
+    for fd in received[1]:
+        os.close(fd)
+    assert worker.receive() == (b"after", ())
 
 
 @both
@@ -137,7 +138,7 @@ def test_one_waits_for_the_other(line: tuple[Line, Line]) -> None:
     for number in range(300):
         assert parent.send(str(number).encode() * 100, wait=True)
     thread.join(10)
-    assert got == [(str(number).encode() * 100, None) for number in range(300)]
+    assert got == [(str(number).encode() * 100, ()) for number in range(300)]
 
 
 packets_only = pytest.mark.parametrize("line", KINDS[:1], indirect=True)
@@ -151,7 +152,7 @@ def test_a_full_socket_says_so_and_keeps_what_it_has(line: tuple[Line, Line]) ->
         sent += 1
     assert sent > 10
     for _ in range(sent):
-        assert worker.receive(wait=False) == (b"x" * 1000, None)
+        assert worker.receive(wait=False) == (b"x" * 1000, ())
     assert worker.receive(wait=False) is None
     assert parent.send(b"again")
 

@@ -20,8 +20,8 @@ both have mapped. For each number there is one byte in the page that the two sha
 So each mark has one writer at a time, no message says that a slab is free, and no lock is shared.
 
 * *Lend.* The writer takes the smallest free slab that fits and is not far too large, marks it `LENT`, copies the parts
-  into it, and sends its number. The first time, its descriptor goes along: whoever is to send a slab for the first time
-  has the descriptor in hand, and so does the slab that came back unread. Nobody else keeps one.
+  into it, and sends its number. The first time, its descriptor goes along, and is closed then. A slab that comes back
+  unread with its descriptor is forgotten: the reader does not know it.
 * *Read.* The reader maps what it does not know, and gives out views of a *loan*: a ctypes array over the mapping. All
   views hold it, whatever has been made of them, and when it goes, the mark becomes `FREE`. That may be on any thread,
   in the middle of anything, by the garbage collector: so the callback takes no lock. It takes the loan out of a
@@ -67,6 +67,7 @@ from steadypool.pools.processes.ipc.memory_file import (
     read_copy,
     write_parts,
 )
+from steadypool.pools.processes.ipc.segments import Segment
 from steadypool.pools.processes.ipc.wire import lost_descriptor
 
 FREE, LENT, GONE = range(3)
@@ -102,10 +103,18 @@ class Loan(NamedTuple):
     """Of the parts."""
     fd: int | None
     """What the reader has to have with it; ``None``: it knows this slab."""
+    segments: Sequence[tuple[int, Segment]] = ()
+    """What else belongs to the payload, and at which places among its buffers."""
 
     def describe(self) -> bytes:
         """What the reader has to know."""
-        return pickle.dumps((self.number, self.capacity, self.sizes, self.fd is not None))
+        shared = [(at, segment.key, len(segment)) for at, segment in self.segments]
+        return pickle.dumps((self.number, self.capacity, self.sizes, self.fd is not None, shared))
+
+    def fds(self) -> list[int]:
+        """The descriptors that have to go along."""
+        own = [] if self.fd is None else [self.fd]
+        return own + [segment.fd for _, segment in self.segments if segment.fd is not None]
 
 
 class Description(NamedTuple):
@@ -115,6 +124,8 @@ class Description(NamedTuple):
     capacity: int
     sizes: list[int]
     is_new: bool
+    shared: list[tuple[int, int, int]]
+    """Place among the buffers, key and size of each segment."""
 
     @classmethod
     def read(cls, data: bytes) -> Description:
@@ -125,13 +136,11 @@ class Description(NamedTuple):
 class _Slab:
     """A writer's."""
 
-    __slots__ = ("capacity", "fd", "memory", "used")
+    __slots__ = ("capacity", "memory", "used")
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.memory: mmap.mmap | None = None
-        self.fd: int | None = None
-        """As long as the reader has not got it."""
         self.used = monotonic()
         """When it was lent last."""
 
@@ -140,7 +149,7 @@ class _Slab:
         fd = anonymous_file()
         try:
             os.ftruncate(fd, self.capacity)
-            self.memory = mapped(fd, self.capacity)
+            self.memory = mapped(fd, self.capacity, mmap.mmap)
         except BaseException:
             os.close(fd)
             raise
@@ -158,8 +167,6 @@ class _Slab:
 
     def let_go(self, *, was_free: bool) -> None:
         """Give up the memory; its pages at once if nobody looks at them."""
-        if self.fd is not None:
-            os.close(self.fd)
         if was_free and self.memory is not None:
             advise(self.memory, "MADV_REMOVE")
 
@@ -178,8 +185,8 @@ class BufferPool:
         """Whether there is no slab."""
         return not self._slabs
 
-    def lend(self, parts: Sequence[Buffer]) -> Loan:
-        """Put the parts into a slab, which is the reader's from now on.
+    def lend(self, parts: Sequence[Buffer], segments: Sequence[tuple[int, Segment]] = ()) -> Loan:
+        """Put the parts into a slab, which is the reader's from now on. The segments are sent with it.
 
         Raises:
             OSError: no memory, or no descriptor, to be had.
@@ -189,9 +196,9 @@ class BufferPool:
         with self._lock:
             number = self._free_slab(total) or self._new_slab(total)
             if not number:
-                return _lend_once(parts, sizes, offsets, total)
+                return _lend_once(parts, offsets, Loan(0, total, sizes, None, segments))
             slab = self._slabs[number]
-            fd, slab.fd = slab.fd, None
+        fd = None
         try:
             if slab.memory is None:
                 fd = slab.make()
@@ -201,23 +208,22 @@ class BufferPool:
             if fd is not None:
                 os.close(fd)
             raise
-        return Loan(number, slab.capacity, sizes, fd)
+        return Loan(number, slab.capacity, sizes, fd, segments)
 
-    def take_back(self, number: int, fd: int | None) -> None:
-        """What was lent under this number has not been read, and never will be. Closes *fd*, or keeps it."""
+    def take_back(self, number: int, is_new: bool) -> None:
+        """What was lent under this number has not been read, and never will be."""
         with self._lock:
             slab = self._slabs.get(number)
             if slab is not None:
-                slab.fd, fd = fd, slab.fd
                 self._marks[number] = FREE
-        if fd is not None:
-            os.close(fd)
+                if is_new:
+                    self._slabs.pop(number).let_go(was_free=True)
 
     def was_sent(self, loan: Loan, sent: bool | None) -> None:
         """Whether the loan has left; ``None``: perhaps, an interrupt came in between."""
         if sent is False:
-            self.take_back(loan.number, loan.fd)
-        elif loan.fd is not None:
+            self.take_back(loan.number, loan.fd is not None)
+        if loan.fd is not None:
             os.close(loan.fd)
 
     def trim(self, before: float) -> bool:
@@ -330,7 +336,7 @@ class BufferReader:
         Raises:
             OSError: its memory cannot be had here.
         """
-        number, capacity, sizes, is_new = lent
+        number, capacity, sizes, is_new, _ = lent
         total = layout(sizes)[1]
         self._used = monotonic()
         if is_new:
@@ -339,7 +345,7 @@ class BufferReader:
                 self._mark(number, GONE)
                 raise lost_descriptor("the memory of a big payload did not come with it")
             try:
-                memory = mapped(fd, capacity)
+                memory = mapped(fd, capacity, mmap.mmap)
             except OSError:  # too many mappings
                 self._mark(number, GONE)
                 return Received(read_copy(fd, total), sizes, False)
@@ -348,7 +354,10 @@ class BufferReader:
             if not number:
                 return Received(memoryview(memory), sizes, False)
             self._slabs[number] = memory
-        return self._open(number, self._slabs[number], total, sizes)
+        known = self._slabs.get(number)
+        if known is None:
+            raise OSError(f"buffer {number}, which a big payload is in, is not known here: please report it")
+        return self._open(number, known, total, sizes)
 
     def _open(self, number: int, memory: mmap.mmap, total: int, sizes: list[int]) -> Received:
         if total <= SMALL:
@@ -376,10 +385,12 @@ class BufferReader:
         return self._used >= since and not self.is_empty
 
     def forget(self) -> list[mmap.mmap]:
-        """Forget all slabs, and return the memory that nobody looks at. The writer must lend nothing meanwhile."""
+        """Forget the slabs, and return the memory that nobody looks at. The writer must lend nothing meanwhile."""
         free = []
         for number, memory in [*self._slabs.items()]:
             loan = self._lent.pop(number, None)
+            if loan is None and self._marks[number] != FREE:
+                continue  # its last view is going just now: another thread is about to write the mark
             del self._slabs[number]
             self._mark(number, GONE)
             if loan is None or (lent := loan()) is None:
@@ -431,16 +442,16 @@ def _capacity(total: int) -> int:
     return _HEAD + (-(-data // _WHOLE) * _WHOLE if data > _WHOLE else max(_LEAST, 1 << (data - 1).bit_length()))
 
 
-def _lend_once(parts: Sequence[Buffer], sizes: list[int], offsets: list[int], total: int) -> Loan:
+def _lend_once(parts: Sequence[Buffer], offsets: list[int], loan: Loan) -> Loan:
     """A slab for these parts alone."""
     fd = anonymous_file()
     try:
-        os.ftruncate(fd, total)
+        os.ftruncate(fd, loan.capacity)
         write_parts(fd, parts, offsets)
     except BaseException:
         os.close(fd)
         raise
-    return Loan(0, total, sizes, fd)
+    return loan._replace(fd=fd)
 
 
 def _copy(source: memoryview, total: int) -> memoryview:

@@ -15,13 +15,14 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Final, cast
+from typing import Final, TypeVar, cast
 
 MAP_FIXED: Final = 0x10
 """The same on Linux and macOS; `mmap` does not name it."""
 _POPULATE: Final = getattr(mmap, "MAP_POPULATE", 0)
 _HUGE: Final = 2 << 20
 Buffer = bytes | bytearray | memoryview
+M = TypeVar("M", bound=mmap.mmap)
 
 
 def anonymous_file() -> int:
@@ -52,8 +53,8 @@ def write_parts(fd: int, parts: Sequence[Buffer], offsets: Sequence[int]) -> Non
             data, at = data[count:], at + count
 
 
-def mapped(fd: int, size: int) -> mmap.mmap:
-    """The file in the memory of this process, pages and all.
+def mapped(fd: int, size: int, kind: type[M], *, writable: bool = True) -> M:
+    """The file in the memory of this process, pages and all, as an object of that kind.
 
     Raises:
         ValueError: the file is shorter. To touch memory beyond its end would end the process with SIGBUS.
@@ -61,13 +62,13 @@ def mapped(fd: int, size: int) -> mmap.mmap:
     """
     if (there := os.fstat(fd).st_size) < size:
         raise ValueError(f"a buffer of {size} bytes holds {there}")
-    flags = mmap.MAP_SHARED | _POPULATE
+    flags, rights = mmap.MAP_SHARED | _POPULATE, mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0)
     if sys.version_info >= (3, 13):
-        return mmap.mmap(fd, size, flags=flags, trackfd=False)
+        return kind(fd, size, flags=flags, prot=rights, trackfd=False)
     # A mapping of a file would keep a duplicate of the descriptor. So the file is put in the place of anonymous memory.
-    memory = mmap.mmap(-1, size)
+    memory = kind(-1, size)
     at = ctypes.addressof(ctypes.c_char.from_buffer(memory))
-    if _mmap()(at, size, mmap.PROT_READ | mmap.PROT_WRITE, flags | MAP_FIXED, fd, 0) != at:
+    if _mmap()(at, size, rights, flags | MAP_FIXED, fd, 0) != at:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     return memory
 

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from steadypool.model.options import Task, task_name
 from steadypool.pools.processes.ipc.main_globals import TravelledFunction
 from steadypool.pools.processes.ipc.memory_file import Buffer
+from steadypool.pools.processes.ipc.segments import Segment, segment_of
+from steadypool.pools.processes.ipc.wire import MAX_DESCRIPTORS
 
 if TYPE_CHECKING:
     from steadypool.pools.processes.ipc.by_value import FunctionPickle
@@ -62,12 +64,18 @@ class Pickled:
 
     @property
     def size(self) -> int:
-        """Bytes of it all."""
-        return len(self.stream) + sum(buffer.raw().nbytes for buffer in self.buffers)
+        """Bytes of what is copied."""
+        return sum(memoryview(part).nbytes for part in self.parts())
 
     def parts(self) -> list[Buffer]:
-        """What goes into a buffer for it."""
-        return [self.stream, *(buffer.raw() for buffer in self.buffers)]
+        """What is copied: the stream, and the buffers that are no segments."""
+        segments = {at for at, _ in self.segments()}
+        return [self.stream, *(buffer.raw() for at, buffer in enumerate(self.buffers) if at not in segments)]
+
+    def segments(self) -> list[tuple[int, Segment]]:
+        """The buffers that are shared memory already (`ipc.segments`), and their places among all of them."""
+        found = [(at, segment) for at, buffer in enumerate(self.buffers) if (segment := segment_of(buffer.raw()))]
+        return found[: MAX_DESCRIPTORS - 1]
 
 
 class _Outside:

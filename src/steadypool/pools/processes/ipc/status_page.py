@@ -36,7 +36,7 @@ class Page:
     """One worker's page; the parent and the worker each have one over the same memory."""
 
     def __init__(self, fd: int) -> None:
-        self._memory = memory = mapped(fd, SIZE)
+        self._memory = memory = mapped(fd, SIZE, mmap.mmap)
         view = memoryview(memory)
         self.argument_marks, self.result_marks = view[1024:1280], view[2048:2304]
         """See `ipc.buffers`, which may write to them after this page is closed."""

@@ -19,7 +19,7 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 JOB: Final = struct.Struct("<QQBIII")
@@ -27,12 +27,14 @@ JOB: Final = struct.Struct("<QQBIII")
 RESULT: Final = struct.Struct("<QBdI")
 """serial, status, seconds it ran, bytes of payload"""
 LENGTH: Final = struct.Struct("<IB")
-"""The stream fallback: bytes that follow, and whether a descriptor came with them."""
+"""The stream fallback: bytes that follow, and how many descriptors came with them."""
 
 MAX_PACKET = 96 * 1024
 READ_SIZE = 64 * 1024
 Frame = tuple[int, int, float, bytes]
 """Serial, status, seconds and payload of a result."""
+MAX_DESCRIPTORS = 64
+"""In a packet."""
 
 # flags of a job
 KEYWORDS = 1
@@ -117,36 +119,38 @@ class Line:
         # Asking for new bytes of a packet's greatest size would have the allocator fetch and return them each time.
         self._buffer = memoryview(bytearray(MAX_PACKET))
 
-    def send(self, packet: bytes, fd: int | None = None, *, wait: bool = False) -> bool:
-        """Send a packet, with a descriptor if there is one; false if there is no room now.
+    def send(self, packet: bytes, fds: Sequence[int] = (), *, wait: bool = False) -> bool:
+        """Send a packet, with these descriptors; false if there is no room now.
 
         Raises:
             OSError: the other end is gone.
         """
         if self.keeps_packets:
-            return self._send_packet(packet, fd, wait)
-        header = LENGTH.pack(len(packet), fd is not None)
-        self._send_with(header, fd, 0)
+            return self._send_packet(packet, fds, wait)
+        header = LENGTH.pack(len(packet), len(fds))
+        self._send_with(header, fds, 0)
         self.end.sendall(packet)
         return True
 
-    def _send_packet(self, packet: bytes, fd: int | None, wait: bool) -> bool:
+    def _send_packet(self, packet: bytes, fds: Sequence[int], wait: bool) -> bool:
         flags = 0 if wait else _DONT_WAIT
         try:
-            if fd is None:
+            if not fds:
                 self.end.send(packet, flags)
             else:
-                self._send_with(packet, fd, flags)
+                self._send_with(packet, fds, flags)
         except BlockingIOError:
             return False
         return True
 
-    def _send_with(self, data: bytes, fd: int | None, flags: int) -> None:
-        ancillary = [] if fd is None else [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))]
+    def _send_with(self, data: bytes, fds: Sequence[int], flags: int) -> None:
+        ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
         self.end.sendmsg([data], ancillary, flags)
 
-    def receive(self, *, wait: bool = True) -> tuple[bytes, int | None] | None:
-        """The next packet and its descriptor; ``None`` if there is none now, empty bytes at the end.
+    def receive(self, *, wait: bool = True) -> tuple[bytes, Sequence[int]] | None:
+        """The next packet and its descriptors; ``None`` if there is none now, empty bytes at the end.
+
+        If this process may have no more descriptors, those are missing that come last.
 
         Raises:
             OSError: the other end is gone.
@@ -155,23 +159,23 @@ class Line:
         try:
             if self.keeps_packets:
                 return self._receive_with(MAX_PACKET, flags)
-            head, fd = self._receive_with(LENGTH.size, flags | (int(socket.MSG_WAITALL) if wait else 0))
+            head, fds = self._receive_with(LENGTH.size, flags | (int(socket.MSG_WAITALL) if wait else 0))
         except BlockingIOError:
             return None
         if len(head) < LENGTH.size:
-            return b"", fd
-        return _receive_exactly(self.end, LENGTH.unpack(head)[0]), fd
+            return b"", fds
+        return _receive_exactly(self.end, LENGTH.unpack(head)[0]), fds
 
-    def _receive_with(self, size: int, flags: int) -> tuple[bytes, int | None]:
-        length, ancillary, _, _ = self.end.recvmsg_into([self._buffer[:size]], _ONE_FD, flags | _CLOEXEC)
+    def _receive_with(self, size: int, flags: int) -> tuple[bytes, Sequence[int]]:
+        length, ancillary, _, _ = self.end.recvmsg_into([self._buffer[:size]], _ROOM, flags | _CLOEXEC)
         data = bytes(self._buffer[:length])
         if not ancillary:
-            return data, None
-        fd = None
+            return data, ()
+        fds = array.array("i")
         for level, kind, content in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-                fd = array.array("i", content[:4])[0]
-        return data, fd
+                fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
+        return data, fds
 
     def close(self) -> None:
         """Close this end."""
@@ -224,7 +228,7 @@ class FrameStream:
         return frames
 
 
-_ONE_FD = socket.CMSG_SPACE(4)
+_ROOM = socket.CMSG_SPACE(4 * MAX_DESCRIPTORS)
 # Plain numbers: "or" of two members of an `IntFlag` is code in Python.
 _CLOEXEC = int(getattr(socket, "MSG_CMSG_CLOEXEC", 0))
 _DONT_WAIT = int(socket.MSG_DONTWAIT)
