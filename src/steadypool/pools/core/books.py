@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from steadypool.model.clock import monotonic
 from steadypool.model.lazy_module import reports
@@ -11,7 +11,7 @@ from steadypool.pools.core.counts import Counts
 from steadypool.pools.core.emitter import Emitter
 from steadypool.pools.core.retries import Retries
 from steadypool.pools.core.shared import Job, Shared
-from steadypool.pools.core.workers import Workers
+from steadypool.pools.core.workers import Entry, Workers
 from steadypool.rules.forecast import Run, drain_estimate, spread
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Books:
         """
         tasks: Counter[str] = Counter()
         if count and self._shared.run_times.mean is not None:
-            waiting: list[Any] = [*self._shared.queue.some(MOST_COUNTED), *self._workers.sent.sent_jobs()]
+            waiting: list[Entry] = [*self._shared.queue.some(MOST_COUNTED), *self._workers.sent.sent_jobs()]
             for entry in (*waiting, *self._retries.jobs()):
                 tasks[entry._task_name] += self._workers.sent.jobs_in(entry)
         return tasks

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict, TypeVar
 
 from steadypool.model.options import TaskOptions
@@ -63,6 +63,16 @@ class Waits(Protocol):
         """See `primitives.future.Owner`."""
 
 
+class Entry(Protocol):
+    """A job, or what stands for several."""
+
+    _submitted: float
+
+    @property
+    def _task_name(self) -> str:
+        """What reports call its task."""
+
+
 class SentJobs(Protocol):
     """Jobs that were sent to workers out of this process, which may not have begun there."""
 
@@ -84,7 +94,7 @@ class SentJobs(Protocol):
     def count_running(self, held: list[Job]) -> int:
         """How many of the jobs in workers' hands a worker runs."""
 
-    def sent_jobs(self) -> list[Any]:
+    def sent_jobs(self) -> Sequence[Entry]:
         """What has not begun. The lock is held."""
 
     def jobs_in(self, entry: Any) -> int:
@@ -116,11 +126,11 @@ class NothingSent:
         """All of them run."""
         return len(held)
 
-    def sent_jobs(self) -> list[Any]:
+    def sent_jobs(self) -> list[Job]:
         """None."""
         return []
 
-    def jobs_in(self, entry: Any) -> int:
+    def jobs_in(self, entry: object) -> int:
         """Each entry is one job."""
         return 1
 
