@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         PoolClosed,
         QueueFull,
         RemoteError,
+        Snooze,
         SteadypoolError,
         WorkerCrashed,
         WouldDeadlock,
@@ -92,6 +93,7 @@ __all__ = [
     "ScheduleHandle",
     "SchemaMismatch",
     "Shared",
+    "Snooze",
     "SteadypoolError",
     "Task",
     "ThreadPool",
@@ -125,7 +127,7 @@ _PLACES = {
     "steadypool.durable.worker.settings": "WorkerSettings",
     "steadypool.durable.worker.worker": "Worker",
     "steadypool.model.errors": (
-        "JobCancelled JobExit JobTimeout PoolBroken PoolClosed QueueFull RemoteError SteadypoolError "
+        "JobCancelled JobExit JobTimeout PoolBroken PoolClosed QueueFull RemoteError Snooze SteadypoolError "
         "WorkerCrashed WouldDeadlock"
     ),
     "steadypool.model.health": "Health",

@@ -28,6 +28,7 @@ __all__ = [
     "JobRejected",
     "JobRetryScheduled",
     "JobReturned",
+    "JobSnoozed",
     "JobStarted",
     "JobStopRequested",
     "JobStuck",
@@ -53,8 +54,9 @@ __all__ = [
 ]
 
 _OF_DURABLE_WORKERS = (
-    "ArgumentsUnknown AttemptFailed EngineAdvisory EngineFailed EngineRecovered JobGivenUp JobsRecovered LeaseLost "
-    "QueuePaused ResultRefused ScheduleFired ScheduleSkipped TaskForgotten TaskUnknown WaitsForOthers WorkerRegistered"
+    "ArgumentsUnknown AttemptFailed EngineAdvisory EngineFailed EngineRecovered JobGivenUp JobSnoozed JobsRecovered "
+    "LeaseLost QueuePaused ResultRefused ScheduleFired ScheduleSkipped TaskForgotten TaskUnknown WaitsForOthers "
+    "WorkerRegistered"
 )
 _PLACES = {
     "steadypool.durable.worker.events": _OF_DURABLE_WORKERS,

@@ -7,7 +7,7 @@ import os
 import threading
 from typing import Any
 
-from steadypool import Queue, Retry, current_job
+from steadypool import Queue, Retry, Snooze, current_job
 from tests.pools.contract import jobs
 
 queue = Queue()
@@ -149,6 +149,23 @@ def child(number: int) -> int:
 def parent(count: int) -> int:
     """Enqueue so many jobs of another queue, and wait for them."""
     return sum(child.enqueue(number).result() for number in range(count))
+
+
+@queue.task
+def snooze(folder: str, times: int, seconds: float) -> list[int]:
+    """Not now, so many times; then say which attempt each run was."""
+    with open(f"{folder}/runs", "a+") as file:
+        file.write(f"{current_job().attempt}\n")
+        file.seek(0)
+        attempts = [int(line) for line in file]
+    if len(attempts) <= times:
+        raise Snooze(seconds)
+    return attempts
+
+
+@queue.task
+async def snooze_async(folder: str, times: int, seconds: float) -> list[int]:
+    return snooze(folder, times, seconds)
 
 
 @queue.task

@@ -7,6 +7,7 @@
     ├── WouldDeadlock       (RuntimeError)      this wait could never end
     ├── JobTimeout          (TimeoutError)      the job's time limit passed
     ├── JobCancelled        (CancelledError)    the job was cancelled, returned or interrupted
+    ├── Snooze                                  raised by a durable job: not now, but later
     ├── JobExit                                 the job raised SystemExit or KeyboardInterrupt
     ├── RemoteError                             stands in for an exception that cannot be carried over, or raised
     ├── WorkerCrashed                           the worker process died under the job
@@ -19,6 +20,12 @@ positional argument, the facts travel in ``__dict__``.
 from __future__ import annotations
 
 from concurrent.futures import BrokenExecutor, CancelledError
+from typing import TYPE_CHECKING
+
+from steadypool.model.options import as_seconds, check_seconds
+
+if TYPE_CHECKING:
+    from datetime import timedelta
 
 __all__ = [
     "InternalError",
@@ -29,6 +36,7 @@ __all__ = [
     "PoolClosed",
     "QueueFull",
     "RemoteError",
+    "Snooze",
     "SteadypoolError",
     "WorkerCrashed",
     "WouldDeadlock",
@@ -104,6 +112,22 @@ class JobExit(SteadypoolError):
     def __init__(self, message: str = "", *, code: object = None) -> None:
         super().__init__(message)
         self.code = code
+
+
+class Snooze(SteadypoolError):
+    """To be raised by a durable job that cannot be done now: it goes back for *seconds*, and spends no attempt.
+
+    ``total_timeout`` goes on meanwhile. In a pool it is a failure as any other.
+
+    Attributes:
+        seconds: for how long.
+    """
+
+    def __init__(self, seconds: float | timedelta) -> None:
+        super().__init__(seconds)
+        checked = check_seconds("Snooze(seconds)", as_seconds(seconds), zero=True, none=False)
+        assert checked is not None
+        self.seconds = checked
 
 
 class RemoteError(SteadypoolError):

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from steadypool.durable.client import own_retry
 from steadypool.durable.engine.records import DEFAULT_QUEUE, NewJob, parts_of_id, tick_of_id
 from steadypool.durable.engine.texts import LONGEST_KEY, LONGEST_NAME, what_is_wrong_with
 from steadypool.model.options import TaskKeywords, TaskOptions, as_seconds, check_count, check_seconds
@@ -17,7 +18,7 @@ from steadypool.model.options import TaskKeywords, TaskOptions, as_seconds, chec
 DAY = 86_400.0
 KINDS = ("thread", "process", "async")
 """What a worker runs jobs on."""
-PER_CALL = ("timeout", "meta")
+PER_CALL = ("timeout", "meta", "retry")
 """Options of every task that may be changed for one call: they travel with the job."""
 _BIGGEST_PRIORITY = 2**31
 
@@ -175,11 +176,11 @@ def encode_per_call(options: TaskOptions, changed: frozenset[str]) -> bytes | No
     Raises:
         TypeError: for one that cannot travel with a job.
     """
-    if "retry" in changed:
-        raise TypeError("retry cannot be changed for one call of a durable task: give it to @queue.task(retry=...)")
     if "name" in changed:
         raise TypeError("name cannot be changed for one call of a durable task: the worker finds the task by it")
     travels = {name: getattr(options, name) for name in PER_CALL if name in changed}
+    if "retry" in travels:
+        travels["retry"] = own_retry.to_plain(options.retry)
     if travels.get("timeout") == float("inf"):
         travels["timeout"] = "none"  # JSON has no infinity
     if not travels:

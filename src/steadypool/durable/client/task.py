@@ -179,8 +179,8 @@ class DurableTask(Task[P, R]):
     def options(self, **changes: Unpack[EnqueueKeywords]) -> DurableTask[P, R]:
         """A copy with some options changed: ``send.options(delay=60, unique="welcome:42").enqueue(...)``.
 
-        Besides the options of every task there are those of `EnqueueOptions`. ``timeout`` and ``meta`` travel with the
-        job; ``retry`` and ``name`` are the task's own.
+        Besides the options of every task there are those of `EnqueueOptions`. ``timeout``, ``retry`` and ``meta``
+        travel with the job; ``name`` is the task's own.
 
         Raises:
             TypeError, ValueError: for an option that does not exist or an invalid value.

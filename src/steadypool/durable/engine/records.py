@@ -86,6 +86,8 @@ class NewJob(NamedTuple):
     """Seconds for which the record of the completed job, with its result, is kept; 0: it is not kept."""
     options: bytes | None = None
     """Options of this one call, as JSON."""
+    tags: tuple[str, ...] = ()
+    """What it is found by, in lists and for changes of many jobs."""
 
 
 class EnqueueResult(NamedTuple):
@@ -158,7 +160,11 @@ class AttemptError:
     message: str
     traceback: str = ""
     at: float = 0.0
-    """Filled in by the engine."""
+    """When it was recorded. Filled in by the engine, as are the two below."""
+    worker: str | None = None
+    """Who ran the attempt."""
+    started_at: float | None = None
+    """When that worker claimed it."""
 
 
 class Settlement(NamedTuple):
@@ -255,13 +261,16 @@ class JobRecord:
     reason: str = ""
     """Why it was discarded; or why it waits, if it does so for no moment: no worker so far has known its task."""
     worker: str | None = None
-    """Who runs it now."""
+    """Who runs it now; or who ran its last attempt, if it has ended."""
     cancelling: bool = False
     """Whether it runs, and is to be cancelled."""
     errors: tuple[AttemptError, ...] = ()
     """Of the attempts that failed, in order. `Engine.list` leaves them out."""
     running_since: float | None = None
     """When it was claimed, for one that runs."""
+    started_at: float | None = None
+    """When its present attempt was claimed; or its last one, if it has ended."""
+    tags: tuple[str, ...] = ()
     progress: Progress | None = None
     """How far it is, and of how much, as it said within the last seconds (`JobContext.progress`)."""
     last_error: AttemptError | None = None
@@ -278,6 +287,16 @@ class JobFilter:
     below: int | None = None
     """Only numbers below this one: the last of the page before."""
     limit: int = 100
+    tags: tuple[str, ...] = ()
+    """Only jobs that have all of these."""
+    error_type: str | None = None
+    """Only jobs whose last failed attempt raised this: ``"ValueError"``, or with its module, ``"app.errors.Busy"``."""
+    older_than: float | None = None
+    """Only jobs that were put longer ago than so many seconds."""
+    younger_than: float | None = None
+    """Only jobs that were put within so many seconds."""
+    ended_within: float | None = None
+    """Only jobs that have ended within so many seconds."""
 
 
 @dataclass(frozen=True, slots=True)

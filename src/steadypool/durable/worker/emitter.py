@@ -68,6 +68,10 @@ class Emitter:
         """Emit that a job goes back since its arguments are not for this worker's version of the task."""
         self.report(events.ArgumentsUnknown, claim.id, claim.task, error, settlement.delay)
 
+    def emit_snoozed(self, claim: Claim, seconds: float) -> None:
+        """Emit that a job goes back for so long, since it has raised `Snooze`."""
+        self.emit(lambda: events.JobSnoozed(self.name, monotonic(), claim.id, claim.task, claim.queue, seconds))
+
     def emit_failure(self, claim: Claim, settlement: Settlement, error: BaseException) -> None:
         """Emit that an attempt has failed, and what comes next."""
         recorded = settlement.error

@@ -36,6 +36,17 @@ class AttemptFailed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class JobSnoozed(Event):
+    """A job has raised `Snooze`: it runs again in *delay* seconds, and has spent no attempt."""
+
+    LOG: ClassVar[LogLine] = LogLine(INFO, "job %(job_id)s (%(task)s) goes back for %(delay)g s: it was snoozed")
+    job_id: str
+    task: str
+    queue: str
+    delay: float
+
+
+@dataclass(frozen=True, slots=True)
 class JobGivenUp(Event):
     """A job is discarded, for *reason*; its last attempt has failed, or its time was up before one."""
 

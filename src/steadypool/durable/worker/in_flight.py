@@ -58,6 +58,7 @@ class Bundle:
             return None
         encoded, seconds = self._ended[place]
         if seconds is None:
+            assert encoded is not None
             return Outcome.FAILED, unpack_error(encoded), None
         return Outcome.SUCCEEDED, None, (encoded, seconds)
 

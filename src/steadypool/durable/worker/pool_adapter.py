@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from steadypool.durable.client import own_retry
 from steadypool.durable.client.nested_waits import Slots
 from steadypool.durable.client.task import DurableTask
 from steadypool.durable.engine.records import Claim
@@ -172,6 +173,13 @@ class TaskAdapter:
         self.run_time = RunTime()
         self.unfit = 0
         """How many of its jobs, one after the other, were of another version of the program."""
+
+    def retry_of(self, claim: Claim, error: BaseException | None) -> Retry | None:
+        """When an attempt that failed with *error* is followed by another: as the call says, or the task."""
+        if error is None or claim.options is None:
+            return self.retry
+        given = msgspec.json.decode(claim.options)
+        return with_long_waits(own_retry.for_error(given["retry"], error)) if "retry" in given else self.retry
 
     def prepare(self, claim: Claim) -> Prepared:
         """What the pool is given for the claim."""

@@ -23,14 +23,16 @@ from steadypool.durable.engine.errors import TaskNotHere
 from steadypool.durable.engine.url import URL_VARIABLE
 from steadypool.model.clock import monotonic
 from steadypool.model.error_text import in_a_line
+from steadypool.model.errors import Snooze
 from steadypool.model.options import find
 from steadypool.pools.processes.ipc.exceptions import pack_error
 from steadypool.primitives.job_context import JobContext, current_job, set_finder
 
 Place = tuple[str, str]
-Performed = tuple[bytes, float]
-"""What the task returned, encoded, and how many seconds it took."""
-Ended = tuple[bytes, float | None]
+Performed = tuple[bytes | None, float]
+"""What the task returned, encoded, and how many seconds it took. Or ``None``, and for how long it is not to run: it has
+raised `Snooze`."""
+Ended = tuple[bytes | None, float | None]
 """The same; or an error, packed, and ``None``."""
 Item = tuple[str, str, int, str]
 """A job of a bundle: its id, its fencing token, its attempt, its payload."""
@@ -121,7 +123,11 @@ async def perform_async(slots: Slots, task: DurableTask[Any, Any], payload: str)
     nested_waits.enter(slots)
     began = monotonic()
     args, kwargs = task.payload.decode(payload)
-    return task.payload.encode_result(await task.fn(*args, **kwargs)), monotonic() - began
+    try:
+        result = await task.fn(*args, **kwargs)
+    except Snooze as snooze:
+        return None, snooze.seconds
+    return task.payload.encode_result(result), monotonic() - began
 
 
 def prepare_process(
@@ -154,11 +160,14 @@ def is_async(task: DurableTask[Any, Any]) -> bool:
 def _perform(how: Payload, fn: Callable[..., Any], payload: str) -> Performed:
     began = monotonic()
     args, kwargs = how.decode(payload)
-    result = fn(*args, **kwargs)
-    if inspect.iscoroutine(result):
-        import asyncio  # for those who use it
+    try:
+        result = fn(*args, **kwargs)
+        if inspect.iscoroutine(result):
+            import asyncio  # for those who use it
 
-        result = asyncio.run(result)  # on a thread or in a process of its own, a loop of its own
+            result = asyncio.run(result)  # on a thread or in a process of its own, a loop of its own
+    except Snooze as snooze:
+        return None, snooze.seconds
     return how.encode_result(result), monotonic() - began
 
 

@@ -89,13 +89,17 @@ class Settler:
         encoded = None
         if result is not None:
             encoded, seconds = result
+            if encoded is None:
+                self._snooze(held, seconds)
+                return
             adapter.run_time.add(seconds)
         try:
             texts = None if error is None else self._texts_of(error)
             if outcome is Outcome.FAILED and isinstance(error, verdicts.OF_ANOTHER_VERSION):
                 settlement = verdicts.unfit(claim, error, self._unfit_for(claim), self._give_up)
             else:
-                settlement = self._settlement_of(claim, AttemptEnd(outcome, error, encoded), adapter.retry)
+                retry = adapter.retry_of(claim, error)
+                settlement = self._settlement_of(claim, AttemptEnd(outcome, error, encoded), retry)
             if error is not None and texts is not None and outcome in NEVER_LOOKED_AT:
                 told = texts[2], texts[1]
                 self._counts.ledger.add(claim.id, claim.task, error, describe=lambda _: told)
@@ -105,6 +109,11 @@ class Settler:
         if error is not None and not held.lost:
             self._emit(claim, settlement, error)
         self._record(held, settlement)
+
+    def _snooze(self, held: HeldClaim, seconds: float) -> None:
+        if not held.lost:
+            self._emitter.emit_snoozed(held.claim, seconds)
+        self._record(held, verdicts.snoozed(held.claim, seconds))
 
     def _settlement_of(self, claim: Claim, end: AttemptEnd, retry: Retry | None) -> Settlement:
         decide = partial(verdicts.settlement_of, claim, end, retry, self._caps, random.random())

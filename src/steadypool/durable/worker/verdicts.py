@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from steadypool.durable.engine.errors import ArgumentsUnfit, ResultUnfit, TaskNotHere
-from steadypool.durable.engine.records import AttemptError, Claim, Settlement, Verdict
+from steadypool.durable.engine.records import LONGEST_SECONDS, AttemptError, Claim, Settlement, Verdict
 from steadypool.durable.engine.texts import LONGEST_MESSAGE, LONGEST_NAME, LONGEST_TRACEBACK, storable
 from steadypool.model.error_text import message, traceback_text, type_name
 from steadypool.model.errors import RemoteError
@@ -111,6 +111,11 @@ def _after_failure(
         return Settlement(claim, Verdict.RETRY, error=recorded, delay=delay)
     reason = "its result does not fit" if isinstance(error, ResultUnfit) else "no retry is left"
     return Settlement(claim, Verdict.DISCARD, error=recorded, reason=reason)
+
+
+def snoozed(claim: Claim, seconds: float) -> Settlement:
+    """For a job that has raised `Snooze`: it goes back for so long, with its attempt."""
+    return Settlement(claim, Verdict.RETURN, delay=min(seconds, LONGEST_SECONDS))
 
 
 def unfit(claim: Claim, error: BaseException, waited: float | None, give_up: float) -> Settlement:
