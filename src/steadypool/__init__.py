@@ -10,6 +10,7 @@ from steadypool.model.lazy_module import getattr_of
 
 if TYPE_CHECKING:
     from steadypool.contrib.status import serve_status
+    from steadypool.durable.client.bulk import BulkResult
     from steadypool.durable.client.call import Call
     from steadypool.durable.client.handle import JobHandle
     from steadypool.durable.client.queue import Queue
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         UnknownSchedule,
         WrongState,
     )
+    from steadypool.durable.engine.records import JobFilter
     from steadypool.durable.engine.states import JobState
     from steadypool.durable.worker.report import WorkReport
     from steadypool.durable.worker.settings import WorkerSettings
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AsyncJobFuture",
     "AsyncPool",
+    "BulkResult",
     "Call",
     "Cron",
     "DrainReport",
@@ -75,6 +78,7 @@ __all__ = [
     "JobDiscarded",
     "JobExit",
     "JobFailure",
+    "JobFilter",
     "JobFuture",
     "JobHandle",
     "JobState",
@@ -113,6 +117,7 @@ __all__ = [
 
 _PLACES = {
     "steadypool.contrib.status": "serve_status",
+    "steadypool.durable.client.bulk": "BulkResult",
     "steadypool.durable.client.call": "Call",
     "steadypool.durable.client.handle": "JobHandle",
     "steadypool.durable.client.queue": "Queue",
@@ -122,6 +127,7 @@ _PLACES = {
         "EngineBusy EngineError EngineFull EngineGone EngineRefused JobDiscarded PayloadRefused "
         "SchemaMismatch UnknownJob UnknownSchedule WrongState"
     ),
+    "steadypool.durable.engine.records": "JobFilter",
     "steadypool.durable.engine.states": "JobState",
     "steadypool.durable.worker.report": "WorkReport",
     "steadypool.durable.worker.settings": "WorkerSettings",

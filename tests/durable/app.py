@@ -168,6 +168,20 @@ async def snooze_async(folder: str, times: int, seconds: float) -> list[int]:
     return snooze(folder, times, seconds)
 
 
+@queue.task(queue="alarms")
+def refund(order: int, note: str, job_id: str, share: float, reason: str = "", colour: str = "") -> list[Any]:
+    return [order, note, share, job_id, reason]
+
+
+@queue.task
+def take_note(job_id: str) -> None: ...
+
+
+@queue.task(on_discarded=refund)
+def charge(order: int, share: float = 1.5, note: str = "") -> None:
+    raise ValueError(order)
+
+
 @queue.task
 def sums(count: int) -> int:
     """Enqueue so many jobs of the same queue, and wait for them."""

@@ -23,7 +23,7 @@ LONGEST_ARGUMENTS = 60
 LONGEST_ERROR = 80
 HEADINGS = ("id", "state", "task", "queue", "attempt", "age", "when", "arguments, error")
 UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
-_MOMENTS = ("enqueued_at", "due_at", "running_since", "ended_at")
+_MOMENTS = ("enqueued_at", "due_at", "running_since", "started_at", "ended_at")
 
 
 def length(seconds: float) -> str:
@@ -92,13 +92,15 @@ def _cut(text: str, longest: int) -> str:
 def lines_of(record: JobRecord, now: float) -> Iterator[str]:
     """Everything about one job."""
     for name, value in asdict(record).items():
-        if name not in ("errors", "last_error", "nonce") and value not in (None, "", False):
+        if name not in ("errors", "last_error", "nonce") and value not in (None, "", False, ()):
             yield f"{name:14} {printable(_shown(name, value, now))}"
     tick = tick_of_id(record.id)
     if tick is not None:
         yield f"{'schedule':14} {printable(tick[0])}, for {moment(tick[1].timestamp(), now)}"
     for error in record.errors:
-        head = f"attempt {error.attempt}, {moment(error.at, now)}: {error.outcome}: {error.type_name}: {error.message}"
+        ran = "" if error.started_at is None else f" on {error.worker}, begun {moment(error.started_at, now)}"
+        what = f"{error.outcome}: {error.type_name}: {error.message}"
+        head = f"attempt {error.attempt}{ran}, {moment(error.at, now)}: {what}"
         yield f"\n{printable(head)}"
         if error.traceback:
             yield printable_lines(error.traceback.rstrip())

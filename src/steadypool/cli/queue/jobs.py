@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 import click
@@ -12,15 +13,15 @@ from click.core import ParameterSource
 
 from steadypool.cli.exit_codes import DONE, SOME_FAILED
 from steadypool.cli.map.command import COUNT
+from steadypool.cli.queue.filters import STATES, Chosen, chosen_jobs, filter_options
 from steadypool.cli.queue.job_text import HEADINGS, cells_of, depth_of, echo_table, held_by, length, lines_of
 from steadypool.cli.queue.target import as_usage_errors, queue_at
+from steadypool.durable.client.bulk import BulkResult
 from steadypool.durable.client.queue import Queue
 from steadypool.durable.engine.records import JobFilter, JobRecord
 from steadypool.durable.engine.states import ENDED, JobState
 from steadypool.model.errors import SteadypoolError
 from steadypool.model.printable import printable
-
-STATES = [state.value for state in JobState]
 
 URL_HELP = "Where the jobs are, such as sqlite:///jobs.db (or STEADYPOOL_URL)."
 
@@ -33,7 +34,6 @@ def _own_or_the_groups(context: click.Context, param: click.Parameter, url: str 
 
 
 url_option = click.option("--url", "-u", envvar="STEADYPOOL_URL", callback=_own_or_the_groups, help=URL_HELP)
-ids_argument = click.argument("job_ids", nargs=-1, required=True, metavar="ID...")
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on each line, for programs.")
 
 
@@ -53,17 +53,12 @@ def jobs_group(context: click.Context, url: str | None) -> None:
 
 @jobs_group.command("list")
 @url_option
-@click.option("--state", "states", multiple=True, type=click.Choice(STATES), help="Only these; may be repeated.")
-@click.option("--queue", metavar="NAME", help="Only of this named queue.")
-@click.option("--task", metavar="NAME", help="Only of this task.")
+@filter_options
 @click.option("--limit", type=COUNT, default=50, help="The latest so many.")
 @json_option
-def list_command(
-    url: str | None, states: tuple[str, ...], queue: str | None, task: str | None, limit: int, as_json: bool
-) -> int:
+def list_command(url: str | None, which: JobFilter, limit: int, as_json: bool) -> int:
     """The latest jobs, the newest first."""
-    chosen = frozenset(JobState(state) for state in states) or frozenset(JobState)
-    which = JobFilter(chosen, queue, task, limit=limit + 1)
+    which = replace(which, limit=limit + 1)
     with as_usage_errors():
         source = queue_at(url)
         records = source.list(which)
@@ -129,31 +124,42 @@ def stats_command(url: str | None, as_json: bool) -> int:
 
 
 @jobs_group.command("retry")
-@ids_argument
+@chosen_jobs
 @url_option
 @json_option
-def retry_command(job_ids: tuple[str, ...], url: str | None, as_json: bool) -> int:
-    """Run jobs again that were discarded or cancelled; or now, those that are delayed."""
-    return _change(queue_at(url), job_ids, Queue.retry, "available", as_json)
+def retry_command(url: str | None, chosen: Chosen, as_json: bool) -> int:
+    """Run jobs again that were discarded or cancelled; or now, those that are delayed.
+
+    \b
+        steadypool jobs retry job-42 job-43
+        steadypool jobs retry --task send_email --ended-within 2h --dry-run
+
+    A filter without --state means discarded jobs. A job whose unique key another job has by now stays as it is.
+    """
+    queue = queue_at(url)
+    return _change(queue, Queue.retry, "available", queue.retry_all, chosen, as_json)
 
 
 @jobs_group.command("cancel")
-@ids_argument
+@chosen_jobs
 @url_option
 @json_option
-def cancel_command(job_ids: tuple[str, ...], url: str | None, as_json: bool) -> int:
+def cancel_command(url: str | None, chosen: Chosen, as_json: bool) -> int:
     """Cancel jobs: those that wait at once; those that run are asked to stop, within two seconds."""
-    return _change(queue_at(url), job_ids, _cancel, "cancelled", as_json)
+    queue = queue_at(url)
+    return _change(queue, _cancel, "cancelled", queue.cancel_all, chosen, as_json)
 
 
 @jobs_group.command("discard")
-@ids_argument
+@chosen_jobs
 @url_option
 @click.option("--reason", default="discarded by hand", help="Why; the record keeps it.")
 @json_option
-def discard_command(job_ids: tuple[str, ...], url: str | None, reason: str, as_json: bool) -> int:
+def discard_command(url: str | None, chosen: Chosen, reason: str, as_json: bool) -> int:
     """Give up jobs that wait."""
-    return _change(queue_at(url), job_ids, lambda queue, job_id: queue.discard(job_id, reason), "discarded", as_json)
+    queue = queue_at(url)
+    change, change_all = partial(_discard, reason=reason), partial(queue.discard_all, reason=reason)
+    return _change(queue, change, "discarded", change_all, chosen, as_json)
 
 
 @jobs_group.command("pause")
@@ -184,6 +190,35 @@ def _change_queue(url: str | None, name: str, change: Callable[[Queue, str], Non
 
 
 def _change(
+    queue: Queue,
+    change: Callable[[Queue, str], object],
+    done: str,
+    change_all: Callable[..., BulkResult],
+    chosen: Chosen,
+    as_json: bool,
+) -> int:
+    """Change these jobs, or those that a filter finds."""
+    if chosen.job_ids:
+        return _change_each(queue, chosen.job_ids, change, done, as_json)
+    with as_usage_errors():
+        return _say(change_all(chosen.which, dry_run=chosen.dry_run), done, as_json)
+
+
+def _say(result: BulkResult, done: str, as_json: bool) -> int:
+    if as_json:
+        _echo_json([asdict(result)])
+        return DONE
+    if result.dry_run:
+        click.echo(f"{result.found:,} jobs; with --dry-run they stay as they are")
+        return DONE
+    for job_id in result.conflicts:
+        click.echo(f"{printable(job_id)} stays as it is: another job has its unique key, or is being put with it")
+    asked = f", and {result.asked:,} that run were asked to stop" if result.asked else ""
+    click.echo(f"{result.changed - result.asked:,} jobs {done}{asked}")
+    return DONE
+
+
+def _change_each(
     queue: Queue, job_ids: Iterable[str], change: Callable[[Queue, str], object], done: str, as_json: bool
 ) -> int:
     """Change each job; *change* returns something else to say than *done*, or false if the job has ended."""
@@ -210,6 +245,10 @@ def _changed(queue: Queue, job_id: str, change: Callable[[Queue, str], object]) 
     if changed is False:
         return f"job {job_id!r} has ended already", None
     return None, changed if isinstance(changed, str) else None
+
+
+def _discard(queue: Queue, job_id: str, *, reason: str) -> None:
+    queue.discard(job_id, reason)
 
 
 def _cancel(queue: Queue, job_id: str) -> str | bool:
@@ -241,7 +280,8 @@ COUNTED_BELOW = 100_000
 
 def count_of(queue: Queue, which: JobFilter, latest: Sequence[JobRecord]) -> int | None:
     """How many jobs *which* asks for; ``None``: to count them would take long."""
-    if which.task is not None or latest[0].number > COUNTED_BELOW:
+    counted = JobFilter(which.states, which.queue, limit=which.limit)
+    if which != counted or latest[0].number > COUNTED_BELOW:
         return None
     rows = [row for row in queue.stats().queues if which.queue in (None, row.name)]
     return sum(int(getattr(row, state.value)) for row in rows for state in which.states)

@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 
 from steadypool.durable.client import own_retry
-from steadypool.durable.engine.records import DEFAULT_QUEUE, NewJob, parts_of_id, tick_of_id
+from steadypool.durable.engine.records import DEFAULT_QUEUE, NewJob, OnTaken, parts_of_id, tick_of_id
 from steadypool.durable.engine.texts import LONGEST_KEY, LONGEST_NAME, what_is_wrong_with
-from steadypool.model.options import TaskKeywords, TaskOptions, as_seconds, check_count, check_seconds
+from steadypool.model.options import Task, TaskKeywords, TaskOptions, as_seconds, check_count, check_seconds
 
 DAY = 86_400.0
 KINDS = ("thread", "process", "async")
@@ -33,6 +33,13 @@ class EnqueueOptions:
         at: the moment it may run: a `datetime` with a time zone, or seconds since the epoch.
         unique: a key: while a job of this task with this key waits or runs, no other is put.
         unique_for: seconds for which the key holds from now on, whether or not the job has ended.
+        on_taken: what becomes of a job whose key of *unique* is taken: ``"keep"``, the other is left as it is;
+            ``"replace"``, it gets the arguments of this one, if it has not begun; ``"push_back"``, and waits for
+            *delay* anew, too. Where the other has begun, these two put a job that waits for its end.
+        at_most: seconds after which a job that waits is not pushed back any further; ten times *delay* by default.
+        on_discarded: a task of the same queue that is run once when the job is given up, with those of the job's
+            arguments that it has parameters for, and with ``job_id`` and ``reason``, if it has these.
+        tags: texts by which jobs are found: ``("tenant:42",)``.
         keep: seconds for which the record of the completed job, its result included, is kept; 0: it is not.
     """
 
@@ -42,10 +49,14 @@ class EnqueueOptions:
     unique: str | None = None
     unique_for: float | None = None
     keep: float = DAY
+    on_taken: OnTaken = "keep"
+    at_most: float | None = None
+    on_discarded: Task[..., Any] | None = None
+    tags: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_name("queue", self.queue, "mail")
-        for name in ("delay", "unique_for", "keep"):
+        for name in ("delay", "unique_for", "keep", "at_most"):
             object.__setattr__(self, name, as_seconds(getattr(self, name)))
         check_seconds("delay", self.delay, zero=True)
         _moment(self.at)
@@ -58,6 +69,41 @@ class EnqueueOptions:
             raise ValueError("unique_for says how long the key of unique holds: give unique, too")
         if check_seconds("keep", self.keep, zero=True) is None:
             raise TypeError("keep must be a number of seconds, not None: records that are kept for ever fill the disk")
+        object.__setattr__(self, "tags", check_tags(self.tags))
+        _check_taken(self)
+
+
+def check_tags(tags: object) -> tuple[str, ...]:
+    """Return *tags* as a tuple, or raise `TypeError` or `ValueError` if they are none."""
+    if isinstance(tags, str) or not isinstance(tags, Iterable):
+        raise TypeError(f"tags must be texts such as ('tenant:42',), not {tags!r}")
+    given = tuple(dict.fromkeys(tags))
+    for tag in given:
+        check_name("tags must be texts: each", tag, "tenant:42")
+    return given
+
+
+def _check_taken(how: EnqueueOptions) -> None:
+    check_seconds("at_most", how.at_most)
+    if how.on_taken not in ON_TAKEN:
+        raise ValueError(f"on_taken must be one of {', '.join(ON_TAKEN)}; got {how.on_taken!r}")
+    if how.on_taken != "keep" and how.unique is None:
+        raise ValueError(f"on_taken={how.on_taken!r} is about a unique key that is taken: give unique, too")
+    if how.on_taken != "keep" and how.unique_for is not None:
+        raise ValueError(
+            f"on_taken={how.on_taken!r} is about a job that waits, and unique_for holds the key whatever becomes of "
+            "that: leave one of them out"
+        )
+    if how.at_most is not None and how.on_taken != "push_back":
+        raise ValueError('at_most says how long a job is pushed back: give on_taken="push_back", too')
+    if how.on_taken == "push_back" and how.delay is None and (how.at is None or how.at_most is None):
+        raise ValueError(
+            'on_taken="push_back" has a job wait anew: say for how long with delay; or give at and at_most'
+        )
+    if how.at_most is not None and how.delay is not None and how.at_most < how.delay:
+        raise ValueError(
+            f"at_most={how.at_most:g} is shorter than delay={how.delay:g}: the first job waits for that long"
+        )
 
 
 class EnqueueKeywords(TaskKeywords, total=False):
@@ -69,8 +115,13 @@ class EnqueueKeywords(TaskKeywords, total=False):
     unique: str | None
     unique_for: float | timedelta | None
     keep: float | timedelta
+    on_taken: OnTaken
+    at_most: float | timedelta | None
+    on_discarded: Task[..., Any] | None
+    tags: Iterable[str]
 
 
+ON_TAKEN = ("keep", "replace", "push_back")
 ENQUEUE_NAMES = frozenset(field.name for field in fields(EnqueueOptions))
 TASK_NAMES = frozenset({"name", "id", "timeout", "total_timeout", "retry", "priority", "meta"})
 OPTION_NAMES = ENQUEUE_NAMES | TASK_NAMES
@@ -139,6 +190,9 @@ def new_job(task: str, payload: bytes, how: EnqueueOptions, options: TaskOptions
         _finite(options.total_timeout),
         how.keep,
         per_call,
+        how.tags,
+        how.on_taken,
+        how.at_most if how.at_most is not None or how.on_taken != "push_back" else 10 * (how.delay or 0.0),
     )
 
 
@@ -167,6 +221,13 @@ def check_id(job_id: str | None) -> str | None:
         raise ValueError(
             f"ids such as {job_id!r} are given by the queue itself; choose another, such as 'order-{job_id[4:]}'"
         )
+    return job_id
+
+
+def checked_id(job_id: object) -> str:
+    """Return *job_id*, or raise `TypeError` if it is no text."""
+    if not isinstance(job_id, str):
+        raise TypeError(f"a job's id is a str such as 'job-7', not {job_id!r}")
     return job_id
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, get_type_hints
 
@@ -173,6 +173,12 @@ class Payload:
         except ArgumentsUnfit as error:
             raise PayloadRefused(str(error), argument=error.argument) from None
         return payload
+
+    def some_of(self, payload: bytes, names: Collection[str]) -> bytes:
+        """Those arguments of a call, those that it leaves to their defaults included, as JSON."""
+        given = msgspec.json.decode(payload, type=dict[str, msgspec.Raw])
+        wanted: dict[str, Any] = {name: self._signature.parameters[name].default for name in names}
+        return self._encoder.encode({**wanted, **{name: raw for name, raw in given.items() if name in names}})
 
     def decode(self, payload: bytes | str) -> Arguments:
         """The call that *payload* stands for.

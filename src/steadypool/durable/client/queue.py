@@ -10,6 +10,7 @@ from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overload
 
 from steadypool.durable.client import options as enqueueing
+from steadypool.durable.client.bulk import BulkResult, change_all
 from steadypool.durable.client.call import Call, jobs_of
 from steadypool.durable.client.declared import DurableKeywords, as_schedules, check_no_twins, declare
 from steadypool.durable.client.ends import Ends
@@ -230,11 +231,7 @@ class Queue:
         return JobHandle(self, placed, self.tasks.get(found.task))
 
     async def get_async(self, job_id: str) -> JobHandle[Any]:
-        """The same from asyncio: the loop goes on meanwhile.
-
-        Raises:
-            UnknownJob: there is none, or its record was pruned.
-        """
+        """The same from asyncio, with the same errors: the loop goes on meanwhile."""
         from steadypool.durable.client.task_waiter import look  # for those who use asyncio
 
         return await look(self.ends, self.get, job_id)
@@ -245,7 +242,7 @@ class Queue:
         Raises:
             UnknownJob: there is none, or its record was pruned.
         """
-        found = self.engine.get(_checked_id(job_id))
+        found = self.engine.get(enqueueing.checked_id(job_id))
         if found is None:
             raise unknown(job_id)
         return found
@@ -267,7 +264,7 @@ class Queue:
         Raises:
             UnknownJob: there is none.
         """
-        number, nonce = parts_of_id(_checked_id(job_id))
+        number, nonce = parts_of_id(enqueueing.checked_id(job_id))
         engine = self.engine
         found = engine.cancel_chosen(job_id) if number is None else engine.cancel(number, nonce)
         if found is None:
@@ -328,6 +325,21 @@ class Queue:
             states = frozenset(JobState) if state is None else frozenset({state_named(state)})
             which = JobFilter(states, queue, task, limit=check_count("limit", limit))
         return self.engine.list(which)
+
+    def retry_all(self, which: JobFilter, *, dry_run: bool = False) -> BulkResult:
+        """Run all jobs again that *which* finds (its ``limit`` aside), or with *dry_run* count them: the discarded
+        ones, unless it names states. One whose unique key another job has by now is left, and listed. Raises
+        `ValueError` if it names only states in which there is nothing to retry; likewise below.
+        """
+        return change_all(self.engine, "retry", which, "", dry_run)
+
+    def cancel_all(self, which: JobFilter, *, dry_run: bool = False) -> BulkResult:
+        """Cancel jobs: those that wait at once; those that run are asked to stop."""
+        return change_all(self.engine, "cancel", which, "", dry_run)
+
+    def discard_all(self, which: JobFilter, *, dry_run: bool = False, reason: str = "discarded by hand") -> BulkResult:
+        """Give up jobs that wait."""
+        return change_all(self.engine, "discard", which, storable(reason, LONGEST_MESSAGE), dry_run)
 
     def stats(self) -> EngineStats:
         """How many jobs are where, and who works."""
@@ -461,10 +473,8 @@ class Queue:
         return f"<Queue {self._url or URL_VARIABLE}>"
 
     def __reduce__(self) -> Any:
-        return (
-            _remake,
-            (self._url, self.max_payload),
-        )  # a task that travels by value takes its queue along; not what is connected
+        # A task that travels by value takes its queue along; not what is connected.
+        return _remake, (self._url, self.max_payload)
 
 
 def _remake(url: str | None, max_payload: int | None) -> Queue:
@@ -486,9 +496,3 @@ def _renew_all() -> None:
 
 
 os.register_at_fork(after_in_child=_renew_all)  # at once, while there is one thread
-
-
-def _checked_id(job_id: object) -> str:
-    if not isinstance(job_id, str):
-        raise TypeError(f"a job's id is a str such as 'job-7', not {job_id!r}")
-    return job_id

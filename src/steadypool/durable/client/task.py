@@ -9,6 +9,7 @@ from inspect import isasyncgenfunction, isgeneratorfunction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, Unpack, overload
 
+from steadypool.durable.client import given_up
 from steadypool.durable.client import options as enqueueing
 from steadypool.durable.client.call import Call
 from steadypool.durable.client.declared import Declared
@@ -76,6 +77,8 @@ class DurableTask(Task[P, R]):
         self._per_call: bytes | None = None
         self.schedules: Declared = ()
         """The schedules that it is declared with, by their names."""
+        if how.on_discarded is not None:
+            given_up.check(self, how.on_discarded)
 
     @property
     def durable_name(self) -> str:
@@ -152,7 +155,7 @@ class DurableTask(Task[P, R]):
         Raises:
             PayloadRefused, EngineError: as `enqueue` does.
         """
-        return self._put(self._record(self.payload.from_json(text)))
+        return self._put(self.job_with(self.payload.from_json(text)))
 
     @overload
     async def enqueue_async(self, /, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]: ...
@@ -214,7 +217,7 @@ class DurableTask(Task[P, R]):
         Raises:
             PayloadRefused: it cannot be stored.
         """
-        return self._record(self.payload.encode(args, kwargs))
+        return self.job_with(self.payload.encode(args, kwargs))
 
     def _put(self, job: NewJob) -> JobHandle[R]:
         name = task_name(self.fn).rpartition(".")[2]
@@ -222,8 +225,14 @@ class DurableTask(Task[P, R]):
         [placed] = self.queue.writer.put([job])
         return JobHandle(self.queue, placed, self)
 
-    def _record(self, payload: bytes) -> NewJob:
-        return enqueueing.new_job(self.durable_name, payload, self.enqueue_options, self.task_options, self._per_call)
+    def job_with(self, payload: bytes) -> NewJob:
+        """The record of a call whose arguments are that JSON."""
+        how = self.enqueue_options
+        job = enqueueing.new_job(self.durable_name, payload, how, self.task_options, self._per_call)
+        other = how.on_discarded
+        if not isinstance(other, DurableTask):
+            return job
+        return job._replace(on_discarded=given_up.text_of(self, other, job))
 
     def _connection_among(self, kwargs: dict[str, Any]) -> Any:
         if "connection" not in kwargs or self.payload.has_parameter("connection"):

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from steadypool.durable.engine.records import JobFilter, JobRecord
+from steadypool.durable.engine.records import LONGEST_SECONDS, JobFilter, JobRecord
 from steadypool.durable.engine.states import ENDED, JobState
 
 LARGEST_PAGE = 20_000
@@ -33,8 +33,9 @@ LIVE = frozenset(JobState) - ENDED
 class Dialect:
     """What an engine has for lists.
 
-    The tables are ``jobs`` (number, queue, task), ``ready`` (queue, rank, number), ``delayed`` (number, retry, due,
-    task), ``held`` (number) and ``history`` (number, queue, task, state).
+    The tables are ``jobs`` (number, queue, task, tags, enqueued_at), ``ready`` (queue, rank, number), ``delayed``
+    (number, retry, due, task), ``held`` (number), ``history`` (as ``jobs``, and state, ended_at) and ``errors`` (job,
+    entry, type_name).
     """
 
     read: Callable[[str, Sequence[Any]], Sequence[Sequence[Any]]]
@@ -43,6 +44,10 @@ class Dialect:
     """Whether the moment of ``s`` has come, in a way that finds the index."""
     is_later: str
     """Whether it has not."""
+    ago: str
+    """The moment so many seconds ago, in the terms of ``enqueued_at``."""
+    has_tag: str
+    """Whether ``tags`` of ``{name}`` has a text."""
     live: Callable[[Sequence[int]], Sequence[JobRecord]]
     """The records of those among these numbers that have not ended."""
     ended: Callable[[Sequence[int]], Sequence[JobRecord]]
@@ -67,11 +72,12 @@ class Walk:
 
 def list_jobs(dialect: Dialect, which: JobFilter) -> list[JobRecord]:
     """The latest jobs that *which* asks for."""
-    for name in (which.queue, which.task):
+    for name in (which.queue, which.task, which.error_type, *which.tags):
         if name is not None:
             dialect.read("SELECT ? = ''", (name,))  # the store refuses what it cannot have, rows or none
     found: dict[int, JobRecord] = {}
-    for walk in chain(_live_walks(dialect, which), _ended_walks(dialect, which)):
+    live = _live_walks(dialect, which) if which.ended_within is None else ()
+    for walk in chain(live, _ended_walks(dialect, which)):
         for record in _along(dialect, walk, which):
             found.setdefault(record.number, record)
     return [found[number] for number in sorted(found, reverse=True)[: which.limit]]
@@ -162,11 +168,41 @@ def _page(dialect: Dialect, walk: Walk, below: int, size: int) -> int | None:
 def _wanted(dialect: Dialect, walk: Walk, which: JobFilter, below: int, low: int, limit: int) -> list[int]:
     """The numbers on the page that are wanted, *limit* at most."""
     table, name = (walk.table, "s") if walk.has_task else (f"{walk.table} JOIN @jobs j ON j.number = s.number", "j")
-    filters = [(f"{name}.{column}", value) for column, value in (("queue", which.queue), ("task", which.task)) if value]
+    filters = list(_filters(dialect, name, which))
     found = dialect.read(
         f"SELECT s.number FROM {table if filters else walk.table} WHERE {walk.where} AND s.number < ? AND "
-        f"s.number >= ? AND {walk.wanted}{''.join(f' AND {column} = ?' for column, _ in filters)} "
+        f"s.number >= ? AND {walk.wanted}{''.join(f' AND {condition}' for condition, _ in filters)} "
         "ORDER BY s.number DESC LIMIT ?",
-        (*walk.values, below, low, *walk.wanted_values, *(value for _, value in filters), limit),
+        (*walk.values, below, low, *walk.wanted_values, *(value for _, values in filters for value in values), limit),
     )
     return [number for [number] in found]
+
+
+_LAST_ERROR = (
+    "(SELECT '.' || e.type_name AS name FROM @errors e WHERE e.job = s.number ORDER BY e.entry DESC LIMIT 1) last"
+)
+
+
+def _ends_with(text: str) -> str:
+    """Whether a text ends with another, which is given twice; as both engines say it."""
+    return f"substr({text}, length({text}) - length(?) + 1) = ?"
+
+
+def _filters(dialect: Dialect, name: str, which: JobFilter) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """Conditions on a job, whose row is called *name*, and their values."""
+    if which.queue:
+        yield f"{name}.queue = ?", (which.queue,)
+    if which.task:
+        yield f"({name}.task = ? OR {_ends_with(f'{name}.task')})", (which.task, *(f".{which.task}",) * 2)
+    for tag in which.tags:
+        yield dialect.has_tag.format(name=name), (tag,)
+    if which.error_type is not None:
+        yield f"EXISTS (SELECT 1 FROM {_LAST_ERROR} WHERE {_ends_with('last.name')})", (f".{which.error_type}",) * 2
+    ages = (
+        ("enqueued_at <=", which.older_than),
+        ("enqueued_at >=", which.younger_than),
+        ("ended_at >=", which.ended_within),
+    )
+    for compared, seconds in ages:
+        if seconds is not None:
+            yield f"{name}.{compared} {dialect.ago}", (float(min(seconds, LONGEST_SECONDS)),)

@@ -64,6 +64,8 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from steadypool.durable.engine.records import (
+    Change,
+    ChangeKind,
     Claim,
     ClaimResult,
     EngineStats,
@@ -296,6 +298,16 @@ class Engine(Protocol):
 
     def list(self, which: JobFilter) -> list[JobRecord]:
         """Jobs, the latest put first. A short look: no snapshot is held between two pages."""
+
+    def find(self, which: JobFilter) -> Sequence[JobRecord]:
+        """The same without arguments and results, and without who runs the jobs: quick for thousands."""
+
+    def change_many(self, change: ChangeKind, jobs: Sequence[JobKey], reason: str = "") -> Sequence[Change]:
+        """Retry, cancel or discard all of these, as the calls of these names do one; a row for each that is there.
+
+        One transaction: the caller cuts batches. A job that another transaction has in its hands is not waited for, nor
+        is a unique key that another is putting.
+        """
 
     def stats(self) -> EngineStats:
         """Queues and workers, by counting. Not for a hot path."""

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from steadypool.durable.engine.states import JobState
 
@@ -29,6 +29,9 @@ KEEP_GIVEN_UP = 7 * 86_400.0
 """Seconds for which discarded and cancelled jobs are kept at least: their user may want to run them again."""
 SET_ASIDE = "no worker so far has known its task"
 """`JobRecord.reason` of a job that was set aside."""
+BEHIND = "the job that has its unique key has not ended"
+"""`JobRecord.reason` of a job that waits for that."""
+OnTaken = Literal["keep", "replace", "push_back"]
 _GIVEN_ID = re.compile(r"job-([0-9]{1,18})(?:-([0-9a-f]{10}))?")
 """An id that was not chosen by the user. Without the nonce it is a short form that people may type."""
 
@@ -88,6 +91,14 @@ class NewJob(NamedTuple):
     """Options of this one call, as JSON."""
     tags: tuple[str, ...] = ()
     """What it is found by, in lists and for changes of many jobs."""
+    on_taken: OnTaken = "keep"
+    """What becomes of a job whose unique key is taken. ``keep``: nothing is put. Else, as long as the job that has the
+    key waits, that one gets the arguments of this one, and with ``push_back`` its time, too. If it runs, this one waits
+    for its end."""
+    at_most: float | None = None
+    """For ``push_back``: so many seconds after it was put the job that waits is not pushed back any further."""
+    on_discarded: str | None = None
+    """The job that is put when this one is given up, as JSON (`client.on_discarded`)."""
 
 
 class EnqueueResult(NamedTuple):
@@ -259,7 +270,7 @@ class JobRecord:
     """``None`` when the job has completed: arguments are not kept any longer than they are of use."""
     result: bytes | None = None
     reason: str = ""
-    """Why it was discarded; or why it waits, if it does so for no moment: no worker so far has known its task."""
+    """Why it was discarded; or why it waits, if it does so for no moment: `SET_ASIDE`, `BEHIND`."""
     worker: str | None = None
     """Who runs it now; or who ran its last attempt, if it has ended."""
     cancelling: bool = False
@@ -279,11 +290,12 @@ class JobRecord:
 
 @dataclass(frozen=True, slots=True)
 class JobFilter:
-    """Which jobs `Engine.list` gives."""
+    """Which jobs are meant: those to which all of it applies."""
 
     states: frozenset[JobState] = frozenset(JobState)
     queue: str | None = None
     task: str | None = None
+    """The task's name, or the end of it behind a dot: ``"send_email"`` for ``"app.send_email"``."""
     below: int | None = None
     """Only numbers below this one: the last of the page before."""
     limit: int = 100
@@ -297,6 +309,19 @@ class JobFilter:
     """Only jobs that were put within so many seconds."""
     ended_within: float | None = None
     """Only jobs that have ended within so many seconds."""
+
+
+ChangeKind = Literal["retry", "cancel", "discard"]
+
+
+class Change(NamedTuple):
+    """What became of one job of `Engine.change_many`."""
+
+    number: int
+    was: JobState
+    """In which state it was."""
+    changed: bool
+    """False for one that should have been changed: it was in other hands, or another job has its unique key."""
 
 
 @dataclass(frozen=True, slots=True)

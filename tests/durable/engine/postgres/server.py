@@ -52,7 +52,7 @@ _PDEATHSIG = 1
 TABLES = (
     *("jobs", "ready", "delayed", "workers", "leases", "history", "errors", "keys", "cancels", "queues"),
     *("schedules", "clock", "limits", "gated", "holders", "gate_states", "batches", "batch_parts", "edges", "waiting"),
-    *("notes", "starts", "minutes"),
+    *("notes", "behind", "minutes"),
 )
 _names = itertools.count()
 _clean: list[str] = []

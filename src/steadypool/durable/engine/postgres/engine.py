@@ -11,6 +11,8 @@ import json
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import starmap
 from typing import Any
 
 from steadypool.durable.engine.errors import EngineBusy, EngineRefused, KeyBusy
@@ -25,6 +27,8 @@ from steadypool.durable.engine.protocol import Listener
 from steadypool.durable.engine.records import (
     LONGEST_SECONDS,
     LOOKED_PAST,
+    Change,
+    ChangeKind,
     Claim,
     ClaimResult,
     EngineStats,
@@ -78,12 +82,15 @@ class PostgresEngine:
         self._clock_guard = ClockGuard()
         self._lease = 15.0
         self._sweep_turn = SweepTurn(HELD_UP)
-        self._pages = Dialect(self._read, _IS_DUE, _IS_LATER, self._live_jobs, self._ended_jobs)
+        self._pages = self._dialect(rows.RECORD)
+        self._bare_pages = self._dialect(rows.BARE_RECORD)
         s = self._schema
-        self._put = (
-            f"SELECT * FROM {s}.put(%b::bytea[], %s::text[], %s::text[], %s::bigint[], %s::float8[], %s::float8[], "
-            "%s::text[], %s::text[], %s::float8[], %s::float8[], %s::float8[], %b::bytea[], %s, %s::text)"
+        columns = (
+            "%b::bytea[], %s::text[], %s::text[], %s::bigint[], %s::float8[], %s::float8[], %s::text[], %s::text[], "
+            "%s::float8[], %s::float8[], %s::float8[], %b::bytea[], %s, %s::text"
         )
+        self._put = f"SELECT * FROM {s}.put({columns})"
+        self._put_more = f"SELECT * FROM {s}.put_jobs({columns}, %s::text[], %s::text[])"
         self._settle = (
             f"SELECT {s}.settle(%s::bigint[], %s::bigint[], %s::int[], %s::bigint[], %b::bytea[], %s::text, %s, %s)"
         )
@@ -129,16 +136,17 @@ class PostgresEngine:
         """See `Engine.put_many`."""
         if not jobs:
             return []
+        limit = None if waits else KEY_TIMEOUT
         notifies = self._throttle.must_notify(monotonic())
         try:
-            [answer] = self._session.call(self._put, [*rows.columns_of(jobs), notifies, None if waits else KEY_TIMEOUT])
+            placed = self._placed(jobs, notifies, limit)
         except EngineBusy as error:
             if not waits and getattr(error.__cause__, "sqlstate", None) == LOCK_TIMEOUT:
                 raise KeyBusy(f"{self.url}: a job of the same id or unique key is being put") from error
             raise
         if not notifies and self._throttle.came_late(monotonic()) and self._throttle.must_notify(monotonic()):
             self._session.call("SELECT pg_notify(%s, '')", [f"{self._schema}.work"])
-        return rows.placed_of(jobs, answer)
+        return [*placed]
 
     def put_on(self, connection: Any, jobs: Sequence[NewJob]) -> list[EnqueueResult]:
         """See `Engine.put_on`."""
@@ -301,6 +309,19 @@ class PostgresEngine:
 
     # -- many jobs
 
+    def find(self, which: JobFilter) -> Records:
+        """See `Engine.find`."""
+        return list_jobs(self._bare_pages, which)
+
+    def change_many(self, change: ChangeKind, jobs: Sequence[JobKey], reason: str = "") -> list[Change]:
+        """See `Engine.change_many`."""
+        if change == "retry":
+            self._cursor.look_soon()
+        numbers, nonces = rows.bigints(number for number, _ in jobs), rows.bigints(nonce for _, nonce in jobs)
+        values = [change, numbers, nonces, text_of(reason, self._session.encoding)]
+        found = self._call("change_many(%s, %s::bigint[], %s::bigint[], %s)", values)
+        return [Change(number, JobState(was), changed) for number, was, changed in found if was is not None]
+
     def list(self, which: JobFilter) -> list[JobRecord]:
         """See `Engine.list`."""
         return self._with_details(list_jobs(self._pages, which))
@@ -374,6 +395,17 @@ class PostgresEngine:
 
     # -- parts
 
+    def _placed(self, jobs: Sequence[NewJob], notifies: bool, limit: str | None) -> Sequence[EnqueueResult]:
+        kind = rows.puts_by(jobs)
+        if kind == rows.EACH:
+            return list(starmap(EnqueueResult, self._call("put_each(%s, %s::text)", [rows.jobs_as_json(jobs), limit])))
+        values = [*rows.columns_of(jobs), notifies, limit]
+        if kind == rows.PLAIN:
+            [answer] = self._session.call(self._put, values)
+        else:
+            [answer] = self._session.call(self._put_more, [*values, *rows.more_columns_of(jobs)])
+        return rows.placed_of(jobs, answer)
+
     def _call(self, function: str, values: Sequence[Any]) -> Rows:
         return self._session.call(f"SELECT * FROM {self._schema}.{function}", values)
 
@@ -404,17 +436,14 @@ class PostgresEngine:
             statement = statement.replace(name, view)
         return self._select(statement.replace("?", "%s"), values)
 
-    def _live_jobs(self, numbers: Sequence[int]) -> Records:
-        return self._records("live", numbers)
+    def _dialect(self, columns: str) -> Dialect:
+        def records(view: str, numbers: Sequence[int]) -> Records:
+            statement = f"SELECT {columns} FROM @.{view} WHERE number = ANY (%s::bigint[])"
+            return list(map(rows.record_of, self._select(statement, [rows.bigints(numbers)])))
 
-    def _ended_jobs(self, numbers: Sequence[int]) -> Records:
-        return self._records("ended", numbers)
-
-    def _records(self, view: str, numbers: Sequence[int]) -> Records:
-        found = self._select(
-            f"SELECT {rows.RECORD} FROM @.{view} WHERE number = ANY (%s::bigint[])", [rows.bigints(numbers)]
+        return Dialect(
+            self._read, _IS_DUE, _IS_LATER, _AGO, _HAS_TAG, partial(records, "live"), partial(records, "ended")
         )
-        return list(map(rows.record_of, found))
 
     def _note(
         self, settlements: Sequence[Settlement], found: Any, limit: int, seen: float | None, took: float | None
@@ -435,9 +464,11 @@ class PostgresEngine:
 _RUNS = JobState.RUNNING
 _HOLDERS = "SELECT number, name, since, progress::text FROM @.held WHERE number = ANY (%s::bigint[])"
 _LAST_ERRORS = (
-    "SELECT DISTINCT ON (job) job, attempt, outcome, type_name, message, '', at FROM @.job_errors "
+    "SELECT DISTINCT ON (job) job, attempt, outcome, type_name, message, '', at, worker, started_at FROM @.job_errors "
     "WHERE job = ANY (%s::bigint[]) ORDER BY job, entry DESC"
 )
+_AGO = "statement_timestamp() - ? * interval '1 second'"
+_HAS_TAG = "{name}.tags @> ARRAY[?]::text[]"
 _IS_DUE = "s.due <= statement_timestamp() AND s.task IS NULL"
 _IS_LATER = "(s.due > statement_timestamp() OR s.task IS NOT NULL)"
 _VIEWS = {
@@ -446,6 +477,7 @@ _VIEWS = {
     "@delayed": "@.listed_delayed",
     "@held": "@.held",
     "@history": "@.ended",
+    "@errors": "@.job_errors",
 }
 
 

@@ -36,12 +36,39 @@ def bigints(values: Iterable[int]) -> str:
 
 
 def columns_of(jobs: Sequence[NewJob]) -> list[Any]:
-    """The arguments of ``put``, but for the last: a column whose values are all alike is sent as one."""
+    """The arguments of ``put_jobs``, the columns: one whose values are all alike is sent as one."""
     return [
         [job.payload for job in jobs],
         *map(_column, zip(*map(_fields, jobs), strict=True)),
         None if all(job.options is None for job in jobs) else [job.options for job in jobs],
     ]
+
+
+PLAIN, MORE, EACH = range(3)
+"""By which function jobs are put: ``put``, ``put_jobs``, ``put_each``."""
+_MORE = NewJob._fields.index("tags")
+_NO_MORE = NewJob("", b"")[_MORE:]
+
+
+def puts_by(jobs: Sequence[NewJob]) -> int:
+    """The first of these that can put the jobs."""
+    more = [job[_MORE:] for job in jobs]
+    if more.count(_NO_MORE) == len(more):
+        return PLAIN
+    return EACH if any(job.on_taken != "keep" for job in jobs) else MORE
+
+
+def more_columns_of(jobs: Sequence[NewJob]) -> list[list[Any] | None]:
+    """The last two: tags, each as the text of an array, and what is put when the job is given up."""
+    return [
+        _column(tuple(_array(job.tags) if job.tags else None for job in jobs)),
+        _column(tuple(job.on_discarded for job in jobs)),
+    ]
+
+
+def _array(texts: Sequence[str]) -> str:
+    escaped = (text.replace("\\", "\\\\").replace('"', '\\"') for text in texts)
+    return f"{{{','.join(f'{chr(34)}{text}{chr(34)}' for text in escaped)}}}"
 
 
 def _fields(job: NewJob) -> tuple[Any, ...]:
@@ -99,9 +126,20 @@ def jobs_as_objects(jobs: Sequence[NewJob]) -> list[dict[str, Any]]:
             # In letters that every encoding has: the connection may be in another than the database.
             "payload": b64encode(job.payload).decode(),
             "options": None if job.options is None else b64encode(job.options).decode(),
+            **_more(job),
         }
         for job in jobs
     ]
+
+
+def _more(job: NewJob) -> dict[str, Any]:
+    """What most jobs do not have."""
+    more: dict[str, Any] = {"tags": list(job.tags)} if job.tags else {}
+    if job.on_discarded is not None:
+        more["on_discarded"] = job.on_discarded
+    if job.on_taken != "keep":
+        more |= {"on_taken": job.on_taken, "at_most": _length(job.at_most)}
+    return more
 
 
 # -- settling
@@ -176,9 +214,11 @@ def cancels_of(flat: Sequence[int]) -> tuple[tuple[int, int], ...]:
 
 RECORD = (
     "number, nonce, id, task, queue, state, priority, attempt, crashes, losses, enqueued_at, due_at, ended_at, "
-    "payload, result, reason, cancelling"
+    "payload, result, reason, cancelling, tags, worker, started_at"
 )
-ERROR = "attempt, outcome, type_name, message, traceback, at"
+BARE_RECORD = RECORD.replace("payload, result", "NULL::bytea, NULL::bytea")
+"""The same without what may be large."""
+ERROR = "attempt, outcome, type_name, message, traceback, at, worker, started_at"
 
 
 def claims_of(rows: Sequence[Sequence[Any]], queues: Sequence[str]) -> list[Claim]:
@@ -210,7 +250,7 @@ def claims_of(rows: Sequence[Sequence[Any]], queues: Sequence[str]) -> list[Clai
 def record_of(row: Sequence[Any]) -> JobRecord:
     """From the columns of `RECORD`."""
     number, nonce, job_id, task, queue, state, priority, attempt, crashes, losses, *rest = row
-    enqueued, due, ended, payload, result, reason, cancelling = rest
+    enqueued, due, ended, payload, result, reason, cancelling, tags, worker, started = rest
     return JobRecord(
         number,
         nonce,
@@ -229,6 +269,9 @@ def record_of(row: Sequence[Any]) -> JobRecord:
         result=result,
         reason=reason,
         cancelling=cancelling,
+        worker=worker,
+        started_at=_moment(started),
+        tags=tuple(tags or ()),
     )
 
 
@@ -237,7 +280,12 @@ def detailed(
 ) -> list[JobRecord]:
     """The records, with these rows of those that run, and of their last errors."""
     holders = {
-        number: {"worker": name, "running_since": since.timestamp(), "progress": _progress(progress)}
+        number: {
+            "worker": name,
+            "running_since": since.timestamp(),
+            "started_at": since.timestamp(),
+            "progress": _progress(progress),
+        }
         for number, name, since, progress in held
     }
     last = {job: error_of(error) for job, *error in errors}
@@ -253,8 +301,8 @@ def _progress(text: str | None) -> tuple[float, float | None] | None:
 
 def error_of(row: Sequence[Any]) -> AttemptError:
     """From the columns of `ERROR`."""
-    attempt, outcome, type_name, message, traceback, at = row
-    return AttemptError(attempt, outcome, type_name, message, traceback, at.timestamp())
+    attempt, outcome, type_name, message, traceback, at, worker, started = row
+    return AttemptError(attempt, outcome, type_name, message, traceback, at.timestamp(), worker, _moment(started))
 
 
 def _moment(value: datetime | None) -> float | None:

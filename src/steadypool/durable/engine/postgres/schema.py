@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 
 from steadypool.durable.engine.errors import SchemaMismatch
-from steadypool.durable.engine.records import KEEP_GIVEN_UP, SET_ASIDE
+from steadypool.durable.engine.records import BEHIND, KEEP_GIVEN_UP, SET_ASIDE
 
 WORKS_FROM = (1, 1)
 """For each version from 1 on: the oldest version of this file whose code works with those tables."""
@@ -125,7 +125,12 @@ def all_steps() -> tuple[str, ...]:
 
 def _filled(text: str, schema: str) -> str:
     """The text with what this program has to say in it, so that it is said in one place."""
-    values = {"@schema@": schema, "@keep_given_up@": f"{KEEP_GIVEN_UP:.0f}", "@set_aside@": SET_ASIDE}
+    values = {
+        "@schema@": schema,
+        "@keep_given_up@": f"{KEEP_GIVEN_UP:.0f}",
+        "@set_aside@": SET_ASIDE,
+        "@behind@": BEHIND,
+    }
     for name, value in values.items():
         text = text.replace(name, value)
     return text

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from steadypool.durable.engine.records import JobRecord
+from steadypool.durable.engine.records import Change, ChangeKind, JobKey, JobRecord
 from steadypool.durable.engine.sqlite.put import owner_of_key
 from steadypool.durable.engine.sqlite.read import record_of
 from steadypool.durable.engine.sqlite.rows import rows_of
 from steadypool.durable.engine.sqlite.settle import remove_waiting
-from steadypool.durable.engine.states import WAITING, JobState
+from steadypool.durable.engine.states import ENDED, WAITING, JobState
 
 _REVIVED = (
     "INSERT INTO jobs (number, nonce, id, queue, task, rank, returns, enqueued_at, keep, unique_key, unique_held, "
-    "options, payload, tags, gates, batch) SELECT number, nonce, id, queue, task, rank, returns, enqueued_at, keep, "
-    "unique_key, unique_held, options, payload, tags, gates, batch FROM history WHERE number = ?"
+    "options, payload, tags, gates, batch, on_discarded) SELECT number, nonce, id, queue, task, rank, returns, "
+    "enqueued_at, keep, unique_key, unique_held, options, payload, tags, gates, batch, on_discarded FROM history "
+    "WHERE number = ?"
 )
 
 
@@ -50,9 +52,32 @@ def retry(connection: Any, number: int, nonce: int, now: float) -> JobRecord | N
         connection.execute("DELETE FROM history WHERE number = ?", (number,))
         _make_ready(connection, number)
     elif found.state in (JobState.SCHEDULED, JobState.RETRYABLE):
+        connection.execute("DELETE FROM behind WHERE number = ?", (number,))
         connection.execute("DELETE FROM delayed WHERE number = ?", (number,))
         _make_ready(connection, number)
     return found
+
+
+def change_many(connection: Any, kind: ChangeKind, jobs: Sequence[JobKey], reason: str, now: float) -> list[Change]:
+    """Change each; a row for each that is there."""
+    changes: list[Change] = []
+    for number, nonce in jobs:
+        if kind == "cancel":
+            was = cancel(connection, number, nonce, now)
+            is_changed = was not in ENDED
+        elif kind == "discard":
+            found = discard(connection, number, nonce, reason, now)
+            was = None if found is None else found.state
+            is_changed = was in WAITING
+        else:
+            found = retry(connection, number, nonce, now)
+            was = None if found is None else found.state
+            is_changed = was in (JobState.SCHEDULED, JobState.RETRYABLE) or (
+                was in (JobState.DISCARDED, JobState.CANCELLED) and bool(rows_of(connection, [number]))
+            )
+        if was is not None:
+            changes.append(Change(number, was, is_changed))
+    return changes
 
 
 def _end(connection: Any, number: int, state: JobState, now: float, reason: str = "") -> None:

@@ -16,6 +16,8 @@ from steadypool.durable.engine.pages import Dialect, list_jobs
 from steadypool.durable.engine.protocol import Listener
 from steadypool.durable.engine.records import (
     LONGEST_SECONDS,
+    Change,
+    ChangeKind,
     Claim,
     ClaimResult,
     EngineStats,
@@ -48,7 +50,7 @@ from steadypool.durable.engine.sqlite import (
 from steadypool.durable.engine.sqlite.clock import read_clock
 from steadypool.durable.engine.sqlite.driver import has_wal_reset_bug, sqlite_version
 from steadypool.durable.engine.sqlite.notify import Bells
-from steadypool.durable.engine.sqlite.rows import errors_of_job
+from steadypool.durable.engine.sqlite.rows import BARE_HISTORY, BARE_LIVE, HISTORY, LIVE, errors_of_job
 from steadypool.durable.engine.sqlite.schedules import SqliteSchedules
 from steadypool.durable.engine.sqlite.store import Store
 from steadypool.durable.engine.states import JobState
@@ -64,8 +66,17 @@ _ADVISED = "advised"
 """Among the counters: the advisory was taken."""
 _NOW = "((julianday('now') - 2440587.5) * 86400.0)"
 _IS_DUE, _IS_LATER = f"s.due <= {_NOW} AND s.task IS NULL", f"(s.due > {_NOW} OR s.task IS NOT NULL)"
+_HAS_TAG = "EXISTS (SELECT 1 FROM json_each({name}.tags) t WHERE t.value = ?)"
+_ERRORS = "(SELECT rowid AS entry, job, type_name FROM errors)"
 _HELD = "(SELECT DISTINCT json_extract(h.value, '$[0]') AS number FROM leases l, json_each(l.jobs) h)"
-_TABLES = {"@jobs": "jobs", "@ready": "ready", "@delayed": "delayed", "@held": _HELD, "@history": "history"}
+_TABLES = {
+    "@jobs": "jobs",
+    "@ready": "ready",
+    "@delayed": "delayed",
+    "@held": _HELD,
+    "@history": "history",
+    "@errors": _ERRORS,
+}
 
 
 class SqliteEngine:
@@ -78,7 +89,8 @@ class SqliteEngine:
         self.schedules = SqliteSchedules(self._store, self._bells)
         self._sweep_turn = SweepTurn(HELD_UP)
         self._advised = False
-        self._pages = Dialect(self._read, _IS_DUE, _IS_LATER, self._live_jobs, self._ended_jobs)
+        self._pages = self._dialect(LIVE, HISTORY)
+        self._bare_pages = self._dialect(BARE_LIVE, BARE_HISTORY)
 
     @property
     def timeout(self) -> float:
@@ -331,6 +343,18 @@ class SqliteEngine:
 
     # -- many jobs
 
+    def find(self, which: JobFilter) -> list[JobRecord]:
+        """See `Engine.find`."""
+        return list_jobs(self._bare_pages, which)
+
+    def change_many(self, kind: ChangeKind, jobs: Sequence[JobKey], reason: str = "") -> list[Change]:
+        """See `Engine.change_many`."""
+        with self._store.write() as connection:
+            changes = change.change_many(connection, kind, jobs, reason, time())
+        self._bells.ring("work")
+        self._bells.ring("ends")
+        return changes
+
     def list(self, which: JobFilter) -> list[JobRecord]:
         """See `Engine.list`."""
         records = list_jobs(self._pages, which)
@@ -423,13 +447,16 @@ class SqliteEngine:
             rows: Sequence[Any] = connection.execute(statement, values).fetchall()
             return rows
 
-    def _live_jobs(self, numbers: Sequence[int]) -> Sequence[JobRecord]:
-        with self._store.peek() as connection:
-            return read.live_jobs(connection, numbers, time())
+    def _dialect(self, live: str, ended: str) -> Dialect:
+        def live_jobs(numbers: Sequence[int]) -> Sequence[JobRecord]:
+            with self._store.peek() as connection:
+                return read.live_jobs(connection, numbers, time(), live)
 
-    def _ended_jobs(self, numbers: Sequence[int]) -> Sequence[JobRecord]:
-        with self._store.peek() as connection:
-            return read.ended_jobs(connection, numbers)
+        def ended_jobs(numbers: Sequence[int]) -> Sequence[JobRecord]:
+            with self._store.peek() as connection:
+                return read.ended_jobs(connection, numbers, ended)
+
+        return Dialect(self._read, _IS_DUE, _IS_LATER, f"{_NOW} - ?", _HAS_TAG, live_jobs, ended_jobs)
 
     def _notify_of(self, settlements: Sequence[Settlement]) -> None:
         ends, work = topics_of(settlements)

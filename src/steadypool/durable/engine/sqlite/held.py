@@ -17,7 +17,7 @@ _HOLDERS = """
     JOIN jobs j ON j.number = json_extract(h.value, '$[0]') AND j.returns = json_extract(h.value, '$[1]') - 1
     WHERE j.number IN (SELECT value FROM json_each(?))"""
 _LAST_ERRORS = """
-    SELECT job, attempt, outcome, type_name, message, '', at FROM errors
+    SELECT job, attempt, outcome, type_name, message, '', at, worker, started_at FROM errors
     WHERE rowid IN (SELECT max(rowid) FROM errors WHERE job IN (SELECT value FROM json_each(?)) GROUP BY job)"""
 
 
@@ -39,8 +39,10 @@ def with_details(connection: Any, records: Sequence[JobRecord]) -> list[JobRecor
 def _detailed(record: JobRecord, held: Any, error: AttemptError | None) -> JobRecord:
     if held is None and error is None:
         return record
-    worker, since, progress = held or (None, None, None)
-    return replace(record, worker=worker, running_since=since, progress=progress, last_error=error)
+    if held is None:
+        return replace(record, last_error=error)
+    worker, since, progress = held
+    return replace(record, worker=worker, running_since=since, started_at=since, progress=progress, last_error=error)
 
 
 def report(connection: Any, worker: int, progress: dict[int, tuple[float, float | None]]) -> None:

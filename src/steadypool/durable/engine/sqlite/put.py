@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
 from steadypool.durable.engine.nonces import new_nonce
 from steadypool.durable.engine.records import EnqueueResult, NewJob, public_id
+from steadypool.durable.engine.sqlite import behind
+from steadypool.durable.engine.sqlite.rows import rows_of
 
 _JOB = (
     "INSERT INTO jobs (number, nonce, id, queue, task, rank, enqueued_at, expires_at, keep, unique_key, unique_held, "
@@ -32,9 +35,29 @@ def put(connection: Any, jobs: Sequence[NewJob], now: float) -> list[EnqueueResu
         if taken is None:
             fresh.append((number, job))
             taken = EnqueueResult(number, nonce, public_id(number, nonce, job.id), True)
+        elif job.on_taken != "keep" and taken.id != job.id:
+            _insert(connection, fresh, nonce, now)  # it may be one of those that has the key
+            fresh.clear()
+            taken = _put_over(connection, number, nonce, job, taken, now)
         placed.append(taken)
     _insert(connection, fresh, nonce, now)
     return placed
+
+
+def _put_over(connection: Any, number: int, nonce: int, job: NewJob, owner: EnqueueResult, now: float) -> EnqueueResult:
+    """Put a job whose unique key is taken as its ``on_taken`` says."""
+    waiting = behind.waiting_of(connection, owner.number)
+    if waiting is not None:
+        behind.put_into(connection, waiting, job, now)
+        its_nonce, chosen = _identity_of(connection, waiting)
+        return EnqueueResult(waiting, its_nonce, public_id(waiting, its_nonce, chosen), False)
+    if not rows_of(connection, [owner.number]):
+        return owner  # it has ended, and its key holds for a period
+    if job.id is not None:
+        connection.execute(_KEY, (IDS, job.id, number, None))
+    _insert(connection, [(number, job)], nonce, now)
+    behind.wait_behind(connection, owner.number, number, now + job.delay if job.at is None else job.at)
+    return EnqueueResult(number, nonce, public_id(number, nonce, job.id), True)
 
 
 def _take_numbers(connection: Any, count: int) -> int:
@@ -46,6 +69,8 @@ def _take_numbers(connection: Any, count: int) -> int:
 
 def _insert(connection: Any, jobs: Sequence[tuple[int, NewJob]], nonce: int, now: float) -> None:
     connection.executemany(_JOB, [_columns(number, nonce, job, now) for number, job in jobs])
+    more = [(_tags(job), job.on_discarded, number) for number, job in jobs if job.tags or job.on_discarded]
+    connection.executemany("UPDATE jobs SET tags = ?, on_discarded = ? WHERE number = ?", more)
     due = [(job.at if job.at is not None else now + job.delay, number, job) for number, job in jobs]
     ready = [(job.queue, -job.priority, number) for at, number, job in due if at <= now]
     if ready:
@@ -72,6 +97,10 @@ def _columns(number: int, nonce: int, job: NewJob, now: float) -> tuple[Any, ...
         job.options,
         job.payload,
     )
+
+
+def _tags(job: NewJob) -> str | None:
+    return json.dumps(job.tags) if job.tags else None
 
 
 def _take_keys(connection: Any, number: int, job: NewJob, now: float) -> EnqueueResult | None:

@@ -67,18 +67,18 @@ def complete(connection: Any, record: JobRecord, errors: tuple[AttemptError, ...
     return replace(detailed, errors=errors)
 
 
-def live_jobs(connection: Any, numbers: Sequence[int], now: float) -> list[JobRecord]:
+def live_jobs(connection: Any, numbers: Sequence[int], now: float, columns: str = LIVE) -> list[JobRecord]:
     """Those of these numbers that have not ended."""
     found = connection.execute(
-        f"SELECT {LIVE} FROM {LIVE_FROM} WHERE j.number IN (SELECT value FROM json_each(?))", (as_json(numbers),)
+        f"SELECT {columns} FROM {LIVE_FROM} WHERE j.number IN (SELECT value FROM json_each(?))", (as_json(numbers),)
     )
     return [live_record(row, now) for row in found.fetchall()]
 
 
-def ended_jobs(connection: Any, numbers: Sequence[int]) -> list[JobRecord]:
+def ended_jobs(connection: Any, numbers: Sequence[int], columns: str = HISTORY) -> list[JobRecord]:
     """Those of these numbers that have ended."""
     found = connection.execute(
-        f"SELECT {HISTORY} FROM history WHERE number IN (SELECT value FROM json_each(?))", (as_json(numbers),)
+        f"SELECT {columns} FROM history WHERE number IN (SELECT value FROM json_each(?))", (as_json(numbers),)
     )
     return [ended_record(row) for row in found.fetchall()]
 

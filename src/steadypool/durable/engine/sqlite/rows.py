@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from steadypool.durable.engine.records import SET_ASIDE, AttemptError, JobRecord, public_id
+from steadypool.durable.engine.records import BEHIND, SET_ASIDE, AttemptError, JobRecord, public_id
 from steadypool.durable.engine.states import JobState
 
 
@@ -46,21 +46,25 @@ def rows_of(connection: Any, numbers: Sequence[int]) -> dict[int, Row]:
 def errors_of_job(connection: Any, number: int) -> tuple[AttemptError, ...]:
     """The failed attempts of a job, in order."""
     found = connection.execute(
-        "SELECT attempt, outcome, type_name, message, traceback, at FROM errors WHERE job = ? ORDER BY rowid", (number,)
+        "SELECT attempt, outcome, type_name, message, traceback, at, worker, started_at FROM errors WHERE job = ? "
+        "ORDER BY rowid",
+        (number,),
     )
     return tuple(AttemptError(*values) for values in found.fetchall())
 
 
 HISTORY = (
     "number, nonce, id, task, queue, state, rank, attempt, crashes, losses, enqueued_at, ended_at, payload, result, "
-    "reason"
+    "reason, worker, started_at, tags"
 )
+BARE_HISTORY = HISTORY.replace("payload, result", "NULL, NULL")
+"""The same without what may be large."""
 
 
 def ended_record(values: Sequence[Any]) -> JobRecord:
     """The record of an ended job, from the columns of `HISTORY`."""
     number, nonce, chosen, task, queue, state, rank, attempt, crashes, losses, enqueued, ended, *rest = values
-    payload, result, why = rest
+    payload, result, why, worker, started, tags = rest
     return JobRecord(
         number,
         nonce,
@@ -77,13 +81,20 @@ def ended_record(values: Sequence[Any]) -> JobRecord:
         payload=payload,
         result=result,
         reason=why,
+        worker=worker,
+        started_at=started,
+        tags=tags_of(tags),
     )
 
 
 LIVE = (
     "j.number, j.nonce, j.id, j.task, j.queue, j.rank, j.attempt, j.crashes, j.losses, j.enqueued_at, j.payload, "
-    "r.number, d.due, d.retry, d.task IS NOT NULL, c.job"
+    "r.number, d.due, d.retry, d.task IS NOT NULL, c.job, j.tags"
 )
+BARE_LIVE = LIVE.replace("j.payload", "NULL")
+"""The same without what may be large."""
+BEHIND_SINCE = 253_402_214_400.0
+"""The moment in the year 9999 at which a job is due that waits for the end of another."""
 LIVE_FROM = (
     "jobs j LEFT JOIN ready r ON r.queue = j.queue AND r.rank = j.rank AND r.number = j.number "
     "LEFT JOIN delayed d ON d.number = j.number LEFT JOIN cancels c ON c.job = j.number"
@@ -93,7 +104,8 @@ LIVE_FROM = (
 def live_record(values: Sequence[Any], now: float) -> JobRecord:
     """The record of a job that has not ended, from the columns of `LIVE`."""
     number, nonce, chosen, task, queue, rank, attempt, crashes, losses, enqueued, payload, *rest = values
-    ready, due, again, is_aside, cancel = rest
+    ready, due, again, is_aside, cancel, tags = rest
+    why = SET_ASIDE if is_aside else BEHIND if due == BEHIND_SINCE else ""
     state = _live_state(ready, due, again, due is not None and due <= now and not is_aside)
     return JobRecord(
         number,
@@ -107,11 +119,17 @@ def live_record(values: Sequence[Any], now: float) -> JobRecord:
         crashes,
         losses,
         enqueued,
-        due_at=None if is_aside else due,
-        reason=SET_ASIDE if is_aside else "",
+        due_at=None if why else due,
+        reason=why,
         payload=payload,
         cancelling=cancel is not None,
+        tags=tags_of(tags),
     )
+
+
+def tags_of(text: str | None) -> tuple[str, ...]:
+    """Of a column."""
+    return () if text is None else tuple(json.loads(text))
 
 
 def _live_state(ready: int | None, due: float | None, again: int | None, is_due: bool) -> JobState:

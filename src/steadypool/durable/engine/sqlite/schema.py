@@ -74,7 +74,12 @@ STEPS: tuple[tuple[str, ...], ...] = (
         *(
             f"ALTER TABLE {table} ADD COLUMN {column}"
             for table in ("jobs", "history")
-            for column in ("tags TEXT", "gates TEXT", "batch INTEGER")
+            for column in ("tags TEXT", "gates TEXT", "batch INTEGER", "on_discarded TEXT")
+        ),
+        *(
+            f"ALTER TABLE {table} ADD COLUMN {column}"
+            for table in ("history", "errors")
+            for column in ("worker TEXT", "started_at REAL")
         ),
         "CREATE INDEX jobs_of_batch ON jobs (batch, number) WHERE batch IS NOT NULL",
         "CREATE INDEX history_of_batch ON history (batch, number) WHERE batch IS NOT NULL",
@@ -112,8 +117,8 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE waiting (job INTEGER PRIMARY KEY, open INTEGER NOT NULL)",
         """CREATE TABLE notes (job INTEGER PRIMARY KEY, token INTEGER NOT NULL, state BLOB, done REAL, total REAL,
             note TEXT, at REAL NOT NULL)""",
-        """CREATE TABLE starts (job INTEGER NOT NULL, token INTEGER NOT NULL, worker TEXT NOT NULL, at REAL NOT NULL,
-            PRIMARY KEY (job, token)) WITHOUT ROWID""",
+        "CREATE TABLE behind (owner INTEGER PRIMARY KEY, number INTEGER NOT NULL, due REAL)",
+        "CREATE INDEX behind_of_job ON behind (number)",
         """CREATE TABLE minutes (queue TEXT NOT NULL, task TEXT NOT NULL, minute REAL NOT NULL,
             completed INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0, waited REAL NOT NULL DEFAULT 0,
             ran REAL NOT NULL DEFAULT 0, PRIMARY KEY (queue, task, minute)) WITHOUT ROWID""",

@@ -7,22 +7,29 @@ statements for all of them. No other connection writes meanwhile: that is what t
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from steadypool.durable.engine.records import KEEP_GIVEN_UP, AttemptError, Settlement, Verdict
+from steadypool.durable.engine.on_discarded import job_of
+from steadypool.durable.engine.records import KEEP_GIVEN_UP, AttemptError, NewJob, Settlement, Verdict, public_id
+from steadypool.durable.engine.sqlite import behind
 from steadypool.durable.engine.sqlite.claim import leases_of
-from steadypool.durable.engine.sqlite.put import IDS
+from steadypool.durable.engine.sqlite.put import IDS, put
 from steadypool.durable.engine.sqlite.rows import Row, as_json, rows_of
 from steadypool.durable.engine.states import JobState
 
 _COMPLETED = """INSERT INTO history SELECT number, nonce, id, queue, task, rank, ?, ?, ?, returns + 1, enqueued_at,
-    keep, unique_key, unique_held, NULL, NULL, ?, ?, ?, ?, ?, tags, gates, batch FROM jobs WHERE number = ?"""
+    keep, unique_key, unique_held, NULL, NULL, ?, ?, ?, ?, ?, tags, gates, batch, NULL, ?, ?
+    FROM jobs WHERE number = ?"""
 _GIVEN_UP = """INSERT INTO history SELECT number, nonce, id, queue, task, rank, ?, ?, ?, returns + 1, enqueued_at,
-    keep, unique_key, unique_held, options, payload, ?, ?, ?, ?, ?, tags, gates, batch FROM jobs WHERE number = ?"""
+    keep, unique_key, unique_held, options, payload, ?, ?, ?, ?, ?, tags, gates, batch, on_discarded, ?, ?
+    FROM jobs WHERE number = ?"""
 _BACK = "UPDATE jobs SET attempt = ?, crashes = ?, losses = ?, returns = returns + 1 WHERE number = ?"
-_ERROR = "INSERT INTO errors VALUES (?, ?, ?, ?, ?, ?, ?)"
+_ERROR = "INSERT INTO errors VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+Run = tuple[str | None, float | None]
+"""Who ran an attempt, and since when."""
+NO_RUN: Run = (None, None)
 
 
 @dataclass(slots=True)
@@ -40,46 +47,61 @@ class Changes:
     back: list[tuple[int, int, int, int]] = field(default_factory=list)
     ready: list[tuple[str, int, int]] = field(default_factory=list)
     delayed: list[tuple[float, int, bool]] = field(default_factory=list)
-    keys: list[tuple[str, str, int]] = field(default_factory=list)
+    keys: list[behind.Key] = field(default_factory=list)
+    held_keys: list[behind.Key] = field(default_factory=list)
+    """Of those, the unique ones that were held until the end."""
+    discarded: dict[int, str] = field(default_factory=dict)
+    """Of those that have ended, why they will not run again."""
     errors: list[tuple[Any, ...]] = field(default_factory=list)
 
     # -- what becomes of one job
 
-    def end(
-        self, row: Row, state: JobState, *, attempt: int, crashes: int, result: bytes | None = None, reason: str = ""
-    ) -> None:
-        """It has ended."""
+    def complete(self, row: Row, run: Run, result: bytes | None, crashed: int) -> None:
+        """It has returned: what nearly every job does."""
         if row.unique_held:
-            self.keys.append((row.task, row.unique_key or "", row.number))
+            self.held_keys.append((row.task, row.unique_key or "", row.number))
         self.gone.append((row.number,))
-        keep = row.keep if state is JobState.COMPLETED else max(row.keep, KEEP_GIVEN_UP)
-        if keep <= 0:
-            self.forgotten.append((row.number,))
-            if row.id is not None:
-                self.keys.append((IDS, row.id, row.number))
+        if row.keep <= 0:
+            self._forget(row)
             return
-        until = self.now + keep
-        values = (attempt, crashes, row.losses, state.value, self.now, until, result, reason, row.number)
-        (self.completed if state is JobState.COMPLETED else self.given_up).append(values)
+        counts = row.attempt + 1, row.crashes + crashed, row.losses
+        state, until = JobState.COMPLETED.value, self.now + row.keep
+        self.completed.append((*counts, state, self.now, until, result, "", *run, row.number))
 
-    def put_back(self, row: Row, *, attempt: int, crashes: int, losses: int, delay: float, again: bool) -> None:
-        """It comes back from a claim, and may be claimed again in *delay* seconds."""
-        self.back.append((attempt, crashes, losses, row.number))
+    def end(self, row: Row, state: JobState, run: Run, reason: str = "") -> None:
+        """It was given up, with the counts of *row*."""
+        if row.unique_held:
+            self.held_keys.append((row.task, row.unique_key or "", row.number))
+        if state is JobState.DISCARDED:
+            self.discarded[row.number] = reason
+        self.gone.append((row.number,))
+        counts, until = (row.attempt, row.crashes, row.losses), self.now + max(row.keep, KEEP_GIVEN_UP)
+        self.given_up.append((*counts, state.value, self.now, until, None, reason, *run, row.number))
+
+    def _forget(self, row: Row) -> None:
+        self.forgotten.append((row.number,))
+        if row.id is not None:
+            self.keys.append((IDS, row.id, row.number))
+
+    def put_back(self, row: Row, delay: float, *, again: bool) -> None:
+        """It comes back from a claim, with the counts of *row*, and may be claimed again in *delay* seconds."""
+        self.back.append((row.attempt, row.crashes, row.losses, row.number))
         if delay > 0:
             self.delayed.append((self.now + delay, row.number, again))
         else:
             self.ready.append((row.queue, row.rank, row.number))
 
-    def note(self, number: int, error: AttemptError | None) -> None:
+    def note(self, number: int, error: AttemptError | None, run: Run) -> None:
         """Record why an attempt failed."""
         if error is not None:
             what = (error.outcome, error.type_name, error.message, error.traceback)
-            self.errors.append((number, error.attempt, self.now, *what))
+            self.errors.append((number, error.attempt, self.now, *what, *run))
 
     # -- all at once
 
     def write(self, connection: Any) -> None:
         """Write it all."""
+        following = _following(connection, self.discarded)
         _many(connection, _COMPLETED, self.completed)
         _many(connection, _GIVEN_UP, self.given_up)
         _many(connection, "DELETE FROM jobs WHERE number = ?", self.gone)
@@ -89,13 +111,16 @@ class Changes:
         _many(connection, "DELETE FROM keys WHERE scope = ? AND key = ? AND job = ?", self.keys)
         _many(connection, _ERROR, self.errors)
         _many(connection, "DELETE FROM errors WHERE job = ?", self.forgotten)
+        behind.hand_on(connection, self.held_keys, self.now)
+        if following:
+            put(connection, following, self.now)
 
 
 def settle(connection: Any, settlements: Sequence[Settlement], now: float) -> frozenset[tuple[int, int]]:
     """Settle what still holds; returns ``(number, lease)`` of what does not."""
     if not settlements:
         return frozenset()
-    leases = _still_there(connection, {s.claim.lease for s in settlements})
+    runs = _runs_of(connection, {s.claim.lease for s in settlements})
     rows = rows_of(connection, [s.claim.number for s in settlements])
     cancels = cancelled_among(connection, rows)
     changes = Changes(now)
@@ -103,48 +128,45 @@ def settle(connection: Any, settlements: Sequence[Settlement], now: float) -> fr
     for settlement in settlements:
         claim = settlement.claim
         row = rows.pop(claim.number, None)  # out: the same claim a second time is too late
-        if row is None or row.returns != claim.token - 1 or claim.lease not in leases:
+        if row is None or row.returns != claim.token - 1 or claim.lease not in runs:
             refused.add((claim.number, claim.lease))
             if row is not None:
                 rows[claim.number] = row
         else:
-            _apply(changes, row, settlement, row.number in cancels)
+            _apply(changes, row, settlement, runs[claim.lease], row.number in cancels)
     changes.write(connection)
     forget_cancels(connection, cancels - rows.keys())
     return frozenset(refused)
 
 
-def _apply(changes: Changes, row: Row, settlement: Settlement, cancelled: bool) -> None:
+def _apply(changes: Changes, row: Row, settlement: Settlement, run: Run, cancelled: bool) -> None:
     verdict = settlement.verdict
-    attempt, crashes = row.attempt + 1, row.crashes + settlement.crashed
     if cancelled and verdict.puts_back:
         verdict = Verdict.CANCEL  # it was to be cancelled, and the worker has not heard: it must not run again
     if verdict is Verdict.COMPLETE:
-        changes.end(row, JobState.COMPLETED, attempt=attempt, crashes=crashes, result=settlement.result)
+        changes.complete(row, run, settlement.result, settlement.crashed)
+        return
+    if verdict is not Verdict.RETURN:
+        row = row._replace(attempt=row.attempt + 1, crashes=row.crashes + settlement.crashed)
+    changes.note(row.number, settlement.error, run)
+    if verdict.puts_back:
+        changes.put_back(row, settlement.delay, again=verdict is Verdict.RETRY)
     elif verdict is Verdict.DISCARD:
-        changes.note(row.number, settlement.error)
-        changes.end(row, JobState.DISCARDED, attempt=attempt, crashes=crashes, reason=settlement.reason)
-    elif verdict is Verdict.CANCEL:
-        changes.note(row.number, settlement.error)
-        changes.end(row, JobState.CANCELLED, attempt=attempt, crashes=crashes)
-    elif verdict is Verdict.RETRY:
-        changes.note(row.number, settlement.error)
-        changes.put_back(row, attempt=attempt, crashes=crashes, losses=row.losses, delay=settlement.delay, again=True)
+        changes.end(row, JobState.DISCARDED, run, reason=settlement.reason)
     else:
-        changes.note(row.number, settlement.error)
-        changes.put_back(
-            row, attempt=row.attempt, crashes=row.crashes, losses=row.losses, delay=settlement.delay, again=False
-        )
+        changes.end(row, JobState.CANCELLED, run)
 
 
 def take_back(connection: Any, worker: int, max_losses: int, now: float) -> tuple[int, int]:
     """A worker is gone: put back what it held; returns how many jobs came back, and how many were lost too often."""
     changes = Changes(now)
-    leases = connection.execute("SELECT jobs FROM leases WHERE worker = ?", (worker,)).fetchall()
-    rows = still_out(connection, [pair for [jobs] in leases for pair in json.loads(jobs)])
+    leases = connection.execute("SELECT number, jobs FROM leases WHERE worker = ?", (worker,)).fetchall()
+    runs = _runs_of(connection, [lease for lease, _ in leases])
+    lease_of = {number: lease for lease, jobs in leases for number, _ in json.loads(jobs)}
+    rows = still_out(connection, [pair for _, jobs in leases for pair in json.loads(jobs)])
     cancels = cancelled_among(connection, rows)
     for number, row in rows.items():
-        _lose(changes, row, max_losses, number in cancels)
+        _lose(changes, row, runs[lease_of[number]], max_losses, number in cancels)
     changes.write(connection)
     forget_cancels(connection, cancels)
     connection.execute("DELETE FROM leases WHERE worker = ?", (worker,))
@@ -207,7 +229,7 @@ def put_back_held(connection: Any, held: Iterable[tuple[int, int]], now: float) 
         return 0
     changes = Changes(now)
     for row in rows.values():
-        changes.put_back(row, attempt=row.attempt, crashes=row.crashes, losses=row.losses, delay=0.0, again=False)
+        changes.put_back(row, 0.0, again=False)
     changes.write(connection)
     return len(changes.back)
 
@@ -221,26 +243,42 @@ def still_out(connection: Any, held: Iterable[tuple[int, int]]) -> dict[int, Row
     return {number: row for number, row in rows.items() if row.returns == latest[number] - 1}
 
 
-def _still_there(connection: Any, leases: Iterable[int]) -> set[int]:
-    """A lease that is no more was swept, or was made in a time that the store has gone back behind."""
+def _following(connection: Any, discarded: Mapping[int, str]) -> list[NewJob]:
+    """What is to be put since these jobs are given up."""
+    if not discarded:
+        return []
     found = connection.execute(
-        "SELECT number FROM leases WHERE number IN (SELECT value FROM json_each(?))", (as_json(leases),)
+        "SELECT number, nonce, id, on_discarded FROM jobs WHERE number IN (SELECT value FROM json_each(?)) "
+        "AND on_discarded IS NOT NULL",
+        (as_json(discarded),),
     )
-    return {number for [number] in found.fetchall()}
+    return [
+        job_of(text, public_id(number, nonce, chosen), discarded[number])
+        for number, nonce, chosen, text in found.fetchall()
+    ]
 
 
-def _lose(changes: Changes, row: Row, max_losses: int, cancelled: bool) -> None:
-    attempt, losses = row.attempt + 1, row.losses + 1
-    changes.note(row.number, AttemptError(attempt, "lost", "", "its worker died, or was cut off for too long"))
+def _runs_of(connection: Any, leases: Iterable[int]) -> dict[int, Run]:
+    """Whose the leases are, and since when. One that is no more was swept, or was made in a time that the store has
+    gone back behind."""
+    found = connection.execute(
+        "SELECT l.number, w.name, l.since FROM leases l LEFT JOIN workers w ON w.number = l.worker "
+        "WHERE l.number IN (SELECT value FROM json_each(?))",
+        (as_json(leases),),
+    )
+    return {number: (worker, since) for number, worker, since in found.fetchall()}
+
+
+def _lose(changes: Changes, row: Row, run: Run, max_losses: int, cancelled: bool) -> None:
+    row = row._replace(attempt=row.attempt + 1, losses=row.losses + 1)
+    lost = AttemptError(row.attempt, "lost", "", "its worker died, or was cut off for too long")
+    changes.note(row.number, lost, run)
     if cancelled:
-        changes.end(row._replace(losses=losses), JobState.CANCELLED, attempt=attempt, crashes=row.crashes)
-    elif losses >= max_losses:
-        reason = f"it was lost with its worker {losses} times"
-        changes.end(
-            row._replace(losses=losses), JobState.DISCARDED, attempt=attempt, crashes=row.crashes, reason=reason
-        )
+        changes.end(row, JobState.CANCELLED, run)
+    elif row.losses >= max_losses:
+        changes.end(row, JobState.DISCARDED, run, reason=f"it was lost with its worker {row.losses} times")
     else:
-        changes.put_back(row, attempt=attempt, crashes=row.crashes, losses=losses, delay=0.0, again=True)
+        changes.put_back(row, 0.0, again=True)
 
 
 def remove_waiting(connection: Any, row: Row, state: JobState, now: float, reason: str = "") -> None:
@@ -250,7 +288,7 @@ def remove_waiting(connection: Any, row: Row, state: JobState, now: float, reaso
     )
     connection.execute("DELETE FROM delayed WHERE number = ?", (row.number,))
     changes = Changes(now)
-    changes.end(row, state, attempt=row.attempt, crashes=row.crashes, reason=reason)
+    changes.end(row, state, NO_RUN, reason=reason)
     changes.write(connection)
 
 

@@ -4,12 +4,15 @@
 -- and may get other bodies here; what is new has a new name. Jobs that a limit or a dependency holds back are in tables
 -- of their own: a worker of version 1 does not look there, so it never runs one too early.
 --
--- Order of locks: rows of schedules by name come before everything else.
+-- Order of locks: rows of schedules by name come before everything else. A put that gives a job that waits other
+-- arguments locks it where it waits, in `ready` or `delayed`, and its row second: so a claim passes it over, whatever
+-- becomes of the transaction. Who changes that job by hand at the same moment may run into a deadlock, and is sent again.
 
 ALTER TABLE @schema@.jobs ADD COLUMN tags text[], ADD COLUMN gates text[], ADD COLUMN batch bigint;
 ALTER TABLE @schema@.history ADD COLUMN tags text[], ADD COLUMN gates text[], ADD COLUMN batch bigint;
-CREATE INDEX jobs_tagged ON @schema@.jobs USING gin (tags) WHERE tags IS NOT NULL;
-CREATE INDEX history_tagged ON @schema@.history USING gin (tags) WHERE tags IS NOT NULL;
+ALTER TABLE @schema@.jobs ADD COLUMN on_discarded text;  -- the job that is put when this one is given up, as JSON
+ALTER TABLE @schema@.history ADD COLUMN on_discarded text, ADD COLUMN worker text, ADD COLUMN started_at timestamptz;
+ALTER TABLE @schema@.errors ADD COLUMN worker text, ADD COLUMN started_at timestamptz;
 CREATE INDEX jobs_of_batch ON @schema@.jobs (batch, number) WHERE batch IS NOT NULL;
 CREATE INDEX history_of_batch ON @schema@.history (batch, number) WHERE batch IS NOT NULL;
 
@@ -134,14 +137,17 @@ CREATE TABLE @schema@.notes (
     at timestamptz NOT NULL
 ) WITH (fillfactor = 50);
 
--- Who began each attempt, and when.
-CREATE TABLE @schema@.starts (
-    job bigint NOT NULL,
-    token int NOT NULL,
-    worker text NOT NULL,
-    at timestamptz NOT NULL,
-    PRIMARY KEY (job, token)
-) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+-- A job that waits for the end of another that runs and has its unique key. It stands in `delayed`, due in the year 9999,
+-- and `due` says when it may run after that. Who puts jobs inserts rows here, and changes only those of the same key.
+CREATE TABLE @schema@.behind (
+    owner bigint PRIMARY KEY,
+    number bigint NOT NULL,
+    scope text NOT NULL,
+    key text NOT NULL,
+    due timestamptz
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 1000,
+        autovacuum_vacuum_cost_delay = 0);
+CREATE INDEX behind_of_job ON @schema@.behind (number);
 
 -- What ended in each minute.
 CREATE TABLE @schema@.minutes (
@@ -156,9 +162,356 @@ CREATE TABLE @schema@.minutes (
 ) WITH (fillfactor = 50);
 
 
+-- To look at: tags, and who has run a job ------------------------------------------------------------------------------
+
+CREATE OR REPLACE VIEW @schema@.live AS
+SELECT j.number, j.nonce, coalesce(j.id, 'job-' || j.number || '-' || lpad(to_hex(j.nonce), 10, '0')) AS id,
+       j.task, j.queue,
+       CASE WHEN r.number IS NOT NULL THEN 'available'
+            WHEN d.due IS NULL THEN 'running'
+            WHEN d.due <= clock_timestamp() AND d.task IS NULL THEN 'available'  -- the next claim says so
+            WHEN d.retry THEN 'retryable'
+            ELSE 'scheduled' END AS state,
+       -j.rank AS priority,
+       j.attempt + (r.number IS NULL AND d.due IS NULL)::int AS attempt,
+       j.crashes, j.losses, j.enqueued_at, CASE WHEN d.task IS NULL AND d.due < '9999-01-01Z' THEN d.due END AS due_at,
+       NULL::timestamptz AS ended_at, j.payload, NULL::bytea AS result,
+       CASE WHEN d.task IS NOT NULL THEN '@set_aside@' WHEN d.due >= '9999-01-01Z' THEN '@behind@' ELSE '' END AS reason,
+       c.job IS NOT NULL AS cancelling, j.tags, NULL::text AS worker,
+       NULL::timestamptz AS started_at
+FROM @schema@.jobs j
+LEFT JOIN @schema@.ready r ON r.queue = j.queue AND r.rank = j.rank AND r.number = j.number
+LEFT JOIN @schema@.delayed d ON d.number = j.number
+LEFT JOIN @schema@.cancels c ON c.job = j.number;
+
+CREATE OR REPLACE VIEW @schema@.ended AS
+SELECT h.number, h.nonce, coalesce(h.id, 'job-' || h.number || '-' || lpad(to_hex(h.nonce), 10, '0')) AS id, h.task,
+       h.queue, h.state, -h.rank AS priority, h.attempt, h.crashes, h.losses, h.enqueued_at,
+       NULL::timestamptz AS due_at, h.ended_at, h.payload, h.result, h.reason, false AS cancelling, h.tags,
+       h.worker, h.started_at
+FROM @schema@.history h;
+
+CREATE OR REPLACE VIEW @schema@.job_errors AS
+SELECT e.job, e.entry, e.attempt, e.outcome, e.type_name, e.message, e.traceback, e.at, e.worker, e.started_at
+FROM @schema@.errors e;
+
+CREATE OR REPLACE VIEW @schema@.listed_jobs AS
+SELECT number, queue, task, tags, enqueued_at FROM @schema@.jobs;
+
+
+-- To put: with tags, and what becomes of a taken key ------------------------------------------------------------------
+
+-- As `put`, with tags (each the text of an array) and with what is put when a job is given up. Jobs with neither are put
+-- by `put` itself, which is as fast as it was.
+CREATE FUNCTION @schema@.put_jobs(
+    p_payload bytea[], p_task text[], p_queue text[], p_rank bigint[], p_delay float8[], p_at float8[], p_id text[],
+    p_unique text[], p_unique_for float8[], p_total float8[], p_keep float8[], p_options bytea[], p_notify boolean,
+    p_lock_timeout text, p_tags text[], p_on_discarded text[],
+    OUT numbers bigint[], OUT nonce bigint, OUT taken int[], OUT owner_nonces bigint[], OUT owners text[])
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = @schema@, pg_temp SET enable_seqscan = off SET plan_cache_mode = force_generic_plan
+AS $$
+BEGIN
+    SELECT * INTO numbers, nonce, taken, owner_nonces, owners
+    FROM put(p_payload, p_task, p_queue, p_rank, p_delay, p_at, p_id, p_unique, p_unique_for, p_total, p_keep,
+             p_options, p_notify, p_lock_timeout);
+    UPDATE jobs j
+    SET tags = p_tags[least(g.i, cardinality(p_tags))]::text[],
+        on_discarded = p_on_discarded[least(g.i, cardinality(p_on_discarded))]
+    FROM unnest(numbers) WITH ORDINALITY AS o (number, ordinal), LATERAL (SELECT o.ordinal::int) AS g (i)
+    WHERE j.number = o.number AND g.i <> ALL (taken)
+      AND (array_remove(p_tags, NULL) <> '{}' OR array_remove(p_on_discarded, NULL) <> '{}');
+END $$;
+
+-- Lock a job where it waits, and say where: a claim passes it over from then on. 'runs': it does not wait; 'gone': it has
+-- ended. In the order of a claim's locks, before the job's own row.
+CREATE FUNCTION @schema@.lock_waiting(p_number bigint) RETURNS text LANGUAGE plpgsql
+SET search_path = @schema@, pg_temp SET enable_seqscan = off
+AS $$
+DECLARE
+    j jobs;
+BEGIN
+    SELECT * INTO j FROM jobs WHERE number = p_number;
+    IF NOT FOUND THEN RETURN 'gone'; END IF;
+    PERFORM FROM ready WHERE queue = j.queue AND rank = j.rank AND number = p_number FOR UPDATE;
+    IF FOUND THEN RETURN 'ready'; END IF;
+    PERFORM FROM delayed WHERE number = p_number FOR UPDATE;
+    IF FOUND THEN RETURN 'delayed'; END IF;
+    PERFORM FROM ready WHERE queue = j.queue AND rank = j.rank AND number = p_number FOR UPDATE;  -- promoted in between
+    IF FOUND THEN RETURN 'ready'; END IF;
+    IF EXISTS (SELECT FROM jobs WHERE number = p_number) THEN RETURN 'runs'; END IF;
+    RETURN 'gone';
+END $$;
+
+-- Give a job that waits, and is locked there, the arguments of a later call; and with at_most, its time.
+CREATE FUNCTION @schema@.put_into(p_number bigint, p_place text, p_job json) RETURNS void LANGUAGE plpgsql
+SET search_path = @schema@, pg_temp SET enable_seqscan = off
+AS $$
+DECLARE
+    j jobs;
+    v_now timestamptz := clock_timestamp();
+    v_due timestamptz := coalesce(to_timestamp((p_job ->> 'at')::float8),
+                                  v_now + coalesce((p_job ->> 'delay')::float8, 0) * interval '1 second');
+BEGIN
+    UPDATE jobs
+    SET payload = decode(p_job ->> 'payload', 'base64'), options = decode(p_job ->> 'options', 'base64'),
+        tags = texts_of(p_job -> 'tags'), on_discarded = p_job ->> 'on_discarded', keep = (p_job ->> 'keep')::float8,
+        expires_at = v_now + (p_job ->> 'total_timeout')::float8 * interval '1 second'
+    WHERE number = p_number RETURNING * INTO j;
+    IF p_job ->> 'on_taken' <> 'push_back' THEN RETURN; END IF;
+    v_due := least(v_due, j.enqueued_at + (p_job ->> 'at_most')::float8 * interval '1 second');
+    IF p_place = 'delayed' THEN
+        UPDATE behind SET due = v_due WHERE number = p_number;
+        IF NOT FOUND THEN
+            UPDATE delayed SET due = v_due WHERE number = p_number AND task IS NULL;
+        END IF;
+    ELSIF v_due > v_now THEN
+        DELETE FROM ready WHERE queue = j.queue AND rank = j.rank AND number = p_number;
+        INSERT INTO delayed VALUES (v_due, p_number, false, j.queue, j.rank);
+    END IF;
+END $$;
+
+CREATE FUNCTION @schema@.texts_of(p_texts json) RETURNS text[] LANGUAGE sql IMMUTABLE
+SET search_path = @schema@, pg_temp
+AS $$ SELECT CASE WHEN json_typeof(p_texts) = 'array' THEN ARRAY(SELECT json_array_elements_text(p_texts)) END $$;
+
+-- One job as JSON, see `put_json`; with a key, or without.
+CREATE FUNCTION @schema@.put_one(
+    p_job json, p_key text,
+    OUT numbers bigint[], OUT nonce bigint, OUT taken int[], OUT owner_nonces bigint[], OUT owners text[])
+LANGUAGE sql
+SET search_path = @schema@, pg_temp
+AS $$
+    SELECT p.* FROM put_jobs(
+        ARRAY[decode(p_job ->> 'payload', 'base64')], ARRAY[p_job ->> 'task'], ARRAY[p_job ->> 'queue'],
+        ARRAY[(p_job ->> 'rank')::bigint], ARRAY[(p_job ->> 'delay')::float8], ARRAY[(p_job ->> 'at')::float8],
+        ARRAY[p_job ->> 'id'], ARRAY[p_key], ARRAY[(p_job ->> 'unique_for')::float8],
+        ARRAY[(p_job ->> 'total_timeout')::float8], ARRAY[(p_job ->> 'keep')::float8],
+        ARRAY[decode(p_job ->> 'options', 'base64')], true, NULL, ARRAY[texts_of(p_job -> 'tags')::text],
+        ARRAY[p_job ->> 'on_discarded']) p
+$$;
+
+-- Put a job whose unique key runs under p_owner: it waits for the end of that one, and takes the place of p_waits, which
+-- does so no more (null: no job did). Its number; null if another transaction was quicker.
+CREATE FUNCTION @schema@.put_behind(p_job json, p_owner bigint, p_waits bigint, OUT number bigint, OUT nonce bigint)
+LANGUAGE plpgsql
+SET search_path = @schema@, pg_temp SET enable_seqscan = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    j jobs;
+    v_due timestamptz;
+BEGIN
+    SELECT p.numbers[1], p.nonce INTO number, nonce FROM put_one(p_job, NULL) p;
+    UPDATE jobs x SET unique_key = p_job ->> 'unique', unique_held = true WHERE x.number = put_behind.number
+    RETURNING x.* INTO j;
+    DELETE FROM ready r WHERE r.queue = j.queue AND r.rank = j.rank AND r.number = j.number;
+    DELETE FROM delayed d WHERE d.number = j.number RETURNING d.due INTO v_due;
+    INSERT INTO behind VALUES (p_owner, j.number, j.task, j.unique_key, v_due)
+    ON CONFLICT (owner) DO UPDATE SET number = excluded.number, due = excluded.due WHERE behind.number = p_waits;
+    IF FOUND THEN
+        INSERT INTO delayed VALUES ('9999-12-31Z', j.number, false, j.queue, j.rank);
+        RETURN;
+    END IF;
+    DELETE FROM jobs x WHERE x.number = j.number;
+    DELETE FROM keys k WHERE k.scope = '' AND k.key = j.id AND k.job = j.number;
+    number := NULL;
+END $$;
+
+-- Put one job of which `on_taken` says what becomes of it if its unique key is taken.
+CREATE FUNCTION @schema@.put_over(
+    p_job json, OUT number bigint, OUT nonce bigint, OUT id text, OUT enqueued boolean)
+LANGUAGE plpgsql
+SET search_path = @schema@, pg_temp SET enable_seqscan = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    p record;
+    v_waits bigint;
+    v_place text;
+    v_chosen text := p_job ->> 'id';
+BEGIN
+    -- What was found may have moved on by the time it is locked; then once more.
+    FOR i IN 1 .. 100 LOOP
+        SELECT * INTO p FROM put_one(p_job, p_job ->> 'unique');
+        enqueued := p.taken = '{}';
+        number := p.numbers[1];
+        nonce := CASE WHEN enqueued THEN p.nonce ELSE coalesce(p.owner_nonces[1], 0) END;
+        id := CASE WHEN enqueued THEN v_chosen ELSE p.owners[1] END;
+        EXIT WHEN enqueued OR EXISTS (SELECT FROM keys k WHERE k.scope = '' AND k.key = v_chosen AND k.job = number)
+               OR coalesce(p_job ->> 'on_taken', 'keep') = 'keep';
+        v_waits := (SELECT b.number FROM behind b WHERE b.owner = put_over.number);
+        v_place := lock_waiting(coalesce(v_waits, number));
+        IF v_place IN ('ready', 'delayed') THEN
+            number := coalesce(v_waits, number);
+            PERFORM put_into(number, v_place, p_job);
+            SELECT j.nonce, j.id INTO nonce, id FROM jobs j WHERE j.number = put_over.number;
+            EXIT;
+        END IF;
+        IF v_waits IS NOT NULL OR v_place = 'runs' THEN
+            SELECT b.number, b.nonce INTO p FROM put_behind(p_job, number, v_waits) b;
+            IF p.number IS NOT NULL THEN
+                SELECT p.number, p.nonce, v_chosen, true INTO number, nonce, id, enqueued;
+                EXIT;
+            END IF;
+        END IF;
+        -- The job that has the key has ended: the key is free by now, unless it was taken for a period.
+        EXIT WHEN EXISTS (SELECT FROM keys k WHERE k.scope = p_job ->> 'task' AND k.key = p_job ->> 'unique'
+                          AND k.job = number AND k.until > clock_timestamp());
+    END LOOP;
+    id := coalesce(id, 'job-' || number || '-' || lpad(to_hex(nonce), 10, '0'));
+END $$;
+
+-- Put such jobs one by one, in their order; p_lock_timeout: see `put`.
+CREATE FUNCTION @schema@.put_each(
+    p_jobs text, p_lock_timeout text, OUT number bigint, OUT nonce bigint, OUT id text, OUT enqueued boolean)
+RETURNS SETOF record LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = @schema@, pg_temp
+AS $$
+BEGIN
+    IF p_lock_timeout IS NOT NULL THEN
+        PERFORM set_config('lock_timeout', p_lock_timeout, true);
+    END IF;
+    RETURN QUERY
+    SELECT p.* FROM json_array_elements(p_jobs::json) WITH ORDINALITY AS g (job, place), LATERAL put_over(g.job) p
+    ORDER BY g.place;
+END $$;
+
+CREATE OR REPLACE FUNCTION @schema@.put_json(
+    p_jobs text, p_database text, OUT number bigint, OUT nonce bigint, OUT id text, OUT enqueued boolean)
+RETURNS SETOF record LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = @schema@, pg_temp
+AS $$
+BEGIN
+    IF p_database <> current_database() THEN
+        RETURN QUERY SELECT NULL::bigint, NULL::bigint, current_database()::text, false;
+        RETURN;
+    END IF;
+    IF p_jobs LIKE '%"on_taken":%' THEN
+        RETURN QUERY SELECT * FROM put_each(p_jobs, NULL);
+        RETURN;
+    END IF;
+    RETURN QUERY
+    WITH given AS (
+        SELECT array_agg(decode(payload, 'base64') ORDER BY o) AS payloads, array_agg(task ORDER BY o) AS tasks,
+               array_agg(queue ORDER BY o) AS queues, array_agg(rank ORDER BY o) AS ranks,
+               array_agg(delay ORDER BY o) AS delays, array_agg(at ORDER BY o) AS ats, array_agg(g.id ORDER BY o) AS ids,
+               array_agg("unique" ORDER BY o) AS uniques, array_agg(unique_for ORDER BY o) AS periods,
+               array_agg(total_timeout ORDER BY o) AS totals, array_agg(keep ORDER BY o) AS keeps,
+               array_agg(decode(options, 'base64') ORDER BY o) AS options,
+               array_agg(texts_of(tags)::text ORDER BY o) AS tags, array_agg(on_discarded ORDER BY o) AS on_discarded
+        FROM ROWS FROM (json_to_recordset(p_jobs::json) AS (
+            payload text, task text, queue text, rank bigint, delay float8, at float8, id text, "unique" text,
+            unique_for float8, total_timeout float8, keep float8, options text,
+            tags json, on_discarded text))
+        WITH ORDINALITY AS g (payload, task, queue, rank, delay, at, id, "unique", unique_for, total_timeout, keep,
+                              options, tags, on_discarded, o)
+    ), done AS MATERIALIZED (
+        SELECT given.ids, p.* FROM given, put_jobs(payloads, tasks, queues, ranks, delays, ats, given.ids, uniques, periods,
+                                              totals, keeps, options, true, NULL,
+                                                  tags, on_discarded) p
+    )
+    SELECT n.number, m.nonce, coalesce(m.id, 'job-' || n.number || '-' || lpad(to_hex(m.nonce), 10, '0')), p.at IS NULL
+    FROM done, unnest(done.numbers) WITH ORDINALITY AS n (number, o),
+         LATERAL (SELECT array_position(done.taken, n.o::int)) AS p (at),
+         LATERAL (SELECT CASE WHEN p.at IS NULL THEN done.nonce ELSE coalesce(done.owner_nonces[p.at], 0) END,
+                         CASE WHEN p.at IS NULL THEN done.ids[n.o] ELSE done.owners[p.at] END) AS m (nonce, id)
+    ORDER BY n.o;
+END $$;
+
+
 -- A job's tags, gates and batch go with it into its history, and come back -----------------------------------------------
 
-CREATE OR REPLACE FUNCTION @schema@.end_job(p @schema@.jobs, p_state text, p_result bytea, p_reason text, p_now timestamptz)
+-- A job has ended whose key is held until then: the key goes to the job that waits behind it, which may run now; or it is
+-- free. What a transaction that stays open has locked is left alone: `release_behind` has it later.
+CREATE FUNCTION @schema@.hand_on_key(p_number bigint, p_scope text, p_key text) RETURNS void LANGUAGE plpgsql
+SET search_path = @schema@, pg_temp SET enable_seqscan = off
+AS $$
+DECLARE
+    v_next bigint;
+BEGIN
+    IF EXISTS (SELECT FROM behind) THEN
+        DELETE FROM behind WHERE number = p_number;  -- it was given up while it waited itself
+        SELECT number INTO v_next FROM behind WHERE owner = p_number FOR UPDATE SKIP LOCKED;
+        IF v_next IS NOT NULL AND release(p_number, v_next) THEN
+            UPDATE keys SET job = v_next WHERE scope = p_scope AND key = p_key AND job = p_number;
+            RETURN;
+        END IF;
+    END IF;
+    DELETE FROM keys WHERE scope = p_scope AND key = p_key AND job = p_number;
+END $$;
+
+-- Let a job run that waits behind p_owner, by its row in `behind`, which is locked. False: it does not wait there.
+CREATE FUNCTION @schema@.release(p_owner bigint, p_number bigint) RETURNS boolean LANGUAGE plpgsql
+SET search_path = @schema@, pg_temp SET enable_seqscan = off
+AS $$
+DECLARE
+    d delayed;
+    v_due timestamptz;
+BEGIN
+    SELECT * INTO d FROM delayed WHERE number = p_number AND due >= '9999-01-01Z' FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        -- Locked by a transaction that gives it other arguments; or it was moved on by hand.
+        DELETE FROM behind b WHERE b.owner = p_owner
+            AND NOT EXISTS (SELECT FROM delayed x WHERE x.number = p_number AND x.due >= '9999-01-01Z');
+        RETURN false;
+    END IF;
+    DELETE FROM behind WHERE owner = p_owner RETURNING due INTO v_due;
+    DELETE FROM delayed WHERE number = p_number;
+    IF v_due > clock_timestamp() THEN
+        INSERT INTO delayed VALUES (v_due, d.number, false, d.queue, d.rank);
+    ELSE
+        INSERT INTO ready VALUES (d.queue, d.rank, d.number);
+        PERFORM pg_notify('@schema@.work', '');
+    END IF;
+    RETURN true;
+END $$;
+
+-- Let jobs run that wait behind one that has ended, and were not seen then: they were put by a transaction that was not
+-- committed yet.
+CREATE FUNCTION @schema@.release_behind() RETURNS void LANGUAGE plpgsql
+SET search_path = @schema@, pg_temp SET enable_seqscan = off SET lock_timeout = '20ms'
+AS $$
+DECLARE
+    b behind;
+BEGIN
+    FOR b IN SELECT x.* FROM behind x WHERE NOT EXISTS (SELECT FROM jobs j WHERE j.number = x.owner)
+             LIMIT 100 FOR UPDATE SKIP LOCKED
+    LOOP
+        IF release(b.owner, b.number) THEN
+            INSERT INTO keys VALUES (b.scope, b.key, b.number, NULL) ON CONFLICT DO NOTHING;
+        END IF;
+    END LOOP;
+EXCEPTION WHEN lock_not_available THEN
+    NULL;  -- the key is being put at this moment; the next look has it
+END $$;
+
+-- A job is given up, and says what is to run then: with its id and the reason, where that takes them.
+CREATE FUNCTION @schema@.put_on_discarded(p @schema@.jobs, p_reason text) RETURNS void LANGUAGE plpgsql
+SET search_path = @schema@, pg_temp
+AS $$
+DECLARE
+    v_job json := p.on_discarded::json;
+    v_id text := coalesce(p.id, 'job-' || p.number || '-' || lpad(to_hex(p.nonce), 10, '0'));
+    v_payload bytea;
+BEGIN
+    SELECT '{'::bytea || coalesce(string_agg(x.part, ','::bytea ORDER BY x.place), '') || '}'::bytea INTO v_payload
+    FROM (VALUES
+        (1, nullif(decode(v_job ->> 'arguments', 'base64'), '')),
+        (2, CASE WHEN v_job ->> 'takes_id' IS NOT NULL
+                 THEN convert_to('"job_id":' || to_json(v_id)::text, 'UTF8') END),
+        (3, CASE WHEN v_job ->> 'takes_reason' IS NOT NULL
+                 THEN convert_to('"reason":' || to_json(p_reason)::text, 'UTF8') END)) AS x (place, part)
+    WHERE x.part IS NOT NULL;
+    PERFORM put_jobs(
+        ARRAY[v_payload], ARRAY[v_job ->> 'task'], ARRAY[v_job ->> 'queue'], ARRAY[(v_job ->> 'rank')::bigint],
+        ARRAY[(v_job ->> 'delay')::float8], NULL, NULL, NULL, NULL, ARRAY[(v_job ->> 'total_timeout')::float8],
+        ARRAY[(v_job ->> 'keep')::float8], ARRAY[decode(v_job ->> 'options', 'base64')], true, NULL,
+        ARRAY[texts_of(v_job -> 'tags')::text], NULL);
+END $$;
+
+CREATE FUNCTION @schema@.end_job(
+    p @schema@.jobs, p_state text, p_result bytea, p_reason text, p_now timestamptz, p_worker text, p_started timestamptz)
 RETURNS void LANGUAGE plpgsql
 SET search_path = @schema@, pg_temp SET enable_seqscan = off
 AS $$
@@ -169,14 +522,18 @@ BEGIN
     DELETE FROM jobs WHERE number = p.number;
     DELETE FROM cancels WHERE job = p.number;
     IF p.unique_held THEN
-        DELETE FROM keys WHERE scope = p.task AND key = p.unique_key AND job = p.number;
+        PERFORM hand_on_key(p.number, p.task, p.unique_key);
+    END IF;
+    IF p_state = 'discarded' AND p.on_discarded IS NOT NULL THEN
+        PERFORM put_on_discarded(p, p_reason);
     END IF;
     IF v_keep > 0 THEN
         INSERT INTO history VALUES (
             p.number, p.nonce, p.id, p.queue, p.task, p.rank, p.attempt, p.crashes, p.losses, p.returns + 1,
             p.enqueued_at, p.keep, p.unique_key, p.unique_held,
             CASE WHEN p_state <> 'completed' THEN p.options END, CASE WHEN p_state <> 'completed' THEN p.payload END,
-            p_state, p_now, p_now + v_keep * interval '1 second', p_result, p_reason, p.tags, p.gates, p.batch);
+            p_state, p_now, p_now + v_keep * interval '1 second', p_result, p_reason, p.tags, p.gates, p.batch,
+            CASE WHEN p_state <> 'completed' THEN p.on_discarded END, p_worker, p_started);
     ELSE
         DELETE FROM errors WHERE job = p.number;
         IF p.id IS NOT NULL THEN
@@ -184,6 +541,12 @@ BEGIN
         END IF;
     END IF;
 END $$;
+
+-- For a job that has not run, or of which that is not known.
+CREATE OR REPLACE FUNCTION @schema@.end_job(p @schema@.jobs, p_state text, p_result bytea, p_reason text, p_now timestamptz)
+RETURNS void LANGUAGE sql
+SET search_path = @schema@, pg_temp
+AS $$ SELECT end_job(p, p_state, p_result, p_reason, p_now, NULL, NULL) $$;
 
 CREATE OR REPLACE FUNCTION @schema@.settle_completed(
     p_numbers bigint[], p_tokens int[], p_leases bigint[], p_results bytea[], p_lost bigint[], p_now timestamptz)
@@ -193,30 +556,44 @@ SET enable_bitmapscan = off SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     v_held bigint[];
+    v_numbers bigint[];
+    v_scopes text[];
+    v_keys text[];
+    v_behind boolean := EXISTS (SELECT FROM behind);
 BEGIN
-    WITH gone AS (
+    WITH under AS MATERIALIZED (
+        SELECT l.number AS lease, w.name AS worker, l.since FROM leases l LEFT JOIN workers w ON w.number = l.worker
+        WHERE l.number = ANY (p_leases)
+    ), gone AS (
         -- The fence. Should another transaction have the row, this waits, and looks at `returns` again.
         DELETE FROM jobs j USING unnest(p_numbers, p_tokens, p_leases, p_results) AS s (number, token, lease, result)
         WHERE j.number = s.number AND j.returns = s.token - 1 AND s.lease <> ALL (p_lost)
         RETURNING j.number, j.nonce, j.id, j.queue, j.task, j.rank, j.attempt, j.crashes, j.losses, j.returns,
-                  j.enqueued_at, j.keep, j.unique_key, j.unique_held, s.result, j.tags, j.gates, j.batch
+                  j.enqueued_at, j.keep, j.unique_key, j.unique_held, s.result, s.lease, j.tags, j.gates, j.batch
     ), kept AS (
         INSERT INTO history (number, nonce, id, queue, task, rank, attempt, crashes, losses, returns, enqueued_at, keep,
-                             unique_key, unique_held, state, ended_at, keep_until, result, tags, gates, batch)
+                             unique_key, unique_held, state, ended_at, keep_until, result, tags, gates, batch, worker,
+                             started_at)
         SELECT number, nonce, id, queue, task, rank, attempt + 1, crashes, losses, returns + 1, enqueued_at, keep,
                unique_key, unique_held, 'completed', p_now, p_now + keep * interval '1 second', result, tags, gates,
-               batch
-        FROM gone WHERE keep > 0
+               batch, u.worker, u.since
+        FROM gone LEFT JOIN under u ON u.lease = gone.lease WHERE keep > 0
     ), unlocked AS (
         DELETE FROM keys k USING gone g
-        WHERE g.unique_held AND k.scope = g.task AND k.key = g.unique_key AND k.job = g.number
+        WHERE g.unique_held AND NOT v_behind AND k.scope = g.task AND k.key = g.unique_key AND k.job = g.number
     ), unnamed AS (
         DELETE FROM keys k USING gone g
         WHERE g.keep <= 0 AND g.id IS NOT NULL AND k.scope = '' AND k.key = g.id AND k.job = g.number
     ), unremembered AS (
         DELETE FROM errors e USING gone g WHERE g.keep <= 0 AND g.returns > 0 AND e.job = g.number
     )
-    SELECT array_agg(number) INTO v_held FROM gone;
+    SELECT array_agg(number), CASE WHEN v_behind THEN array_agg(number) FILTER (WHERE unique_held) END,
+           CASE WHEN v_behind THEN array_agg(task) FILTER (WHERE unique_held) END,
+           CASE WHEN v_behind THEN array_agg(unique_key) FILTER (WHERE unique_held) END
+    INTO v_held, v_numbers, v_scopes, v_keys FROM gone;
+    IF v_behind THEN
+        PERFORM hand_on_key(u.number, u.scope, u.key) FROM unnest(v_numbers, v_scopes, v_keys) AS u (number, scope, key);
+    END IF;
     IF EXISTS (SELECT FROM cancels) THEN
         DELETE FROM cancels WHERE job = ANY (v_held);
     END IF;
@@ -229,9 +606,139 @@ BEGIN
     );
 END $$;
 
-CREATE OR REPLACE FUNCTION @schema@.retry(p_number bigint, p_nonce bigint)
-RETURNS SETOF @schema@.live LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = @schema@, pg_temp SET enable_seqscan = off SET lock_timeout = '1s'
+CREATE OR REPLACE FUNCTION @schema@.settle_others(p_settlements text, p_lost bigint[], p_now timestamptz)
+RETURNS bigint[] LANGUAGE plpgsql
+SET search_path = @schema@, pg_temp SET enable_seqscan = off
+AS $$
+DECLARE
+    s record;
+    j jobs;
+    l record;
+    v_verdict text;
+    v_refused bigint[] := '{}';
+BEGIN
+    FOR s IN SELECT * FROM json_to_recordset(p_settlements::json) AS (
+        number bigint, token int, lease bigint, verdict text, result text, delay float8, reason text, crashed boolean,
+        attempt int, outcome text, type_name text, message text, traceback text)
+    LOOP
+        SELECT * INTO j FROM jobs
+        WHERE number = s.number AND returns = s.token - 1 AND s.lease <> ALL (p_lost) FOR UPDATE;
+        IF NOT FOUND THEN
+            v_refused := v_refused || ARRAY[s.number, s.lease];
+            CONTINUE;
+        END IF;
+        SELECT w.name, x.since INTO l FROM leases x LEFT JOIN workers w ON w.number = x.worker WHERE x.number = s.lease;
+        v_verdict := s.verdict;
+        IF v_verdict IN ('retry', 'return') AND EXISTS (SELECT FROM cancels WHERE job = s.number) THEN
+            v_verdict := 'cancel';  -- its worker has not heard: it must not run again
+        END IF;
+        IF v_verdict <> 'return' THEN
+            j.attempt := j.attempt + 1;
+            j.crashes := j.crashes + s.crashed::int;
+        END IF;
+        IF s.outcome IS NOT NULL AND v_verdict IN ('retry', 'return', 'discard', 'cancel') THEN
+            INSERT INTO errors (job, attempt, outcome, type_name, message, traceback, at, worker, started_at)
+            VALUES (s.number, s.attempt, s.outcome, s.type_name, s.message, s.traceback, p_now, l.name, l.since);
+        END IF;
+        CASE v_verdict
+            WHEN 'complete' THEN PERFORM end_job(j, 'completed', decode(s.result, 'base64'), '', p_now, l.name, l.since);
+            WHEN 'discard' THEN PERFORM end_job(j, 'discarded', NULL, s.reason, p_now, l.name, l.since);
+            WHEN 'cancel' THEN PERFORM end_job(j, 'cancelled', NULL, '', p_now, l.name, l.since);
+            WHEN 'retry' THEN PERFORM put_back(j, s.delay, true, p_now);
+            WHEN 'return' THEN PERFORM put_back(j, s.delay, false, p_now);
+        END CASE;
+    END LOOP;
+    RETURN v_refused;
+END $$;
+
+CREATE OR REPLACE FUNCTION @schema@.sweep(p_max_losses int)
+RETURNS TABLE (name text, returned int, discarded int) LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = @schema@, pg_temp SET enable_seqscan = off SET lock_timeout = '10s'
+AS $$
+DECLARE
+    w record;
+    h record;
+    j jobs;
+    v_now timestamptz := clock_timestamp();
+    v_any boolean := false;
+BEGIN
+    FOR w IN SELECT x.number, x.name FROM workers x WHERE x.until < v_now ORDER BY x.number FOR UPDATE SKIP LOCKED
+    LOOP
+        v_any := true;
+        name := w.name;
+        returned := 0;
+        discarded := 0;
+        FOR h IN
+            SELECT x AS job, t.since FROM (
+                SELECT u.number, max(u.token) AS token, max(l.since) AS since
+                FROM leases l, unnest(l.numbers, l.tokens) AS u (number, token)
+                WHERE l.worker = w.number GROUP BY u.number
+            ) t JOIN jobs x ON x.number = t.number AND x.returns = t.token - 1
+            ORDER BY x.number FOR UPDATE OF x
+        LOOP
+            j := h.job;
+            j.attempt := j.attempt + 1;
+            j.losses := j.losses + 1;
+            INSERT INTO errors (job, attempt, outcome, type_name, message, traceback, at, worker, started_at)
+            VALUES (j.number, j.attempt, 'lost', '', 'its worker died, or was cut off for too long', '', v_now, w.name,
+                    h.since);
+            IF EXISTS (SELECT FROM cancels c WHERE c.job = j.number) THEN
+                PERFORM end_job(j, 'cancelled', NULL, '', v_now, w.name, h.since);
+                discarded := discarded + 1;
+            ELSIF j.losses >= p_max_losses THEN
+                PERFORM end_job(j, 'discarded', NULL, format('it was lost with its worker %s times', j.losses), v_now,
+                                w.name, h.since);
+                discarded := discarded + 1;
+            ELSE
+                PERFORM put_back(j, 0, true, v_now);
+                returned := returned + 1;
+            END IF;
+        END LOOP;
+        DELETE FROM leases l WHERE l.worker = w.number;
+        DELETE FROM workers x WHERE x.number = w.number;
+        RETURN NEXT;
+    END LOOP;
+    IF v_any THEN
+        PERFORM pg_notify('@schema@.work', '');
+        PERFORM notify_of_ends();
+    END IF;
+END $$;
+
+CREATE OR REPLACE FUNCTION @schema@.prune(p_limit int) RETURNS int LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = @schema@, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET lock_timeout = '10s'
+AS $$
+DECLARE
+    v_now timestamptz := clock_timestamp();
+    v_numbers bigint[];
+    v_count int;
+BEGIN
+    IF EXISTS (SELECT FROM behind) THEN
+        PERFORM release_behind();
+    END IF;
+    SELECT array_agg(h.number) INTO v_numbers FROM (
+        SELECT number FROM history WHERE keep_until <= v_now ORDER BY keep_until LIMIT p_limit FOR UPDATE SKIP LOCKED
+    ) h;
+    IF v_numbers IS NOT NULL THEN
+        DELETE FROM errors WHERE job = ANY (v_numbers);
+        DELETE FROM keys k USING history h
+        WHERE h.number = ANY (v_numbers) AND h.id IS NOT NULL AND k.scope = '' AND k.key = h.id AND k.job = h.number;
+        DELETE FROM history WHERE number = ANY (v_numbers);
+    END IF;
+    v_count := coalesce(cardinality(v_numbers), 0);
+    IF v_count < p_limit AND EXISTS (SELECT FROM keys WHERE until <= v_now) THEN
+        WITH over AS MATERIALIZED (
+            SELECT scope, key FROM keys WHERE until <= v_now LIMIT p_limit - v_count FOR UPDATE SKIP LOCKED
+        ), gone AS (
+            DELETE FROM keys k USING over o WHERE k.scope = o.scope AND k.key = o.key RETURNING 1
+        )
+        SELECT v_count + count(*) INTO v_count FROM gone;
+    END IF;
+    RETURN v_count;
+END $$;
+
+CREATE FUNCTION @schema@.retry_job(p_number bigint, p_nonce bigint)
+RETURNS SETOF @schema@.live LANGUAGE plpgsql
+SET search_path = @schema@, pg_temp SET enable_seqscan = off
 AS $$
 DECLARE
     j jobs;
@@ -243,6 +750,7 @@ BEGIN
         SELECT * INTO v_found FROM live WHERE number = p_number;
         DELETE FROM delayed WHERE number = p_number;
         IF FOUND THEN
+            DELETE FROM behind WHERE number = p_number;
             INSERT INTO ready VALUES (j.queue, j.rank, j.number);
             PERFORM pg_notify('@schema@.work', '');
         END IF;
@@ -256,11 +764,57 @@ BEGIN
     IF h.unique_held AND take_key(h.task, h.unique_key, h.number, NULL, clock_timestamp()) IS NOT NULL THEN RETURN; END IF;
     DELETE FROM history WHERE number = p_number;
     INSERT INTO jobs (number, nonce, id, queue, task, rank, returns, enqueued_at, keep, unique_key, unique_held,
-                      options, payload, tags, gates, batch)
+                      options, payload, tags, gates, batch, on_discarded)
     VALUES (h.number, h.nonce, h.id, h.queue, h.task, h.rank, h.returns, h.enqueued_at, h.keep, h.unique_key,
-            h.unique_held, h.options, h.payload, h.tags, h.gates, h.batch);
+            h.unique_held, h.options, h.payload, h.tags, h.gates, h.batch, h.on_discarded);
     INSERT INTO ready VALUES (h.queue, h.rank, h.number);
     PERFORM pg_notify('@schema@.work', '');
+END $$;
+
+CREATE OR REPLACE FUNCTION @schema@.retry(p_number bigint, p_nonce bigint)
+RETURNS SETOF @schema@.live LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = @schema@, pg_temp SET lock_timeout = '1s'
+AS $$
+BEGIN
+    RETURN QUERY SELECT * FROM retry_job(p_number, p_nonce);
+END $$;
+
+-- Retry, cancel or discard these jobs; a row for each that is there: in which state it was, and whether it was changed.
+-- 'taken': it would be retried, and another job has its unique key, or is being put with it.
+CREATE FUNCTION @schema@.change_many(p_change text, p_numbers bigint[], p_nonces bigint[], p_reason text)
+RETURNS TABLE (number bigint, was text, changed boolean) LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = @schema@, pg_temp SET enable_seqscan = off SET lock_timeout = '50ms'
+AS $$
+#variable_conflict use_column
+DECLARE
+    k record;
+BEGIN
+    -- In the order in which all lock rows of jobs.
+    FOR k IN SELECT * FROM unnest(p_numbers, p_nonces) AS u (number, nonce) ORDER BY 1 LOOP
+        number := k.number;
+        was := NULL;
+        BEGIN
+            PERFORM lock_waiting(k.number);  -- else one that a transaction which stays open has locked is waited for
+            PERFORM FROM jobs j WHERE j.number = k.number FOR UPDATE;
+            CASE p_change
+                WHEN 'cancel' THEN was := cancel(k.number, k.nonce);
+                WHEN 'discard' THEN SELECT d.state INTO was FROM discard(k.number, k.nonce, p_reason) d;
+                WHEN 'retry' THEN SELECT r.state INTO was FROM retry_job(k.number, k.nonce) r;
+            END CASE;
+            CONTINUE WHEN was IS NULL;
+            changed := CASE p_change
+                WHEN 'cancel' THEN was NOT IN ('completed', 'discarded', 'cancelled')
+                WHEN 'discard' THEN was IN ('available', 'scheduled', 'retryable')
+                ELSE was IN ('scheduled', 'retryable') OR (was IN ('discarded', 'cancelled')
+                     AND EXISTS (SELECT FROM jobs j WHERE j.number = k.number)) END;
+        EXCEPTION WHEN lock_not_available THEN
+            -- Another has this job in its hands, or its key: it is left as it is.
+            was := coalesce((SELECT l.state FROM live l WHERE l.number = k.number),
+                            (SELECT e.state FROM ended e WHERE e.number = k.number));
+            changed := false;
+        END;
+        RETURN NEXT;
+    END LOOP;
 END $$;
 
 
@@ -537,6 +1091,8 @@ BEGIN
     PERFORM grant_roles_0001();
     FOR v_role, v_what IN VALUES
         ('worker', 'claim_except'),
+        ('enqueuer', 'put_jobs'), ('enqueuer', 'put_each'),
+        ('worker', 'put_jobs'), ('worker', 'put_each'), ('worker', 'change_many'),
         ('enqueuer', 'schedule_clock'), ('enqueuer', 'put_schedule'), ('enqueuer', 'remove_schedule'),
         ('worker', 'schedule_clock'), ('worker', 'put_schedule'), ('worker', 'remove_schedule'),
         ('worker', 'due_schedules'), ('worker', 'fire_schedules'), ('worker', 'pause_schedule'),

@@ -1,0 +1,80 @@
+"""Changes of many jobs: batch by batch, each a short transaction of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from steadypool.durable.engine.protocol import Engine
+from steadypool.durable.engine.records import ChangeKind, JobFilter, JobRecord
+from steadypool.durable.engine.states import WAITING, JobState
+
+AT_ONCE = 200
+"""Jobs in one transaction: others wait some ten milliseconds for it at most."""
+LOOKED_AT = 5000
+"""Jobs in one look, where nothing is changed."""
+_GIVEN_UP = frozenset({JobState.DISCARDED, JobState.CANCELLED})
+APPLIES_TO: dict[ChangeKind, frozenset[JobState]] = {
+    "retry": _GIVEN_UP | {JobState.SCHEDULED, JobState.RETRYABLE},
+    "cancel": WAITING | {JobState.RUNNING},
+    "discard": WAITING,
+}
+"""In which states there is something to change."""
+BY_ITSELF: dict[ChangeKind, frozenset[JobState]] = {**APPLIES_TO, "retry": frozenset({JobState.DISCARDED})}
+"""Which of these are meant by a filter that names no state."""
+
+
+@dataclass(frozen=True, slots=True)
+class BulkResult:
+    """What became of many jobs."""
+
+    found: int = 0
+    """Jobs that the filter found."""
+    changed: int = 0
+    """Of those, the ones that were changed; 0 for a dry run."""
+    asked: int = 0
+    """Of the changed, the ones that run, and were asked to stop."""
+    conflicts: tuple[str, ...] = field(default=())
+    """Ids of jobs that were left as they are: another job has their unique key now, or is being put with it."""
+    dry_run: bool = False
+
+
+def change_all(engine: Engine, kind: ChangeKind, which: JobFilter, reason: str, dry_run: bool) -> BulkResult:
+    """Change the jobs that are found now; those that are put meanwhile are not looked at.
+
+    Raises:
+        ValueError: the filter names states of which none can be changed so.
+    """
+    which = _with_states(kind, which)
+    found = changed = asked = 0
+    conflicts: list[str] = []
+    for records in _pages(engine, which, LOOKED_AT if dry_run else AT_ONCE):
+        found += len(records)
+        if dry_run:
+            continue
+        for change in engine.change_many(kind, [(record.number, record.nonce) for record in records], reason):
+            changed += change.changed
+            asked += change.changed and change.was is JobState.RUNNING
+            if not change.changed and change.was in which.states:
+                conflicts += [record.id for record in records if record.number == change.number]
+    return BulkResult(found, changed, asked, tuple(conflicts), dry_run)
+
+
+def _with_states(kind: ChangeKind, which: JobFilter) -> JobFilter:
+    if which.states == frozenset(JobState):
+        return replace(which, states=BY_ITSELF[kind])
+    states = which.states & APPLIES_TO[kind]
+    if not states:
+        able = ", ".join(sorted(APPLIES_TO[kind]))
+        raise ValueError(
+            f"{kind}_all changes jobs that are {able}; got {', '.join(sorted(which.states)) or 'no state'}"
+        )
+    return replace(which, states=states)
+
+
+def _pages(engine: Engine, which: JobFilter, most: int) -> Iterator[Sequence[JobRecord]]:
+    """All of the jobs, the latest first."""
+    records = engine.find(replace(which, limit=most))
+    while records:
+        yield records
+        records = engine.find(replace(which, limit=most, below=records[-1].number))
