@@ -29,6 +29,12 @@ class UsageError(Mistake):
     exit_code = 2
 
 
+class NotStarted(Mistake):
+    """What the jobs need could not be made: one line that says why, and exit code 3."""
+
+    exit_code = 3
+
+
 class OutputClosed(Exception):
     """Whoever read the results has left (``| head``)."""
 

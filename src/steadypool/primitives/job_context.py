@@ -52,6 +52,11 @@ class JobContext:
     def __bool__(self) -> bool:
         return bool(self.id)
 
+    @property
+    def resources(self) -> Any:
+        """What the ``lifespan`` of the job's durable queue has made; ``None`` if it has none."""
+        return job_resources.get()
+
     def __repr__(self) -> str:
         return f"<job {self.id} {self.task} attempt {self.attempt}>" if self else "<no job>"
 
@@ -165,6 +170,9 @@ class RunningTask(Protocol):
 
 running_task: ContextVar[RunningTask | None] = ContextVar("steadypool_job", default=None)
 """Set by asyncio's pool; inherited by the tasks that a job starts."""
+
+job_resources: ContextVar[Any] = ContextVar("steadypool_resources", default=None)
+"""Set by a durable queue's worker in the context of each job, if there are any."""
 
 _NO_JOB = JobContext()
 

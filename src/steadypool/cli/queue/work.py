@@ -16,7 +16,7 @@ from rich.text import Text
 import steadypool
 from steadypool.cli.console import console_on, print_errors
 from steadypool.cli.durations import LENGTH, SecondsRange
-from steadypool.cli.exit_codes import DONE, SOME_FAILED, UsageError
+from steadypool.cli.exit_codes import DONE, SOME_FAILED, NotStarted, UsageError
 from steadypool.cli.exit_limit import TimedExit
 from steadypool.cli.kinds import check_workers
 from steadypool.cli.map.command import COUNT, SECONDS
@@ -26,6 +26,7 @@ from steadypool.durable.client.options import KINDS
 from steadypool.durable.engine.records import DEFAULT_QUEUE
 from steadypool.durable.worker import events
 from steadypool.durable.worker.kinds import kinds_of
+from steadypool.durable.worker.lifespan import LifespanFailed
 from steadypool.durable.worker.log import FORMATS, LEVELS, OURS, LogSettings
 from steadypool.durable.worker.program_mark import put_mark
 from steadypool.durable.worker.report import WorkReport
@@ -132,6 +133,7 @@ def work_command(**given: Any) -> int:
     Exit codes: 0   every job it had is written down, or was given back
                 1   something could not be written down: those jobs run again
                 2   the command line, the module or the tables are wrong
+                3   the queue's lifespan could not be entered
     """
     return Work(WorkOptions(**given)).run()
 
@@ -163,7 +165,12 @@ class Work:
         kinds = kinds_of(queue.tasks.values(), options.kind)
         mark = put_mark() if kinds != ("process",) else ""  # a process takes along what it has started
         with store_said_plainly(), self._served(worker):
-            report = worker.run(until_empty=options.until_empty, drain_timeout=options.drain_timeout, on_signals=True)
+            try:
+                report = worker.run(
+                    until_empty=options.until_empty, drain_timeout=options.drain_timeout, on_signals=True
+                )
+            except LifespanFailed as error:
+                raise NotStarted(str(error)) from error
         self._end_programs(mark)
         self._say(report)
         return TimedExit(DONE if not (report.unwritten or report.left) else SOME_FAILED, worker.time_left)

@@ -16,6 +16,7 @@ from steadypool.durable.client.declared import DurableKeywords, as_schedules, ch
 from steadypool.durable.client.ends import Ends
 from steadypool.durable.client.group_commit import Writer
 from steadypool.durable.client.handle import JobHandle, unknown
+from steadypool.durable.client.lifespan import Lifespan, check_lifespan
 from steadypool.durable.client.options import EnqueueOptions
 from steadypool.durable.client.origin import here, module_here
 from steadypool.durable.client.payload import MOST_BYTES
@@ -59,6 +60,9 @@ class Queue:
             schedules in one store need two names.
         release: the program's release, such as ``"2026-11-20.1"``: a worker of an older one then changes no schedule
             of a later one.
+        lifespan: a function that returns a context manager, sync or async: what jobs need and is made once. Each
+            process, or event loop, that runs jobs enters it before the first one; what it yields is
+            ``current_job().resources``; it is left when a worker drains.
 
     Raises:
         TypeError, ValueError: at once, for an invalid address.
@@ -73,6 +77,7 @@ class Queue:
         max_payload: int | None = MOST_BYTES,
         app: str | None = None,
         release: str | int | None = None,
+        lifespan: Lifespan | None = None,
     ) -> None:
         self._folder = current_folder()
         """What a relative address begins at, wherever the program goes later."""
@@ -81,6 +86,7 @@ class Queue:
         self.app = module_here() if app is None else app
         enqueueing.check_name("app", self.app, "shop")
         self.release = None if release is None else str(release)
+        self.lifespan = None if lifespan is None else check_lifespan(lifespan)
         self._used_at: str | None = None
         """Where it is open."""
         self.tasks: dict[str, DurableTask[Any, Any]] = {}

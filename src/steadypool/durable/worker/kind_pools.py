@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from steadypool.durable.worker.pool_adapter import Pool
+from steadypool.model.error_text import in_a_line
 from steadypool.model.reports import DrainReport, PoolStats
 from steadypool.pools.executor.contract import Prepared
 
@@ -24,6 +25,8 @@ class KindPools:
         self.kinds = kinds
         self._open_one = open_one
         self.on_closed = on_closed
+        self.entered: list[Callable[[], object]] = []
+        """What leaves that which was entered for the jobs."""
         self._pools: dict[str, Pool] = {}
 
     @property
@@ -61,7 +64,18 @@ class KindPools:
 
     def drain(self) -> DrainReport:
         """Wait until all have drained, as was requested."""
-        return together([pool.drain(None) for pool in self._pools.values()])
+        report = together([pool.drain(None) for pool in self._pools.values()])
+        return replace(report, notes=(*report.notes, *self.leave()))
+
+    def leave(self) -> list[str]:
+        """Leave what was entered for the jobs; returns what is to be noted."""
+        notes: list[str] = []
+        while self.entered:
+            try:
+                self.entered.pop()()
+            except Exception as error:
+                notes.append(f"leaving the lifespan raised {in_a_line(error)}")
+        return notes
 
 
 def together(reports: Sequence[DrainReport]) -> DrainReport:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
 import msgspec
 
 from steadypool.durable.client import own_retry
+from steadypool.durable.client.lifespan import Manager
 from steadypool.durable.client.nested_waits import Slots
 from steadypool.durable.client.task import DurableTask
 from steadypool.durable.engine.records import Claim
@@ -74,6 +75,18 @@ class Pool(Protocol):
         """Have *sink* called with the pool's events."""
 
 
+class Source(Protocol):
+    """A queue, as far as a pool needs it."""
+
+    @property
+    def tasks(self) -> Mapping[str, DurableTask[Any, Any]]:
+        """Its tasks, by name."""
+
+    @property
+    def lifespan(self) -> Callable[[], Manager] | None:
+        """What its jobs need, made once for all."""
+
+
 def check_pool_arguments(settings: WorkerSettings, kinds: Sequence[str]) -> None:
     """Do nothing, unless there is an argument for a kind of pool that no task needs.
 
@@ -88,10 +101,8 @@ def check_pool_arguments(settings: WorkerSettings, kinds: Sequence[str]) -> None
             )
 
 
-def open_pool(
-    settings: WorkerSettings, kind: str, name: str, slots: Slots, tasks: Iterable[DurableTask[Any, Any]]
-) -> Pool:
-    """A pool of that kind as the settings say for these tasks, whose processes know of *slots*."""
+def open_pool(settings: WorkerSettings, kind: str, name: str, slots: Slots, queue: Source) -> Pool:
+    """A pool of that kind as the settings say for the tasks of *queue*, whose processes know of *slots*."""
     workers = slots.count
     common: dict[str, Any] = {"queue_size": ROOM, "cancel_grace": settings.cancel_grace}
     common |= {option: value for option, value in settings.pool.items() if option not in _OF_OTHERS[kind]}
@@ -101,8 +112,8 @@ def open_pool(
         from steadypool.pools.processes import ProcessPool
 
         common |= settings.process_pool
-        places = [place for task in tasks if (place := run_job.place_of(task)) is not None]
-        own = (slots, places, common.pop("initializer", None), common.pop("initargs", ()))
+        places = [place for task in queue.tasks.values() if (place := run_job.place_of(task)) is not None]
+        own = (slots, places, queue.lifespan, common.pop("initializer", None), common.pop("initargs", ()))
         pool = ProcessPool(workers, initializer=run_job.prepare_process, initargs=own, **common)
     elif kind == "async":
         from steadypool.pools.aio.loop_pool import LoopPool

@@ -16,11 +16,13 @@ from importlib import import_module
 from typing import Any
 
 from steadypool.durable.client import nested_waits
+from steadypool.durable.client.lifespan import Manager
 from steadypool.durable.client.nested_waits import Slots
 from steadypool.durable.client.payload import Payload
 from steadypool.durable.client.task import DurableTask
 from steadypool.durable.engine.errors import TaskNotHere
 from steadypool.durable.engine.url import URL_VARIABLE
+from steadypool.durable.worker import lifespan
 from steadypool.model.clock import monotonic
 from steadypool.model.error_text import in_a_line
 from steadypool.model.errors import Snooze
@@ -49,12 +51,14 @@ def place_of(task: DurableTask[Any, Any]) -> Place | None:
 def perform_at(module: str, name: str, payload: str) -> Performed:
     """Run the task that is found there."""
     nested_waits.enter_in_process()
+    lifespan.give_in_process()
     return perform(_task_at(module, name), payload)
 
 
 def perform_function(fn: Callable[..., Any], name: str, most: int | None, payload: str) -> Performed:
     """Run a function that has travelled by value."""
     nested_waits.enter_in_process()
+    lifespan.give_in_process()
     return _perform(Payload(name, fn, most), fn, payload)
 
 
@@ -66,6 +70,7 @@ def perform(task: DurableTask[Any, Any], payload: str) -> Performed:
 def perform_within(slots: Slots, task: DurableTask[Any, Any], payload: str) -> Performed:
     """Run a task on a thread of the worker that has those slots."""
     nested_waits.enter(slots)
+    lifespan.give(slots)
     return perform(task, payload)
 
 
@@ -92,6 +97,7 @@ def perform_bundle(module: str, name: str, items: list[Item]) -> list[Ended]:
 
 def _attempt(task: DurableTask[Any, Any], payload: str) -> Ended:
     nested_waits.enter_in_process()
+    lifespan.give_in_process()
     try:
         return perform(task, payload)
     except Exception as error:
@@ -121,6 +127,7 @@ class ItemContext(JobContext):
 async def perform_async(slots: Slots, task: DurableTask[Any, Any], payload: str) -> Performed:
     """Run a coroutine function on the running loop, which is that of the worker's with those slots."""
     nested_waits.enter(slots)
+    lifespan.give(slots)
     began = monotonic()
     args, kwargs = task.payload.decode(payload)
     try:
@@ -131,7 +138,11 @@ async def perform_async(slots: Slots, task: DurableTask[Any, Any], payload: str)
 
 
 def prepare_process(
-    slots: Slots, places: Sequence[Place], initializer: Callable[..., object] | None, initargs: tuple[Any, ...]
+    slots: Slots,
+    places: Sequence[Place],
+    enter: Callable[[], Manager] | None,
+    initializer: Callable[..., object] | None,
+    initargs: tuple[Any, ...],
 ) -> None:
     """What each process of a pool begins with.
 
@@ -146,6 +157,8 @@ def prepare_process(
             _payload_at(module, name)
     if initializer is not None:
         initializer(*initargs)
+    if enter is not None:
+        lifespan.enter_process(enter)
 
 
 def nothing() -> None:

@@ -15,6 +15,7 @@ from steadypool.durable.worker.in_flight import HeldClaim, end_of
 from steadypool.durable.worker.pool_adapter import TaskAdapter
 from steadypool.durable.worker.verdicts import AttemptEnd
 from steadypool.model.error_text import is_quickly_described
+from steadypool.model.errors import PoolBroken
 from steadypool.model.options import Retry
 from steadypool.model.states import NEVER_LOOKED_AT, Outcome
 from steadypool.primitives.user_call import Aside
@@ -82,6 +83,9 @@ class Settler:
             self._run_alone(held)
             return
         outcome, error, result = end
+        if isinstance(error, PoolBroken):  # it never began
+            self._record(held, given_back(held.claim))
+            return
         if outcome is Outcome.CANCELLED and not held.wanted_cancelled:
             # Told that its lease is lost; or cancelled by code that got hold of the future: not for us to decide.
             outcome = Outcome.INTERRUPTED

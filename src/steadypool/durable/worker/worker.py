@@ -39,9 +39,11 @@ from contextlib import nullcontext
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
+from steadypool.durable.client.lifespan import Manager
 from steadypool.durable.client.nested_waits import Slots, new_folder
 from steadypool.durable.client.task import DurableTask
 from steadypool.durable.engine.records import ClaimResult, Verdict
+from steadypool.durable.worker import lifespan
 from steadypool.durable.worker.claims import Claimer
 from steadypool.durable.worker.context import WorkerContext
 from steadypool.durable.worker.depths import Depths
@@ -66,6 +68,7 @@ from steadypool.durable.worker.unknown_tasks import UnknownTasks
 from steadypool.durable.worker.until_empty import UntilEmpty
 from steadypool.durable.worker.wait import WorkerWait
 from steadypool.model.clock import monotonic
+from steadypool.model.errors import PoolBroken
 from steadypool.model.health import Health, HealthReason
 from steadypool.model.options import TaskOptions
 from steadypool.model.queue_depth import QueueDepth
@@ -93,6 +96,10 @@ class TaskSource(Protocol):
     @property
     def tasks(self) -> Mapping[str, DurableTask[Any, Any]]:
         """The tasks that the worker can run, by name."""
+
+    @property
+    def lifespan(self) -> Callable[[], Manager] | None:
+        """What its jobs need, made once for all."""
 
     @property
     def app(self) -> str:
@@ -283,6 +290,7 @@ class Worker:
                 self._round()
             self._is_stopping = True
             Shutdown(self._context, pools, self._wait, self._registration, self._claimer, self._settler).run()
+            self._check_lifespan()
         except BaseException as error:
             self._failure = error
             self._abandon()
@@ -296,6 +304,7 @@ class Worker:
         self._registration.stop()
         if self._pools is not None:
             self._pools.request_drain(0.0)
+            self._pools.leave()
         self._engine.close()
 
     def _set_up(self) -> KindPools:
@@ -310,7 +319,6 @@ class Worker:
         self._pools = pools = KindPools(
             self._kinds, lambda kind: self._open_pool(kind, slots[kind]), self._pool_has_closed
         )
-        first = pools.first
         adapters = {name: TaskAdapter(task, kinds[name], slots[kinds[name]]) for name, task in tasks.items()}
         self._dispatcher = Dispatcher(
             self._context, pools, room, adapters, not self._pool_sinks, self._wait.jobs_have_ended
@@ -318,8 +326,11 @@ class Worker:
         self._unknown = UnknownTasks(self._context, adapters)
         self._emptiness = UntilEmpty(self._context, self._unknown)
         self._settler = Settler(self._context, adapters, self._dispatcher)
-        if self._kinds[0] == "process":
-            self._warm_up(first, slots["process"].count)
+        early = self._kinds if self._queue.lifespan is not None else self._kinds[:1]
+        for kind in early:  # where there is a lifespan, it is entered before a job is claimed
+            pool = pools.of(kind)
+            if kind == "process":
+                self._warm_up(pool, slots["process"].count)
         self._wait.listener = self._engine.listener("work")
         if advisory := self._engine.take_advisory():
             self._emitter.report(events.EngineAdvisory, advisory)
@@ -343,13 +354,56 @@ class Worker:
         name = settings.pool.get("name") or " ".join(settings.queues)
         if kind != self._kinds[0]:
             name = f"{name} ({kind})"
-        pool = open_pool(settings, kind, name, slots, self._queue.tasks.values())
+        manager = self._queue.lifespan
+        if manager is not None and kind == "thread":
+            self._enter(slots, lambda: self._enter_here(manager))
+        pool = open_pool(settings, kind, name, slots, self._queue)
+        if manager is not None and kind == "async":
+            on_loop: Any = pool
+            self._enter(slots, lambda: on_loop.enter(lifespan.manager_of(manager)))
         for sink in self._pool_sinks:
             pool.subscribe(sink)
         for sink in self._sinks:
             if sink not in self._pool_sinks:
                 self._show_pool(pool, sink)
         return pool
+
+    def _enter_here(self, manager: Callable[[], Manager]) -> object:
+        entered = lifespan.Lifespan(manager)
+        assert self._pools is not None
+        self._pools.entered.append(entered.leave)
+        return entered.resources
+
+    def _enter(self, slots: Slots, enter: Callable[[], object]) -> None:
+        """Enter the lifespan.
+
+        Raises:
+            LifespanFailed: it cannot be entered.
+        """
+        assert self._pools is not None
+        try:
+            lifespan.keep(slots, enter())
+        except Exception as error:
+            raise lifespan.failed(error) from error
+        self._pools.entered.insert(0, partial(lifespan.drop, slots))  # when all has been left
+
+    def _raise_unless_entered(self, future: Any) -> None:
+        try:
+            future.result()
+        except PoolBroken as broken:
+            if self._queue.lifespan is None:
+                raise
+            raise lifespan.failed(broken.__cause__ or broken) from broken
+
+    def _check_lifespan(self) -> None:
+        """Raise what has kept a process from entering the lifespan."""
+        if self._queue.lifespan is None:
+            return
+        for pool in self._opened:
+            refusal = pool._core.refusal
+            error = None if refusal is None else refusal()
+            if isinstance(error, PoolBroken):
+                raise lifespan.failed(error.__cause__ or error)
 
     def _warm_up(self, pool: Pool, count: int) -> None:
         """Have every process of the pool there before the first job is claimed, which would wait for them.
@@ -363,7 +417,7 @@ class Worker:
             pass
         for future in futures:
             if future.done():
-                future.result()
+                self._raise_unless_entered(future)
 
     # -- one round
 

@@ -12,9 +12,12 @@ import concurrent.futures
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures._base import PENDING, RUNNING
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, AsyncExitStack
+from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 from steadypool.model.clock import monotonic
+from steadypool.model.error_text import in_a_line
 from steadypool.model.errors import JobCancelled, PoolClosed
 from steadypool.model.options import Task
 from steadypool.model.reports import DrainReport, ErrorGroup, PoolStats
@@ -90,6 +93,7 @@ class LoopPool:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, name="steadypool-loop", daemon=True)
         self._under_way: set[LoopFuture] = set()
+        self._entered = AsyncExitStack()
         self._thread.start()
         self._wait(self._open(), None)
 
@@ -133,11 +137,30 @@ class LoopPool:
         began = monotonic()
         limit = None if timeout is None else self._limit(timeout)
         try:
-            report = self._wait(self._pool.drain(timeout), limit)
+            report = self._wait(self._drain(timeout), limit)
         except concurrent.futures.TimeoutError:
             return self._without_the_loop(monotonic() - began)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+        return report
+
+    def enter(self, manager: AbstractContextManager[Any] | AbstractAsyncContextManager[Any]) -> Any:
+        """Enter a context manager on the loop; it is left when the pool has drained."""
+        return self._wait(self._enter(manager), None)
+
+    async def _enter(self, manager: AbstractContextManager[Any] | AbstractAsyncContextManager[Any]) -> Any:
+        if isinstance(manager, AbstractAsyncContextManager):
+            return await self._entered.enter_async_context(manager)
+        return self._entered.enter_context(manager)
+
+    async def _drain(self, timeout: float | None) -> DrainReport:
+        report = await self._pool.drain(timeout)
+        try:
+            await self._entered.aclose()
+        except Exception as error:
+            return replace(
+                report, notes=(*report.notes, f"leaving what was entered on the loop raised {in_a_line(error)}")
+            )
         return report
 
     def stats(self) -> PoolStats:
