@@ -58,12 +58,15 @@ def take_all_descriptors(spare: int) -> list[Any]:
 
 def no_descriptors(method: str, spare: str) -> None:
     """One worker lives; another cannot be started, until there are descriptors again."""
-    pool = pool_by(method, 2)
+    pool = pool_by(method, 1)  # with two places, a worker that is slow to read its first job would get company now
     pool.submit(jobs.nothing).result(WAIT)
+    pool.resize(2)
     before = len(os.listdir("/proc/self/fd"))
     taken = take_all_descriptors(int(spare))
     futures = [pool.submit(jobs.same, number) for number in range(8)]
-    print([future.result(WAIT) for future in futures], pool.stats().accepted, pool.stats().workers)
+    print([future.result(WAIT) for future in futures], pool.stats().accepted)
+    while pool.stats().workers > 1:  # one that has been made, and that the system is about to refuse
+        threading.Event().wait(0.01)
     for file in taken:
         file.close()
     with tempfile.TemporaryDirectory() as folder:
