@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 
+from bench.processor_time import descendants, used
+
 MOST_JOBS = 20_000
 """A turn has no more jobs than this. Its futures are all alive at its end, and the garbage collector takes longer for
 more of them: who is fast, and has more jobs to a turn, must not pay for that."""
@@ -60,6 +62,28 @@ def measure(contenders: Sequence[Contender], effort: Effort, *, rounds: int | No
             n = jobs[contender.name]
             samples[contender.name].append(contender.run(n) / n)
     return samples
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Seconds for one job: on the wall, and of processor time of the parent and its workers together."""
+
+    wall: Samples
+    cpu: Samples
+
+
+def measure_costs(contenders: Sequence[Contender], effort: Effort, *, rounds: int | None = None) -> Costs:
+    """As `measure`, with the processor time beside it. Workers must have been started."""
+    jobs = {c.name: c.jobs or _jobs_in_a_turn(c, effort.seconds) for c in contenders}
+    costs = Costs({c.name: [] for c in contenders}, {c.name: [] for c in contenders})
+    pids = descendants()
+    for number in range(rounds or effort.rounds):
+        for contender in _rotated(contenders, number):
+            gc.collect()
+            n, before = jobs[contender.name], used(pids)
+            costs.wall[contender.name].append(contender.run(n) / n)
+            costs.cpu[contender.name].append((used(pids) - before) / n)
+    return costs
 
 
 def ratio(samples: Samples, name: str, base: str) -> float:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import io
 import os
 import time
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +35,33 @@ def hash_file(path: str) -> str:
     """Hash a file."""
     with open(path, "rb") as file:
         return hashlib.sha256(file.read()).hexdigest()
+
+
+def hash_block(block: bytes) -> bytes:
+    """Hash some bytes."""
+    return hashlib.sha256(block).digest()
+
+
+def sum_array(number: int) -> float:
+    """A little NumPy."""
+    import numpy
+
+    array = numpy.arange(1000.0) + number
+    return float((array * array).sum())
+
+
+def compress(path: str) -> int:
+    """Compress a file; how many bytes that leaves."""
+    return len(zlib.compress(Path(path).read_bytes(), 6))
+
+
+def resize(picture: bytes) -> bytes:
+    """Make a picture small."""
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.open(io.BytesIO(picture)).resize((160, 120)).save(file, "JPEG")
+    return file.getvalue()
 
 
 def parse_file(path: str) -> int:
@@ -74,7 +104,7 @@ def hang(started: str) -> None:
         time.sleep(60)
 
 
-def seconds_for_all(work: str, inputs: list[str]) -> float:
+def seconds_for_all(work: str, inputs: Sequence[object]) -> float:
     """How long this process takes for its share, with no pool in the way."""
     fn = globals()[work]
     begin = time.perf_counter()
