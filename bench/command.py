@@ -1,4 +1,4 @@
-"""``python -m bench [threads|processes|aio|sinks ...] [--quick] [--json FILE] [--markdown] [--markdown-into FILE]``."""
+"""``python -m bench [threads|processes|payloads ...] [--quick] [--json FILE] [--markdown] [--markdown-into FILE]``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bench.machine import busy_share, describe, sentence
 from bench.rounds import FULL, QUICK, Effort
 from bench.tables import Table, rewrite_between_markers
 
-FAMILIES = ("threads", "processes", "aio", "sinks", "durable", "postgres")
+FAMILIES = ("threads", "processes", "payloads", "aio", "sinks", "durable", "postgres")
 BY_ITSELF = frozenset({"durable", "postgres"})
 """Measured only when named: they wait for the disk, and need the machine to themselves."""
 LINE = 120

@@ -77,6 +77,11 @@ def touch(array: Any) -> int:
     return int(array[::4096].sum())
 
 
+def touch_shared(shared: Any) -> int:
+    """As `touch`, of an array that is shared."""
+    return touch(shared.value)
+
+
 def keep_array(size: int) -> None:
     """Make an array of *size* bytes for `kept_array`."""
     import numpy

@@ -230,6 +230,11 @@ class ResultReader:
             self._succeeded(worker, serial, loaded[0], seconds)
             return
         received = self._receive(worker, serial, payload) if status == VALUE_IN_BUFFER else None
+        if isinstance(received, Received) and received.is_small:
+            stream, *buffers = received.parts()
+            if (loaded := load_harmless(stream, buffers)) is not None:
+                self._succeeded(worker, serial, loaded[0], seconds)
+                return
         load = Load(self._core, worker.name)
         job = self._came_back(worker, serial, False, seconds, load)
         if job is None:

@@ -16,6 +16,7 @@ import pytest
 
 from steadypool.pools.processes.ipc import harmless
 from steadypool.pools.processes.ipc.harmless import load_harmless
+from steadypool.pools.processes.ipc.pickles import dump
 
 ran: list[str] = []
 
@@ -204,6 +205,14 @@ def test_what_may_run_code_is_left_to_the_loader(make: Callable[[], Any]) -> Non
     stream = stream_of(make())
     assert load_harmless(stream) is None
     assert not [what for what in ran if what != "del"]
+
+
+@pytest.mark.parametrize("value", [b"x" * 20_000, bytearray(b"y" * 20_000), numpy.arange(5000)], ids=["b", "ba", "np"])
+def test_what_lies_beside_the_stream_is_loaded(value: Any) -> None:
+    pickled = dump(value)
+    assert pickled.buffers
+    loaded = load_harmless(pickled.stream, pickled.buffers)
+    assert loaded is not None and type(loaded[0]) is type(value) and bytes(loaded[0]) == bytes(value)
 
 
 def test_nothing_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -304,6 +304,11 @@ class Received:
         self._copies = copies
         """Too much is lent to leave this where it is."""
 
+    @property
+    def is_small(self) -> bool:
+        """Whether it takes no time to look at them."""
+        return self._whole.nbytes <= SMALL
+
     def parts(self) -> list[memoryview]:
         """They can be written to, and are nobody else's."""
         offsets, total = layout(self._sizes)

@@ -17,14 +17,17 @@ import io
 import pickle
 import re
 import sys
+from collections.abc import Sequence
 from types import GetSetDescriptorType, MemberDescriptorType, ModuleType
 from typing import Any
+
+from steadypool.pools.processes.ipc.memory_file import Buffer
 
 _REDUCE = re.compile(rb"[\x94)b]R|h.R|j....R", re.DOTALL)
 _CALLED = frozenset(
     {
         *(("datetime", name) for name in ("date", "datetime", "time", "timedelta", "timezone")),
-        *(("builtins", name) for name in ("bytearray", "complex", "frozenset", "range", "set", "slice")),
+        *(("builtins", name) for name in ("bytearray", "bytes", "complex", "frozenset", "range", "set", "slice")),
         ("decimal", "Decimal"),
         *(("numpy", name) for name in ("dtype", "ndarray")),
         *((f"numpy.{core}.multiarray", name) for core in ("core", "_core") for name in ("_reconstruct", "scalar")),
@@ -73,13 +76,13 @@ class _CallingLoader(pickle.Unpickler):
         return _imported(module, name)
 
 
-def load_harmless(stream: bytes) -> tuple[Any] | None:
+def load_harmless(stream: Buffer, buffers: Sequence[Buffer] = ()) -> tuple[Any] | None:
     """The value, in a tuple; ``None`` if that may take code of the user's."""
     if copyreg._inverted_registry:  # type: ignore[attr-defined] # numbers that stand for any names
         return None
     loader = _CallingLoader if _REDUCE.search(stream) else _Loader
     try:
-        return (loader(io.BytesIO(stream)).load(),)
+        return (loader(io.BytesIO(stream), buffers=buffers).load(),)
     except Exception:  # the loader's thread meets it again, and says what is wrong
         return None
 
