@@ -144,11 +144,11 @@ class LoopPool:
         self._thread.join()
         return report
 
-    def enter(self, manager: AbstractContextManager[Any] | AbstractAsyncContextManager[Any]) -> Any:
+    def enter(self, manager: AbstractContextManager[object] | AbstractAsyncContextManager[object]) -> object:
         """Enter a context manager on the loop; it is left when the pool has drained."""
         return self._wait(self._enter(manager), None)
 
-    async def _enter(self, manager: AbstractContextManager[Any] | AbstractAsyncContextManager[Any]) -> Any:
+    async def _enter(self, manager: AbstractContextManager[object] | AbstractAsyncContextManager[object]) -> object:
         if isinstance(manager, AbstractAsyncContextManager):
             return await self._entered.enter_async_context(manager)
         return self._entered.enter_context(manager)
