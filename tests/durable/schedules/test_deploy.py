@@ -173,16 +173,19 @@ def test_an_older_release_changes_nothing_of_a_later_one(url: str) -> None:
 def test_schedules_that_are_data(url: str, first: Queue) -> None:
     nightly = first.tasks["shop.nightly"]
     for number in range(3):
-        first.schedules.put(f"tenant-{number}", nightly.options(priority=number).call(number), Every(days=1))
+        first.schedules.put(
+            f"tenant-{number}", nightly.options(priority=number, tags=(f"tenant:{number}",)).call(number), Every(days=1)
+        )
     due = row(first, "tenant-1").due
     turn_to(first, due - 600)
-    first.schedules.put("tenant-1", nightly.options(priority=1).call(1), Every(days=1))
+    first.schedules.put("tenant-1", nightly.options(priority=1, tags=("tenant:1",)).call(1), Every(days=1))
     assert row(first, "tenant-1").due == due
     changed = first.schedules.put("tenant-1", nightly.call(9), Every(days=1))
     assert changed.task == "shop.nightly" and row(first, "tenant-1").due == due
     turn_to(first, due + 1)
     work_once(queue_of(url))  # of another version, that declares none of them
     assert [record.priority for name in range(3) for record in jobs_of(first, f"tenant-{name}")] == [0, 0, 2]
+    assert jobs_of(first, "tenant-2")[0].tags == ("tenant:2",)
     names = [handle.name for handle in first.schedules.list()]
     assert names == ["shop.nightly", "tenant-0", "tenant-1", "tenant-2"]
     assert [handle.name for handle in first.schedules.list(after="tenant-0", limit=1)] == ["tenant-1"]

@@ -31,10 +31,10 @@ from steadypool.durable.worker.context import WorkerContext
 from steadypool.durable.worker.emitter import events
 from steadypool.model.clock import monotonic
 
-AT_ONCE = 100
+AT_ONCE = 250
 """Schedules in one transaction."""
-SPREAD = 4
-"""In a flood of them, each worker begins at another of so many pages: mostly not where the others are."""
+SPREAD = 8
+"""In a flood of them, a worker takes one of the first so many pages by chance: mostly not what others are at."""
 LOOK_EVERY = 2.0
 """Seconds after which a worker looks again at most: one may have been put meanwhile that is due sooner."""
 SEEN_EVERY = 20.0

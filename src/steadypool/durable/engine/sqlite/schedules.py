@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from time import time
 from typing import Any
 
+from steadypool.durable.engine.records import EnqueueResult, NewJob
 from steadypool.durable.engine.schedules import DueSchedules, Fired, Firing, NewSchedule, ScheduleRow
 from steadypool.durable.engine.sqlite import change, put
 from steadypool.durable.engine.sqlite.notify import Bells
@@ -17,6 +19,12 @@ _COLUMNS = (
     "fired, skipped, paused, retired_at"
 )
 _ACTIVE = "NOT paused AND retired_at IS NULL AND (origin = 'data' OR name IN (SELECT value FROM json_each(?)))"
+_FIRED = (
+    "UPDATE schedules SET due = ?, last_due = coalesce(max(coalesce(last_due, ?), ?), last_due), fired = fired + ?, "
+    "skipped = skipped + ?, last_skip = coalesce(?, last_skip), last_skip_at = coalesce(?, last_skip_at), "
+    "last_job = coalesce(?, last_job), last_number = coalesce(?, last_number), last_nonce = coalesce(?, last_nonce) "
+    "WHERE name = ?"
+)
 _SHIFT = "clock_shift"
 """Among the counters: by how many seconds a test has moved the clock."""
 
@@ -72,8 +80,7 @@ class SqliteSchedules:
         """See `ScheduleStore.fire`."""
         with self._store.write() as connection:
             now = _now(connection)
-            done = [_fire(connection, firing, now) for firing in firings]
-        fired = [one for one in done if one is not None]
+            fired = _fire(connection, firings, now)
         if any(one.jobs for one in fired):
             self._bells.ring("work")
         return fired
@@ -162,48 +169,65 @@ def _put(connection: Any, new: NewSchedule, due: float | None, now: float) -> st
     return "changed"
 
 
-def _fire(connection: Any, firing: Firing, now: float) -> Fired | None:
-    may = "" if firing.by_hand else " AND NOT paused AND retired_at IS NULL"
-    connection.execute(
-        "UPDATE schedules SET due = ?, last_due = coalesce(max(coalesce(last_due, ?), ?), last_due) "
-        f"WHERE name = ? AND due = ? AND hash = ?{may}",
-        (firing.new_due, firing.last_due, firing.last_due, firing.name, firing.due, firing.hash),
-    )
-    if not _has_changed(connection):
-        return None
-    jobs = firing.jobs
-    skips = [firing.reason] if firing.skipped else []
-    count = firing.skipped
-    if jobs and firing.overlap != "allow":
-        last = _last_alive(connection, firing.name)
-        if last is not None and firing.overlap == "skip":
-            jobs, count = (), count + 1
-            skips.append(f"overlap: {last[0]} has not ended")
-        elif last is not None:
-            change.cancel(connection, last[1], last[2], time())
-    ids: list[str] = []
-    for placed in put.put(connection, jobs, time()) if jobs else ():
+@dataclass(slots=True)
+class _Firing:
+    """One that is as it was read, and what comes of it."""
+
+    asked: Firing
+    jobs: tuple[NewJob, ...]
+    skipped: int
+    skips: list[str]
+    put: list[EnqueueResult] = field(default_factory=list)
+
+    def take(self, placed: EnqueueResult) -> None:
+        """What became of its next job."""
         if placed.enqueued:
-            ids.append(placed.id)
-            connection.execute(
-                "UPDATE schedules SET last_job = ?, last_number = ?, last_nonce = ?, fired = fired + 1 WHERE name = ?",
-                (placed.id, placed.number, placed.nonce, firing.name),
-            )
+            self.put.append(placed)
         else:
-            count += 1
-            skips.append(f"{placed.id} has its id or unique key")
-    if skips:
-        connection.execute(
-            "UPDATE schedules SET skipped = skipped + ?, last_skip = ?, last_skip_at = ? WHERE name = ?",
-            (count, skips[-1], now, firing.name),
-        )
-    return Fired(firing.name, tuple(ids), tuple(skips))
+            self.skipped += 1
+            self.skips.append(f"{placed.id} has its id or unique key")
+
+    def values(self, now: float) -> tuple[Any, ...]:
+        """For `_FIRED`."""
+        last = self.put[-1] if self.put else None
+        skip, at = (self.skips[-1], now) if self.skips else (None, None)
+        latest = (None, None, None) if last is None else (last.id, last.number, last.nonce)
+        due = (self.asked.new_due, self.asked.last_due, self.asked.last_due)
+        return (*due, len(self.put), self.skipped, skip, at, *latest, self.asked.name)
 
 
-def _last_alive(connection: Any, name: str) -> tuple[str, int, int] | None:
+def _fire(connection: Any, firings: Sequence[Firing], now: float) -> list[Fired]:
+    """The jobs of all are put together, and each row is written once."""
+    begun = [one for firing in firings if (one := _begin(connection, firing)) is not None]
+    jobs = [job for one in begun for job in one.jobs]
+    placed = iter(put.put(connection, jobs, time()) if jobs else ())
+    for one in begun:
+        for _ in one.jobs:
+            one.take(next(placed))
+    connection.executemany(_FIRED, [one.values(now) for one in begun])
+    return [Fired(one.asked.name, tuple(job.id for job in one.put), tuple(one.skips)) for one in begun]
+
+
+def _begin(connection: Any, firing: Firing) -> _Firing | None:
+    may = "" if firing.by_hand else " AND NOT paused AND retired_at IS NULL"
+    which = f"name = ? AND due = ? AND hash = ?{may}"
     found = connection.execute(
-        "SELECT s.last_job, s.last_number, s.last_nonce FROM schedules s JOIN jobs j ON j.number = s.last_number "
-        "AND j.nonce = s.last_nonce WHERE s.name = ?",
-        (name,),
+        f"SELECT last_job, last_number, last_nonce FROM schedules WHERE {which}",
+        (firing.name, firing.due, firing.hash),
     ).fetchall()
-    return tuple(found[0]) if found else None
+    if not found:
+        return None
+    one = _Firing(firing, firing.jobs, firing.skipped, [firing.reason] if firing.skipped else [])
+    [(job_id, number, nonce)] = found
+    if one.jobs and firing.overlap != "allow" and _is_alive(connection, number, nonce):
+        if firing.overlap == "replace":
+            change.cancel(connection, number, nonce, time())
+        else:
+            one.jobs = ()
+            one.skipped += 1
+            one.skips.append(f"overlap: {job_id} has not ended")
+    return one
+
+
+def _is_alive(connection: Any, number: int, nonce: int) -> bool:
+    return bool(connection.execute("SELECT 1 FROM jobs WHERE number = ? AND nonce = ?", (number, nonce)).fetchall())
