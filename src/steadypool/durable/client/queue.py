@@ -187,8 +187,7 @@ class Queue:
 
         Raises:
             TypeError, ValueError: *call* is none, or its task is not of this queue.
-            EngineError: the store could not do it; it says whether the job may still have been enqueued.
-            RuntimeError: this thread runs an event loop, which would be blocked: use `put_async`.
+            EngineError, RuntimeError: as `DurableTask.enqueue` does.
         """
         [handle] = self.put_many([call], connection=connection)
         return handle
@@ -365,10 +364,7 @@ class Queue:
         """Have workers look now: after the commit of a transaction of yours in which you enqueued (``connection=``).
 
         Without it they find such a job on SQLite when they next look by themselves, within a second: a file does
-        not announce commits. PostgreSQL does.
-
-        Raises:
-            EngineError: no listener was notified; the job is found a little later.
+        not announce commits. PostgreSQL does. An `EngineError` says that no listener was notified.
         """
         self.engine.wake()
 

@@ -41,7 +41,6 @@ from typing import Any, Protocol, TypeVar
 
 from steadypool.durable.client.lifespan import Manager
 from steadypool.durable.client.nested_waits import Slots, new_folder
-from steadypool.durable.client.task import DurableTask
 from steadypool.durable.engine.records import ClaimResult, Verdict
 from steadypool.durable.worker import lifespan
 from steadypool.durable.worker.claims import Claimer
@@ -59,7 +58,7 @@ from steadypool.durable.worker.registration import Registration
 from steadypool.durable.worker.report import WorkReport
 from steadypool.durable.worker.room import Room
 from steadypool.durable.worker.run_job import nothing
-from steadypool.durable.worker.schedules import Scheduler
+from steadypool.durable.worker.schedules import Program, Scheduler
 from steadypool.durable.worker.settings import WorkerSettings
 from steadypool.durable.worker.settlement import Settler
 from steadypool.durable.worker.shutdown import Shutdown
@@ -86,7 +85,7 @@ WRITE_OUT = 5.0
 """Seconds to write down what has ended, when the pool was closed from outside."""
 
 
-class TaskSource(Protocol):
+class TaskSource(Program, Protocol):
     """A queue, as far as a worker needs it."""
 
     @property
@@ -94,20 +93,8 @@ class TaskSource(Protocol):
         """Where the jobs are kept."""
 
     @property
-    def tasks(self) -> Mapping[str, DurableTask[Any, Any]]:
-        """The tasks that the worker can run, by name."""
-
-    @property
     def lifespan(self) -> Callable[[], Manager] | None:
         """What its jobs need, made once for all."""
-
-    @property
-    def app(self) -> str:
-        """The program whose schedules the tasks are declared with."""
-
-    @property
-    def release(self) -> str | None:
-        """Its release."""
 
 
 class Worker:
