@@ -55,6 +55,12 @@ def total(array: Any) -> int:
     return int(array.sum())
 
 
+def total_or_die(array: Any) -> int:
+    if array[0] == 10:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return total(array)
+
+
 def keep(array: Any) -> int:
     kept.append(array)
     return int(array[0])
@@ -156,6 +162,29 @@ def test_arguments_that_a_job_keeps_stay_as_they_are(make_pool: MakePool) -> Non
             pool.submit(keep, ones(size)).result(WAIT)
             pool.submit(total, np.zeros(size, np.uint8)).result(WAIT)
     assert pool.submit(kept_total).result(WAIT) == [MB, 20 * MB] * 10
+
+
+def test_items_of_a_map_travel_together_in_a_buffer(make_pool: MakePool) -> None:
+    pool = warm(make_pool(1))
+    arrays = [np.full(20_000, number, np.uint8) for number in range(200)]
+    results = list(pool.map(jobs.same, arrays, chunksize=20))
+    assert [(int(array.min()), int(array.max())) for array in results] == [(n, n) for n in range(200)]
+    [worker] = pool._workers.workers
+    capacities = [slab.capacity for slab in worker.outgoing._slabs.values()]
+    assert max(capacities) >= 400_000, "twenty in one"
+
+
+def test_what_is_not_begun_of_a_chunk_in_a_buffer_runs_elsewhere(make_pool: MakePool) -> None:
+    """Its worker is killed: the items that it had not begun keep their arguments."""
+    pool = warm(make_pool(2))
+    arrays = [np.full(30_000, number, np.uint8) for number in range(100)]
+    results = pool.map(total_or_die, arrays, chunksize=25)
+    assert [next(results) for _ in range(10)] == [30_000 * number for number in range(10)]
+    with pytest.raises(WorkerCrashed):
+        next(results)
+    stats = pool.stats()
+    assert stats.crashed == 1
+    assert pool.submit(total, arrays[7]).result(WAIT) == 210_000
 
 
 @on_every_method

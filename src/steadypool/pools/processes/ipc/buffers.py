@@ -411,6 +411,8 @@ class BufferReader:
 
     def pin(self) -> None:
         """This process is about to fork: the child will see what is lent, so nobody may write there any more."""
+        if os.getpid() != self._pid:
+            return  # in a child of such a child: the marks are not its own
         self._kept.clear()
         for number in [*self._lent]:
             if self._lent.pop(number, None) is not None:
