@@ -25,8 +25,9 @@ def test_a_job_that_waits_and_is_replaced(address: str) -> None:
         engine.settle_many([complete(claim) for claim in claims])
         changed = engine.change_many("cancel", [(first.number, first.nonce)])
         assert [(one.was, one.changed) for one in changed] == [(JobState.AVAILABLE, False)]
-    [claim] = take(engine, who)
-    assert claim.payload == b'{"a":2}'
+    while not (claims := take(engine, who)):
+        pass  # it lies before what was claimed last: there a claim looks once a second
+    assert [claim.payload for claim in claims] == [b'{"a":2}']
     engine.close()
 
 
