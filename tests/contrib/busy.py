@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -11,13 +13,18 @@ from fastapi.responses import PlainTextResponse
 from steadypool import JobCancelled, ProcessPool, ThreadPool, current_job
 from steadypool.contrib.asgi import pool_lifespan
 
+BEGAN = Path(os.environ["BUSY_FOLDER"])
+"""Each job leaves a file here when it begins."""
+
 
 def until_told() -> None:
+    (BEGAN / "threads").touch()
     current_job().sleep(60)
     current_job().raise_if_cancelled()
 
 
 def block() -> None:
+    (BEGAN / "processes").touch()
     threading.Event().wait()
 
 
@@ -33,11 +40,6 @@ async def threads(request: Request) -> None:
 @app.get("/processes")
 async def processes(request: Request) -> None:
     await request.state.processes.run(block)
-
-
-@app.get("/running")
-async def running(request: Request) -> int:
-    return int(request.state.threads.stats().running) + int(request.state.processes.stats().running)
 
 
 @app.exception_handler(JobCancelled)
