@@ -84,10 +84,11 @@ def test_a_mistake_is_an_error_at_import_that_names_the_field(shop: Program, sch
         assert done.code == 2 and says in done.err
 
 
-def test_arguments_that_cannot_be_stored_are_found_by_check(shop: Program) -> None:
+def test_arguments_that_cannot_be_stored_are_said_before_anything_runs(shop: Program) -> None:
     (shop.folder / "bad.py").write_text(
         "from steadypool import Cron, Queue\nqueue = Queue('sqlite:///jobs.db')\n"
         "@queue.task(schedule=Cron('@daily', args={'deep': 'yes'}))\ndef task(deep: bool) -> None: ...\n"
     )
-    done = shop.run("schedules", "check", "bad:queue")
-    assert done.code == 2 and "argument 'deep'" in done.err and "Traceback" not in done.err
+    for command in (("schedules", "check", "bad:queue"), ("work", "bad:queue", "--until-empty")):
+        done = shop.run(*command)
+        assert done.code == 2 and "argument 'deep'" in done.err and "Traceback" not in done.err

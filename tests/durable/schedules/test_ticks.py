@@ -59,6 +59,10 @@ def test_all_workers_were_away_for_three_ticks(url: str, how: Any, jobs: list[in
     assert ticks_of(queue) == [first + 60 * tick for tick in jobs]
     kept = row(queue)
     assert (kept.fired, kept.skipped, kept.due) == (len(jobs), 3 - len(jobs), first + 180)
+    counted = {"fired": len(jobs), "skipped": 3 - len(jobs)}
+    assert worker.worker.ticks() == {
+        ("default", "shop.nightly", what): count for what, count in counted.items() if count
+    }
     assert (reason is None and kept.last_skip is None) or (reason or "") in (kept.last_skip or "")
     queue.close()
 
