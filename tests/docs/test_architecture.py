@@ -42,3 +42,24 @@ def test_each_change_names_its_files_and_tests() -> None:
     for change, begin, _, tests in page("architecture").table("changes"):
         assert any((SOURCE / name).exists() for name in names_in(begin)), change
         assert names_in(tests) and all((ROOT / name).exists() for name in names_in(tests)), change
+
+
+def test_the_parts_of_a_pool_of_processes_are_those_that_it_makes() -> None:
+    folder = SOURCE / "pools" / "processes"
+    tree = ast.parse((folder / "workers.py").read_text(encoding="utf-8"))
+    called = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    made = {
+        f"{node.module.removeprefix('steadypool.').replace('.', '/')}.py"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        and (node.module or "").startswith("steadypool.pools.processes.")
+        and any(alias.name in called and alias.name[0].isupper() for alias in node.names)
+    }
+    assert {names_in(row[0])[0] for row in page("architecture").table("parts")} == made
+
+
+def test_the_names_of_the_steps_are_in_their_files() -> None:
+    said = re.findall(r"`(\w+)`\s+in\s+`([\w/]+\.(?:py|sql))`", page("architecture").text)
+    assert len(said) > 10
+    for name, file in said:
+        assert re.search(rf"\b{name}\b", (SOURCE / file).read_text(encoding="utf-8")), (name, file)

@@ -4,7 +4,7 @@ Theory of operation
 -------------------
 A job is always in exactly one place: here, in a worker's hand, on the agenda (between two attempts), or settled.
 Every move takes it out of one place by one atomic step (``deque.popleft``, ``deque.remove``, ``list.pop``), and
-whoever has taken it is the only one who may move it on. There is no lock on the plain path, and none is needed:
+only the thread that has taken it may move it on. There is no lock on the plain path, and none is needed:
 
 * **Room.** One token in ``room`` stands for one free place. A producer pops a token before it appends a job, the
   taker of a job appends the token again. ``list.pop`` either gives a token or raises, so that racing producers
@@ -15,8 +15,9 @@ whoever has taken it is the only one who may move it on. There is no lock on the
   ``items`` directly: `ThreadPool.submit` and the worker loop are the two places that do.
 * **Ranked jobs** wait in ``heap`` under ``lock``: other priorities, and jobs that have no token because they must
   get in whatever the bound says (a retry, which was accepted long ago; a job submitted by a job of the same pool,
-  which would deadlock if it had to wait for room). A worker looks at ``heap`` first; an empty list costs nothing.
-* **A producer that finds no room** leaves a gate in ``blocked`` and looks again before it sleeps; whoever gives
+  which would deadlock if it had to wait for room). They leave by priority, then by age (`JobQueue.put_ranked`). A
+  worker looks at ``heap`` first; an empty list costs nothing.
+* **A producer that finds no room** leaves a gate in ``blocked`` and looks again before it sleeps; a thread that gives
   room back opens a gate after it did. Either the producer sees the token or the giver sees the gate.
 
 The steps above are atomic in CPython with the GIL and, for the single list and deque operations, without it.

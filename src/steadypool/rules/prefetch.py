@@ -1,4 +1,11 @@
-"""How many jobs a worker process holds, the one it runs included, and how many of them travel together."""
+"""How many jobs a worker process holds, and how many items of a map travel together in one packet.
+
+* `depth` and `refill`: how many jobs a worker holds, the one it runs included. `pools.processes.pump` goes by them.
+* `by_themselves`: how many items of a map are to gather, if its caller gives no ``chunksize``. `together`: how many of
+  those that have gathered fit one packet. `pools.processes.chunk_intake` asks for both.
+
+Both follow from measured run times (`moving_average`), which `pools.processes.pace` keeps.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What ``steadypool jobs`` says of jobs and queues: ages and local times, and nothing that a terminal would obey."""
+"""What ``steadypool jobs`` says of jobs and queues: ages and local times, and nothing that a terminal would obey.
+
+A column of ``jobs list`` is a heading in `HEADINGS` and a cell in `cells_of`; ``jobs show`` says what `lines_of` gives.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``steadypool work``: a worker of a durable queue, until it is told to stop."""
+"""``steadypool work``: a worker of a durable queue, until it is asked to stop."""
 
 from __future__ import annotations
 

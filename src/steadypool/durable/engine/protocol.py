@@ -1,5 +1,7 @@
 """The seam: what a durable queue asks of the store it is kept on. `tests/durable/conformance` is the same in code.
 
+What it asks for schedules is in `durable.engine.schedules`.
+
 The model
 ---------
 A job's row is written once and deleted once. What is **available** is a narrow entry of its own, which the claim

@@ -1,4 +1,7 @@
-"""What any worker does for schedules: it declares those in its program's code, and puts the jobs of those that are due.
+"""When schedules fire: any worker declares those in its program's code, and puts the jobs of those that are due.
+
+Which moments a schedule has, `durable.client.schedule` says; when the next is due, `durable.client.ticks`; which of
+several that are due become jobs, `rules.missed_ticks`. When to look is decided here: `Scheduler.run_due`.
 
 On the worker's loop, and in no slot of its pool: a worker whose slots are all busy is as punctual as an idle one. There
 is no leader. All workers look at the same moment, and the engine's compare-and-set lets one of them put each tick

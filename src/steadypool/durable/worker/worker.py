@@ -1,4 +1,4 @@
-"""The worker: claims jobs, has a pool run them, and writes down what became of each.
+"""The worker: claims jobs, has pools run them, and writes down what became of each.
 
 Theory of operation
 -------------------
@@ -13,10 +13,10 @@ Three threads of ours, and the pool's::
 The loop's rounds are here. What each part of one does is in a file of its own::
 
     settlement  what has ended      ─▶ settlements in flight (`verdicts`: which)
-    claims      what is in flight   ◀▶ engine: settle, then claim (`rules.claim_size`: how many, and when)
-    dispatch    claims              ─▶ jobs of the pool, short ones in bundles
+    claims      what is in flight   ◀▶ engine: settle, then claim (`rules.claim_size`, `room`: how many, and when)
+    dispatch    claims              ─▶ jobs of the pools (`kinds`, `kind_pools`), short ones in bundles
+    schedules   ticks that are due  ─▶ jobs of the queue
     wait        until there is news, or enough has ended
-    shutdown    the end
 
 * **One claim, one settlement.** A claim is in flight until its settlement is pending; it is pending until the
   engine has written it. After an error of the engine everything stays where it is and is tried again.

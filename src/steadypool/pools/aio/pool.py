@@ -1,4 +1,4 @@
-"""`AsyncPool`: the contract on asyncio. How it works is told in `pools.aio.workers`."""
+"""`AsyncPool`: the contract on asyncio. `pools.aio.workers` describes how it works."""
 
 from __future__ import annotations
 

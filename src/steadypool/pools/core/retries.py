@@ -1,4 +1,7 @@
-"""Jobs between two attempts."""
+"""Jobs between two attempts: on the timers, and then back in the queue, by their priority (`JobQueue.put_ranked`).
+
+`pools.core.settlement` puts them here, as `rules.retry` says.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,12 @@
-"""How jobs are stopped: cancels, time limits, and the grace that each leaves them."""
+"""How jobs are stopped: cancels, time limits, and the grace that each leaves them.
+
+A stop has two steps. First the attempt is asked to stop (`Termination.tell`, and ``_told`` of its job), as its kind of
+worker does it (`Workers.stop_attempt`). When the grace is over, `Termination.give_up_job` settles the job, if that is
+not done, and has the worker left behind or killed (`Workers.give_up_on`).
+
+`pools.core.supervisor` finds the attempts whose ``timeout`` has passed and calls `Termination.attempt_time_is_up`. A
+``total_timeout`` is a timer of its own. Unless a retry is left, a job is settled at its limit, before the grace.
+"""
 
 from __future__ import annotations
 

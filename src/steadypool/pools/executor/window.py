@@ -1,4 +1,8 @@
-"""The window of a map: how much of its input is in flight. `pools.executor.map_input` reads an input that may wait."""
+"""The window of a map: how much of its input is in flight, and how many items gather for one leg (`Window.together`).
+
+`pools.executor.map_input` reads an input that may wait. How many items travel together the pool says:
+`pools.processes.chunk_intake`.
+"""
 
 from __future__ import annotations
 

@@ -3,9 +3,10 @@
 A chunk is jobs that have not needed futures yet. It is one entry of the queue and of a worker's hand, one packet down,
 and as few frames up as leave in time; its items are counted one by one all the same.
 
-Whatever is out of the ordinary *unfolds* it: an item fails, its worker dies, the pool drains, somebody asks what runs.
-Its items that have not come back then become ordinary jobs, in the place where the chunk was, and whoever takes
-the results is given them instead. So nothing but the short way knows chunks.
+Whatever is out of the ordinary *unfolds* it: an item fails, its worker dies, the pool drains, a caller asks what runs.
+Its items that have not come back then become ordinary jobs, in the place where the chunk was, and the map that takes
+the results is given them instead. So nothing but the short way knows chunks. `pools.processes.chunk_intake` says how
+many items a chunk has.
 """
 
 from __future__ import annotations

@@ -1,4 +1,9 @@
-"""Items of a map are taken on together: see `pools.processes.chunk`."""
+"""Items of a map are taken on together, in chunks (`pools.processes.chunk`): how many, and how a chunk is made.
+
+The map asks first how many items it is to gather (`ChunkIntake.items_together`), unless its caller gave a
+``chunksize``. What has gathered comes in by `ChunkIntake.enter`, which makes a chunk of as many as fit a packet. The
+numbers are those of `rules.prefetch`.
+"""
 
 from __future__ import annotations
 

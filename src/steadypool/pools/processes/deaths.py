@@ -1,4 +1,9 @@
-"""A worker process has died: what it is to blame for, and what becomes of the rest."""
+"""A worker process has died: which job it is blamed on, what becomes of the rest, and which worker replaces it.
+
+The supervisor calls `Deaths.worker_died` when `pools.processes.listener` sees the death, whatever killed the process: a
+crash, or `WorkerSet.kill` after a time limit or a cancel. A job that a kill was for is in the hand no more, unless a
+retry was left (`pools.processes.sent_jobs`).
+"""
 
 from __future__ import annotations
 

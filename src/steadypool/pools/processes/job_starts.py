@@ -1,4 +1,8 @@
-"""A job begins, as far as the parent knows: it has become the first in the hand of its worker."""
+"""A job begins, as far as the parent knows: it has become the first in the hand of its worker.
+
+From here on it is RUNNING, and its ``timeout`` counts: first from now, and once that moment comes, from when the worker
+has begun it (`ProcessWorkers.attempt_ends`).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""How long jobs take, and how many a worker is given ahead for that."""
+"""How long jobs take, as measured: by this `rules.prefetch` says how many a worker holds and how many travel together.
+
+`pools.processes.results` writes the means, the pump reads ``depth``, and `pools.processes.chunk_intake` the mean of the
+function.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The places of jobs and chunks, and their ways between the queue and the hands of workers."""
+"""The places of jobs and chunks, and their ways between the queue and the hands of workers.
+
+`Places.requeue` puts a job back into the queue, by priority and age; `Places.unfold` makes jobs of a chunk.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`ProcessPool`: the contract on processes. How it works is told in `pools.processes.workers`."""
+"""`ProcessPool`: the contract on processes. `pools.processes.workers` describes how it works."""
 
 from __future__ import annotations
 

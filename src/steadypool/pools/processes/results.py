@@ -1,4 +1,4 @@
-"""What comes back from worker processes."""
+"""What comes back from worker processes: frames are read, run times measured, jobs taken out of hands and settled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""What the core asks of jobs that were sent to processes."""
+"""What the core asks of jobs that were sent to processes: `pools.core.workers.SentJobs`.
+
+At the end of a grace `retries_once_killed` comes first: a job that timed out and has a retry left stays in its worker's
+hand while that is killed, and `pools.processes.deaths` finds it there.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""One worker process, as its parent sees it."""
+"""One worker process, as its parent sees it: its hand, its socket, its status page, its process.
+
+The other side is in `child.py`. All workers of a pool are in `worker_set.py`, and what the core asks in `workers.py`.
+"""
 
 from __future__ import annotations
 

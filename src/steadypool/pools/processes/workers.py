@@ -1,4 +1,4 @@
-"""The core of a `ProcessPool`: which worker gets which job, what comes back, and what becomes of a worker that dies.
+"""How a `ProcessPool` works: the parts that it is made of, and what its core asks of them (`pools.core.workers`).
 
 Theory of operation
 -------------------
@@ -7,7 +7,7 @@ Theory of operation
     waiters ◀── settle ◀── supervisor ◀══ frames ═══┘        pidfd: "it is dead"   page: "it runs k since t"
 
 * **The submitter** pickles the job and *pumps*: it hands waiting jobs to workers with room. One thread pumps at a
-  time; another that would like to leaves it to the one that does, which looks again before it stops.
+  time; another leaves it to that one, which looks again before it stops.
 * **The supervisor** is the loop of `pools.core.supervisor`. Here it sleeps in a selector: on every worker's results and
   death, on its bell, until the next deadline. It pumps after results.
 * **A starter thread** lives while workers are being started, which can take tens of milliseconds.
@@ -17,13 +17,33 @@ socket, or have been read and wait behind it. How many that may be follows from 
 What has not begun can be taken back (`steal.py`): to cancel it, to give it to a worker that is idle while this one
 is busy, and when the worker has died.
 
-The parts: `Fleet` (what all of them look at), `Places` (ways between queue and hands), `Preparation` (pickling), `Pump`
-(handing out), `ResultReader`, `Stealer` (taking back), `WorkerSet` (starting and retiring), `Deaths` and `Departure`.
+The parts, each in a file of its own::
+
+    fleet             Fleet            what all parts look at: the workers, and which jobs they may be given
+    places            Places           moves jobs and chunks between queue and hands
+    preparation       Preparation      pickles jobs
+    chunk_intake      ChunkIntake      takes items of a map on together
+    pump              Pump             hands waiting jobs to workers with room
+    job_starts        JobStarts        a job is the first in its hand: its state, its time limit, its event
+    handover_watch    HandoverWatch    looks for what lies unread, or has gathered in a worker
+    listener          Listener         sleeps until there is a result, a death or the bell
+    results           ResultReader     reads results, measures run times, settles
+    steal             Stealer          takes back what a worker has not begun
+    worker_set        WorkerSet        starts, retires and kills workers
+    deaths            Deaths           settles what died with a worker, and replaces it
+    sent_jobs         SentToProcesses  what the core asks of jobs that were sent; kills for the sake of a retry
+    interrupts        InterruptRepair  repairs what Ctrl-C has left
+    shutdown          Departure        the workers of a closed pool leave
+    orphan_reaper     OrphanReaper     programs that a dead worker has left
+
 What a part needs is in its constructor; what it needs of a part that is made later is a callback there.
+
+A time limit goes through `job_starts` (the earliest moment), `attempt_ends` here (the moment), `pools.core.termination`
+(stop, settle, grace), `WorkerSet.kill` and `deaths`.
 
 Who is to blame when a worker dies: the page names the job it began last. If that one's result has not come, it is
 ``CRASHED``, alone: the outcomes of those before it are in the socket or in the log that the worker shares. Jobs after
-it never began: they go back into the queue, unmarked. Nobody is blamed if the job had come back, or had been settled.
+it never began: they go back into the queue, unmarked. No job is blamed if that one had come back, or was settled.
 """
 
 from __future__ import annotations
@@ -158,7 +178,7 @@ class ProcessWorkers(HandWorkers):
             return True
 
     def stop_attempt(self, job: Job, cause: str) -> None:
-        """Tell the attempt to stop. The lock is held."""
+        """Ask the attempt to stop. The lock is held."""
         job._tell(cause)
         worker = job._worker
         if isinstance(worker, ProcessWorker) and job in worker.hand:

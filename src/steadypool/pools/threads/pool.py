@@ -1,4 +1,4 @@
-"""`ThreadPool`: the contract on threads. How it works is told in `pools.threads.worker`."""
+"""`ThreadPool`: the contract on threads. `pools.threads.worker` describes how it works."""
 
 from __future__ import annotations
 

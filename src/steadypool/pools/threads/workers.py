@@ -1,4 +1,9 @@
-"""The workers of a `ThreadPool`: what a worker is here, and how one is told, left behind and replaced."""
+"""The workers of a `ThreadPool`: what its core asks of them, and how a stuck one is left behind and replaced.
+
+At the end of a job's grace `pools.core.termination` calls `ThreadWorkers.give_up_on`: the worker leaves the books and
+stands in ``stuck``. `rules.capacity` says whether another may live in its place, and `pools.threads.starts` starts it.
+When the job ends at last, the worker ends (`ended`).
+"""
 
 from __future__ import annotations
 
@@ -32,7 +37,7 @@ _RELEASE = _thread.LockType.release
 
 
 class ThreadWorkers(HandWorkers):
-    """The workers of a `ThreadPool`: what a worker is here, and how one is told, left behind and replaced."""
+    """The workers of one `ThreadPool`, and what its core asks of them."""
 
     kind = "threads"
 
