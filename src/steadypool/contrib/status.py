@@ -7,15 +7,15 @@ Theory of operation
 -------------------
 The HTTP is waitress's, a server without dependencies that needs no event loop of ours and no compiler: one thread of it
 waits for the sockets, `THREADS` others answer. They are daemons: they never hold the end of the program, and they
-answer whatever the pool and the main thread are doing. All of them sleep until somebody asks.
+answer whatever the pool and the main thread are doing. All of them sleep until a request comes.
 
 An answer reads the books, which takes no lock for longer than that, and asks the loop of an `AsyncPool` for a sign of
 life, for a second at most (`rules.health.LOOP_PATIENCE`). Nothing else in it waits.
 
 ``/metrics`` costs jobs nothing until it is first asked for: only then is a `PrometheusSink` subscribed to the pools.
 
-Who may ask: whoever reaches the port, so it is 127.0.0.1 unless told otherwise. There, a ``Host`` header that names
-another machine is refused: a web page in the browser of somebody on this machine must not read the answers by giving
+Any program that reaches the port may ask, so by default it is 127.0.0.1 alone. There, a ``Host`` header that names
+another machine is refused: a web page in a browser on this machine must not read the answers by giving
 127.0.0.1 a name of its own (DNS rebinding).
 """
 

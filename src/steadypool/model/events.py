@@ -1,4 +1,4 @@
-"""What a pool tells its sinks. Frozen records; none is made while nobody listens.
+"""What a pool tells its sinks. Frozen records; none is made unless a sink listens.
 
 ``at`` is `time.monotonic()` in seconds, so that lengths between events are right whatever the wall clock does.
 """

@@ -1,4 +1,4 @@
-"""What somebody outside sees of a program's pools: `Snapshot` and its parts, plain enough for JSON.
+"""What another program sees of a program's pools: `Snapshot` and its parts, plain enough for JSON.
 
 (Annotations are real here, not texts, for those who decode.)
 """

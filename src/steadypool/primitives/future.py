@@ -3,15 +3,15 @@
 Theory of operation
 -------------------
 `concurrent.futures.Future` builds a ``Condition`` for each job, which costs more than all the rest of a submit.
-Here everything that only a waiter needs is made by the first waiter, and found by whoever settles:
+Here everything that only a waiter needs is made by the first waiter, and found by the thread that settles:
 
-* **Settling** is done once, by whoever took the job out of its place (see `primitives.job_queue`). It writes the
-  result, then ``outcome``, then ``_state``, and only then looks for waiters. A **waiter** leaves its lock or
+* **Settling** is done once, by the thread that took the job out of its place (see `primitives.job_queue`). It writes
+  the result, then ``outcome``, then ``_state``, and only then looks for waiters. A **waiter** leaves its lock or
   callback first and then looks at ``_state``. So one of them always sees the other. A callback is run by
-  whoever takes it out of the list, which is one atomic step: never twice, never not at all.
+  the thread that takes it out of the list, which is one atomic step: never twice, never not at all.
 * **The standard library's own waiters** (`concurrent.futures.wait`, `as_completed`) hold ``_condition`` while
-  they read ``_state`` and add themselves to ``_waiters``; if they read "pending" they must be told, and if they
-  read "finished" they must not. So once a condition exists, ``_state`` changes under it. The one race left
+  they read ``_state`` and add themselves to ``_waiters``; if they read "pending" the settler must notify them,
+  and if they read "finished" it must not. So once a condition exists, ``_state`` changes under it. The one race left
   is a condition made between the settler's look for one and its write to ``_state``; the maker sees ``outcome`` set
   by then and waits for the write before it hands the condition out.
 """

@@ -1,6 +1,6 @@
 """How long jobs run, on average over the latest of them: of each task, and of all together.
 
-Measuring a run means reading a clock at its end, which the fastest jobs would notice. So whoever runs jobs that are
+Measuring a run means reading a clock at its end, which the fastest jobs would notice. So a worker whose jobs are
 over in less than `WORTH_MEASURING` measures one in `SAMPLE`, which then stands for as many. Any thread may add. There
 is no lock: two that add at the same moment may lose one of many samples.
 """

@@ -5,7 +5,7 @@ another thread, and if the main thread waits for a lock by then, or is inside C 
 which may be never. But each signal that has a Python handler is written to Python's *wake-up descriptor* at once, on
 whatever thread it comes. Here that is a pipe with a thread at its other end.
 
-A process has one such descriptor. So there is one pipe for everybody who listens; an event loop that has the
+A process has one such descriptor. So there is one pipe for all who listen; an event loop that has the
 descriptor keeps it (its thread does not wait for locks), and one that takes it later has it from then on. Then
 `is_heard` is false, and a handler has to do its work itself.
 """

@@ -1,4 +1,4 @@
-"""A failure whose future nobody ever looked at is reported once, when the future is freed."""
+"""A failure whose future no caller ever looked at is reported once, when the future is freed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Threads that cannot be stopped: when every worker is stuck, the run stands still, and somebody has to say so."""
+"""Threads that cannot be stopped: when every worker is stuck, the run stands still, and the user has to hear of it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Rows in columns that fit a width: some columns have theirs, the others share the rest, as far as they need it.
 
-Nobody reads well across a gap: on a wide screen a column does not grow beyond what it is for, and what is left stays
+A gap is hard to read across: on a wide screen a column does not grow beyond what it is for, and what is left stays
 empty at the right. Widths do not follow what is in the cells, or everything would jump at each look.
 """
 

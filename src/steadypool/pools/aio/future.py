@@ -6,7 +6,7 @@ A job's cancellation and a caller's are two things, and asyncio has one exceptio
   cancelled. ``result()`` and ``exception()`` say the same. Where asyncio looks for itself (`asyncio.gather`,
   `asyncio.shield`), ``cancelled()`` is what it goes by, and it makes its own ``CancelledError`` of a true one.
 * **Who is cancelled while awaiting** gets ``asyncio.CancelledError`` at once, and the job is cancelled as asyncio
-  cancels a task that is awaited: a waiting one ends, a running one is told to stop and has the pool's grace.
+  cancels a task that is awaited: a waiting one ends, a running one is asked to stop and has the pool's grace.
   `asyncio.shield` and `asyncio.wait` leave it alone, as they leave tasks alone. Awaiting goes through a waiter of its
   own, so that the caller does not have to wait for the grace.
 * **asyncio's own calls of** ``cancel`` (`asyncio.gather` passes ``msg``; `asyncio.wait_for` of Python 3.11 is known by

@@ -1,7 +1,7 @@
 """Feels, from other threads, whether an event loop still goes round.
 
 One question at a time is on the loop, however many ask: a loop that is blocked for an hour has one to answer when it
-goes on, and everybody who asks meanwhile soon learns for how long it has not.
+goes on, and all who ask meanwhile soon learn for how long it has not.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ Theory of operation
 Everything here runs on the pool's loop, so that what is between two awaits is in one piece.
 
 * **Asynchronous inputs** may wait for as long as they like. The feeder, a task of the map's own, reads an item, submits
-  it, and goes on while less is in flight than the window is wide. Whoever gives the results waits for them alone, or,
+  it, and goes on while less is in flight than the window is wide. The map waits for results alone, or,
   while nothing is in flight, for `Feeder.came`. Closing the map cancels the feeder, and with it a wait for the input.
 * **Plain inputs** are read on the loop, since what is plain in a program for asyncio may count on that; while one
   blocks, the whole loop does. `AsyncWindow.fill` reads on until the window is full, but goes round the loop, and

@@ -1,7 +1,7 @@
 """A job that waits for a job of its own pool lends its place to another while it waits.
 
 Otherwise a pool whose every job waits for one that has no place could never go on. How much can be lent is a rule
-(`rules.capacity`); where even that is not enough, the job is told instead of waiting for ever.
+(`rules.capacity`); where even that is not enough, the job gets an error instead of waiting for ever.
 """
 
 from __future__ import annotations

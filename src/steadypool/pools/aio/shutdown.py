@@ -6,7 +6,7 @@ Three steps, each for what the one before could not end:
 2. *Close the coroutine.* ``close()`` raises ``GeneratorExit`` where it awaits, which is no ``CancelledError`` and
    passes every ``except Exception``. A ``finally`` that awaits is closed again.
 3. *Abandon it.* A coroutine that catches ``BaseException`` and waits again cannot be ended in Python. Its task is
-   marked as cancelled, so that nobody waits for it, and never runs again; and the coroutine is kept for ever, because
+   marked as cancelled, so that no caller waits for it, and never runs again. The coroutine is kept for ever:
    freeing it would run it once more, and it may then spin.
 
 What none of them reaches is code that does not await: it blocks the whole loop, and us with it.

@@ -1,4 +1,4 @@
-"""How the loop is told to look after the pool: now (`LoopBell`), later (`Alarm`), and that it is over (`Closed`)."""
+"""How the loop comes to look after the pool: now (`LoopBell`), later (`Alarm`), and that it is over (`Closed`)."""
 
 from __future__ import annotations
 

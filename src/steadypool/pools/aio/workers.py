@@ -5,7 +5,7 @@ Theory of operation
 `pools.core.core` and `pools.core.supervisor` decide here what they decide for threads and processes: retries, time
 limits, the drain ladder, the books. What differs is how it is waited for, and that everything happens on one thread:
 nothing here is atomic in any other way than by not awaiting. (The common core takes its lock, on the control plane
-only; nobody else ever has it.)
+only; no other thread ever has it.)
 
 * **A worker** is an `Attempt`: one task, for one attempt of one job. ``running`` are those whose job has no outcome
   yet, ``lingering`` those whose job is settled and who have their grace, ``stuck`` those who went on after it. The
@@ -20,7 +20,7 @@ only; nobody else ever has it.)
 * **The control plane** is ``step``, called by the loop when something was asked for (``bell``) or is due
   (``alarm``: one timer for the whole pool, moved only when something is due earlier than it rings). Time limits of
   attempts stand in `primitives.deadlines`, everything else that is due on the agenda.
-* **The keeper** is a task that waits for the pool to close. When somebody cancels it, the loop is about to end with
+* **The keeper** is a task that waits for the pool to close. When it is cancelled, the loop is about to end with
   the pool open (`asyncio.run` cancels all tasks): it drains the pool without patience and says what was lost.
 """
 

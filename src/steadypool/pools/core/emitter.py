@@ -1,7 +1,7 @@
 """What a pool tells its sinks, and when.
 
 A job's events arrive in order, though different threads bring them about: an event that must be out before the job's
-next one is left with the job as an `PendingEvents`, and whoever comes first makes it.
+next one is left with the job as an `PendingEvents`, and the first thread that comes to it makes it.
 """
 
 from __future__ import annotations

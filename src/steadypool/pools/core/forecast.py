@@ -1,8 +1,8 @@
 """Warns when a drain on a signal would not end in time.
 
 It never wakes anybody. It looks where something happens anyway: when the block of `drain_on_signal` is entered, when
-a run has been measured, when the queue is full, and when the supervisor has something to do. Without a sink there
-is nobody to warn, and nothing to do.
+a run has been measured, when the queue is full, and when the supervisor has something to do. Without a sink no
+warning would be seen, and there is nothing to do.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 Theory of operation
 -------------------
 An input may block for as long as it likes: a message queue, ``tail -f``, pages of an API. The caller's thread must not
-be in there while results are ready for it. So two kinds of input are told apart, by their types alone, that a program
-behaves the same each time:
+be in there while results are ready for it. So there are two kinds of input. Their types alone decide, so that a
+program behaves the same each time:
 
 * **Inputs that never wait** (lists, ranges, their iterators; see `NEVER_WAIT`), and what the caller asks to read
   itself (``read_here``). The window reads them on the caller's thread, whenever a result was given.
@@ -13,8 +13,9 @@ behaves the same each time:
 
 What is shared between the two threads, and who may touch it:
 
-* ``_submitted`` is written by whoever holds ``_turn``, ``_given`` by the caller alone. In flight is the difference. The
-  reader takes an item only while items in flight, those read and that one fit the window, so the bound holds exactly.
+* ``_submitted`` is written by the thread that holds ``_turn``, ``_given`` by the caller alone. In flight is the
+  difference. The reader takes an item only while items in flight, those read and that one fit the window, so the bound
+  holds exactly.
 * Submitting is done under ``_turn``, item by item in the order of the input. The reader does it when a chunk is full,
   or the input has ended, or there is no more room; the caller when it waits, nothing is in flight, and the input lets
   less than a chunk lie (`ReadAhead.submit_read`).
@@ -35,7 +36,7 @@ caller may go on with it.
 
 The first window: ``map`` returns when it is submitted, or when the input has let the reader wait for `PATIENCE` in
 all. The reader goes on with the window by itself. Leaving the ``with`` block of the pool waits for the first windows of
-maps that nobody has read, so that jobs of a map that is dropped unread are not lost.
+maps that no caller has read, so that jobs of a map that is dropped unread are not lost.
 """
 
 from __future__ import annotations

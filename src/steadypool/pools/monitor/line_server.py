@@ -6,7 +6,7 @@ What runs where
   bell. It calls ``answer`` with each line, and ``goes_on`` before each sleep.
 * **Any thread** may call `LineServer.say_to_all`, `Client.say` and `LineServer.ring`. None of them waits: what a
   visitor's socket does not take at once is kept for it, `MAX_UNREAD` bytes at most. One that reads more slowly than
-  that is shown out; nobody waits for it.
+  that is shown out; no thread waits for it.
 
 ``ring`` takes no lock, so that a finalizer may call it.
 """

@@ -4,7 +4,7 @@ Theory of operation
 -------------------
 The first such pool opens the program's socket (`pools.monitor.socket_dir`) and a thread that receives visitors
 (`pools.monitor.line_server`); the last to close ends both, and the end of the interpreter at the latest. The thread
-sleeps until a visitor says something. Nothing else is done for a pool while nobody looks: no event is made, no clock
+sleeps until a visitor says something. Nothing else is done for a pool while no viewer looks: no event is made, no clock
 read.
 
 A visitor asks in JSON, a line for each question, and is answered in lines ``{"kind": …, "body": …}``:
@@ -12,12 +12,12 @@ A visitor asks in JSON, a line for each question, and is answered in lines ``{"k
 * ``{"do": "look"}``: a `Snapshot`. The first look subscribes a `TaskTimer` to each pool, so that run times are known
   from then on; when the last visitor has left it is taken off again.
 * ``{"do": "stack", "pool": 1, "job": "…"}``: where the job is now, and what it was called with.
-* ``{"do": "cancel", "pool": 1, "job": "…"}``: the job is told to stop.
+* ``{"do": "cancel", "pool": 1, "job": "…"}``: the job is asked to stop.
 * ``{"do": "errors", "pool": 1}``: what has failed, with tracebacks.
 * ``{"do": "drain", "pool": 1, "seconds": 30}``: the pool begins to drain.
 
-A pool that closes says how it ended to everybody who has asked, on the thread that closes it, since the program may be
-gone a moment later. That does not wait for anybody.
+A pool that closes says how it ended to all viewers, on the thread that closes it, since the program may be
+gone a moment later. It waits for none of them.
 
 ``_lock`` protects which pools there are and whether the thread goes on. A core's lock is never taken under it.
 """

@@ -6,7 +6,7 @@ two need not have the same environment.
 
 The races:
 
-* *Somebody looks while the socket is made*: it is bound and listens under another name first, and is renamed then. So
+* *A viewer looks while the socket is made*: it is bound and listens under another name first, and is renamed then. So
   a socket with a pid for a name that refuses a connection has lost its program, and may be removed.
 * *A program has the pid of a dead one* (or, from another container, of a living one): the rename replaces what was
   there; and a program removes a socket at its end only if it is still its own.

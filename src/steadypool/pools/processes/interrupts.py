@@ -5,7 +5,7 @@ Theory of operation
 Such an exception can end a submit between any two steps, on the main thread alone. Most steps are made so that nothing
 can be lost: what takes a job out of one place and notes it in another is one step in C. The rest is put right here:
 
-* *A job was put into the queue, and nobody was told.* The pump is started.
+* *A job was put into the queue, and no pump runs for it.* The pump is started.
 * *The pump had jobs between two places.* They are in ``moving`` until they have arrived, and nothing else is sent
   before they have been seen to: results are expected in the order of the hand. What is in its worker's hand has
   not been sent before the worker stands in ``moving`` too; so it goes back into the queue. From then on only the worker
@@ -13,8 +13,8 @@ can be lost: what takes a job out of one place and notes it in another is one st
   read, the worker is retired: it runs what it has, leaves, and what it never began goes to others, as it does for any
   worker that ends. If the job is nowhere, some other thread may be about to settle it: it is looked at again
   `AFTERWARDS`.
-  All that is the supervisor's to do: whoever else wants to pump meanwhile leaves it to that.
-* *A worker was made, and nobody starts it.* It is started.
+  All that is the supervisor's to do: any other thread that wants to pump meanwhile leaves it to that.
+* *A worker was made, and not started.* It is started.
 * *A ticket or a place of the queue was taken for a job that did not come to be.* See `pools.threads.reconcile`.
 
 No signal interrupts the supervisor.

@@ -1,6 +1,6 @@
 """Programs of jobs whose worker has died, where this process inherits them: it is PID 1 of a container without an init.
 
-They belong to the process group of their worker, so they can be told from children of the program's own, whose ends are
+They belong to the process group of their worker, which tells them from children of the program's own, whose ends are
 the program's to learn.
 """
 

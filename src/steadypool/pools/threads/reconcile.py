@@ -1,7 +1,7 @@
 """Sets the books of a pool right after a submit was broken off by an exception out of the blue, such as Ctrl-C.
 
-A ticket, or a place of the queue, may have been taken then for a job that did not come to be. Nobody can tell while
-jobs come and go. Once the pool has been idle for a while, and nobody has submitted meanwhile, what the books say too
+A ticket, or a place of the queue, may have been taken then for a job that did not come to be. That cannot be seen
+while jobs come and go. Once the pool has been idle for a while, without a submit, what the books say too
 much is taken off them. All that is the supervisor's to do, which no signal interrupts.
 """
 

@@ -8,7 +8,7 @@ What runs where
 
 The races, and what closes each:
 
-* *Two want to settle a job*: the worker keeps it in its ``hand``; whoever takes it out (one atomic ``pop`` or
+* *Two want to settle a job*: the worker keeps it in its ``hand``; the thread that takes it out (one atomic ``pop`` or
   ``remove``) settles it. A worker that finds its hand empty after a job drops the result.
 * *A worker parks while a job arrives*: it parks first, then looks at the queue again; a submitter appends first,
   then looks for a parked worker.

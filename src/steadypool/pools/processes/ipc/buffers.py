@@ -34,11 +34,11 @@ So each mark has one writer at a time, no message says that a slab is free, and 
 * *The descriptor is lost* (the reader has too many open), or it cannot be mapped: `GONE`. The writer, when it next
   looks, forgets the slab.
 * *Fork.* The child of a job sees the same memory, and its views are not counted. So whatever is lent is `GONE` before
-  a process forks: nobody will write there again. In the child, which has another process id, callbacks do nothing, and
-  it forgets what is not lent.
+  a process forks: no process will write there again. In the child, which has another process id, callbacks do
+  nothing, and it forgets what is not lent.
 * *Death of a worker, close of a pool.* The parent's end is closed: it forgets its slabs. Views of results stay valid,
   the kernel keeps their pages. They hold on to the page with the marks, which so can be written to until the last has
-  gone. In a slab that a killed worker was about to fill nobody is interested any more.
+  gone. A slab that a killed worker was about to fill has no reader any more.
 * *Trim.* When none was used for a while, the parent gives the memory of free slabs back for both directions
   (`pools.processes.trim`): the pages go at once (``MADV_REMOVE``), though the worker still has them mapped. It need not
   wake for that. A result that is kept meanwhile becomes `GONE`, and its pages go with its last view.

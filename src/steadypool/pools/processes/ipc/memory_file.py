@@ -1,7 +1,7 @@
 """Anonymous files in memory, and mappings of them that hold no descriptor.
 
-A memfd has no name and no owner: whoever dies, the kernel frees it with the last descriptor and mapping. It does
-not live in ``/dev/shm``, which is 64 MB in a container. Where there is none (macOS), an unlinked temporary file
+A memfd has no name and no owner: whichever process dies, the kernel frees it with the last descriptor and mapping. It
+does not live in ``/dev/shm``, which is 64 MB in a container. Where there is none (macOS), an unlinked temporary file
 does the same.
 """
 

@@ -10,8 +10,8 @@ on them, once in some hundred or thousand times.
   does not run while C code runs that never looks up, and C code that waits in the kernel may be left to wait.
 * A **look** is taken by `faulthandler` itself, wherever the thread is, also while it holds the GIL in C code.
 
-So the parent knocks; and looks only if nobody answers and the thread is seen to run no Python code: it is asleep in the
-kernel, or has had processor time enough to answer many times over (`rules.stack_sample`). A thread that was merely
+So the parent knocks; and looks only if no answer comes and the thread is seen to run no Python code: it is asleep in
+the kernel, or has had processor time enough to answer many times over (`rules.stack_sample`). A thread that was merely
 given no processor is waited for; one that is stopped is not looked at, for it would take the signal when it goes on, in
 the middle of anything. What remains is the moment between the parent's last look at the thread's state and the signal:
 microseconds, in which a long call into C would have to end.
@@ -31,8 +31,8 @@ The worker writes only its main thread, and writes nothing of its own accord but
   The other end of job k is the asker's to mind: it looks at the page again when it has the answer.
 * *Both signals are taken at once.* Both handlers run on the same thread. `faulthandler` does nothing if it is at work
   already, and the other one waits until it is done.
-* *The pipe is full*, since nobody reads what a process wrote that nobody waits for any more. The worker's end does not
-  block: the rest of the text is lost, and nobody is held up.
+* *The pipe is full*, since no thread reads what a process wrote after the parent stopped waiting. The worker's end does
+  not block: the rest of the text is lost, and no process is held up.
 * *Two threads of the parent ask*, or one asks while another closes: one at a time.
 * *A job forks.* The child must not write here: `keep_quiet`.
 """

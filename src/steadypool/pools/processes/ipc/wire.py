@@ -1,7 +1,7 @@
 """What travels between the parent and a worker process.
 
 Jobs go down one socket, results come up another as a stream of frames, many to a read. A packet holds one job, a bundle
-of them, or a chunk of a map. It is atomic (``SOCK_SEQPACKET``): nobody holds a lock that a killed worker could die
+of them, or a chunk of a map. It is atomic (``SOCK_SEQPACKET``): there is no lock that a killed worker could die
 with, and a packet that the worker has not read yet can be taken back, through a duplicate of the worker's own end.
 
 Each frame's header (job number, status) stands outside the pickle, so a payload that cannot be read fails its own
