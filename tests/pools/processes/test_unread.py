@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from steadypool.pools.processes import handover_watch
 from tests.pools.contract import jobs
-from tests.pools.contract.stage import WAIT
+from tests.pools.contract.stage import WAIT, Stage
 from tests.pools.processes.methods import on_every_method
 from tests.pools.processes.warming import warm
 
@@ -58,6 +59,24 @@ def test_another_is_started_if_there_may_be_more(make_pool: MakePool) -> None:
     with stopped(pid):
         assert pool.submit(jobs.same, 2).result(WAIT) == 2
     assert pool.drain(WAIT).ok
+
+
+@pytest.mark.parametrize("method", ["fork"])  # started at once, so that the pool takes its jobs for short ones
+def test_a_worker_that_reads_again_gets_what_lies_behind_a_long_job(
+    make_pool: MakePool, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handover_watch, "AVOIDED_SECONDS", WAIT)
+    for _ in range(5):
+        pool = make_pool(2)
+        assert pool.submit(jobs.same, 1).result(WAIT) == 1
+        (pid,) = pool.worker_pids()
+        with stopped(pid):
+            assert pool.submit(jobs.same, 2).result(WAIT) == 2
+        long = pool.submit(jobs.act, stage.address)  # not to the one that had stopped
+        assert pool.submit(jobs.same, 3).result(WAIT) == 3  # one alone: results of others would have it looked for
+        assert not long.done()
+        stage.enter().close()
+        assert pool.drain(WAIT).ok
 
 
 def hang_as_the_second(first: str) -> None:

@@ -24,12 +24,15 @@ class HandoverWatch:
         fleet: Fleet,
         take_back: Callable[[ProcessWorker], int],
         steal_for_idle: Callable[[], None],
+        plan_to_share: Callable[[], None],
         take_gathered: Callable[[ProcessWorker], None],
     ) -> None:
         self._fleet = fleet
         self._core = fleet.core
         self._take_back = take_back
         self._steal_for_idle = steal_for_idle
+        self.plan_to_share = plan_to_share
+        """Have the idle looked after in a moment: something is about to lie behind another job."""
         self._take_gathered = take_gathered
         self._unread_planned = False
         self._look_planned = False

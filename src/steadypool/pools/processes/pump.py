@@ -63,6 +63,8 @@ class Pump:
         self._preparation = preparation
         self._interrupts = interrupts
         self._new_worker = new_worker
+        self._passed_over = False
+        """Whether a worker that is idle was left out, since it had not read what it had."""
 
     def pump(self) -> None:
         """Hand waiting jobs to workers with room."""
@@ -124,6 +126,11 @@ class Pump:
                 and self._core.broken_by is None
             )
             self._fill(worker, max(1, min(self._fleet.pace.depth - len(worker.hand), share)) if together else 1)
+            if self._passed_over:
+                self._passed_over = False
+                # It may read again soon. It will say nothing then, having no job, and what was just handed over may lie
+                # behind a job without end.
+                self._starts.watch.plan_to_share()
         self._fleet.full = False
 
     def _fill(self, worker: ProcessWorker, room: int) -> None:
@@ -164,6 +171,7 @@ class Pump:
             return best
         if self._fleet.may_grow:
             return self._new_worker()
+        self._passed_over = avoided is not None
         return best if best is not None and not self._is_slow(best) else avoided
 
     def _busy(self) -> int:

@@ -164,13 +164,13 @@ class Stealer:
             if not worker.has_more():
                 continue
             if worker.taken is None and worker.has_run() < STEAL_AFTER:
-                self._plan_to_share()
+                self.plan_to_share()
             elif self.take_back(worker, most=1):
                 self._fleet.look_again()
             elif not worker.is_loading() and (worker.taken is not None or worker.is_held_up(STEAL_AFTER)):
                 self.withhold(worker)
             else:
-                self._plan_to_share()
+                self.plan_to_share()
 
     def requeue_overdue(self) -> None:
         """Put what lies behind long jobs into the queue, where it is older than what waits there. Now and then."""
@@ -184,7 +184,8 @@ class Stealer:
                 if worker.is_held_up(LONG):
                     self.withhold(worker)
 
-    def _plan_to_share(self) -> None:
+    def plan_to_share(self) -> None:
+        """Look in a moment whether something lies behind a long job while a worker is idle."""
         if not self._steal_planned:
             self._steal_planned = True
             with self._core.lock:

@@ -110,6 +110,7 @@ class ProcessWorkers(HandWorkers):
             fleet,
             lambda worker: self.stealer.take_back(worker),
             lambda: self.stealer.steal_for_idle(),
+            lambda: self.stealer.plan_to_share(),
             lambda worker: self.reader.take_gathered(worker),
         )
         starts = JobStarts(fleet, places, watch)
