@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from concurrent.futures._base import PENDING
+from concurrent.futures._base import PENDING, RUNNING
 
+from steadypool.model.clock import monotonic
 from steadypool.model.errors import PoolClosed
 from steadypool.model.states import Outcome, PoolState
 from steadypool.pools.core.job_errors import cancelled_error
@@ -80,7 +81,11 @@ class Pump:
                 if self._interrupts.moving and not self._interrupts.see_to_moving():
                     return
                 self._fleet.full = True
-                self._hand_out()
+                worker = self._idle_worker()
+                if worker is None:
+                    self._hand_out()
+                else:
+                    self._hand_over_only(worker)
             except BaseException:
                 self._fleet.full = False
                 self._core.workers.was_interrupted()
@@ -111,6 +116,49 @@ class Pump:
                 except PoolClosed:
                     return len(jobs) - count
         return 0
+
+    def _idle_worker(self) -> ProcessWorker | None:
+        """Where the short way leads: one job waits, this worker has nothing to do, and nothing else is going on."""
+        core, queue = self._core, self._core.queue
+        if len(queue.items) != 1 or queue.heap or core.attention or core.emitter.sinks:
+            return None
+        if core.broken_by is not None or len(self._fleet.available) > core.max_workers:
+            return None
+        for worker in self._fleet.available:
+            if worker.ready and not (worker.hand or worker.taken or worker.socket_full or worker.avoided_until):
+                return worker
+        return None
+
+    def _hand_over_only(self, worker: ProcessWorker) -> None:
+        """The short way: what the long one does, in its order, without what is needed for several jobs."""
+        moving = self._interrupts.moving
+        if self._core.queue.take_into(moving):
+            job = moving[0]
+            if not isinstance(job, Chunk) and self._is_plain(job) and self._begins_in(worker, job):
+                self._starts.watch.see_to_unread()
+                self._send(worker, (job,), *job_packet(job))
+            else:
+                self._hand_over(worker, job)
+            moving.clear()
+        self._fleet.full = False
+
+    def _is_plain(self, job: Job) -> bool:
+        """Whether its packet needs no buffer, and its start nothing but to be noted."""
+        packed = job._packed
+        return packed is not None and packed.plain is not None and job._options.plain
+
+    def _begins_in(self, worker: ProcessWorker, job: Job) -> bool:
+        """Put the job into the empty hand, where it runs; false if it must go the long way."""
+        with self._core.lock:
+            if worker.dead or worker.retiring or worker.hand or self._core.attention or job._told is not None:
+                return False
+            job.attempts += 1
+            job._worker = worker
+            job._serial = next_serial()
+            job._began = monotonic()
+            job._state = RUNNING
+            worker.hand.append(job)
+        return True
 
     def _hand_out(self) -> None:
         while len(self._core.queue):
@@ -300,7 +348,10 @@ class Pump:
                 self._fleet.trim.used()
         if sent:
             worker.socket_full = False
-            if not any(isinstance(entry, Chunk) or entry._told is not None for entry in entries):
+            for entry in entries:
+                if isinstance(entry, Chunk) or entry._told is not None:
+                    break
+            else:
                 return
         with self._core.lock:
             # A chunk may have been unfolded meanwhile, as any may that lies in a hand.

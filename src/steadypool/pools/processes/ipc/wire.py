@@ -125,20 +125,16 @@ class Line:
         Raises:
             OSError: the other end is gone.
         """
-        if self.keeps_packets:
-            return self._send_packet(packet, fds, wait)
-        header = LENGTH.pack(len(packet), len(fds))
-        self._send_with(header, fds, 0)
-        self.end.sendall(packet)
-        return True
-
-    def _send_packet(self, packet: bytes, fds: Sequence[int], wait: bool) -> bool:
+        if not self.keeps_packets:
+            self._send_with(LENGTH.pack(len(packet), len(fds)), fds, 0)
+            self.end.sendall(packet)
+            return True
         flags = 0 if wait else _DONT_WAIT
         try:
-            if not fds:
-                self.end.send(packet, flags)
-            else:
+            if fds:
                 self._send_with(packet, fds, flags)
+            else:
+                self.end.send(packet, flags)
         except BlockingIOError:
             return False
         return True
