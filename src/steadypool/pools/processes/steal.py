@@ -156,13 +156,13 @@ class Stealer:
 
     def steal_for_idle(self) -> None:
         """Give an idle worker what lies behind another's long job."""
-        if not self._fleet.may_grow and not any(
-            not worker.hand and worker.taken is None for worker in self._fleet.available
+        loaded = [worker for worker in self._fleet.available if worker.hand and worker.has_more()]
+        if not loaded or not (
+            self._fleet.may_grow
+            or any(not worker.hand and worker.taken is None for worker in self._fleet.available)
         ):
             return
-        for worker in self._fleet.available:
-            if not worker.has_more():
-                continue
+        for worker in loaded:
             if worker.taken is None and worker.has_run() < STEAL_AFTER:
                 self.plan_to_share()
             elif self.take_back(worker, most=1):

@@ -281,8 +281,9 @@ class WorkerSet:
         worker.socket_full = False
         self._fleet.full = False
         self._leave_if_surplus(worker)
-        self._fleet.pump()
-        if not self._core.queue:
+        if len(self._core.queue):
+            self._fleet.pump()
+        if not len(self._core.queue):
             self._stealer.steal_for_idle()
         else:
             self._stealer.requeue_overdue()
