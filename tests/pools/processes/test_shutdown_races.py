@@ -14,5 +14,5 @@ def test_what_waits_is_asked_of_workers_that_have_left() -> None:
     before = list(workers.workers)
     pool.drain(WAIT)
     workers.workers.update(before)  # as a caller has seen them who was held up from there on
-    workers.reclaim_waiting()
+    workers.sent.reclaim_waiting()
     workers.workers.clear()

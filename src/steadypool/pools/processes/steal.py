@@ -158,8 +158,7 @@ class Stealer:
         """Give an idle worker what lies behind another's long job."""
         loaded = [worker for worker in self._fleet.available if worker.hand and worker.has_more()]
         if not loaded or not (
-            self._fleet.may_grow
-            or any(not worker.hand and worker.taken is None for worker in self._fleet.available)
+            self._fleet.may_grow or any(not worker.hand and worker.taken is None for worker in self._fleet.available)
         ):
             return
         for worker in loaded:
