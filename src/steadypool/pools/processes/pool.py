@@ -12,6 +12,7 @@ from contextlib import suppress
 from contextvars import copy_context
 from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
 from types import FunctionType
 from typing import Any, ParamSpec, TypeVar
 
@@ -22,10 +23,11 @@ from steadypool.pools.core import at_exit
 from steadypool.pools.core.functions import ASYNC_CODE
 from steadypool.pools.core.greenlets import PROCESSES, check_unpatched
 from steadypool.pools.core.settings import check_settings, check_workers
+from steadypool.pools.core.shared import Job
 from steadypool.pools.executor.contract import PoolContract, Prepared
 from steadypool.pools.processes.chunk import Chunk, Landed
 from steadypool.pools.processes.memory import memory_reader
-from steadypool.pools.processes.worker_args import Initializer
+from steadypool.pools.processes.worker_args import Initializer, WorkerOptions
 from steadypool.pools.processes.workers import ProcessWorkers
 from steadypool.pools.threads.caller_runs import CallerRuns
 from steadypool.primitives.arguments import Show
@@ -65,7 +67,7 @@ class ProcessPool(PoolContract):
         max_workers: int | None = None,
         mp_context: BaseContext | None = None,
         initializer: Callable[..., object] | None = None,
-        initargs: tuple[Any, ...] = (),
+        initargs: tuple[object, ...] = (),
         *,
         max_tasks_per_child: int | None = None,
         max_memory_per_child: int | None = None,
@@ -100,15 +102,15 @@ class ProcessPool(PoolContract):
             initargs=initargs,
         )
         workers = os.cpu_count() or 1 if max_workers is None else check_workers(max_workers)
-        kit = {
-            "default_context": mp_context is None,
-            "initializer": None if initializer is None else Initializer(initializer, initargs),
-            "max_tasks": _count_or_none("max_tasks_per_child", max_tasks_per_child),
-            "max_memory": _count_or_none("max_memory_per_child", max_memory_per_child),
-        }
+        started_with = WorkerOptions(
+            initializer=None if initializer is None else Initializer(initializer, initargs),
+            max_tasks=_count_or_none("max_tasks_per_child", max_tasks_per_child),
+            max_memory=_count_or_none("max_memory_per_child", max_memory_per_child),
+            default_context=mp_context is None,
+        )
         if max_memory_per_child is not None:
             memory_reader()  # fails here where it would fail in the workers
-        self._workers = ProcessWorkers(settings, workers, _context(mp_context), kit)
+        self._workers = ProcessWorkers(settings, workers, _context(mp_context), started_with)
         self._open(self._workers.core, CallerRuns(self._workers).run)
 
     def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> JobFuture[R]:
@@ -160,11 +162,11 @@ class ProcessPool(PoolContract):
 
     _sends_together = True
 
-    def _items_together(self, fn: Callable[..., Any], window: int) -> int:
+    def _items_together(self, fn: Callable[..., object], window: int) -> int:
         return self._workers.chunks.items_together(self._workers.resolve(fn)[0], window)
 
     def _submit_many(
-        self, fn: Callable[..., R], batch: list[tuple[Any, ...]], landed: Landed | None = None
+        self, fn: Callable[..., R], batch: list[tuple[object, ...]], landed: Landed | None = None
     ) -> Iterator[JobFuture[R] | Chunk]:
         """Submit items of a map: those that are plain travel together."""
         core = self._core
@@ -187,16 +189,16 @@ class ProcessPool(PoolContract):
                 yield self._submit_patiently(fn, args)
             return
 
-    def _submit_prepared(self, calls: Sequence[Prepared]) -> list[JobFuture[Any]]:
+    def _submit_prepared(self, calls: Sequence[Prepared]) -> list[Job]:
         """As `PoolContract._submit_prepared`. Workers are looked for once all are in the queue: a worker that is woken
         for the first finds the others there."""
         core = self._core
-        jobs: list[JobFuture[Any]] = []
-        entering: list[JobFuture[Any]] = []
+        jobs: list[Job] = []
+        entering: list[Job] = []
         for options, fn, args in calls:
             if core.refusal is not None or not core.queue.take_room():
                 break
-            job: JobFuture[Any] = JobFuture(core, options, fn, args, {}, None, monotonic(), next(core.tickets))
+            job: Job = JobFuture(core, options, fn, args, {}, None, monotonic(), next(core.tickets))
             jobs.append(job)
             if not self._workers.prepare(job):
                 core.queue.give_room()
@@ -227,7 +229,7 @@ class ProcessPool(PoolContract):
         return self._core.max_workers
 
     @property
-    def _processes(self) -> dict[int, Any]:
+    def _processes(self) -> dict[int, BaseProcess]:
         return {worker.pid: worker.process for worker in list(self._workers.workers) if worker.started}
 
     @property

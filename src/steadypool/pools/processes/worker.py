@@ -20,6 +20,7 @@ from typing import Any
 
 from steadypool.model.clock import monotonic
 from steadypool.model.reports import WorkerStats
+from steadypool.pools.core.shared import Job
 from steadypool.pools.processes import child
 from steadypool.pools.processes.chunk import Chunk
 from steadypool.pools.processes.ipc.buffers import BufferPool, BufferReader
@@ -29,10 +30,8 @@ from steadypool.pools.processes.ipc.status_page import Page, make_page
 from steadypool.pools.processes.ipc.wire import ITEMS_MOST, LOADING, FrameStream, Line, make_line, sending
 from steadypool.pools.processes.packets import workers_import_main
 from steadypool.pools.processes.terminal import broker
-from steadypool.pools.processes.worker_args import Descriptor, WorkerArgs, hold_standard_descriptors
-from steadypool.primitives.future import JobFuture
+from steadypool.pools.processes.worker_args import Descriptor, WorkerArgs, WorkerOptions, hold_standard_descriptors
 
-Job = JobFuture[Any]
 KNOWN_SECONDS = 1.0
 """How long it may take that thread to go on."""
 _AT_A_JOB = frozenset({"_run", "_run_chunk", "_run_items"})
@@ -131,9 +130,10 @@ class ProcessWorker:
 
     # -- its life
 
-    def start(self, context: BaseContext, kit_rest: dict[str, Any]) -> None:
+    def start(self, context: BaseContext, pool: str, options: WorkerOptions) -> None:
         """Start the process. Raises what `multiprocessing` raises if it cannot."""
         kit = WorkerArgs(
+            pool=pool,
             jobs=Descriptor(self._worker_line.end.detach()),
             jobs_keep_packets=self.line.keeps_packets,
             results=Descriptor(self._worker_results.detach()),
@@ -142,7 +142,9 @@ class ProcessWorker:
             control=Descriptor(self._worker_control),
             stacks=Descriptor(self._stacks.worker_end),
             program=os.getpgrp(),
-            **kit_rest,
+            initializer=options.initializer,
+            max_tasks=options.max_tasks,
+            max_memory=options.max_memory,
         )
         self._handed_over = True
         try:

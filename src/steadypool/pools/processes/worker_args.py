@@ -35,7 +35,7 @@ class Descriptor:
     def __init__(self, fd: int) -> None:
         self.fd = fd
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return _adopt, (DupFd(self.fd),)
 
     def close(self) -> None:
@@ -45,6 +45,17 @@ class Descriptor:
 
 def _adopt(duplicate: Any) -> Descriptor:
     return Descriptor(duplicate.detach())
+
+
+@dataclass(frozen=True)
+class WorkerOptions:
+    """What all workers of a pool are started with."""
+
+    initializer: Initializer | None
+    max_tasks: int | None
+    max_memory: int | None
+    default_context: bool
+    """Whether the start method is the pool's choice: another may then take its place."""
 
 
 @dataclass
@@ -86,7 +97,7 @@ class Initializer:
     and by value if it cannot. Queues, pipes, locks and the like of `multiprocessing` travel as it has it.
     """
 
-    def __init__(self, fn: Callable[..., object], args: tuple[Any, ...]) -> None:
+    def __init__(self, fn: Callable[..., object], args: tuple[object, ...]) -> None:
         note_globals(fn)
         self.fn = fn
         self.args = args
@@ -94,7 +105,7 @@ class Initializer:
     def __call__(self) -> object:
         return self.fn(*self.args)
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         call = (self.fn, self.args)
         handed = _Handed()
         try:
@@ -126,11 +137,11 @@ class _Handed:
         del self._all[self._before :]
 
 
-def _dump_by_value(value: Any) -> bytes:
+def _dump_by_value(value: object) -> bytes:
     return dump_value(value, lambda buffers, buffer: True)[0]
 
 
-def _try_by_value(value: Any) -> bytes | None:
+def _try_by_value(value: object) -> bytes | None:
     try:
         return _dump_by_value(value)
     except Exception:
@@ -148,8 +159,8 @@ def _load_and_call(by_name: bytes | None, by_value: bytes | None) -> object:
 
 
 @loads_jobs
-def _load_call(by_name: bytes | None, by_value: bytes | None) -> tuple[Callable[..., object], tuple[Any, ...]]:
-    call: tuple[Callable[..., object], tuple[Any, ...]]
+def _load_call(by_name: bytes | None, by_value: bytes | None) -> tuple[Callable[..., object], tuple[object, ...]]:
+    call: tuple[Callable[..., object], tuple[object, ...]]
     if by_name is not None:
         try:
             call = pickle.loads(by_name)

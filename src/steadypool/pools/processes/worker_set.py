@@ -6,7 +6,6 @@ import os
 import threading
 from functools import partial
 from multiprocessing.context import BaseContext
-from typing import Any
 
 from steadypool.model.clock import monotonic
 from steadypool.model.errors import WorkerCrashed
@@ -27,7 +26,7 @@ from steadypool.pools.processes.preparation import Preparation
 from steadypool.pools.processes.start_failures import as_refusal, check_descriptors, close_lost_pipes, other_context
 from steadypool.pools.processes.steal import Stealer
 from steadypool.pools.processes.worker import ProcessWorker
-from steadypool.pools.processes.worker_args import Initializer
+from steadypool.pools.processes.worker_args import WorkerOptions
 from steadypool.primitives.callback_thread import CallbackThread
 from steadypool.rules.respawn import restart_delay
 
@@ -49,7 +48,7 @@ class WorkerSet:
         stealer: Stealer,
         preparation: Preparation,
         context: BaseContext,
-        kit: dict[str, Any],
+        options: WorkerOptions,
     ) -> None:
         self._fleet = fleet
         self._core = fleet.core
@@ -60,13 +59,13 @@ class WorkerSet:
         self.vacated: list[int] = []
         """Places whose workers died and that no other has yet: how many each has lost."""
         self._context = context
-        self._kit = kit
+        self._options = options
         self.starter = CallbackThread(f"{self._core.name}-starter", lambda: None)
         self.spawning = threading.RLock()
         self._early_deaths = 0
         self._once_ready = False
         self._held_for: float | None = 0.0
-        self._is_default = kit.pop("default_context", False)
+        self._is_default = options.default_context
         self._resize_planned = False
         self._numbers = iter(range(1 << 62))
 
@@ -92,7 +91,7 @@ class WorkerSet:
         return worker
 
     def _refusal_of_initializer(self) -> RuntimeError | None:
-        initializer: Initializer | None = self._kit["initializer"]
+        initializer = self._options.initializer
         if initializer is None or self._context.get_start_method() == "fork":
             return None
         return import_guard.refusal_of(initializer.fn, initializer.args)
@@ -117,7 +116,7 @@ class WorkerSet:
             try:
                 self.listener.watch_results(worker)
                 check_descriptors()
-                worker.start(self._context, {"pool": self._core.name, **self._kit})
+                worker.start(self._context, self._core.name, self._options)
                 self.listener.watch_death(worker)
             except Exception as error:
                 self._could_not_start(worker, error)

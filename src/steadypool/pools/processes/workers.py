@@ -50,7 +50,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from multiprocessing.context import BaseContext
-from typing import Any
+from typing import TypeVar
 
 from steadypool.model.clock import monotonic
 from steadypool.model.options import Task, TaskOptions
@@ -77,12 +77,14 @@ from steadypool.pools.processes.sent_jobs import SentToProcesses
 from steadypool.pools.processes.shutdown import Departure
 from steadypool.pools.processes.steal import Stealer
 from steadypool.pools.processes.worker import ProcessWorker
-from steadypool.pools.processes.worker_args import hold_standard_descriptors
+from steadypool.pools.processes.worker_args import WorkerOptions, hold_standard_descriptors
 from steadypool.pools.processes.worker_set import WorkerSet
 from steadypool.pools.threads.hands import HandWorkers
 from steadypool.pools.threads.nested_waits import PlainWaits
 from steadypool.pools.threads.worker import JobRunner
 from steadypool.primitives.wakeup import PipeBell
+
+R = TypeVar("R")
 
 
 class ProcessWorkers(HandWorkers):
@@ -90,11 +92,11 @@ class ProcessWorkers(HandWorkers):
 
     kind = "processes"
 
-    def __init__(self, settings: Settings, max_workers: int, context: BaseContext, kit: dict[str, Any]) -> None:
+    def __init__(self, settings: Settings, max_workers: int, context: BaseContext, options: WorkerOptions) -> None:
         hold_standard_descriptors()  # first: the bell of the core is a pipe
         bell = PipeBell()
         super().__init__(settings, max_workers, bell)
-        packets = can_keep_packets() and not kit.pop("without_packets", False)
+        packets = can_keep_packets()
         core, self.bell = self.core, bell
         self.waits = PlainWaits(core)
         # Those that come later are called by the names that they will have.
@@ -102,7 +104,7 @@ class ProcessWorkers(HandWorkers):
         self.workers, self.stuck, self.callers = fleet.workers, fleet.stuck, fleet.callers
         # A worker that is to end after so many jobs looks at their number between packets; and what is pushed out of a
         # full queue is one job.
-        wears_out = kit["max_tasks"] is not None or kit["max_memory"] is not None
+        wears_out = options.max_tasks is not None or options.max_memory is not None
         fleet.takes_chunks = not wears_out and settings.on_full != "discard_oldest"
         fleet.takes_bundles = packets and not wears_out
         places = Places(fleet)
@@ -120,7 +122,7 @@ class ProcessWorkers(HandWorkers):
         self.listener = Listener(
             core, bell, lambda worker: self.reader.results_came(worker), lambda worker: self.deaths.worker_died(worker)
         )
-        self.set = WorkerSet(fleet, self.listener, self.stealer, self.preparation, context, kit)
+        self.set = WorkerSet(fleet, self.listener, self.stealer, self.preparation, context, options)
         self.interrupts = InterruptRepair(fleet, places, self.stealer, self.set)
         self.pump = Pump(fleet, places, starts, self.preparation, self.interrupts, self.set.new_worker)
         self.chunks = ChunkIntake(fleet, places, self.preparation, self.stealer, self.waits.is_own_thread)
@@ -133,7 +135,7 @@ class ProcessWorkers(HandWorkers):
 
     # -- jobs on their way
 
-    def resolve(self, fn: Callable[..., Any]) -> tuple[Callable[..., Any], TaskOptions]:
+    def resolve(self, fn: Callable[..., R]) -> tuple[Callable[..., R], TaskOptions]:
         """As `Workers.resolve`; a task that pickles by reference stays one, since its name leads to the task."""
         if type(fn) is Task:
             check_function(fn.fn)
@@ -185,7 +187,7 @@ class ProcessWorkers(HandWorkers):
         if isinstance(worker, ProcessWorker) and job in worker.hand:
             worker.tell(job, cause)
 
-    def give_up_on(self, worker: Any, job: Job) -> None:
+    def give_up_on(self, worker: ProcessWorker | JobRunner, job: Job) -> None:
         """Kill a worker that did not stop in its grace; another takes its place."""
         with self.core.lock:
             if worker.taken is not job or worker.left:
@@ -208,7 +210,7 @@ class ProcessWorkers(HandWorkers):
     def jobs_with_limits(self) -> list[Job]:
         """The jobs in workers' hands whose attempts have a time limit: those of no chunk do."""
         with self.core.lock:
-            workers: list[Any] = [*self.fleet.workers, *self.fleet.callers]
+            workers: list[ProcessWorker | JobRunner] = [*self.fleet.workers, *self.fleet.callers]
         return [job for worker in workers for job in worker.running() if job._attempt_ends is not None]
 
     # -- the books
