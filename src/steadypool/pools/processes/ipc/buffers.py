@@ -55,7 +55,7 @@ import weakref
 from collections.abc import Sequence
 from functools import partial
 from itertools import accumulate
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from steadypool.model.clock import monotonic
 from steadypool.pools.processes.ipc.memory_file import (
@@ -323,8 +323,8 @@ class BufferReader:
     def __init__(self, marks: memoryview) -> None:
         self._marks = marks
         self._slabs: dict[int, mmap.mmap] = {}
-        self._lent: dict[int, weakref.ref[Any]] = {}
-        self._kept: dict[int, weakref.ref[Any]] = {}
+        self._lent: dict[int, weakref.ref[object]] = {}
+        self._kept: dict[int, weakref.ref[object]] = {}
         """Loans of slabs that are forgotten: the pages go with them."""
         self._used = 0.0
         self._pid = os.getpid()

@@ -25,7 +25,7 @@ from hashlib import blake2b
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
 from socket import socket
-from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
+from types import BuiltinFunctionType, CellType, CodeType, FunctionType, ModuleType
 from typing import Any, ClassVar
 
 import cloudpickle
@@ -56,10 +56,11 @@ _KEPT = frozenset({int, float, complex, bool, type(None), FunctionType})
 _NOTHING = object()
 _NAMES = frozenset({"__main__", "__mp_main__"})
 _FACTS = ("__name__", "__package__", "__path__", "__file__")
-Named = FunctionType | Any
+Named = Callable[..., object]
 """A function, or one with `functools.lru_cache`."""
+Reducers = ChainMap[type, Callable[..., object]]
 Keep = Callable[[list[pickle.PickleBuffer], pickle.PickleBuffer], bool]
-_REDUCERS: Any = ForkingPickler._extra_reducers  # type: ignore[attr-defined]
+_REDUCERS: dict[type, Callable[..., object]] = ForkingPickler._extra_reducers  # type: ignore[attr-defined]
 _versions = itertools.count(1)
 _lock = threading.RLock()
 
@@ -67,13 +68,13 @@ _lock = threading.RLock()
 class _SentGlobals:
     """The globals of one main module here, and the versions that its values had at the last look."""
 
-    def __init__(self, token: str, values: dict[str, Any]) -> None:
+    def __init__(self, token: str, values: dict[str, object]) -> None:
         self.token = token
         self.values = values
-        self._seen: dict[str, tuple[int, Any, object]] = {}
+        self._seen: dict[str, tuple[int, tuple[object, ...], object]] = {}
         """Version, mark, and the value itself if that cannot change in place and is not big."""
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return globals_of, (self.token, {fact: self.values[fact] for fact in _FACTS if fact in self.values})
 
     def version(self, name: str) -> int | None:
@@ -82,7 +83,7 @@ class _SentGlobals:
             value = self.values[name]
         except KeyError:
             return None
-        version, mark, kept = self._seen.get(name, (0, None, _NOTHING))
+        version, mark, kept = self._seen.get(name, (0, (), _NOTHING))
         if value is kept and (type(value) is not FunctionType or value.__code__ is mark[1]):
             return version
         now = _mark(value)
@@ -93,17 +94,17 @@ class _SentGlobals:
         return version
 
 
-def _mark(value: Any) -> Any:
+def _mark(value: object) -> tuple[object, ...]:
     """What is equal for a value as long as it stays the same. Keeps nothing big alive."""
     kind = type(value)
     if kind in _ATOMS:
         return kind, repr(value) if kind is float or kind is complex else value
     if kind is ModuleType or kind is BuiltinFunctionType:
         return kind, id(value)
-    if kind is FunctionType:
+    if type(value) is FunctionType:
         registered = implementations(value) if is_generic(value) else None
         return weakref.ref(value), value.__code__, id(value.__defaults__), registered
-    if kind is Task:
+    if type(value) is Task:
         return kind, _mark(value.fn), id(value.task_options)
     if kind is CACHING:
         return kind, weakref.ref(value)
@@ -120,7 +121,7 @@ _all_globals: dict[int, _SentGlobals] = {}
 _tokens = itertools.count(1)
 
 
-def _sent_globals(values: dict[str, Any]) -> _SentGlobals:
+def _sent_globals(values: dict[str, object]) -> _SentGlobals:
     """What is known of these globals."""
     known = _all_globals.get(id(values))
     if known is None or known.values is not values:
@@ -132,14 +133,14 @@ def _sent_globals(values: dict[str, Any]) -> _SentGlobals:
     return known
 
 
-def note_globals(fn: Any) -> None:
+def note_globals(fn: object) -> None:
     """Before workers are forked that are to call this function: so they know its globals again."""
     if type(fn) is FunctionType and fn.__globals__.get("__name__") in _NAMES:
         with _lock:
             _sent_globals(fn.__globals__)
 
 
-def _as_number(handle: Any) -> tuple[Any, ...]:
+def _as_number(handle: Connection | socket) -> tuple[object, ...]:
     return int, (handle.fileno(),)
 
 
@@ -147,7 +148,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     """One pickle by value. It notes which globals the functions in it name."""
 
     # Pipes, sockets and locks travel as `multiprocessing` has it.
-    dispatch_table: ClassVar[Any] = ChainMap(cloudpickle.Pickler.dispatch_table, _REDUCERS)
+    dispatch_table: ClassVar[Reducers] = ChainMap(cloudpickle.Pickler.dispatch_table, _REDUCERS)
 
     def __init__(
         self,
@@ -162,31 +163,31 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         self._to_parent = to_parent
         self.named: dict[str, dict[str, _SentGlobals]] = {}
         """By name of the global: those that it is one of, by their tokens."""
-        self.absent: list[tuple[dict[str, Any], set[str]]] = []
+        self.absent: list[tuple[dict[str, object], set[str]]] = []
         """What the functions name that their globals do not have, as far as they are globals."""
 
-    def reducer_override(self, value: Any) -> Any:
+    def reducer_override(self, value: object) -> object:
         """See `pickle.Pickler.reducer_override`."""
-        kind = type(value)
         if self._main_by_name and _has_name_in_main(value):
             return NotImplemented
-        if kind is CodeType:
+        if type(value) is CodeType:
             make, args = cloudpickle.Pickler.dispatch_table[CodeType](value)
             return _make_code, (make, args, value.co_filename)
-        if kind is Task:
+        if type(value) is Task:
             return _task(value)
-        if kind is CACHING:
+        if type(value) is CACHING:
             return reduce_caching(value) if getattr(value, "__module__", None) in _NAMES else NotImplemented
-        if kind is cached_property:
+        if type(value) is cached_property:
             return reduce_cached_property(value)
         reduced = super().reducer_override(value)
-        if type(reduced) is not tuple or len(reduced) != 6:
-            return reduced
-        if kind is FunctionType:
-            return reduce_generic(value) if is_generic(value) else self._function(value, reduced)
-        return (*reduced[:2], (_class_version(value), reduced[5], reduced[2]), None, None, _set_class_state)
+        if type(reduced) is tuple and len(reduced) == 6:
+            if type(value) is FunctionType:
+                return reduce_generic(value) if is_generic(value) else self._function(value, reduced)
+            if isinstance(value, type):
+                return (*reduced[:2], (_class_version(value), reduced[5], reduced[2]), None, None, _set_class_state)
+        return reduced
 
-    def _function(self, fn: FunctionType, reduced: tuple[Any, ...]) -> tuple[Any, ...]:
+    def _function(self, fn: FunctionType, reduced: tuple[Any, ...]) -> tuple[object, ...]:
         """A function of a main module gets the globals that all of them share."""
         if self._to_parent or fn.__globals__.get("__name__") not in _NAMES:
             return reduced  # what a worker's globals hold must not get into its parent's
@@ -239,18 +240,19 @@ def _noting(name: str) -> Iterator[None]:
 class _TryingPickler(_Pickler):
     """For a pickle that nobody loads: it keeps no descriptor for the one who would."""
 
-    dispatch_table: ClassVar[Any] = _Pickler.dispatch_table.new_child({Connection: _as_number, socket: _as_number})
+    dispatch_table: ClassVar[Reducers] = _Pickler.dispatch_table.new_child({Connection: _as_number, socket: _as_number})
 
 
-def _has_name_in_main(value: Any) -> bool:
+def _has_name_in_main(value: object) -> bool:
     """Whether it is a function or a class that the main module has under its name."""
     if type(value) not in _DEFINITIONS and not isinstance(value, type):
         return False
     plain = value.fn if type(value) is Task else value
-    return getattr(plain, "__module__", None) == "__main__" and find("__main__", plain.__qualname__) is value
+    name = getattr(plain, "__qualname__", None)
+    return getattr(plain, "__module__", None) == "__main__" and find("__main__", name) is value
 
 
-def _task(task: Task[..., Any]) -> Any:
+def _task(task: Task[..., object]) -> object:
     """A task of a main module, which pickle would find by its name."""
     if task._remade_by is None and getattr(task.fn, "__module__", None) in _NAMES:
         return Task, (task.fn, task.task_options)
@@ -260,16 +262,16 @@ def _task(task: Task[..., Any]) -> Any:
 class _Travelling:
     """A pickle of a value, and of what it brings for globals."""
 
-    def __init__(self, load: Callable[..., Any], *args: Any) -> None:
+    def __init__(self, load: Callable[..., object], *args: object) -> None:
         self._load = load
         self._args = args
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return self._load, self._args
 
 
 def dump_value(
-    value: Any, keep: Keep, *, main_by_name: bool = False, to_parent: bool = False, only_try: bool = False
+    value: object, keep: Keep, *, main_by_name: bool = False, to_parent: bool = False, only_try: bool = False
 ) -> tuple[bytes, list[pickle.PickleBuffer]]:
     """The pickle of any value, and the buffers beside it that *keep* put into its list. With *main_by_name* what has a
     name in the main module goes by it."""
@@ -324,7 +326,7 @@ def has_name(fn: Named) -> bool:
     return found is fn or (type(found) is Task and found.fn is fn)
 
 
-def _function_of(fn: Any) -> Any:
+def _function_of(fn: Named) -> Named:
     return fn.__wrapped__ if type(fn) is CACHING else fn
 
 
@@ -362,7 +364,7 @@ def _class_version(cls: type) -> str:
 # -- in the process that loads
 
 
-def _set_class_state(cls: type, packed: tuple[str, Callable[[type, Any], object], Any]) -> None:
+def _set_class_state(cls: type, packed: tuple[str, Callable[[type, object], object], object]) -> None:
     """Fill a class that has just been made, or has changed where it was defined."""
     version, setter, state = packed
     own = _own_classes.get(cls)
@@ -373,17 +375,21 @@ def _set_class_state(cls: type, packed: tuple[str, Callable[[type, Any], object]
         _came_classes[cls] = version
 
 
-def _make_code(make: Callable[..., CodeType], args: tuple[Any, ...], file: str) -> CodeType:
+def _make_code(make: Callable[..., CodeType], args: tuple[object, ...], file: str) -> CodeType:
     return make(*args).replace(co_filename=file)
 
 
 def _make_function(
-    code: CodeType, globals: dict[str, Any], name: str | None, defaults: Any, closure: Any
+    code: CodeType,
+    globals: dict[str, object],
+    name: str | None,
+    defaults: tuple[object, ...] | None,
+    closure: tuple[CellType, ...] | None,
 ) -> FunctionType:
     return FunctionType(code, globals, name, defaults, closure)
 
 
-def _set_function_state(fn: FunctionType, packed: tuple[Callable[[FunctionType, Any], object], Any]) -> None:
+def _set_function_state(fn: FunctionType, packed: tuple[Callable[[FunctionType, object], object], object]) -> None:
     setter, state = packed
     builtins = fn.__globals__["__builtins__"]
     setter(fn, state)

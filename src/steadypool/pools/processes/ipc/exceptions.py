@@ -7,7 +7,7 @@ An exception is rebuilt without calling ``__init__`` again where that would not 
 from __future__ import annotations
 
 import pickle
-from typing import Any
+from typing import TypedDict
 
 from steadypool.model.error_text import first_line, shortened, traceback_text, type_name, where_raised
 from steadypool.model.errors import RemoteError
@@ -18,7 +18,21 @@ MOST_CAUSES = 20
 MAX_TEXT = 40_000
 """Characters of traceback that travel."""
 
-Packed = dict[str, Any]
+
+class Packed(TypedDict, total=False):
+    """One exception: `whole`, or `type` and what it is made of; and what a `RemoteError` says in its place."""
+
+    whole: bytes
+    type: bytes
+    args: bytes
+    message: str
+    members: list[Packed]
+    attributes: dict[str, bytes]
+    type_name: str
+    text: str
+    notes: list[str]
+    caused: bool
+    suppressed: bool
 
 
 class RemoteTraceback(Exception):
@@ -117,7 +131,7 @@ def _attributes(error: BaseException) -> dict[str, bytes]:
     return attributes
 
 
-def _flat(value: Any) -> bytes:
+def _flat(value: object) -> bytes:
     pickled = dump(value, to_parent=True)
     if not pickled.buffers:
         return pickled.stream

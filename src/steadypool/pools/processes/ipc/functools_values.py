@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cached_property, lru_cache, singledispatch, update_wrapper
 from types import FunctionType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-CACHING: Any = type(lru_cache(len))
+if TYPE_CHECKING:
+    from functools import _lru_cache_wrapper, _SingleDispatchCallable
+
+CACHING = type(lru_cache(len))
 _GENERIC: Any = singledispatch(len)
 _ITS_OWN = frozenset({"register", "dispatch", "registry", "_clear_cache"})
 """What `singledispatch` itself puts into the dictionary of a function."""
@@ -18,33 +21,33 @@ def is_generic(fn: FunctionType) -> bool:
     return fn.__code__ is _GENERIC.__code__
 
 
-def implementations(fn: Any) -> dict[type, Callable[..., Any]]:
+def implementations(fn: FunctionType) -> dict[type, Callable[..., object]]:
     """Those of a generic function, by class."""
-    return dict(fn.registry)
+    return dict(vars(fn)["registry"])
 
 
-def reduce_caching(fn: Any) -> tuple[Any, ...]:
+def reduce_caching(fn: _lru_cache_wrapper[object]) -> tuple[object, ...]:
     """A function with `functools.lru_cache`."""
     options = fn.cache_parameters()
     return _make_caching, (options["maxsize"], options["typed"], fn.__wrapped__), fn.__dict__
 
 
-def reduce_generic(fn: Any) -> tuple[Any, ...]:
+def reduce_generic(fn: FunctionType) -> tuple[object, ...]:
     """A function with `functools.singledispatch`. Its implementations may name it: they come when it is there."""
     attributes = {name: value for name, value in vars(fn).items() if name not in _ITS_OWN}
     return _make_generic, (fn.__name__,), (implementations(fn), attributes), None, None, _set_generic_state
 
 
-def reduce_cached_property(value: Any) -> tuple[Any, ...]:
+def reduce_cached_property(value: cached_property[object]) -> tuple[object, ...]:
     """A `functools.cached_property`, which holds a lock before Python 3.12."""
     return cached_property, (value.func,), {"attrname": value.attrname, "__doc__": value.__doc__}
 
 
-def _make_caching(maxsize: int | None, typed: bool, fn: Callable[..., Any]) -> Any:
+def _make_caching(maxsize: int | None, typed: bool, fn: Callable[..., object]) -> object:
     return lru_cache(maxsize, typed)(fn)
 
 
-def _make_generic(name: str) -> Any:
+def _make_generic(name: str) -> object:
     def named(*args: object) -> None:
         """Stands where the first implementation will."""
 
@@ -52,7 +55,9 @@ def _make_generic(name: str) -> Any:
     return singledispatch(named)
 
 
-def _set_generic_state(fn: Any, state: tuple[dict[type, Callable[..., Any]], dict[str, Any]]) -> None:
+def _set_generic_state(
+    fn: _SingleDispatchCallable[object], state: tuple[dict[type, Callable[..., object]], dict[str, object]]
+) -> None:
     registry, attributes = state
     for cls, implementation in registry.items():
         fn.register(cls, implementation)

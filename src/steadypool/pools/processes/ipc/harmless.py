@@ -49,7 +49,7 @@ class _RefusedError(Exception):
 class _Loader(pickle.Unpickler):
     """Finds classes alone, and only harmless ones."""
 
-    def find_class(self, module: str, name: str) -> Any:
+    def find_class(self, module: str, name: str) -> object:
         """As `pickle` asks."""
         found = _imported(module, name)
         if (module, name) in _CALLED:
@@ -69,14 +69,14 @@ class _Loader(pickle.Unpickler):
 class _CallingLoader(pickle.Unpickler):
     """For a pickle that calls what it names."""
 
-    def find_class(self, module: str, name: str) -> Any:
+    def find_class(self, module: str, name: str) -> object:
         """As `pickle` asks."""
         if (module, name) not in _CALLED:
             raise _RefusedError
         return _imported(module, name)
 
 
-def load_harmless(stream: Buffer, buffers: Sequence[Buffer] = ()) -> tuple[Any] | None:
+def load_harmless(stream: Buffer, buffers: Sequence[Buffer] = ()) -> tuple[object] | None:
     """The value, in a tuple; ``None`` if that may take code of the user's."""
     if copyreg._inverted_registry:  # type: ignore[attr-defined] # numbers that stand for any names
         return None
@@ -87,7 +87,7 @@ def load_harmless(stream: Buffer, buffers: Sequence[Buffer] = ()) -> tuple[Any] 
         return None
 
 
-def _imported(module: str, name: str) -> Any:
+def _imported(module: str, name: str) -> object:
     """What has that name, without importing anything; no module's ``__getattr__`` is asked, either."""
     found: Any = sys.modules.get(module)
     if type(found) is not ModuleType:

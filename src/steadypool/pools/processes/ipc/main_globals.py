@@ -20,6 +20,8 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any, Final, NamedTuple
 
+from steadypool.pools.processes.ipc.memory_file import Buffer
+
 MAIN: Final = "main"
 """Stands for ``sys.modules["__main__"]``. A program may have other globals that call themselves main, under others."""
 MOST_CONTENTS = 10_000
@@ -91,17 +93,17 @@ class Brought(NamedTuple):
 class TravelledFunction:
     """A function that came by value, and what it brings for its globals."""
 
-    def __init__(self, fn: Callable[..., Any], found_as: tuple[MainGlobals, str], brought: list[Brought]) -> None:
+    def __init__(self, fn: Callable[..., object], found_as: tuple[MainGlobals, str], brought: list[Brought]) -> None:
         self._fn = fn
         self._found_as = found_as
         self._brought = brought
 
-    def ready(self) -> Callable[..., Any]:
+    def ready(self) -> Callable[..., object]:
         """The function, its globals as they were when the job was submitted."""
         for globals, name, version, value in self._brought:
             globals.take(name, version, value)
         globals, name = self._found_as
-        found: Callable[..., Any] = globals.values.get(name, self._fn)
+        found: Callable[..., object] = globals.values.get(name, self._fn)
         return found
 
 
@@ -122,7 +124,7 @@ def note_main() -> None:
         main_globals(token, {})
 
 
-def main_globals(token: str, facts: dict[str, Any]) -> MainGlobals:
+def main_globals(token: str, facts: dict[str, object]) -> MainGlobals:
     """Those that the program calls by this token. *facts* are ``__file__`` and the like."""
     global _process
     if _process.pid != os.getpid():
@@ -137,12 +139,12 @@ def main_globals(token: str, facts: dict[str, Any]) -> MainGlobals:
     return known
 
 
-def globals_of(token: str, facts: dict[str, Any]) -> dict[str, Any]:
+def globals_of(token: str, facts: dict[str, object]) -> dict[str, Any]:
     """The dictionary itself, for a function that is being rebuilt."""
     return main_globals(token, facts).values
 
 
-def load_value(stream: bytes, brings: int, *buffers: Any) -> Any:
+def load_value(stream: bytes, brings: int, *buffers: Buffer) -> object:
     """A value that came with values for the globals of its functions."""
     value, brought = _load(stream, brings, buffers)
     for one in brought:
@@ -156,7 +158,7 @@ def load_function(stream: bytes, brings: int, token: str, name: str) -> Travelle
     return TravelledFunction(fn, (main_globals(token, {}), name), brought)
 
 
-def _load(stream: bytes, brings: int, buffers: tuple[Any, ...]) -> tuple[Any, list[Brought]]:
+def _load(stream: bytes, brings: int, buffers: tuple[Buffer, ...]) -> tuple[Any, list[Brought]]:
     unpickler = pickle.Unpickler(io.BytesIO(stream), buffers=buffers)
     value = unpickler.load()
     brought = []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Sequence
-from typing import Any
 
 from steadypool.pools.processes.ipc.buffers import BufferReader, Description
 from steadypool.pools.processes.ipc.pickles import load
@@ -19,7 +18,7 @@ class PayloadReader:
         self._buffers = BufferReader(marks)
         self._attached = Attached(end)
 
-    def load(self, description: bytes, fds: Sequence[int]) -> Any:
+    def load(self, description: bytes, fds: Sequence[int]) -> object:
         """The value. Closes the descriptors.
 
         Raises:

@@ -44,7 +44,7 @@ NAMES = b"\x93"
 """The only instruction by which a pickle of protocol 5 names something; but for numbers that stand for names, of which
 programs may have some in `copyreg`."""
 _SIMPLE = frozenset({int, float, complex, bool, str, type(None)})
-_CACHING: Any = type(lru_cache(len))
+_CACHING = type(lru_cache(len))
 _BY_REFERENCE = (FunctionType, BuiltinFunctionType, type, Task, _CACHING)
 
 
@@ -86,11 +86,11 @@ class _Outside:
     def __init__(self, data: bytes | bytearray) -> None:
         self.data = data
 
-    def __reduce_ex__(self, protocol: object) -> tuple[Any, ...]:
+    def __reduce_ex__(self, protocol: object) -> tuple[object, ...]:
         return type(self.data), (pickle.PickleBuffer(self.data),)
 
 
-def dump(value: Any, *, main_by_name: bool = False, to_parent: bool = False, only_try: bool = False) -> Pickled:
+def dump(value: object, *, main_by_name: bool = False, to_parent: bool = False, only_try: bool = False) -> Pickled:
     """Pickle a value. With *main_by_name* what belongs to ``__main__`` goes by reference, as pickle has it; so it does
     *to_parent*, where what has a name in a worker has it too. *only_try* duplicates no descriptor.
 
@@ -114,7 +114,7 @@ def dump(value: Any, *, main_by_name: bool = False, to_parent: bool = False, onl
     return Pickled(stream, buffers)
 
 
-def _dump_with_handles(value: Any) -> Pickled:
+def _dump_with_handles(value: object) -> Pickled:
     """Pickle the end of a pipe as `multiprocessing` does, with its descriptor; pickle would carry the bare number."""
     from multiprocessing.reduction import ForkingPickler
 
@@ -124,7 +124,7 @@ def _dump_with_handles(value: Any) -> Pickled:
         return Pickled(file.getvalue(), buffers)
 
 
-def _dump_by_value(value: Any, refused: Exception | None, **how: bool) -> Pickled:
+def _dump_by_value(value: object, refused: Exception | None, **how: bool) -> Pickled:
     from steadypool.pools.processes.ipc import by_value
 
     try:
@@ -143,7 +143,7 @@ def _keep_big(buffers: list[pickle.PickleBuffer], buffer: pickle.PickleBuffer) -
     return False
 
 
-def _outside(value: Any) -> Any:
+def _outside(value: object) -> object:
     """The value with big bytes at its top marked to travel outside."""
     if isinstance(value, bytes | bytearray) and type(value) in (bytes, bytearray):
         return _Outside(value) if len(value) >= OUT_OF_BAND else value
@@ -172,9 +172,9 @@ class Functions:
         """Whether workers can import the program's main module, as `multiprocessing` lets them where it is a file."""
         self.to_forks = False
         """Whether workers are forked, and so get modules as they are at that moment."""
-        self._known: dict[Callable[..., Any], bytes] = {}
-        self._names: dict[bytes, Callable[..., Any]] = {}
-        self._by_value: dict[Callable[..., Any], FunctionPickle] = {}
+        self._known: dict[Callable[..., object], bytes] = {}
+        self._names: dict[bytes, Callable[..., object]] = {}
+        self._by_value: dict[Callable[..., object], FunctionPickle] = {}
         self.without_arguments: dict[bytes, Any] = {}
         """What a call of each without arguments travels as."""
 
@@ -184,7 +184,7 @@ class Functions:
         self._known.clear()
         self._names.clear()
 
-    def dump(self, fn: Callable[..., Any]) -> bytes | None:
+    def dump(self, fn: Callable[..., object]) -> bytes | None:
         """The pickle of a function that has a name; ``None`` for one that must travel with its call.
 
         Raises:
@@ -195,7 +195,7 @@ class Functions:
         except (KeyError, TypeError):
             return self._dump(fn)
 
-    def _dump(self, fn: Callable[..., Any]) -> bytes | None:
+    def _dump(self, fn: Callable[..., object]) -> bytes | None:
         if not isinstance(fn, _BY_REFERENCE):
             return None
         if not self.main_by_name and getattr(fn, "__module__", None) == "__main__":
@@ -215,7 +215,7 @@ class Functions:
                 warnings.warn(DEFINED_ANEW.format(task_name(fn)), RuntimeWarning, stacklevel=2)
         return stream
 
-    def _dump_by_value(self, fn: Callable[..., Any]) -> bytes | None:
+    def _dump_by_value(self, fn: Callable[..., object]) -> bytes | None:
         """The pickle of a function of the main module, kept until something that it names has changed."""
         fn = fn.fn if isinstance(fn, Task) else fn
         if type(fn) is not FunctionType and type(fn) is not _CACHING:
@@ -231,7 +231,7 @@ class Functions:
         stream = known.stream
         return stream if len(stream) <= INLINE_FUNCTION_MOST else None
 
-    def _pickle_by_value(self, fn: Callable[..., Any]) -> FunctionPickle | None:
+    def _pickle_by_value(self, fn: Callable[..., object]) -> FunctionPickle | None:
         from steadypool.pools.processes.ipc import by_value
 
         if not by_value.has_name(fn):
@@ -243,7 +243,7 @@ class Functions:
         return pickled
 
 
-def _is_being_imported(fn: Callable[..., Any]) -> bool:
+def _is_being_imported(fn: Callable[..., object]) -> bool:
     """Whether the import of its module is under way, on this thread or another."""
     spec = getattr(sys.modules.get(getattr(fn, "__module__", None) or ""), "__spec__", None)
     return getattr(spec, "_initializing", False) is True
@@ -253,9 +253,9 @@ class LoadedFunctions:
     """The other end of `Functions`: what has been loaded once is not looked up again."""
 
     def __init__(self) -> None:
-        self._known: dict[bytes, Callable[..., Any] | TravelledFunction] = {}
+        self._known: dict[bytes, Callable[..., object] | TravelledFunction] = {}
 
-    def load(self, stream: bytes) -> Callable[..., Any]:
+    def load(self, stream: bytes) -> Callable[..., object]:
         """The function. Raises whatever unpickling raises."""
         fn = self._known.get(stream)
         if fn is None:

@@ -16,7 +16,6 @@ import io
 import marshal
 import mmap
 import os
-from typing import Any
 
 from steadypool.pools.processes.ipc.memory_file import anonymous_file, mapped
 
@@ -77,7 +76,7 @@ class Page:
         """The serial of the first outcome in the log."""
         return self.serials[LOG_FIRST]
 
-    def outcomes(self, expected: int) -> list[Any]:
+    def outcomes(self, expected: int) -> list[object]:
         """The outcomes in the log from the serial *expected* on, unless they were read before."""
         first, size = self.serials[LOG_FIRST], self.serials[LOG_SIZE]
         log, following, at = self._read
@@ -88,7 +87,7 @@ class Page:
         log_bytes = io.BytesIO(self._memory[mmap.PAGESIZE + at : mmap.PAGESIZE + size])
         if self.serials[LOG_FIRST] != first:
             return []
-        values: list[Any] = []
+        values: list[object] = []
         while log_bytes.tell() < size - at:
             values.append(marshal.load(log_bytes))
         self._read = (first, following + len(values), size)
