@@ -24,9 +24,9 @@ def forget_imports() -> None:
                 spec._initializing = False
 
 
-def forget_process(child: Any) -> None:
+def forget_process(child: object) -> None:
     """A worker of the parent's: `multiprocessing` would wait for it when this process ends."""
-    children: set[Any] = getattr(process, "_children", set())
+    children: set[object] = getattr(process, "_children", set())
     children.discard(child)
 
 

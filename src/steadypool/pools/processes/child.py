@@ -21,7 +21,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from types import CoroutineType
 from typing import Any
@@ -293,7 +293,7 @@ class Worker:
         self._out.flush()
         self._frame = None
 
-    def _run_items(self, fn: Callable[..., Any], calls: Iterator[tuple[int, Any]]) -> bool:
+    def _run_items(self, fn: Callable[..., object], calls: Iterator[tuple[int, Iterable[object]]]) -> bool:
         """Run what is left of a chunk, up to the first item that sets a context variable: the next needs a new context.
 
         This is the innermost loop: what it does for each item it does itself, as far as that is usual.
@@ -321,7 +321,7 @@ class Worker:
                 return True
         return False
 
-    def _deliver(self, serial: int, result: Any, began: float, gathers: bool) -> None:
+    def _deliver(self, serial: int, result: object, began: float, gathers: bool) -> None:
         """Send the result of a job, or let it gather, if that takes a moment only."""
         if isinstance(self._out, ForkedOutbox):
             end_child(None)
@@ -334,13 +334,13 @@ class Worker:
         if self._out.is_old(now):
             self._out.flush()
 
-    def _gather_pickled(self, serial: int, result: Any) -> None:
+    def _gather_pickled(self, serial: int, result: object) -> None:
         """Let a result leave with others, as a pickle; by itself if it is big."""
         status, serial, payload = self._pack_result(serial, result)
         if status != VALUE or not self._out.gather(serial, [payload]):
             self._out.send(status, serial, payload)
 
-    def _read_call(self, frame: JobFrame, fds: Sequence[int]) -> tuple[Callable[..., Any], Any, dict[str, Any]]:
+    def _read_call(self, frame: JobFrame, fds: Sequence[int]) -> tuple[Callable[..., object], Any, dict[str, object]]:
         try:
             return self._load_call(frame, fds)
         except (AttributeError, ImportError) as error:
@@ -349,7 +349,7 @@ class Worker:
             raise
 
     @loads_jobs
-    def _load_chunk(self, chunk: JobFrame, fds: Sequence[int]) -> tuple[Callable[..., Any], list[Any]]:
+    def _load_chunk(self, chunk: JobFrame, fds: Sequence[int]) -> tuple[Callable[..., object], list[Any]]:
         call: Any = self._payloads.load(chunk.call, fds) if chunk.flags & IN_BUFFER else load(chunk.call)
         if chunk.flags & WHOLE:
             fn, items = call
@@ -357,7 +357,7 @@ class Worker:
         return self._functions.load(chunk.function), call
 
     @loads_jobs
-    def _load_call(self, frame: JobFrame, fds: Sequence[int]) -> tuple[Callable[..., Any], Any, dict[str, Any]]:
+    def _load_call(self, frame: JobFrame, fds: Sequence[int]) -> tuple[Callable[..., object], Any, dict[str, object]]:
         call: Any = frame.call
         if not frame.flags and not call:
             return self._functions.load(frame.function), (), {}
@@ -373,7 +373,7 @@ class Worker:
         fn = self._functions.load(frame.function)
         return (fn, *call) if frame.flags & KEYWORDS else (fn, call, {})
 
-    def _pack_result(self, serial: int, result: Any) -> tuple[int, int, bytes]:
+    def _pack_result(self, serial: int, result: object) -> tuple[int, int, bytes]:
         """Status, serial and payload of a result; the memory of a big one is sent ahead, if it is new."""
         if result is None:
             return NOTHING, serial, b""

@@ -19,10 +19,10 @@ from typing import Any, Protocol
 from steadypool.model.clock import monotonic
 from steadypool.model.options import TaskOptions, task_name
 from steadypool.pools.core.core import Core
+from steadypool.pools.core.shared import Job
 from steadypool.pools.processes.ipc.pickles import Pickled
 from steadypool.primitives.future import JobFuture
 
-Job = JobFuture[Any]
 Landed = SimpleQueue[Any]
 PackedChunk = tuple[int, bytes, bytes, Pickled]
 """Flags, function, extras and calls, as they travel."""
@@ -55,8 +55,8 @@ class Chunk:
         self,
         workers: ChunkOwner,
         options: TaskOptions,
-        fn: Callable[..., Any],
-        calls: list[tuple[Any, ...]],
+        fn: Callable[..., object],
+        calls: list[tuple[object, ...]],
         numbers: list[int],
         packed: PackedChunk,
         landed: Landed | None,
@@ -94,7 +94,7 @@ class Chunk:
 
     # -- for the core, which holds its lock
 
-    def came_back(self, values: list[Any], seconds: float) -> None:
+    def came_back(self, values: list[object], seconds: float) -> None:
         """The next items have these results."""
         self.done += len(values)
         self.seconds += seconds

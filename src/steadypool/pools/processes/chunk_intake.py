@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import islice
-from typing import Any
 
 from steadypool.model.options import TaskOptions
 from steadypool.pools.processes.chunk import Chunk, Landed, PackedChunk
@@ -42,14 +41,14 @@ class ChunkIntake:
         self._stealer = stealer
         self._is_own_thread = is_own_thread
 
-    def items_together(self, fn: Callable[..., Any], window: int) -> int:
+    def items_together(self, fn: Callable[..., object], window: int) -> int:
         """How many of the next items of a map to gather, if the caller does not say."""
         if not self._fleet.takes_chunks or self._core.emitter.sinks:
             return 1
         return prefetch.by_themselves(self._fleet.pace.run_seconds.of(fn), window, self._core.max_workers)
 
     def enter(
-        self, options: TaskOptions, fn: Callable[..., Any], calls: list[tuple[Any, ...]], landed: Landed | None
+        self, options: TaskOptions, fn: Callable[..., object], calls: list[tuple[object, ...]], landed: Landed | None
     ) -> Chunk | None:
         """Take on the first of these calls, as many as should travel together; ``None`` if they should not.
 
@@ -81,8 +80,8 @@ class ChunkIntake:
         return chunk
 
     def _pack_together(
-        self, fn: Callable[..., Any], calls: list[tuple[Any, ...]]
-    ) -> tuple[PackedChunk | None, list[tuple[Any, ...]]]:
+        self, fn: Callable[..., object], calls: list[tuple[object, ...]]
+    ) -> tuple[PackedChunk | None, list[tuple[object, ...]]]:
         """Pickle as many of the first of these calls as fit a packet, and say which; none if they are to go singly."""
         while len(calls) > 1:
             try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 from weakref import WeakKeyDictionary
 
 from steadypool.model.clock import monotonic
@@ -36,7 +35,7 @@ class Fleet:
         """The workers that may be given jobs."""
         self.callers: set[JobRunner] = set()
         """Threads of this process that hold a job: callers, and the loader."""
-        self.stuck: dict[Any, Job] = {}
+        self.stuck: dict[object, Job] = {}
         self.may_grow = True
         """Whether another worker may be started."""
         self.holding = False
@@ -67,7 +66,7 @@ class Fleet:
         self.full = False
         self.pump()
 
-    def plan(self, seconds: float, action: Callable[..., None], *args: Any) -> None:
+    def plan(self, seconds: float, action: Callable[..., None], *args: object) -> None:
         """Have the supervisor call *action* in so many seconds."""
         moment = monotonic() + seconds
         with self.core.lock:

@@ -10,12 +10,12 @@ import multiprocessing.process
 import os
 import sys
 from collections.abc import Callable
-from types import CodeType, FrameType
-from typing import Any, TypeVar
+from types import CodeType, FrameType, TracebackType
+from typing import TypeVar
 
 from steadypool.model.options import task_name
 
-F = TypeVar("F", bound=Callable[..., Any])
+F = TypeVar("F", bound=Callable[..., object])
 
 UNGUARDED_EXIT = 86
 """What a worker exits with when the main module has started a pool as it was imported, and that has ended it."""
@@ -56,7 +56,7 @@ def refusal() -> RuntimeError | None:
     return RuntimeError(ADVICE.format("the main module" if module in (None, "__mp_main__") else f"module {module!r}"))
 
 
-def refusal_of(initializer: Callable[..., object], args: tuple[Any, ...]) -> RuntimeError | None:
+def refusal_of(initializer: Callable[..., object], args: tuple[object, ...]) -> RuntimeError | None:
     """Why no worker that imports them may be started here and now: to pickle them waits for this thread's import."""
     needed = [getattr(part, "__module__", None) for part in (initializer, *args, *map(type, args))]
     frame: FrameType | None = sys._getframe(1)
@@ -72,8 +72,8 @@ def _exit_as_unguarded() -> None:
     """Let the parent know why, should an exception end this process now."""
     before = sys.excepthook
 
-    def say_and_leave(*raised: Any) -> None:
-        before(*raised)
+    def say_and_leave(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        before(kind, error, trace)
         sys.stderr.flush()
         os._exit(UNGUARDED_EXIT)
 

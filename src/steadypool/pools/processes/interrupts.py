@@ -26,6 +26,7 @@ from threading import Lock, get_ident
 from typing import Any
 
 from steadypool.model.clock import monotonic, sleep
+from steadypool.pools.core.shared import Job
 from steadypool.pools.processes.chunk import Chunk
 from steadypool.pools.processes.fleet import Fleet
 from steadypool.pools.processes.places import Places
@@ -93,7 +94,7 @@ class InterruptRepair:
                 self._core.bell.ring()
         self.moving.clear()
 
-    def _put_back(self, entry: Any) -> None:
+    def _put_back(self, entry: Job | Chunk) -> None:
         """An entry that was not sent."""
         with self._core.lock:
             holder = entry._worker
@@ -106,14 +107,14 @@ class InterruptRepair:
             if not unsent:
                 self._core.timers.add(monotonic() + AFTERWARDS, self._find_place, entry)
 
-    def _find_place(self, entry: Any) -> None:
+    def _find_place(self, entry: Job | Chunk) -> None:
         """Put an entry that is nowhere into the queue."""
         with self._core.lock:
             if self._is_nowhere(entry):
                 self._places.requeue(entry)
         self._fleet.look_again()
 
-    def _is_nowhere(self, entry: Any) -> bool:
+    def _is_nowhere(self, entry: Job | Chunk) -> bool:
         """Whether it waits in no place and has no outcome. The lock is held."""
         if entry in self.moving:
             return False

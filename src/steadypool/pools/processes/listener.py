@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from socket import socket
 
 from steadypool.model.clock import monotonic
 from steadypool.model.states import PoolState
@@ -95,7 +95,7 @@ class Listener:
         self._rung = True
         self._bell.heard()
 
-    def unwatch(self, what: Any) -> None:
+    def unwatch(self, what: socket | int) -> None:
         with suppress(KeyError, ValueError):
             self._selector.unregister(what)
 

@@ -93,7 +93,7 @@ class ForkedOutbox:
         """A report of progress: it is lost."""
 
 
-def is_small(result: Any) -> bool:
+def is_small(result: object) -> bool:
     """Whether a result is short and can neither change nor fail to be loaded, so that it may wait to be pickled."""
     # No tuple in a tuple: they may be nested a thousand deep, or hold each other so often that this would never end.
     if type(result) is tuple:
@@ -101,5 +101,5 @@ def is_small(result: Any) -> bool:
     return type(result) in ATOMS or _is_short(result)
 
 
-def _is_short(result: Any) -> bool:
+def _is_short(result: object) -> bool:
     return (type(result) is str or type(result) is bytes) and len(result) <= SHORT

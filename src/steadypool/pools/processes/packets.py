@@ -6,11 +6,11 @@ import itertools
 import os
 import pickle
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
-from typing import Any
 
 from steadypool.model.options import task_name
+from steadypool.pools.core.shared import Job
 from steadypool.pools.processes.chunk import Chunk, PackedChunk
 from steadypool.pools.processes.ipc.buffers import Loan
 from steadypool.pools.processes.ipc.pickles import Functions, Pickled, dump, is_plain
@@ -27,9 +27,7 @@ from steadypool.pools.processes.ipc.wire import (
     job_frame,
 )
 from steadypool.pools.processes.unpicklable import culprit_note
-from steadypool.primitives.future import JobFuture
 
-Job = JobFuture[Any]
 _serials = itertools.count(ITEMS_MOST, ITEMS_MOST)
 
 
@@ -84,10 +82,11 @@ def _pack_call(functions: Functions, job: Job) -> PackedCall:
     return PackedCall(0, function, dump(job._args, main_by_name=by_name), by_name)
 
 
-def pack_chunk(functions: Functions, fn: Any, calls: list[tuple[Any, ...]]) -> PackedChunk:
+def pack_chunk(functions: Functions, fn: Callable[..., object], calls: list[tuple[object, ...]]) -> PackedChunk:
     """Pickle calls of one function together. Raises what pickling raises."""
     function = functions.dump(fn)
-    flags, items = CHUNK, calls
+    flags = CHUNK
+    items: Sequence[object] = calls
     if set(map(len, calls)) == {1}:
         flags, items = CHUNK | SINGLE, list(chain.from_iterable(calls))
     if function is None:
@@ -171,7 +170,7 @@ def _extras(job: Job, carried: bytes | None) -> bytes:
     return pickle.dumps((options.id, name, attempt, options.timeout, job._total_ends, job._packed_meta, carried), 5)
 
 
-def pack_meta(meta: Mapping[str, Any]) -> bytes:
+def pack_meta(meta: Mapping[str, object]) -> bytes:
     """The ``meta`` option for the job's context; what cannot be pickled is shown as text."""
     try:
         return pickle.dumps(dict(meta), 5)

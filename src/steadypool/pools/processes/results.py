@@ -7,7 +7,6 @@ import os
 import pickle
 from functools import partial
 from threading import get_ident
-from typing import Any
 
 from steadypool.model.clock import monotonic, sleep
 from steadypool.model.lazy_module import events
@@ -48,7 +47,7 @@ from steadypool.primitives.run_times import SAMPLE, WORTH_MEASURING
 
 _OWN_WORDS = frozenset({READY, RETIRING, BROKEN, UNFIT})
 """Statuses of what a worker says of itself."""
-Run = tuple[int, list[Any], float]
+Run = tuple[int, list[object], float]
 """Calls from this serial on have returned these values, and ran for so many seconds together."""
 
 
@@ -97,7 +96,7 @@ class ResultReader:
         """Settle successes that are nothing special, many at a time; empties *runs*."""
         if not runs:
             return
-        done: list[tuple[Job, Any]] = []
+        done: list[tuple[Job, object]] = []
         with self._core.lock:
             hand = worker.hand
             running = worker.taken or (hand[0] if hand else None)
@@ -111,7 +110,7 @@ class ResultReader:
         self._settle_quickly(done)
 
     def _take_run(
-        self, worker: ProcessWorker, serial: int, values: list[Any], seconds: float, done: list[tuple[Job, Any]]
+        self, worker: ProcessWorker, serial: int, values: list[object], seconds: float, done: list[tuple[Job, object]]
     ) -> None:
         """Calls from this serial on have these results. What is no job any more is left out. The lock is held."""
         hand = worker.hand
@@ -135,7 +134,7 @@ class ResultReader:
                 if each > WORTH_MEASURING or not worker.done % SAMPLE:
                     self._core.run_times.add_to_task(entry._task_name, each)
 
-    def _settle_quickly(self, done: list[tuple[Job, Any]]) -> None:
+    def _settle_quickly(self, done: list[tuple[Job, object]]) -> None:
         """The jobs were counted: they have these results."""
         for job, result in done:
             if job._alarm is not None:
@@ -148,7 +147,7 @@ class ResultReader:
             if job._callbacks:
                 self._core.user_calls.call_back(job)
 
-    def _values_came(self, worker: ProcessWorker, serial: int, seconds: float, values: list[Any]) -> None:
+    def _values_came(self, worker: ProcessWorker, serial: int, seconds: float, values: list[object]) -> None:
         """Calls that travelled together have succeeded; *serial* is the first one's."""
         run = None if self._core.emitter.sinks else _loaded_run(serial, values, seconds)
         if run is not None:
@@ -170,7 +169,7 @@ class ResultReader:
         if expected is not None and values:
             self._values_came(worker, expected, 0.0, values)
 
-    def _take_values(self, worker: ProcessWorker, chunk: Chunk, values: list[Any], seconds: float) -> None:
+    def _take_values(self, worker: ProcessWorker, chunk: Chunk, values: list[object], seconds: float) -> None:
         """The next items of the chunk that the worker runs have these results. The lock is held."""
         self._core.counts.ended[Outcome.SUCCEEDED] += len(values)
         worker.done += len(values)
@@ -183,12 +182,12 @@ class ResultReader:
             self._fleet.pace.run_seconds.note(chunk._fn, chunk.seconds / chunk.size)
             self._core.run_times.add_to_task(chunk._task_name, chunk.seconds, chunk.size)
 
-    def _succeeded(self, worker: ProcessWorker, serial: int, result: Any, seconds: float) -> None:
+    def _succeeded(self, worker: ProcessWorker, serial: int, result: object, seconds: float) -> None:
         job = self._came_back(worker, serial, True, seconds)
         if job is not None:
             self._publish(job, result)
 
-    def _publish(self, job: Job, result: Any) -> None:
+    def _publish(self, job: Job, result: object) -> None:
         """The job was counted as succeeded: say so, and settle it."""
         if self._core.emitter.sinks:
             self._core.emitter.emit_end(job, Outcome.SUCCEEDED, None)
@@ -361,7 +360,7 @@ class ResultReader:
                 )
 
 
-def _loaded(status: int, payload: bytes, received: Received | Exception | None) -> tuple[Any, BaseException | None]:
+def _loaded(status: int, payload: bytes, received: Received | Exception | None) -> tuple[object, BaseException | None]:
     """The result, or the error."""
     if status == ERROR:
         return None, unpack_error(payload)
@@ -388,7 +387,7 @@ def _as_run(serial: int, status: int, seconds: float, payload: bytes) -> Run | N
     return None
 
 
-def _loaded_run(serial: int, values: list[Any], seconds: float) -> Run | None:
+def _loaded_run(serial: int, values: list[object], seconds: float) -> Run | None:
     """The run, once what is pickled in it (each in a list) is loaded; ``None`` if that is for the loader."""
     if list not in map(type, values):
         return serial, values, seconds
@@ -397,7 +396,7 @@ def _loaded_run(serial: int, values: list[Any], seconds: float) -> Run | None:
     return (serial, whole, seconds) if len(whole) == len(values) else None
 
 
-def _try_load(payload: bytes) -> tuple[Any] | None:
+def _try_load(payload: bytes) -> tuple[object] | None:
     """What a plain result is, in a tuple; ``None`` if it is for the loader."""
     if not is_plain(payload):
         return load_harmless(payload)

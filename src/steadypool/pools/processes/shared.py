@@ -77,7 +77,7 @@ class Shared(Generic[T]):
     def __repr__(self) -> str:
         return f"<Shared {self.nbytes:,} bytes{'' if self._whole is not None else ' closed'}>"
 
-    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+    def __reduce_ex__(self, protocol: Any) -> tuple[object, ...]:
         whole = self._open()
         by_descriptor = _for_new_process(whole)
         if by_descriptor is not None:
@@ -86,7 +86,7 @@ class Shared(Generic[T]):
         return _from_memory, (self._sizes, pickle.PickleBuffer(whole) if protocol >= 5 else bytes(whole))
 
 
-def _for_new_process(whole: memoryview) -> tuple[Any, int] | None:
+def _for_new_process(whole: memoryview) -> tuple[object, int] | None:
     """Its descriptor, for the arguments of a process that `multiprocessing` starts, and the size."""
     context = sys.modules.get("multiprocessing.context")
     segment = segment_of(whole)
@@ -113,14 +113,14 @@ class _View:
     def __init__(self, view: memoryview) -> None:
         self._view = view
 
-    def __reduce_ex__(self, protocol: object) -> tuple[Any, ...]:
+    def __reduce_ex__(self, protocol: object) -> tuple[object, ...]:
         view = self._view
         if len(view.format) > 1:  # an order of bytes, or a structure, which no view of bytes can be cast to
             view = view.cast("B")
         return _as_view, (pickle.PickleBuffer(view), view.format, view.shape)
 
 
-def _as_view(buffer: Any, format: str, shape: tuple[int, ...]) -> memoryview:
+def _as_view(buffer: Buffer, format: str, shape: tuple[int, ...]) -> memoryview:
     view = memoryview(buffer).cast("B")
     return view.cast(format, shape) if 0 not in shape else view.cast(format)  # type: ignore[call-overload,no-any-return]
 
@@ -129,7 +129,7 @@ def _as_view(buffer: Any, format: str, shape: tuple[int, ...]) -> memoryview:
 def share(value: bytes | bytearray | memoryview) -> Shared[memoryview]: ...
 @overload
 def share(value: T) -> Shared[T]: ...
-def share(value: Any) -> Shared[Any]:
+def share(value: object) -> Shared[Any]:
     """Put a large value into memory that many jobs can read, and return the handle to give them.
 
     ::
@@ -161,7 +161,7 @@ def share(value: Any) -> Shared[Any]:
     return Shared(sizes, memoryview(make_segment(parts, offsets, total)).toreadonly())
 
 
-def _dump(value: Any) -> tuple[bytes, list[pickle.PickleBuffer]]:
+def _dump(value: object) -> tuple[bytes, list[pickle.PickleBuffer]]:
     """The pickle, and every buffer beside it, small ones too: all of them are to be read-only."""
     buffers: list[pickle.PickleBuffer] = []
     refused: Exception | None = None

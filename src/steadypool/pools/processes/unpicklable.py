@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator
 
 DEPTH = 5
 MOST = 1000
 """Members of one value that are tried."""
 
 
-def culprit_note(args: tuple[Any, ...], kwargs: dict[str, Any], dump: Callable[[Any], object]) -> str:
+def culprit_note(args: tuple[object, ...], kwargs: dict[str, object], dump: Callable[[object], object]) -> str:
     """Which argument, and where in it, *dump* refuses; empty if it is none of them by itself."""
     given = [(f"argument {number}", value) for number, value in enumerate(args, 1)]
     given += [(f"argument {name}", value) for name, value in kwargs.items()]
@@ -21,7 +20,7 @@ def culprit_note(args: tuple[Any, ...], kwargs: dict[str, Any], dump: Callable[[
     return ""
 
 
-def _within(path: str, value: Any, dump: Callable[[Any], object]) -> tuple[str, Any]:
+def _within(path: str, value: object, dump: Callable[[object], object]) -> tuple[str, object]:
     """The innermost part of *value* that is refused."""
     for _ in range(DEPTH):
         for step, part in _parts(value):
@@ -33,14 +32,12 @@ def _within(path: str, value: Any, dump: Callable[[Any], object]) -> tuple[str, 
     return path, value
 
 
-def _parts(value: Any) -> Iterator[tuple[str, Any]]:
+def _parts(value: object) -> Iterator[tuple[str, object]]:
     # Nothing of the user's is called here but what pickle calls.
-    if type(value) in (list, tuple):
-        sequence: Sequence[Any] = value
-        yield from ((f"[{number}]", part) for number, part in enumerate(sequence[:MOST]))
+    if type(value) is list or type(value) is tuple:
+        yield from ((f"[{number}]", part) for number, part in enumerate(value[:MOST]))
     elif type(value) is dict:
-        mapping: Mapping[Any, Any] = value
-        for key, part in list(mapping.items())[:MOST]:
+        for key, part in list(value.items())[:MOST]:
             yield (f"[{key!r}]" if type(key) in (str, int) else f"[a {type(key).__name__}]"), part
     else:
         try:
@@ -50,7 +47,7 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]]:
         yield from ((f".{name}", part) for name, part in list(attributes.items())[:MOST])
 
 
-def _is_refused(value: Any, dump: Callable[[Any], object]) -> bool:
+def _is_refused(value: object, dump: Callable[[object], object]) -> bool:
     try:
         dump(value)
     except Exception:
