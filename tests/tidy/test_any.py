@@ -6,17 +6,13 @@ import ast
 
 from tests.tidy.source import Module, modules
 
-MOST = 50
-"""In the pools, those of processes left out: what pickles takes anything. It may only shrink."""
+MOST = 96
+"""In all pools. It may only shrink."""
 
 
 def test_the_pools_say_what_they_take() -> None:
-    counts = {module.place: uses(module) for module in modules() if is_counted(module.place)}
+    counts = {module.place: uses(module) for module in modules() if module.place.startswith("pools/")}
     assert sum(counts.values()) <= MOST, {place: count for place, count in counts.items() if count}
-
-
-def is_counted(place: str) -> bool:
-    return place.startswith("pools/") and not place.startswith("pools/processes/")
 
 
 def uses(module: Module) -> int:
