@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
+import threading
 from collections.abc import Iterator
+from types import FrameType
 from typing import Any
 
 import pytest
 
-from steadypool.pools.processes.ipc.buffers import FREE, GONE, LENT, SMALL, Loan
+from steadypool.pools.processes.ipc.buffers import FREE, GONE, LENT, SMALL, BufferReader, Loan
+from tests.patience import WAIT
 from tests.pools.processes.ipc.ends import Ends
 from tests.races.arena import duel, switching_every
 
@@ -68,6 +72,33 @@ def test_the_last_view_goes_while_the_reader_forgets(ends: Ends) -> None:
 
     moves = (lambda views: views.clear(), lambda _: ends.reader.forget())
     duel(ROUNDS, lambda number: ends.carry(filled(number)), moves, check)
+
+
+def test_the_reader_forgets_just_before_what_came_back_is_marked() -> None:
+    """The thread that drops the last view is held up there: then the writer must not lend a slab that is forgotten."""
+    ends, views = Ends(), []
+    views += ends.carry(filled(1))
+    arrived, go = threading.Event(), threading.Event()
+
+    def hold_up(frame: FrameType, event: str, _: object) -> None:
+        if frame.f_code is BufferReader._mark.__code__:
+            arrived.set()
+            go.wait(WAIT)
+
+    def drop() -> None:
+        sys.settrace(hold_up)
+        views.clear()
+
+    thread = threading.Thread(target=drop)
+    thread.start()
+    assert arrived.wait(WAIT)
+    ends.reader.forget()
+    go.set()
+    thread.join()
+    assert all((ends.marks[number] == FREE) == (number in ends.reader._slabs) for number in ends.slabs())
+    assert [bytes(view) for view in ends.carry(filled(2))] == [filled(2)]
+    assert len(ends.reader.forget()) == 1
+    ends.close()
 
 
 def test_the_last_view_goes_while_both_ends_close() -> None:
