@@ -18,6 +18,10 @@ COMMANDS = {
     "backup": ("queue.files:backup_command", "Copy a queue on SQLite to FILE, as it is at one moment."),
     "compact": ("queue.files:compact_command", "Make the file of a queue on SQLite as small as what it holds."),
     "enqueue": ("queue.enqueue:enqueue_command", "Enqueue a job of a durable task, and print its id."),
+    "import-celery-beat": (
+        "queue.import_beat:import_beat_command",
+        "Print what a schedule of Celery beat is here, as Python to paste.",
+    ),
     "jobs": ("queue.jobs:jobs_group", "Look at the jobs of a durable queue, and change them."),
     "map": ("map.command:map_command", "Call a function once for each line of a file."),
     "migrate": ("queue.migrate:migrate_command", "Make the tables of the queue at URL, or bring them up to date."),
