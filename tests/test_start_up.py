@@ -48,6 +48,12 @@ def test_a_pool_of_threads_loads_no_other_kind() -> None:
     assert not {name for name in names if name.startswith(("steadypool.pools.aio", "steadypool.pools.processes"))}
 
 
+def test_a_pool_of_processes_loads_what_is_for_few_when_it_is_used() -> None:
+    names = loaded("from steadypool import ProcessPool")
+    assert "steadypool.pools.processes.pool" in names
+    assert not {"asyncio", "cloudpickle", "steadypool.model.reports"} & names
+
+
 def test_every_public_name_is_there() -> None:
     assert set(steadypool.__all__) <= set(dir(steadypool))
     for name in steadypool.__all__:

@@ -14,11 +14,10 @@ from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from types import FunctionType
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from steadypool.model.clock import monotonic
 from steadypool.model.options import Retry, check_count
-from steadypool.model.reports import JobFailure
 from steadypool.pools.core import at_exit
 from steadypool.pools.core.functions import ASYNC_CODE
 from steadypool.pools.core.greenlets import PROCESSES, check_unpatched
@@ -32,6 +31,9 @@ from steadypool.pools.processes.workers import ProcessWorkers
 from steadypool.pools.threads.caller_runs import CallerRuns
 from steadypool.primitives.arguments import Show
 from steadypool.primitives.future import JobFuture
+
+if TYPE_CHECKING:
+    from steadypool.model.reports import JobFailure
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -16,10 +16,10 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from multiprocessing.context import BaseContext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from steadypool.model.clock import monotonic
-from steadypool.model.reports import WorkerStats
+from steadypool.model.lazy_module import reports
 from steadypool.pools.core.shared import Job
 from steadypool.pools.processes import child
 from steadypool.pools.processes.chunk import Chunk
@@ -31,6 +31,9 @@ from steadypool.pools.processes.ipc.wire import ITEMS_MOST, LOADING, FrameStream
 from steadypool.pools.processes.packets import workers_import_main
 from steadypool.pools.processes.terminal import broker
 from steadypool.pools.processes.worker_args import Descriptor, WorkerArgs, WorkerOptions, hold_standard_descriptors
+
+if TYPE_CHECKING:
+    from steadypool.model.reports import WorkerStats
 
 KNOWN_SECONDS = 1.0
 """How long it may take that thread to go on."""
@@ -392,9 +395,9 @@ class ProcessWorker:
         """What `PoolStats` says of this worker."""
         job = self.taken or (self.hand[0] if self.hand else None)
         if job is None:
-            return WorkerStats(self.name, self.pid or None, None, None, 0.0, self.done, self.restarts)
+            return reports.WorkerStats(self.name, self.pid or None, None, None, 0.0, self.done, self.restarts)
         name, ran = self.taken_name or job._task_name, monotonic() - job._began
-        return WorkerStats(
+        return reports.WorkerStats(
             self.name,
             self.pid or None,
             job.job_id,

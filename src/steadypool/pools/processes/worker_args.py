@@ -13,7 +13,6 @@ from multiprocessing.reduction import DupFd, ForkingPickler
 from typing import Any
 
 from steadypool.pools.processes.import_guard import loads_jobs
-from steadypool.pools.processes.ipc.by_value import dump_value, note_globals
 from steadypool.pools.processes.ipc.wire import Line
 from steadypool.pools.processes.packets import workers_import_main
 
@@ -98,6 +97,8 @@ class Initializer:
     """
 
     def __init__(self, fn: Callable[..., object], args: tuple[object, ...]) -> None:
+        from steadypool.pools.processes.ipc.by_value import note_globals  # it imports `cloudpickle`
+
         note_globals(fn)
         self.fn = fn
         self.args = args
@@ -138,6 +139,8 @@ class _Handed:
 
 
 def _dump_by_value(value: object) -> bytes:
+    from steadypool.pools.processes.ipc.by_value import dump_value
+
     return dump_value(value, lambda buffers, buffer: True)[0]
 
 
