@@ -187,7 +187,7 @@ def test_a_failure_that_nobody_looked_at_is_reported_once(caplog: pytest.LogCapt
     job = loose_job()
     fail(job)
     del job
-    assert reports(caplog) == ["job nobody-1 (print) failed and nobody looked at its future"]
+    assert reports(caplog) == ["job nobody-1 (print) failed and its error was never retrieved"]
 
 
 def takes_the_result(job: Job) -> None:

@@ -72,7 +72,7 @@ def print_fail_fast(console: Console, tally: Tally) -> None:
 
 
 def print_drained(console: Console, tally: Tally) -> None:
-    """What somebody else left undone who drained the pool: `steadypool top` can."""
+    """What was left undone when another process drained the pool, such as `steadypool top`."""
     say(
         console,
         f"the pool was drained from outside after line {tally.taken:,}: {tally.succeeded:,} succeeded, "

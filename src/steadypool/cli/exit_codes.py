@@ -12,7 +12,7 @@ DONE = 0
 SOME_FAILED = 1
 INTERRUPTED = 128 + signal.SIGINT
 CLOSED_PIPE = 128 + 13
-"""What a shell reports for a program that ``SIGPIPE`` (13 everywhere) ended: whoever read the results left."""
+"""What a shell reports for a program that ``SIGPIPE`` (13 everywhere) ended: the reader of the results left."""
 
 
 class Mistake(click.ClickException):
@@ -36,7 +36,7 @@ class NotStarted(Mistake):
 
 
 class OutputClosed(Exception):
-    """Whoever read the results has left (``| head``)."""
+    """The reader of the results has left (``| head``)."""
 
 
 class OutputFailed(Mistake):

@@ -184,7 +184,7 @@ class Readiness:
 
 
 class Liveness(Readiness):
-    """The same for whoever starts the program anew when it is beyond help: 503 only while the pool is not alive.
+    """The same for the supervisor that restarts the program: 503 only while the pool is not alive.
 
     app.mount("/alive", Liveness(pool))
 

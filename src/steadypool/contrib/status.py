@@ -98,7 +98,7 @@ def serve_status(
     Raises:
         ImportError: waitress is not installed.
         OSError: nothing can listen there; the message names the address.
-        TypeError, ValueError: for an argument that makes no sense.
+        TypeError, ValueError: for an invalid argument.
     """
     pools = _check_pools(pool)
     _check_address(host, port)
@@ -164,7 +164,7 @@ class StatusServer:
                 return
             self._closed = True
         self._server.task_dispatcher.shutdown(timeout=LOOP_PATIENCE + 1)
-        # On its own thread, or it could wait on descriptors that are somebody else's by then. That thread may be awake
+        # On its own thread, or it could wait on descriptors that belong to other code by then. That thread may be awake
         # already and come first: it must not close the trigger while this one is about to write to it.
         pulled = threading.Event()
 
@@ -183,7 +183,7 @@ class StatusServer:
         import_module("waitress.wasyncore").close_all(self._server._map, ignore_all)
 
     def after_fork(self) -> None:
-        """In a forked child nobody answers: let go of the port, or the child would keep it when its parent ends."""
+        """A forked child does not answer: let go of the port, or the child would keep it when its parent ends."""
         self._closed = True
         self._close_all(ignore_all=True)
 

@@ -92,7 +92,7 @@ class JobCancelled(SteadypoolError, CancelledError):
 
     Attributes:
         job_id: the job's id.
-        cause: ``"cancelled"`` (by somebody), ``"shutdown"`` (returned or interrupted by a drain) or ``"lease_lost"``
+        cause: ``"cancelled"`` (by a caller), ``"shutdown"`` (returned or interrupted by a drain) or ``"lease_lost"``
             (a durable job that its worker may not settle any more).
     """
 

@@ -20,7 +20,7 @@ class HealthReason(StrEnum):
     BROKEN = "broken"
     """Its initializer failed, or no worker could be started."""
     ALL_STUCK = "all workers stuck"
-    """Nobody is left to run jobs: more threads or coroutines are stuck than may be replaced."""
+    """No worker is left to run jobs: more threads or coroutines are stuck than may be replaced."""
     LOOP_BLOCKED = "event loop blocked"
     """A job, or something else on its event loop, holds the loop and does not await."""
     LOOP_ENDED = "event loop ended"
@@ -48,7 +48,7 @@ class Health:
     alive: bool
     """Whether it is working or shutting down normally; if not, only a restart of the program helps."""
     ready: bool
-    """Whether it takes jobs and has somebody to run them."""
+    """Whether it takes jobs and has a worker to run them."""
     reasons: tuple[HealthReason, ...] = ()
     """Why it is not ready; empty if it is."""
     full: bool = False

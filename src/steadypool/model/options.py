@@ -102,7 +102,7 @@ class Retry:
     minutes for a durable task; those of ``Retry(10)`` to 51 s and to 85 minutes. Jitter takes up to half of that away.
 
     Raises:
-        TypeError, ValueError: for a value that makes no sense, naming it.
+        TypeError, ValueError: for an invalid value, naming it.
     """
 
     attempts: int
@@ -174,7 +174,7 @@ class TaskOptions:
         object.__setattr__(self, "bare", bare)
 
     def for_job(self, id: str, meta: Mapping[str, Any], earlier_attempts: int) -> TaskOptions:
-        """These options for one job that somebody else keeps account of. What was checked is not checked again."""
+        """These options for one job that another component keeps account of. What was checked is not checked again."""
         own = object.__new__(TaskOptions)
         own.__dict__.update(self.__dict__, id=id, meta=meta, earlier_attempts=earlier_attempts, bare=False)
         return own
@@ -240,7 +240,7 @@ class Task(Generic[P, R]):
         """A copy with some options changed: ``fetch.options(timeout=5, id="order-42")``.
 
         Raises:
-            TypeError, ValueError: for an option that does not exist or a value that makes no sense.
+            TypeError, ValueError: for an option that does not exist or an invalid value.
         """
         unknown = set(changes) - OPTION_NAMES
         if unknown:
@@ -351,7 +351,7 @@ def task(
     The options are those of `TaskOptions`.
 
     Raises:
-        TypeError, ValueError: at once, for a value that makes no sense.
+        TypeError, ValueError: at once, for an invalid value.
     """
     options = TaskOptions(name, id, as_seconds(timeout), as_seconds(total_timeout), retry, priority, meta)
     if fn is None:

@@ -19,7 +19,7 @@ class Sink(Protocol):
     `PoolStats.sink_errors`. It must not wait for the pool.
 
     `JobStarted` comes inside the job's own context: on threads and asyncio the job sees the context variables that a
-    sink sets there, and the sink sees those of whoever submitted the job. (For processes see `ContextCarrier`.)
+    sink sets there, and the sink sees those of the submitter. (For processes see `ContextCarrier`.)
     """
 
     def __call__(self, event: Event, /) -> object:

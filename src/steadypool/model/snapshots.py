@@ -11,7 +11,7 @@ from steadypool.model.reports import PoolStats, WorkerStats
 
 @dataclass(frozen=True, slots=True)
 class TaskTimes:
-    """How long the jobs of one task ran, while somebody watched."""
+    """How long the jobs of one task ran, while a monitor watched."""
 
     task: str
     ended: int
@@ -59,7 +59,7 @@ class PoolSnapshot:
     stuck_rows: tuple[WorkerStats, ...] = ()
     """The workers left behind, with the jobs that did not stop."""
     tasks: tuple[TaskTimes, ...] = ()
-    """Run times by task, the slowest on average first; empty while nobody watches."""
+    """Run times by task, the slowest on average first; empty while no monitor watches."""
     errors: tuple[ErrorLine, ...] = ()
     """The most frequent failures."""
 

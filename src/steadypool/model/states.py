@@ -55,4 +55,4 @@ class Outcome(StrEnum):
 
 
 NEVER_LOOKED_AT = frozenset({Outcome.FAILED, Outcome.TIMED_OUT, Outcome.CRASHED})
-"""The outcomes that are reported when nobody ever looked at the future."""
+"""The outcomes that are reported when the program never looked at the future."""

@@ -40,7 +40,7 @@ class _Group:
     attempts: int = 0
     rate: float = 0.0
     rated_at: float = 0.0
-    """When `rate` was so, by the ledger's monotonic clock: the rate must not jump when somebody sets the date."""
+    """When `rate` was so, by the ledger's monotonic clock: the rate must not jump when the system's date is set."""
     jobs: deque[tuple[str, str]] = field(default_factory=lambda: deque(maxlen=MAX_JOB_IDS))
 
     def add(self, job_id: str, arguments: str, attempts: int, now: float) -> None:

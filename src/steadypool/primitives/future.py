@@ -300,9 +300,9 @@ class JobFuture(Future[T], Generic[T]):
     # -- settling
 
     def _settle(self, outcome: Outcome, result: Any, error: BaseException | None, *, started: bool = True) -> None:
-        """Record the end and wake whoever waits; callbacks are left to `_run_callbacks`.
+        """Record the end and wake the waiters; callbacks are left to `_run_callbacks`.
 
-        Only for whoever has taken the job out of its place.
+        Only for the thread that has taken the job out of its place.
         """
         self._result = result
         self._exception = error
@@ -361,7 +361,7 @@ class JobFuture(Future[T], Generic[T]):
                 logging.getLogger("concurrent.futures").exception("exception calling callback for %r", self)
 
     def _look(self) -> None:
-        """Somebody has seen the failure: it need not be reported when the future is freed."""
+        """The program has seen the failure: it need not be reported when the future is freed."""
         if self._unseen is not None:
             self._unseen.seen = True
 
@@ -462,7 +462,7 @@ class LoopWaker:
         try:
             self._loop.call_soon_threadsafe(self._wake)
         except RuntimeError:
-            # The loop was closed with the waiting task: nobody is left to be told.
+            # The loop was closed with the waiting task: no task is left to be notified.
             if not self._loop.is_closed():
                 raise
 

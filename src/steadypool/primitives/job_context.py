@@ -100,7 +100,7 @@ class JobContext:
 
         Raises:
             JobTimeout: it was, by a time limit.
-            JobCancelled: it was, by somebody or by a shutdown.
+            JobCancelled: it was, by a caller or by a shutdown.
         """
         cause = self.cause
         if cause == "timeout":

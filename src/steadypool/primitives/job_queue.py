@@ -71,7 +71,7 @@ ONCE: tuple[tuple[()], ...] = ((),)
 
 
 class JobQueue(Generic[E]):
-    """At most *size* jobs with a token, and whoever must get in regardless.
+    """At most *size* jobs with a token, and those that must get in regardless.
 
     Any thread may call any method. None of them waits, but for `wait_for_room`.
     """
@@ -178,7 +178,7 @@ class JobQueue(Generic[E]):
             return job in self.items or any(entry[2] is job for entry in self.heap)
 
     def remove(self, job: E) -> bool:
-        """Take this one job out; false if somebody else has it."""
+        """Take this one job out; false if another thread has it."""
         try:
             self.items.remove(job)
         except ValueError:
@@ -308,7 +308,7 @@ class JobQueue(Generic[E]):
             self.open_gate()
 
     def leave_gate(self, gate: Gate) -> None:
-        """Take back a gate. If it was opened meanwhile, that call was for somebody who needs it: pass it on."""
+        """Take back a gate. If it was opened meanwhile, that call was for a thread that needs it: pass it on."""
         try:
             self.blocked.remove(gate)
         except ValueError:

@@ -41,7 +41,7 @@ class SignalPipe:
             return
         rope, self._rope = self._rope, None
         if (now := signal.set_wakeup_fd(-1)) not in (rope, -1):
-            signal.set_wakeup_fd(now)  # somebody else's, set meanwhile
+            signal.set_wakeup_fd(now)  # other code has set it meanwhile
         os.close(rope)
 
     def is_heard(self) -> bool:

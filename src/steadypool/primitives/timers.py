@@ -41,7 +41,7 @@ class Timers:
         return entry
 
     def drop(self, entry: Entry | None) -> bool:
-        """Take an entry off. False if it is done or dropped already: somebody else has it."""
+        """Take an entry off. False if it is done or dropped already: another thread has it."""
         if entry is None or entry.action is None:
             return False
         self._empty(entry)

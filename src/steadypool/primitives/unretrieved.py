@@ -66,4 +66,4 @@ def _logger() -> logging.Logger:
     return logging.getLogger("steadypool")
 
 
-_MESSAGE = "job %s (%s) failed and nobody looked at its future"
+_MESSAGE = "job %s (%s) failed and its error was never retrieved"

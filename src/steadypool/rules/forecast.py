@@ -69,7 +69,7 @@ def _rest(mean: float, run: Run) -> float:
 def spread(seen: Mapping[str, int], total: int) -> Mapping[str, float]:
     """How many of *total* jobs are of each task, if those that were seen are like the others.
 
-    Of none seen, all are of the task ``""``, which nobody has measured.
+    Of none seen, all are of the task ``""``, which was never measured.
     """
     count = sum(seen.values())
     if not count:

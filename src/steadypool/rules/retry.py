@@ -10,7 +10,7 @@ NAMED_ONLY = (JobTimeout, WorkerCrashed)
 again although it hung, or killed its process"."""
 
 FIRST_WAIT, LONGEST_WAIT = 0.1, 30.0
-"""Seconds, where a `Retry` does not say: somebody waits for the result of a pool's job."""
+"""Seconds, where a `Retry` does not say: the caller waits for the result of a pool's job."""
 
 
 def is_worth_retrying(retry: Retry, error: BaseException) -> bool:

@@ -41,7 +41,7 @@ from steadypool.sinks.watched import QueueSources, T, WatchedPools
 
 SCOPE = "steadypool"
 MOST_SPANS = 100_000
-"""Spans that are kept until their attempt ends. Beyond it the oldest are given up: somebody has unsubscribed."""
+"""Spans that are kept until their attempt ends. Beyond it the oldest are given up: the sink was unsubscribed."""
 
 SYSTEM = "messaging.system"
 OPERATION_NAME = "messaging.operation.name"

@@ -235,5 +235,5 @@ async def test_a_failure_nobody_looked_at_is_reported_once(pool: AsyncPool, capl
         gc.collect()  # an eager task's error refers to the frames that it was started from, and so to its future
         await until(lambda: caplog.records)
     assert [record.getMessage().splitlines()[0] for record in caplog.records] == [
-        f"job {pool.name}-1 (tests.pools.aio.cues.fail) failed and nobody looked at its future"
+        f"job {pool.name}-1 (tests.pools.aio.cues.fail) failed and its error was never retrieved"
     ]

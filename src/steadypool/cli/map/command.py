@@ -124,7 +124,7 @@ def map_command(**given: Any) -> int:
                 1   some did not
                 2   the command line or the module is wrong
               130   stopped by Ctrl-C (143: by SIGTERM)
-              141   whoever read the results left ("| head")
+              141   the reader of the results left ("| head")
     """
     return Map(MapOptions(**given)).run()
 
@@ -172,7 +172,7 @@ class Map:
         """The pool, for `steadypool top` to look at where that is possible."""
         options = self._options
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # nobody has asked to look at this one yet
+            warnings.simplefilter("ignore", RuntimeWarning)  # no monitor has asked for this one yet
             pool: LinePool = self._kind.open(options.workers, queue_size=options.queue_size, name="map", monitor=True)
             return pool
 

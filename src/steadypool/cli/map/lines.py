@@ -42,7 +42,7 @@ class LineSource:
         self.blocks = not stat.S_ISREG(status.st_mode)
         """Whether a read may block."""
         self.size = None if self.blocks else max(0, status.st_size - os.lseek(descriptor, 0, os.SEEK_CUR))
-        """How many bytes there are to read; ``None`` if nobody knows."""
+        """How many bytes there are to read; ``None`` if that is unknown."""
         self._number = 0
         self._whole: deque[bytes] = deque()
         self._rest = bytearray()

@@ -51,7 +51,7 @@ class Pace:
         self._began = monotonic()
 
     def share(self, tally: Tally) -> float | None:
-        """The part of the input that is done, from 0 to 1; by bytes, since nobody has counted the lines."""
+        """The part of the input that is done, from 0 to 1; by bytes, since the number of lines is unknown."""
         return tally.bytes_ended / self.size if self.size else None
 
     def rate(self, tally: Tally) -> float:

@@ -53,7 +53,7 @@ class StopSignals(SignalLadder):
     """Ctrl-C and SIGTERM: the first asks for an orderly end, the second for a quick one, the third ends at once.
 
     The note is written by the handler, the wake-up by the interpreter itself (``set_wakeup_fd``): a signal that
-    comes in the moment before the sleep begins ends it all the same.
+    comes in the moment before the sleep begins ends it too.
     """
 
     def __init__(self, bell: PipeBell) -> None:
@@ -110,7 +110,7 @@ class LineRun:
         self._heeded = 0
         self.stopped_early = False
         self.was_drained = False
-        """Somebody else has closed the pool before the input was used up."""
+        """Another thread or process has closed the pool before the input was used up."""
         self._failed_fast = False
         self._has_closed = False
         self.stops = StopSignals(self._bell)
@@ -148,7 +148,7 @@ class LineRun:
         progress.finish(self.tally)
 
     def abandon(self) -> None:
-        """Nobody wants the results any more: end as soon as the jobs can be stopped."""
+        """The reader of the results has left: end as soon as the jobs can be stopped."""
         self._stop_early()
         self._pool.request_drain(0)
 
@@ -167,7 +167,7 @@ class LineRun:
             self._pool.request_drain(0)
 
     def _heed_close(self, closed: bool) -> None:
-        """The pool takes no more: a job has failed meanwhile, or somebody who looks on has drained it."""
+        """The pool takes no more: a job has failed meanwhile, or a monitor has drained it."""
         if closed and not self.stopped_early:
             is_done = self._refused is None and self._source.is_used_up
             self.was_drained = not (self._failed_fast or is_done)
@@ -244,7 +244,7 @@ class LineRun:
         self._bell.ring()
 
     def _note_close(self) -> None:
-        """Called by whichever thread has closed the pool: nobody may be about to give another line."""
+        """Called by the thread that has closed the pool: no line may be left to wake this run."""
         self._has_closed = True
         self._bell.ring()
 

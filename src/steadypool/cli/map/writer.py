@@ -34,7 +34,7 @@ class LineWriter:
         self.name = name
         mode = os.fstat(descriptor).st_mode
         self.has_reader = stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
-        """Whether somebody reads the other end, who may leave."""
+        """Whether another process reads the other end, and may leave."""
         self._regular = stat.S_ISREG(mode)
         self._position = os.fstat(descriptor).st_size if self._regular else 0
         """Where in the file the next write goes."""

@@ -65,7 +65,7 @@ def queue_at(url: str | None) -> Queue:
     """A queue by its address alone.
 
     Raises:
-        UsageError: there is none, or it makes no sense.
+        UsageError: there is none, or it is invalid.
     """
     if not url:
         raise UsageError(f"which queue? give --url sqlite:///jobs.db, or set {URL_VARIABLE}")

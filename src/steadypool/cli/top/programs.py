@@ -39,7 +39,7 @@ class Program:
         """A connection to it.
 
         Raises:
-            UsageError: it does not let itself be watched, or somebody else answers in its place.
+            UsageError: it does not let itself be watched, or another program answers in its place.
         """
         try:
             connection = socket_dir.connect(self.path)

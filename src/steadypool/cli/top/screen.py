@@ -39,7 +39,7 @@ class Screen:
         self._bell = PipeBell()
 
     def run(self, choose: Callable[[], None]) -> None:
-        """Show the program's pools until somebody quits. *choose* is called when the pools are known."""
+        """Show the program's pools until the user quits. *choose* is called when the pools are known."""
         view = self._view
         with (
             _waking(self._bell.write_fd),

@@ -75,7 +75,7 @@ class WorkerSettings:
             raise ValueError(f"lease must be 1 second or more, not {self.lease!r}: a busy machine pauses for that long")
         if self.lease > LONGEST_LEASE:
             raise ValueError(
-                f"lease must be a day at most, not {self.lease!r}: for so long nobody takes lost jobs back"
+                f"lease must be a day at most, not {self.lease!r}: lost jobs are not taken back for that long"
             )
         check_seconds("give_up_unknown", self.give_up_unknown)
         if not self.name:

@@ -158,7 +158,7 @@ class Attempt:
             workers.fill()
 
     def _may_start(self, job: Job) -> bool:
-        """Whether the job is still to run; if not, it is settled. Says so to whoever listens."""
+        """Whether the job is still to run; if not, it is settled. Says so to the sinks."""
         workers = self.workers
         late = job._total_ends is not None and job._total_ends <= job._began
         if workers.core.attention or job._told is not None or late:

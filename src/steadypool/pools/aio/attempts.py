@@ -136,7 +136,7 @@ class Attempts:
         if self.loop.is_closed():
             self._lost(job)
         elif isinstance(error, asyncio.CancelledError) and job._told is None:
-            # Somebody else cancelled the task, or it cancelled itself: the job's end, and nobody else's.
+            # Other code cancelled the task, or it cancelled itself: that ends the job alone.
             cancelled = cancelled_error(job, "cancelled")
             cancelled.__cause__ = error
             self.core.settlement.settle(job, Outcome.CANCELLED, cancelled)

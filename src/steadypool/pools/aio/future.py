@@ -278,7 +278,7 @@ class AsyncJobFuture(Future[T]):
     # -- settling
 
     def _settle(self, outcome: Outcome, result: T | None, error: BaseException | None, *, started: bool = True) -> None:
-        """Record the end and wake whoever waits. Only for whoever has taken the job out of its place."""
+        """Record the end and wake the waiters. Only for the code that has taken the job out of its place."""
         if outcome in NEVER_LOOKED_AT and error is not None:
             self._unseen = Unretrieved(self.job_id, self._task_name, error)
         self._fn = self._args = self._kwargs = self._context = self._pristine_context = None
@@ -299,7 +299,7 @@ class AsyncJobFuture(Future[T]):
         _set_exception(
             self, RuntimeError("the job raised StopIteration") if isinstance(error, StopIteration) else error
         )
-        # `Unretrieved` tells of a failure that nobody looked at, in the same words for all pools.
+        # `Unretrieved` reports a failure that was never retrieved, in the same words for all pools.
         self._log_traceback = False
 
     def _wake_waiters(self) -> None:
@@ -312,7 +312,7 @@ class AsyncJobFuture(Future[T]):
         """Nothing to do: asyncio's futures call back by themselves."""
 
     def _look(self) -> None:
-        """Somebody has seen the failure: it need not be reported when the future is freed."""
+        """The program has seen the failure: it need not be reported when the future is freed."""
         if self._unseen is not None:
             self._unseen.seen = True
 
@@ -336,7 +336,7 @@ class AsyncJobFuture(Future[T]):
 
 
 AsyncJob = AsyncJobFuture[Any]
-"""A job whose result is nobody's business here."""
+"""A job whose result is not looked at here."""
 
 
 def _attempt_ends_of(job: AsyncJob) -> float | None:

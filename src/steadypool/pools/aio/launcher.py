@@ -54,7 +54,7 @@ class Launcher:
         self._custom_tasks = loop.get_task_factory() is not None
 
     def announce_new(self, job: Job) -> None:
-        """What a new job needs that has a total time limit, or of which somebody wants to hear."""
+        """What a new job needs that has a total time limit, or that a sink wants to hear of."""
         if self.emitter.sinks:
             self.emitter.defer_submitted(job)
             self.emitter.emit_deferred(job)

@@ -12,7 +12,7 @@ import threading
 from steadypool.model.clock import monotonic
 
 SHORT = 0.1
-"""Seconds that whoever asks waits for an answer to an old question."""
+"""Seconds that a caller waits for the answer to an old question."""
 
 
 class Pulse:

@@ -67,7 +67,7 @@ class LoopFuture(concurrent.futures.Future[object]):
             self.job.cancel(running=running, cause=cause)
 
     def settle(self, outcome: Outcome, attempts: int, error: BaseException | None, result: object = None) -> None:
-        """Record the end, if nobody has."""
+        """Record the end, unless that was done."""
         if not self._is_first():
             return
         self.outcome, self.attempts = outcome, attempts

@@ -65,7 +65,7 @@ class AsyncPool(Books):
             ``kwargs`` that returns the text to show instead, such as one that leaves secrets out.
 
     Raises:
-        TypeError, ValueError: at once, for a value that makes no sense.
+        TypeError, ValueError: at once, for an invalid value.
 
     It belongs to the loop on which it is first used, as a rule by ``async with``. From other threads and loops there
     are `submit_threadsafe`, `request_drain`, and the books (`stats`, `errors`, `state`).
@@ -106,7 +106,7 @@ class AsyncPool(Books):
         self._workers = AsyncWorkers(settings, check_workers(max_workers))
         self._core = self._workers.core
         let_watch(self._core, 3)
-        # A pool nobody refers to any more ends: its attempts know the core alone.
+        # A pool that is no longer referenced ends: its attempts know the core alone.
         weakref.finalize(self, self._core.abandon).atexit = False
 
     # -- submitting
@@ -217,7 +217,7 @@ class AsyncPool(Books):
         Raises:
             QueueFull: there was none in that time.
             PoolClosed: the pool takes no more jobs, or closed meanwhile.
-            TypeError, ValueError: for a value that makes no sense.
+            TypeError, ValueError: for an invalid value.
         """
         if check_seconds("submit_within(seconds)", seconds, zero=True) is None:
             raise TypeError("submit_within(seconds) must be a number of seconds, not None; use submit to wait for ever")

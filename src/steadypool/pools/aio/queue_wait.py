@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class TurnGate:
-    """A gate (see `primitives.job_queue`) that takes the room for the one who waits: nobody can overtake."""
+    """A gate (see `primitives.job_queue`) that takes the room for the waiter: no other can overtake it."""
 
     def __init__(self, workers: AsyncWorkers) -> None:
         self._queue = workers.core.queue

@@ -153,7 +153,7 @@ class AsyncWorkers(Workers):
         self.launcher.fill()
 
     def wake_all_workers(self) -> None:
-        """The pool has closed: nobody is idle here."""
+        """The pool has closed: no worker is idle here."""
 
     def holds(self, job: Job) -> bool:
         """Whether an attempt of the job runs."""

@@ -64,7 +64,7 @@ class Core(Shared):
     """The parts of one pool, and its end. Its kind of worker is ``workers``.
 
     The pool object that users hold refers to its core, never the other way round: workers refer to the core,
-    so that a pool nobody refers to any more can end.
+    so that a pool that is no longer referenced can end.
     """
 
     def __init__(self, settings: Settings, max_workers: int, workers: Workers, bell: Wakeup) -> None:
@@ -90,9 +90,9 @@ class Core(Shared):
         self.grace_ends: float | None = None
         self.drain_began = 0.0
         self.at_close: list[Callable[[], None]] = []
-        """Called once the report is written, before whoever waits for it wakes. They must neither raise nor wait."""
+        """Called once the report is written, before its waiters wake. They must neither raise nor wait."""
         self.opening_maps: set[Callable[[], None]] = set()
-        """How to wait for maps whose first window is not submitted yet, and that nobody has read."""
+        """How to wait for maps whose first window is not submitted yet, and that are unread."""
         self.closed = threading.Event()
         self.report: DrainReport | None = None
         self.notes: list[str] = []
@@ -165,7 +165,7 @@ class Core(Shared):
         self.fail_waiting()
 
     def fail_waiting(self) -> None:
-        """The pool is broken: nobody will ever run what waits."""
+        """The pool is broken: no worker will ever run what waits."""
         while (job := self.workers.take_waiting()) is not None:
             self.settlement.settle(job, Outcome.FAILED, self.broken_error())
 
@@ -184,7 +184,7 @@ class Core(Shared):
         self.refusal = self.refusal or self.closed_error
 
     def abandon(self) -> None:
-        """Nobody refers to the pool any more: run what it has, and end."""
+        """The pool is no longer referenced: run what it has, and end."""
         if self.workers.has_workers() and self.state is PoolState.OPEN and self.pid == os.getpid():
             self.request_drain(None)
 

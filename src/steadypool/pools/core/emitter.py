@@ -130,7 +130,7 @@ class Emitter:
         self.emit(events.ENDINGS[outcome](self._name, now, *job_facts(job), ran, error, outcome))
 
     def defer_submitted(self, job: Job) -> None:
-        """Leave the submitted event with the job, for whoever comes first: the submitter, or the worker."""
+        """Leave the submitted event with the job, for the one that comes first: the submitter, or the worker."""
         job._deferred_events = PendingEvents(events.JobSubmitted(self._name, job._submitted, *job_facts(job)))
 
     def defer_event(self, job: Job, event: events.JobEvent) -> None:
@@ -151,7 +151,7 @@ class Emitter:
 
 
 class PendingEvents:
-    """Events that must be out before the job's next one. Whoever comes second waits for whoever makes it."""
+    """Events that must be out before the job's next one. A second thread waits for the one that emits them."""
 
     __slots__ = ("_is_making", "_lock", "_waiting")
 

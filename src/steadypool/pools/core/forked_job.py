@@ -20,7 +20,7 @@ def end_child(error: BaseException | None) -> NoReturn:
         try:
             stream.flush()
         except (AttributeError, OSError, ValueError):
-            continue  # there is none, or it is closed: nobody is to hear of it
+            continue  # there is none, or it is closed: the failure is not reported
     os._exit(code)
 
 

@@ -93,7 +93,7 @@ class Settlement:
                 job._alarm = None
 
     def _note_failure(self, job: Job, outcome: Outcome, error: BaseException) -> JobFailure | None:
-        """Enter it into the ledger; returns it if somebody wants to hear of it."""
+        """Enter it into the ledger; returns it if ``on_error`` wants it."""
         name, arguments = job._task_name, self._user_calls.arguments_of(job)
         key = self.ledger.add(job.job_id, name, error, arguments, job.attempts, self._user_calls.describe)
         if self._shared.settings.on_error is None or (group := self.ledger.group(key)) is None:
@@ -102,7 +102,7 @@ class Settlement:
         return reports.JobFailure(self._shared.name, job.job_id, name, *facts)
 
     def _say_failure(self, failure: JobFailure) -> None:
-        """Call ``on_error``. As with a callback, what it raises is logged, and ends nobody."""
+        """Call ``on_error``. As with a callback, what it raises is logged, and ends no thread."""
         on_error = self._shared.settings.on_error
         assert on_error is not None
         try:

@@ -18,7 +18,7 @@ from steadypool.primitives.run_times import RunTimes
 from steadypool.primitives.timers import Timers
 
 Job = JobFuture[Any]
-"""A job whose result is nobody's business here."""
+"""A job whose result is not looked at here."""
 Args = tuple[object, ...]
 Kwargs = dict[str, object]
 

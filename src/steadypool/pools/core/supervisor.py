@@ -55,7 +55,7 @@ def _supervise(core: Core) -> None:
         if wake is not None and monotonic() > wake + LATE:
             sleep(CATCH_UP)  # the program was stopped for a while, it seems: what has ended since may say so first
         core.next_wake = float("inf")
-        # From here on whoever has something earlier rings: what this pass does not see, the next one will.
+        # From here on a thread that has something earlier rings: what this pass does not see, the next one will.
         try:
             wake = earliest_wake(step(core))
             core.next_wake = float("inf") if wake is None else wake
@@ -63,7 +63,7 @@ def _supervise(core: Core) -> None:
                 core.workers.rest(wake)
             faults = 0
         except Exception as fault:
-            # Impossible, and said aloud; but nobody else keeps time limits and ends drains, so it goes on.
+            # Impossible, and said aloud; but no other thread keeps time limits and ends drains, so it goes on.
             faults += 1
             if not faults & (faults - 1):  # the first, second, fourth, ... in a row
                 core.user_calls.log("internal error in pool %r: please report it", core.name, fault=fault)

@@ -268,7 +268,7 @@ class Workers(Protocol):
         ...
 
     def has_workers(self) -> bool:
-        """Whether there is a worker, so that somebody would notice if the pool ends."""
+        """Whether there is a worker, so that the end of the pool would be noticed."""
         ...
 
     def after_fork(self) -> None:

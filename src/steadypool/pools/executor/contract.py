@@ -43,9 +43,9 @@ Prepared = tuple[TaskOptions, Callable[..., object], Args]
 
 
 def let_watch(core: Core, depth: int) -> None:
-    """Let the pool be watched, if its settings say so. If that is impossible, say so too: it works all the same.
+    """Let the pool be watched, if its settings say so. If that is impossible, say so too, and make the pool.
 
-    *depth* is how far away on the stack whoever makes the pool is.
+    *depth* is how far away on the stack the code that makes the pool is.
     """
     if not core.settings.monitor:
         return
@@ -71,7 +71,7 @@ class PoolContract(Books, Executor):
         self._run_in_caller_thread = run_in_caller
         at_exit.register(core)
         let_watch(core, 4)
-        # A pool nobody refers to any more ends: its workers know the core alone. Abandoning takes no lock, so
+        # A pool that is no longer referenced ends: its workers know the core alone. Abandoning takes no lock, so
         # the garbage collector may call this anywhere.
         weakref.finalize(self, core.abandon).atexit = False
 
@@ -199,7 +199,7 @@ class PoolContract(Books, Executor):
         Raises:
             QueueFull: there was none in that time, or this thread runs an event loop.
             PoolClosed: the pool takes no more jobs, or closed meanwhile.
-            TypeError, ValueError: for a value that makes no sense.
+            TypeError, ValueError: for an invalid value.
         """
         if seconds is None:
             raise TypeError("submit_within(seconds) must be a number of seconds, not None; use submit to wait for ever")
@@ -280,7 +280,7 @@ class PoolContract(Books, Executor):
         from steadypool.pools.executor.asyncio_bridge import wait_for_room
 
         core = self._core
-        # Before the job is accepted: it would run, and nobody could wait for it.
+        # Before the job is accepted: it would run, and could not be waited for.
         running_asyncio_loop(f"pool.run(...) of pool {core.name!r} is awaited")
         if core.refusal is not None:
             raise core.refusal()
@@ -459,7 +459,7 @@ class PoolContract(Books, Executor):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Wait until what was submitted has ended; also what maps, which nobody has read, have yet to submit first."""
+        """Wait until what was submitted has ended; also what unread maps have yet to submit first."""
         if kind is None:
             map.await_first_windows(self._core)
         self.shutdown(wait=True)

@@ -55,7 +55,7 @@ class Landing(Generic[R]):
 class Flight(Generic[R]):
     """Legs in flight, and what has come of them, in the order it did.
 
-    Whoever submits adds legs; the caller alone takes what has landed. A chunk may have landed before it is added; a
+    The submitter adds legs; the caller alone takes what has landed. A chunk may have landed before it is added; a
     future lands after it, and needs no lock.
     """
 

@@ -24,7 +24,7 @@ _SUCCEEDED = Outcome.SUCCEEDED
 
 
 def await_first_windows(core: Core) -> None:
-    """Wait until the first windows of maps that nobody has read are submitted."""
+    """Wait until the first windows of unread maps are submitted."""
     for await_first_window in list(core.opening_maps):
         await_first_window()
 

@@ -282,7 +282,7 @@ class ReadAhead(Generic[R]):
     # -- the reader's side
 
     _size_is_final = False
-    """Nobody will be given a result: what does not fit the window is not read."""
+    """The caller will take no more results: what does not fit the window is not read."""
 
     def _run(self, own: bool) -> None:
         window = self._window

@@ -44,7 +44,7 @@ class Window(Generic[R]):
     """Submits from an input until *size* jobs are in flight.
 
     It refers to the pool only as long as there is input, so that a pool whose work is all submitted can end when
-    nobody else refers to it. What ends the input early, a closed pool or an input that raises, is kept in
+    it is referenced nowhere else. What ends the input early, a closed pool or an input that raises, is kept in
     ``failure`` until the results of what was submitted are out.
     """
 
@@ -99,7 +99,7 @@ class Window(Generic[R]):
                 leg.cancel()
 
     def _is_wanted(self) -> bool:
-        """Whether the jobs are, though nobody will read their results.
+        """Whether the jobs are, though their results will not be read.
 
         As in the standard library: ``pool.map(fn, items)`` whose generator is dropped unread runs them. One that was
         read, or is closed by hand, cancels what has not started. A weak reference to a dropped generator is dead by
@@ -107,7 +107,7 @@ class Window(Generic[R]):
         """
         return not self._was_read and self._results() is None
 
-    # -- for whoever gives the results
+    # -- for the iterator that gives the results
 
     def in_flight(self) -> int:
         """Items that were submitted, less those that the caller was given."""

@@ -81,7 +81,7 @@ class Books:
                 default standard error.
 
         Raises:
-            TypeError, ValueError: for a value that makes no sense.
+            TypeError, ValueError: for an invalid value.
             RuntimeError: on entering it in another thread than the main one.
         """
         from steadypool.pools.inspect.dump_on_signal import DumpOnSignal

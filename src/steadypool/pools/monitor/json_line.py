@@ -8,7 +8,7 @@ from typing import Any
 
 def as_json(record: object) -> bytes:
     """One line of JSON. Texts that are no proper Unicode, such as names of files may be, get backslashes for it."""
-    # Not above: nobody pays for it who is not looked at.
+    # Not above: only a program that is watched pays for it.
     msgspec: Any = import_module("msgspec")
     try:
         line: bytes = msgspec.json.encode(record)

@@ -52,7 +52,7 @@ class Listener:
         self.socket.close()
 
     def remove_name(self) -> None:
-        """Let nobody find it any more."""
+        """Remove it, so that no monitor finds it any more."""
         with suppress(OSError):
             if os.stat(self.path).st_ino == self._inode:
                 self.path.unlink()

@@ -111,7 +111,7 @@ class HandWorkers(Workers):
     def running_rows(self) -> tuple[StuckJob, ...]:
         """The same for every job that runs, most of which may. Not under the lock: stacks of processes take a while."""
         with self.core.lock:
-            self.held_jobs()  # makes jobs of what is one only when somebody asks
+            self.held_jobs()  # makes jobs of what is one only when a caller asks
             busy = {
                 worker: worker.taken or next(iter(worker.running()), None)
                 for worker in (*sorted(self.workers, key=_name), *self.callers)

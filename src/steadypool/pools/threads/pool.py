@@ -61,7 +61,7 @@ class ThreadPool(PoolContract, ThreadPoolExecutor):
             ``kwargs`` that returns the text to show instead, such as one that leaves secrets out.
 
     Raises:
-        TypeError, ValueError: at once, for a value that makes no sense.
+        TypeError, ValueError: at once, for an invalid value.
 
     It is a subclass of the standard one only because ``loop.set_default_executor`` insists; it shares nothing.
     """

@@ -66,7 +66,7 @@ class SupervisorThread:
             self._core.bell.ring()
             return
         # Starting a `threading.Thread` takes locks that the interrupted code may hold; this does not.
-        with suppress(RuntimeError):  # no thread to be had at interpreter exit: whoever waits will supervise
+        with suppress(RuntimeError):  # no thread to be had at interpreter exit: a thread that waits will supervise
             _thread.start_new_thread(self._start_supervising, ())
 
     def _start_supervising(self) -> None:

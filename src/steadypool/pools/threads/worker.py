@@ -54,7 +54,7 @@ here = threading.local()
 
 
 class JobRunner:
-    """Runs jobs on a thread. Its ``hand`` holds the one that it runs, until somebody takes it out."""
+    """Runs jobs on a thread. Its ``hand`` holds the one that it runs, until a thread takes it out."""
 
     __slots__ = (
         "core",
@@ -81,7 +81,7 @@ class JobRunner:
         self.raised = 0
         """Attempts that ended with an exception."""
         self.taken: Job | None = None
-        """The job it runs though somebody else has settled it."""
+        """The job it runs though another thread has settled it."""
         self.taken_name: str | None = None
         self.taken_arguments = ""
         self.left = False
@@ -210,7 +210,7 @@ class JobRunner:
         return True
 
     def _was_taken(self, error: BaseException | None = None) -> bool:
-        """Somebody else has settled the job. True if this worker may go on, False if it was left behind."""
+        """Another thread has settled the job. True if this worker may go on, False if it was left behind."""
         core = self.core
         if core.pid != os.getpid():
             end_child(error)

@@ -83,7 +83,7 @@ class ThreadWorkers(HandWorkers):
     def wake_worker(self) -> None:
         """Have a parked worker look at the queue, or start one."""
         try:
-            # One step, also for Ctrl-C: whoever was taken out of the list and not woken would sleep for ever.
+            # One step, also for Ctrl-C: a worker that was taken out of the list and not woken would sleep for ever.
             any(map(_RELEASE, starmap(self.parked.pop, ONCE)))
         except IndexError:
             pass

@@ -89,7 +89,7 @@ def translate(error: BaseException, path: str) -> EngineError | SchemaMismatch:
     code = getattr(error, "sqlite_errorcode", None) or getattr(error, "extendedresult", None) or 0
     primary = int(code) & 0xFF
     if primary in (BUSY, LOCKED):
-        return EngineBusy(f"{path} is locked by somebody else: {error}")
+        return EngineBusy(f"{path} is locked by another connection: {error}")
     if primary == FULL:
         return EngineFull(f"there is no room left for {path}: {error}")
     if primary in (IO_ERROR, CANNOT_OPEN, READONLY):
