@@ -117,5 +117,5 @@ def test_being_told_of_a_deadlock_costs_no_place(how: str) -> None:
 
     with pool_of(1) as pool:
         pool.submit(descend, 0).result(PATIENCE)
-        assert len(told) == 1 and "nobody is left to run them" in str(told[0])
+        assert len(told) == 1 and "no worker is left to run them" in str(told[0])
         assert_capacity(pool, 1)

@@ -148,7 +148,7 @@ async def test_nobody_left_to_run_it_is_told(make_pool: Make) -> None:
     async def endless(depth: int) -> int:
         return await pool.run(endless, depth + 1)
 
-    with pytest.raises(WouldDeadlock, match="nobody is left"):
+    with pytest.raises(WouldDeadlock, match="no worker is left"):
         await pool.run(endless, 0)
 
 

@@ -72,7 +72,7 @@ def _begin(workers: Attempts, attempt: Attempt, job: AsyncJob | None) -> Attempt
             raise WouldDeadlock(
                 f"all {len(workers.running)} running jobs of pool {workers.name!r}, "
                 f"{lent_limit(workers.core.max_workers)} beyond max_workers included, wait for jobs of the same pool: "
-                "nobody is left to run them. "
+                "no worker is left to run them. "
                 "Submit them to another pool, or wait for them outside of the job."
             )
     return attempt

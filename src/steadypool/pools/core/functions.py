@@ -37,7 +37,7 @@ def unawaited_error(coroutine: CoroutineType[object, object, object]) -> TypeErr
     """What becomes of a job whose function has returned a coroutine, which nothing here would await."""
     coroutine.close()
     return TypeError(
-        f"the job returned a coroutine, of {coroutine.__qualname__}, which nobody awaits here: give that `async def` "
+        f"the job returned a coroutine, of {coroutine.__qualname__}, which is not awaited here: give that `async def` "
         "to an AsyncPool, or submit a function that runs it: pool.submit(asyncio.run, coroutine)"
     )
 

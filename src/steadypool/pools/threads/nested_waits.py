@@ -122,8 +122,8 @@ class NestedWaits(PlainWaits):
             self.take_back(worker)
             raise WouldDeadlock(
                 f"all {len(workers.workers)} workers of pool {self._core.name!r}, "
-                f"{lent_limit(self._core.max_workers)} spare ones included, wait for jobs of the same pool: nobody is "
-                "left to run them. Submit them to another pool, or wait for them outside of the job."
+                f"{lent_limit(self._core.max_workers)} spare ones included, wait for jobs of the same pool: no worker "
+                "is left to run them. Submit them to another pool, or wait for them outside of the job."
             )
 
 
