@@ -39,6 +39,7 @@ APP = """
         "no module": {"task": "send-mail", "schedule": 2.5},
         "late": {"task": "shop.tasks.add", "schedule": 60, "options": {"expires": 30}},
         "nothing": 3,
+        "never": {"task": "shop.tasks.add", "schedule": 1e14},
     }
     app.conf.beat_schedule = SCHEDULE
 
@@ -63,6 +64,7 @@ def test_what_is_printed_runs_and_the_rest_is_refused(shop: Program) -> None:
     assert done.code == 1 and done.err.splitlines() == [
         "refused late: it has expires, and jobs do not expire here: have the task look at current_job().scheduled_for",
         "refused nothing: it is 3, and no mapping with a task and a schedule",
+        "refused never: days=1157407407; must have magnitude <= 999999999",
     ]
     queue = pasted(done.out, f"sqlite:///{shop.folder}/jobs.db")
     declared = {one.name: one for one in queue.schedules.declared(START.timestamp())}

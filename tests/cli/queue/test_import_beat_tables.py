@@ -90,7 +90,7 @@ def shared_server() -> Iterator[None]:
     server.remove_shared_server()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgresql", "schema"])
 def tables(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The address of a database with the tables of a Django program."""
     if request.param == "sqlite":
@@ -99,9 +99,12 @@ def tables(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         yield f"sqlite:///{tmp_path}/django%20db.sqlite3"
         return
     with server.database() as url:
+        schema = "apps" if request.param == "schema" else "public"
         with psycopg.connect(url) as connection:
+            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+            connection.execute(f"SET search_path TO {schema}")
             fill(connection, "serial PRIMARY KEY", "timestamp with time zone", "%s")
-        yield url
+        yield f"{url}{'&' if '?' in url else '?'}schema=apps" if schema == "apps" else url
 
 
 def fill(connection: Any, serial: str, moment: str, mark: str) -> None:

@@ -13,8 +13,9 @@ from steadypool.cli.queue.beat_schedule import when
 from steadypool.durable.client.options import check_name
 from steadypool.durable.client.queue import Queue
 
-KNOWN = {"task", "schedule", "args", "kwargs", "options", "relative", "enabled", "one_off", "start_time", "expires"}
-HARMLESS = {"name", "app", "last_run_at", "total_run_count", "description"}
+KNOWN = {"task", "schedule", "args", "kwargs", "options", "relative", "enabled", "one_off", "start_time", "expires"} | {
+    "name", "app", "last_run_at", "total_run_count", "description"
+}  # fmt: skip
 REASONS = {
     "expires": "it has expires, and jobs do not expire here: have the task look at current_job().scheduled_for",
     "priority": "its priority means the opposite on RabbitMQ and on Redis; here the higher one runs first: give it by "
@@ -88,7 +89,7 @@ def _refuse(entry: Mapping[str, Any], options: Mapping[str, Any]) -> None:
     for option, value in options.items():
         if option != "queue" and value not in (None, {}, ""):
             raise ValueError(REASONS.get(option, f"there is no option {option}={value!r} of a schedule's jobs here"))
-    unknown = entry.keys() - KNOWN - HARMLESS
+    unknown = entry.keys() - KNOWN
     if unknown:
         raise ValueError(f"what its {min(map(str, unknown))!r} means is not known")
 

@@ -39,7 +39,9 @@ def when(schedule: Any, zone: str, *, relative: bool = False) -> str:
     is_due = getattr(type(schedule), "is_due", None)
     if is_due is not None and is_due.__module__.partition(".")[0] not in ("celery", "django_celery_beat"):
         raise ValueError(f"its {type(schedule).__name__} decides by code of its own when it is due")
-    own_zone = vars(schedule).get("tz") if hasattr(schedule, "__dict__") else None
+    # Celery's own classes keep the app's zone there, once it was asked for.
+    of_celery = type(schedule).__module__ == "celery.schedules" or not hasattr(schedule, "__dict__")
+    own_zone = None if of_celery else vars(schedule).get("tz")
     if getattr(schedule, "nowfun", None) is not None and own_zone is None:
         raise ValueError("its nowfun= is a clock of its own; here the database's clock alone counts")
     if hasattr(schedule, "_orig_minute"):
@@ -97,7 +99,7 @@ def _numbers(name: str, spec: Any) -> set[int]:
         return value
 
     found: set[int] = set()
-    for part in _text(name, spec).split(","):
+    for part in _text(spec).split(","):
         match = _PART.fullmatch(part)
         if match is None or (match[1] and match[4]) or match[4] == "0":
             raise ValueError(f"its {name} {spec!r} is none that Celery takes")
@@ -109,7 +111,7 @@ def _numbers(name: str, spec: Any) -> set[int]:
     return found
 
 
-def _text(name: str, spec: Any) -> str:
+def _text(spec: Any) -> str:
     if not isinstance(spec, str):
         spec = ",".join(map(str, sorted(spec) if isinstance(spec, Iterable) else [spec]))
     return re.sub("([a-z]{3})[a-z]+", r"\1", str(spec).replace(" ", "").lower())
@@ -120,7 +122,7 @@ def _field(name: str, spec: Any, numbers: set[int]) -> str:
     called, allowed, _ = FIELDS[name]
     if numbers == set(allowed):
         return "*"
-    text = _text(name, spec)
+    text = _text(spec)
     try:
         read = CronSim(" ".join(text if one == name else "*" for one in FIELDS), _SOME_DAY)
         same = {value % 7 if called == "weekdays" else value for value in getattr(read, called)} == numbers

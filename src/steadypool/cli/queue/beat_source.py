@@ -84,6 +84,8 @@ def _connect_postgres(url: str) -> tuple[Any, type[Exception]]:
     except psycopg.Error as error:
         raise UsageError(f"{address.url} cannot be reached: {str(error).splitlines()[0]}") from error
     connection.read_only = True
+    if "schema=" in url:
+        connection.execute(f"SET search_path TO {address.schema}")
     return connection, psycopg.Error
 
 

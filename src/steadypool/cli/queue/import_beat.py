@@ -41,7 +41,7 @@ def import_beat_command(source: str, tz: str | None) -> int:
     for name, read in entries:
         try:
             found.append(written(name, read(), tz or zone))
-        except (ValueError, TypeError, LookupError, PayloadRefused) as error:
+        except (ValueError, TypeError, LookupError, ArithmeticError, PayloadRefused) as error:
             click.echo(f"refused {printable(name)}: {printable(str(error))}", err=True)
             code = SOME_FAILED
     for line in module(found, as_data=in_database):
