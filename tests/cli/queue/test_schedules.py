@@ -29,18 +29,26 @@ def shop(tmp_path: Path, program: Program) -> Program:
     return program
 
 
-def test_what_a_worker_has_declared_is_shown_and_changed(shop: Program) -> None:
+def test_what_a_worker_has_declared_is_shown(shop: Program) -> None:
     shop.run("migrate", "sqlite:///jobs.db")
     assert shop.run("schedules", "list", *URL).out == "no schedules\n"
     assert shop.run("work", "shop:queue", "--until-empty", "--kind", "thread").code == 0
     shown = shop.run("schedules", *URL, "list").out
     for text in ("deep", "shop.nightly", "30 2 * * * Europe/Berlin", "every 6:00:00 UTC", "active"):
         assert text in shown
+
+
+def test_those_that_are_paused_are_resumed(shop: Program) -> None:
+    assert shop.run("work", "shop:queue", "--until-empty", "--kind", "thread").code == 0
     assert shop.run("schedules", "pause", "nightly", "deep", *URL).out == "nightly is paused\ndeep is paused\n"
     assert "paused" in shop.run("schedules", "show", "nightly", *URL).out
     [row] = [json.loads(line) for line in shop.run("schedules", "list", "--json", *URL).out.splitlines()][:1]
     assert (row["name"], row["state"], row["definition"]["every"]) == ("deep", "paused", 21600.0)
     assert shop.run("schedules", "resume", "nightly", *URL).out == "nightly is resumed\n"
+
+
+def test_one_is_put_now_looked_ahead_at_and_removed(shop: Program) -> None:
+    assert shop.run("work", "shop:queue", "--until-empty", "--kind", "thread").code == 0
     put = shop.run("schedules", "run", "nightly", *URL).out
     job_id = put.removeprefix("nightly has put ").rstrip()
     assert "schedule       shop.nightly, for " in shop.run("jobs", "show", job_id, *URL).out
