@@ -486,4 +486,4 @@ def _flush_output() -> None:
             try:
                 stream.flush()
             except (OSError, ValueError):
-                continue  # closed by a job, or nobody reads it any more
+                continue  # closed by a job, or its reader has left

@@ -1,7 +1,7 @@
 """Items of a map that travel together.
 
 A chunk is jobs that have not needed futures yet. It is one entry of the queue and of a worker's hand, one packet down,
-and as few frames up as leave in time; its items are counted one by one all the same.
+and as few frames up as leave in time; its items are still counted one by one.
 
 Whatever is out of the ordinary *unfolds* it: an item fails, its worker dies, the pool drains, a caller asks what runs.
 Its items that have not come back then become ordinary jobs, in the place where the chunk was, and the map that takes
@@ -106,7 +106,7 @@ class Chunk:
         """The items that have not come back, as jobs. Only once."""
         jobs = [self._as_job(index) for index in range(self.done, self.size)]
         self._calls = []
-        # A list of its own for whoever takes the results, who forgets each job once it has its result.
+        # A list of its own for the taker of the results, which forgets each job once it has its result.
         self.jobs = jobs[:]
         self._landed.put((self, None))
         return jobs
@@ -129,7 +129,7 @@ class Chunk:
         job.attempts = self.attempts
         return job
 
-    # -- for whoever takes the results
+    # -- for the taker of the results
 
     def next(self, deadline: float | None) -> list[Any] | None:
         """The next results, in order; ``None`` once it has been unfolded. For chunks that land by themselves.

@@ -41,7 +41,7 @@ class Fleet:
         self.holding = False
         """No worker is started for a while, since some could not be."""
         self.full = False
-        """No worker has room: nobody need try before a result comes."""
+        """No worker has room: no thread need try before a result comes."""
         self.told_started: WeakKeyDictionary[Job, int] = WeakKeyDictionary()
         """Jobs that were first in a hand, and taken back, and the attempt that sinks may know to have started."""
         self.pace = Pace(core.run_times, packets)

@@ -51,9 +51,9 @@ class InterruptRepair:
         self._stealer = stealer
         self._set = workers
         self.lock = Lock()
-        """Whoever pumps holds it."""
+        """The thread that pumps holds it."""
         self.moving: list[Any] = []
-        """What the pump has between two places, and then the worker. Whoever pumps touches it, and nobody else."""
+        """What the pump has between two places, and then the worker. Only the thread that pumps touches it."""
         self._balance = Reconciler(fleet.core)
 
     def was_interrupted(self) -> None:
@@ -67,7 +67,7 @@ class InterruptRepair:
         self._set.see_to_new_workers()
         if self.moving:
             if not self.lock.acquire(blocking=False):
-                with self._core.lock:  # whoever pumps has begun with it, or is still moving something
+                with self._core.lock:  # the thread that pumps has begun with it, or is still moving something
                     self._core.timers.add(monotonic() + AFTERWARDS, self._go_on)
                 return
             try:
@@ -77,7 +77,7 @@ class InterruptRepair:
         self._fleet.look_again()
 
     def see_to_moving(self) -> bool:
-        """Whoever has begun to pump finds what the last one has left. False: the supervisor will see to it."""
+        """A thread that has begun to pump finds what the last one has left. False: the supervisor will see to it."""
         if get_ident() not in self._core.supervisors:
             self.was_interrupted()
             return False

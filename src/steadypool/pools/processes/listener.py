@@ -86,7 +86,7 @@ class Listener:
             try:
                 key.data()
             except Exception as error:
-                fault = error  # impossible; the other workers have a right to be heard all the same
+                fault = error  # impossible; the other workers have a right to be heard too
         if fault is not None:
             raise fault
         return bool(came)

@@ -23,7 +23,7 @@ class Places:
         self._core = fleet.core
 
     def take_out(self, worker: ProcessWorker, job: Job | Chunk) -> bool:
-        """Take what was not sent after all out of the hand; false if somebody else has it."""
+        """Take what was not sent after all out of the hand; false if another thread has it."""
         with self._core.lock:
             try:
                 worker.hand.remove(job)

@@ -60,7 +60,7 @@ class ProcessPool(PoolContract):
             show_arguments: as for `ThreadPool`.
 
     Raises:
-        TypeError, ValueError: at once, for a value that makes no sense.
+        TypeError, ValueError: at once, for an invalid value.
         OSError: *max_memory_per_child* is given where the memory of a process cannot be read.
     """
 

@@ -270,7 +270,7 @@ class Broker:
 
     def _pass_on(self, group: _Group, number: int) -> None:
         if _in_foreground() != group.number and group.had_until < monotonic():
-            return  # somebody has sent it to the worker
+            return  # another process has sent it to the worker
         program = os.getpgrp()
         if number == signal.SIGTSTP:
             self._gives_way_until = monotonic() + SHELL_SECONDS

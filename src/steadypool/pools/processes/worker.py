@@ -67,7 +67,7 @@ class ProcessWorker:
         self.name = name
         self.hand: deque[Job | Chunk] = deque()
         self.taken: Job | None = None
-        """The job it runs though somebody else has settled it."""
+        """The job it runs though another thread has settled it."""
         self.taken_name: str | None = None
         self.taken_arguments = ""
         self.succeeded = self.done = 0
@@ -101,7 +101,7 @@ class ProcessWorker:
             made.pop_all()
         self.frames = FrameStream(self.results)
         self._same_run, self._same_unread = SinceWhen(), SinceWhen()
-        """What it ran, and what it had not begun, when somebody looked."""
+        """What it ran, and what it had not begun, at the last look."""
         self.avoided_until = 0.0
         """Until when it gets no jobs if others can: it did not read those that it had."""
         self.last_together = self.log_seen = 0
@@ -156,7 +156,7 @@ class ProcessWorker:
                 process.start()
         finally:
             kit.close()
-        # Or else whoever starts a process, on any thread, may reap this one, and its exit code is lost between two.
+        # Or else any thread that starts a process may reap this one, and its exit code is lost between two.
         multiprocessing.process._children.discard(process)  # type: ignore[attr-defined]
         self.process = process
         self._by_forkserver = context.get_start_method() == "forkserver"
@@ -255,7 +255,7 @@ class ProcessWorker:
 
     def close_ends(self) -> None:
         """Close the parent's descriptors."""
-        if not self._stacks.close():  # first: after whoever asks now, nobody needs the pidfd any more
+        if not self._stacks.close():  # first: after the one that asks now, no thread needs the pidfd
             return
         broker.worker_died(self._control)
         self.line.close()
@@ -278,7 +278,7 @@ class ProcessWorker:
     def running(self) -> tuple[Job, ...]:
         """The job it runs, as far as is known without asking: the first in its hand, unless that is a chunk.
 
-        While it runs one that somebody else has settled, nothing in its hand has begun.
+        While it runs one that another thread has settled, nothing in its hand has begun.
         """
         try:
             first = self.hand[0]

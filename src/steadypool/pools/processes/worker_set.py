@@ -290,7 +290,7 @@ class WorkerSet:
             self._fleet.bell.ring()
 
     def _leave_if_surplus(self, worker: ProcessWorker) -> None:
-        """After a resize there may be workers too many: those leave that are idle first. Till then nobody gets jobs."""
+        """After a resize there may be too many workers: the first idle ones leave. Until then no worker gets jobs."""
         if len(self._fleet.available) > self._core.max_workers and not worker.hand and worker.taken is None:
             self.retire(worker, "resized")
 

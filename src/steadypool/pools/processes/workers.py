@@ -194,7 +194,7 @@ class ProcessWorkers(HandWorkers):
                 return
             if isinstance(worker, JobRunner):
                 worker.left = True
-                self.fleet.stuck[worker] = job  # a caller's own thread: nobody can kill that
+                self.fleet.stuck[worker] = job  # a caller's own thread: it cannot be killed
                 return
         self.set.kill(worker)
 
@@ -216,7 +216,7 @@ class ProcessWorkers(HandWorkers):
     # -- the books
 
     def held_jobs(self) -> list[Job]:
-        """See `Workers.held_jobs`: a chunk that somebody asks about is unfolded."""
+        """See `Workers.held_jobs`: a chunk that is asked about is unfolded."""
         with self.core.lock:
             for worker in self.fleet.workers:
                 if worker.hand and isinstance(worker.hand[0], Chunk):

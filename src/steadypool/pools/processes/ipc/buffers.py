@@ -166,7 +166,7 @@ class _Slab:
                 view[begin + at : begin + at + len(piece)] = piece
 
     def let_go(self, *, was_free: bool) -> None:
-        """Give up the memory; its pages at once if nobody looks at them."""
+        """Give up the memory; its pages at once if no view of them is left."""
         if was_free and self.memory is not None:
             advise(self.memory, "MADV_REMOVE")
 
@@ -310,7 +310,7 @@ class Received:
         return self._whole.nbytes <= SMALL
 
     def parts(self) -> list[memoryview]:
-        """They can be written to, and are nobody else's."""
+        """They can be written to, and belong to the caller alone."""
         offsets, total = layout(self._sizes)
         if self._copies:
             self._whole, self._copies = _copy(self._whole, total), False
@@ -390,7 +390,7 @@ class BufferReader:
         return self._used >= since and not self.is_empty
 
     def forget(self) -> list[mmap.mmap]:
-        """Forget the slabs, and return the memory that nobody looks at. The writer must lend nothing meanwhile."""
+        """Forget the slabs, and return the memory that no view is left of. The writer must lend nothing meanwhile."""
         free = []
         for number, memory in [*self._slabs.items()]:
             loan = self._lent.pop(number, None)
@@ -410,7 +410,7 @@ class BufferReader:
             advise(memory, "MADV_REMOVE")
 
     def pin(self) -> None:
-        """This process is about to fork: the child will see what is lent, so nobody may write there any more."""
+        """This process is about to fork: the child will see what is lent, so nothing may be written there any more."""
         if os.getpid() != self._pid:
             return  # in a child of such a child: the marks are not its own
         self._kept.clear()

@@ -238,7 +238,7 @@ def _noting(name: str) -> Iterator[None]:
 
 
 class _TryingPickler(_Pickler):
-    """For a pickle that nobody loads: it keeps no descriptor for the one who would."""
+    """For a pickle that is never loaded: it keeps no descriptor for a reader."""
 
     dispatch_table: ClassVar[Reducers] = _Pickler.dispatch_table.new_child({Connection: _as_number, socket: _as_number})
 

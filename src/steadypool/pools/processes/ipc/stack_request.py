@@ -51,7 +51,7 @@ from steadypool.pools.processes.ipc.thread_state import main_thread_of
 from steadypool.rules.stack_sample import may_look
 
 _HAS_REAL_TIME = hasattr(signal, "SIGRTMIN")
-# Real-time signals, where there are any: nobody else uses those.
+# Real-time signals, where there are any: other code rarely uses those.
 LOOK = signal.SIGRTMIN + 9 if _HAS_REAL_TIME else signal.SIGUSR2
 KNOCK = signal.SIGRTMIN + 10 if _HAS_REAL_TIME else getattr(signal, "SIGINFO", signal.SIGUSR1)
 STACK_SECONDS = 0.1
@@ -69,7 +69,7 @@ class StackPipe:
 
     def __init__(self) -> None:
         self._end, self.worker_end = os.pipe()
-        """The second is for whoever starts the worker to hand over and close."""
+        """The second is for the thread that starts the worker to hand over and close."""
         os.set_blocking(self._end, False)
         self._lock = threading.Lock()
         self._closed = False
@@ -134,7 +134,7 @@ class StackPipe:
         return text
 
     def close(self) -> bool:
-        """Close the end, once whoever asks now has done so; false if it is closed already."""
+        """Close the end, once the thread that asks now has done so; false if it is closed already."""
         with self._lock:
             if self._closed:
                 return False
