@@ -7,7 +7,10 @@ import os
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from typing import Any
+
+import anyio
 
 from steadypool import Queue, current_job
 from tests.pools.contract import jobs
@@ -22,6 +25,8 @@ def log(text: str) -> None:
 def fail_if_told() -> None:
     if os.path.exists(os.environ["LIFESPAN_LOG"] + ".fails"):
         raise OSError("no database here")
+    if os.path.exists(os.environ["LIFESPAN_LOG"] + ".kills"):
+        os._exit(7)
 
 
 @contextmanager
@@ -32,13 +37,20 @@ def open_all() -> Iterator[dict[str, Any]]:
     log(f"leave {os.getpid()}")
 
 
+_scope: ContextVar[int] = ContextVar("_scope")
+
+
 @asynccontextmanager
 async def open_all_async() -> AsyncIterator[dict[str, Any]]:
     await asyncio.sleep(0)
     fail_if_told()
-    log(f"enter {os.getpid()}")
-    yield {"pid": os.getpid(), "loop": id(asyncio.get_running_loop())}
-    await asyncio.sleep(0)
+    async with anyio.create_task_group() as group:  # refuses to be left by another task
+        token = _scope.set(1)
+        log(f"enter {os.getpid()}")
+        yield {"pid": os.getpid(), "loop": id(asyncio.get_running_loop())}
+        await asyncio.sleep(0)
+        _scope.reset(token)  # refuses another context
+        group.cancel_scope.cancel()
     log(f"leave {os.getpid()}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import pytest
 
@@ -64,6 +65,39 @@ def test_a_filter_whose_states_cannot_be_changed_so(queue: Queue) -> None:
         queue.retry_all(JobFilter(frozenset({JobState.COMPLETED})))
     with pytest.raises(ValueError, match="discard_all"):
         queue.discard_all(JobFilter(DISCARDED))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"states": "discarded"},
+        {"states": {"lost"}},
+        {"tags": "tenant:42"},
+        {"tags": 5},
+        {"queue": 5},
+        {"task": app.add},
+        {"older_than": "1h"},
+        {"younger_than": -1},
+        {"limit": 0},
+    ],
+)
+def test_a_filter_that_is_none_is_refused_when_it_is_made(given: dict[str, Any]) -> None:
+    with pytest.raises((TypeError, ValueError), match=f"{next(iter(given))} must be "):
+        JobFilter(**given)
+
+
+def test_a_filter_takes_the_words_of_states() -> None:
+    words: Any = {"discarded"}
+    assert JobFilter(words) == JobFilter(DISCARDED)
+
+
+def test_what_is_no_filter_changes_nothing(queue: Queue) -> None:
+    handle = app.add.enqueue(1)
+    no_filter: Any = "discarded"
+    for change in (queue.cancel_all, queue.retry_all, queue.discard_all, queue.list):
+        with pytest.raises(TypeError, match=r"takes a filter, such as JobFilter\(.*, not 'discarded'"):
+            change(no_filter)
+    assert handle.state is JobState.AVAILABLE
 
 
 @pytest.mark.every_engine

@@ -97,6 +97,8 @@ def test_one_that_cannot_be_put_keeps_all_out(queue: Queue) -> None:
     stranger = Queue("sqlite:///nowhere.db")
     with pytest.raises(TypeError, match=r"made by task\.call"):
         queue.put(app.add)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"put_many takes calls, as in put_many\(\[add\.call\(\.\.\.\)\]\), not one"):
+        queue.put_many(app.add.call(1))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"no task 'elsewhere\.add': put the call into"):
         queue.put_many([app.add.call(1), stranger.task(app.add.fn, name="elsewhere.add").call(2)])
     assert queue.list() == []

@@ -70,6 +70,14 @@ def test_a_failure_ends_the_worker_with_the_reason_and_spends_no_attempt(log: Pa
     assert lines(log) == []
 
 
+def test_a_process_that_dies_in_it_is_reported_as_its_pool_does(log: Path) -> None:
+    Path(f"{log}.kills").touch()
+    ended = Program("steadypool.cli", "work", "tests.durable.lifespans:processes_only", "--workers", "1")
+    assert ended.end() == 3
+    assert "could not be entered: steadypool.PoolBroken: " in ended.said[-1]
+    assert "its workers died before they were ready" in ended.said[-1]
+
+
 @pytest.mark.parametrize("name", ["threads_only", "processes_only"])
 def test_a_signal_leaves_it_when_the_jobs_have_ended(log: Path, name: str, stage: Stage) -> None:
     queue: Queue = getattr(lifespans, name)

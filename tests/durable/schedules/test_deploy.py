@@ -189,7 +189,8 @@ def test_schedules_that_are_data(url: str, first: Queue) -> None:
     names = [handle.name for handle in first.schedules.list()]
     assert names == ["shop.nightly", "tenant-0", "tenant-1", "tenant-2"]
     assert [handle.name for handle in first.schedules.list(after="tenant-0", limit=1)] == ["tenant-1"]
-    assert len(first.schedules.list(task="shop.nightly")) == 4 and first.schedules.list(task="none") == []
+    assert len(first.schedules.list(task="shop.nightly")) == 4 == len(first.schedules.list(task="nightly"))
+    assert first.schedules.list(task="ightly") == first.schedules.list(task="none") == []
     first.schedules.get("tenant-1").remove()
     with pytest.raises(UnknownSchedule, match="did you mean 'tenant-"):
         first.schedules.get("tenant-1")
@@ -197,6 +198,10 @@ def test_schedules_that_are_data(url: str, first: Queue) -> None:
 
 def test_what_does_not_fit_is_refused_at_once(url: str, first: Queue) -> None:
     nightly = first.tasks["shop.nightly"]
+    with pytest.raises(TypeError, match="name must be a non-empty str such as 'nightly', not 5"):
+        first.schedules.get(5)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="jitter must be so many seconds, such as 60, not inf"):
+        Every(days=1, jitter=float("inf"))
     call, put = nightly.call(), first.schedules.put
     for name, what, when, says in (
         ("", call, Every(days=1), "name must be a non-empty str"),

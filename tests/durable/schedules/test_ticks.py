@@ -67,6 +67,15 @@ def test_all_workers_were_away_for_three_ticks(url: str, how: Any, jobs: list[in
     queue.close()
 
 
+def test_a_worker_looks_again_when_what_it_has_put_is_due_again(url: str) -> None:
+    queue = queue_of(url, Every(seconds=1, missed="skip"))  # two that are due at once would both be skipped
+    queue.engine.migrate()
+    with Working(queue) as worker:
+        worker.wait_for("ScheduleFired", 4)
+    assert len(set(ticks_of(queue))) >= 4
+    queue.close()
+
+
 def test_a_clock_that_goes_back_fires_nothing_twice_and_one_that_goes_forward_is_a_time_away(url: str) -> None:
     queue = queue_of(url, Every(minutes=1, missed="all", within=150))
     queue.engine.migrate()

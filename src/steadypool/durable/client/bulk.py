@@ -39,13 +39,21 @@ class BulkResult:
     dry_run: bool = False
 
 
+def check_filter(what: str, which: object) -> JobFilter:
+    """Return *which*, or raise `TypeError` if it is no filter."""
+    if not isinstance(which, JobFilter):
+        raise TypeError(f"{what} takes a filter, such as JobFilter(task='send_email'), not {which!r}")
+    return which
+
+
 def change_all(engine: Engine, kind: ChangeKind, which: JobFilter, reason: str, dry_run: bool) -> BulkResult:
     """Change the jobs that are found now; those that are put meanwhile are not looked at.
 
     Raises:
+        TypeError: *which* is no filter.
         ValueError: the filter names states of which none can be changed so.
     """
-    which = _with_states(kind, which)
+    which = _with_states(kind, check_filter(f"{kind}_all", which))
     found = changed = asked = 0
     conflicts: list[str] = []
     for records in _pages(engine, which, LOOKED_AT if dry_run else AT_ONCE):

@@ -78,6 +78,8 @@ def jobs_of(calls: Iterable[Call[Any]], tasks: Mapping[str, object]) -> list[New
     Raises:
         TypeError, ValueError: naming the one that is no call, or whose task is missing.
     """
+    if isinstance(calls, Call):
+        raise TypeError(f"put_many takes calls, as in put_many([{calls.task.rpartition('.')[2]}.call(...)]), not one")
     jobs: list[NewJob] = []
     for call in calls:
         if not isinstance(call, Call):

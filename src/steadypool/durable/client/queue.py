@@ -10,7 +10,7 @@ from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overload
 
 from steadypool.durable.client import options as enqueueing
-from steadypool.durable.client.bulk import BulkResult, change_all
+from steadypool.durable.client.bulk import BulkResult, change_all, check_filter
 from steadypool.durable.client.call import Call, jobs_of
 from steadypool.durable.client.declared import DurableKeywords, as_schedules, check_no_twins, declare
 from steadypool.durable.client.ends import Ends
@@ -328,8 +328,8 @@ class Queue:
         """
         if which is None:
             states = frozenset(JobState) if state is None else frozenset({state_named(state)})
-            which = JobFilter(states, queue, task, limit=check_count("limit", limit))
-        return self.engine.list(which)
+            which = JobFilter(states, queue, task, limit=limit)
+        return self.engine.list(check_filter("list", which))
 
     def retry_all(self, which: JobFilter, *, dry_run: bool = False) -> BulkResult:
         """Run all jobs again that *which* finds (its ``limit`` aside), or with *dry_run* count them: the discarded

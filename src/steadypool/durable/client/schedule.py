@@ -76,7 +76,8 @@ class Schedule(ABC):
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
         for name in ("within", "jitter"):
             object.__setattr__(self, name, as_seconds(getattr(self, name)))
-        check_seconds("jitter", self.jitter, zero=True)
+        if check_seconds("jitter", self.jitter, zero=True, none=False) == float("inf"):
+            raise ValueError("jitter must be so many seconds, such as 60, not inf")
         if (check_seconds("within", self.within) or 0.0) < 1.0:
             raise ValueError(f"within must be 1 second or more, not {self.within!r}: no job is put sooner")
         if not isinstance(self.args, Mapping):

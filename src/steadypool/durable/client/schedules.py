@@ -173,6 +173,7 @@ class Schedules:
         Raises:
             UnknownSchedule: there is none, or more than one.
         """
+        check_name("name", name, "nightly")
         found = self._queue.engine.schedules.get([name])
         if not found:
             stored = {row.name: row for row in self._stored("", in_code=True)}
@@ -189,14 +190,14 @@ class Schedules:
         """Schedules by their names, *limit* at most.
 
         Args:
-            task: only of the task of that name.
+            task: only of the task of that name, with its module or without.
             after: only names that come after this one: the last of the page before.
         """
         check_count("limit", limit)
         found: list[ScheduleHandle] = []
         for row in self._stored(after):
             handle = ScheduleHandle(self._queue, row)
-            if task in (None, handle.task):
+            if task is None or f".{handle.task}".endswith(f".{task}"):
                 found.append(handle)
             if len(found) == limit:
                 return found

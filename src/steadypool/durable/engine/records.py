@@ -12,13 +12,14 @@ Those that are made for each job are named tuples, which are made in a fifth of 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Literal, NamedTuple
 
 from steadypool.durable.engine.states import JobState
+from steadypool.model.options import check_count, check_seconds
 
 DEFAULT_QUEUE = "default"
 JobKey = tuple[int, int]
@@ -290,7 +291,11 @@ class JobRecord:
 
 @dataclass(frozen=True, slots=True)
 class JobFilter:
-    """Which jobs are meant: those to which all of it applies."""
+    """Which jobs are meant: those to which all of it applies.
+
+    Raises:
+        TypeError, ValueError: naming what does not fit.
+    """
 
     states: frozenset[JobState] = frozenset(JobState)
     queue: str | None = None
@@ -299,6 +304,7 @@ class JobFilter:
     below: int | None = None
     """Only numbers below this one: the last of the page before."""
     limit: int = 100
+    """So many at most in a list; a change of many jobs has no limit."""
     tags: tuple[str, ...] = ()
     """Only jobs that have all of these."""
     error_type: str | None = None
@@ -309,6 +315,33 @@ class JobFilter:
     """Only jobs that were put within so many seconds."""
     ended_within: float | None = None
     """Only jobs that have ended within so many seconds."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "states", _states(self.states))
+        object.__setattr__(self, "tags", _tags(self.tags))
+        for name, example in (("queue", "mail"), ("task", "send_email"), ("error_type", "ValueError")):
+            value = getattr(self, name)
+            if not isinstance(value, str | None):
+                raise TypeError(f"{name} must be a text such as {example!r}, not {value!r}")
+        for name in ("older_than", "younger_than", "ended_within"):
+            check_seconds(name, getattr(self, name), zero=True)
+        check_count("limit", self.limit)
+
+
+def _states(states: object) -> frozenset[JobState]:
+    if isinstance(states, str) or not isinstance(states, Iterable):
+        raise TypeError(f"states must be a set such as {{'discarded'}}, not {states!r}")
+    try:
+        return frozenset(map(JobState, states))
+    except ValueError as error:
+        raise ValueError(f"states must be among {', '.join(JobState)}: {error}") from None
+
+
+def _tags(tags: object) -> tuple[str, ...]:
+    given = () if isinstance(tags, str) or not isinstance(tags, Iterable) else tuple(tags)
+    if (tags and not given) or not all(isinstance(tag, str) for tag in given):
+        raise TypeError(f"tags must be texts such as ('tenant:42',), not {tags!r}")
+    return given
 
 
 ChangeKind = Literal["retry", "cancel", "discard"]

@@ -9,7 +9,7 @@ from typing import Any
 from steadypool.durable.client.lifespan import Manager
 from steadypool.durable.client.nested_waits import Slots
 from steadypool.model.error_text import in_a_line
-from steadypool.model.errors import SteadypoolError
+from steadypool.model.errors import PoolBroken, SteadypoolError, WorkerCrashed
 from steadypool.primitives.job_context import job_resources
 
 
@@ -22,6 +22,12 @@ def failed(error: BaseException) -> LifespanFailed:
     failed = LifespanFailed(f"the lifespan of the queue could not be entered: {in_a_line(error)}")
     failed.__cause__ = error
     return failed
+
+
+def reason_of(broken: PoolBroken) -> BaseException:
+    """Why no process has entered it. A process that died has not said why; the pool says what often is the cause."""
+    cause = broken.__cause__
+    return broken if cause is None or isinstance(cause, WorkerCrashed) else cause
 
 
 def manager_of(lifespan: Callable[[], Manager]) -> Manager:
@@ -57,16 +63,24 @@ class Lifespan:
     def _on_own_loop(self, manager: AbstractAsyncContextManager[Any]) -> None:
         import asyncio  # for those who use it
 
+        from steadypool.pools.aio.entered import Entered
+
         loop = asyncio.new_event_loop()
+
+        async def enter() -> Entered:
+            entered = Entered(manager)
+            self.resources = await entered.resources()
+            return entered
+
         try:
-            self.resources = loop.run_until_complete(manager.__aenter__())
+            entered = loop.run_until_complete(enter())
         except BaseException:
             loop.close()
             raise
 
         def leave() -> None:
             try:
-                loop.run_until_complete(manager.__aexit__(None, None, None))
+                loop.run_until_complete(entered.leave())
             finally:
                 loop.close()
 

@@ -102,21 +102,23 @@ class Scheduler:
             self._store.seen(self._program.app, self._names, RETIRED_AFTER)
             self._seen_at = monotonic() + SEEN_EVERY * (0.5 + random.random())
         found = self._store.due(self._names, AT_ONCE, self._skip)
-        self._fire(found.rows, found.now)
+        dues = self._fire(found.rows, found.now)
         is_flood = len(found.rows) == AT_ONCE
         if is_flood or self._skip:
             self._skip = AT_ONCE * random.randrange(SPREAD) if is_flood else 0
             self._look_at = 0.0  # at once again
             return
-        wait = LOOK_EVERY if found.next_in is None else min(found.next_in + A_HAIR, LOOK_EVERY)
-        self._look_at = monotonic() + wait
+        waits = [due - found.now for due in dues] + ([] if found.next_in is None else [found.next_in])
+        self._look_at = monotonic() + min([LOOK_EVERY, *(wait + A_HAIR for wait in waits)])
 
     # -- ticks
 
-    def _fire(self, rows: Sequence[ScheduleRow], now: float) -> None:
+    def _fire(self, rows: Sequence[ScheduleRow], now: float) -> list[float]:
+        """Put what is due; returns when each of them comes next."""
         known = {row.name: (row, firing) for row in rows if (firing := self._firing(row, now)) is not None}
         for done in self._put([firing for _, firing in known.values()]):
             self._tell(*known[done.name], done, now)
+        return [firing.new_due for _, firing in known.values()]
 
     def _firing(self, row: ScheduleRow, now: float) -> Firing | None:
         try:

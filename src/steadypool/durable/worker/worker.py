@@ -380,7 +380,7 @@ class Worker:
         except PoolBroken as broken:
             if self._queue.lifespan is None:
                 raise
-            raise lifespan.failed(broken.__cause__ or broken) from broken
+            raise lifespan.failed(lifespan.reason_of(broken)) from broken
 
     def _check_lifespan(self) -> None:
         """Raise what has kept a process from entering the lifespan."""
@@ -390,7 +390,7 @@ class Worker:
             refusal = pool._core.refusal
             error = None if refusal is None else refusal()
             if isinstance(error, PoolBroken):
-                raise lifespan.failed(error.__cause__ or error)
+                raise lifespan.failed(lifespan.reason_of(error))
 
     def _warm_up(self, pool: Pool, count: int) -> None:
         """Have every process of the pool there before the first job is claimed, which would wait for them.

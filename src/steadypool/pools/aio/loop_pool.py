@@ -12,7 +12,6 @@ import concurrent.futures
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures._base import PENDING, RUNNING
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, AsyncExitStack
 from dataclasses import replace
 from typing import Any, TypeVar, cast
 
@@ -23,6 +22,7 @@ from steadypool.model.options import Task
 from steadypool.model.reports import DrainReport, ErrorGroup, PoolStats
 from steadypool.model.sink_protocols import Sink
 from steadypool.model.states import Outcome, PoolState
+from steadypool.pools.aio.entered import Entered, Manager
 from steadypool.pools.aio.future import AsyncJob
 from steadypool.pools.aio.pool import AsyncPool
 from steadypool.pools.core.shared import Args
@@ -93,7 +93,7 @@ class LoopPool:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, name="steadypool-loop", daemon=True)
         self._under_way: set[LoopFuture] = set()
-        self._entered = AsyncExitStack()
+        self._entered: Entered | None = None
         self._thread.start()
         self._wait(self._open(), None)
 
@@ -144,19 +144,21 @@ class LoopPool:
         self._thread.join()
         return report
 
-    def enter(self, manager: AbstractContextManager[object] | AbstractAsyncContextManager[object]) -> object:
-        """Enter a context manager on the loop; it is left when the pool has drained."""
+    def enter(self, manager: Manager) -> object:
+        """Enter one context manager on the loop; it is left when the pool has drained."""
         return self._wait(self._enter(manager), None)
 
-    async def _enter(self, manager: AbstractContextManager[object] | AbstractAsyncContextManager[object]) -> object:
-        if isinstance(manager, AbstractAsyncContextManager):
-            return await self._entered.enter_async_context(manager)
-        return self._entered.enter_context(manager)
+    async def _enter(self, manager: Manager) -> object:
+        entered = Entered(manager)
+        resources = await entered.resources()
+        self._entered = entered
+        return resources
 
     async def _drain(self, timeout: float | None) -> DrainReport:
         report = await self._pool.drain(timeout)
         try:
-            await self._entered.aclose()
+            if self._entered is not None:
+                await self._entered.leave()
         except Exception as error:
             return replace(
                 report, notes=(*report.notes, f"leaving what was entered on the loop raised {in_a_line(error)}")
