@@ -97,8 +97,8 @@ def dump(value: object, *, main_by_name: bool = False, to_parent: bool = False, 
     Raises:
         Exception: whatever pickling raised; for what pickle refuses, what `cloudpickle` said of it.
     """
-    if type(value) is tuple and _SIMPLE.issuperset(map(type, value)):
-        return Pickled(pickle.dumps(value, 5), [])  # the short way for what most small jobs take
+    if type(value) in _SIMPLE or (type(value) is tuple and _SIMPLE.issuperset(map(type, value))):
+        return Pickled(pickle.dumps(value, 5), [])  # the short way for what most small jobs take and return
     buffers: list[pickle.PickleBuffer] = []
     keep = partial(_keep_big, buffers)
     value = _outside(value)
