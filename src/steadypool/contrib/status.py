@@ -281,7 +281,7 @@ class StatusPages:
         return Answer("200 OK", encode(self._registry_to_show()), kind)
 
     def _registry_to_show(self) -> CollectorRegistry:
-        """The registry; if it is to be one of our own, made now, and told of everything from now on."""
+        """The registry; if it is to be one of our own, made now, and given every event from now on."""
         with self._lock:
             if self._registry is None:
                 self._registry = import_module("prometheus_client").CollectorRegistry()

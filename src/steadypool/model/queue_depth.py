@@ -12,7 +12,7 @@ class QueueDepth:
 
     name: str
     answers: bool = True
-    """Whether the store has told so of late."""
+    """Whether the store has reported it recently."""
     paused: bool | None = None
     available: int | None = None
     oldest_available: float | None = None

@@ -1,4 +1,4 @@
-"""Signals, told by a thread of its own: for those who must hear of one though the main thread is held up.
+"""Signals, reported by a thread of its own: for code that must hear of one though the main thread is held up.
 
 Python runs signal handlers on the main thread alone, between two of its steps. The kernel may deliver a signal to
 another thread, and if the main thread waits for a lock by then, or is inside C code, its handler runs when that ends,

@@ -63,7 +63,7 @@ _KINDS: dict[type[Event], LogLine] = {
     events.PoolClosing: LogLine(INFO, "pool %(pool)s is closed (on time: %(on_time)s)"),
 }
 LEVELS: Mapping[type[Event], int] = {kind: how.level for kind, how in _KINDS.items()}
-"""The level of each kind of event, unless a sink is told otherwise."""
+"""The level of each kind of event, unless a sink is given another."""
 
 _LATER_KINDS = LogLine(INFO, "%(kind)s in pool %(pool)s")
 

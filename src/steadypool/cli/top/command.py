@@ -65,7 +65,7 @@ def top_command(**given: Any) -> int:
           e          errors in full          q   quit
     """
     options = TopOptions(**given)
-    program = None if options.pid is None else find_program(options.pid)  # the likelier mistake, so it is told first
+    program = None if options.pid is None else find_program(options.pid)  # the likelier mistake is reported first
     check(options)
     link = Link((program or find_program(None)).connect())
     try:

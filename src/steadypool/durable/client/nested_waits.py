@@ -116,7 +116,7 @@ class Watch:
         """The job that is waited for is as it was *found*, and has not ended.
 
         Raises:
-            WouldDeadlock: as told above.
+            WouldDeadlock: as described above.
         """
         slots = self._slots
         if found.queue not in slots.queues or (slots.tasks and found.task not in slots.tasks):

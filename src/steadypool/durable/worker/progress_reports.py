@@ -1,4 +1,4 @@
-"""How far a worker's jobs are, told to the store now and then: one row for all of them, and only what has changed."""
+"""How far a worker's jobs are, written to the store now and then: one row for all, and only what has changed."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class Books:
             )
 
     def drain_estimate(self) -> float | None:
-        """Seconds that a drain would take now; ``None`` if that cannot be told."""
+        """Seconds that a drain would take now; ``None`` if that is unknown."""
         return self.stats().drain_estimate
 
     def _waiting_tasks(self, count: int) -> Counter[str]:

@@ -37,7 +37,7 @@ class DrainOnSignal:
         self._ladder = SignalLadder(signals, self._ask)
         self._limit_before: float | None = None
         self._seen = 0
-        """How many signals the pipe has told of."""
+        """How many signals the pipe has reported."""
 
     @property
     def received(self) -> int:

@@ -339,7 +339,7 @@ class Pump:
         try:
             sent = worker.line.send(packet, () if loan is None else loan.fds())
         except OSError:
-            sent = False  # it has just died: whoever handles that has the job, or it goes back here
+            sent = False  # it has just died: the thread that handles that has the job, or it goes back here
         finally:
             if loan is not None:
                 for _, segment in loan.segments:
@@ -359,7 +359,7 @@ class Pump:
                 if not sent and self._places.take_out(worker, job):
                     self._places.requeue(job)
                 elif job._told is not None:
-                    worker.tell(job, job._told)  # whoever told it did not know this sending's serial yet
+                    worker.tell(job, job._told)  # the thread that told it did not know this sending's serial yet
 
 
 def _size_in_bundle(entry: Job | Chunk) -> int:

@@ -1,4 +1,4 @@
-"""News over LISTEN and NOTIFY, told sparingly.
+"""News over LISTEN and NOTIFY, sent sparingly.
 
 A NOTIFY takes a lock of the whole server while its transaction commits, so one for each commit more than halves what
 many producers can put. Two things keep it rare:
