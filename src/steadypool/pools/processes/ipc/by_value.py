@@ -20,7 +20,7 @@ import weakref
 from collections import ChainMap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cached_property, partial
+from functools import partial
 from hashlib import blake2b
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
@@ -35,9 +35,9 @@ from steadypool.pools.processes.ipc.functools_values import (
     CACHING,
     implementations,
     is_generic,
-    reduce_cached_property,
     reduce_caching,
     reduce_generic,
+    reduce_of_class,
 )
 from steadypool.pools.processes.ipc.main_globals import (
     MAIN,
@@ -177,8 +177,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             return _task(value)
         if type(value) is CACHING:
             return reduce_caching(value) if getattr(value, "__module__", None) in _NAMES else NotImplemented
-        if type(value) is cached_property:
-            return reduce_cached_property(value)
+        if (of_class := reduce_of_class(value)) is not None:
+            return of_class
         reduced = super().reducer_override(value)
         if type(reduced) is tuple and len(reduced) == 6:
             if type(value) is FunctionType:
