@@ -5,10 +5,12 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
+from pathlib import Path
 from typing import Any
 
 from steadypool import Queue, Retry, Snooze, current_job
 from tests.pools.contract import jobs
+from tests.pools.contract.stage import WAIT
 
 queue = Queue()
 QUICK = Retry(3, backoff=0.01)
@@ -122,6 +124,17 @@ def perhaps_die(code: int) -> int:
     if code:
         os._exit(code)
     return code
+
+
+@queue.task
+def until_first_stop(folder: str) -> int:
+    """In its first run, wait for a stop; the runs after it return at once."""
+    runs = Path(folder, "runs")
+    if not runs.exists():
+        runs.touch()
+        current_job().sleep(WAIT)
+        current_job().raise_if_cancelled()
+    return current_job().attempt
 
 
 @queue.task

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from time import monotonic, sleep
+
 import pytest
 
 from steadypool import JobCancelled, JobDiscarded, JobState, Outcome, Queue
@@ -219,6 +222,26 @@ def test_a_bundle_that_dies_costs_the_others_a_run_and_no_attempt(queue: Queue) 
         assert {handle.attempts for handle in handles[:50] + handles[51:]} == {1}
         assert handles[50].record().crashes > 0 or handles[50].state is JobState.RUNNING
         handles[50].cancel()
+
+
+@pytest.mark.usefixtures("_bundles")
+def test_a_cancel_of_one_of_a_bundle_is_no_failure_of_the_one_that_runs(queue: Queue, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    runs.touch()
+    with Working(queue, "process", workers=1):
+        queue.enqueue_many(app.until_first_stop, [(str(tmp_path),) for _ in range(200)])[-1].result(WAIT)
+        queue.pause()
+        runs.unlink()
+        first, *others = queue.enqueue_many(app.until_first_stop, [(str(tmp_path),) for _ in range(50)])
+        queue.resume()
+        ends = monotonic() + WAIT
+        while not runs.exists() and monotonic() < ends:
+            sleep(0.002)
+        others[0].cancel()
+        assert first.result(WAIT) == 1
+        assert [handle.result(WAIT) for handle in others[1:]] == [1] * 48
+        with pytest.raises(JobCancelled):
+            others[0].result(WAIT)
 
 
 @pytest.mark.parametrize("kind", PLAIN)

@@ -77,8 +77,9 @@ def perform_within(slots: Slots, task: DurableTask[Any, Any], payload: str) -> P
 def perform_bundle(module: str, name: str, items: list[Item]) -> list[Ended]:
     """Run several short jobs of the task that is found there, one after the other, each in a context of its own.
 
-    Stops early when the bundle is asked to stop: what has not run has no entry. What is no ``Exception`` ends the
-    bundle, and the jobs are then run one by one.
+    Stops early when the bundle is asked to stop: what has not run has no entry, and neither has the one that fails
+    then, since the stop may be meant for another. What is no ``Exception`` ends the bundle, and the jobs are then run
+    one by one.
     """
     task, outer = _task_at(module, name), current_job()
     ended: list[Ended] = []
@@ -89,7 +90,10 @@ def perform_bundle(module: str, name: str, items: list[Item]) -> list[Ended]:
                 break
             job = ItemContext(outer, *item[:3])
             set_finder(job.found)
-            ended.append(Context().run(_attempt, task, item[3]))
+            end = Context().run(_attempt, task, item[3])
+            if end[1] is None and outer.cancelled:
+                break
+            ended.append(end)
     finally:
         set_finder(before)
     return ended
