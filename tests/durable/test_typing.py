@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import assert_type
 
-from steadypool import JobHandle, Queue, Retry, task
+from steadypool import Call, Cron, Every, JobHandle, Queue, Retry, task
 from tests.durable import app
 
 
@@ -32,6 +32,9 @@ async def right_calls(connection: object) -> None:
     assert_type(await app.add.enqueue_async(1, connection=connection), JobHandle[int])
     assert_type(await app.add.enqueue_async(1), JobHandle[int])
     assert_type(Queue().task(retry=Retry(3), aliases=["a"])(len).enqueue("abc").result(), int)
+    assert_type(app.add.call(1), Call[int])
+    assert_type(Queue().put(app.add.call(1)), JobHandle[int])
+    Queue().task(schedule=[Cron("0 6 * * *", within=timedelta(hours=1)), Every(days=1, jitter=timedelta(minutes=1))])
     task(len).options(timeout=timedelta(seconds=3), meta={"a": 1})
 
 

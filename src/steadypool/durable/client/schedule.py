@@ -62,9 +62,9 @@ class Schedule(ABC):
     tz: str = "UTC"
     name: str | None = None
     missed: str = "latest"
-    within: float = 86_400.0
+    within: float | timedelta = 86_400.0
     overlap: str = "allow"
-    jitter: float = 0.0
+    jitter: float | timedelta = 0.0
     args: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
@@ -105,8 +105,9 @@ class Schedule(ABC):
         """Seconds by which jobs of the schedule of that name are put later than its ticks."""
         if not self.jitter:
             return 0.0
+        most: float = as_seconds(self.jitter)
         share = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64
-        return float(int(share * self.jitter))
+        return float(int(share * most))
 
     def __str__(self) -> str:
         return f"{self._shown()} {self.tz}"

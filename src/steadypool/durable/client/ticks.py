@@ -10,6 +10,7 @@ from steadypool.durable.client.call import Call
 from steadypool.durable.client.schedule import Schedule, hash_of, read_definition
 from steadypool.durable.engine.records import NewJob, tick_id
 from steadypool.durable.engine.schedules import Firing, NewSchedule, ScheduleRow
+from steadypool.model.options import as_seconds
 from steadypool.rules.missed_ticks import NEVER, decide
 
 
@@ -48,7 +49,7 @@ def firing_of(row: ScheduleRow, now: float) -> Firing:
     schedule = read_definition(row.definition)
     offset = schedule.offset(row.name)
     first = row.due - offset
-    decision = decide(first, now - offset, schedule.next_after, schedule.missed, schedule.within)
+    decision = decide(first, now - offset, schedule.next_after, schedule.missed, as_seconds(schedule.within))
     run, skipped, reason = decision.run, decision.skipped, decision.reason
     if schedule.overlap != "allow" and len(run) > 1:
         kept = run[:1] if schedule.overlap == "skip" else run[-1:]
