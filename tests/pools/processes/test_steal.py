@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 from collections import Counter
 from collections.abc import Callable
@@ -59,6 +60,27 @@ def test_what_lies_behind_a_long_job_is_fetched_when_a_worker_gets_free(make_poo
     assert not one.done()
     first.tell("return")
     assert one.result(WAIT) == "busy-0"
+
+
+def test_no_job_goes_behind_a_long_one_as_another_worker_becomes_idle(make_pool: MakePool, stage: Stage) -> None:
+    """A worker becomes idle between the choice of the other one and the moment when that has the job."""
+    pool = warm(make_pool(2))
+    chance = random.Random(1)
+    with switching_every(1e-6):
+        for _ in range(60):
+            wait([pool.submit(jobs.nothing) for _ in range(70)])  # so that jobs are taken to be short
+            began = monotonic()
+            pool.submit(jobs.nothing).result(WAIT)
+            there_and_back = monotonic() - began
+            long = pool.submit(jobs.act, stage.address)
+            short = pool.submit(jobs.nothing)
+            submit_at = monotonic() + chance.uniform(0.2, 1.1) * there_and_back
+            while monotonic() < submit_at:
+                pass
+            assert pool.submit(jobs.nothing).result(WAIT) is None
+            assert short.result(WAIT) is None
+            stage.enter().tell("return")
+            assert long.result(WAIT) == "actor"
 
 
 def test_what_lies_behind_a_long_job_is_not_overtaken_for_ever(make_pool: MakePool, stage: Stage) -> None:

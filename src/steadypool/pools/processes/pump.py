@@ -64,8 +64,6 @@ class Pump:
         self._preparation = preparation
         self._interrupts = interrupts
         self._new_worker = new_worker
-        self._passed_over = False
-        """Whether a worker that is idle was left out, since it had not read what it had."""
 
     def pump(self) -> None:
         """Hand waiting jobs to workers with room."""
@@ -174,10 +172,9 @@ class Pump:
                 and self._core.broken_by is None
             )
             self._fill(worker, max(1, min(self._fleet.pace.depth - len(worker.hand), share)) if together else 1)
-            if self._passed_over:
-                self._passed_over = False
-                # It may read again soon. It will say nothing then, having no job, and what was just handed over may lie
-                # behind a job without end.
+            # A worker is idle if it became so meanwhile, or was left out since it had not read what it had. It says
+            # nothing more, having no job, and what was just handed over may lie behind a job without end.
+            if worker.has_more() and self._has_idle():
                 self._starts.watch.plan_to_share()
         self._fleet.full = False
 
@@ -219,8 +216,10 @@ class Pump:
             return best
         if self._fleet.may_grow:
             return self._new_worker()
-        self._passed_over = avoided is not None
         return best if best is not None and not self._is_slow(best) else avoided
+
+    def _has_idle(self) -> bool:
+        return any(not worker.hand and worker.taken is None for worker in self._fleet.available)
 
     def _busy(self) -> int:
         return sum(1 for worker in self._fleet.available if worker.hand or worker.taken is not None)
