@@ -11,6 +11,7 @@ from tests.cli.program import Program
     ("words", "says"),
     [
         (("work", "shop:queue", "--queue", ""), "non-empty"),
+        (("work", "shop:queue", "--queue", "mail=4", "--queue", "mail=2"), "the queue 'mail' is given twice"),
         (("work", "shop:queue", "--lease", "inf"), "a day at most"),
         (("work", "shop:queue", "--lease", "nan"), "no number"),
         (("work", "shop:queue", "--drain-timeout", "nan"), "no number"),

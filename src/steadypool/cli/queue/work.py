@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from math import inf
@@ -190,7 +191,7 @@ class Work:
     def _settings(self) -> WorkerSettings:
         options = self._options
         # Shown by `steadypool top`, by the queue's place in its module and the names that are worked on.
-        slots = dict(map(_queue_and_slots, options.queues or (DEFAULT_QUEUE,)))
+        slots = _slots_of(options.queues or (DEFAULT_QUEUE,))
         pool: dict[str, Any] = {"monitor": True, "name": " ".join((options.target, *options.queues))}
         if options.max_tasks_per_child is not None:
             pool["max_tasks_per_child"] = options.max_tasks_per_child
@@ -252,6 +253,20 @@ class Work:
         elif not (options.quiet and is_well):
             self._console.print(Text(str(report)), soft_wrap=True)
             print_errors(self._console, report.errors)
+
+
+def _slots_of(queues: Iterable[str]) -> dict[str, int | None]:
+    """The queues, each with its slots.
+
+    Raises:
+        UsageError: one is given twice, with slots that differ; or what follows an ``=`` is no number of them.
+    """
+    slots: dict[str, int | None] = {}
+    for text in queues:
+        name, count = _queue_and_slots(text)
+        if slots.setdefault(name, count) != count:
+            raise UsageError(f"--queue {text}: the queue {name!r} is given twice, with other slots: give it once")
+    return slots
 
 
 def _queue_and_slots(text: str) -> tuple[str, int | None]:
