@@ -24,7 +24,6 @@ from steadypool import (
     JobState,
     PayloadRefused,
     Queue,
-    Retry,
     ThreadPool,
     UnknownJob,
     WrongState,
@@ -319,7 +318,6 @@ WRONG_OPTIONS: list[tuple[dict[str, Any], str]] = [
         "delay=120 and total_timeout=60: the job would be given up before it may run",
     ),
     ({"delay": timedelta(minutes=2), "total_timeout": timedelta(minutes=2)}, "total_timeout is counted from"),
-    ({"retry": Retry(2)}, "@queue.task"),
     ({"name": "other"}, "the worker finds the task by it"),
     ({"meta": {"x": object()}}, "JSON can carry"),
 ]

@@ -40,7 +40,8 @@ FACTS: dict[type[SteadypoolError], dict[str, Any]] = {
 
 
 def test_every_error_is_in_the_table() -> None:
-    assert {cls.__name__ for cls in FACTS} == set(errors.__all__)
+    """Snooze, which carries a length of time and no message, is tested with the durable jobs that raise it."""
+    assert {cls.__name__ for cls in FACTS} == set(errors.__all__) - {"Snooze"}
 
 
 @pytest.mark.parametrize("again", [lambda e: pickle.loads(pickle.dumps(e)), copy.copy], ids=["pickled", "copied"])

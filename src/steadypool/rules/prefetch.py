@@ -64,10 +64,10 @@ def by_themselves(mean_seconds: float | None, window: int, workers: int) -> int:
     """Items of a map to put into one packet if the caller does not say, and items take *mean_seconds* on average."""
     if mean_seconds is None or mean_seconds > SHORT:
         return 1
-    most = min(TOGETHER_MOST, window // (PACKETS_AHEAD * workers))
+    most = float(min(TOGETHER_MOST, window // (PACKETS_AHEAD * workers)))
     if mean_seconds > 0:
-        most = min(most, int(BY_THEMSELVES_SECONDS / mean_seconds))
-    return max(1, most)
+        most = min(most, BY_THEMSELVES_SECONDS / mean_seconds)
+    return max(1, int(most))
 
 
 def moving_average(mean: float | None, seconds: float) -> float:
