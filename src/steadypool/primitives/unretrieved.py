@@ -6,17 +6,23 @@ import _thread
 import gc
 import logging
 import sys
+from collections.abc import Callable
 
 from steadypool.model.error_text import plain_traceback, shortened
 
-_collecting = False
 hurried: set[int] = set()
 """Threads that must go on: what they free is reported by another."""
+_phases: dict[str, object] = {}
+"""The phases of garbage collections, "start" and "stop": the last key is the latest.
+
+Each is popped and set again by functions in C. In a callback in Python the KeyboardInterrupt of a Ctrl-C that came
+during the collection would be raised, and the collector ignores what its callbacks raise.
+"""
+_NOTE_PHASE: tuple[Callable[[str, dict[str, int]], object], ...] = (_phases.pop, _phases.__setitem__)
 
 
-def _note_collection(phase: str, info: dict[str, int]) -> None:
-    global _collecting
-    _collecting = phase == "start"
+def _is_collecting() -> bool:
+    return next(reversed(_phases), "stop") == "start"
 
 
 class Unretrieved:
@@ -32,8 +38,8 @@ class Unretrieved:
     __slots__ = ("error", "job_id", "seen", "task")
 
     def __init__(self, job_id: str, task: str, error: BaseException) -> None:
-        if _note_collection not in gc.callbacks:
-            gc.callbacks.append(_note_collection)
+        if _NOTE_PHASE[0] not in gc.callbacks:
+            gc.callbacks.extend(_NOTE_PHASE)
         self.job_id = job_id
         self.task = task
         self.error = error
@@ -42,7 +48,7 @@ class Unretrieved:
     def __del__(self) -> None:
         if self.seen or sys.is_finalizing():
             return
-        if not _collecting and _thread.get_ident() not in hurried:
+        if not _is_collecting() and _thread.get_ident() not in hurried:
             _report(self.job_id, self.task, self.error)
             return
         try:
