@@ -29,6 +29,10 @@ from tests.pools.processes.warming import warm
 MakePool = Callable[..., Any]
 MB = 1 << 20
 
+# Importing Polars puts a handler before Python's that has system calls restarted: no Ctrl-C would end a wait from then
+# on, in whatever test. This puts Python's own back.
+signal.signal(signal.SIGINT, signal.getsignal(signal.SIGINT))
+
 
 def total(shared: Shared[Any], times: int = 1) -> int:
     return int(shared.value.sum()) * times

@@ -139,7 +139,11 @@ class Core(Shared):
             # First: what ends between the two looks would be missing from both.
             idle = not self.counts.retrying and not len(self.queue) and self.workers.all_idle()
             if sum(self.counts.outcomes().values()) == self.counts.accepted():
-                return True
+                if not self.settlement.being_noted:
+                    return True
+                idle = (
+                    True  # but the report is to have these errors; for a moment, since an error may be slow to describe
+                )
             if not idle:
                 self._missing_since = None
                 return False

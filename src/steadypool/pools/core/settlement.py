@@ -56,6 +56,8 @@ class Settlement:
         self._retries = retries
         self._workers = workers
         self.ledger = Ledger()
+        self.being_noted = 0
+        """Failures that are counted, and not in the ledger yet."""
         self.returned: list[Returned] = []
         self.interrupted: list[InterruptedJob] = []
 
@@ -63,13 +65,20 @@ class Settlement:
         """Settle a job that the caller has taken out of its place, and count it first."""
         shared = self._shared
         started = job.attempts > 0
+        noted = error is not None and outcome in NEVER_LOOKED_AT
         with shared.lock:
             self._counts.ended[outcome] += 1
+            self.being_noted += noted
             self.drop_alarm(job)
         failure = None
         try:
-            if error is not None and outcome in NEVER_LOOKED_AT:
-                failure = self._note_failure(job, outcome, error)
+            if noted:
+                assert error is not None
+                try:
+                    failure = self._note_failure(job, outcome, error)
+                finally:
+                    with shared.lock:
+                        self.being_noted -= 1
             if self._emitter.sinks:
                 self._emitter.emit_end(job, outcome, error)
         except Exception as fault:
