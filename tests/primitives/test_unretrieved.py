@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import gc
+import logging
+import threading
 import types
+from queue import SimpleQueue
 
 from steadypool.primitives import unretrieved
+from tests.pools.contract.stage import WAIT
 
 
 def test_it_notes_collections_without_a_line_of_python() -> None:
@@ -32,3 +36,29 @@ def test_it_knows_whether_a_collection_runs() -> None:
         gc.collect()
         assert not unretrieved._is_collecting()
     assert seen == [True] * 3
+
+
+class Rows(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: SimpleQueue[tuple[str, int]] = SimpleQueue()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.rows.put((record.getMessage().split()[1], threading.get_ident()))
+
+
+def test_what_one_collection_frees_is_reported_by_one_thread() -> None:
+    handler = Rows()
+    logging.getLogger("steadypool").addHandler(handler)
+    try:
+        for number in range(300):
+            cycle: list[object] = [unretrieved.Unretrieved(f"job-{number}", "sum", ValueError("no"))]
+            cycle.append(cycle)
+        del cycle
+        gc.collect()
+        rows = [handler.rows.get(timeout=WAIT) for _ in range(300)]
+    finally:
+        logging.getLogger("steadypool").removeHandler(handler)
+    assert {name for name, _ in rows} == {f"job-{number}" for number in range(300)}
+    assert threading.get_ident() not in {ident for _, ident in rows}
+    assert len({ident for _, ident in rows}) <= 10  # a collection by itself may have come in between

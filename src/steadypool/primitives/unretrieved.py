@@ -5,7 +5,9 @@ from __future__ import annotations
 import _thread
 import gc
 import logging
+import os
 import sys
+from collections import deque
 from collections.abc import Callable
 
 from steadypool.model.error_text import plain_traceback, shortened
@@ -51,10 +53,46 @@ class Unretrieved:
         if not _is_collecting() and _thread.get_ident() not in hurried:
             _report(self.job_id, self.task, self.error)
             return
+        _waiting.append((self.job_id, self.task, self.error))
+        _report_elsewhere()
+
+
+_waiting: deque[tuple[str, str, BaseException]] = deque()
+"""What the thread of its own reports: one thread, however many futures a collection frees."""
+_turn = _thread.allocate_lock()
+"""Held while that thread is there."""
+
+
+def _report_elsewhere() -> None:
+    if not _turn.acquire(blocking=False):
+        return  # the thread that has it looks again after its last report
+    try:
+        _thread.start_new_thread(_report_waiting, ())
+    except RuntimeError:
+        # At interpreter exit, from 3.12 on: the pool's own report names the failures.
+        _waiting.clear()
+        _turn.release()
+
+
+def _report_waiting() -> None:
+    while True:
         try:
-            _thread.start_new_thread(_report_plainly, (self.job_id, self.task, self.error))
-        except RuntimeError:
-            return  # at interpreter exit, from 3.12 on: the pool's own report names the failure
+            while _waiting:
+                _report_plainly(*_waiting.popleft())
+        finally:
+            _turn.release()
+        if not _waiting or not _turn.acquire(blocking=False):
+            return
+
+
+def _begin_anew() -> None:
+    """In a forked child: the thread is the parent's, and so is what it was to report."""
+    global _turn
+    _turn = _thread.allocate_lock()
+    _waiting.clear()
+
+
+os.register_at_fork(after_in_child=_begin_anew)
 
 
 def _report(job_id: str, task: str, error: BaseException) -> None:
