@@ -62,3 +62,25 @@ def test_what_one_collection_frees_is_reported_by_one_thread() -> None:
     assert {name for name, _ in rows} == {f"job-{number}" for number in range(300)}
     assert threading.get_ident() not in {ident for _, ident in rows}
     assert len({ident for _, ident in rows}) <= 10  # a collection by itself may have come in between
+
+
+def test_no_report_is_lost_as_the_thread_that_reports_ends() -> None:
+    handler = Rows()
+    logging.getLogger("steadypool").addHandler(handler)
+    rounds, threads = 1000, 4
+
+    def leave(name: str) -> None:
+        for number in range(rounds):
+            unretrieved._waiting.append((f"{name}-{number}", "sum", ValueError("no")))
+            unretrieved._report_elsewhere()
+
+    racers = [threading.Thread(target=leave, args=(f"job-{one}",)) for one in range(threads)]
+    try:
+        for racer in racers:
+            racer.start()
+        names = {handler.rows.get(timeout=WAIT)[0] for _ in range(rounds * threads)}
+        for racer in racers:
+            racer.join(WAIT)
+    finally:
+        logging.getLogger("steadypool").removeHandler(handler)
+    assert len(names) == rounds * threads

@@ -19,5 +19,5 @@ def clock_length(seconds: float) -> str:
 
 
 def clock_time(at: float) -> str:
-    """The local time of day at that second of the epoch."""
+    """The local time of day, *at* seconds after the epoch."""
     return f"{datetime.fromtimestamp(at):%H:%M:%S}"

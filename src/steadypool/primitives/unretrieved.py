@@ -65,7 +65,7 @@ _turn = _thread.allocate_lock()
 
 def _report_elsewhere() -> None:
     if not _turn.acquire(blocking=False):
-        return  # the thread that has it looks again after its last report
+        return  # the thread that has it looks again once it has given it up
     try:
         _thread.start_new_thread(_report_waiting, ())
     except RuntimeError:
@@ -75,14 +75,13 @@ def _report_elsewhere() -> None:
 
 
 def _report_waiting() -> None:
-    while True:
-        try:
-            while _waiting:
-                _report_plainly(*_waiting.popleft())
-        finally:
-            _turn.release()
-        if not _waiting or not _turn.acquire(blocking=False):
-            return
+    try:
+        while _waiting:
+            _report_plainly(*_waiting.popleft())
+    finally:
+        _turn.release()
+        if _waiting:  # what came since it was looked at, or was left by a report that raised
+            _report_elsewhere()
 
 
 def _begin_anew() -> None:

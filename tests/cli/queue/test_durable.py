@@ -105,7 +105,7 @@ def test_a_worker_is_seen_from_outside(shop: Program, tmp_path: Path) -> None:
     worker.communicate(timeout=20)
 
 
-@pytest.mark.skipif(not has_wal_reset_bug(sqlite3.sqlite_version_info), reason="the SQLite here has not the bug")
+@pytest.mark.skipif(not has_wal_reset_bug(sqlite3.sqlite_version_info), reason="this SQLite does not have the bug")
 def test_a_library_that_can_damage_the_file_is_told_of_once(shop: Program) -> None:
     says = f"note: SQLite {sqlite3.sqlite_version} can damage a file"
     work = ("work", "shop:queue", "--kind", "thread", "--until-empty")

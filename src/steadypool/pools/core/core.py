@@ -141,9 +141,8 @@ class Core(Shared):
             if sum(self.counts.outcomes().values()) == self.counts.accepted():
                 if not self.settlement.being_noted:
                     return True
-                idle = (
-                    True  # but the report is to have these errors; for a moment, since an error may be slow to describe
-                )
+                # The report is to have these errors. Not for ever: what describes one may be the user's code, and hang.
+                idle = True
             if not idle:
                 self._missing_since = None
                 return False

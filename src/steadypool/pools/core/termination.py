@@ -63,7 +63,7 @@ class Termination:
     def tell(self, job: Job, cause: str, error: BaseException) -> bool:
         """Tell a started attempt to stop; *error* is what it counts as unless it returns within the grace.
 
-        A job between the queue and its worker's hand is told as well: the worker looks before it starts.
+        So it does to a job between the queue and its worker's hand: the worker looks before it starts the job.
         """
         with self._shared.lock:
             told = self._note_told(job, cause, error)

@@ -50,7 +50,7 @@ class JobStarts:
             told = not isinstance(job, Chunk) and self._fleet.told_started.pop(job, None) == job.attempts
         self.watch.see_to_unread()
         if self._core.state is PoolState.CANCELLING:
-            # It was on its way when the drain gave back what waits: it is told, as those were that ran.
+            # It was on its way when the drain gave back what waits: stop it, as the drain did those that ran.
             self._tell_first(worker)
         if isinstance(job, Chunk):
             return

@@ -67,8 +67,8 @@ class Pump:
 
     def pump(self) -> None:
         """Hand waiting jobs to workers with room."""
-        # `full` is set before the workers are looked at and cleared after they have changed, so that whoever finds
-        # the lock taken can rely on its holder to look again.
+        # `full` is set before the workers are looked at and cleared after they have changed, so that a thread that
+        # finds the lock taken can rely on its holder to look again.
         while not self._fleet.full and len(self._core.queue):
             got: list[bool] = []
             try:
