@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import mmap
 import os
+import subprocess
+import sys
 from array import array
 from collections.abc import Sequence
 from typing import Any
@@ -24,6 +26,7 @@ from steadypool.pools.processes.ipc.buffers import (
     SMALL,
     Description,
 )
+from tests.pools.contract.stage import WAIT
 from tests.pools.processes.ipc.ends import Ends
 
 HEAD = buffers._HEAD
@@ -222,6 +225,26 @@ def test_a_fork_leaves_to_the_child_what_it_sees(ends: Ends) -> None:
     os.waitpid(pid, 0)
     for fd in (answer, tell, go, begin):
         os.close(fd)
+
+
+def test_so_does_what_comes_between_the_pinning_and_the_fork() -> None:
+    """The program's handler is registered first, and so is called last before the fork."""
+    program = """
+import os
+
+views = []
+os.register_at_fork(before=lambda: views.extend(ends.carry(b"1" * 2 * SMALL)))
+
+from steadypool.pools.processes.ipc.buffers import GONE, SMALL
+from tests.pools.processes.ipc.ends import Ends
+
+ends = Ends()
+if not os.fork():
+    os._exit(0)
+os.wait()
+assert ends.marks[1] == GONE, ends.marks[1]
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=WAIT)
 
 
 def test_a_forked_child_gives_nothing_back(ends: Ends) -> None:

@@ -435,7 +435,7 @@ def _pin_all() -> None:
         reader.pin()
 
 
-os.register_at_fork(before=_pin_all)
+os.register_at_fork(before=_pin_all, after_in_parent=_pin_all)  # and what another thread was given in between
 
 
 def layout(sizes: Sequence[int]) -> tuple[list[int], int]:
