@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import select
 import tempfile
+import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+from steadypool.pools.processes.worker import ProcessWorker
 from tests.pools.contract.stage import WAIT
 
 
@@ -39,8 +42,8 @@ class Remains:
 
     def assert_same_as(self, before: Remains) -> None:
         """Nothing has come to stay."""
-        left = [psutil.Process(pid).as_dict(["pid", "status", "cmdline"]) for pid in self.processes - before.processes]
-        assert not left, left
+        left = self.processes - before.processes
+        assert not left, "\n".join(map(describe, sorted(left)))
         more = self.descriptors - before.descriptors
         assert not more, more
         assert not {name for name in self.shared_memory - before.shared_memory if "steadypool" in name}
@@ -98,8 +101,32 @@ def is_dead(watch: int, seconds: float) -> bool:
     return bool(poller.poll(seconds * 1000))
 
 
+def describe(pid: int) -> str:
+    """What a process is, and of which pool."""
+    try:
+        process = psutil.Process(pid)
+        what = process.as_dict(["pid", "ppid", "status", "cmdline", "num_threads"])
+        age = time.time() - process.create_time()
+    except psutil.NoSuchProcess:
+        return f"{pid}: it has just ended"
+    workers = [found for found in gc.get_objects() if type(found) is ProcessWorker and found.pid == pid]
+    return f"{what}, {age:.1f} seconds old, worker {[worker.name for worker in workers]}"
+
+
 def family(pid: int) -> list[int]:
     """The process and all that descend from it, zombies too."""
+    pids: list[int] = []
+    while pids != (again := _read_family(pid)):
+        pids = again
+    return pids
+
+
+def _read_family(pid: int) -> list[int]:
+    """One reading of it, which may lack processes.
+
+    The kernel lists children by the thread that started them. When that thread ends meanwhile, its children become
+    those of another, whose list may have been read by then. (The starter of a pool is such a thread.)
+    """
     pids = [pid]
     for one in pids:
         for path in Path(f"/proc/{one}/task").glob("*/children"):
