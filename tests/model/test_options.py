@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from steadypool import Retry, Task, task
-from steadypool.model.options import TaskOptions, check_count, check_seconds, task_name
+from steadypool.model.checks import check_count, check_seconds
+from steadypool.model.options import TaskOptions, task_name
 
 
 @pytest.mark.parametrize(

@@ -21,9 +21,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iter
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any, Protocol
 
+from steadypool.model.checks import check_seconds
 from steadypool.model.clock import monotonic
 from steadypool.model.health import Health
-from steadypool.model.options import check_seconds
 from steadypool.model.reports import DrainReport
 from steadypool.model.states import PoolState
 from steadypool.pools.aio import AsyncPool

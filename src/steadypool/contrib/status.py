@@ -33,8 +33,8 @@ from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from steadypool.model.checks import check_count
 from steadypool.model.health import Health
-from steadypool.model.options import check_count
 from steadypool.pools.monitor.json_line import as_json
 from steadypool.pools.monitor.snapshots import take_snapshot
 from steadypool.rules.health import LOOP_PATIENCE

@@ -22,7 +22,7 @@ from __future__ import annotations
 from concurrent.futures import BrokenExecutor, CancelledError
 from typing import TYPE_CHECKING
 
-from steadypool.model.options import as_seconds, check_seconds
+from steadypool.model.checks import as_seconds, check_seconds
 
 if TYPE_CHECKING:
     from datetime import timedelta

@@ -29,9 +29,9 @@ from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation, g
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, TracerProvider
 
 from steadypool.model import events
+from steadypool.model.checks import check_count
 from steadypool.model.error_text import in_a_line, type_name
 from steadypool.model.events import Event, JobEvent
-from steadypool.model.options import check_count
 from steadypool.model.printable import printable
 from steadypool.model.states import Outcome
 from steadypool.sinks.labels import BoundedNames

@@ -18,8 +18,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from steadypool.model import events
+from steadypool.model.checks import check_count
 from steadypool.model.events import Event
-from steadypool.model.options import check_count
 from steadypool.model.queue_depth import QueueDepth
 from steadypool.model.reports import PoolStats
 from steadypool.model.states import Outcome

@@ -13,7 +13,8 @@ import msgspec
 from steadypool.durable.client import own_retry
 from steadypool.durable.engine.records import DEFAULT_QUEUE, NewJob, OnTaken, parts_of_id, tick_of_id
 from steadypool.durable.engine.texts import LONGEST_KEY, LONGEST_NAME, what_is_wrong_with
-from steadypool.model.options import Task, TaskKeywords, TaskOptions, as_seconds, check_count, check_seconds
+from steadypool.model.checks import as_seconds, check_count, check_seconds
+from steadypool.model.options import Task, TaskKeywords, TaskOptions
 
 DAY = 86_400.0
 KINDS = ("thread", "process", "async")

@@ -32,12 +32,18 @@ from steadypool.durable.client.sameness import (
     sure_types,
 )
 from steadypool.durable.engine.errors import ArgumentsUnfit, PayloadRefused, ResultUnfit
+from steadypool.model.checks import check_count
 
 _KINDS = inspect.Parameter
 _BY_PLACE = (_KINDS.POSITIONAL_ONLY, _KINDS.POSITIONAL_OR_KEYWORD)
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 MOST_BYTES = 2**20
 """The largest call, and the largest result, that a queue takes unless it says otherwise, in bytes of JSON."""
+
+
+def check_most(value: object) -> int | None:
+    """Return *value*, the bytes that a queue's payloads may have, or raise `TypeError` or `ValueError`."""
+    return None if value is None else check_count("max_payload", value)
 
 
 class Payload:

@@ -19,7 +19,7 @@ from steadypool.durable.client.handle import JobHandle, unknown
 from steadypool.durable.client.lifespan import Lifespan, check_lifespan
 from steadypool.durable.client.options import EnqueueOptions
 from steadypool.durable.client.origin import here, module_here
-from steadypool.durable.client.payload import MOST_BYTES
+from steadypool.durable.client.payload import MOST_BYTES, check_most
 from steadypool.durable.client.rows import batches_of
 from steadypool.durable.client.schedules import Schedules
 from steadypool.durable.client.task import DurableTask, check_function, refuse_on_loop
@@ -38,7 +38,7 @@ from steadypool.durable.engine.url import (
     is_same_place,
     shown,
 )
-from steadypool.model.options import Task, TaskOptions, check_count
+from steadypool.model.options import Task, TaskOptions
 
 if TYPE_CHECKING:
     from steadypool.durable.worker.report import WorkReport
@@ -82,7 +82,7 @@ class Queue:
         self._folder = current_folder()
         """What a relative address begins at, wherever the program goes later."""
         self._url = None if url is None else self._fixed(url)
-        self.max_payload = None if max_payload is None else check_count("max_payload", max_payload)
+        self.max_payload = check_most(max_payload)
         self.app = module_here() if app is None else app
         enqueueing.check_name("app", self.app, "shop")
         self.release = None if release is None else str(release)

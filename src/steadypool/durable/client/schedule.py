@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
 from steadypool.durable.client.options import check_name
-from steadypool.model.options import as_seconds, check_seconds
+from steadypool.model.checks import as_seconds, check_seconds
 
 MISSED = ("latest", "all", "skip")
 OVERLAP = ("allow", "skip", "replace")

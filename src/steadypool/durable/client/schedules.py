@@ -17,7 +17,7 @@ from steadypool.durable.client.ticks import by_hand, due_after, kept_as, next_ti
 from steadypool.durable.engine.errors import UnknownSchedule, WrongState
 from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.engine.schedules import NewSchedule, ScheduleRow
-from steadypool.model.options import check_count
+from steadypool.model.checks import check_count
 from steadypool.rules.near_names import listed, near_name
 
 PAGE = 500

@@ -10,7 +10,7 @@ from steadypool.durable.client.call import Call
 from steadypool.durable.client.schedule import Schedule, hash_of, read_definition
 from steadypool.durable.engine.records import NewJob, tick_id
 from steadypool.durable.engine.schedules import Firing, NewSchedule, ScheduleRow
-from steadypool.model.options import as_seconds
+from steadypool.model.checks import as_seconds
 from steadypool.rules.missed_ticks import NEVER, decide
 
 

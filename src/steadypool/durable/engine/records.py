@@ -19,7 +19,7 @@ from enum import StrEnum
 from typing import Literal, NamedTuple
 
 from steadypool.durable.engine.states import JobState
-from steadypool.model.options import check_count, check_seconds
+from steadypool.model.checks import check_count, check_seconds
 
 DEFAULT_QUEUE = "default"
 JobKey = tuple[int, int]

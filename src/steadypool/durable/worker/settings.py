@@ -12,7 +12,7 @@ from typing import Any
 from steadypool.durable.client.options import KINDS, check_name
 from steadypool.durable.engine.records import DEFAULT_QUEUE
 from steadypool.durable.worker.verdicts import CrashLimits
-from steadypool.model.options import check_count, check_seconds
+from steadypool.model.checks import check_count, check_seconds
 
 DEFAULT_CAPS = CrashLimits()
 LONGEST_LEASE = 86_400.0

@@ -13,9 +13,10 @@ from inspect import CO_COROUTINE
 from types import FunctionType, TracebackType
 from typing import Literal, NoReturn, ParamSpec, Self, TypeVar, overload
 
+from steadypool.model.checks import check_seconds
 from steadypool.model.clock import monotonic
 from steadypool.model.errors import WouldDeadlock
-from steadypool.model.options import Retry, TaskOptions, check_seconds
+from steadypool.model.options import Retry, TaskOptions
 from steadypool.model.reports import DrainReport, JobFailure
 from steadypool.model.states import PoolState
 from steadypool.pools.aio import map

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from steadypool.model.options import Retry, TaskOptions, check_count, check_seconds
+from steadypool.model.checks import check_count, check_seconds
+from steadypool.model.options import Retry, TaskOptions
 from steadypool.pools.core.functions import ASYNC_CODE, unwrapped
 from steadypool.primitives.arguments import Show
 

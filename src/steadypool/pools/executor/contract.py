@@ -13,9 +13,10 @@ from contextvars import copy_context
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, NoReturn, ParamSpec, Self, TypeVar, overload
 
+from steadypool.model.checks import check_seconds
 from steadypool.model.clock import monotonic
 from steadypool.model.errors import PoolClosed
-from steadypool.model.options import TaskOptions, check_seconds
+from steadypool.model.options import TaskOptions
 from steadypool.model.states import PoolState
 from steadypool.pools.core import at_exit
 from steadypool.pools.core.core import Core

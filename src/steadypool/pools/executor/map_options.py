@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol, TypeVar
 
+from steadypool.model.checks import check_count, check_seconds
 from steadypool.model.clock import monotonic
 from steadypool.model.errors import JobCancelled, PoolClosed
-from steadypool.model.options import check_count, check_seconds
 from steadypool.pools.core.shared import Shared
 
 R_co = TypeVar("R_co", covariant=True)

@@ -16,8 +16,9 @@ from multiprocessing.process import BaseProcess
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from steadypool.model.checks import check_count
 from steadypool.model.clock import monotonic
-from steadypool.model.options import Retry, check_count
+from steadypool.model.options import Retry
 from steadypool.pools.core import at_exit
 from steadypool.pools.core.functions import ASYNC_CODE
 from steadypool.pools.core.greenlets import PROCESSES, check_unpatched
