@@ -11,13 +11,17 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --disable-pip-version-check -qq
 BASE   := $(VENV)/.ready-base
 TEST   := $(VENV)/.ready-test
+DOCS   := $(VENV)/.ready-docs
 BENCH  := $(VENV)/.ready-bench
+
+# A warning, such as one of a link that leads nowhere, is an error: mkdocs.yml is strict. ruff formats signatures.
+BUILD_DOCS = PATH="$(abspath $(BIN)):$$PATH" NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
 
 # The tests start hundreds of interpreters: without kept bytecode each would compile everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-durable test check format bench bench-durable compare clean
+.PHONY: help venv demo demo-durable test check docs format bench bench-durable compare clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,11 +38,16 @@ demo-durable: $(BASE)  ## kill the worker of a durable queue half-way, and see t
 test: check  ## the checks, then all tests (ARGS="-k name" to choose)
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --max-worker-restart 0 $(ARGS)
 
-check: $(TEST)  ## lint, format, types, import contracts
+check: $(TEST) $(DOCS)  ## lint, format, types, import contracts, the documentation's links and names
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/docs/test_reference.py
+	$(BUILD_DOCS) --quiet --site-dir $(VENV)/site
+
+docs: $(DOCS)  ## build the documentation into site/; open site/index.html
+	$(BUILD_DOCS)
 
 format: $(TEST)  ## rewrite the files as `make check` wants them
 	$(BIN)/ruff check --fix .
@@ -54,7 +63,7 @@ compare: $(BENCH)  ## the crash and signal matrix against the peers, into docs/c
 	$(BIN)/python -m bench.compare $(ARGS)
 
 clean:  ## remove the venv and every cache
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache site dist
 
 # Set-up happens when a requirements file changed, and never otherwise; with the pins already
 # installed it needs no network.
@@ -70,6 +79,11 @@ $(TEST): $(BASE) requirements/test.txt
 	@echo "Adding what the tests need"
 	@$(PIP) -r requirements/test.txt
 	@-sh tests/durable/engine/postgres/get_pgbouncer.sh $(VENV)/pgbouncer
+	@touch $@
+
+$(DOCS): $(TEST) requirements/docs.txt
+	@echo "Adding what the documentation needs"
+	@$(PIP) -r requirements/docs.txt
 	@touch $@
 
 $(BENCH): $(BASE) requirements/bench.txt

@@ -94,7 +94,9 @@ def names_in(cell: str) -> list[str]:
 
 
 README = Page(ROOT / "README.md")
-PAGES = [README, *(Page(path) for path in sorted(DOCS.glob("*.md")))]
+PAGES = [README, *(Page(path) for path in sorted(DOCS.rglob("*.md")) if path.parent.name != "reference")]
+REFERENCE = [Page(path) for path in sorted((DOCS / "reference").glob("*.md"))]
+"""Pages that the site fills with docstrings."""
 OTHERS = [Page(ROOT / "CHANGELOG.md"), Page(ROOT / "CONTRIBUTING.md")]
 
 

@@ -38,10 +38,10 @@ from steadypool.durable.worker import events as durable_events
 from steadypool.model import errors, events, health, options, reports
 from steadypool.model.states import MOVES
 from steadypool.sinks import logging, opentelemetry, prometheus
-from tests.docs.pages import OTHERS, PAGES, README, ROOT, Page, names_in, page
+from tests.docs.pages import OTHERS, PAGES, README, REFERENCE, ROOT, Page, names_in, page
 from tests.docs.test_blocks import command_called
 
-EVERY = [pytest.param(p, id=p.name) for p in [*PAGES, *OTHERS]]
+EVERY = [pytest.param(p, id=p.name) for p in [*PAGES, *REFERENCE, *OTHERS]]
 WORDS = (
     steadypool, sinks, asgi, errors, events, durable_events, health, options, reports, logging, opentelemetry,
     prometheus, builtins, concurrent.futures,
@@ -287,9 +287,3 @@ def test_a_page_is_tidy(page: Page) -> None:
         assert line == line.rstrip(), number
         seen = re.sub(r"<!-- n:\w+ -->", "", line)
         assert len(seen) <= 120 or line.startswith("|") or "](" in line, f"line {number} is longer than 120"
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
-def test_a_page_can_be_found(page: Page) -> None:
-    if page is not README:
-        assert f"]({page.name}" in README.text

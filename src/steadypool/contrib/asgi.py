@@ -30,6 +30,8 @@ from steadypool.pools.aio import AsyncPool
 from steadypool.pools.executor.contract import PoolContract
 from steadypool.primitives.signal_ladder import call_previous
 
+__all__ = ["Liveness", "Readiness", "pool_lifespan"]
+
 Say = Callable[[DrainReport], object]
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

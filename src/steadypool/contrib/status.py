@@ -42,6 +42,8 @@ from steadypool.rules.health import LOOP_PATIENCE
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
+__all__ = ["StatusServer", "serve_status"]
+
 THREADS = 4
 CONNECTIONS = 100
 """Open at a time; more wait."""

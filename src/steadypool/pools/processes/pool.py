@@ -57,8 +57,8 @@ class ProcessPool(PoolContract):
         initializer: called in each new worker, with *initargs*; if it raises, the pool is broken and says so.
         max_tasks_per_child: jobs after which a worker is replaced.
         max_memory_per_child: bytes of resident memory above which a worker is replaced, looked at between jobs.
-        queue_size, on_full, timeout, total_timeout, retry, cancel_grace, exit_timeout, name, on_error,
-            show_arguments: as for `ThreadPool`.
+
+    The settings behind these are those of `ThreadPool`.
 
     Raises:
         TypeError, ValueError: at once, for an invalid value.
