@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         WouldDeadlock,
     )
     from steadypool.model.health import Health
+    from steadypool.model.limit import Limit
     from steadypool.model.options import Retry, Task, task
     from steadypool.model.reports import DrainReport, ErrorGroup, JobFailure, PoolStats
     from steadypool.model.states import Outcome, PoolState
@@ -83,6 +84,7 @@ __all__ = [
     "JobHandle",
     "JobState",
     "JobTimeout",
+    "Limit",
     "Outcome",
     "PayloadRefused",
     "PoolBroken",
@@ -137,6 +139,7 @@ _PLACES = {
         "WorkerCrashed WouldDeadlock"
     ),
     "steadypool.model.health": "Health",
+    "steadypool.model.limit": "Limit",
     "steadypool.model.options": "Retry Task task",
     "steadypool.model.reports": "DrainReport ErrorGroup JobFailure PoolStats",
     "steadypool.model.states": "Outcome PoolState",
