@@ -17,6 +17,7 @@ from steadypool.durable.client.ends import Ends
 from steadypool.durable.client.group_commit import Writer
 from steadypool.durable.client.handle import JobHandle, unknown
 from steadypool.durable.client.lifespan import Lifespan, check_lifespan
+from steadypool.durable.client.opened import Opened
 from steadypool.durable.client.options import EnqueueOptions
 from steadypool.durable.client.origin import here, module_here
 from steadypool.durable.client.payload import MOST_BYTES, check_most
@@ -24,7 +25,6 @@ from steadypool.durable.client.rows import batches_of
 from steadypool.durable.client.schedules import Schedules
 from steadypool.durable.client.task import DurableTask, check_function, refuse_on_loop
 from steadypool.durable.engine.errors import WrongState
-from steadypool.durable.engine.open import open_engine
 from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.engine.records import EngineStats, EnqueueResult, JobFilter, JobRecord, NewJob, parts_of_id
 from steadypool.durable.engine.states import ENDED, WAITING, JobState, state_named
@@ -87,14 +87,9 @@ class Queue:
         enqueueing.check_name("app", self.app, "shop")
         self.release = None if release is None else str(release)
         self.lifespan = None if lifespan is None else check_lifespan(lifespan)
-        self._used_at: str | None = None
-        """Where it is open."""
         self.tasks: dict[str, DurableTask[Any, Any]] = {}
         """Every task of this queue by each name that it has in the database: its own, and its aliases."""
-        self._pid = os.getpid()
-        self._parts: dict[str, Any] = {}
-        """Engine, writer and ends of this process, once they are there."""
-        self._left_behind: list[object] = []
+        self._opened = Opened(lambda: self.url)
         _queues.add(self)
 
     # -- tasks
@@ -384,12 +379,7 @@ class Queue:
 
     def close(self) -> None:
         """Write what waits and close the connections. The next use opens them again."""
-        if self._pid == os.getpid():
-            parts, self._parts = self._parts, {}
-            self._used_at = None
-            for name in ("ends", "writer", "engine"):
-                if name in parts:
-                    parts[name].close()
+        self._opened.close()
 
     def __enter__(self) -> Self:
         return self
@@ -422,7 +412,7 @@ class Queue:
             check_address(self.url)
             return
         url = self._fixed(url)
-        own = self._url or self._used_at
+        own = self._url or self._opened.at
         if own is not None and not is_same_place(own, url):
             raise ValueError(
                 f"the queue has an address of its own, {shown(own)}, and cannot have another, {shown(url)}: leave out "
@@ -430,46 +420,26 @@ class Queue:
             )
         self._url = self._url or url
 
-    # No lock: a signal handler may come in the middle and ask for the same. The second takes what the first has
-    # made, and drops its own, which has nothing open yet.
-
     @property
     def engine(self) -> Engine:
         """The engine of this process, for looking and for changing single jobs."""
-        self._renew_after_fork()
-        found: Engine = self._parts.get("engine") or self._parts.setdefault("engine", open_engine(self._use()))
-        return found
+        return self._opened.engine
 
     @property
     def writer(self) -> Writer:
-        """The writer of this process. It has an engine of its own, so that looking does not wait for writing."""
-        self._renew_after_fork()
-        found: Writer = self._parts.get("writer") or self._parts.setdefault("writer", Writer(self._use()))
-        return found
+        """The writer of this process."""
+        return self._opened.writer
 
     @property
     def ends(self) -> Ends:
         """How the threads and asyncio tasks of this process wait for results."""
-        engine = self.engine
-        found: Ends = self._parts.get("ends") or self._parts.setdefault("ends", Ends(engine))
-        return found
-
-    def _use(self) -> str:
-        self._used_at = self.url
-        return self._used_at
+        return self._opened.ends
 
     def _fixed(self, url: str) -> str:
         check_url(url)
         fixed = in_folder(url, self._folder)
         check_address(fixed)
         return fixed
-
-    def _renew_after_fork(self) -> None:
-        if self._pid != os.getpid():
-            if self._parts:
-                self._left_behind.append(self._parts)  # the parent's: neither used, nor closed by being freed
-            self._parts, self._used_at = {}, None
-            self._pid = os.getpid()
 
     def __repr__(self) -> str:
         return f"<Queue {self._url or URL_VARIABLE}>"
@@ -494,7 +464,7 @@ def _close_all() -> None:
 
 def _renew_all() -> None:
     for queue in list(_queues):
-        queue._renew_after_fork()
+        queue._opened.renew_after_fork()
 
 
 os.register_at_fork(after_in_child=_renew_all)  # at once, while there is one thread

@@ -70,7 +70,7 @@ def test_the_parent_closes_while_the_child_goes_on(queue: Queue, url: str) -> No
 
 
 def let_it_be_collected() -> None:
-    app.queue._left_behind.clear()
+    app.queue._opened.left_behind.clear()
     gc.collect()
     app.queue.close()
 
