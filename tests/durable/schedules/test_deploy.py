@@ -22,7 +22,7 @@ def first(url: str) -> Queue:
 
 
 def turn_to(queue: Queue, moment: float) -> None:
-    queue.engine.schedules.move_clock(moment - queue.engine.now())
+    queue.engine.move_clock(moment - queue.engine.now())
 
 
 def test_one_that_has_not_changed_keeps_its_next_tick(url: str, first: Queue) -> None:

@@ -29,7 +29,7 @@ def test_a_job_knows_its_schedule_and_its_tick(url: str) -> None:
     queue.engine.migrate()
     work_once(queue)
     [tick] = queue.schedules.get("nightly").next()
-    queue.engine.schedules.move_clock(tick.timestamp() - queue.engine.now() + 1)
+    queue.engine.move_clock(tick.timestamp() - queue.engine.now() + 1)
     work_once(queue)
     [record] = jobs_of(queue)
     assert record.id == f"cron:shop.nightly:{tick.astimezone(ZoneInfo('UTC')):%Y-%m-%dT%H:%M:%S}Z"
@@ -53,7 +53,7 @@ def test_all_workers_were_away_for_three_ticks(url: str, how: Any, jobs: list[in
     queue.engine.migrate()
     work_once(queue)
     first = row(queue).due
-    queue.engine.schedules.move_clock(first + 130 - queue.engine.now())
+    queue.engine.move_clock(first + 130 - queue.engine.now())
     with Working(queue) as worker:
         worker.wait_for("ScheduleSkipped" if reason else "ScheduleFired", 1 if reason else 3)
     assert ticks_of(queue) == [first + 60 * tick for tick in jobs]
@@ -80,7 +80,7 @@ def test_a_clock_that_goes_back_fires_nothing_twice_and_one_that_goes_forward_is
     queue = queue_of(url, Every(minutes=1, missed="all", within=150))
     queue.engine.migrate()
     work_once(queue)
-    first, clock = row(queue).due, queue.engine.schedules
+    first, clock = row(queue).due, queue.engine
     clock.move_clock(first + 1 - queue.engine.now())
     work_once(queue)
     clock.move_clock(first + 1 - HOUR - queue.engine.now())
@@ -134,7 +134,7 @@ def test_a_failure_between_the_row_and_the_job_leaves_neither(url: str) -> None:
     queue.engine.migrate()
     work_once(queue)
     store, first = queue.engine.schedules, row(queue).due
-    store.move_clock(first + 1 - queue.engine.now())
+    queue.engine.move_clock(first + 1 - queue.engine.now())
     read = store.due(["shop.nightly"], 10)  # a worker has read it, and dies
     with refusing(url):
         with pytest.raises(EngineError):

@@ -366,5 +366,12 @@ class Engine(Protocol):
     def now(self) -> float:
         """The engine's clock, in seconds since the epoch."""
 
+    def move_clock(self, seconds: float) -> None:
+        """Have that clock go ahead by so many seconds more (back, if negative), for all who use the store. For tests.
+
+        Everything is due by that clock, and written down by it: delays, retries, schedules, the time for which records
+        are kept. Leases run on by the true time: a live worker loses none.
+        """
+
     def close(self) -> None:
         """Close connections. A later call opens them again; twice does no harm."""

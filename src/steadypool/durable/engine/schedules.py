@@ -5,7 +5,7 @@ zones are not in the database. It reads the rows that are due, and tells the eng
 The engine changes the row and puts the jobs in one transaction, and only if the row still is as it was read. So of any
 number of workers one puts the job of a tick; who is killed in between has done nothing.
 
-The engine's clock alone counts. It can be moved, for tests: by `move_clock` for all who use the store.
+The engine's clock alone counts (`Engine.now`).
 """
 
 from __future__ import annotations
@@ -107,10 +107,7 @@ class ScheduleStore(Protocol):
     """The schedules of one store. Each call is one transaction, and raises what those of `Engine` do."""
 
     def now(self) -> float:
-        """The clock by which schedules are due."""
-
-    def move_clock(self, seconds: float) -> None:
-        """Have that clock go ahead by so many seconds (back, if negative), counted from the true time. For tests."""
+        """The engine's clock, by which schedules are due."""
 
     def get(self, names: Sequence[str]) -> list[ScheduleRow]:
         """Those of these names that are there."""

@@ -290,6 +290,7 @@ def clean_database() -> Iterator[str]:
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> "
             "pg_backend_pid()"
         )
+        connection.execute("SELECT steadypool.move_clock(-shift) FROM steadypool.clock")
         for table in TABLES:
             connection.execute(f"DELETE FROM steadypool.{table}")
     _clean.append(url)

@@ -71,3 +71,19 @@ def test_a_thousand_jobs_are_told_of_once_and_not_by_a_trigger(address: str) -> 
                 break
     assert channels == ["steadypool.work", "last"]
     engine.close()
+
+
+def test_the_clock_that_tests_move_is_put_where_it_is_called(address: str) -> None:
+    """So it costs what PostgreSQL's own costs, moved or not."""
+    with psycopg.connect(address, autocommit=True) as connection:
+        asked = "EXPLAIN (VERBOSE, COSTS off) SELECT steadypool.engine_clock(), steadypool.statement_clock()"
+        plan = str(connection.execute(asked).fetchall())
+        assert "Output: clock_timestamp(), statement_timestamp()" in plan
+        connection.execute("SELECT steadypool.move_clock(60)")
+        plan = str(connection.execute(asked).fetchall())
+        assert "clock_timestamp() + " in plan and "steadypool" not in plan
+        left = connection.execute(
+            "SELECT proname FROM pg_proc WHERE pronamespace = 'steadypool'::regnamespace "
+            "AND prosrc ~ '(?<!pg_catalog\\.)clock_timestamp' ORDER BY proname"
+        ).fetchall()
+        assert [name for (name,) in left] == ["engine_clock", "move_clock", "register", "renew"]

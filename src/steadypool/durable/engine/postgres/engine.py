@@ -386,8 +386,11 @@ class PostgresEngine:
 
     def now(self) -> float:
         """See `Engine.now`."""
-        [(now,)] = self._session.call("SELECT extract(epoch FROM clock_timestamp())::float8")
-        return float(now)
+        return self.schedules.now()
+
+    def move_clock(self, seconds: float) -> None:
+        """See `Engine.move_clock`. By the owner of the tables."""
+        self._call("move_clock(%s::float8)", [seconds])
 
     def close(self) -> None:
         """See `Engine.close`."""
@@ -467,10 +470,10 @@ _LAST_ERRORS = (
     "SELECT DISTINCT ON (job) job, attempt, outcome, type_name, message, '', at, worker, started_at FROM @.job_errors "
     "WHERE job = ANY (%s::bigint[]) ORDER BY job, entry DESC"
 )
-_AGO = "statement_timestamp() - ? * interval '1 second'"
+_AGO = "@.statement_clock() - ? * interval '1 second'"
 _HAS_TAG = "{name}.tags @> ARRAY[?]::text[]"
-_IS_DUE = "s.due <= statement_timestamp() AND s.task IS NULL"
-_IS_LATER = "(s.due > statement_timestamp() OR s.task IS NOT NULL)"
+_IS_DUE = "s.due <= @.statement_clock() AND s.task IS NULL"
+_IS_LATER = "(s.due > @.statement_clock() OR s.task IS NOT NULL)"
 _VIEWS = {
     "@jobs": "@.listed_jobs",
     "@ready": "@.listed_ready",

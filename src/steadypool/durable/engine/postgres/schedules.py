@@ -24,12 +24,8 @@ class PostgresSchedules:
 
     def now(self) -> float:
         """See `ScheduleStore.now`."""
-        [(now,)] = self._session.call(f"SELECT extract(epoch FROM {self._schema}.schedule_clock())::float8")
+        [(now,)] = self._session.call(f"SELECT extract(epoch FROM {self._schema}.engine_clock())::float8")
         return float(now)
-
-    def move_clock(self, seconds: float) -> None:
-        """See `ScheduleStore.move_clock`. By the owner of the tables."""
-        self._call("move_clock(%s::float8)", [seconds])
 
     def get(self, names: Sequence[str]) -> list[ScheduleRow]:
         """See `ScheduleStore.get`."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection, Mapping, Sequence
-from time import time
 from typing import Any
 
 from steadypool.durable.engine.errors import EngineError, EngineRefused, SchemaMismatch
@@ -47,7 +46,7 @@ from steadypool.durable.engine.sqlite import (
     schema,
     settle,
 )
-from steadypool.durable.engine.sqlite.clock import read_clock
+from steadypool.durable.engine.sqlite.clock import NOW, move, now_of, read_clock
 from steadypool.durable.engine.sqlite.driver import has_wal_reset_bug, sqlite_version
 from steadypool.durable.engine.sqlite.notify import Bells
 from steadypool.durable.engine.sqlite.rows import BARE_HISTORY, BARE_LIVE, HISTORY, LIVE, errors_of_job
@@ -64,8 +63,7 @@ HELD_UP = 0.25
 """Seconds that a sweep may wait for its turn to write; see `SweepTurn`."""
 _ADVISED = "advised"
 """Among the counters: the advisory was taken."""
-_NOW = "((julianday('now') - 2440587.5) * 86400.0)"
-_IS_DUE, _IS_LATER = f"s.due <= {_NOW} AND s.task IS NULL", f"(s.due > {_NOW} OR s.task IS NOT NULL)"
+_IS_DUE, _IS_LATER = f"s.due <= {NOW} AND s.task IS NULL", f"(s.due > {NOW} OR s.task IS NOT NULL)"
 _HAS_TAG = "EXISTS (SELECT 1 FROM json_each({name}.tags) t WHERE t.value = ?)"
 _ERRORS = "(SELECT rowid AS entry, job, type_name FROM errors)"
 _HELD = "(SELECT DISTINCT json_extract(h.value, '$[0]') AS number FROM leases l, json_each(l.jobs) h)"
@@ -165,7 +163,7 @@ class SqliteEngine:
             return []
         try:
             with self._store.write() as connection:
-                placed = put.put(connection, jobs, time())
+                placed = put.put(connection, jobs, now_of(connection))
         except EngineError as error:
             error.nothing_happened = not self._store.committing
             raise
@@ -179,7 +177,7 @@ class SqliteEngine:
             self._advised = True
             warnings.warn(self.advisory, RuntimeWarning, stacklevel=3)
         with caller_connection.transaction(connection):
-            return put.put(connection, jobs, time())
+            return put.put(connection, jobs, now_of(connection))
 
     async def put_on_async(self, connection: Any, jobs: Sequence[NewJob]) -> list[EnqueueResult]:
         """See `Engine.put_on_async`. A connection to a file is none of asyncio's: its statements take microseconds."""
@@ -207,14 +205,15 @@ class SqliteEngine:
         most_bytes: int = MOST_BYTES,
     ) -> ClaimResult:
         """See `Engine.claim`."""
-        now = time()
         if not settlements and not done:
             with self._store.look() as connection:
+                now = now_of(connection)
                 if limit <= 0 or not claim.something_to_do(connection, queues, now):
                     return ClaimResult(
                         cancels=claim.wanted_cancels(connection), next_due=claim.next_due(connection, now)
                     )
         with self._store.write() as connection:
+            now = now_of(connection)
             refused = settle.settle(connection, settlements, now)
             settle.drop_leases(connection, worker, done, now)
             claim.promote(connection, now)
@@ -238,13 +237,13 @@ class SqliteEngine:
         """See `Engine.claim_except`."""
         wanted = claim.Wanted(queues, limit, most_bytes, tasks)
         with self._store.look() as connection:
-            if not claim.is_there(connection, wanted) and not claim.is_something_due(connection, time()):
+            if not claim.is_there(connection, wanted) and not claim.is_something_due(connection, now_of(connection)):
                 return ()
         with self._store.write() as connection:
-            claim.promote(connection, time())
+            claim.promote(connection, now_of(connection))
             if not claim.is_registered(connection, worker):
                 return ()
-            return tuple(claim.claim(connection, worker, wanted, time())[0])
+            return tuple(claim.claim(connection, worker, wanted, now_of(connection))[0])
 
     def reconcile(self, worker: int, known: Sequence[tuple[int, int]]) -> Reconciled:
         """See `Engine.reconcile`."""
@@ -253,15 +252,15 @@ class SqliteEngine:
         if found.leases or found.out:
             with self._store.write() as connection:
                 found = settle.compare(connection, worker, known)
-                settle.put_back_held(connection, found.out.items(), time())
-                settle.drop_leases(connection, worker, found.leases, time())
+                settle.put_back_held(connection, found.out.items(), now_of(connection))
+                settle.drop_leases(connection, worker, found.leases, now_of(connection))
             self._bells.ring("work")
         return Reconciled(len(found.out), found.lost, found.settled)
 
     def settle_many(self, settlements: Sequence[Settlement]) -> frozenset[tuple[int, int]]:
         """See `Engine.settle_many`."""
         with self._store.write() as connection:
-            refused = settle.settle(connection, settlements, time())
+            refused = settle.settle(connection, settlements, now_of(connection))
         self._notify_of(settlements)
         return refused
 
@@ -284,7 +283,7 @@ class SqliteEngine:
             if not self._sweep_turn.may_sweep(self._store.waited):
                 return SweepResult()
             gone = claim.expired(connection, read_clock())
-            taken = [settle.take_back(connection, number, max_losses, time()) for number, _ in gone]
+            taken = [settle.take_back(connection, number, max_losses, now_of(connection)) for number, _ in gone]
         self._bells.ring("work")
         self._bells.ring("ends")
         return SweepResult(
@@ -297,7 +296,7 @@ class SqliteEngine:
         """See `Engine.get`."""
         try:
             with self._store.look() as connection:
-                record = read.record_by_id(connection, job_id, time())
+                record = read.record_by_id(connection, job_id, now_of(connection))
                 return (
                     None
                     if record is None
@@ -314,10 +313,10 @@ class SqliteEngine:
     def cancel(self, number: int, nonce: int | None) -> JobState | None:
         """See `Engine.cancel`."""
         with self._store.look() as connection:
-            if read.record_of(connection, number, nonce, time()) is None:
+            if read.record_of(connection, number, nonce, now_of(connection)) is None:
                 return None  # and no file is made where there is none
         with self._store.write() as connection:
-            state = change.cancel(connection, number, nonce, time())
+            state = change.cancel(connection, number, nonce, now_of(connection))
         if state is not None:
             self._bells.ring("work" if state is JobState.RUNNING else "ends")
         return state
@@ -330,14 +329,14 @@ class SqliteEngine:
     def discard(self, number: int, nonce: int, reason: str) -> JobRecord | None:
         """See `Engine.discard`."""
         with self._store.write() as connection:
-            found = change.discard(connection, number, nonce, reason, time())
+            found = change.discard(connection, number, nonce, reason, now_of(connection))
         self._bells.ring("ends")
         return found
 
     def retry(self, number: int, nonce: int) -> JobRecord | None:
         """See `Engine.retry`."""
         with self._store.write() as connection:
-            found = change.retry(connection, number, nonce, time())
+            found = change.retry(connection, number, nonce, now_of(connection))
         self._bells.ring("work")
         return found
 
@@ -350,7 +349,7 @@ class SqliteEngine:
     def change_many(self, kind: ChangeKind, jobs: Sequence[JobKey], reason: str = "") -> list[Change]:
         """See `Engine.change_many`."""
         with self._store.write() as connection:
-            changes = change.change_many(connection, kind, jobs, reason, time())
+            changes = change.change_many(connection, kind, jobs, reason, now_of(connection))
         self._bells.ring("work")
         self._bells.ring("ends")
         return changes
@@ -364,12 +363,12 @@ class SqliteEngine:
     def stats(self) -> EngineStats:
         """See `Engine.stats`."""
         with self._store.look() as connection:
-            return read.stats(connection, read_clock())
+            return read.stats(connection, read_clock(), now_of(connection))
 
     def depths(self, queues: Sequence[str]) -> Sequence[QueueDepth]:
         """See `Engine.depths`."""
         with self._store.look() as connection:
-            return depths.read(connection, queues, time())
+            return depths.read(connection, queues, now_of(connection))
 
     def workers(self) -> tuple[WorkerRow, ...]:
         """See `Engine.workers`."""
@@ -389,17 +388,17 @@ class SqliteEngine:
     def prune(self, limit: int) -> int:
         """See `Engine.prune`."""
         with self._store.look() as connection:
-            if not read.has_something_to_prune(connection, time()):
+            if not read.has_something_to_prune(connection, now_of(connection)):
                 return 0
         with self._store.write() as connection:
-            return read.prune(connection, limit, time())
+            return read.prune(connection, limit, now_of(connection))
 
     # -- jobs of unknown tasks
 
     def set_aside(self, queues: Sequence[str], known: Collection[str], limit: int, seconds: float) -> Mapping[str, int]:
         """See `Engine.set_aside`."""
         with self._store.write() as connection:
-            return aside.set_aside(connection, queues, known, limit, time() + min(seconds, LONGEST_SECONDS))
+            return aside.set_aside(connection, queues, known, limit, now_of(connection) + min(seconds, LONGEST_SECONDS))
 
     def recall(self, queues: Sequence[str], known: Collection[str], limit: int) -> int:
         """See `Engine.recall`."""
@@ -412,10 +411,10 @@ class SqliteEngine:
     def give_up_unknown(self, limit: int, reason: str) -> Mapping[str, int]:
         """See `Engine.give_up_unknown`."""
         with self._store.look() as connection:
-            if not aside.is_something_to_give_up(connection, time()):
+            if not aside.is_something_to_give_up(connection, now_of(connection)):
                 return {}
         with self._store.write() as connection:
-            given_up = aside.give_up(connection, limit, reason, time())
+            given_up = aside.give_up(connection, limit, reason, now_of(connection))
         self._bells.ring("ends")
         return given_up
 
@@ -431,7 +430,12 @@ class SqliteEngine:
 
     def now(self) -> float:
         """See `Engine.now`."""
-        return time()
+        return self.schedules.now()
+
+    def move_clock(self, seconds: float) -> None:
+        """See `Engine.move_clock`."""
+        with self._store.write() as connection:
+            move(connection, seconds)
 
     def close(self) -> None:
         """See `Engine.close`."""
@@ -450,13 +454,13 @@ class SqliteEngine:
     def _dialect(self, live: str, ended: str) -> Dialect:
         def live_jobs(numbers: Sequence[int]) -> Sequence[JobRecord]:
             with self._store.peek() as connection:
-                return read.live_jobs(connection, numbers, time(), live)
+                return read.live_jobs(connection, numbers, now_of(connection), live)
 
         def ended_jobs(numbers: Sequence[int]) -> Sequence[JobRecord]:
             with self._store.peek() as connection:
                 return read.ended_jobs(connection, numbers, ended)
 
-        return Dialect(self._read, _IS_DUE, _IS_LATER, f"{_NOW} - ?", _HAS_TAG, live_jobs, ended_jobs)
+        return Dialect(self._read, _IS_DUE, _IS_LATER, f"{NOW} - ?", _HAS_TAG, live_jobs, ended_jobs)
 
     def _notify_of(self, settlements: Sequence[Settlement]) -> None:
         ends, work = topics_of(settlements)

@@ -83,8 +83,8 @@ def ended_jobs(connection: Any, numbers: Sequence[int], columns: str = HISTORY) 
     return [ended_record(row) for row in found.fetchall()]
 
 
-def stats(connection: Any, now: Moment) -> EngineStats:
-    """Queues and workers."""
+def stats(connection: Any, moment: Moment, now: float) -> EngineStats:
+    """Queues, by the engine's clock, and workers."""
     counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for queue, count in connection.execute("SELECT queue, count(*) FROM jobs GROUP BY queue").fetchall():
         counts[queue]["running"] = count  # what is neither ready nor delayed, in the end
@@ -94,7 +94,7 @@ def stats(connection: Any, now: Moment) -> EngineStats:
     delayed = connection.execute(
         "SELECT j.queue, d.due <= ? AND d.task IS NULL, d.retry, count(*) FROM delayed d "
         "JOIN jobs j ON j.number = d.number GROUP BY 1, 2, 3",
-        (now.wall,),
+        (now,),
     )
     for queue, is_due, retry, count in delayed.fetchall():
         state = JobState.AVAILABLE if is_due else JobState.RETRYABLE if retry else JobState.SCHEDULED
@@ -108,10 +108,10 @@ def stats(connection: Any, now: Moment) -> EngineStats:
     names = sorted(counts.keys() | paused)
     return EngineStats(
         tuple(
-            QueueStats(name, name in paused, **counts[name], oldest_available=_oldest(connection, name, now.wall))
+            QueueStats(name, name in paused, **counts[name], oldest_available=_oldest(connection, name, now))
             for name in names
         ),
-        worker_rows(connection, now),
+        worker_rows(connection, moment),
     )
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from time import time
 from typing import Any
 
 from steadypool.durable.engine.records import EnqueueResult, NewJob
 from steadypool.durable.engine.schedules import DueSchedules, Fired, Firing, NewSchedule, ScheduleRow
 from steadypool.durable.engine.sqlite import change, put
+from steadypool.durable.engine.sqlite.clock import now_of
 from steadypool.durable.engine.sqlite.notify import Bells
 from steadypool.durable.engine.sqlite.store import Store
 
@@ -25,8 +25,6 @@ _FIRED = (
     "last_job = coalesce(?, last_job), last_number = coalesce(?, last_number), last_nonce = coalesce(?, last_nonce) "
     "WHERE name = ?"
 )
-_SHIFT = "clock_shift"
-"""Among the counters: by how many seconds a test has moved the clock."""
 
 
 class SqliteSchedules:
@@ -39,12 +37,7 @@ class SqliteSchedules:
     def now(self) -> float:
         """See `ScheduleStore.now`."""
         with self._store.peek() as connection:
-            return _now(connection)
-
-    def move_clock(self, seconds: float) -> None:
-        """See `ScheduleStore.move_clock`."""
-        with self._store.write() as connection:
-            connection.execute("INSERT OR REPLACE INTO counters VALUES (?, ?)", (_SHIFT, seconds))
+            return now_of(connection)
 
     def get(self, names: Sequence[str]) -> list[ScheduleRow]:
         """See `ScheduleStore.get`."""
@@ -59,13 +52,13 @@ class SqliteSchedules:
     def put(self, new: NewSchedule, due: float | None = None) -> str:
         """See `ScheduleStore.put`."""
         with self._store.write() as connection:
-            return _put(connection, new, due, _now(connection))
+            return _put(connection, new, due, now_of(connection))
 
     def due(self, declared: Sequence[str], limit: int, skip: int = 0) -> DueSchedules:
         """See `ScheduleStore.due`."""
         names = json.dumps(list(declared))
         with self._store.look() as connection:
-            now = _now(connection)
+            now = now_of(connection)
             found = connection.execute(
                 f"SELECT {_COLUMNS} FROM schedules WHERE {_ACTIVE} AND due <= ? ORDER BY due LIMIT ? OFFSET ?",
                 (names, now, limit, skip),
@@ -79,7 +72,7 @@ class SqliteSchedules:
     def fire(self, firings: Sequence[Firing]) -> list[Fired]:
         """See `ScheduleStore.fire`."""
         with self._store.write() as connection:
-            now = _now(connection)
+            now = now_of(connection)
             fired = _fire(connection, firings, now)
         if any(one.jobs for one in fired):
             self._bells.ring("work")
@@ -106,7 +99,7 @@ class SqliteSchedules:
         old = "origin = 'code' AND app = ? AND retired_at IS NULL AND name {} IN (SELECT value FROM json_each(?)) AND "
         mine, others = old.format("") + "seen_at < ?", old.format("NOT") + "seen_at < ?"
         with self._store.look() as connection:
-            now = _now(connection)
+            now = now_of(connection)
             is_mine_old = connection.execute(f"SELECT 1 FROM schedules WHERE {mine}", (*values, now - seconds / 3))
             gone = connection.execute(f"SELECT name FROM schedules WHERE {others}", (*values, now - seconds))
             is_due, names_gone = bool(is_mine_old.fetchall()), [name for [name] in gone.fetchall()]
@@ -127,11 +120,6 @@ class SqliteSchedules:
 def _row(values: Sequence[Any]) -> ScheduleRow:
     row = ScheduleRow(*values)
     return row._replace(in_code=bool(row.in_code), paused=bool(row.paused))
-
-
-def _now(connection: Any) -> float:
-    found = connection.execute("SELECT value FROM counters WHERE name = ?", (_SHIFT,)).fetchall()
-    return time() + (found[0][0] if found else 0.0)
 
 
 def _has_changed(connection: Any) -> bool:
@@ -198,9 +186,9 @@ class _Firing:
 
 def _fire(connection: Any, firings: Sequence[Firing], now: float) -> list[Fired]:
     """The jobs of all are put together, and each row is written once."""
-    begun = [one for firing in firings if (one := _begin(connection, firing)) is not None]
+    begun = [one for firing in firings if (one := _begin(connection, firing, now)) is not None]
     jobs = [job for one in begun for job in one.jobs]
-    placed = iter(put.put(connection, jobs, time()) if jobs else ())
+    placed = iter(put.put(connection, jobs, now) if jobs else ())
     for one in begun:
         for _ in one.jobs:
             one.take(next(placed))
@@ -208,7 +196,7 @@ def _fire(connection: Any, firings: Sequence[Firing], now: float) -> list[Fired]
     return [Fired(one.asked.name, tuple(job.id for job in one.put), tuple(one.skips)) for one in begun]
 
 
-def _begin(connection: Any, firing: Firing) -> _Firing | None:
+def _begin(connection: Any, firing: Firing, now: float) -> _Firing | None:
     may = "" if firing.by_hand else " AND NOT paused AND retired_at IS NULL"
     which = f"name = ? AND due = ? AND hash = ?{may}"
     found = connection.execute(
@@ -221,7 +209,7 @@ def _begin(connection: Any, firing: Firing) -> _Firing | None:
     [(job_id, number, nonce)] = found
     if one.jobs and firing.overlap != "allow" and _is_alive(connection, number, nonce):
         if firing.overlap == "replace":
-            change.cancel(connection, number, nonce, time())
+            change.cancel(connection, number, nonce, now)
         else:
             one.jobs = ()
             one.skipped += 1

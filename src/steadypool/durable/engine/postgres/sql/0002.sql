@@ -659,10 +659,11 @@ DECLARE
     w record;
     h record;
     j jobs;
+    v_true timestamptz := pg_catalog.clock_timestamp();
     v_now timestamptz := clock_timestamp();
     v_any boolean := false;
 BEGIN
-    FOR w IN SELECT x.number, x.name FROM workers x WHERE x.until < v_now ORDER BY x.number FOR UPDATE SKIP LOCKED
+    FOR w IN SELECT x.number, x.name FROM workers x WHERE x.until < v_true ORDER BY x.number FOR UPDATE SKIP LOCKED
     LOOP
         v_any := true;
         name := w.name;
@@ -876,15 +877,6 @@ SELECT name, origin = 'code' AS in_code, app, release, definition, job, hash, ex
        extract(epoch FROM retired_at)::float8 AS retired_at
 FROM @schema@.schedules;
 
--- By this clock schedules are due. A test may move it.
-CREATE FUNCTION @schema@.schedule_clock() RETURNS timestamptz LANGUAGE sql VOLATILE SECURITY DEFINER
-SET search_path = @schema@, pg_temp
-AS $$ SELECT clock_timestamp() + coalesce((SELECT shift FROM clock), 0) * interval '1 second' $$;
-
-CREATE FUNCTION @schema@.move_clock(p_seconds float8) RETURNS void LANGUAGE sql
-SET search_path = @schema@, pg_temp
-AS $$ DELETE FROM clock; INSERT INTO clock VALUES (p_seconds) $$;
-
 -- Keep a schedule; says what happened. p_was: the `due` that was read, if it must not have changed.
 CREATE FUNCTION @schema@.put_schedule(
     p_name text, p_origin text, p_definition text, p_job text, p_hash text, p_due float8, p_app text, p_release text,
@@ -894,7 +886,7 @@ SET search_path = @schema@, pg_temp SET enable_seqscan = off SET lock_timeout = 
 AS $$
 DECLARE
     s schedules;
-    v_now timestamptz := schedule_clock();
+    v_now timestamptz := engine_clock();
 BEGIN
     INSERT INTO schedules (name, origin, app, release, definition, job, hash, due, seen_at)
     VALUES (p_name, p_origin, p_app, p_release, p_definition, p_job, p_hash, to_timestamp(p_due), v_now)
@@ -927,7 +919,7 @@ SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 DECLARE
-    v_now timestamptz := schedule_clock();
+    v_now timestamptz := engine_clock();
     v_left int := p_limit;
     v_due timestamptz;
     s schedules;
@@ -1029,7 +1021,7 @@ BEGIN
         SET due = to_timestamp(d.due), last_due = greatest(x.last_due, to_timestamp(d.last)),
             fired = x.fired + cardinality(d.ids), skipped = x.skipped + d.skipped,
             last_skip = coalesce(d.whys[cardinality(d.whys)], x.last_skip),
-            last_skip_at = CASE WHEN d.whys = '{}' THEN x.last_skip_at ELSE schedule_clock() END,
+            last_skip_at = CASE WHEN d.whys = '{}' THEN x.last_skip_at ELSE engine_clock() END,
             last_job = coalesce(l.id, x.last_job), last_number = coalesce(l.number, x.last_number),
             last_nonce = coalesce(l.nonce, x.last_nonce)
         FROM done d LEFT JOIN put l ON l.place = d.place
@@ -1062,7 +1054,7 @@ RETURNS SETOF text LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = @schema@, pg_temp SET enable_seqscan = off SET lock_timeout = '10s'
 AS $$
 DECLARE
-    v_now timestamptz := schedule_clock();
+    v_now timestamptz := engine_clock();
 BEGIN
     UPDATE schedules SET seen_at = v_now WHERE schedules.name IN (
         SELECT x.name FROM schedules x
@@ -1093,10 +1085,12 @@ BEGIN
         ('worker', 'claim_except'),
         ('enqueuer', 'put_jobs'), ('enqueuer', 'put_each'),
         ('worker', 'put_jobs'), ('worker', 'put_each'), ('worker', 'change_many'),
-        ('enqueuer', 'schedule_clock'), ('enqueuer', 'put_schedule'), ('enqueuer', 'remove_schedule'),
-        ('worker', 'schedule_clock'), ('worker', 'put_schedule'), ('worker', 'remove_schedule'),
+        ('enqueuer', 'engine_clock'), ('enqueuer', 'statement_clock'),
+        ('enqueuer', 'put_schedule'), ('enqueuer', 'remove_schedule'),
+        ('worker', 'engine_clock'), ('worker', 'statement_clock'),
+        ('worker', 'put_schedule'), ('worker', 'remove_schedule'),
         ('worker', 'due_schedules'), ('worker', 'fire_schedules'), ('worker', 'pause_schedule'),
-        ('worker', 'see_schedules'), ('reader', 'schedule_clock')
+        ('worker', 'see_schedules'), ('reader', 'engine_clock'), ('reader', 'statement_clock')
     LOOP
         IF EXISTS (SELECT FROM pg_roles WHERE rolname = '@schema@_' || v_role) THEN
             EXECUTE format('GRANT EXECUTE ON ROUTINE @schema@.%I TO %I', v_what, '@schema@_' || v_role);
@@ -1108,5 +1102,54 @@ BEGIN
         END IF;
     END LOOP;
 END $$;
+
+
+-- The clock -----------------------------------------------------------------------------------------------------------
+
+-- The engine's clock, now and when the statement began. The planner puts the bodies where they are called, so they cost
+-- nothing; `move_clock` changes the bodies.
+CREATE FUNCTION @schema@.engine_clock() RETURNS timestamptz LANGUAGE sql VOLATILE AS $$ SELECT clock_timestamp() $$;
+CREATE FUNCTION @schema@.statement_clock() RETURNS timestamptz LANGUAGE sql STABLE
+AS $$ SELECT statement_timestamp() $$;
+
+-- For tests, by the owner of the tables: have it go ahead by so many seconds more.
+CREATE FUNCTION @schema@.move_clock(p_seconds float8) RETURNS void LANGUAGE plpgsql
+SET search_path = @schema@, pg_temp
+AS $$
+DECLARE
+    v_shift float8 := coalesce((SELECT shift FROM clock), 0) + p_seconds;
+    v_clock text;
+    v_body text;
+BEGIN
+    DELETE FROM clock;
+    INSERT INTO clock VALUES (v_shift);
+    FOR v_clock, v_body IN VALUES
+        ('engine_clock() RETURNS timestamptz LANGUAGE sql VOLATILE', 'clock_timestamp()'),
+        ('statement_clock() RETURNS timestamptz LANGUAGE sql STABLE', 'statement_timestamp()')
+    LOOP
+        EXECUTE format('CREATE OR REPLACE FUNCTION @schema@.%s AS $f$ SELECT %s + float8 %L * interval ''1 second'' $f$',
+                       v_clock, v_body, v_shift);
+    END LOOP;
+END $$;
+
+-- Everything goes by it, what an earlier file has made included; but for leases, which run on by the true time. A
+-- function that needs that one says pg_catalog.clock_timestamp().
+ALTER TABLE @schema@.leases ALTER COLUMN since SET DEFAULT @schema@.engine_clock();
+DO $do$
+DECLARE
+    v_true constant text := '(?<!pg_catalog\.)clock_timestamp\(\)';
+    v_what record;
+BEGIN
+    FOR v_what IN
+        SELECT pg_get_functiondef(p.oid) AS text FROM pg_proc p
+        WHERE p.pronamespace = '@schema@'::regnamespace AND p.prosrc ~ v_true
+          AND p.proname NOT IN ('engine_clock', 'move_clock', 'register', 'renew')
+        UNION ALL
+        SELECT format('CREATE OR REPLACE VIEW @schema@.%I AS %s', v.viewname, v.definition) FROM pg_views v
+        WHERE v.schemaname = '@schema@' AND v.definition ~ v_true AND v.viewname <> 'worker_counts'
+    LOOP
+        EXECUTE regexp_replace(v_what.text, v_true, '@schema@.engine_clock()', 'g');
+    END LOOP;
+END $do$;
 
 REVOKE ALL ON ALL ROUTINES IN SCHEMA @schema@ FROM PUBLIC;
