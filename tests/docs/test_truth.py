@@ -53,6 +53,8 @@ ELSEWHERE = frozenset(
         "AsyncMock", "TimeoutStopSec", "ZoneInfo",
         # other libraries'
         "ProcessorFormatter", "ExtraAdder", "TestClient",
+        "AsyncResult", "BackgroundScheduler", "BrokenProcessPool", "CronTrigger", "CurrentMessage",
+        "FailedJobRegistry", "IntervalTrigger", "TerminatedWorkerError", "WorkerSettings",
         # our own, behind the doors
         "AsyncGroup", "Bell", "CallbackThread", "DrainOnSignal", "Group", "JobQueue", "UserCalls", "JobRecord",
     }
