@@ -21,7 +21,7 @@ BUILD_DOCS = PATH="$(abspath $(BIN)):$$PATH" NO_MKDOCS_2_WARNING=1 $(BIN)/python
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-durable test check docs format bench bench-durable compare clean
+.PHONY: help venv demo demo-durable test check docs dist format bench bench-durable compare clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,11 @@ check: $(TEST) $(DOCS)  ## lint, format, types, import contracts, the documentat
 
 docs: $(DOCS)  ## build the documentation into site/; open site/index.html
 	$(BUILD_DOCS)
+
+dist: $(BASE)  ## build wheel and sdist into dist/, and try both in an empty environment
+	rm -rf dist
+	$(BIN)/python -m hatchling build -d dist
+	$(BIN)/python -m tests.dist dist
 
 format: $(TEST)  ## rewrite the files as `make check` wants them
 	$(BIN)/ruff check --fix .

@@ -97,7 +97,7 @@ README = Page(ROOT / "README.md")
 PAGES = [README, *(Page(path) for path in sorted(DOCS.rglob("*.md")) if path.parent.name != "reference")]
 REFERENCE = [Page(path) for path in sorted((DOCS / "reference").glob("*.md"))]
 """Pages that the site fills with docstrings."""
-OTHERS = [Page(ROOT / "CHANGELOG.md"), Page(ROOT / "CONTRIBUTING.md")]
+OTHERS = [Page(ROOT / f"{name}.md") for name in ("CHANGELOG", "CONTRIBUTING", "RELEASING", "SECURITY")]
 
 
 def page(name: str) -> Page:
