@@ -275,16 +275,20 @@ class ProcessWorker:
 
     # -- its jobs
 
+    def first(self) -> Job | Chunk | None:
+        """What is first in its hand. Without the lock another thread may empty the hand meanwhile."""
+        try:
+            return self.hand[0]
+        except IndexError:
+            return None
+
     def running(self) -> tuple[Job, ...]:
         """The job it runs, as far as is known without asking: the first in its hand, unless that is a chunk.
 
         While it runs one that another thread has settled, nothing in its hand has begun.
         """
-        try:
-            first = self.hand[0]
-        except IndexError:
-            return ()
-        return () if self.taken is not None or isinstance(first, Chunk) else (first,)
+        first = self.first()
+        return () if first is None or self.taken is not None or isinstance(first, Chunk) else (first,)
 
     def has_started(self, job: Job | Chunk) -> bool:
         """Whether the process has begun this sending of the job."""
@@ -293,11 +297,8 @@ class ProcessWorker:
 
     def has_run(self) -> float:
         """Seconds since the process began what is first in the hand, as far as it has."""
-        try:
-            first = self.hand[0]
-        except IndexError:
-            return 0.0
-        return monotonic() - self.page.began() if self.has_started(first) else 0.0
+        first = self.first()
+        return monotonic() - self.page.began() if first is not None and self.has_started(first) else 0.0
 
     def has_read(self, job: Job | Chunk) -> bool:
         """Whether the process has taken this sending of the job off its socket, as far as the page says."""
@@ -324,12 +325,14 @@ class ProcessWorker:
 
     def has_more(self) -> bool:
         """Whether there may be something in its hand that it has not begun."""
-        hand = self.hand
-        return len(hand) > 1 or (bool(hand) and (self.taken is not None or isinstance(hand[0], Chunk)))
+        if len(self.hand) > 1:
+            return True
+        first = self.first()
+        return first is not None and (self.taken is not None or isinstance(first, Chunk))
 
     def next_serial(self) -> int | None:
         """The serial whose outcome is waited for next."""
-        first = self.hand[0] if self.hand else None
+        first = self.first()
         serials = [] if first is None else [first._serial + (first.done if isinstance(first, Chunk) else 0)]
         if self.taken is not None:
             serials.append(self.taken._serial)
@@ -341,17 +344,13 @@ class ProcessWorker:
 
     def has_unread(self) -> bool:
         """Whether it has not begun what is first in its hand."""
-        try:
-            return self.taken is None and not self.has_started(self.hand[0])
-        except IndexError:
-            return False
+        first = self.first()
+        return first is not None and self.taken is None and not self.has_started(first)
 
     def has_unread_for(self, seconds: float) -> bool:
         """Whether it has had the same job unread for so long, as far as this was called."""
-        try:
-            return self._same_unread.seconds(self.hand[0]._serial) >= seconds
-        except IndexError:
-            return False
+        first = self.first()
+        return first is not None and self._same_unread.seconds(first._serial) >= seconds
 
     def is_avoided(self) -> bool:
         """Whether jobs were taken from it a moment ago that it had not read: it has stopped, or hangs as it starts."""
@@ -393,7 +392,7 @@ class ProcessWorker:
 
     def row(self) -> WorkerStats:
         """What `PoolStats` says of this worker."""
-        job = self.taken or (self.hand[0] if self.hand else None)
+        job = self.taken or self.first()
         if job is None:
             return reports.WorkerStats(self.name, self.pid or None, None, None, 0.0, self.done, self.restarts)
         name, ran = self.taken_name or job._task_name, monotonic() - job._began

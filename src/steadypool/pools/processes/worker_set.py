@@ -234,11 +234,8 @@ class WorkerSet:
         self._resize_planned = False
         for worker in self._fleet.available:
             # Only what lies behind a job that has begun: or resizes in a row could keep any job from ever beginning.
-            if (
-                len(self._fleet.available) > self._core.max_workers
-                and worker.hand
-                and worker.has_started(worker.hand[0])
-            ):
+            first = worker.first()
+            if len(self._fleet.available) > self._core.max_workers and first is not None and worker.has_started(first):
                 self._stealer.take_back(worker)
                 self._stealer.withhold(worker)
             self._leave_if_surplus(worker)
