@@ -12,6 +12,7 @@ from __future__ import annotations
 import heapq
 import random
 import statistics
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from steadypool import WorkerSettings
@@ -42,7 +43,7 @@ def play(workers: int, chance: random.Random, death_at: float = 5.0) -> Played:
     counts = dict.fromkeys(COST, 0)
     held: list[float] = []  # when the leases of the dead run out, the first one last
     recoveries: list[float] = []
-    every = {
+    every: dict[str, Callable[[], float]] = {
         "claim": lambda: LOOK_AGAIN,
         "sweep": lambda: LOOK_AGAIN * chance.uniform(0.5, 1.5),
         "renewal": lambda: LEASE / RENEWALS,

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
@@ -82,7 +83,7 @@ class Demo:
             return False
         return True
 
-    def jobs(self) -> Iterator[tuple]:
+    def jobs(self) -> Iterator[tuple[Any, ...]]:
         for number, path in enumerate(self.files):
             if number == min(BEFORE_TROUBLE, len(self.files) - 1):
                 yield from ((trouble,) for trouble in self.troubles)
@@ -111,7 +112,7 @@ class Board:
     def __exit__(self, *_: object) -> None:
         self.bar.stop()
 
-    def note_end(self, future: JobFuture) -> None:
+    def note_end(self, future: JobFuture[Any]) -> None:
         """A job has its outcome."""
         with self.lock:
             self.ended += 1

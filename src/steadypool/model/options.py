@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 ExceptionTypes = type[BaseException] | tuple[type[BaseException], ...]
 
 
@@ -164,14 +165,14 @@ class TaskKeywords(TypedDict, total=False):
 OPTION_NAMES = frozenset(f.name for f in fields(TaskOptions) if f.init)
 
 
-class Task(Generic[P, R]):
+class Task(Generic[P, R_co]):
     """A function with options. Calling it calls the function.
 
     It pickles by reference when it is a module's attribute (as ``@task`` makes it), works as a method, and
     :meth:`options` gives a copy with other options.
     """
 
-    def __init__(self, fn: Callable[P, R], options: TaskOptions) -> None:
+    def __init__(self, fn: Callable[P, R_co], options: TaskOptions) -> None:
         if isinstance(fn, Task):
             raise TypeError(f"{fn!r} is a task already; use .options(...) to change its options")
         if isinstance(fn, classmethod):
@@ -188,10 +189,10 @@ class Task(Generic[P, R]):
         self._by_name: bool | None = None
         self._merged: tuple[TaskOptions, TaskOptions] | None = None
 
-    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R_co:
         return self.fn(*args, **kwargs)
 
-    def options(self, **changes: Unpack[TaskKeywords]) -> Task[P, R]:
+    def options(self, **changes: Unpack[TaskKeywords]) -> Task[P, R_co]:
         """A copy with some options changed: ``fetch.options(timeout=5, id="order-42")``.
 
         Raises:
@@ -222,10 +223,10 @@ class Task(Generic[P, R]):
             origin._by_name = find(module, getattr(origin.fn, "__qualname__", None)) is origin
         return origin if origin._by_name else self.fn
 
-    def __get__(self, instance: Any, owner: type | None = None) -> Task[..., R]:
+    def __get__(self, instance: Any, owner: type | None = None) -> Task[..., R_co]:
         if instance is None or self._is_static:
             return self
-        bound: Task[..., R] = Task(MethodType(self.fn, instance), self.task_options)
+        bound: Task[..., R_co] = Task(MethodType(self.fn, instance), self.task_options)
         bound._remade_by = (getattr, (instance, self.fn.__name__))
         return bound
 

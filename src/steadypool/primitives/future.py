@@ -367,8 +367,17 @@ class JobFuture(Future[T], Generic[T]):
 
     # -- the standard library's waiters
 
-    @property
-    def _condition(self) -> threading.Condition:  # type: ignore[override]
+    if not TYPE_CHECKING:  # a type checker knows these two by the base class, as attributes
+
+        @property
+        def _condition(self):
+            return self._condition_for_waiters()
+
+        @property
+        def _waiters(self):
+            return self.__dict__.setdefault("_standard_waiters", [])
+
+    def _condition_for_waiters(self) -> threading.Condition:
         condition = self._made_condition
         if condition is not None and condition._is_owned():  # type: ignore[attr-defined]
             # The standard library asks again to release it. The settler may be waiting for just that.
@@ -380,11 +389,6 @@ class JobFuture(Future[T], Generic[T]):
         if self.outcome is not None and self._state not in DONE:
             self._sleep(None)  # the settler is between the two writes: see the top of this file
         return condition
-
-    @property
-    def _waiters(self) -> list[Any]:  # type: ignore[override]
-        waiters: list[Any] = self.__dict__.setdefault("_standard_waiters", [])
-        return waiters
 
     def set_running_or_notify_cancel(self) -> bool:
         """Not for callers: the pool moves its own jobs."""

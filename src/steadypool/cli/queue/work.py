@@ -23,7 +23,7 @@ from steadypool.cli.kinds import check_workers
 from steadypool.cli.map.command import COUNT, SECONDS
 from steadypool.cli.queue.known_tasks import check_tasks
 from steadypool.cli.queue.target import as_usage_errors, load_queue, store_said_plainly
-from steadypool.durable.client.options import KINDS
+from steadypool.durable.client.options import KINDS, Kind
 from steadypool.durable.engine.records import DEFAULT_QUEUE
 from steadypool.durable.worker import events
 from steadypool.durable.worker.kinds import kinds_of
@@ -48,7 +48,7 @@ class WorkOptions:
     workers: int | None
     processes: int | None
     coroutines: int | None
-    kind: str
+    kind: Kind
     queues: tuple[str, ...]
     name: str | None
     lease: float

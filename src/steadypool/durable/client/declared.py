@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
-from steadypool.durable.client.options import EnqueueKeywords, EnqueueOptions
+from steadypool.durable.client.options import EnqueueKeywords, EnqueueOptions, Kind
 from steadypool.durable.client.schedule import Cron, Every, Schedule
 from steadypool.model.options import TaskOptions
 
@@ -19,7 +19,7 @@ class DurableKeywords(EnqueueKeywords, total=False):
 
     aliases: Iterable[str]
     schedule: Schedule | Sequence[Schedule]
-    kind: str | None
+    kind: Kind | None
 
 
 def as_schedules(given: object) -> tuple[Schedule, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from time import time
-from typing import Any
+from typing import Any, Literal, get_args
 
 import msgspec
 
@@ -17,7 +17,8 @@ from steadypool.model.checks import as_seconds, check_count, check_seconds
 from steadypool.model.options import Task, TaskKeywords, TaskOptions
 
 DAY = 86_400.0
-KINDS = ("thread", "process", "async")
+Kind = Literal["thread", "process", "async"]
+KINDS = get_args(Kind)
 """What a worker runs jobs on."""
 PER_CALL = ("timeout", "meta", "retry")
 """Options of every task that may be changed for one call: they travel with the job."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overload
 
@@ -42,9 +42,11 @@ from steadypool.model.options import Task, TaskOptions
 
 if TYPE_CHECKING:
     from steadypool.durable.worker.report import WorkReport
+    from steadypool.durable.worker.settings import WorkerKeywords
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Rows = Iterable[tuple[Any, ...] | Mapping[str, Any]]
 
 
 class Queue:
@@ -151,9 +153,13 @@ class Queue:
 
     # -- putting
 
+    @overload
     def enqueue_many(
-        self, task: Task[P, R], rows: Iterable[tuple[Any, ...] | Mapping[str, Any]], *, connection: Any = None
-    ) -> list[JobHandle[R]]:
+        self, task: Task[P, Coroutine[Any, Any, R]], rows: Rows, *, connection: Any = None
+    ) -> list[JobHandle[R]]: ...
+    @overload
+    def enqueue_many(self, task: Task[P, R], rows: Rows, *, connection: Any = None) -> list[JobHandle[R]]: ...
+    def enqueue_many(self, task: Task[P, Any], rows: Rows, *, connection: Any = None) -> list[JobHandle[Any]]:
         """Enqueue a job for each row, a thousand to a transaction or 8 MB; much faster than one by one.
 
         Args:
@@ -171,7 +177,7 @@ class Queue:
         """
         if not isinstance(task, DurableTask) or task.queue is not self:
             raise TypeError(f"enqueue_many needs a task of this queue, made by @queue.task, not {task!r}")
-        handles: list[JobHandle[R]] = []
+        handles: list[JobHandle[Any]] = []
         for jobs in batches_of(task, rows):
             placed = self.writer.put(jobs) if connection is None else self.engine.put_on(connection, jobs)
             handles += [JobHandle(self, one, task) for one in placed]
@@ -364,7 +370,12 @@ class Queue:
         self.engine.wake()
 
     def work(
-        self, *, until_empty: bool = False, drain_timeout: float = 30.0, on_signals: bool = False, **settings: Any
+        self,
+        *,
+        until_empty: bool = False,
+        drain_timeout: float = 30.0,
+        on_signals: bool = False,
+        **settings: Unpack[WorkerKeywords],
     ) -> WorkReport:
         """Work on this queue, here and now, until a drain is requested; see `Worker.run` and `WorkerSettings`.
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from inspect import isasyncgenfunction, isgeneratorfunction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeAlias, TypeVar, Unpack, overload
 
 from steadypool.durable.client import given_up
 from steadypool.durable.client import options as enqueueing
@@ -26,6 +26,8 @@ _ELSEWHERE = ("delay", "apply_async", "send", "send_with_options", "kiq", "sched
 """How other queues call it."""
 P = ParamSpec("P")
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+T = TypeVar("T")
 
 
 class Enqueuer(Records, Protocol):
@@ -43,7 +45,7 @@ class Enqueuer(Records, Protocol):
         """Have *url* as the address, if there is none yet."""
 
 
-class DurableTask(Task[P, R]):
+class DurableTask(Task[P, R_co]):
     """What ``@queue.task(...)`` makes: the function, its options, and the queue.
 
     Called, it is the plain function. Submitted to a pool, it is a task like any other. `enqueue` puts a job into the
@@ -53,7 +55,7 @@ class DurableTask(Task[P, R]):
     def __init__(
         self,
         queue: Enqueuer,
-        fn: Callable[P, R],
+        fn: Callable[P, R_co],
         options: TaskOptions,
         how: EnqueueOptions,
         *,
@@ -72,7 +74,7 @@ class DurableTask(Task[P, R]):
         self.enqueue_options = how
         self._changed: frozenset[str] = frozenset()
         """Names of options that differ from those of the task itself."""
-        self._origin: DurableTask[P, R] = self
+        self._origin: DurableTask[P, R_co] = self
         self._payload: Payload | None = None
         self._per_call: bytes | None = None
         self.schedules: Declared = ()
@@ -120,10 +122,14 @@ class DurableTask(Task[P, R]):
         return self.payload.decode_result(encoded)
 
     @overload
-    def enqueue(self, /, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]: ...
+    def enqueue(self: OfCoroutine[P, T], /, *args: P.args, **kwargs: P.kwargs) -> JobHandle[T]: ...
     @overload
-    def enqueue(self, /, *args: Any, connection: Any, **kwargs: Any) -> JobHandle[R]: ...
-    def enqueue(self, /, *args: Any, **kwargs: Any) -> JobHandle[R]:
+    def enqueue(self: OfCoroutine[P, T], /, *args: Any, connection: Any, **kwargs: Any) -> JobHandle[T]: ...
+    @overload
+    def enqueue(self, /, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R_co]: ...
+    @overload
+    def enqueue(self, /, *args: Any, connection: Any, **kwargs: Any) -> JobHandle[R_co]: ...
+    def enqueue(self, /, *args: Any, **kwargs: Any) -> JobHandle[Any]:
         """Put a job into the queue. When this returns it is durable, and will be run at least once.
 
         ``connection=`` is not given to the task, unless it has a parameter of that name: it is a connection to the
@@ -141,7 +147,11 @@ class DurableTask(Task[P, R]):
         [placed] = self.queue.engine.put_on(connection, [job])
         return JobHandle(self.queue, placed, self)
 
-    def call(self, /, *args: P.args, **kwargs: P.kwargs) -> Call[R]:
+    @overload
+    def call(self: OfCoroutine[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Call[T]: ...
+    @overload
+    def call(self, /, *args: P.args, **kwargs: P.kwargs) -> Call[R_co]: ...
+    def call(self, /, *args: Any, **kwargs: Any) -> Call[Any]:
         """One call as a value, for `Queue.put`: checked and encoded now, and put later.
 
         Raises:
@@ -149,7 +159,7 @@ class DurableTask(Task[P, R]):
         """
         return Call(self.new_job(args, kwargs))
 
-    def enqueue_json(self, text: str | bytes) -> JobHandle[R]:
+    def enqueue_json(self, text: str | bytes) -> JobHandle[R_co]:
         """Enqueue a call that is given as JSON: an array of arguments, or an object of them by name.
 
         Raises:
@@ -158,10 +168,14 @@ class DurableTask(Task[P, R]):
         return self._put(self.job_with(self.payload.from_json(text)))
 
     @overload
-    async def enqueue_async(self, /, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]: ...
+    async def enqueue_async(self: OfCoroutine[P, T], /, *args: P.args, **kwargs: P.kwargs) -> JobHandle[T]: ...
     @overload
-    async def enqueue_async(self, /, *args: Any, connection: Any, **kwargs: Any) -> JobHandle[R]: ...
-    async def enqueue_async(self, /, *args: Any, **kwargs: Any) -> JobHandle[R]:
+    async def enqueue_async(self: OfCoroutine[P, T], /, *args: Any, connection: Any, **kwargs: Any) -> JobHandle[T]: ...
+    @overload
+    async def enqueue_async(self, /, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R_co]: ...
+    @overload
+    async def enqueue_async(self, /, *args: Any, connection: Any, **kwargs: Any) -> JobHandle[R_co]: ...
+    async def enqueue_async(self, /, *args: Any, **kwargs: Any) -> JobHandle[Any]:
         """The same from asyncio: the loop goes on while the job is written.
 
         ``connection=`` may then be one of asyncio's, too.
@@ -179,7 +193,7 @@ class DurableTask(Task[P, R]):
         [placed] = await asyncio.shield(asyncio.wrap_future(self.queue.writer.put_soon([job])))
         return JobHandle(self.queue, placed, self)
 
-    def options(self, **changes: Unpack[EnqueueKeywords]) -> DurableTask[P, R]:
+    def options(self, **changes: Unpack[EnqueueKeywords]) -> DurableTask[P, R_co]:
         """A copy with some options changed: ``send.options(delay=60, unique="welcome:42").enqueue(...)``.
 
         Besides the options of every task there are those of `EnqueueOptions`. ``timeout``, ``retry`` and ``meta``
@@ -219,7 +233,7 @@ class DurableTask(Task[P, R]):
         """
         return self.job_with(self.payload.encode(args, kwargs))
 
-    def _put(self, job: NewJob) -> JobHandle[R]:
+    def _put(self, job: NewJob) -> JobHandle[R_co]:
         name = task_name(self.fn).rpartition(".")[2]
         refuse_on_loop(f"{name}.enqueue", f"{name}.enqueue_async")
         [placed] = self.queue.writer.put([job])
@@ -244,6 +258,10 @@ class DurableTask(Task[P, R]):
 
     def __repr__(self) -> str:
         return f"<durable task {self.durable_name}>"
+
+
+OfCoroutine: TypeAlias = DurableTask[P, Coroutine[Any, Any, T]]
+"""A task whose function is a coroutine function: its jobs end with what that returns."""
 
 
 def durable_name(fn: Callable[..., Any], options: TaskOptions) -> str:

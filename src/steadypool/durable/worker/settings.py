@@ -7,15 +7,33 @@ import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
-from steadypool.durable.client.options import KINDS, check_name
+from steadypool.durable.client.options import KINDS, Kind, check_name
 from steadypool.durable.engine.records import DEFAULT_QUEUE
 from steadypool.durable.worker.verdicts import CrashLimits
 from steadypool.model.checks import check_count, check_seconds
 
 DEFAULT_CAPS = CrashLimits()
 LONGEST_LEASE = 86_400.0
+
+
+class WorkerKeywords(TypedDict, total=False):
+    """The settings of a worker as keywords, for type checkers."""
+
+    kind: Kind
+    workers: int | None
+    queues: tuple[str, ...]
+    name: str
+    lease: float
+    caps: CrashLimits
+    cancel_grace: float
+    give_up_unknown: float | None
+    pool: dict[str, Any]
+    process_pool: dict[str, Any]
+    processes: int | None
+    coroutines: int | None
+    queue_slots: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -41,7 +59,7 @@ class WorkerSettings:
         process_pool: the same for the pool of processes alone.
     """
 
-    kind: str = "thread"
+    kind: Kind = "thread"
     workers: int | None = None
     queues: tuple[str, ...] = (DEFAULT_QUEUE,)
     name: str = ""

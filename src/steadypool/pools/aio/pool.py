@@ -7,7 +7,7 @@ import concurrent.futures
 import itertools
 import signal
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextvars import copy_context
 from inspect import CO_COROUTINE
 from types import FunctionType, TracebackType
@@ -29,7 +29,7 @@ from steadypool.pools.aio.map_input import Items
 from steadypool.pools.aio.queue_wait import wait_for_room
 from steadypool.pools.aio.shutdown import end_stuck
 from steadypool.pools.aio.workers import AsyncWorkers
-from steadypool.pools.core.settings import check_settings, check_workers
+from steadypool.pools.core.settings import OnFull, check_settings, check_workers
 from steadypool.pools.core.shared import Args, Kwargs
 from steadypool.pools.core.supervisor import give_back_waiting
 from steadypool.pools.executor.contract import let_watch
@@ -77,7 +77,7 @@ class AsyncPool(Books):
         max_workers: int = 100,
         *,
         queue_size: int | None = 1000,
-        on_full: str = "block",
+        on_full: OnFull = "block",
         timeout: float | None = None,
         total_timeout: float | None = None,
         retry: Retry | None = None,
@@ -285,7 +285,7 @@ class AsyncPool(Books):
         buffersize: int | None = None,
         read_here: bool = False,
         return_exceptions: Literal[False] = False,
-    ) -> AsyncIterator[R]: ...
+    ) -> AsyncGenerator[R, None]: ...
     @overload
     def map(
         self,
@@ -296,7 +296,7 @@ class AsyncPool(Books):
         buffersize: int | None = None,
         read_here: bool = False,
         return_exceptions: bool,
-    ) -> AsyncIterator[R | Exception]: ...
+    ) -> AsyncGenerator[R | Exception, None]: ...
     def map(
         self,
         fn: Callable[..., Awaitable[R]],
@@ -306,7 +306,7 @@ class AsyncPool(Books):
         buffersize: int | None = None,
         read_here: bool = False,
         return_exceptions: bool = False,
-    ) -> AsyncIterator[R] | AsyncIterator[R | Exception]:
+    ) -> AsyncGenerator[R | Exception, None]:
         """``async for result in pool.map(fn, items)``: results in order, lazily, at most *buffersize* in flight.
 
         Args:
@@ -339,7 +339,7 @@ class AsyncPool(Books):
         chunksize: int | None = None,
         read_here: bool = False,
         return_exceptions: Literal[False] = False,
-    ) -> AsyncIterator[R]: ...
+    ) -> AsyncGenerator[R, None]: ...
     @overload
     def map_unordered(
         self,
@@ -350,7 +350,7 @@ class AsyncPool(Books):
         chunksize: int | None = None,
         read_here: bool = False,
         return_exceptions: bool,
-    ) -> AsyncIterator[R | Exception]: ...
+    ) -> AsyncGenerator[R | Exception, None]: ...
     def map_unordered(
         self,
         fn: Callable[[T], Awaitable[R]],
@@ -360,7 +360,7 @@ class AsyncPool(Books):
         chunksize: int | None = None,
         read_here: bool = False,
         return_exceptions: bool = False,
-    ) -> AsyncIterator[R] | AsyncIterator[R | Exception]:
+    ) -> AsyncGenerator[R | Exception, None]:
         """Results as they end, lazily, with at most *buffersize* jobs in flight; otherwise as `map`."""
         options = MapOptions(chunksize, buffersize, read_here=read_here, return_exceptions=return_exceptions)
         return map.unordered(self, fn, iterable, options)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 from steadypool.model.checks import check_count, check_seconds
 from steadypool.model.options import Retry, TaskOptions
@@ -15,7 +15,8 @@ from steadypool.primitives.arguments import Show
 if TYPE_CHECKING:
     from steadypool.model.reports import JobFailure
 
-ON_FULL = ("block", "reject", "caller_runs", "discard_oldest")
+OnFull = Literal["block", "reject", "caller_runs", "discard_oldest"]
+ON_FULL = get_args(OnFull)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

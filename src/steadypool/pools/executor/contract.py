@@ -7,7 +7,7 @@ import signal
 import warnings
 import weakref
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextvars import copy_context
 from types import TracebackType
@@ -306,7 +306,7 @@ class PoolContract(Books, Executor):
         buffersize: int | None = None,
         read_here: bool = False,
         return_exceptions: Literal[False] = False,
-    ) -> Iterator[R]: ...
+    ) -> Generator[R, None, None]: ...
     @overload
     def map(
         self,
@@ -317,7 +317,7 @@ class PoolContract(Books, Executor):
         buffersize: int | None = None,
         read_here: bool = False,
         return_exceptions: bool,
-    ) -> Iterator[R | Exception]: ...
+    ) -> Generator[R | Exception, None, None]: ...
     def map(
         self,
         fn: Callable[..., R],
@@ -327,7 +327,7 @@ class PoolContract(Books, Executor):
         buffersize: int | None = None,
         read_here: bool = False,
         return_exceptions: bool = False,
-    ) -> Iterator[R] | Iterator[R | Exception]:
+    ) -> Generator[R | Exception, None, None]:
         """Like the built-in ``map``: results in order, lazily, with at most *buffersize* jobs in flight.
 
         Args:
@@ -365,7 +365,7 @@ class PoolContract(Books, Executor):
         chunksize: int | None = None,
         read_here: bool = False,
         return_exceptions: Literal[False] = False,
-    ) -> Iterator[R]: ...
+    ) -> Generator[R, None, None]: ...
     @overload
     def map_unordered(
         self,
@@ -376,7 +376,7 @@ class PoolContract(Books, Executor):
         chunksize: int | None = None,
         read_here: bool = False,
         return_exceptions: bool,
-    ) -> Iterator[R | Exception]: ...
+    ) -> Generator[R | Exception, None, None]: ...
     def map_unordered(
         self,
         fn: Callable[[T], R],
@@ -386,7 +386,7 @@ class PoolContract(Books, Executor):
         chunksize: int | None = None,
         read_here: bool = False,
         return_exceptions: bool = False,
-    ) -> Iterator[R] | Iterator[R | Exception]:
+    ) -> Generator[R | Exception, None, None]:
         """Results as they end, lazily, with at most *buffersize* jobs in flight; otherwise as `map`."""
         options = MapOptions(chunksize, buffersize, read_here=read_here, return_exceptions=return_exceptions)
         return map.unordered(self, fn, iterable, options)

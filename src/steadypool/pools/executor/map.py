@@ -31,7 +31,7 @@ def await_first_windows(core: Core) -> None:
 
 def ordered(
     pool: Submitter, fn: Callable[..., R], iterables: tuple[Iterable[object], ...], options: MapOptions
-) -> Iterator[R | Exception]:
+) -> Generator[R | Exception, None, None]:
     """See `PoolContract.map`."""
     window = _open_window(pool, fn, iterables, options)
     legs: deque[Leg[R]] = deque()
@@ -115,7 +115,7 @@ def _result(job: JobFuture[R], options: MapOptions) -> R | Exception:
 
 def unordered(
     pool: Submitter, fn: Callable[..., R], iterable: Iterable[object], options: MapOptions
-) -> Iterator[R | Exception]:
+) -> Generator[R | Exception, None, None]:
     """See `PoolContract.map_unordered`."""
     window = _open_window(pool, fn, (iterable,), options)
     flight: Flight[R] = Flight()

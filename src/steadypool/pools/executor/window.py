@@ -70,7 +70,7 @@ class Window(Generic[R]):
         self._was_read = False
         self._results: Callable[[], object] = ref(self)
 
-    def open(self, results: Generator[T, None, None], *, ahead: bool) -> Iterator[T]:
+    def open(self, results: Generator[T, None, None], *, ahead: bool) -> Generator[T, None, None]:
         """Submit what fits, and have *results* go up to where it can be closed, and know it from now on.
 
         *ahead*: the input may wait, and is read by a thread of its own.

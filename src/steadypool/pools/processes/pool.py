@@ -22,7 +22,7 @@ from steadypool.model.options import Retry
 from steadypool.pools.core import at_exit
 from steadypool.pools.core.functions import ASYNC_CODE
 from steadypool.pools.core.greenlets import PROCESSES, check_unpatched
-from steadypool.pools.core.settings import check_settings, check_workers
+from steadypool.pools.core.settings import OnFull, check_settings, check_workers
 from steadypool.pools.core.shared import Job
 from steadypool.pools.executor.contract import PoolContract, Prepared
 from steadypool.pools.processes.chunk import Chunk, Landed
@@ -75,7 +75,7 @@ class ProcessPool(PoolContract):
         max_tasks_per_child: int | None = None,
         max_memory_per_child: int | None = None,
         queue_size: int | None = 1000,
-        on_full: str = "block",
+        on_full: OnFull = "block",
         timeout: float | None = None,
         total_timeout: float | None = None,
         retry: Retry | None = None,

@@ -15,7 +15,7 @@ from steadypool.model.clock import monotonic
 from steadypool.model.options import Retry
 from steadypool.pools.core.functions import ASYNC_CODE
 from steadypool.pools.core.greenlets import THREADS, check_unpatched
-from steadypool.pools.core.settings import check_settings, check_workers
+from steadypool.pools.core.settings import OnFull, check_settings, check_workers
 from steadypool.pools.executor.contract import PoolContract
 from steadypool.pools.threads.caller_runs import CallerRuns
 from steadypool.pools.threads.workers import ThreadWorkers
@@ -74,7 +74,7 @@ class ThreadPool(PoolContract, ThreadPoolExecutor):
         initargs: tuple[object, ...] = (),
         *,
         queue_size: int | None = 1000,
-        on_full: str = "block",
+        on_full: OnFull = "block",
         timeout: float | None = None,
         total_timeout: float | None = None,
         retry: Retry | None = None,
