@@ -14,19 +14,24 @@ from hypothesis import strategies as st
 from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.engine.records import Claim, Settlement
 from steadypool.durable.engine.states import ENDED, MOVES, JobState
+from tests.durable.conformance.lanes import counts, gates
 from tests.durable.conformance.steps import LONG, again, cancelled, complete, give_back, give_up, job, take, worker
 
 SOON = 0.02
 """Seconds until a job may run for whose time the test waits."""
 MANY = 1000
-_queues = count()
+_queues, _limits = count(), count()
 
 
 class OneJob:
-    """A job in a queue of its own, and what can happen to it. A call that does not fit its state is made, too."""
+    """A job in a queue of its own, and what can happen to it. A call that does not fit its state is made, too.
 
-    def __init__(self, engine: Engine) -> None:
+    With a *limit* of that name, it waits in a lane.
+    """
+
+    def __init__(self, engine: Engine, limit: str | None = None) -> None:
         self._engine = engine
+        self._limit = limit
         self._queue = f"moves-{next(_queues)}"
         self._claims: list[Claim] = []
         self._worker = worker(engine)
@@ -46,7 +51,8 @@ class OneJob:
     def put(self, delay: float) -> None:
         """Once."""
         if self.state is None:
-            [placed] = self._engine.put_many([job(queue=self._queue, delay=delay)])
+            turn = None if self._limit is None else gates((self._limit, ""))
+            [placed] = self._engine.put_many([job(queue=self._queue, delay=delay, turn=turn)])
             self.id = placed.id
             self.number, self.nonce = placed.number, placed.nonce
 
@@ -102,6 +108,9 @@ class OneJob:
         if self.state is not None and self.state is not found.state:
             self.moves.add((self.state, found.state))
         self.state, self._due = found.state, found.due_at
+        if self._limit is not None:
+            running, _ = counts(self._engine, self._limit)
+            assert running == (self.state is JobState.RUNNING), "it has a place of its limit as long as it runs"
 
     def _wait_until_due(self) -> None:
         with closing(self._engine.listener("work")) as listener:
@@ -121,6 +130,7 @@ VERDICTS: dict[str, Callable[[Claim], Settlement]] = {
     "give_back": give_back,
     "give_back_later": partial(give_back, delay=LONG),
     "be_cancelled": cancelled,
+    "be_unknown": lambda claim: give_back(claim, LONG)._replace(aside=True),
 }
 CALLS: dict[str, Callable[[OneJob], None]] = {
     **{name: partial(OneJob.put, delay=delay) for name, delay in PUTS.items()},
@@ -150,8 +160,8 @@ WAYS = {
 """How a job gets into each state."""
 
 
-def moved(engine: Engine, calls: Iterable[str]) -> OneJob:
-    one = OneJob(engine)
+def moved(engine: Engine, calls: Iterable[str], limit: str | None = None) -> OneJob:
+    one = OneJob(engine, limit)
     for call in calls:
         one.do(call)
     return one
@@ -175,8 +185,8 @@ def test_from_each_state_every_call_together_makes_the_moves_of_the_table(engine
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(calls=st.lists(st.sampled_from(list(CALLS)), max_size=15))
-def test_no_calls_in_any_order_make_another_move(engine: Engine, calls: list[str]) -> None:
-    one = moved(engine, ["put", *calls])
+@given(calls=st.lists(st.sampled_from(list(CALLS)), max_size=15), is_limited=st.booleans())
+def test_no_calls_in_any_order_make_another_move(engine: Engine, calls: list[str], is_limited: bool) -> None:
+    one = moved(engine, ["put", *calls], f"limit-{next(_limits)}" if is_limited else None)
     assert all(map(is_legal, one.moves)), one.moves
     assert (one.state in ENDED) == (not engine.not_ended([(one.number, one.nonce)]))

@@ -34,8 +34,8 @@ class Dialect:
     """What an engine has for lists.
 
     The tables are ``jobs`` (number, queue, task, tags, enqueued_at), ``ready`` (queue, rank, number), ``delayed``
-    (number, retry, due, task), ``held`` (number), ``history`` (as ``jobs``, and state, ended_at) and ``errors`` (job,
-    entry, type_name).
+    (number, retry, due, task), ``gated`` and ``held`` (number), ``history`` (as ``jobs``, and state, ended_at) and
+    ``errors`` (job, entry, type_name).
     """
 
     read: Callable[[str, Sequence[Any]], Sequence[Sequence[Any]]]
@@ -99,6 +99,7 @@ def _live_walks(dialect: Dialect, which: JobFilter) -> Iterator[Walk]:
             return
         for queue, rank in groups:
             yield Walk("@ready s", "s.queue = ? AND s.rank = ?", (queue, rank), dialect.live)
+        yield Walk("@gated s", "1 = 1", (), dialect.live)
         if dialect.read(f"SELECT 1 FROM @delayed s WHERE {dialect.is_due} LIMIT 1", ()):
             yield from (_delayed(dialect, retry, dialect.is_due) for retry in (False, True))
     if JobState.SCHEDULED in states:

@@ -1,6 +1,6 @@
 """The seam: what a durable queue asks of the store it is kept on. `tests/durable/conformance` is the same in code.
 
-What it asks for schedules is in `durable.engine.schedules`.
+What it asks for schedules is in `durable.engine.schedules`, for limits in `durable.engine.limits`.
 
 The model
 ---------
@@ -12,8 +12,11 @@ hot tables for a **history** that is pruned.
 A job that no worker can run, since none knows its task, stands in *delayed*, too, with its task: out of the way of
 claims, and due when it is to be given up (`set_aside`, `recall`, `give_up_unknown`).
 
-So the state of a job that has not ended follows from where it stands: in *available*, in *delayed*, or in neither,
-which is *running*. A claim writes nothing to the job's row.
+An available job that has limits, or a lane, has its entry in *gated* instead, where claims take turns
+(`durable.engine.turns`).
+
+So the state of a job that has not ended follows from where it stands: in *available* or *gated*, in *delayed*, or in
+none, which is *running*. A claim writes nothing to the job's row.
 
 Fencing
 -------
@@ -65,6 +68,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
+from steadypool.durable.engine.limits import LimitStore
 from steadypool.durable.engine.records import (
     Change,
     ChangeKind,
@@ -118,6 +122,10 @@ class Engine(Protocol):
     @property
     def schedules(self) -> ScheduleStore:
         """What is put on a schedule: a part of this engine, over the same connection."""
+
+    @property
+    def limits(self) -> LimitStore:
+        """Limits: a part likewise."""
 
     @property
     def advisory(self) -> str:
@@ -212,7 +220,8 @@ class Engine(Protocol):
                 is not taken back by a sweep.
             most_bytes: how many bytes of arguments at most, by and large. One job is claimed however large it is.
 
-        Within a queue the highest priority goes first, and of one priority the earliest put. The claimed jobs are spent
+        Within a queue the highest priority goes first, and of one priority the earliest put; jobs with gates or a lane
+        stand beside them, take turns from lane to lane, and are in that order within a lane. The claimed jobs are spent
         an attempt and are the worker's until it settles them or its lease runs out. A call that finds nothing to do
         must not write, so that an idle worker costs (nearly) nothing.
         """

@@ -19,6 +19,7 @@ from enum import StrEnum
 from typing import Literal, NamedTuple
 
 from steadypool.durable.engine.states import JobState
+from steadypool.durable.engine.turns import Turn
 from steadypool.model.checks import check_count, check_seconds
 
 DEFAULT_QUEUE = "default"
@@ -100,6 +101,8 @@ class NewJob(NamedTuple):
     """For ``push_back``: so many seconds after it was put the job that waits is not pushed back any further."""
     on_discarded: str | None = None
     """The job that is put when this one is given up, as JSON (`client.on_discarded`)."""
+    turn: Turn | None = None
+    """Where it waits for its turn; ``None``: it has no limit and no lane."""
 
 
 class EnqueueResult(NamedTuple):
@@ -134,6 +137,8 @@ class Claim(NamedTuple):
     options: bytes | None = None
     expires_in: float | None = None
     """Seconds left of `NewJob.total_timeout`; may be negative."""
+    turn: Turn | None = None
+    """Where it has waited for its turn: it holds a place of each gate."""
 
     @property
     def fencing_token(self) -> str:
@@ -194,6 +199,10 @@ class Settlement(NamedTuple):
     """For DISCARD: why it will not run again."""
     crashed: bool = False
     """For RETRY and DISCARD: the job's own process died."""
+    turn: Turn | None = None
+    """For RETURN: where it has to wait from now on. It was put before its task had these limits, or by older code."""
+    aside: bool = False
+    """For RETURN: no worker so far knows its task. It is set aside for *delay* seconds, as `Engine.set_aside` does."""
 
 
 def topics_of(settlements: Sequence[Settlement]) -> tuple[bool, bool]:
@@ -287,6 +296,10 @@ class JobRecord:
     """How far it is, and of how much, as it said within the last seconds (`JobContext.progress`)."""
     last_error: AttemptError | None = None
     """Of the last attempt that failed, without its traceback."""
+    turn: Turn | None = None
+    """Where it waits for its turn, if it has limits or a lane."""
+    held_by: str = ""
+    """What holds it back, for one that is available: ``"limit stripe: 5 of 5 running"``."""
 
 
 @dataclass(frozen=True, slots=True)

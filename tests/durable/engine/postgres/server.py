@@ -51,7 +51,19 @@ FAST = {
 _PDEATHSIG = 1
 TABLES = (
     *("jobs", "ready", "delayed", "workers", "leases", "history", "errors", "keys", "cancels", "queues"),
-    *("schedules", "clock", "limits", "gated", "holders", "gate_states", "batches", "batch_parts", "edges", "waiting"),
+    *(
+        "schedules",
+        "clock",
+        "limits",
+        "gated",
+        "holders",
+        "gate_states",
+        "refunds",
+        "batches",
+        "batch_parts",
+        "edges",
+        "waiting",
+    ),
     *("notes", "behind", "minutes"),
 )
 _names = itertools.count()

@@ -16,17 +16,18 @@ from itertools import starmap
 from typing import Any
 
 from steadypool.durable.engine.errors import EngineBusy, EngineRefused, KeyBusy
+from steadypool.durable.engine.limits import with_holders
 from steadypool.durable.engine.pages import Dialect, list_jobs
 from steadypool.durable.engine.postgres import caller_connection, rows, schema
 from steadypool.durable.engine.postgres.characters import text_of
-from steadypool.durable.engine.postgres.claim_cursor import ClaimCursor
+from steadypool.durable.engine.postgres.claim import PostgresClaims
+from steadypool.durable.engine.postgres.limits import PostgresLimits
 from steadypool.durable.engine.postgres.listen import NotifyThrottle, PostgresListener
 from steadypool.durable.engine.postgres.schedules import PostgresSchedules
 from steadypool.durable.engine.postgres.session import Session
 from steadypool.durable.engine.protocol import Listener
 from steadypool.durable.engine.records import (
     LONGEST_SECONDS,
-    LOOKED_PAST,
     Change,
     ChangeKind,
     Claim,
@@ -62,9 +63,6 @@ KEY_TIMEOUT = "20ms"
 LOCK_TIMEOUT = "55P03"
 HELD_UP = 0.5
 """Seconds that a sweep may take to look for leases that have run out; see `SweepTurn`."""
-_PAYLOAD = 11
-"""Its place in a row of a claim."""
-_NOTHING_TO_SETTLE = ("{}", "{}", "{}", "{}", None, None)
 
 
 class PostgresEngine:
@@ -76,8 +74,8 @@ class PostgresEngine:
         self._schema = address.schema
         self._session = Session(address, TIMEOUT)
         self.schedules = PostgresSchedules(self._session, address.schema)
-        self._cursor = ClaimCursor()
-        self._seen = float("-inf")
+        self.limits = PostgresLimits(self._session, address.schema)
+        self._claims = PostgresClaims(self._session, address.schema)
         self._throttle = NotifyThrottle()
         self._clock_guard = ClockGuard()
         self._lease = 15.0
@@ -90,14 +88,9 @@ class PostgresEngine:
             "%s::float8[], %s::float8[], %s::float8[], %b::bytea[], %s, %s::text"
         )
         self._put = f"SELECT * FROM {s}.put({columns})"
-        self._put_more = f"SELECT * FROM {s}.put_jobs({columns}, %s::text[], %s::text[])"
+        self._put_more = f"SELECT * FROM {s}.put_jobs({columns}, %s::text[], %s::text[], %s::text[], %s::text[])"
         self._settle = (
             f"SELECT {s}.settle(%s::bigint[], %s::bigint[], %s::int[], %s::bigint[], %b::bytea[], %s::text, %s, %s)"
-        )
-        self._claim = (
-            f"SELECT * FROM {s}.claim(%s, %s, %s, %s::bigint[], %s::bigint[], %s::int[], %s::bigint[], %b::bytea[], "
-            "%s::text, %s::bigint[], %s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], "
-            "%s, %s, %s::float8, %s, %s)"
         )
 
     @property
@@ -180,49 +173,20 @@ class PostgresEngine:
         most_bytes: int = MOST_BYTES,
     ) -> ClaimResult:
         """See `Engine.claim`."""
-        now = monotonic()
-        full = self._cursor.must_look(now)
-        ranges = self._cursor.ranges(queues)
-        values = [
-            worker,
-            max(0, limit),
-            most_bytes,
-            *(rows.settle_values(settlements, self._session.encoding) if settlements else _NOTHING_TO_SETTLE),
-            rows.bigints(done),
-            list(queues),
-            ranges.queue,
-            *map(rows.bigints, ranges[1:]),
-            full,
-            self._cursor.may_look(now),
-            self._seen,
-            *topics_of(settlements),
-        ]
-        *found, answer = self._session.call(self._claim, values)
-        refused, cancels, next_due, seen, took = answer[14:]
-        self._note(settlements, found, limit, seen, took)
-        return ClaimResult(
-            tuple(rows.claims_of(found, queues)),
-            rows.pairs(refused),
-            rows.cancels_of(cancels or ()),
-            next_due,
-            0 < limit == len(found) or sum(len(row[_PAYLOAD]) for row in found) >= most_bytes,
-        )
+        return self._claims.claim(worker, queues, limit, settlements, done, most_bytes)
 
     def claim_except(
         self, worker: int, queues: Sequence[str], limit: int, tasks: Collection[str], most_bytes: int = MOST_BYTES
     ) -> tuple[Claim, ...]:
         """See `Engine.claim_except`."""
-        values = [worker, limit, most_bytes, list(queues), list(tasks), LOOKED_PAST]
-        found = self._call("claim_except(%s, %s, %s, %s::text[], %s::text[], %s)", values)
-        self._cursor.look_soon()
-        return tuple(rows.claims_of(found, queues))
+        return self._claims.claim_except(worker, queues, limit, tasks, most_bytes)
 
     def reconcile(self, worker: int, known: Sequence[tuple[int, int]]) -> Reconciled:
         """See `Engine.reconcile`."""
         leases, numbers = rows.bigints(lease for lease, _ in known), rows.bigints(number for _, number in known)
         [(returned, lost, out)] = self._call("reconcile(%s, %s::bigint[], %s::bigint[])", [worker, leases, numbers])
         if returned:
-            self._cursor.look_soon()
+            self._claims.look_soon()
         settled = frozenset(known) - rows.pairs(out)
         return Reconciled(returned, frozenset(lost), frozenset(one for one in settled if one[0] not in lost))
 
@@ -232,7 +196,7 @@ class PostgresEngine:
             return frozenset()
         values = rows.settle_values(settlements, self._session.encoding)
         [(refused,)] = self._session.call(self._settle, [*values, *topics_of(settlements)])
-        self._note(settlements, (), 0, None, None)
+        self._claims.note_settled(settlements)
         return rows.pairs(refused)
 
     def report(self, worker: int, progress: Mapping[int, Progress]) -> None:
@@ -255,7 +219,7 @@ class PostgresEngine:
         if not self._sweep_turn.may_sweep(monotonic() - began):
             return SweepResult()
         swept = self._call("sweep(%s)", [max_losses])
-        self._cursor.look_soon()
+        self._claims.look_soon()
         return SweepResult(tuple(row[0] for row in swept), sum(row[1] for row in swept), sum(row[2] for row in swept))
 
     # -- one job
@@ -304,7 +268,7 @@ class PostgresEngine:
 
     def retry(self, number: int, nonce: int) -> JobRecord | None:
         """See `Engine.retry`."""
-        self._cursor.look_soon()
+        self._claims.look_soon()
         return self._change("retry(%s, %s)", [number, nonce])
 
     # -- many jobs
@@ -316,7 +280,7 @@ class PostgresEngine:
     def change_many(self, change: ChangeKind, jobs: Sequence[JobKey], reason: str = "") -> list[Change]:
         """See `Engine.change_many`."""
         if change == "retry":
-            self._cursor.look_soon()
+            self._claims.look_soon()
         numbers, nonces = rows.bigints(number for number, _ in jobs), rows.bigints(nonce for _, nonce in jobs)
         values = [change, numbers, nonces, text_of(reason, self._session.encoding)]
         found = self._call("change_many(%s, %s::bigint[], %s::bigint[], %s)", values)
@@ -367,7 +331,7 @@ class PostgresEngine:
         """See `Engine.recall`."""
         [(count,)] = self._call("recall(%s::text[], %s::text[], %s)", [list(queues), list(known), limit])
         if count:
-            self._cursor.look_soon()
+            self._claims.look_soon()
         return int(count)
 
     def give_up_unknown(self, limit: int, reason: str) -> Mapping[str, int]:
@@ -425,7 +389,7 @@ class PostgresEngine:
         failed = [record.number for record in records if record.attempt]
         held = self._select(_HOLDERS, [rows.bigints(running)]) if running else []
         errors = self._select(_LAST_ERRORS, [rows.bigints(failed)]) if failed else []
-        return rows.detailed(records, held, errors)
+        return with_holders(self.limits, rows.detailed(records, held, errors))
 
     def _number_of(self, job_id: str) -> int | None:
         try:
@@ -448,21 +412,6 @@ class PostgresEngine:
             self._read, _IS_DUE, _IS_LATER, _AGO, _HAS_TAG, partial(records, "live"), partial(records, "ended")
         )
 
-    def _note(
-        self, settlements: Sequence[Settlement], found: Any, limit: int, seen: float | None, took: float | None
-    ) -> None:
-        """Learn from an answer where to look the next time."""
-        entries = [(row[9], row[10], row[0]) for row in found]
-        # A look from the beginning that has not found the end: what follows may lie before the marks, too.
-        self._cursor.claimed(entries, from_the_beginning=took is not None and len(found) == limit)
-        if limit > 0:
-            self._seen = float("-inf") if seen is None else seen  # not all that is due was promoted
-        if took is not None:
-            self._cursor.looked(monotonic(), took)
-        _, work = topics_of(settlements)
-        if work:
-            self._cursor.look_soon()
-
 
 _RUNS = JobState.RUNNING
 _HOLDERS = "SELECT number, name, since, progress::text FROM @.held WHERE number = ANY (%s::bigint[])"
@@ -478,6 +427,7 @@ _VIEWS = {
     "@jobs": "@.listed_jobs",
     "@ready": "@.listed_ready",
     "@delayed": "@.listed_delayed",
+    "@gated": "@.listed_gated",
     "@held": "@.held",
     "@history": "@.ended",
     "@errors": "@.job_errors",

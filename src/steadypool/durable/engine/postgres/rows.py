@@ -22,6 +22,7 @@ from steadypool.durable.engine.records import (
     public_id,
 )
 from steadypool.durable.engine.states import JobState
+from steadypool.durable.engine.turns import Turn
 
 LATEST = 2.0e11
 """The year 8307."""
@@ -59,10 +60,12 @@ def puts_by(jobs: Sequence[NewJob]) -> int:
 
 
 def more_columns_of(jobs: Sequence[NewJob]) -> list[list[Any] | None]:
-    """The last two: tags, each as the text of an array, and what is put when the job is given up."""
+    """The last four: tags, each as the text of an array, what is put when the job is given up, and its turn."""
     return [
         _column(tuple(_array(job.tags) if job.tags else None for job in jobs)),
         _column(tuple(job.on_discarded for job in jobs)),
+        _column(tuple(job.turn and job.turn.gates for job in jobs)),
+        _column(tuple(job.turn and job.turn.lane for job in jobs)),
     ]
 
 
@@ -137,6 +140,8 @@ def _more(job: NewJob) -> dict[str, Any]:
     more: dict[str, Any] = {"tags": list(job.tags)} if job.tags else {}
     if job.on_discarded is not None:
         more["on_discarded"] = job.on_discarded
+    if job.turn is not None:
+        more |= job.turn._asdict()
     if job.on_taken != "keep":
         more |= {"on_taken": job.on_taken, "at_most": _length(job.at_most)}
     return more
@@ -185,6 +190,8 @@ def _as_object(settlement: Settlement, encoding: str) -> dict[str, Any]:
         "delay": _length(settlement.delay),
         "reason": text_of(settlement.reason, encoding),
         "crashed": settlement.crashed,
+        **({} if settlement.turn is None else settlement.turn._asdict()),
+        **({"aside": True} if settlement.aside else {}),
         **why,
     }
 
@@ -214,7 +221,7 @@ def cancels_of(flat: Sequence[int]) -> tuple[tuple[int, int], ...]:
 
 RECORD = (
     "number, nonce, id, task, queue, state, priority, attempt, crashes, losses, enqueued_at, due_at, ended_at, "
-    "payload, result, reason, cancelling, tags, worker, started_at"
+    "payload, result, reason, cancelling, tags, worker, started_at, gates, lane"
 )
 BARE_RECORD = RECORD.replace("payload, result", "NULL::bytea, NULL::bytea")
 """The same without what may be large."""
@@ -224,7 +231,16 @@ ERROR = "attempt, outcome, type_name, message, traceback, at, worker, started_at
 def claims_of(rows: Sequence[Sequence[Any]], queues: Sequence[str]) -> list[Claim]:
     """The claims, in the order in which they were to be given: rows of one statement have none."""
     place = {queue: position for position, queue in enumerate(queues)}
-    ordered = sorted(rows, key=lambda row: (place[row[9]], row[10], row[0]))
+    return _claims_of(sorted(rows, key=lambda row: (place[row[9]], row[10], row[0])))
+
+
+def claims_in_turn(rows: Sequence[Sequence[Any]], gates: int) -> list[Claim]:
+    """Claims from lanes, in their order; gates and lane stand in that column and the next."""
+    turns = [Turn(row[gates], row[gates + 1]) for row in rows]
+    return [claim._replace(turn=turn) for claim, turn in zip(_claims_of(rows), turns, strict=True)]
+
+
+def _claims_of(ordered: Sequence[Sequence[Any]]) -> list[Claim]:
     return [
         Claim(
             number,
@@ -250,7 +266,7 @@ def claims_of(rows: Sequence[Sequence[Any]], queues: Sequence[str]) -> list[Clai
 def record_of(row: Sequence[Any]) -> JobRecord:
     """From the columns of `RECORD`."""
     number, nonce, job_id, task, queue, state, priority, attempt, crashes, losses, *rest = row
-    enqueued, due, ended, payload, result, reason, cancelling, tags, worker, started = rest
+    enqueued, due, ended, payload, result, reason, cancelling, tags, worker, started, gates, lane = rest
     return JobRecord(
         number,
         nonce,
@@ -272,6 +288,7 @@ def record_of(row: Sequence[Any]) -> JobRecord:
         worker=worker,
         started_at=_moment(started),
         tags=tuple(tags or ()),
+        turn=None if gates is None else Turn(gates, lane),
     )
 
 

@@ -16,10 +16,13 @@ import psycopg
 
 from steadypool.durable.engine.errors import SchemaMismatch
 from steadypool.durable.engine.records import BEHIND, KEEP_GIVEN_UP, SET_ASIDE
+from steadypool.durable.engine.turns import GATE_BUSY, LANES_AT_ONCE, REPLACED, TURNED_AWAY
 
 WORKS_FROM = (1, 1)
 """For each version from 1 on: the oldest version of this file whose code works with those tables."""
 VERSION = len(WORKS_FROM)
+_FILES = (("0001.sql",), ("0002.sql", "0002_limits.sql"))
+"""Of each version."""
 OLDEST = 2
 """The oldest version of the tables that this code works with."""
 _OURS = """SELECT 1 FROM pg_attribute
@@ -120,7 +123,7 @@ def _make_schema(cursor: psycopg.Cursor[Any], schema: str) -> None:
 @cache
 def all_steps() -> tuple[str, ...]:
     """The files, in order."""
-    return tuple(_read(f"{number:04}.sql") for number in range(1, VERSION + 1))
+    return tuple("".join(map(_read, names)) for names in _FILES)
 
 
 def _filled(text: str, schema: str) -> str:
@@ -130,6 +133,10 @@ def _filled(text: str, schema: str) -> str:
         "@keep_given_up@": f"{KEEP_GIVEN_UP:.0f}",
         "@set_aside@": SET_ASIDE,
         "@behind@": BEHIND,
+        "@turned_away@": TURNED_AWAY,
+        "@replaced@": REPLACED,
+        "@lanes_at_once@": str(LANES_AT_ONCE),
+        "@gate_busy@": str(GATE_BUSY),
     }
     for name, value in values.items():
         text = text.replace(name, value)

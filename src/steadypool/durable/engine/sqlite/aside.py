@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from steadypool.durable.engine.sqlite.gates import make_available
 from steadypool.durable.engine.sqlite.rows import rows_of
 from steadypool.durable.engine.sqlite.settle import remove_waiting
 from steadypool.durable.engine.states import JobState
@@ -57,7 +58,7 @@ def recall(connection: Any, queues: Sequence[str], tasks: Sequence[str], limit: 
     names, count = json.dumps(list(queues)), 0
     for task in tasks:
         found = connection.execute(_WAITING, (task, names, limit - count)).fetchall()
-        connection.executemany("INSERT INTO ready VALUES (?, ?, ?)", [(row[2], row[3], row[1]) for row in found])
+        make_available(connection, [row[1] for row in found])
         connection.executemany("DELETE FROM delayed WHERE due = ? AND number = ?", [row[:2] for row in found])
         count += len(found)
     return count

@@ -11,12 +11,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from steadypool.durable.engine.records import NewJob
+from steadypool.durable.engine.sqlite.gates import make_available
 from steadypool.durable.engine.sqlite.rows import BEHIND_SINCE, rows_of
 
 Key = tuple[str, str, int]
 """Scope, key, and the number of the job that has it."""
 _SET = (
-    "UPDATE jobs SET payload = ?, options = ?, tags = ?, on_discarded = ?, keep = ?, expires_at = ? WHERE number = ?"
+    "UPDATE jobs SET payload = ?, options = ?, tags = ?, on_discarded = ?, keep = ?, expires_at = ?, gates = ?, "
+    "lane = ? WHERE number = ?"
     " RETURNING enqueued_at, queue, rank"
 )
 
@@ -34,8 +36,11 @@ def put_into(connection: Any, number: int, job: NewJob, now: float) -> None:
     """Give a job that waits the arguments of a later call; and its time, if that pushes it back."""
     tags = json.dumps(job.tags) if job.tags else None
     expires = None if job.total_timeout is None else now + job.total_timeout
-    values = (job.payload, job.options, tags, job.on_discarded, job.keep, expires, number)
+    values = (job.payload, job.options, tags, job.on_discarded, job.keep, expires, *(job.turn or (None, None)), number)
     [[enqueued_at, queue, rank]] = connection.execute(_SET, values).fetchall()
+    if _due_of(connection, number) is None:  # its lane may be another
+        _take_out(connection, queue, rank, number)
+        make_available(connection, [number])
     if job.on_taken != "push_back":
         return
     due = now + job.delay if job.at is None else job.at
@@ -47,7 +52,7 @@ def put_into(connection: Any, number: int, job: NewJob, now: float) -> None:
     elif before is not None:
         connection.execute("UPDATE delayed SET due = ? WHERE number = ? AND task IS NULL", (due, number))
     elif due > now:
-        connection.execute("DELETE FROM ready WHERE queue = ? AND rank = ? AND number = ?", (queue, rank, number))
+        _take_out(connection, queue, rank, number)
         connection.execute("INSERT INTO delayed (due, number, retry) VALUES (?, ?, 0)", (due, number))
 
 
@@ -55,9 +60,7 @@ def wait_behind(connection: Any, owner: int, number: int, due: float) -> None:
     """Have a job that was put wait for the end of *owner*, and then for its own time."""
     connection.execute("INSERT OR REPLACE INTO behind VALUES (?, ?, ?)", (owner, number, due))
     row = rows_of(connection, [number])[number]
-    connection.execute(
-        "DELETE FROM ready WHERE queue = ? AND rank = ? AND number = ?", (row.queue, row.rank, row.number)
-    )
+    _take_out(connection, row.queue, row.rank, row.number)
     connection.execute("DELETE FROM delayed WHERE number = ?", (number,))
     connection.execute("INSERT INTO delayed (due, number, retry) VALUES (?, ?, 0)", (BEHIND_SINCE, number))
 
@@ -84,7 +87,7 @@ def _handed_on(connection: Any, key: Key, now: float) -> bool:
     if due > now:
         connection.execute("INSERT INTO delayed (due, number, retry) VALUES (?, ?, 0)", (due, number))
     else:
-        connection.execute("INSERT INTO ready SELECT queue, rank, number FROM jobs WHERE number = ?", (number,))
+        make_available(connection, [number])
     connection.execute("UPDATE keys SET job = ? WHERE scope = ? AND key = ? AND job = ?", (number, *key))
     return True
 
@@ -100,6 +103,13 @@ def _due_of(connection: Any, number: int) -> float | None:
 
 def _is_ready(connection: Any, row: Any) -> bool:
     found = connection.execute(
-        "SELECT 1 FROM ready WHERE queue = ? AND rank = ? AND number = ?", (row.queue, row.rank, row.number)
+        "SELECT 1 FROM ready WHERE queue = ? AND rank = ? AND number = ? "
+        "UNION ALL SELECT 1 FROM gated WHERE number = ?",
+        (row.queue, row.rank, row.number, row.number),
     )
     return bool(found.fetchall())
+
+
+def _take_out(connection: Any, queue: str, rank: int, number: int) -> None:
+    connection.execute("DELETE FROM ready WHERE queue = ? AND rank = ? AND number = ?", (queue, rank, number))
+    connection.execute("DELETE FROM gated WHERE number = ?", (number,))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from steadypool.durable.engine.records import Change, ChangeKind, JobKey, JobRecord
+from steadypool.durable.engine.sqlite.gates import make_available
 from steadypool.durable.engine.sqlite.put import owner_of_key
 from steadypool.durable.engine.sqlite.read import record_of
 from steadypool.durable.engine.sqlite.rows import rows_of
@@ -14,8 +15,8 @@ from steadypool.durable.engine.states import ENDED, WAITING, JobState
 
 _REVIVED = (
     "INSERT INTO jobs (number, nonce, id, queue, task, rank, returns, enqueued_at, keep, unique_key, unique_held, "
-    "options, payload, tags, gates, batch, on_discarded) SELECT number, nonce, id, queue, task, rank, returns, "
-    "enqueued_at, keep, unique_key, unique_held, options, payload, tags, gates, batch, on_discarded FROM history "
+    "options, payload, tags, gates, batch, on_discarded, lane) SELECT number, nonce, id, queue, task, rank, returns, "
+    "enqueued_at, keep, unique_key, unique_held, options, payload, tags, gates, batch, on_discarded, lane FROM history "
     "WHERE number = ?"
 )
 
@@ -50,11 +51,11 @@ def retry(connection: Any, number: int, nonce: int, now: float) -> JobRecord | N
             return found
         connection.execute(_REVIVED, (number,))
         connection.execute("DELETE FROM history WHERE number = ?", (number,))
-        _make_ready(connection, number)
+        make_available(connection, [number])
     elif found.state in (JobState.SCHEDULED, JobState.RETRYABLE):
         connection.execute("DELETE FROM behind WHERE number = ?", (number,))
         connection.execute("DELETE FROM delayed WHERE number = ?", (number,))
-        _make_ready(connection, number)
+        make_available(connection, [number])
     return found
 
 
@@ -82,10 +83,6 @@ def change_many(connection: Any, kind: ChangeKind, jobs: Sequence[JobKey], reaso
 
 def _end(connection: Any, number: int, state: JobState, now: float, reason: str = "") -> None:
     remove_waiting(connection, rows_of(connection, [number])[number], state, now, reason)
-
-
-def _make_ready(connection: Any, number: int) -> None:
-    connection.execute("INSERT INTO ready SELECT queue, rank, number FROM jobs WHERE number = ?", (number,))
 
 
 def _take_key_again(connection: Any, number: int, task: str, now: float) -> bool:

@@ -9,20 +9,24 @@ from typing import Any, NamedTuple
 from steadypool.durable.engine.nonces import random_number
 from steadypool.durable.engine.records import LOOKED_PAST, Claim, public_id
 from steadypool.durable.engine.sqlite.clock import Moment
-from steadypool.durable.engine.sqlite.rows import as_json
+from steadypool.durable.engine.sqlite.gates import make_available
+from steadypool.durable.engine.sqlite.rows import as_names
 
 PROMOTED_AT_ONCE = 1000
 """Delayed jobs that one claim makes available at most, so that a flood of them does not make one long transaction."""
 CANCELS_AT_ONCE = 1000
-_CLAIM = """SELECT r.rank, j.number, j.nonce, j.id, j.returns, j.attempt, j.crashes, j.losses, j.task, j.payload,
-    j.options, j.expires_at FROM ready r JOIN jobs j ON j.number = r.number WHERE r.queue = ?
+COLUMNS = (
+    "r.rank, j.number, j.nonce, j.id, j.returns, j.attempt, j.crashes, j.losses, j.task, j.payload, j.options, "
+    "j.expires_at"
+)
+"""What a claim is made of, as `claims_of` takes it."""
+_CLAIM = f"""SELECT {COLUMNS} FROM ready r JOIN jobs j ON j.number = r.number WHERE r.queue = ?
     ORDER BY r.rank, r.number LIMIT ?"""
-_CLAIM_EXCEPT = """SELECT r.rank, j.number, j.nonce, j.id, j.returns, j.attempt, j.crashes, j.losses, j.task, j.payload,
-    j.options, j.expires_at
+_CLAIM_EXCEPT = f"""SELECT {COLUMNS}
     FROM (SELECT rank, number FROM ready WHERE queue = ? ORDER BY rank, number LIMIT ?) r
     JOIN jobs j ON j.number = r.number WHERE j.task NOT IN (SELECT value FROM json_each(?))
     ORDER BY r.rank, r.number LIMIT ?"""
-_PAYLOAD = 9
+PAYLOAD = 9
 """Its place in such a row."""
 _TAKEN = "DELETE FROM ready WHERE queue = ? AND (rank, number) >= (?, ?) AND (rank, number) <= (?, ?)"
 _TAKEN_ONE = "DELETE FROM ready WHERE queue = ? AND rank = ? AND number = ?"
@@ -76,7 +80,7 @@ def expired(connection: Any, now: Moment) -> list[tuple[int, str]]:
 
 def something_to_do(connection: Any, queues: Sequence[str], now: float) -> bool:
     """Whether a claim would find anything: asked without writing, so that an idle worker does not."""
-    for queue in _open_ones(connection, queues):
+    for queue in open_ones(connection, queues):
         if connection.execute("SELECT 1 FROM ready WHERE queue = ? LIMIT 1", (queue,)).fetchall():
             return True
     return is_something_due(connection, now)
@@ -94,10 +98,7 @@ def promote(connection: Any, now: float) -> None:
         (now, PROMOTED_AT_ONCE),
     ).fetchall()
     if due:
-        connection.execute(
-            "INSERT INTO ready SELECT queue, rank, number FROM jobs WHERE number IN (SELECT value FROM json_each(?))",
-            (as_json(number for _, number in due),),
-        )
+        make_available(connection, [number for _, number in due])
         connection.executemany("DELETE FROM delayed WHERE due = ? AND number = ?", due)
 
 
@@ -119,22 +120,27 @@ def claim(connection: Any, worker: int, wanted: Wanted, now: float) -> tuple[lis
     """Claim these jobs under one new lease; and whether there may be more."""
     claims: list[Claim] = []
     lease, limit, left = random_number(), wanted.limit, wanted.most_bytes
-    for queue in _open_ones(connection, wanted.queues):
+    for queue in open_ones(connection, wanted.queues):
         if len(claims) < limit and left > 0:
             rows = _rows_of(connection, queue, wanted._replace(limit=limit - len(claims), most_bytes=left))
-            left -= sum(len(row[_PAYLOAD]) for row in rows)
+            left -= sum(len(row[PAYLOAD]) for row in rows)
             _take_out(connection, queue, rows, bool(wanted.others_than))
-            claims += _claims_of(queue, rows, lease, now)
+            claims += claims_of(queue, rows, lease, now)
     if claims:
-        numbers = [claim.number for claim in claims]
-        held = json.dumps([(claim.number, claim.token) for claim in claims])
-        values = (lease, worker, min(numbers), max(numbers), held, now)
-        connection.execute("INSERT INTO leases VALUES (?, ?, ?, ?, ?, ?)", values)
+        add_lease(connection, worker, lease, claims, now)
     return claims, len(claims) == limit or left <= 0
 
 
-def _open_ones(connection: Any, queues: Sequence[str]) -> list[str]:
-    """Those that are not paused."""
+def add_lease(connection: Any, worker: int, lease: int, claims: Sequence[Claim], now: float) -> None:
+    """Write down what was claimed."""
+    numbers = [claim.number for claim in claims]
+    held = json.dumps([(claim.number, claim.token) for claim in claims])
+    values = (lease, worker, min(numbers), max(numbers), held, now)
+    connection.execute("INSERT INTO leases VALUES (?, ?, ?, ?, ?, ?)", values)
+
+
+def open_ones(connection: Any, queues: Sequence[str]) -> list[str]:
+    """Those of these queues that are not paused."""
     paused = {name for [name] in connection.execute("SELECT name FROM queues WHERE paused").fetchall()}
     return [queue for queue in queues if queue not in paused]
 
@@ -142,7 +148,7 @@ def _open_ones(connection: Any, queues: Sequence[str]) -> list[str]:
 def is_there(connection: Any, wanted: Wanted) -> bool:
     """Whether there is any of these."""
     one = wanted._replace(limit=1)
-    return any(_rows_of(connection, queue, one) for queue in _open_ones(connection, wanted.queues))
+    return any(_rows_of(connection, queue, one) for queue in open_ones(connection, wanted.queues))
 
 
 def _rows_of(connection: Any, queue: str, wanted: Wanted) -> list[Any]:
@@ -150,14 +156,12 @@ def _rows_of(connection: Any, queue: str, wanted: Wanted) -> list[Any]:
     rows: list[Any] = []
     most_bytes = wanted.most_bytes
     if wanted.others_than:
-        cursor = connection.execute(
-            _CLAIM_EXCEPT, (queue, LOOKED_PAST, json.dumps(list(wanted.others_than)), wanted.limit)
-        )
+        cursor = connection.execute(_CLAIM_EXCEPT, (queue, LOOKED_PAST, as_names(wanted.others_than), wanted.limit))
     else:
         cursor = connection.execute(_CLAIM, (queue, wanted.limit))
     for row in cursor:
         rows.append(row)
-        most_bytes -= len(row[_PAYLOAD])
+        most_bytes -= len(row[PAYLOAD])
         if most_bytes <= 0:
             break
     cursor.close()
@@ -171,7 +175,8 @@ def _take_out(connection: Any, queue: str, rows: Sequence[Any], one_by_one: bool
         connection.execute(_TAKEN, (queue, *rows[0][:2], *rows[-1][:2]))
 
 
-def _claims_of(queue: str, rows: Sequence[Any], lease: int, now: float) -> list[Claim]:
+def claims_of(queue: str, rows: Sequence[Any], lease: int, now: float) -> list[Claim]:
+    """The claims that these rows are."""
     return [
         Claim(
             number,

@@ -17,10 +17,13 @@ _AT_WORK = """
     SELECT j.queue, count(DISTINCT j.number), 'running'
     FROM leases l, json_each(l.jobs) h JOIN jobs j ON j.number = json_extract(h.value, '$[0]')
     WHERE NOT EXISTS (SELECT 1 FROM ready r WHERE r.queue = j.queue AND r.rank = j.rank AND r.number = j.number)
+    AND NOT EXISTS (SELECT 1 FROM gated g WHERE g.number = j.number)
     AND NOT EXISTS (SELECT 1 FROM delayed d WHERE d.number = j.number) GROUP BY 1"""
 _OF_ONE = f"""
     SELECT EXISTS (SELECT 1 FROM queues WHERE name = :queue AND paused),
-    (SELECT count(*) FROM (SELECT 1 FROM ready WHERE queue = :queue LIMIT {MOST_COUNTED})),
+    (SELECT count(*) FROM (
+        SELECT 1 FROM ready WHERE queue = :queue UNION ALL SELECT 1 FROM gated WHERE queue = :queue
+        LIMIT {MOST_COUNTED})),
     (SELECT count(*) FROM (SELECT 1 FROM history WHERE queue = :queue AND state = 'discarded' LIMIT {MOST_COUNTED}))"""
 # The first of each priority, a hundred priorities at most.
 _OLDEST = """

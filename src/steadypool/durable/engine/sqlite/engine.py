@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from steadypool.durable.engine.errors import EngineError, EngineRefused, SchemaMismatch
+from steadypool.durable.engine.limits import with_holders
 from steadypool.durable.engine.pages import Dialect, list_jobs
 from steadypool.durable.engine.protocol import Listener
 from steadypool.durable.engine.records import (
@@ -31,7 +32,6 @@ from steadypool.durable.engine.records import (
     Settlement,
     SweepResult,
     WorkerRow,
-    topics_of,
 )
 from steadypool.durable.engine.sqlite import (
     aside,
@@ -48,6 +48,8 @@ from steadypool.durable.engine.sqlite import (
 )
 from steadypool.durable.engine.sqlite.clock import NOW, move, now_of, read_clock
 from steadypool.durable.engine.sqlite.driver import has_wal_reset_bug, sqlite_version
+from steadypool.durable.engine.sqlite.limits import SqliteLimits
+from steadypool.durable.engine.sqlite.next_jobs import SqliteClaims
 from steadypool.durable.engine.sqlite.notify import Bells
 from steadypool.durable.engine.sqlite.rows import BARE_HISTORY, BARE_LIVE, HISTORY, LIVE, errors_of_job
 from steadypool.durable.engine.sqlite.schedules import SqliteSchedules
@@ -71,6 +73,7 @@ _TABLES = {
     "@jobs": "jobs",
     "@ready": "ready",
     "@delayed": "delayed",
+    "@gated": "gated",
     "@held": _HELD,
     "@history": "history",
     "@errors": _ERRORS,
@@ -85,6 +88,8 @@ class SqliteEngine:
         self._store = Store(address, TIMEOUT)
         self._bells = Bells(self._store.path)
         self.schedules = SqliteSchedules(self._store, self._bells)
+        self.limits = SqliteLimits(self._store, self._bells)
+        self._claims = SqliteClaims(self._store, self._bells)
         self._sweep_turn = SweepTurn(HELD_UP)
         self._advised = False
         self._pages = self._dialect(LIVE, HISTORY)
@@ -205,45 +210,13 @@ class SqliteEngine:
         most_bytes: int = MOST_BYTES,
     ) -> ClaimResult:
         """See `Engine.claim`."""
-        if not settlements and not done:
-            with self._store.look() as connection:
-                now = now_of(connection)
-                if limit <= 0 or not claim.something_to_do(connection, queues, now):
-                    return ClaimResult(
-                        cancels=claim.wanted_cancels(connection), next_due=claim.next_due(connection, now)
-                    )
-        with self._store.write() as connection:
-            now = now_of(connection)
-            refused = settle.settle(connection, settlements, now)
-            settle.drop_leases(connection, worker, done, now)
-            claim.promote(connection, now)
-            claims: list[Claim] = []
-            is_cut = False
-            if limit > 0 and claim.is_registered(connection, worker):
-                claims, is_cut = claim.claim(connection, worker, claim.Wanted(queues, limit, most_bytes), now)
-            answer = ClaimResult(
-                tuple(claims),
-                refused,
-                claim.wanted_cancels(connection),
-                claim.next_due(connection, now),
-                is_cut,
-            )
-        self._notify_of(settlements)
-        return answer
+        return self._claims.claim(worker, claim.Wanted(queues, limit, most_bytes), settlements, done)
 
     def claim_except(
         self, worker: int, queues: Sequence[str], limit: int, tasks: Collection[str], most_bytes: int = MOST_BYTES
     ) -> tuple[Claim, ...]:
         """See `Engine.claim_except`."""
-        wanted = claim.Wanted(queues, limit, most_bytes, tasks)
-        with self._store.look() as connection:
-            if not claim.is_there(connection, wanted) and not claim.is_something_due(connection, now_of(connection)):
-                return ()
-        with self._store.write() as connection:
-            claim.promote(connection, now_of(connection))
-            if not claim.is_registered(connection, worker):
-                return ()
-            return tuple(claim.claim(connection, worker, wanted, now_of(connection))[0])
+        return self._claims.claim_except(worker, claim.Wanted(queues, limit, most_bytes, tasks))
 
     def reconcile(self, worker: int, known: Sequence[tuple[int, int]]) -> Reconciled:
         """See `Engine.reconcile`."""
@@ -259,10 +232,7 @@ class SqliteEngine:
 
     def settle_many(self, settlements: Sequence[Settlement]) -> frozenset[tuple[int, int]]:
         """See `Engine.settle_many`."""
-        with self._store.write() as connection:
-            refused = settle.settle(connection, settlements, now_of(connection))
-        self._notify_of(settlements)
-        return refused
+        return self._claims.settle_many(settlements)
 
     def report(self, worker: int, progress: Mapping[int, Progress]) -> None:
         """See `Engine.report`."""
@@ -297,13 +267,12 @@ class SqliteEngine:
         try:
             with self._store.look() as connection:
                 record = read.record_by_id(connection, job_id, now_of(connection))
-                return (
-                    None
-                    if record is None
-                    else read.complete(connection, record, errors_of_job(connection, record.number))
-                )
+                if record is None:
+                    return None
+                record = read.complete(connection, record, errors_of_job(connection, record.number))
         except EngineRefused:
             return None  # no text that could be kept: no job has it
+        return with_holders(self.limits, [record])[0]
 
     def not_ended(self, jobs: Sequence[JobKey]) -> frozenset[JobKey]:
         """See `Engine.not_ended`."""
@@ -358,7 +327,8 @@ class SqliteEngine:
         """See `Engine.list`."""
         records = list_jobs(self._pages, which)
         with self._store.look() as connection:
-            return held.with_details(connection, records)
+            records = held.with_details(connection, records)
+        return with_holders(self.limits, records)
 
     def stats(self) -> EngineStats:
         """See `Engine.stats`."""
@@ -461,10 +431,3 @@ class SqliteEngine:
                 return read.ended_jobs(connection, numbers, ended)
 
         return Dialect(self._read, _IS_DUE, _IS_LATER, f"{NOW} - ?", _HAS_TAG, live_jobs, ended_jobs)
-
-    def _notify_of(self, settlements: Sequence[Settlement]) -> None:
-        ends, work = topics_of(settlements)
-        if ends:
-            self._bells.ring("ends")
-        if work:
-            self._bells.ring("work")

@@ -16,6 +16,7 @@ _JOB = (
     "options, payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _READY = "INSERT INTO ready VALUES (?, ?, ?)"
+_GATED = "INSERT INTO gated VALUES (?, ?, ?, ?, ?)"
 _DELAYED = "INSERT INTO delayed (due, number, retry) VALUES (?, ?, 0)"
 _KEY = (
     "INSERT INTO keys VALUES (?, ?, ?, ?) "
@@ -69,13 +70,19 @@ def _take_numbers(connection: Any, count: int) -> int:
 
 def _insert(connection: Any, jobs: Sequence[tuple[int, NewJob]], nonce: int, now: float) -> None:
     connection.executemany(_JOB, [_columns(number, nonce, job, now) for number, job in jobs])
-    more = [(_tags(job), job.on_discarded, number) for number, job in jobs if job.tags or job.on_discarded]
-    connection.executemany("UPDATE jobs SET tags = ?, on_discarded = ? WHERE number = ?", more)
+    more = [
+        (_tags(job), job.on_discarded, *(job.turn or (None, None)), number)
+        for number, job in jobs
+        if job.tags or job.on_discarded or job.turn
+    ]
+    connection.executemany("UPDATE jobs SET tags = ?, on_discarded = ?, gates = ?, lane = ? WHERE number = ?", more)
     due = [(job.at if job.at is not None else now + job.delay, number, job) for number, job in jobs]
-    ready = [(job.queue, -job.priority, number) for at, number, job in due if at <= now]
+    ready = [(job.queue, -job.priority, number) for at, number, job in due if at <= now and job.turn is None]
     if ready:
         connection.executemany(_READY, ready)
     if len(ready) < len(due):
+        in_turn = [(job.queue, *job.turn, -job.priority, number) for at, number, job in due if at <= now and job.turn]
+        connection.executemany(_GATED, in_turn)
         connection.executemany(_DELAYED, [(at, number) for at, number, _ in due if at > now])
 
 

@@ -16,7 +16,7 @@ from steadypool.durable.engine.records import (
     WorkerRow,
     parts_of_id,
 )
-from steadypool.durable.engine.sqlite import held
+from steadypool.durable.engine.sqlite import gates, held
 from steadypool.durable.engine.sqlite.clock import Moment
 from steadypool.durable.engine.sqlite.put import IDS
 from steadypool.durable.engine.sqlite.rows import (
@@ -88,9 +88,10 @@ def stats(connection: Any, moment: Moment, now: float) -> EngineStats:
     counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for queue, count in connection.execute("SELECT queue, count(*) FROM jobs GROUP BY queue").fetchall():
         counts[queue]["running"] = count  # what is neither ready nor delayed, in the end
-    for queue, count in connection.execute("SELECT queue, count(*) FROM ready GROUP BY queue").fetchall():
-        counts[queue]["available"] = count
-        counts[queue]["running"] -= count
+    for table in ("ready", "gated"):
+        for queue, count in connection.execute(f"SELECT queue, count(*) FROM {table} GROUP BY queue").fetchall():
+            counts[queue]["available"] += count
+            counts[queue]["running"] -= count
     delayed = connection.execute(
         "SELECT j.queue, d.due <= ? AND d.task IS NULL, d.retry, count(*) FROM delayed d "
         "JOIN jobs j ON j.number = d.number GROUP BY 1, 2, 3",
@@ -148,6 +149,7 @@ def prune(connection: Any, limit: int, now: float) -> int:
         connection.execute("DELETE FROM history WHERE number IN (SELECT value FROM json_each(?))", (numbers,))
         chosen = [(IDS, job_id, number) for number, job_id in rows if job_id is not None]
         connection.executemany("DELETE FROM keys WHERE scope = ? AND key = ? AND job = ?", chosen)
+    gates.forget_idle(connection, now)
     keys = connection.execute(
         "SELECT scope, key FROM keys WHERE until IS NOT NULL AND until <= ? LIMIT ?", (now, max(0, limit - len(rows)))
     ).fetchall()
@@ -162,4 +164,4 @@ def has_something_to_prune(connection: Any, now: float) -> bool:
         "EXISTS (SELECT 1 FROM keys WHERE until IS NOT NULL AND until <= ?)",
         (now, now),
     )
-    return bool(found.fetchall()[0][0])
+    return bool(found.fetchall()[0][0]) or gates.has_idle(connection, now)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from steadypool.durable.engine.records import BEHIND, SET_ASIDE, AttemptError, JobRecord, public_id
 from steadypool.durable.engine.states import JobState
+from steadypool.durable.engine.turns import Turn
 
 
 class Row(NamedTuple):
@@ -25,6 +26,9 @@ class Row(NamedTuple):
     keep: float
     unique_key: str | None
     unique_held: int
+    gates: str | None
+    """With its lane: where it waits for its turn."""
+    lane: str | None
 
 
 COLUMNS = ", ".join(Row._fields)
@@ -33,6 +37,11 @@ COLUMNS = ", ".join(Row._fields)
 def as_json(numbers: Iterable[int]) -> str:
     """Numbers as a value for ``json_each``: one statement, however many there are."""
     return json.dumps(list(numbers))
+
+
+def as_names(names: Iterable[str]) -> str:
+    """The same for texts."""
+    return json.dumps(list(names))
 
 
 def rows_of(connection: Any, numbers: Sequence[int]) -> dict[int, Row]:
@@ -89,7 +98,7 @@ def ended_record(values: Sequence[Any]) -> JobRecord:
 
 LIVE = (
     "j.number, j.nonce, j.id, j.task, j.queue, j.rank, j.attempt, j.crashes, j.losses, j.enqueued_at, j.payload, "
-    "r.number, d.due, d.retry, d.task IS NOT NULL, c.job, j.tags"
+    "coalesce(r.number, g.number), d.due, d.retry, d.task IS NOT NULL, c.job, j.tags, j.gates, j.lane"
 )
 BARE_LIVE = LIVE.replace("j.payload", "NULL")
 """The same without what may be large."""
@@ -97,6 +106,7 @@ BEHIND_SINCE = 253_402_214_400.0
 """The moment in the year 9999 at which a job is due that waits for the end of another."""
 LIVE_FROM = (
     "jobs j LEFT JOIN ready r ON r.queue = j.queue AND r.rank = j.rank AND r.number = j.number "
+    "LEFT JOIN gated g ON g.number = j.number AND j.gates IS NOT NULL "
     "LEFT JOIN delayed d ON d.number = j.number LEFT JOIN cancels c ON c.job = j.number"
 )
 
@@ -104,7 +114,7 @@ LIVE_FROM = (
 def live_record(values: Sequence[Any], now: float) -> JobRecord:
     """The record of a job that has not ended, from the columns of `LIVE`."""
     number, nonce, chosen, task, queue, rank, attempt, crashes, losses, enqueued, payload, *rest = values
-    ready, due, again, is_aside, cancel, tags = rest
+    ready, due, again, is_aside, cancel, tags, gates, lane = rest
     why = SET_ASIDE if is_aside else BEHIND if due == BEHIND_SINCE else ""
     state = _live_state(ready, due, again, due is not None and due <= now and not is_aside)
     return JobRecord(
@@ -124,6 +134,7 @@ def live_record(values: Sequence[Any], now: float) -> JobRecord:
         payload=payload,
         cancelling=cancel is not None,
         tags=tags_of(tags),
+        turn=None if gates is None else Turn(gates, lane),
     )
 
 

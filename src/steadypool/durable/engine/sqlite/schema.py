@@ -15,8 +15,9 @@ counters  the last number given to a job; by how many seconds a test has moved t
 Version 2:
 
 schedules    what is put on a schedule; ``due`` is when its next job is to be put (`sqlite.schedules`)
-limits       limits; ``gated``: jobs that one holds back, instead of ``ready``; ``holders``: who has a place of one;
-             ``gate_states``: when the next start of each is due
+limits       limits: what the code says, and what was set by hand; ``gated``: available jobs with gates or a lane,
+             instead of ``ready``; ``holders``: who has a place of a gate; ``gate_states``: when the next start of each
+             is due if they come evenly spaced (`durable.engine.turns`)
 batches      batches; ``batch_parts``: what was added to each
 edges        which job waits for which; ``waiting``: for how many, instead of ``ready``
 notes        what running jobs have noted for their next attempt
@@ -74,7 +75,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
         *(
             f"ALTER TABLE {table} ADD COLUMN {column}"
             for table in ("jobs", "history")
-            for column in ("tags TEXT", "gates TEXT", "batch INTEGER", "on_discarded TEXT")
+            for column in ("tags TEXT", "gates TEXT", "batch INTEGER", "on_discarded TEXT", "lane TEXT")
         ),
         *(
             f"ALTER TABLE {table} ADD COLUMN {column}"
@@ -91,17 +92,18 @@ STEPS: tuple[tuple[str, ...], ...] = (
             paused INTEGER NOT NULL DEFAULT 0, retired_at REAL, seen_at REAL NOT NULL) WITHOUT ROWID""",
         "CREATE INDEX schedules_due ON schedules (due) WHERE NOT paused AND retired_at IS NULL",
         "CREATE INDEX schedules_in_code ON schedules (app) WHERE origin = 'code'",
-        """CREATE TABLE limits (name TEXT NOT NULL, key TEXT NOT NULL DEFAULT '', running INTEGER, starts INTEGER,
-            per REAL, burst INTEGER, origin TEXT NOT NULL, by_hand INTEGER NOT NULL DEFAULT 0,
-            PRIMARY KEY (name, key)) WITHOUT ROWID""",
+        """CREATE TABLE limits (name TEXT NOT NULL, key TEXT NOT NULL, by_hand INTEGER NOT NULL, running INTEGER,
+            starts INTEGER, per REAL, burst INTEGER, over TEXT NOT NULL DEFAULT 'wait', app TEXT, release TEXT,
+            seen_at REAL NOT NULL, PRIMARY KEY (name, key, by_hand)) WITHOUT ROWID""",
         """CREATE TABLE gated (queue TEXT NOT NULL, gates TEXT NOT NULL, lane TEXT NOT NULL, rank INTEGER NOT NULL,
             number INTEGER NOT NULL, PRIMARY KEY (queue, gates, lane, rank, number)) WITHOUT ROWID""",
         "CREATE UNIQUE INDEX gated_job ON gated (number)",
         """CREATE TABLE holders (gate TEXT NOT NULL, key TEXT NOT NULL, number INTEGER NOT NULL,
             PRIMARY KEY (gate, key, number)) WITHOUT ROWID""",
         "CREATE INDEX holders_job ON holders (number)",
-        """CREATE TABLE gate_states (gate TEXT NOT NULL, key TEXT NOT NULL, tat REAL,
+        """CREATE TABLE gate_states (gate TEXT NOT NULL, key TEXT NOT NULL, tat REAL NOT NULL,
             PRIMARY KEY (gate, key)) WITHOUT ROWID""",
+        "CREATE INDEX gate_states_idle ON gate_states (tat)",
         """CREATE TABLE batches (number INTEGER PRIMARY KEY, id TEXT UNIQUE, parent INTEGER, callbacks TEXT,
             on_failure TEXT NOT NULL, ended INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0,
             cancelled INTEGER NOT NULL DEFAULT 0, made_at REAL NOT NULL, cancelled_at REAL, finished_at REAL,

@@ -13,17 +13,17 @@ from typing import Any, NamedTuple
 
 from steadypool.durable.engine.on_discarded import job_of
 from steadypool.durable.engine.records import KEEP_GIVEN_UP, AttemptError, NewJob, Settlement, Verdict, public_id
-from steadypool.durable.engine.sqlite import behind
+from steadypool.durable.engine.sqlite import behind, gates
 from steadypool.durable.engine.sqlite.claim import leases_of
 from steadypool.durable.engine.sqlite.put import IDS, put
 from steadypool.durable.engine.sqlite.rows import Row, as_json, rows_of
 from steadypool.durable.engine.states import JobState
 
 _COMPLETED = """INSERT INTO history SELECT number, nonce, id, queue, task, rank, ?, ?, ?, returns + 1, enqueued_at,
-    keep, unique_key, unique_held, NULL, NULL, ?, ?, ?, ?, ?, tags, gates, batch, NULL, ?, ?
+    keep, unique_key, unique_held, NULL, NULL, ?, ?, ?, ?, ?, tags, gates, batch, NULL, lane, ?, ?
     FROM jobs WHERE number = ?"""
 _GIVEN_UP = """INSERT INTO history SELECT number, nonce, id, queue, task, rank, ?, ?, ?, returns + 1, enqueued_at,
-    keep, unique_key, unique_held, options, payload, ?, ?, ?, ?, ?, tags, gates, batch, on_discarded, ?, ?
+    keep, unique_key, unique_held, options, payload, ?, ?, ?, ?, ?, tags, gates, batch, on_discarded, lane, ?, ?
     FROM jobs WHERE number = ?"""
 _BACK = "UPDATE jobs SET attempt = ?, crashes = ?, losses = ?, returns = returns + 1 WHERE number = ?"
 _ERROR = "INSERT INTO errors VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -46,6 +46,16 @@ class Changes:
     """Of those, the ones that leave no record."""
     back: list[tuple[int, int, int, int]] = field(default_factory=list)
     ready: list[tuple[str, int, int]] = field(default_factory=list)
+    in_turn: list[tuple[str, str, str | None, int, int]] = field(default_factory=list)
+    """Of those that may be claimed, the ones that wait in lanes."""
+    freed: list[int] = field(default_factory=list)
+    """Jobs with gates whose claims are over."""
+    given_back: list[int] = field(default_factory=list)
+    """Of those, the ones whose starts do not count."""
+    turns: list[tuple[str, str, int]] = field(default_factory=list)
+    """Jobs that have other gates, or another lane, from now on."""
+    aside: list[tuple[str, str, int, int]] = field(default_factory=list)
+    """Of the delayed, those that no worker so far can run."""
     delayed: list[tuple[float, int, bool]] = field(default_factory=list)
     keys: list[behind.Key] = field(default_factory=list)
     held_keys: list[behind.Key] = field(default_factory=list)
@@ -60,6 +70,8 @@ class Changes:
         """It has returned: what nearly every job does."""
         if row.unique_held:
             self.held_keys.append((row.task, row.unique_key or "", row.number))
+        if row.gates is not None:
+            self.freed.append(row.number)
         self.gone.append((row.number,))
         if row.keep <= 0:
             self._forget(row)
@@ -74,6 +86,8 @@ class Changes:
             self.held_keys.append((row.task, row.unique_key or "", row.number))
         if state is JobState.DISCARDED:
             self.discarded[row.number] = reason
+        if row.gates is not None:
+            self.freed.append(row.number)
         self.gone.append((row.number,))
         counts, until = (row.attempt, row.crashes, row.losses), self.now + max(row.keep, KEEP_GIVEN_UP)
         self.given_up.append((*counts, state.value, self.now, until, None, reason, *run, row.number))
@@ -86,8 +100,14 @@ class Changes:
     def put_back(self, row: Row, delay: float, *, again: bool) -> None:
         """It comes back from a claim, with the counts of *row*, and may be claimed again in *delay* seconds."""
         self.back.append((row.attempt, row.crashes, row.losses, row.number))
+        if row.gates is not None:
+            self.freed.append(row.number)
+            if not again and delay <= 0:
+                self.given_back.append(row.number)
         if delay > 0:
             self.delayed.append((self.now + delay, row.number, again))
+        elif row.gates is not None:
+            self.in_turn.append((row.queue, row.gates, row.lane, row.rank, row.number))
         else:
             self.ready.append((row.queue, row.rank, row.number))
 
@@ -106,8 +126,13 @@ class Changes:
         _many(connection, _GIVEN_UP, self.given_up)
         _many(connection, "DELETE FROM jobs WHERE number = ?", self.gone)
         _many(connection, _BACK, self.back)
+        _many(connection, "UPDATE jobs SET gates = ?, lane = ? WHERE number = ?", self.turns)
+        if self.freed:
+            gates.free(connection, self.freed, self.given_back)
         _many(connection, "INSERT INTO ready VALUES (?, ?, ?)", self.ready)
+        _many(connection, "INSERT INTO gated VALUES (?, ?, ?, ?, ?)", self.in_turn)
         _many(connection, "INSERT INTO delayed (due, number, retry) VALUES (?, ?, ?)", self.delayed)
+        _many(connection, "UPDATE delayed SET task = ?, queue = ?, rank = ? WHERE number = ?", self.aside)
         _many(connection, "DELETE FROM keys WHERE scope = ? AND key = ? AND job = ?", self.keys)
         _many(connection, _ERROR, self.errors)
         _many(connection, "DELETE FROM errors WHERE job = ?", self.forgotten)
@@ -149,6 +174,11 @@ def _apply(changes: Changes, row: Row, settlement: Settlement, run: Run, cancell
     if verdict is not Verdict.RETURN:
         row = row._replace(attempt=row.attempt + 1, crashes=row.crashes + settlement.crashed)
     changes.note(row.number, settlement.error, run)
+    if settlement.turn is not None:
+        changes.turns.append((*settlement.turn, row.number))
+        row = row._replace(gates=settlement.turn.gates, lane=settlement.turn.lane)
+    if settlement.aside and verdict.puts_back:
+        changes.aside.append((row.task, row.queue, row.rank, row.number))
     if verdict.puts_back:
         changes.put_back(row, settlement.delay, again=verdict is Verdict.RETRY)
     elif verdict is Verdict.DISCARD:
@@ -286,6 +316,7 @@ def remove_waiting(connection: Any, row: Row, state: JobState, now: float, reaso
     connection.execute(
         "DELETE FROM ready WHERE queue = ? AND rank = ? AND number = ?", (row.queue, row.rank, row.number)
     )
+    connection.execute("DELETE FROM gated WHERE number = ?", (row.number,))
     connection.execute("DELETE FROM delayed WHERE number = ?", (row.number,))
     changes = Changes(now)
     changes.end(row, state, NO_RUN, reason=reason)

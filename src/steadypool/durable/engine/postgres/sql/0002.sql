@@ -8,11 +8,15 @@
 -- arguments locks it where it waits, in `ready` or `delayed`, and its row second: so a claim passes it over, whatever
 -- becomes of the transaction. Who changes that job by hand at the same moment may run into a deadlock, and is sent again.
 
-ALTER TABLE @schema@.jobs ADD COLUMN tags text[], ADD COLUMN gates text[], ADD COLUMN batch bigint;
-ALTER TABLE @schema@.history ADD COLUMN tags text[], ADD COLUMN gates text[], ADD COLUMN batch bigint;
+ALTER TABLE @schema@.jobs ADD COLUMN tags text[], ADD COLUMN gates text COLLATE "C", ADD COLUMN batch bigint;
+ALTER TABLE @schema@.history ADD COLUMN tags text[], ADD COLUMN gates text COLLATE "C", ADD COLUMN batch bigint;
 ALTER TABLE @schema@.jobs ADD COLUMN on_discarded text;  -- the job that is put when this one is given up, as JSON
 ALTER TABLE @schema@.history ADD COLUMN on_discarded text, ADD COLUMN worker text, ADD COLUMN started_at timestamptz;
 ALTER TABLE @schema@.errors ADD COLUMN worker text, ADD COLUMN started_at timestamptz;
+-- With its gates: the lane of a job that limits hold back (`durable.engine.turns`). Whether it has gates, once it is due.
+ALTER TABLE @schema@.jobs ADD COLUMN lane text COLLATE "C";
+ALTER TABLE @schema@.history ADD COLUMN lane text COLLATE "C";
+ALTER TABLE @schema@.delayed ADD COLUMN gated boolean NOT NULL DEFAULT false;
 CREATE INDEX jobs_of_batch ON @schema@.jobs (batch, number) WHERE batch IS NOT NULL;
 CREATE INDEX history_of_batch ON @schema@.history (batch, number) WHERE batch IS NOT NULL;
 
@@ -46,24 +50,27 @@ CREATE INDEX schedules_in_code ON @schema@.schedules (app) WHERE origin = 'code'
 -- By how many seconds a test has moved the clock; without a row by none.
 CREATE TABLE @schema@.clock (shift double precision NOT NULL);
 
--- Limits; a row with a key is for that key alone.
+-- Limits: a row for what the code says, and one for what was set by hand, of the limit or of one of its keys.
 CREATE TABLE @schema@.limits (
-    name text NOT NULL,
-    key text NOT NULL DEFAULT '',
+    name text COLLATE "C" NOT NULL,
+    key text COLLATE "C" NOT NULL,  -- empty: the limit's own
+    by_hand boolean NOT NULL,
     running int,
     starts int,
     per double precision,
     burst int,
-    origin text NOT NULL,
-    by_hand boolean NOT NULL DEFAULT false,
-    PRIMARY KEY (name, key)
+    over text NOT NULL DEFAULT 'wait',
+    app text,  -- the program that declares it, and its release
+    release text,
+    seen_at timestamptz NOT NULL,
+    PRIMARY KEY (name, key, by_hand)
 );
 
--- Jobs that a limit holds back, in the order in which they are looked at: instead of `ready`.
+-- Available jobs with gates, lane by lane: instead of `ready`.
 CREATE TABLE @schema@.gated (
     queue text NOT NULL,
-    gates text[] NOT NULL,
-    lane text NOT NULL,
+    gates text COLLATE "C" NOT NULL,
+    lane text COLLATE "C" NOT NULL,
     rank bigint NOT NULL,
     number bigint NOT NULL,
     PRIMARY KEY (queue, gates, lane, rank, number)
@@ -73,21 +80,25 @@ CREATE UNIQUE INDEX gated_job ON @schema@.gated (number);
 
 -- Who holds a place of a limit: one row for each running job and gate, which lives as long as its claim.
 CREATE TABLE @schema@.holders (
-    gate text NOT NULL,
-    key text NOT NULL,
+    gate text COLLATE "C" NOT NULL,
+    key text COLLATE "C" NOT NULL,
     number bigint NOT NULL,
     PRIMARY KEY (gate, key, number)
 ) WITH (autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX holders_job ON @schema@.holders (number);
 
--- Of each gate and key: when its next start is due, by its rate.
+-- Of each gate whose starts are counted: when the next is due if they come evenly spaced, by the clock of schedules.
+-- Starts that are given back are rows of their own: who gives one back waits for no claim.
 CREATE TABLE @schema@.gate_states (
-    gate text NOT NULL,
-    key text NOT NULL,
-    tat timestamptz,
+    gate text COLLATE "C" NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    tat double precision NOT NULL,
     PRIMARY KEY (gate, key)
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 1000,
         autovacuum_vacuum_cost_delay = 0);
+CREATE INDEX gate_states_idle ON @schema@.gate_states (tat);
+CREATE TABLE @schema@.refunds (gate text COLLATE "C" NOT NULL, key text COLLATE "C" NOT NULL);
+CREATE INDEX refunds_of_gate ON @schema@.refunds (gate, key);
 
 -- Batches, and what was added to each. Who puts jobs inserts parts, and changes no row of `batches`.
 CREATE TABLE @schema@.batches (
@@ -167,20 +178,21 @@ CREATE TABLE @schema@.minutes (
 CREATE OR REPLACE VIEW @schema@.live AS
 SELECT j.number, j.nonce, coalesce(j.id, 'job-' || j.number || '-' || lpad(to_hex(j.nonce), 10, '0')) AS id,
        j.task, j.queue,
-       CASE WHEN r.number IS NOT NULL THEN 'available'
+       CASE WHEN r.number IS NOT NULL OR g.number IS NOT NULL THEN 'available'
             WHEN d.due IS NULL THEN 'running'
             WHEN d.due <= clock_timestamp() AND d.task IS NULL THEN 'available'  -- the next claim says so
             WHEN d.retry THEN 'retryable'
             ELSE 'scheduled' END AS state,
        -j.rank AS priority,
-       j.attempt + (r.number IS NULL AND d.due IS NULL)::int AS attempt,
+       j.attempt + (r.number IS NULL AND g.number IS NULL AND d.due IS NULL)::int AS attempt,
        j.crashes, j.losses, j.enqueued_at, CASE WHEN d.task IS NULL AND d.due < '9999-01-01Z' THEN d.due END AS due_at,
        NULL::timestamptz AS ended_at, j.payload, NULL::bytea AS result,
        CASE WHEN d.task IS NOT NULL THEN '@set_aside@' WHEN d.due >= '9999-01-01Z' THEN '@behind@' ELSE '' END AS reason,
        c.job IS NOT NULL AS cancelling, j.tags, NULL::text AS worker,
-       NULL::timestamptz AS started_at
+       NULL::timestamptz AS started_at, j.gates, j.lane
 FROM @schema@.jobs j
 LEFT JOIN @schema@.ready r ON r.queue = j.queue AND r.rank = j.rank AND r.number = j.number
+LEFT JOIN @schema@.gated g ON g.number = j.number AND j.gates IS NOT NULL
 LEFT JOIN @schema@.delayed d ON d.number = j.number
 LEFT JOIN @schema@.cancels c ON c.job = j.number;
 
@@ -188,7 +200,7 @@ CREATE OR REPLACE VIEW @schema@.ended AS
 SELECT h.number, h.nonce, coalesce(h.id, 'job-' || h.number || '-' || lpad(to_hex(h.nonce), 10, '0')) AS id, h.task,
        h.queue, h.state, -h.rank AS priority, h.attempt, h.crashes, h.losses, h.enqueued_at,
        NULL::timestamptz AS due_at, h.ended_at, h.payload, h.result, h.reason, false AS cancelling, h.tags,
-       h.worker, h.started_at
+       h.worker, h.started_at, h.gates, h.lane
 FROM @schema@.history h;
 
 CREATE OR REPLACE VIEW @schema@.job_errors AS
@@ -201,12 +213,12 @@ SELECT number, queue, task, tags, enqueued_at FROM @schema@.jobs;
 
 -- To put: with tags, and what becomes of a taken key ------------------------------------------------------------------
 
--- As `put`, with tags (each the text of an array) and with what is put when a job is given up. Jobs with neither are put
--- by `put` itself, which is as fast as it was.
+-- As `put`, with tags (each the text of an array), with what is put when a job is given up, and with gates and lanes. Jobs
+-- with none of these are put by `put` itself, which is as fast as it was.
 CREATE FUNCTION @schema@.put_jobs(
     p_payload bytea[], p_task text[], p_queue text[], p_rank bigint[], p_delay float8[], p_at float8[], p_id text[],
     p_unique text[], p_unique_for float8[], p_total float8[], p_keep float8[], p_options bytea[], p_notify boolean,
-    p_lock_timeout text, p_tags text[], p_on_discarded text[],
+    p_lock_timeout text, p_tags text[], p_on_discarded text[], p_gates text[], p_lane text[],
     OUT numbers bigint[], OUT nonce bigint, OUT taken int[], OUT owner_nonces bigint[], OUT owners text[])
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = @schema@, pg_temp SET enable_seqscan = off SET plan_cache_mode = force_generic_plan
@@ -221,6 +233,9 @@ BEGIN
     FROM unnest(numbers) WITH ORDINALITY AS o (number, ordinal), LATERAL (SELECT o.ordinal::int) AS g (i)
     WHERE j.number = o.number AND g.i <> ALL (taken)
       AND (array_remove(p_tags, NULL) <> '{}' OR array_remove(p_on_discarded, NULL) <> '{}');
+    IF array_remove(p_gates, NULL) <> '{}' THEN
+        PERFORM put_in_lanes(numbers, taken, p_gates, p_lane);
+    END IF;
 END $$;
 
 -- Lock a job where it waits, and say where: a claim passes it over from then on. 'runs': it does not wait; 'gone': it has
@@ -235,10 +250,14 @@ BEGIN
     IF NOT FOUND THEN RETURN 'gone'; END IF;
     PERFORM FROM ready WHERE queue = j.queue AND rank = j.rank AND number = p_number FOR UPDATE;
     IF FOUND THEN RETURN 'ready'; END IF;
+    PERFORM FROM gated WHERE number = p_number FOR UPDATE;
+    IF FOUND THEN RETURN 'gated'; END IF;
     PERFORM FROM delayed WHERE number = p_number FOR UPDATE;
     IF FOUND THEN RETURN 'delayed'; END IF;
     PERFORM FROM ready WHERE queue = j.queue AND rank = j.rank AND number = p_number FOR UPDATE;  -- promoted in between
     IF FOUND THEN RETURN 'ready'; END IF;
+    PERFORM FROM gated WHERE number = p_number FOR UPDATE;
+    IF FOUND THEN RETURN 'gated'; END IF;
     IF EXISTS (SELECT FROM jobs WHERE number = p_number) THEN RETURN 'runs'; END IF;
     RETURN 'gone';
 END $$;
@@ -256,8 +275,10 @@ BEGIN
     UPDATE jobs
     SET payload = decode(p_job ->> 'payload', 'base64'), options = decode(p_job ->> 'options', 'base64'),
         tags = texts_of(p_job -> 'tags'), on_discarded = p_job ->> 'on_discarded', keep = (p_job ->> 'keep')::float8,
-        expires_at = v_now + (p_job ->> 'total_timeout')::float8 * interval '1 second'
+        expires_at = v_now + (p_job ->> 'total_timeout')::float8 * interval '1 second',
+        gates = p_job ->> 'gates', lane = p_job ->> 'lane'
     WHERE number = p_number RETURNING * INTO j;
+    PERFORM move_to_lane(j, p_place);
     IF p_job ->> 'on_taken' <> 'push_back' THEN RETURN; END IF;
     v_due := least(v_due, j.enqueued_at + (p_job ->> 'at_most')::float8 * interval '1 second');
     IF p_place = 'delayed' THEN
@@ -267,7 +288,8 @@ BEGIN
         END IF;
     ELSIF v_due > v_now THEN
         DELETE FROM ready WHERE queue = j.queue AND rank = j.rank AND number = p_number;
-        INSERT INTO delayed VALUES (v_due, p_number, false, j.queue, j.rank);
+        DELETE FROM gated WHERE number = p_number;
+        INSERT INTO delayed VALUES (v_due, p_number, false, j.queue, j.rank, NULL, j.gates IS NOT NULL);
     END IF;
 END $$;
 
@@ -288,7 +310,7 @@ AS $$
         ARRAY[p_job ->> 'id'], ARRAY[p_key], ARRAY[(p_job ->> 'unique_for')::float8],
         ARRAY[(p_job ->> 'total_timeout')::float8], ARRAY[(p_job ->> 'keep')::float8],
         ARRAY[decode(p_job ->> 'options', 'base64')], true, NULL, ARRAY[texts_of(p_job -> 'tags')::text],
-        ARRAY[p_job ->> 'on_discarded']) p
+        ARRAY[p_job ->> 'on_discarded'], ARRAY[p_job ->> 'gates'], ARRAY[p_job ->> 'lane']) p
 $$;
 
 -- Put a job whose unique key runs under p_owner: it waits for the end of that one, and takes the place of p_waits, which
@@ -306,11 +328,12 @@ BEGIN
     UPDATE jobs x SET unique_key = p_job ->> 'unique', unique_held = true WHERE x.number = put_behind.number
     RETURNING x.* INTO j;
     DELETE FROM ready r WHERE r.queue = j.queue AND r.rank = j.rank AND r.number = j.number;
+    DELETE FROM gated g WHERE g.number = j.number;
     DELETE FROM delayed d WHERE d.number = j.number RETURNING d.due INTO v_due;
     INSERT INTO behind VALUES (p_owner, j.number, j.task, j.unique_key, v_due)
     ON CONFLICT (owner) DO UPDATE SET number = excluded.number, due = excluded.due WHERE behind.number = p_waits;
     IF FOUND THEN
-        INSERT INTO delayed VALUES ('9999-12-31Z', j.number, false, j.queue, j.rank);
+        INSERT INTO delayed VALUES ('9999-12-31Z', j.number, false, j.queue, j.rank, NULL, j.gates IS NOT NULL);
         RETURN;
     END IF;
     DELETE FROM jobs x WHERE x.number = j.number;
@@ -342,7 +365,7 @@ BEGIN
                OR coalesce(p_job ->> 'on_taken', 'keep') = 'keep';
         v_waits := (SELECT b.number FROM behind b WHERE b.owner = put_over.number);
         v_place := lock_waiting(coalesce(v_waits, number));
-        IF v_place IN ('ready', 'delayed') THEN
+        IF v_place IN ('ready', 'gated', 'delayed') THEN
             number := coalesce(v_waits, number);
             PERFORM put_into(number, v_place, p_job);
             SELECT j.nonce, j.id INTO nonce, id FROM jobs j WHERE j.number = put_over.number;
@@ -399,17 +422,18 @@ BEGIN
                array_agg("unique" ORDER BY o) AS uniques, array_agg(unique_for ORDER BY o) AS periods,
                array_agg(total_timeout ORDER BY o) AS totals, array_agg(keep ORDER BY o) AS keeps,
                array_agg(decode(options, 'base64') ORDER BY o) AS options,
-               array_agg(texts_of(tags)::text ORDER BY o) AS tags, array_agg(on_discarded ORDER BY o) AS on_discarded
+               array_agg(texts_of(tags)::text ORDER BY o) AS tags, array_agg(on_discarded ORDER BY o) AS on_discarded,
+               array_agg(gates ORDER BY o) AS gates, array_agg(lane ORDER BY o) AS lanes
         FROM ROWS FROM (json_to_recordset(p_jobs::json) AS (
             payload text, task text, queue text, rank bigint, delay float8, at float8, id text, "unique" text,
             unique_for float8, total_timeout float8, keep float8, options text,
-            tags json, on_discarded text))
+            tags json, on_discarded text, gates text, lane text))
         WITH ORDINALITY AS g (payload, task, queue, rank, delay, at, id, "unique", unique_for, total_timeout, keep,
-                              options, tags, on_discarded, o)
+                              options, tags, on_discarded, gates, lane, o)
     ), done AS MATERIALIZED (
         SELECT given.ids, p.* FROM given, put_jobs(payloads, tasks, queues, ranks, delays, ats, given.ids, uniques, periods,
                                               totals, keeps, options, true, NULL,
-                                                  tags, on_discarded) p
+                                                  tags, on_discarded, given.gates, given.lanes) p
     )
     SELECT n.number, m.nonce, coalesce(m.id, 'job-' || n.number || '-' || lpad(to_hex(m.nonce), 10, '0')), p.at IS NULL
     FROM done, unnest(done.numbers) WITH ORDINALITY AS n (number, o),
@@ -459,9 +483,9 @@ BEGIN
     DELETE FROM behind WHERE owner = p_owner RETURNING due INTO v_due;
     DELETE FROM delayed WHERE number = p_number;
     IF v_due > clock_timestamp() THEN
-        INSERT INTO delayed VALUES (v_due, d.number, false, d.queue, d.rank);
+        INSERT INTO delayed VALUES (v_due, d.number, false, d.queue, d.rank, NULL, d.gated);
     ELSE
-        INSERT INTO ready VALUES (d.queue, d.rank, d.number);
+        PERFORM make_available(d.number);
         PERFORM pg_notify('@schema@.work', '');
     END IF;
     RETURN true;
@@ -507,7 +531,7 @@ BEGIN
         ARRAY[v_payload], ARRAY[v_job ->> 'task'], ARRAY[v_job ->> 'queue'], ARRAY[(v_job ->> 'rank')::bigint],
         ARRAY[(v_job ->> 'delay')::float8], NULL, NULL, NULL, NULL, ARRAY[(v_job ->> 'total_timeout')::float8],
         ARRAY[(v_job ->> 'keep')::float8], ARRAY[decode(v_job ->> 'options', 'base64')], true, NULL,
-        ARRAY[texts_of(v_job -> 'tags')::text], NULL);
+        ARRAY[texts_of(v_job -> 'tags')::text], NULL, NULL, NULL);
 END $$;
 
 CREATE FUNCTION @schema@.end_job(
@@ -521,6 +545,9 @@ DECLARE
 BEGIN
     DELETE FROM jobs WHERE number = p.number;
     DELETE FROM cancels WHERE job = p.number;
+    IF p.gates IS NOT NULL THEN
+        DELETE FROM holders WHERE number = p.number;
+    END IF;
     IF p.unique_held THEN
         PERFORM hand_on_key(p.number, p.task, p.unique_key);
     END IF;
@@ -533,7 +560,7 @@ BEGIN
             p.enqueued_at, p.keep, p.unique_key, p.unique_held,
             CASE WHEN p_state <> 'completed' THEN p.options END, CASE WHEN p_state <> 'completed' THEN p.payload END,
             p_state, p_now, p_now + v_keep * interval '1 second', p_result, p_reason, p.tags, p.gates, p.batch,
-            CASE WHEN p_state <> 'completed' THEN p.on_discarded END, p_worker, p_started);
+            CASE WHEN p_state <> 'completed' THEN p.on_discarded END, p_worker, p_started, p.lane);
     ELSE
         DELETE FROM errors WHERE job = p.number;
         IF p.id IS NOT NULL THEN
@@ -594,6 +621,9 @@ BEGIN
     IF v_behind THEN
         PERFORM hand_on_key(u.number, u.scope, u.key) FROM unnest(v_numbers, v_scopes, v_keys) AS u (number, scope, key);
     END IF;
+    IF EXISTS (SELECT FROM holders) THEN
+        DELETE FROM holders WHERE number = ANY (v_held);
+    END IF;
     IF EXISTS (SELECT FROM cancels) THEN
         DELETE FROM cancels WHERE job = ANY (v_held);
     END IF;
@@ -619,13 +649,16 @@ DECLARE
 BEGIN
     FOR s IN SELECT * FROM json_to_recordset(p_settlements::json) AS (
         number bigint, token int, lease bigint, verdict text, result text, delay float8, reason text, crashed boolean,
-        attempt int, outcome text, type_name text, message text, traceback text)
+        attempt int, outcome text, type_name text, message text, traceback text, gates text, lane text, aside boolean)
     LOOP
         SELECT * INTO j FROM jobs
         WHERE number = s.number AND returns = s.token - 1 AND s.lease <> ALL (p_lost) FOR UPDATE;
         IF NOT FOUND THEN
             v_refused := v_refused || ARRAY[s.number, s.lease];
             CONTINUE;
+        END IF;
+        IF s.gates IS NOT NULL THEN
+            UPDATE jobs SET gates = s.gates, lane = s.lane WHERE number = s.number RETURNING * INTO j;
         END IF;
         SELECT w.name, x.since INTO l FROM leases x LEFT JOIN workers w ON w.number = x.worker WHERE x.number = s.lease;
         v_verdict := s.verdict;
@@ -647,6 +680,9 @@ BEGIN
             WHEN 'retry' THEN PERFORM put_back(j, s.delay, true, p_now);
             WHEN 'return' THEN PERFORM put_back(j, s.delay, false, p_now);
         END CASE;
+        IF v_verdict = 'return' AND s.aside THEN
+            UPDATE delayed SET task = j.task WHERE number = s.number;
+        END IF;
     END LOOP;
     RETURN v_refused;
 END $$;
@@ -716,6 +752,7 @@ BEGIN
     IF EXISTS (SELECT FROM behind) THEN
         PERFORM release_behind();
     END IF;
+    PERFORM forget_idle_gates();
     SELECT array_agg(h.number) INTO v_numbers FROM (
         SELECT number FROM history WHERE keep_until <= v_now ORDER BY keep_until LIMIT p_limit FOR UPDATE SKIP LOCKED
     ) h;
@@ -752,7 +789,7 @@ BEGIN
         DELETE FROM delayed WHERE number = p_number;
         IF FOUND THEN
             DELETE FROM behind WHERE number = p_number;
-            INSERT INTO ready VALUES (j.queue, j.rank, j.number);
+            PERFORM make_available(j.number);
             PERFORM pg_notify('@schema@.work', '');
         END IF;
         RETURN NEXT v_found;
@@ -765,10 +802,10 @@ BEGIN
     IF h.unique_held AND take_key(h.task, h.unique_key, h.number, NULL, clock_timestamp()) IS NOT NULL THEN RETURN; END IF;
     DELETE FROM history WHERE number = p_number;
     INSERT INTO jobs (number, nonce, id, queue, task, rank, returns, enqueued_at, keep, unique_key, unique_held,
-                      options, payload, tags, gates, batch, on_discarded)
+                      options, payload, tags, gates, batch, on_discarded, lane)
     VALUES (h.number, h.nonce, h.id, h.queue, h.task, h.rank, h.returns, h.enqueued_at, h.keep, h.unique_key,
-            h.unique_held, h.options, h.payload, h.tags, h.gates, h.batch, h.on_discarded);
-    INSERT INTO ready VALUES (h.queue, h.rank, h.number);
+            h.unique_held, h.options, h.payload, h.tags, h.gates, h.batch, h.on_discarded, h.lane);
+    PERFORM make_available(h.number);
     PERFORM pg_notify('@schema@.work', '');
 END $$;
 
@@ -1090,7 +1127,10 @@ BEGIN
         ('worker', 'engine_clock'), ('worker', 'statement_clock'),
         ('worker', 'put_schedule'), ('worker', 'remove_schedule'),
         ('worker', 'due_schedules'), ('worker', 'fire_schedules'), ('worker', 'pause_schedule'),
-        ('worker', 'see_schedules'), ('reader', 'engine_clock'), ('reader', 'statement_clock')
+        ('worker', 'see_schedules'), ('reader', 'engine_clock'), ('reader', 'statement_clock'),
+        ('worker', 'is_gated'), ('worker', 'claim_turns'), ('worker', 'claim_gated'), ('worker', 'declare_limits'),
+        ('worker', 'set_limit'), ('worker', 'reset_limit'), ('worker', 'rooms'), ('reader', 'rooms'),
+        ('worker', 'limit_counts'), ('reader', 'limit_counts')
     LOOP
         IF EXISTS (SELECT FROM pg_roles WHERE rolname = '@schema@_' || v_role) THEN
             EXECUTE format('GRANT EXECUTE ON ROUTINE @schema@.%I TO %I', v_what, '@schema@_' || v_role);
@@ -1098,7 +1138,7 @@ BEGIN
     END LOOP;
     FOREACH v_role IN ARRAY ARRAY['worker', 'reader'] LOOP
         IF EXISTS (SELECT FROM pg_roles WHERE rolname = '@schema@_' || v_role) THEN
-            EXECUTE format('GRANT SELECT ON scheduled TO %I', '@schema@_' || v_role);
+            EXECUTE format('GRANT SELECT ON scheduled, listed_gated, listed_limits TO %I', '@schema@_' || v_role);
         END IF;
     END LOOP;
 END $$;

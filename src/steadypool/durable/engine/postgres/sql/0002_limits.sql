@@ -1,0 +1,775 @@
+-- Version 2, limits and turns: what `durable.engine.turns` describes.
+--
+-- Locks: a claim takes an advisory lock on each gate that it is about to count, never waits for one, and keeps it until
+-- it commits; so of two claims the second counts what the first has let start. Nothing else takes these locks: a slot
+-- is freed by a DELETE of rows that only their own claim has, and a start is given back by an INSERT. Who puts jobs
+-- inserts into `gated`, and locks nothing.
+
+-- What becomes available -----------------------------------------------------------------------------------------------
+
+-- A job may run now: it stands in its lane, if it has one.
+CREATE FUNCTION @schema@.make_available(p_number bigint) RETURNS void LANGUAGE plpgsql
+SET search_path = @schema@, pg_temp SET enable_seqscan = off
+AS $$
+DECLARE
+    j jobs;
+BEGIN
+    SELECT * INTO j FROM jobs WHERE number = p_number;
+    IF j.gates IS NULL THEN
+        INSERT INTO ready VALUES (j.queue, j.rank, j.number);
+    ELSE
+        INSERT INTO gated VALUES (j.queue, j.gates, j.lane, j.rank, j.number);
+    END IF;
+END $$;
+
+-- Of jobs that were put in this transaction, move those that have gates to their lanes.
+CREATE FUNCTION @schema@.put_in_lanes(p_numbers bigint[], p_taken int[], p_gates text[], p_lane text[])
+RETURNS void LANGUAGE plpgsql
+SET search_path = @schema@, pg_temp SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+AS $$
+BEGIN
+    WITH given AS MATERIALIZED (
+        SELECT o.number, p_gates[least(g.i, cardinality(p_gates))] AS gates,
+               p_lane[least(g.i, cardinality(p_lane))] AS lane
+        FROM unnest(p_numbers) WITH ORDINALITY AS o (number, ordinal), LATERAL (SELECT o.ordinal::int) AS g (i)
+        WHERE g.i <> ALL (p_taken)
+    ), told AS (
+        UPDATE jobs j SET gates = g.gates, lane = g.lane FROM given g
+        WHERE j.number = g.number AND g.gates IS NOT NULL
+        RETURNING j.queue, j.gates, j.lane, j.rank, j.number
+    ), gone AS (
+        DELETE FROM ready r USING told t WHERE r.queue = t.queue AND r.rank = t.rank AND r.number = t.number
+        RETURNING r.number
+    ), later AS (
+        UPDATE delayed d SET gated = true FROM told t WHERE d.number = t.number
+    )
+    INSERT INTO gated SELECT t.queue, t.gates, t.lane, t.rank, t.number FROM told t JOIN gone g ON g.number = t.number;
+END $$;
+
+-- A job that waits has other gates now, or another lane.
+CREATE FUNCTION @schema@.move_to_lane(p @schema@.jobs, p_place text) RETURNS void LANGUAGE plpgsql
+SET search_path = @schema@, pg_temp SET enable_seqscan = off
+AS $$
+BEGIN
+    IF p_place = 'delayed' THEN
+        UPDATE delayed SET gated = p.gates IS NOT NULL WHERE number = p.number AND gated <> (p.gates IS NOT NULL);
+    ELSIF p_place = 'gated' OR p.gates IS NOT NULL THEN
+        DELETE FROM ready WHERE queue = p.queue AND rank = p.rank AND number = p.number;
+        DELETE FROM gated WHERE number = p.number;
+        PERFORM make_available(p.number);
+    END IF;
+END $$;
+
+CREATE OR REPLACE FUNCTION @schema@.promote(p_after timestamptz, p_now timestamptz) RETURNS int LANGUAGE plpgsql
+SET search_path = @schema@, pg_temp SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET enable_bitmapscan = off SET enable_sort = off SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    v_count int := 0;
+BEGIN
+    IF EXISTS (SELECT FROM delayed WHERE due > p_after AND due <= p_now AND task IS NULL) THEN
+        WITH due AS MATERIALIZED (
+            SELECT d.due, d.number FROM delayed d WHERE d.due > p_after AND d.due <= p_now AND d.task IS NULL
+            ORDER BY d.due, d.number LIMIT 1000 FOR UPDATE SKIP LOCKED
+        ), gone AS (
+            DELETE FROM delayed d USING due WHERE d.due = due.due AND d.number = due.number
+            RETURNING d.queue, d.rank, d.number, d.gated
+        ), in_lanes AS (
+            INSERT INTO gated SELECT g.queue, j.gates, j.lane, g.rank, g.number
+            FROM gone g JOIN jobs j ON j.number = g.number WHERE g.gated
+        ), others AS (
+            INSERT INTO ready SELECT queue, rank, number FROM gone WHERE NOT gated
+        )
+        SELECT count(*) INTO v_count FROM gone;
+    END IF;
+    RETURN v_count;
+END $$;
+
+CREATE OR REPLACE FUNCTION @schema@.recall(p_queues text[], p_known text[], p_limit int) RETURNS int
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = @schema@, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET lock_timeout = '10s'
+AS $$
+DECLARE
+    v_task text := '';
+    v_count int := 0;
+    v_more int;
+BEGIN
+    LOOP
+        SELECT d.task INTO v_task FROM delayed d WHERE d.task > v_task ORDER BY d.task LIMIT 1;
+        EXIT WHEN v_task IS NULL OR v_count >= p_limit;
+        CONTINUE WHEN v_task <> ALL (p_known);
+        WITH found AS MATERIALIZED (
+            SELECT d.ctid AS place FROM delayed d WHERE d.task = v_task AND d.queue = ANY (p_queues)
+            ORDER BY d.rank, d.number LIMIT p_limit - v_count FOR UPDATE SKIP LOCKED
+        ), gone AS (
+            DELETE FROM delayed d WHERE d.ctid = ANY (ARRAY(SELECT f.place FROM found f))
+            RETURNING d.queue, d.rank, d.number, d.gated
+        ), in_lanes AS (
+            INSERT INTO gated SELECT g.queue, j.gates, j.lane, g.rank, g.number
+            FROM gone g JOIN jobs j ON j.number = g.number WHERE g.gated
+        ), others AS (
+            INSERT INTO ready SELECT queue, rank, number FROM gone WHERE NOT gated
+        )
+        SELECT count(*) INTO v_more FROM gone;
+        v_count := v_count + v_more;
+    END LOOP;
+    RETURN v_count;
+END $$;
+
+-- A job comes back from a claim: it holds no place any more. If its attempt is given back and nothing of it is to be
+-- waited for, so is its start.
+CREATE OR REPLACE FUNCTION @schema@.put_back(p @schema@.jobs, p_delay float8, p_retry boolean, p_now timestamptz)
+RETURNS void LANGUAGE plpgsql
+SET search_path = @schema@, pg_temp SET enable_seqscan = off
+AS $$
+BEGIN
+    UPDATE jobs SET attempt = p.attempt, crashes = p.crashes, losses = p.losses, returns = returns + 1
+    WHERE number = p.number;
+    IF p.gates IS NOT NULL THEN
+        WITH freed AS (
+            DELETE FROM holders WHERE number = p.number RETURNING gate, key
+        )
+        INSERT INTO refunds SELECT f.gate, f.key FROM freed f JOIN gate_states s ON s.gate = f.gate AND s.key = f.key
+        WHERE NOT p_retry AND NOT coalesce(p_delay > 0, false);
+    END IF;
+    IF p_delay > 0 THEN
+        INSERT INTO delayed
+        VALUES (p_now + p_delay * interval '1 second', p.number, p_retry, p.queue, p.rank, NULL, p.gates IS NOT NULL);
+    ELSIF p.gates IS NULL THEN
+        INSERT INTO ready VALUES (p.queue, p.rank, p.number);
+    ELSE
+        INSERT INTO gated VALUES (p.queue, p.gates, p.lane, p.rank, p.number);
+    END IF;
+END $$;
+
+CREATE OR REPLACE FUNCTION @schema@.take_out(p @schema@.jobs) RETURNS text LANGUAGE plpgsql
+SET search_path = @schema@, pg_temp SET enable_seqscan = off
+AS $$
+DECLARE
+    v_is_due boolean;
+    v_retry boolean;
+BEGIN
+    FOR i IN 1 .. 2 LOOP  -- the second time for one that was promoted in between
+        DELETE FROM ready WHERE queue = p.queue AND rank = p.rank AND number = p.number;
+        IF FOUND THEN RETURN 'available'; END IF;
+        IF p.gates IS NOT NULL THEN
+            DELETE FROM gated WHERE number = p.number;
+            IF FOUND THEN RETURN 'available'; END IF;
+        END IF;
+        DELETE FROM delayed WHERE number = p.number
+        RETURNING due <= engine_clock() AND task IS NULL, retry INTO v_is_due, v_retry;
+        IF FOUND THEN
+            RETURN CASE WHEN v_is_due THEN 'available' WHEN v_retry THEN 'retryable' ELSE 'scheduled' END;
+        END IF;
+    END LOOP;
+    RETURN NULL;
+END $$;
+
+
+-- What a gate lets start -----------------------------------------------------------------------------------------------
+
+-- What holds for each of these gates (code, then by hand, then by hand for the key), who has a place of it, and how many
+-- more may start now: p_most at most. `opens`: seconds until the next may, if it is its rate that holds them back.
+CREATE FUNCTION @schema@.rooms(p_gates text[], p_keys text[], p_most int)
+RETURNS TABLE (gate text, key text, running int, starts int, per float8, burst int, over text, held int, room int,
+               opens float8)
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = @schema@, pg_temp SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET enable_bitmapscan = off SET plan_cache_mode = force_generic_plan
+AS $$
+#variable_conflict use_column
+DECLARE
+    v_now float8 := extract(epoch FROM engine_clock());
+BEGIN
+    RETURN QUERY
+    SELECT x.gate, x.key, x.running, x.starts, x.per, x.burst, x.over, x.held::int,
+           greatest(0, least(p_most, x.running - x.held, floor(x.burst - x.ahead / x.interval + 1e-6)))::int,
+           CASE WHEN x.running - x.held <= 0 OR x.burst - x.ahead / x.interval + 1e-6 >= 1 THEN NULL
+                ELSE x.ahead - (x.burst - 1) * x.interval END
+    FROM (
+        SELECT a.*, a.per / a.starts AS interval, greatest(0, coalesce(s.tat, v_now) - v_now) AS ahead,
+               (SELECT count(*) FROM (SELECT FROM holders h WHERE h.gate = a.gate AND h.key = a.key LIMIT a.running) h)
+                   AS held
+        FROM (
+            SELECT g.gate, g.key, coalesce(k.running, h.running, c.running) AS running,
+                   coalesce(k.starts, h.starts, c.starts) AS starts, coalesce(k.per, h.per, c.per) AS per,
+                   coalesce(k.burst, h.burst, c.burst, k.starts, h.starts, c.starts) AS burst, c.over
+            FROM unnest(p_gates, p_keys) AS g (gate, key)
+            JOIN limits c ON c.name = g.gate AND c.key = '' AND NOT c.by_hand
+            LEFT JOIN limits h ON h.name = g.gate AND h.key = '' AND h.by_hand
+            LEFT JOIN limits k ON g.key <> '' AND k.name = g.gate AND k.key = g.key AND k.by_hand
+        ) a LEFT JOIN gate_states s ON s.gate = a.gate AND s.key = a.key
+    ) x;
+END $$;
+
+CREATE FUNCTION @schema@.is_gated() RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = @schema@, pg_temp SET enable_seqscan = off
+AS $$ BEGIN RETURN EXISTS (SELECT FROM gated); END $$;
+
+-- Jobs that a gate holds back which does not let them wait: of each lane all, or all but the latest, end as cancelled.
+CREATE FUNCTION @schema@.give_way(p_queue text, p_gates text, p_lanes text[], p_names text[], p_replace boolean[])
+RETURNS boolean LANGUAGE plpgsql
+SET search_path = @schema@, pg_temp SET enable_seqscan = off
+AS $$
+DECLARE
+    l record;
+    j jobs;
+    v_any boolean := false;
+BEGIN
+    FOR l IN SELECT * FROM unnest(p_lanes, p_names, p_replace) AS u (lane, name, keeps_one) LOOP
+        FOR j IN
+            SELECT x.* FROM (
+                SELECT g.number, g.ctid AS place FROM gated g
+                WHERE g.queue = p_queue AND g.gates = p_gates AND g.lane = l.lane
+                ORDER BY g.number DESC OFFSET l.keeps_one::int LIMIT 200
+            ) o JOIN jobs x ON x.number = o.number ORDER BY x.number FOR UPDATE OF x SKIP LOCKED
+        LOOP
+            DELETE FROM gated g WHERE g.ctid = ANY (ARRAY(
+                SELECT y.ctid FROM gated y WHERE y.number = j.number FOR UPDATE SKIP LOCKED));
+            CONTINUE WHEN NOT FOUND;  -- it is in other hands
+            PERFORM end_job(j, 'cancelled', NULL,
+                            format(CASE WHEN l.keeps_one THEN '@replaced@' ELSE '@turned_away@' END, l.name),
+                            engine_clock());
+            v_any := true;
+        END LOOP;
+    END LOOP;
+    RETURN v_any;
+END $$;
+
+-- Take the first jobs of these lanes, p_each of each and p_left in all, lane by lane in turn. What a gate does not let
+-- start stays. The last row has no number: it tells when the first of the closed ones opens, whether another claim had
+-- one, and whether one is closed that is the same for all lanes.
+CREATE FUNCTION @schema@.take_from(
+    p_worker bigint, p_left int, p_bytes bigint, p_queue text, p_gates text, p_lanes text[], p_each int, p_except text[])
+RETURNS TABLE (number bigint, nonce bigint, id text, token int, lease bigint, attempt int, crashes int, losses int,
+               task text, queue text, rank bigint, payload bytea, options bytea, expires_in float8, gates text,
+               lane text, opens_in float8, again boolean, closed boolean)
+LANGUAGE plpgsql
+SET search_path = @schema@, pg_temp SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET enable_bitmapscan = off SET plan_cache_mode = force_generic_plan
+AS $$
+#variable_conflict use_column
+DECLARE
+    v_names text[] := string_to_array(p_gates, chr(31));
+    v_gates text[];
+    v_keys text[];
+    v_shut text[];   -- gates with no room, and those that another claim has, as gate || chr(31) || key
+    v_full text[] := '{}';
+    v_over text[] := '{}';
+    v_caps int[] := '{}';
+    v_lanes text[] := p_lanes;
+    r record;
+BEGIN
+    again := false;
+    closed := false;
+    IF v_names <> '{}' THEN
+        WITH wanted AS MATERIALIZED (
+            SELECT DISTINCT n.name AS gate, (string_to_array(l.lane, chr(31)))[n.place] AS key
+            FROM unnest(p_lanes) AS l (lane), unnest(v_names) WITH ORDINALITY AS n (name, place)
+            ORDER BY 1, 2
+        ), tried AS MATERIALIZED (
+            SELECT w.gate, w.key,
+                   pg_try_advisory_xact_lock(hashtextextended('@schema@.' || w.gate || chr(31) || w.key, 0)) AS mine
+            FROM wanted w
+        )
+        SELECT array_agg(t.gate) FILTER (WHERE t.mine), array_agg(t.key) FILTER (WHERE t.mine),
+               coalesce(array_agg(t.gate || chr(31) || t.key) FILTER (WHERE NOT t.mine), '{}')
+        INTO v_gates, v_keys, v_shut FROM tried t;
+        again := v_shut <> '{}';
+        -- Statements from here on see what those have committed who had these locks before.
+        IF EXISTS (SELECT FROM refunds) THEN
+            PERFORM take_refunds(v_gates, v_keys);
+        END IF;
+        FOR r IN SELECT * FROM rooms(v_gates, v_keys, p_left) LOOP
+            IF r.room = 0 THEN
+                v_shut := v_shut || (r.gate || chr(31) || r.key);
+                v_full := v_full || (r.gate || chr(31) || r.key);
+                v_over := v_over || r.over;
+                opens_in := least(opens_in, r.opens);
+                closed := closed OR (r.key = '' AND r.over = 'wait');
+            ELSE
+                v_caps := v_caps || r.room;
+                v_gates := v_gates || r.gate;  -- what follows the first half are those with room
+                v_keys := v_keys || r.key;
+            END IF;
+        END LOOP;
+        v_gates := v_gates[cardinality(v_gates) - cardinality(v_caps) + 1:];
+        v_keys := v_keys[cardinality(v_keys) - cardinality(v_caps) + 1:];
+        IF v_shut <> '{}' THEN
+            v_lanes := ARRAY(
+                SELECT l.lane FROM unnest(p_lanes) WITH ORDINALITY AS l (lane, place)
+                WHERE NOT EXISTS (
+                    SELECT FROM unnest(v_names) WITH ORDINALITY AS n (name, place)
+                    WHERE n.name || chr(31) || (string_to_array(l.lane, chr(31)))[n.place] = ANY (v_shut))
+                ORDER BY l.place);
+        END IF;
+    END IF;
+    RETURN QUERY
+    WITH ordered AS MATERIALIZED (
+        SELECT l.lane, l.place, x.rank, x.number,
+               row_number() OVER (PARTITION BY l.place ORDER BY x.rank, x.number) AS round
+        FROM unnest(v_lanes) WITH ORDINALITY AS l (lane, place), LATERAL (
+            SELECT g.rank, g.number FROM gated g
+            WHERE g.queue = p_queue AND g.gates = p_gates AND g.lane = l.lane
+              AND (p_except = '{}' OR NOT EXISTS (
+                  SELECT FROM jobs j WHERE j.number = g.number AND j.task = ANY (p_except)))
+            ORDER BY g.rank, g.number LIMIT p_each FOR UPDATE OF g SKIP LOCKED
+        ) x
+    ), found AS MATERIALIZED (
+        SELECT o.*, row_number() OVER (ORDER BY o.round, o.place) AS turn FROM ordered o
+    ), through AS MATERIALIZED (
+        SELECT f.number, n.name AS gate, p.key,
+               row_number() OVER (PARTITION BY n.name, p.key ORDER BY f.turn) AS nth
+        FROM found f, unnest(v_names) WITH ORDINALITY AS n (name, place),
+             LATERAL (SELECT (string_to_array(f.lane, chr(31)))[n.place]) AS p (key)
+    ), stopped AS MATERIALIZED (
+        SELECT t.number FROM through t
+        JOIN unnest(v_gates, v_keys, v_caps) AS c (gate, key, room) ON c.gate = t.gate AND c.key = t.key
+        WHERE t.nth > c.room
+    ), weighed AS MATERIALIZED (  -- the size of a large value is in its head: it is not read for that
+        SELECT f.turn, j.*, sum(octet_length(j.payload)) OVER (
+                   ORDER BY f.turn ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+        FROM found f JOIN jobs j ON j.number = f.number
+        WHERE f.number NOT IN (SELECT s.number FROM stopped s)
+        ORDER BY f.turn LIMIT p_left
+    ), taken AS MATERIALIZED (
+        SELECT * FROM weighed w WHERE coalesce(w.before, 0) < p_bytes
+    ), gone AS (  -- they are locked: no other has deleted any
+        DELETE FROM gated g USING taken t WHERE g.number = t.number
+    ), leased AS (
+        INSERT INTO leases (worker, numbers, tokens)
+        SELECT p_worker, array_agg(t.number), array_agg(t.returns + 1) FROM taken t HAVING count(*) > 0
+        RETURNING leases.number
+    ), held AS (
+        INSERT INTO holders SELECT h.gate, h.key, h.number FROM through h JOIN taken t ON t.number = h.number
+    ), counted AS (
+        SELECT h.gate, h.key, count(*) AS n FROM through h JOIN taken t ON t.number = h.number GROUP BY 1, 2
+    ), rated AS (
+        INSERT INTO gate_states (gate, key, tat)
+        SELECT c.gate, c.key, greatest(s.tat, y.now) + c.n * r.per / r.starts
+        FROM (SELECT extract(epoch FROM engine_clock())::float8 AS now) y, counted c
+        JOIN rooms(v_gates, v_keys, 1) r ON r.gate = c.gate AND r.key = c.key AND r.starts IS NOT NULL
+        LEFT JOIN gate_states s ON s.gate = c.gate AND s.key = c.key
+        ON CONFLICT (gate, key) DO UPDATE SET tat = excluded.tat
+    )
+    SELECT t.number, t.nonce, t.id, t.returns + 1, l.number, t.attempt + 1, t.crashes, t.losses, t.task, t.queue,
+           t.rank, t.payload, t.options, extract(epoch FROM t.expires_at - engine_clock())::float8, p_gates, t.lane,
+           NULL::float8, NULL::boolean, NULL::boolean
+    FROM taken t CROSS JOIN leased l ORDER BY t.turn;
+    IF array_remove(v_over, 'wait') <> '{}' THEN
+        PERFORM give_way_of(p_queue, p_gates, p_lanes, v_names, v_full, v_over);
+    END IF;
+    RETURN NEXT;
+END $$;
+
+-- Of these lanes, let those give way that a full gate holds back which does not have them wait.
+CREATE FUNCTION @schema@.give_way_of(
+    p_queue text, p_gates text, p_lanes text[], p_names text[], p_full text[], p_over text[])
+RETURNS void LANGUAGE plpgsql
+SET search_path = @schema@, pg_temp
+AS $$
+DECLARE
+    v_lanes text[];
+    v_limits text[];
+    v_replace boolean[];
+BEGIN
+    SELECT array_agg(x.lane), array_agg(x.name), array_agg(x.over = 'replace') INTO v_lanes, v_limits, v_replace
+    FROM (
+        SELECT DISTINCT ON (l.lane) l.lane, n.name, f.over
+        FROM unnest(p_lanes) AS l (lane), unnest(p_names) WITH ORDINALITY AS n (name, place),
+             unnest(p_full, p_over) AS f (gate, over)
+        WHERE f.gate = n.name || chr(31) || (string_to_array(l.lane, chr(31)))[n.place] AND f.over <> 'wait'
+        ORDER BY l.lane, f.over  -- 'discard' before 'replace'
+    ) x;
+    IF v_lanes IS NOT NULL AND give_way(p_queue, p_gates, v_lanes, v_limits, v_replace) THEN
+        PERFORM notify_of_ends();
+    END IF;
+END $$;
+
+-- Starts of these gates that were given back have not been.
+CREATE FUNCTION @schema@.take_refunds(p_gates text[], p_keys text[]) RETURNS void LANGUAGE plpgsql
+SET search_path = @schema@, pg_temp SET enable_seqscan = off
+AS $$
+BEGIN
+    WITH back AS (
+        DELETE FROM refunds r USING unnest(p_gates, p_keys) AS u (gate, key)
+        WHERE r.gate = u.gate AND r.key = u.key RETURNING r.gate, r.key
+    )
+    UPDATE gate_states s SET tat = s.tat - b.n * a.per / a.starts
+    FROM (SELECT x.gate, x.key, count(*) AS n FROM back x GROUP BY 1, 2) b
+    JOIN rooms(p_gates, p_keys, 1) a ON a.gate = b.gate AND a.key = b.key
+    WHERE s.gate = b.gate AND s.key = b.key AND a.starts IS NOT NULL;
+END $$;
+
+-- The sets of gates of the jobs that wait in a queue: a step in the index for each.
+CREATE FUNCTION @schema@.gate_sets(p_queue text) RETURNS text[] LANGUAGE plpgsql
+SET search_path = @schema@, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+BEGIN
+    RETURN ARRAY(
+        WITH RECURSIVE s AS (
+            (SELECT g.gates FROM gated g WHERE g.queue = p_queue ORDER BY g.gates LIMIT 1)
+            UNION ALL
+            SELECT n.gates FROM s, LATERAL (
+                SELECT g.gates FROM gated g WHERE g.queue = p_queue AND g.gates > s.gates ORDER BY g.gates LIMIT 1) n
+        ) SELECT s.gates FROM s);
+END $$;
+
+-- The next lanes behind one, up to another (null: to the last), likewise.
+CREATE FUNCTION @schema@.next_lanes(p_queue text, p_gates text, p_after text, p_upto text, p_most int)
+RETURNS text[] LANGUAGE plpgsql
+SET search_path = @schema@, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+BEGIN
+    RETURN ARRAY(
+        WITH RECURSIVE s AS (
+            (SELECT g.lane FROM gated g WHERE g.queue = p_queue AND g.gates = p_gates AND g.lane > p_after
+             ORDER BY g.lane LIMIT 1)
+            UNION ALL
+            SELECT n.lane FROM s, LATERAL (
+                SELECT g.lane FROM gated g WHERE g.queue = p_queue AND g.gates = p_gates AND g.lane > s.lane
+                ORDER BY g.lane LIMIT 1) n
+        ) SELECT s.lane FROM s WHERE p_upto IS NULL OR s.lane <= p_upto LIMIT p_most);
+END $$;
+
+-- Take jobs from lanes in turn: of each set of gates of a queue, lane by lane, behind the one at which this worker has
+-- stopped (p_stops, of the sets p_sets); one job of each, in later rounds several, until there are p_limit or a round
+-- gives nothing. It looks at so many lanes at most. The last row has no number: it tells in how many seconds to look
+-- again, and where this has stopped.
+CREATE FUNCTION @schema@.take_gated(
+    p_worker bigint, p_limit int, p_bytes bigint, p_queues text[], p_except text[], p_sets text[], p_stops text[],
+    p_turn int)
+RETURNS TABLE (number bigint, nonce bigint, id text, token int, lease bigint, attempt int, crashes int, losses int,
+               task text, queue text, rank bigint, payload bytea, options bytea, expires_in float8, gates text,
+               lane text, look_in float8, sets text[], stops text[])
+LANGUAGE plpgsql
+SET search_path = @schema@, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+#variable_conflict use_column
+DECLARE
+    v_probes int := @lanes_at_once@;
+    v_left int := p_limit;
+    v_bytes bigint := p_bytes;
+    v_look float8;
+    v_sets text[] := '{}';
+    v_stops text[] := '{}';
+    v_found text[];
+    v_lanes text[];
+    v_queue text;
+    v_gates text;
+    v_from text;   -- behind this lane a round begins
+    v_after text;
+    v_stop text;
+    v_wrapped boolean;
+    v_opens float8;
+    v_again boolean;
+    v_closed boolean;
+    v_each int;
+    v_round int;   -- jobs that this round has given
+BEGIN
+    PERFORM FROM workers w WHERE w.number = p_worker FOR KEY SHARE SKIP LOCKED;
+    IF NOT FOUND THEN p_queues := '{}'; END IF;
+    FOREACH v_queue IN ARRAY p_queues LOOP
+        CONTINUE WHEN EXISTS (SELECT FROM queues q WHERE q.name = v_queue AND q.paused);
+        v_found := gate_sets(v_queue);
+        FOR i IN 1 .. cardinality(v_found) LOOP
+            EXIT WHEN least(v_left, v_bytes, v_probes) <= 0;
+            v_gates := v_found[1 + (i + p_turn) % cardinality(v_found)];
+            v_from := coalesce(p_stops[array_position(p_sets, v_queue || chr(31) || v_gates)], '');
+            v_stop := v_from;
+            v_each := 1;
+            v_closed := false;
+            LOOP
+                v_after := v_from;
+                v_wrapped := v_from = '';
+                v_round := 0;
+                WHILE NOT v_closed LOOP
+                    v_lanes := next_lanes(v_queue, v_gates, v_after, CASE WHEN v_wrapped THEN nullif(v_from, '') END,
+                                          least(v_left, v_probes, 32));
+                    IF v_lanes = '{}' THEN
+                        EXIT WHEN v_wrapped;
+                        v_wrapped := true;
+                        v_after := '';
+                        CONTINUE;
+                    END IF;
+                    v_after := v_lanes[cardinality(v_lanes)];
+                    v_probes := v_probes - cardinality(v_lanes);
+                    FOR number, nonce, id, token, lease, attempt, crashes, losses, task, queue, rank, payload, options,
+                        expires_in, gates, lane, v_opens, v_again, v_closed
+                    IN SELECT * FROM take_from(
+                        p_worker, v_left, v_bytes, v_queue, v_gates, v_lanes, v_each, p_except)
+                    LOOP
+                        EXIT WHEN number IS NULL;
+                        v_stop := lane;
+                        v_left := v_left - 1;
+                        v_bytes := v_bytes - octet_length(payload);
+                        v_round := v_round + 1;
+                        RETURN NEXT;
+                    END LOOP;
+                    v_look := least(v_look, v_opens, CASE WHEN v_again THEN @gate_busy@ END);
+                    IF v_probes <= 0 AND v_left > 0 THEN
+                        v_look := least(v_look, @gate_busy@);
+                        v_stop := v_after;
+                    END IF;
+                    EXIT WHEN least(v_left, v_bytes, v_probes) <= 0;
+                END LOOP;
+                EXIT WHEN v_round = 0 OR v_closed OR least(v_left, v_bytes, v_probes) <= 0;
+                v_each := ceil(v_left::float8 / greatest(1, v_round / v_each));
+            END LOOP;
+            v_sets := v_sets || (v_queue || chr(31) || v_gates);
+            v_stops := v_stops || v_stop;
+        END LOOP;
+    END LOOP;
+    SELECT v_look, v_sets, v_stops INTO look_in, sets, stops;
+    number := NULL;
+    RETURN NEXT;
+END $$;
+
+-- The same for a worker.
+CREATE FUNCTION @schema@.claim_gated(
+    p_worker bigint, p_limit int, p_bytes bigint, p_queues text[], p_except text[], p_sets text[], p_stops text[],
+    p_turn int)
+RETURNS TABLE (number bigint, nonce bigint, id text, token int, lease bigint, attempt int, crashes int, losses int,
+               task text, queue text, rank bigint, payload bytea, options bytea, expires_in float8, gates text,
+               lane text, look_in float8, sets text[], stops text[])
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = @schema@, pg_temp SET lock_timeout = '10s'
+AS $$
+BEGIN
+    RETURN QUERY SELECT t.* FROM take_gated(p_worker, p_limit, p_bytes, p_queues, p_except, p_sets, p_stops, p_turn) t;
+END $$;
+
+-- As `claim`, and from lanes: from these first or second. p_freed: so many of these settlements are of jobs that had
+-- gates; others are woken if this claim has not taken as many. Up to three rows have no number: the last one of `claim`;
+-- that of `take_gated`, if it has looked at lanes; and the last one tells what was refused.
+CREATE FUNCTION @schema@.claim_turns(
+    p_worker bigint, p_limit int, p_bytes bigint, p_under bigint[], p_numbers bigint[], p_tokens int[],
+    p_leases bigint[], p_results bytea[], p_others text, p_done bigint[], p_queues text[], p_queue text[],
+    p_after_rank bigint[], p_after bigint[], p_upto_rank bigint[], p_upto bigint[], p_full boolean, p_else_full boolean,
+    p_due_after float8, p_ends boolean, p_work boolean,
+    p_first boolean, p_freed int, p_sets text[], p_stops text[], p_turn int)
+RETURNS TABLE (number bigint, nonce bigint, id text, token int, lease bigint, attempt int, crashes int, losses int,
+               task text, queue text, rank bigint, payload bytea, options bytea, expires_in float8,
+               refused bigint[], cancelled bigint[], next_due float8, seen float8, took float8,
+               gates text, lane text, look_in float8, sets text[], stops text[])
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = @schema@, pg_temp SET enable_seqscan = off SET lock_timeout = '10s'
+AS $$
+#variable_conflict use_column
+DECLARE
+    v_left int := p_limit;
+    v_taken int := 0;
+    v_more int;
+    v_numbers bigint[] := p_numbers;
+    v_others text := p_others;
+BEGIN
+    IF p_first AND (p_numbers <> '{}' OR p_others IS NOT NULL) THEN  -- what ends frees places first
+        refused := settle(p_under, p_numbers, p_tokens, p_leases, p_results, p_others, p_ends, p_work);
+        v_numbers := '{}';
+        v_others := NULL;
+    END IF;
+    FOR v_step IN 1 .. 2 LOOP
+        IF p_first <> (v_step = 1) THEN
+            RETURN QUERY
+            SELECT c.*, NULL::text, NULL::text, NULL::float8, NULL::text[], NULL::text[]
+            FROM claim(p_worker, v_left, p_bytes, p_under, v_numbers, p_tokens, p_leases, p_results, v_others, p_done,
+                       p_queues, p_queue, p_after_rank, p_after, p_upto_rank, p_upto, p_full, p_else_full, p_due_after,
+                       p_ends, p_work) c;
+            GET DIAGNOSTICS v_more = ROW_COUNT;
+            v_left := v_left - v_more + 1;
+        ELSIF v_left > 0 THEN
+            RETURN QUERY
+            SELECT t.number, t.nonce, t.id, t.token, t.lease, t.attempt, t.crashes, t.losses, t.task, t.queue, t.rank,
+                   t.payload, t.options, t.expires_in, NULL::bigint[], NULL::bigint[], NULL::float8, NULL::float8,
+                   NULL::float8, t.gates, t.lane, t.look_in, t.sets, t.stops
+            FROM take_gated(p_worker, v_left, p_bytes, p_queues, '{}', p_sets, p_stops, p_turn) t;
+            GET DIAGNOSTICS v_more = ROW_COUNT;
+            v_taken := v_more - 1;
+            v_left := v_left - v_taken;
+        END IF;
+    END LOOP;
+    IF p_freed > v_taken AND EXISTS (SELECT FROM gated) THEN
+        PERFORM pg_notify('@schema@.work', '');
+    END IF;
+    RETURN NEXT;
+END $$;
+
+-- Gates that count no start any more: what they remember says nothing.
+CREATE FUNCTION @schema@.forget_idle_gates() RETURNS void LANGUAGE plpgsql
+SET search_path = @schema@, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off
+AS $$
+DECLARE
+    v_now float8;
+BEGIN
+    IF NOT EXISTS (SELECT FROM gate_states) THEN RETURN; END IF;
+    v_now := extract(epoch FROM engine_clock());
+    DELETE FROM gate_states s WHERE s.ctid = ANY (ARRAY(
+        SELECT x.ctid FROM gate_states x WHERE x.tat < v_now - 60 ORDER BY x.tat LIMIT 1000 FOR UPDATE SKIP LOCKED));
+    IF EXISTS (SELECT FROM refunds) THEN
+        DELETE FROM refunds r WHERE NOT EXISTS (SELECT FROM gate_states s WHERE s.gate = r.gate AND s.key = r.key);
+    END IF;
+END $$;
+
+
+-- Limits ---------------------------------------------------------------------------------------------------------------
+
+CREATE VIEW @schema@.listed_gated AS SELECT number FROM @schema@.gated;
+CREATE VIEW @schema@.listed_limits AS
+SELECT name, key, by_hand, running, starts, per, burst, over, app, release FROM @schema@.limits;
+
+-- A live worker of a program declares the limits of these names; p_changed, a JSON array, are those that are to be as it
+-- has them. What none of its workers has declared for so long holds nothing back any more.
+CREATE FUNCTION @schema@.declare_limits(
+    p_app text, p_release text, p_names text[], p_changed text, p_seconds float8)
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = @schema@, pg_temp SET enable_seqscan = off SET lock_timeout = '10s'
+AS $$
+DECLARE
+    v_now timestamptz := engine_clock();
+BEGIN
+    INSERT INTO limits (name, key, by_hand, running, starts, per, burst, over, app, release, seen_at)
+    SELECT c.name, '', false, c.running, c.starts, c.per, c.burst, c.over, p_app, p_release, v_now
+    FROM json_to_recordset(p_changed::json)
+         AS c (name text, running int, starts int, per float8, burst int, over text)
+    ORDER BY c.name
+    ON CONFLICT (name, key, by_hand) DO UPDATE
+    SET running = excluded.running, starts = excluded.starts, per = excluded.per, burst = excluded.burst,
+        over = excluded.over, app = excluded.app, release = excluded.release, seen_at = excluded.seen_at;
+    IF FOUND THEN
+        PERFORM pg_notify('@schema@.work', '');
+    END IF;
+    UPDATE limits SET seen_at = v_now WHERE (name, key, by_hand) IN (
+        SELECT x.name, x.key, x.by_hand FROM limits x
+        WHERE NOT x.by_hand AND x.name = ANY (p_names) AND x.seen_at < v_now - p_seconds / 3 * interval '1 second'
+        ORDER BY x.name FOR UPDATE SKIP LOCKED);
+    DELETE FROM limits x WHERE NOT x.by_hand AND x.app = p_app AND x.name <> ALL (p_names)
+        AND x.seen_at < v_now - p_seconds * interval '1 second';
+    IF FOUND THEN
+        PERFORM pg_notify('@schema@.work', '');
+    END IF;
+END $$;
+
+-- By hand: what is null stays as it was set before, or as the code says.
+CREATE FUNCTION @schema@.set_limit(
+    p_name text, p_key text, p_running int, p_starts int, p_per float8, p_burst int)
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = @schema@, pg_temp SET enable_seqscan = off SET lock_timeout = '10s'
+AS $$
+BEGIN
+    INSERT INTO limits (name, key, by_hand, running, starts, per, burst, seen_at)
+    VALUES (p_name, p_key, true, p_running, p_starts, p_per, p_burst, engine_clock())
+    ON CONFLICT (name, key, by_hand) DO UPDATE
+    SET running = coalesce(excluded.running, limits.running), starts = coalesce(excluded.starts, limits.starts),
+        per = coalesce(excluded.per, limits.per), burst = coalesce(excluded.burst, limits.burst),
+        seen_at = excluded.seen_at;
+    PERFORM pg_notify('@schema@.work', '');
+END $$;
+
+-- Back to what the code says: of the limit and all of its keys (null), or of one key. Whether anything was set by hand.
+CREATE FUNCTION @schema@.reset_limit(p_name text, p_key text) RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = @schema@, pg_temp SET enable_seqscan = off SET lock_timeout = '10s'
+AS $$
+BEGIN
+    DELETE FROM limits WHERE name = p_name AND by_hand AND key = coalesce(p_key, key);
+    IF NOT FOUND THEN RETURN false; END IF;
+    PERFORM pg_notify('@schema@.work', '');
+    RETURN true;
+END $$;
+
+-- Of each limit, how many jobs run, and how many available ones have it: of each set of gates so many at most.
+CREATE FUNCTION @schema@.limit_counts(p_most int)
+RETURNS TABLE (name text, running bigint, waiting bigint) LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = @schema@, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off
+AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH RECURSIVE sets AS (
+        (SELECT g.queue, g.gates FROM gated g ORDER BY g.queue, g.gates LIMIT 1)
+        UNION ALL
+        SELECT n.queue, n.gates FROM sets s, LATERAL (
+            SELECT g.queue, g.gates FROM gated g WHERE (g.queue, g.gates) > (s.queue, s.gates)
+            ORDER BY g.queue, g.gates LIMIT 1) n
+    ), waits AS (
+        SELECT u.name, sum(c.count)::bigint AS count
+        FROM sets s, LATERAL (
+            SELECT count(*) FROM (
+                SELECT FROM gated g WHERE g.queue = s.queue AND g.gates = s.gates LIMIT p_most) x
+        ) c, unnest(string_to_array(s.gates, chr(31))) AS u (name) GROUP BY u.name
+    ), runs AS (
+        SELECT h.gate AS name, count(*) AS count FROM holders h GROUP BY h.gate
+    )
+    SELECT l.name, coalesce(r.count, 0), coalesce(w.count, 0)
+    FROM (SELECT x.name FROM limits x WHERE NOT x.by_hand UNION SELECT r.name FROM runs r UNION SELECT w.name FROM waits w) l
+    LEFT JOIN runs r ON r.name = l.name LEFT JOIN waits w ON w.name = l.name ORDER BY l.name;
+END $$;
+
+
+-- What the queues hold -------------------------------------------------------------------------------------------------
+
+CREATE OR REPLACE VIEW @schema@.queue_counts AS
+SELECT queue, 'total' AS state, count(*) FROM @schema@.jobs GROUP BY queue
+UNION ALL
+SELECT queue, 'available', count(*) FROM @schema@.ready GROUP BY queue
+UNION ALL
+SELECT queue, 'available', count(*) FROM @schema@.gated GROUP BY queue
+UNION ALL
+SELECT queue, CASE WHEN due <= @schema@.engine_clock() AND task IS NULL THEN 'available'
+                   WHEN retry THEN 'retryable' ELSE 'scheduled' END, count(*) FROM @schema@.delayed GROUP BY 1, 2
+UNION ALL
+SELECT queue, state, count(*) FROM @schema@.history GROUP BY 1, 2
+UNION ALL
+SELECT name, 'paused', 1 FROM @schema@.queues WHERE paused;
+
+-- What these queues hold, each count up to p_most; of the delayed jobs, the earliest so many of all queues.
+CREATE OR REPLACE FUNCTION @schema@.depths(p_queues text[], p_most int)
+RETURNS TABLE (name text, paused boolean, available bigint, oldest float8, scheduled bigint, retryable bigint,
+               running bigint, discarded bigint)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = @schema@, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    v_now timestamptz := engine_clock();
+BEGIN
+    RETURN QUERY
+    WITH earliest AS MATERIALIZED (
+        SELECT d.queue, CASE WHEN d.task IS NULL THEN d.due ELSE 'infinity' END AS due, d.retry
+        FROM delayed d ORDER BY d.due, d.number LIMIT p_most
+    ), later AS MATERIALIZED (
+        SELECT e.queue, count(*) FILTER (WHERE e.due <= v_now) AS due,
+               count(*) FILTER (WHERE e.due > v_now AND e.retry) AS retryable,
+               count(*) FILTER (WHERE e.due > v_now AND NOT e.retry) AS scheduled
+        FROM earliest e GROUP BY e.queue
+    ), at_work AS MATERIALIZED (
+        SELECT j.queue, count(*) AS count FROM held h JOIN jobs j ON j.number = h.number GROUP BY j.queue
+    )
+    SELECT q.name,
+           EXISTS (SELECT FROM queues p WHERE p.name = q.name AND p.paused),
+           (SELECT count(*) FROM (
+               (SELECT FROM ready r WHERE r.queue = q.name LIMIT p_most)
+               UNION ALL (SELECT FROM gated g WHERE g.queue = q.name LIMIT p_most) LIMIT p_most) c) + coalesce(l.due, 0),
+           -- The first of each priority, a hundred priorities at most.
+           coalesce((
+               WITH RECURSIVE firsts AS (
+                   (SELECT r.rank, r.number FROM ready r WHERE r.queue = q.name ORDER BY r.rank, r.number LIMIT 1)
+                   UNION ALL
+                   SELECT n.rank, n.number FROM firsts f, LATERAL (
+                       SELECT r.rank, r.number FROM ready r WHERE r.queue = q.name AND r.rank > f.rank
+                       ORDER BY r.rank, r.number LIMIT 1) n
+               )
+               SELECT extract(epoch FROM v_now - min(j.enqueued_at))::float8
+               FROM (SELECT f.number FROM firsts f LIMIT 100) f JOIN jobs j ON j.number = f.number
+           ), 0),
+           coalesce(l.scheduled, 0), coalesce(l.retryable, 0), coalesce(w.count, 0),
+           (SELECT count(*) FROM (
+               SELECT FROM history h WHERE h.queue = q.name AND h.state = 'discarded' LIMIT p_most) c)
+    FROM unnest(p_queues) WITH ORDINALITY AS q (name, place)
+    LEFT JOIN later l ON l.queue = q.name LEFT JOIN at_work w ON w.queue = q.name
+    ORDER BY q.place;
+END $$;
+
+REVOKE ALL ON ALL ROUTINES IN SCHEMA @schema@ FROM PUBLIC;
