@@ -255,7 +255,7 @@ def about_joblib(poisoned: Table) -> str:
     words = ["joblib has calls, not jobs: each job is a call of its own from a thread, all on joblib's shared workers."]
     if poisoned.found.get(("joblib", PLAIN_FAILURE)) == "**pool**":
         words += [
-            "A call that fails ends those workers, and the other calls with them: hence its row",
+            "A call that fails ends those workers, and the other calls with them: this explains its row",
             f'"{PLAIN_FAILURE}".',
         ]
     return " ".join(words)
@@ -279,7 +279,7 @@ A pool whose rows without poison show that the machine was busy with other thing
 - **returned**: the poisoned job counts as a success.
 - **pool**: other jobs failed with it.
 - **hang**: no answer for the poisoned job within {limit} s; **hang, others**: for others either; **hang, all**: for
-  nobody; **no end**: the pool did not close.
+  any job; **no end**: the pool did not close.
 
 {poisoned}
 

@@ -41,7 +41,7 @@ def missing(name: str) -> str | None:
 
 
 class Side:
-    """One process of a contender, which is ready, unless somebody else waits for that."""
+    """One process of a contender, which is ready, unless another one waits for that."""
 
     def __init__(self, contender: str, side: str, url: str, *more: object, wait: bool = True) -> None:
         python = os.environ.get(OBAN_PYTHON, sys.executable) if contender == "oban" else sys.executable
@@ -123,7 +123,7 @@ class Run:
 
     @property
     def putting(self) -> float:
-        """CPU seconds a job of whoever puts."""
+        """CPU seconds a job of the process that puts."""
         return sum(self.cpu[0].values())
 
     @property

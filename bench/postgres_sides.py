@@ -4,7 +4,7 @@ python -m bench.postgres_sides CONTENDER produce|consume|serve|send URL [WHAT JO
 
 Each says "ready" and waits for a line. *produce* puts so many jobs, no more than *ahead* before those that are done;
 *consume* works until that many are done by all who share the tally; both say how long that took, and how much CPU.
-*serve* works until it is killed. *send* puts what it is told to, a line of JSON at a time.
+*serve* works until it is killed. *send* puts what standard input asks for, a line of JSON at a time.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ TICK = 0.002
 
 
 class Contender(Protocol):
-    """Whoever is measured, in one process."""
+    """The contender that is measured, in one process."""
 
     def put(self, orders: Sequence[Order]) -> None:
         """Put these jobs, in one call."""
@@ -219,7 +219,7 @@ def send(who: Contender) -> None:
 
 
 def serve(who: Contender) -> None:
-    """Work, until somebody ends this process, or our standard input: nobody needs it then."""
+    """Work, until this process is ended, or our standard input: it is not needed then."""
     who.work()
     print("ready", flush=True)
     sys.stdin.read()

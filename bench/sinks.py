@@ -1,7 +1,7 @@
 """Sinks: what each costs a job that does nothing else, on every kind of pool; and what it costs that there may be one.
 
 There is no build without the seam to compare with. Two things can be shown in its place: what the pool does at the
-seam while nobody listens, which is to look whether there is a sink, so many times for each job; and that a pool whose
+seam while no sink listens, which is to look whether there is a sink, so many times for each job; and that a pool whose
 sink has left is as fast as one that never had any, to be read beside two pools that are the same.
 """
 
@@ -45,7 +45,7 @@ Sink = Callable[[Any], object]
 
 
 def tables(effort: Effort) -> Iterator[Table]:
-    """Threads, processes, asyncio; and what nobody pays for."""
+    """Threads, processes, asyncio; and what a pool without sinks pays."""
     bare: dict[str, float] = {}
     for table in _prices(effort):
         bare[table.title.partition(":")[0]] = table.data[NONE]["median"]
@@ -117,11 +117,11 @@ def _on_a_loop(name: str, sink: Sink | None, n: int) -> float:
     return asyncio.run(turn())
 
 
-# -- what nobody pays for
+# -- what a pool without sinks pays
 
 
 class _Looks:
-    """No sinks, in the place of a core's; counts how often somebody looks whether there are any."""
+    """No sinks, in the place of a core's; counts how often a pool looks whether there are any."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -154,7 +154,7 @@ def _unused(bare: dict[str, float]) -> Table:
         f"{look * 1e9:.0f} ns, measured alone in a loop. The share is that of a whole no-op job."
     )
     columns = ("", "looks for each job", "ns for each job", "share")
-    return Table("sinks_unused", "While nobody listens", columns, rows, data, note)
+    return Table("sinks_unused", "Without a sink", columns, rows, data, note)
 
 
 def _looks_of(pool: Any) -> float:

@@ -3,7 +3,7 @@
     python examples/service.py --port 8000
     curl --data 'correct horse' http://127.0.0.1:8000/
 
-POST a password and get its hash, which takes a worker a while to compute. When everybody is busy and the queue is
+POST a password and get its hash, which takes a worker a while to compute. When all workers are busy and the queue is
 full, the answer is 503 at once: a client that is refused can go elsewhere, one that waits cannot.
 
 On SIGTERM or Ctrl-C it goes on answering until what it has accepted is done, refuses what is new with 503 (``GET

@@ -2,7 +2,7 @@
 
     python examples/web.py --port 8000
     curl --data 'some text' http://127.0.0.1:8000/words         # waits for the answer
-    curl --data 'some text' http://127.0.0.1:8000/words/later   # is told the job's id at once
+    curl --data 'some text' http://127.0.0.1:8000/words/later   # gets the job's id at once
 
 At most ``--workers`` jobs run at a time, and as many wait; then the answer is 503 at once. On SIGTERM it refuses what
 is new, answers what it has accepted, prints what became of every job, and is gone after 10 seconds.

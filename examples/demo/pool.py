@@ -4,7 +4,7 @@
     python examples/demo/pool.py --kind thread --workers 8
 
 Each job reads, hashes and parses a source file. It takes 10 to 20 seconds; Ctrl-C drains it early. The exit code is 0
-if every job ended by itself: those that fail here are meant to.
+if every job ended on its own: those that fail here are meant to.
 """
 
 import argparse

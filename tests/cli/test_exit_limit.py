@@ -1,4 +1,4 @@
-"""A program that was told to stop ends, though its jobs have left threads or pools behind in its process."""
+"""A program that was asked to stop ends, though its jobs have left threads or pools behind in its process."""
 
 from __future__ import annotations
 

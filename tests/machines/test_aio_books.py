@@ -272,7 +272,7 @@ class AsyncBooks(RuleBasedStateMachine):
     @precondition(lambda self: self.pool._core.settings.cancel_grace == 0)
     @rule()
     def drain_at_once(self) -> None:
-        """No time for anybody: what waits goes back, what runs is told to stop; what does not is stuck."""
+        """No time for anybody: what waits goes back, what runs is asked to stop; what does not is stuck."""
         if self.pool.state is PoolState.CLOSED:
             return
         for record in self.records:

@@ -30,7 +30,7 @@ class Record:
     released: threading.Event = field(default_factory=threading.Event)
 
     def hang(self) -> str:
-        """Run until released; then see whether that was because it was told to stop."""
+        """Run until released; then see whether that was because it was asked to stop."""
         self.started.set()
         assert self.released.wait(PATIENCE)
         current_job().raise_if_cancelled()
@@ -160,7 +160,7 @@ class Books(RuleBasedStateMachine):
 
     @rule()
     def drain_at_once(self) -> None:
-        """No time for anybody: what waits goes back, what runs is told to stop."""
+        """No time for anybody: what waits goes back, what runs is asked to stop."""
         self.pool.request_drain(0)
         for record in self.records:
             record.may_end |= {Outcome.RETURNED, Outcome.INTERRUPTED}

@@ -115,7 +115,7 @@ def test_a_report_reads_well() -> None:
     assert "never started: 12" in text and "... and 2 more" in text
     assert "p-1 m.f(1, 2) waited 0.5 s" in text
     assert "p-2 m.g in attempt 2, ran 1.5 s" in text
-    assert "p-3 m.h running for 9.5 s, told to stop (shutdown)" in text and "spin()" in text
+    assert "p-3 m.h running for 9.5 s, asked to stop (shutdown)" in text and "spin()" in text
     assert "  errors: 1 group (12 jobs)\n    12 x m.f: ValueError: bad\n        at f.py:3 in f, latest p-4" in text
     assert "note: a callback has not ended" in text
 
@@ -131,8 +131,8 @@ def test_jobs_that_are_stuck_at_one_place_stand_together() -> None:
     text = str(replace(REPORT, on_time=True, stuck=stuck))
     assert text.startswith("pool 'p' closed after 1.25 s: every job has its outcome, but 13 are stuck\n")
     assert text.count("spin()") == 1 and "  ... and 2 more there\n  all 12 are here:\n" in text
-    assert "  stuck: p-3 m.h('url-3') running for 9.5 s, told to stop (shutdown)\n" in text
-    assert "  stuck: p-9 m.h running for 9.5 s, told to stop (shutdown), is here:\n      elsewhere" in text
+    assert "  stuck: p-3 m.h('url-3') running for 9.5 s, asked to stop (shutdown)\n" in text
+    assert "  stuck: p-9 m.h running for 9.5 s, asked to stop (shutdown), is here:\n      elsewhere" in text
     interrupted = (replace(INTERRUPTED, arguments="(1)"),)
     text = str(replace(REPORT, on_time=False, stuck=stuck[:1], interrupted=interrupted))
     assert "not everything ended in time, 1 stuck\n" in text and "p-2 m.g(1) in attempt 2" in text

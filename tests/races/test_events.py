@@ -44,7 +44,7 @@ class Stories:
         assert isinstance(story[0], JobSubmitted), names
         ends = [event for event in story if isinstance(event, JobEnded)]
         assert len(ends) == 1 and ends[0].outcome is future.outcome, names
-        # A job can be told to stop, and be found stuck, after it has its outcome; it cannot begin again.
+        # A job can be asked to stop, and be found stuck, after it has its outcome; it cannot begin again.
         after = story[story.index(ends[0]) + 1 :]
         assert all(isinstance(event, JobStopRequested | JobStuck) for event in after), names
         attempts = [event.attempt for event in story if isinstance(event, JobStarted)]

@@ -53,7 +53,7 @@ KINDS = [succeed, succeed, succeed, fail, recover, hang_once, hang, urgent, idle
 
 
 class Sampler(threading.Thread):
-    """Reads the books until told to stop, and keeps the first sample that is wrong."""
+    """Reads the books until asked to stop, and keeps the first sample that is wrong."""
 
     def __init__(self, pool: ThreadPool) -> None:
         super().__init__(daemon=True)

@@ -141,7 +141,7 @@ def test_jobs_that_never_run_leave_no_span(make_pool: Callable[..., Any], teleme
     assert pool.drain(0).stats.returned == 3
     (span,) = telemetry.spans()
     assert span.attributes["steadypool.job.outcome"] == "interrupted"
-    assert [event.name for event in span.events] == ["told to stop"]
+    assert [event.name for event in span.events] == ["asked to stop"]
     assert not sink._spans._spans, "nothing is kept of what was taken back"
 
 

@@ -18,7 +18,7 @@ LEAST = 1.0
 
 
 class TimedExit(int):
-    """An exit code for a program that was told to stop: *seconds* are left until it has to be gone."""
+    """An exit code for a program that was asked to stop: *seconds* are left until it has to be gone."""
 
     seconds: float
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from inspect import BoundArguments, Signature
 
 MOST_BYTES = 100
-"""A longer text is cut, and ends with what it would be told from others by."""
+"""A longer text is cut, and ends with a digest that tells it from others."""
 _KEPT = 24
 """Characters that are kept of a longer one."""
 

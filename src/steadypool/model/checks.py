@@ -10,7 +10,7 @@ from typing import Any
 def check_seconds(what: str, value: object, *, zero: bool = False, none: bool = True) -> float | None:
     """Return *value* if it is a length of time in seconds (or ``None``), or raise `TypeError`/`ValueError`.
 
-    *zero* and *none* say whether these two are lengths that make sense here.
+    *zero* and *none* say whether these two are valid here.
     """
     if value is None and none:
         return None

@@ -44,7 +44,7 @@ __all__ = [
 
 
 class SteadypoolError(Exception):
-    """The root of every error that Steadypool raises by itself."""
+    """The root of every error that Steadypool raises on its own."""
 
 
 class PoolClosed(SteadypoolError, RuntimeError):

@@ -59,7 +59,7 @@ class JobRetryScheduled(JobEvent):
 
 @dataclass(frozen=True, slots=True)
 class JobStopRequested(JobEvent):
-    """A running attempt was told to stop; *cause* is as in `JobContext.cause`."""
+    """A running attempt was asked to stop; *cause* is as in `JobContext.cause`."""
 
     cause: str
 
@@ -181,7 +181,7 @@ class PoolDraining(Event):
 
 @dataclass(frozen=True, slots=True)
 class PoolCancelling(Event):
-    """The drain's time is up: what waits goes back, what runs was told to stop."""
+    """The drain's time is up: what waits goes back, what runs was asked to stop."""
 
 
 @dataclass(frozen=True, slots=True)

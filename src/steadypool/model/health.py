@@ -29,7 +29,7 @@ class HealthReason(StrEnum):
     STARTING = "starting"
     """A worker of a durable queue that has not begun to claim."""
     STORE_AWAY = "database does not answer"
-    """That of a durable queue; its worker tries again, and goes on by itself."""
+    """That of a durable queue; its worker tries again, and goes on on its own."""
 
 
 FATAL = frozenset(

@@ -167,7 +167,7 @@ class InterruptedJob:
 
 @dataclass(frozen=True, slots=True)
 class StuckJob:
-    """A job that was told to stop and still runs."""
+    """A job that was asked to stop and still runs."""
 
     id: str
     task: str
@@ -176,7 +176,7 @@ class StuckJob:
     stack: str
     """Where it is, as text."""
     cause: str
-    """Why it was told to stop: ``"timeout"``, ``"cancelled"`` or ``"shutdown"``."""
+    """Why it was asked to stop: ``"timeout"``, ``"cancelled"`` or ``"shutdown"``."""
     meta: Mapping[str, Any] | None = field(default=None, hash=False)
     """The task's ``meta`` option."""
     arguments: str = ""
@@ -192,20 +192,20 @@ class DrainReport:
     elapsed: float
     """Seconds the drain took."""
     on_time: bool
-    """All accepted jobs ended by themselves before the time limit."""
+    """All accepted jobs ended on their own before the time limit."""
     stats: PoolStats
     unfinished: tuple[UnfinishedJob, ...] = ()
     """Jobs handed back without having started."""
     interrupted: tuple[InterruptedJob, ...] = ()
     stuck: tuple[StuckJob, ...] = ()
-    """Every job still running, whenever it was told to stop."""
+    """Every job still running, whenever it was asked to stop."""
     errors: tuple[ErrorGroup, ...] = ()
     notes: tuple[str, ...] = field(default=())
     """Anything else worth knowing, such as a callback that had not ended."""
 
     @property
     def ok(self) -> bool:
-        """Nothing was given back, interrupted or left stuck. (Jobs that failed by themselves are in *errors*.)"""
+        """Nothing was given back, interrupted or left stuck. (Jobs that failed on their own are in *errors*.)"""
         return self.on_time and not (self.unfinished or self.interrupted or self.stuck)
 
     def to_dict(self) -> dict[str, Any]:
@@ -296,7 +296,7 @@ def _stuck_lines(stuck: tuple[StuckJob, ...]) -> list[str]:
 
 
 def _stuck_line(job: StuckJob) -> str:
-    ran = f"running for {job.running_for:.1f} s, told to stop ({job.cause})"
+    ran = f"running for {job.running_for:.1f} s, asked to stop ({job.cause})"
     return f"  stuck: {job.id} {job.task}{job.arguments} {ran}"
 
 

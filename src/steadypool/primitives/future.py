@@ -102,10 +102,10 @@ class JobFuture(Future[T], Generic[T]):
     _attempt_ends: float | None = None
     _total_ends: float | None = None
     _told: str | None = None
-    """Why the present attempt was told to stop."""
+    """Why the present attempt was asked to stop."""
     _stop_event: threading.Event | None = None
     _pending_error: BaseException | None = None
-    """What the attempt that was told to stop counts as, if it does not return."""
+    """What the attempt that was asked to stop counts as, if it does not return."""
     _last_error: BaseException | None = None
     _entry: Any = None
     """Its place on the agenda: the retry it waits for."""
@@ -194,11 +194,11 @@ class JobFuture(Future[T], Generic[T]):
         """Cancel the job if it has not started; with *running*, also tell one that has started to stop.
 
         A running job learns of it from `current_job`, and has the pool's ``cancel_grace`` to end. What it
-        returns in that time still counts; after it the future gives `JobCancelled`. *cause* is what the job is told
+        returns in that time still counts; after it the future gives `JobCancelled`. *cause* is what the job sees
         (`JobContext.cause`).
 
         Returns:
-            Whether the job was cancelled (or, with *running*, told to stop).
+            Whether the job was cancelled (or, with *running*, asked to stop).
         """
         if self._state in DONE:
             return self.cancelled()

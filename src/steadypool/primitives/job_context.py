@@ -62,7 +62,7 @@ class JobContext:
 
     @property
     def cause(self) -> str | None:
-        """Why the job was told to stop; ``None`` if it was not.
+        """Why the job was asked to stop; ``None`` if it was not.
 
         ``"timeout"``, ``"cancelled"``, ``"shutdown"``; ``"lease_lost"`` for a job of a durable queue that another
         worker may run by now, so that nothing this one does will count.
@@ -71,7 +71,7 @@ class JobContext:
 
     @property
     def cancelled(self) -> bool:
-        """Whether the job was told to stop."""
+        """Whether the job was asked to stop."""
         return self.cause is not None
 
     @property
@@ -96,7 +96,7 @@ class JobContext:
         return None if self.deadline is None else max(0.0, self.deadline - monotonic())
 
     def raise_if_cancelled(self) -> None:
-        """Do nothing, unless the job was told to stop.
+        """Do nothing, unless the job was asked to stop.
 
         Raises:
             JobTimeout: it was, by a time limit.
@@ -106,10 +106,10 @@ class JobContext:
         if cause == "timeout":
             raise JobTimeout(f"job {self.id} has reached its time limit", job_id=self.id)
         if cause is not None:
-            raise JobCancelled(f"job {self.id} was told to stop ({cause})", job_id=self.id, cause=cause)
+            raise JobCancelled(f"job {self.id} was asked to stop ({cause})", job_id=self.id, cause=cause)
 
     def sleep(self, seconds: float) -> bool:
-        """Sleep, but wake as soon as the job is told to stop.
+        """Sleep, but wake as soon as the job is asked to stop.
 
         Returns:
             True after the whole time, False if it was cut short.
@@ -131,7 +131,7 @@ class JobContext:
         check_progress(done, total)
 
     def _wait(self, seconds: float) -> None:
-        """Wait for *seconds* or until told to stop."""
+        """Wait for *seconds* or until asked to stop."""
         sleep(seconds)
 
 
@@ -198,6 +198,6 @@ def set_finder(find: Callable[[], JobContext | None] | None) -> Callable[[], Job
 
 def running_loop() -> object:
     """The event loop that the calling thread runs; ``None`` if none."""
-    # Not imported for those who do not use it; the name is there once anybody does.
+    # Not imported for those who do not use it; the name is there once a caller does.
     asyncio = sys.modules.get("asyncio.events")
     return asyncio._get_running_loop() if asyncio is not None else None

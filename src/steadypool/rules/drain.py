@@ -13,7 +13,7 @@ def next_state(
     Args:
         now: the moment.
         deadline: when the drain's time is up; ``None`` for never.
-        grace_ends: when what was told to stop is given up; ``None`` before it was told.
+        grace_ends: when what was asked to stop is given up; ``None`` before that.
         all_ended: whether every accepted job has its outcome.
     """
     if state is PoolState.OPEN or state is PoolState.CLOSED:

@@ -1,6 +1,6 @@
 """Whether a pool is alive and ready.
 
-Two questions with two answers. *Ready*: may work be sent here now? *Alive*: can this go on by itself? What ends in
+Two questions with two answers. *Ready*: may work be sent here now? *Alive*: can this go on on its own? What ends in
 order, or is held up for a while, is alive: to kill it would lose work that a little patience would save.
 """
 
@@ -49,5 +49,5 @@ def reasons_not_ready(
 
 
 def is_alive(reasons: tuple[HealthReason, ...]) -> bool:
-    """Whether a pool with these reasons can go on, or end in order, by itself."""
+    """Whether a pool with these reasons can go on, or end in order, on its own."""
     return FATAL.isdisjoint(reasons)

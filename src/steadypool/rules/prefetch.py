@@ -10,7 +10,7 @@ Both follow from measured run times (`moving_average`), which `pools.processes.p
 from __future__ import annotations
 
 WORTH = 0.001
-"""Seconds of work that may wait inside a worker: enough to hide the way there, too little to keep anybody waiting."""
+"""Seconds of work that may wait inside a worker: enough to hide the way there, too little to keep a job waiting."""
 ONE_BEHIND = 0.003
 """Seconds up to which a job may have one waiting behind it: the way to the worker and back is worth some of that."""
 MOST = 64
@@ -20,7 +20,7 @@ WEIGHT = 0.1
 TOGETHER_SECONDS = 0.005
 """Work in one packet of a map."""
 SHORT = 0.001
-"""Seconds up to which items of a map travel together by themselves."""
+"""Seconds up to which items of a map travel together on their own."""
 BY_THEMSELVES_SECONDS = 0.002
 """Work in one packet then."""
 PACKETS_AHEAD = 3

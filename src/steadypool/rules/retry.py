@@ -55,7 +55,7 @@ def next_delay(
 ) -> float | None:
     """Seconds until the next attempt, or ``None`` to give up.
 
-    A wait that would outlast *total_deadline* is no use to anybody: give up now, with the last error.
+    A wait that would outlast *total_deadline* is of no use: give up now, with the last error.
     """
     if retry is None or not is_worth_retrying(retry, error):
         return None

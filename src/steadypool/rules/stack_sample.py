@@ -11,7 +11,7 @@ UNSEEN_SECONDS = 0.04
 
 
 def may_look(waited: float, state: str | None, ran: float | None) -> bool:
-    """Whether the thread runs no Python code now, as far as can be told.
+    """Whether the thread runs no Python code now, as far as can be seen.
 
     Args:
         waited: seconds since the knock, which it has not answered.

@@ -41,7 +41,7 @@ _KINDS: dict[type[Event], LogLine] = {
     events.JobRejected: LogLine(WARNING, "a job (%(task)s) was refused, since the queue is full"),
     events.JobStarted: LogLine(DEBUG, f"{_JOB} started on %(worker)s, attempt %(attempt)s, after %(waited).3f s"),
     events.JobRetryScheduled: LogLine(INFO, f"{_JOB} failed {_ENDED}, and runs again in %(delay).3f s: %(error)s"),
-    events.JobStopRequested: LogLine(INFO, f"{_JOB} was told to stop (%(cause)s)"),
+    events.JobStopRequested: LogLine(INFO, f"{_JOB} was asked to stop (%(cause)s)"),
     events.JobStuck: LogLine(ERROR, f"{_JOB} did not stop, and is left behind here:\n%(stack)s"),
     events.JobProgressed: LogLine(DEBUG, f"{_JOB} is at %(done)s%(out_of)s"),
     events.JobSucceeded: LogLine(DEBUG, f"{_JOB} succeeded {_ENDED}"),
@@ -59,7 +59,7 @@ _KINDS: dict[type[Event], LogLine] = {
         WARNING, "pool %(pool)s would need about %(estimate).1f s to drain; a signal would give it %(seconds).1f s"
     ),
     events.PoolDraining: LogLine(INFO, "pool %(pool)s drains, %(limit)s"),
-    events.PoolCancelling: LogLine(WARNING, "pool %(pool)s has not drained in time: what runs is told to stop"),
+    events.PoolCancelling: LogLine(WARNING, "pool %(pool)s has not drained in time: what runs is asked to stop"),
     events.PoolClosing: LogLine(INFO, "pool %(pool)s is closed (on time: %(on_time)s)"),
 }
 LEVELS: Mapping[type[Event], int] = {kind: how.level for kind, how in _KINDS.items()}

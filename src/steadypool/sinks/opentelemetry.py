@@ -126,7 +126,7 @@ class OpenTelemetrySink(MetricsSink):
     def _told(self, event: events.JobStopRequested) -> None:
         span = self._spans.get(_key(event))
         if span is not None:
-            span.add_event("told to stop", {"steadypool.cause": event.cause})
+            span.add_event("asked to stop", {"steadypool.cause": event.cause})
 
     def _progressed(self, event: events.JobProgressed) -> None:
         span = self._spans.get(_key(event))

@@ -90,7 +90,7 @@ def test_cancelling_a_job_from_the_viewer_asks_first(make_pool: Callable[..., An
     screen.press("c")
     screen.wait_for("cancel job the-one?  y/n")
     screen.press("y")
-    screen.wait_for("job the-one is told to stop")
+    screen.wait_for("job the-one is asked to stop")
     assert actor.ask("told")[1] == "cancelled"
     actor.tell("return")
     assert future.result(WAIT) == "to stop" and pool.state == "open"

@@ -141,7 +141,7 @@ def mean_it(*_: object) -> None:
 
 
 async def obey_the_second_time() -> None:
-    """Say when it is told to stop, and go on until it is told again."""
+    """Say when it is asked to stop, and go on until it is told again."""
     try:
         await hang()
     except asyncio.CancelledError:

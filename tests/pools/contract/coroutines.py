@@ -23,7 +23,7 @@ async def _until_told(job: JobContext) -> None:
 async def _obey(job: JobContext) -> str:
     await _until_told(job)
     job.raise_if_cancelled()
-    return "was not told to stop"
+    return "was not asked to stop"
 
 
 async def _finish(job: JobContext) -> str:

@@ -54,7 +54,7 @@ def _interrupt(job: JobContext) -> NoReturn:
 def _obey(job: JobContext) -> str:
     job.sleep(60)
     job.raise_if_cancelled()
-    return "was not told to stop"
+    return "was not asked to stop"
 
 
 def _finish(job: JobContext) -> str:

@@ -55,7 +55,7 @@ def submit_all_sorts(pool: Any) -> list[Any]:
 
 
 def look(pool: Any, stop: threading.Event) -> list[PoolStats]:
-    """Read the books until told to stop; returns those that were wrong."""
+    """Read the books until asked to stop; returns those that were wrong."""
     wrong = []
     last = 0
     while not stop.is_set():

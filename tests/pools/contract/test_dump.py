@@ -29,7 +29,7 @@ def test_every_running_job_with_its_stack(make_pool: Callable[..., Any], stage: 
     assert text.splitlines()[0] == "pool 'busy' is open, runs 2, 1 wait:"
     for job_id in ("a", "b"):
         (part,) = [part for part in text.split("\n  ") if part.startswith(f"{job_id} the actor for ")]
-        assert "told to stop" not in part.partition("\n")[0]
+        assert "asked to stop" not in part.partition("\n")[0]
     assert text.count("in act\n") == 2
     for actor in actors:
         actor.tell("return")
@@ -49,7 +49,7 @@ def test_a_job_that_was_told_to_stop_is_there_with_the_same_stack(make_pool: Cal
     late, actor = timed_out_at_rest(pool, stage)
     error = late.exception(0)
     text = pool.dump()
-    assert f"  {late.job_id} slow for " in text and "s, told to stop (timeout)\n" in text
+    assert f"  {late.job_id} slow for " in text and "s, asked to stop (timeout)\n" in text
     for line in error.stack.rstrip().splitlines():
         assert f"    {line}\n" in text
     actor.tell("return")

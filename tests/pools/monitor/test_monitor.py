@@ -396,7 +396,7 @@ def test_a_job_of_any_pool_can_be_cancelled(make_pool: Callable[..., Any], stage
     with Looker() as looker:
         number = looker.look()[pool.name]["number"]
         kind, said = looker.ask(do="cancel", pool=number, job=future.job_id)
-        assert (kind, said) == ("told", f"job {future.job_id} is told to stop")
+        assert (kind, said) == ("told", f"job {future.job_id} is asked to stop")
         assert actor.ask("told")[1] == "cancelled"
     actor.tell("obey")
     assert future.exception(WAIT).cause == "cancelled"

@@ -133,7 +133,7 @@ def stop_process(address: str) -> None:
 
 
 def spin_until_told(address: str) -> str | None:
-    """Ask `cancelled` without a pause; say why it was told to stop."""
+    """Ask `cancelled` without a pause; say why it was asked to stop."""
     arrive(address)
     job = current_job()
     while not job.cancelled:
@@ -142,7 +142,7 @@ def spin_until_told(address: str) -> str | None:
 
 
 def sleep_until_told(address: str) -> str | None:
-    """Sleep in one piece; say why it was told to stop."""
+    """Sleep in one piece; say why it was asked to stop."""
     arrive(address)
     current_job().sleep(600)
     return current_job().cause
@@ -158,7 +158,7 @@ def read_in_c(address: str) -> int:
 
 
 def clean_up(address: str, path: str) -> None:
-    """Sleep until told to stop, and then leave a line in a file."""
+    """Sleep until asked to stop, and then leave a line in a file."""
     arrive(address)
     current_job().sleep(600)
     note(path, f"cleaned up: {current_job().cause}")

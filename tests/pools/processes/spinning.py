@@ -40,7 +40,7 @@ def dive(depth: int) -> int:
 
 
 def spin() -> None:
-    """Until told to stop."""
+    """Until asked to stop."""
     job, number = current_job(), Number(0)
     while not job.cancelled:
         number = number + Number(1)

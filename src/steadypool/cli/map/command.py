@@ -117,7 +117,7 @@ def map_command(**given: Any) -> int:
     tried again.
 
     Ctrl-C or SIGTERM: no more lines are read, what runs is finished (for --drain-timeout seconds at most), and
-    what was not done is reported. Twice: running jobs are told to stop. Three times: the end, at once.
+    what was not done is reported. Twice: running jobs are asked to stop. Three times: the end, at once.
 
     \b
     Exit codes: 0   every line gave a result

@@ -66,7 +66,7 @@ def written(name: str, entry: Mapping[str, Any], zone: str) -> Written:
     if not isinstance(task, str) or not task:
         raise TypeError(f"its task is {task!r}, and not the name of one")
     if task.startswith("celery."):
-        raise ValueError("it is housekeeping of Celery's own; here workers remove old jobs by themselves")
+        raise ValueError("it is housekeeping of Celery's own; here workers remove old jobs on their own")
     _refuse(entry, options)
     ticks = when(entry.get("schedule"), zone, relative=bool(entry.get("relative")))
     args, kwargs = _plain(list(entry.get("args") or ())), _plain(dict(entry.get("kwargs") or {}))

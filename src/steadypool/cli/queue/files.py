@@ -47,7 +47,7 @@ def compact_command(url: str | None) -> int:
     \b
         steadypool compact --url sqlite:////var/lib/app/jobs.db
 
-    A file does not shrink by itself when jobs go: the room is used again by later ones. This gives it back to the file
+    A file does not shrink on its own when jobs go: the room is used again by later ones. This gives it back to the file
     system, a few milliseconds at a time. It is worth it after a flood of jobs that does not come again.
 
     \b

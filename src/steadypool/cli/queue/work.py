@@ -96,7 +96,7 @@ class WorkOptions:
     default="30d",
     help="How long jobs wait for a worker with their task, in their version, before they are discarded.",
 )
-@click.option("--cancel-grace", type=SECONDS, default=1.0, help="Seconds to end once told to stop.")
+@click.option("--cancel-grace", type=SECONDS, default=1.0, help="Seconds to end once asked to stop.")
 @click.option("--max-tasks-per-child", type=COUNT, help="Jobs after which a process is replaced (--kind process).")
 @click.option(
     "--drain-timeout",
@@ -128,7 +128,7 @@ def work_command(**given: Any) -> int:
 
     SIGTERM or Ctrl-C: no more jobs are claimed, what has not started goes back, and what runs is finished, for
     --drain-timeout seconds at most, everything included; what is interrupted goes back too. Twice: running jobs are
-    told to stop now. Three times: the end, at once; others take over when the lease is over.
+    asked to stop now. Three times: the end, at once; others take over when the lease is over.
 
     \b
     Exit codes: 0   every job it had is written down, or was given back

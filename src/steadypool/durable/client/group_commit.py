@@ -1,4 +1,4 @@
-"""Group commit for all threads of a process: as many jobs in one transaction as have gathered, by itself.
+"""Group commit for all threads of a process: as many jobs in one transaction as have gathered, on its own.
 
 A commit waits for the disk, and costs about the same for one job as for a hundred. So a caller leaves its jobs
 here. If no other writes at the moment it takes the **turn** and writes itself: for one caller alone there is no other

@@ -1,6 +1,6 @@
 """A `Retry` that was chosen for one call, as it travels with the job.
 
-Its classes travel as names. They are not imported from there: who can write to the table must not be able to run code.
+Its classes travel as names. They are not imported from there: write access to the table must not allow code execution.
 An error is compared with them by the names of its own classes.
 """
 

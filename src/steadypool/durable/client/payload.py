@@ -1,5 +1,5 @@
-"""A task's arguments and result as JSON, by the types in its signature. Never pickle: who can write to the table must
-not be able to run code.
+"""A task's arguments and result as JSON, by the types in its signature. Never pickle: write access to the table
+must not allow code execution.
 
 An object of arguments, ``{"to": "a@b.c", "when": "2026-01-01T00:00:00Z"}``: by name, so that a later version of the
 task may reorder its parameters or add one that has a default.

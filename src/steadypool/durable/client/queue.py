@@ -107,7 +107,7 @@ class Queue:
 
         The options are those of every task, and of `EnqueueOptions` (``queue``, ``keep``, …), as defaults for each job.
         ``aliases`` are names that the task had before: jobs that were enqueued under one of them are run, too.
-        ``schedule`` is a `Cron` or `Every`, or a list of them: workers then put jobs of the task by themselves.
+        ``schedule`` is a `Cron` or `Every`, or a list of them: workers then put jobs of the task on their own.
         ``kind`` says what its jobs run on, whatever the worker: ``"process"``, ``"thread"`` or ``"async"``. By default
         a coroutine function runs on an event loop, and any other function as the worker's ``--kind`` says.
 
@@ -364,7 +364,7 @@ class Queue:
     def wake(self) -> None:
         """Have workers look now: after the commit of a transaction of yours in which you enqueued (``connection=``).
 
-        Without it they find such a job on SQLite when they next look by themselves, within a second: a file does
+        Without it they find such a job on SQLite when they next look on their own, within a second: a file does
         not announce commits. PostgreSQL does. An `EngineError` says that no listener was notified.
         """
         self.engine.wake()

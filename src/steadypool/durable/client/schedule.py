@@ -1,4 +1,4 @@
-"""`Cron` and `Every`: when a task's jobs are put by themselves. Frozen, and checked when they are made.
+"""`Cron` and `Every`: when a task's jobs are put on their own. Frozen, and checked when they are made.
 
 Which moments an expression names, `cronsim` knows: it does what Debian's cron does when clocks change.
 """

@@ -24,7 +24,7 @@ from steadypool.durable.engine.states import ENDED, JobState
 LARGEST_PAGE = 20_000
 """Rows that one look passes over at most: some ten milliseconds."""
 MOST_GROUPS = 100
-"""Priorities of queues with available jobs for which each is looked through by itself."""
+"""Priorities of queues with available jobs for which each is looked through on its own."""
 TOP = 2**62
 LIVE = frozenset(JobState) - ENDED
 

@@ -55,7 +55,7 @@ What every engine owes
   driver's own. After an error of a writing call it may or may not have happened: all of them can be repeated, since
   settling is fenced and everything else finds its work done. Only `put_many` without ids puts the jobs again.
 * **Ends**: no call waits longer than the engine's ``timeout`` (seconds) for a lock or a sign of an answer: then
-  `EngineBusy` or `EngineGone`. After `EngineGone` the next call connects anew, by itself.
+  `EngineBusy` or `EngineGone`. After `EngineGone` the next call connects anew, on its own.
 * **Time** is the engine's: no argument is a moment of the caller's clock, but `NewJob.at`. A lease must not run out
   because the wall clock was set: an engine that can, keeps leases by a clock that only runs forward.
 * **Threads**: any thread may call; calls on one engine object are serialised. Who must not wait for another's call
@@ -142,7 +142,7 @@ class Engine(Protocol):
     def migrate(self) -> Schema:
         """Bring the tables up to date, and say what was done: ``pending`` is what ran. Safe to call by many at once.
 
-        An embedded engine also makes its tables by itself, when it first writes to an empty store.
+        An embedded engine also makes its tables on its own, when it first writes to an empty store.
 
         Raises:
             SchemaMismatch: the tables are of a later version than this Steadypool knows.
@@ -171,7 +171,7 @@ class Engine(Protocol):
     def put_on(self, connection: Any, jobs: Sequence[NewJob]) -> list[EnqueueResult]:
         """The same on the caller's own connection, in the caller's transaction: the jobs are there if that commits.
 
-        Nothing is committed here, unless the connection is in no transaction and commits each statement by itself.
+        Nothing is committed here, unless the connection is in no transaction and commits each statement on its own.
 
         Raises:
             TypeError: *connection* is nothing that this engine can use, or belongs to another database.

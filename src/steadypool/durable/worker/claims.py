@@ -149,7 +149,7 @@ class Claimer:
     def deregister(self) -> None:
         """The worker has stopped."""
         if self._in_flight.pending or self._in_flight.unwritten:
-            return  # it holds something still: its lease runs out by itself
+            return  # it holds something still: its lease runs out on its own
         number = self._registration.number
         try:
             self._engine.claim(number, (), 0, (), self._in_flight.done)

@@ -2,7 +2,7 @@
 
 A **bundle** is short jobs of one task that are one job for a pool of processes, since a message costs more than they
 do. Each has its own context, outcome and claim (`durable.worker.run_job`). When a bundle ends without
-saying how one of its jobs did (its process died, its time was up), that one runs again by itself, under the same claim.
+saying how one of its jobs did (its process died, its time was up), that one runs again alone, under the same claim.
 
 Not on threads: a process that is stopped runs nothing more, while a thread goes on with the job that it has begun.
 That one would then run twice at a time.

@@ -151,7 +151,7 @@ class LeaseLost(Event):
     refused."""
 
     LOG: ClassVar[LogLine] = LogLine(
-        WARNING, "the lease was lost; running jobs that were told to stop, to run again elsewhere: %(jobs)s"
+        WARNING, "the lease was lost; running jobs that were asked to stop, to run again elsewhere: %(jobs)s"
     )
     jobs: int
 

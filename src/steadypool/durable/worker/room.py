@@ -1,7 +1,7 @@
 """What a worker may still claim: by the kinds of pool that run its jobs, and by the queues that they come from.
 
 A claim names queues, and leaves out the tasks of kinds that have no room. A queue with slots of its own is claimed from
-by itself. While there is one kind and no such queue that is one claim without any condition.
+alone. While there is one kind and no such queue that is one claim without any condition.
 
 What kinds the jobs are of is known once they are claimed. So a claim is for no more than the kind with least room has,
 or a part of what the one with most room has; what does not fit after all goes back at once (`fits`), and the next claim

@@ -48,7 +48,7 @@ class Settler:
             self._settle(held)
 
     def settle_finished(self) -> None:
-        """Settle what has ended by itself. What was interrupted waits for the pool's report: it may still run."""
+        """Settle what has ended on its own. What was interrupted waits for the pool's report: it may still run."""
         ended = self._in_flight.take_ended()
         interrupted = [held for held in ended if held.future.outcome is Outcome.INTERRUPTED]
         for held in ended:
@@ -163,7 +163,7 @@ class Settler:
             self._in_flight.settle(held, settlement)
 
     def _run_alone(self, held: HeldClaim) -> None:
-        """Its bundle has ended without saying how this one did: it may have run, and runs again by itself."""
+        """Its bundle has ended without saying how this one did: it may have run, and runs again on its own."""
         claim = held.claim
         if held.wanted_cancelled:
             self._record(held, Settlement(claim, Verdict.CANCEL))

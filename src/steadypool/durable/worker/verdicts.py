@@ -154,7 +154,7 @@ def span(seconds: float) -> str:
 def undecidable(claim: Claim, broken: BaseException) -> Settlement:
     """For a job whose end cannot be judged: code of its error's, or of its task's ``Retry``, fails."""
     recorded = describe(claim.attempt, Outcome.FAILED, broken)
-    reason = "what became of it cannot be told: looking at its error failed"
+    reason = "what became of it is not known: looking at its error failed"
     return Settlement(claim, Verdict.DISCARD, error=recorded, reason=reason)
 
 

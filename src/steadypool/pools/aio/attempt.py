@@ -213,7 +213,7 @@ class Attempt:
 class AsyncJobContext(JobContext):
     """The context of a job that runs on an event loop.
 
-    Being told to stop is asyncio's ``CancelledError``, raised where the job awaits; ``cause`` says why.
+    A request to stop is asyncio's ``CancelledError``, raised where the job awaits; ``cause`` says why.
     """
 
     def __init__(self, attempt: Attempt, job: AsyncJob) -> None:
@@ -235,7 +235,7 @@ class AsyncJobContext(JobContext):
         self._cause, self._job = self.cause, None
 
     def sleep(self, seconds: float) -> Awaitable[bool]:  # type: ignore[override] # it has to be awaited here
-        """Sleep: ``await current_job().sleep(1)``. Told to stop, the job gets ``CancelledError`` here as anywhere.
+        """Sleep: ``await current_job().sleep(1)``. Asked to stop, the job gets ``CancelledError`` here as anywhere.
 
         Returns:
             An awaitable of ``True``.

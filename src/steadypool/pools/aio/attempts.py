@@ -178,7 +178,7 @@ class Attempts:
             self.say_capacity()
 
     def _lost(self, job: Job) -> None:
-        """The loop was closed under a running job: nothing can be told to anybody any more."""
+        """The loop was closed under a running job: no waiter can be woken any more."""
         self.core.counts.ended[Outcome.INTERRUPTED] += 1
         job.outcome = Outcome.INTERRUPTED
 

@@ -202,10 +202,10 @@ class AsyncJobFuture(Future[T]):
 
         A running job gets asyncio's ``CancelledError`` and has the pool's ``cancel_grace`` to end. What it returns in
         that time still counts; otherwise the future gives `JobCancelled`. *msg* is for asyncio, which passes it
-        when it cancels what a cancelled task awaits: that means a running job too. *cause* is what the job is told.
+        when it cancels what a cancelled task awaits: that means a running job too. *cause* is what the job sees.
 
         Returns:
-            Whether the job was cancelled (or, with *running*, told to stop).
+            Whether the job was cancelled (or, with *running*, asked to stop).
         """
         if self.done():
             return False
@@ -309,7 +309,7 @@ class AsyncJobFuture(Future[T]):
                 waiter.set_result(None)
 
     def _run_callbacks(self) -> None:
-        """Nothing to do: asyncio's futures call back by themselves."""
+        """Nothing to do: asyncio's futures call back on their own."""
 
     def _look(self) -> None:
         """The program has seen the failure: it need not be reported when the future is freed."""

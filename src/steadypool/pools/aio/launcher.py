@@ -46,7 +46,7 @@ class Launcher:
         self._filling = False
         self._custom_tasks = False
         self._context = Context()
-        """For callbacks of the pool's own, which must not hold anybody's context variables."""
+        """For callbacks of the pool's own, which must not hold the context variables of a submitter."""
 
     def bind(self, loop: asyncio.AbstractEventLoop) -> None:
         """The pool is opened on this loop."""
@@ -168,7 +168,7 @@ class Launcher:
         if job._options.timeout is not None:
             self._attempts.watch(attempt, job, job._options.timeout)
         if job._told is not None:
-            task.cancel()  # it was told in that step, when its task was not known yet
+            task.cancel()  # it was asked to stop in that step, when its task was not known yet
 
     def _start_later(self, attempt: Attempt, job: AsyncJob) -> None:
         coroutine = attempt.run(None)

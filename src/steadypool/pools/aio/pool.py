@@ -451,8 +451,8 @@ class AsyncPool(Books):
     def _refuse_to_wait_here(self, what: str, instead: str) -> None:
         if self._workers.waits.is_own_thread():
             raise RuntimeError(
-                f"{what} was called from a job of pool {self._core.name!r}, for which it would have to wait itself: "
-                f"call {instead} there"
+                f"{what} would deadlock: it was called from a job of pool {self._core.name!r} and would wait for "
+                f"itself. Call {instead} instead."
             )
 
     # -- looking in: see `Books`

@@ -94,7 +94,7 @@ class Closed:
         return self._is_set
 
     def set(self) -> None:
-        """Wake everybody who waits."""
+        """Wake every waiter."""
         self._is_set = True
         for waiter in self._waiters:
             if not waiter.done():

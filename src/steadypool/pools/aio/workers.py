@@ -120,7 +120,7 @@ class AsyncWorkers(Workers):
         return self.core.cancel(job, running, cause)
 
     def rest(self, until: float | None) -> None:
-        """The loop rests by itself."""
+        """The loop rests on its own."""
         return
 
     def join(self, until: float | None) -> None:

@@ -1,6 +1,6 @@
 """Warns when a drain on a signal would not end in time.
 
-It never wakes anybody. It looks where something happens anyway: when the block of `drain_on_signal` is entered, when
+It never wakes a thread. It looks where something happens anyway: when the block of `drain_on_signal` is entered, when
 a run has been measured, when the queue is full, and when the supervisor has something to do. Without a sink no
 warning would be seen, and there is nothing to do.
 """

@@ -32,7 +32,7 @@ OUTCOME_WHEN_TOLD = {
     "shutdown": Outcome.INTERRUPTED,
     "lease_lost": Outcome.CANCELLED,
 }
-"""How an attempt ends that was told to stop and did not return, by the cause it was told."""
+"""How an attempt ends that was asked to stop and did not return, by the cause of the request."""
 _NEVER_STARTED = frozenset({Outcome.CANCELLED, Outcome.RETURNED})
 _STOPPED = frozenset({Outcome.CANCELLED, Outcome.INTERRUPTED})
 

@@ -44,7 +44,7 @@ class Shared:
         self.timers = Timers()
         self.run_times = RunTimes()
         self.next_wake = float("inf")
-        """When the supervisor wakes by itself; a worker with an earlier deadline rings."""
+        """When the supervisor wakes on its own; a worker with an earlier deadline rings."""
         self.state = PoolState.OPEN
         self.refusal: Callable[[], PoolClosed] | None = None
         """Makes the error for a submit; ``None`` while the pool takes jobs."""

@@ -204,7 +204,7 @@ def _give_up_all(core: Core) -> bool:
 
 
 def close(core: Core) -> None:
-    """Every job has its outcome: write the report and let everybody go."""
+    """Every job has its outcome: write the report and wake all waiters."""
     unfinished = unfinished_rows(core.settings.show_arguments, core.settlement.returned)
     with core.lock:
         if core.state is PoolState.CLOSED:

@@ -70,7 +70,7 @@ class Termination:
         return self._told(job, cause, told)
 
     def _note_told(self, job: Job, cause: str, error: BaseException) -> bool | float:
-        """Tell it, and return when its grace ends; false if it has ended, true if it was told before. Locked."""
+        """Tell it, and return when its grace ends; false if it has ended, true if it was asked before. Locked."""
         if job.outcome is not None:
             return False
         if job._told is not None:
@@ -107,7 +107,7 @@ class Termination:
             return
         taken = self._workers.take_from_worker(job)
         if not taken and job.outcome is None:
-            return  # it has just ended by itself
+            return  # it has just ended on its own
         self._workers.give_up_on(worker, job)
         if taken:
             outcome = OUTCOME_WHEN_TOLD[job._told or ""]
@@ -144,7 +144,7 @@ class Termination:
         goes_on = limit == "timeout" and self.may_retry(job, error)
         with self._shared.lock:
             if not self._workers.holds(job):
-                return  # it has just ended by itself: what follows is not this attempt
+                return  # it has just ended on its own: what follows is not this attempt
             if goes_on:
                 job._attempt_ends = None
             # Should the job end between these lines by raising, it counts as this, not as its own failure.

@@ -169,7 +169,7 @@ class Workers(Protocol):
         ...
 
     def was_interrupted(self) -> None:
-        """An exception out of the blue (Ctrl-C) has ended something half-way: put things right, if need be."""
+        """An asynchronous exception (Ctrl-C) has ended a step half-way: schedule a repair, if one is needed."""
         return
 
     def take_waiting(self) -> Job | None:
@@ -187,7 +187,7 @@ class Workers(Protocol):
         ...
 
     def stop_attempt(self, job: Job, cause: str) -> None:
-        """Tell the attempt to stop, however a worker of this kind is told. The lock is held."""
+        """Ask the attempt to stop, in the way of this kind of worker. The lock is held."""
         job._tell(cause)
 
     def give_up_on(self, worker: Any, job: Job) -> None:

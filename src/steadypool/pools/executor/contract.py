@@ -401,7 +401,7 @@ class PoolContract(Books, Executor):
         """Stop taking jobs, let those there are end, and say what became of each.
 
         Args:
-            timeout: seconds until what waits is given back and what runs is told to stop; the call then returns
+            timeout: seconds until what waits is given back and what runs is asked to stop; the call then returns
                 within ``cancel_grace``, whatever the jobs do. ``None``: no limit.
 
         Raises:
@@ -468,8 +468,8 @@ class PoolContract(Books, Executor):
     def _refuse_to_wait_here(self, what: str, instead: str) -> None:
         if self._core.workers.waits.is_own_thread():
             raise RuntimeError(
-                f"{what} was called from a job or callback of pool {self._core.name!r}, for which it would have to "
-                f"wait itself: call {instead} there"
+                f"{what} would deadlock: it was called from a job or callback of pool {self._core.name!r} and would "
+                f"wait for itself. Call {instead} instead."
             )
         if in_signal_handler():
             raise RuntimeError(

@@ -35,8 +35,8 @@ ends with the next item; the input is freed there. Closing waits `LET_GO` for a 
 caller may go on with it.
 
 The first window: ``map`` returns when it is submitted, or when the input has let the reader wait for `PATIENCE` in
-all. The reader goes on with the window by itself. Leaving the ``with`` block of the pool waits for the first windows of
-maps that no caller has read, so that jobs of a map that is dropped unread are not lost.
+all. The reader goes on with the window on its own. Leaving the ``with`` block of the pool waits for the first windows
+of maps that no caller has read, so that jobs of a map that is dropped unread are not lost.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ class Window(Generic[R]):
         self.core = pool._core
         self.failure: BaseException | None = None
         self.add: Callable[[Leg[R]], object] = _no_leg
-        """Takes each new leg. Chunks land in ``landed``, or by themselves."""
+        """Takes each new leg. Chunks land in ``landed``, or on their own."""
         self.landed: Landed[R] | None = None
         self._woken: SimpleQueue[None] = SimpleQueue()
         self._in_flight = 0

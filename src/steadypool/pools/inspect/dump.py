@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def dump_text(core: Core) -> str:
-    """Every running job with its stack; those that were told to stop, and those that are stuck, say so.
+    """Every running job with its stack; those that were asked to stop, and those that are stuck, say so.
 
     The stack of a worker process may take up to 0.1 s to come, one worker after the other.
     """
@@ -28,7 +28,7 @@ def dump_text(core: Core) -> str:
 
 
 def _lines(row: StuckJob) -> list[str]:
-    told = f", told to stop ({row.cause})" if row.cause else ""
+    told = f", asked to stop ({row.cause})" if row.cause else ""
     return [
         f"  {printable(row.id)} {printable(row.task)} for {row.running_for:.1f} s{told}",
         *(f"    {line}" for line in printable_lines(row.stack.rstrip()).split("\n")),

@@ -172,7 +172,7 @@ class LineServer:
         try:
             visitor.say(self._answer(visitor, line))
         except Exception:
-            # It must not end the thread, and with it everybody else's visit.
+            # It must not end the thread, and with it the visits of all others.
             logging.getLogger("steadypool").exception("internal error in the monitor: please report it")
             visitor.leaves = True
 

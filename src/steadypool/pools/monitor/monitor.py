@@ -128,7 +128,7 @@ class Monitor:
         return True
 
     def _closed(self, number: int) -> None:
-        """The pool has closed: tell everybody how, and let the thread see. It stays on the books until they know."""
+        """The pool has closed: tell every viewer how, and let the thread see. It stays on the books until they know."""
         reception, core = self._reception, dict(self._cores()).get(number)
         try:
             if reception is not None and core is not None and any(v.asked for v in list(reception.visitors)):
@@ -230,9 +230,9 @@ def _cancel(core: Core, job_id: str) -> tuple[str, str]:
     for job in core.workers.held_jobs():
         if job.job_id == job_id:
             core.workers.supervision.cancel_from_outside(job)
-            return "told", f"job {job_id} is told to stop"
+            return "told", f"job {job_id} is asked to stop"
     if any(row.id == job_id for row in core.workers.stuck_rows()):
-        return "refused", f"job {job_id} was told to stop before, and does not"
+        return "refused", f"job {job_id} was asked to stop before, and does not"
     return "refused", f"job {job_id} does not run any more"
 
 

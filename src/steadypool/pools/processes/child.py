@@ -335,7 +335,7 @@ class Worker:
             self._out.flush()
 
     def _gather_pickled(self, serial: int, result: object) -> None:
-        """Let a result leave with others, as a pickle; by itself if it is big."""
+        """Let a result leave with others, as a pickle; on its own if it is big."""
         status, serial, payload = self._pack_result(serial, result)
         if status != VALUE or not self._out.gather(serial, [payload]):
             self._out.send(status, serial, payload)

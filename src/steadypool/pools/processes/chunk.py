@@ -132,7 +132,7 @@ class Chunk:
     # -- for the taker of the results
 
     def next(self, deadline: float | None) -> list[Any] | None:
-        """The next results, in order; ``None`` once it has been unfolded. For chunks that land by themselves.
+        """The next results, in order; ``None`` once it has been unfolded. For chunks that land on their own.
 
         Raises:
             TimeoutError: nothing came until *deadline* (`time.monotonic`).

@@ -1,4 +1,4 @@
-"""Puts right what an exception out of the blue has left behind: Ctrl-C, or whatever a signal handler raises.
+"""Repairs what an asynchronous exception has left behind: Ctrl-C, or what a signal handler raises.
 
 Theory of operation
 -------------------
@@ -57,7 +57,7 @@ class InterruptRepair:
         self._balance = Reconciler(fleet.core)
 
     def was_interrupted(self) -> None:
-        """An exception out of the blue has ended something half-way."""
+        """An asynchronous exception has ended a step half-way."""
         with self._core.lock:
             self._core.timers.add(monotonic(), self._go_on)
         self._balance.plan()

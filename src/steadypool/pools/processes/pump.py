@@ -362,7 +362,7 @@ class Pump:
 
 
 def _size_in_bundle(entry: Job | Chunk) -> int:
-    """Bytes of the entry in a packet with others; `ALONE` if it goes by itself."""
+    """Bytes of the entry in a packet with others; `ALONE` if it goes on its own."""
     if isinstance(entry, Chunk) or entry._packed is None or entry._told is not None:
         return ALONE
     options, packed = entry._options, entry._packed

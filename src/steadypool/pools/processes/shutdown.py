@@ -90,7 +90,7 @@ class Departure:
         self._leave_until = earlier(self._leave_until, moment)
 
     def _has_left(self, worker: ProcessWorker) -> bool:
-        """Whether it ends by itself in the time that there is."""
+        """Whether it ends on its own in the time that there is."""
         while True:
             until = self._leave_until
             if worker.is_dead(None if until is None else until - monotonic(), self._fleet.bell.fd):

@@ -49,7 +49,7 @@ LATE_SECONDS = 0.1
 ANSWER_SECONDS = 1.0
 """How long a worker waits for its program, which may be stopped."""
 CONTINUED = 8
-"""How often what was stopped is told to go on: some stop themselves a moment after the signal."""
+"""How often what was stopped is asked to go on: some stop themselves a moment after the signal."""
 ENDED = 0
 """Beside the numbers of signals: the job has ended."""
 ANSWER = b"."
@@ -154,7 +154,7 @@ class _Group:
     def __init__(self, number: int) -> None:
         self.number = number
         self.told = 0
-        """How often it was told to go on since it has the terminal."""
+        """How often it was asked to go on since it has the terminal."""
         self.had_until = 0.0
 
 
@@ -275,7 +275,7 @@ class Broker:
         if number == signal.SIGTSTP:
             self._gives_way_until = monotonic() + SHELL_SECONDS
             put_in_foreground(program, instead_of=group.number)
-            _signal(group.number, signal.SIGTTIN)  # what has just been told to go on would read the shell's input
+            _signal(group.number, signal.SIGTTIN)  # what has just been asked to go on would read the shell's input
         _signal(program, number)
 
     def _give(self) -> None:

@@ -10,7 +10,7 @@ MOST = 1000
 
 
 def culprit_note(args: tuple[object, ...], kwargs: dict[str, object], dump: Callable[[object], object]) -> str:
-    """Which argument, and where in it, *dump* refuses; empty if it is none of them by itself."""
+    """Which argument, and where in it, *dump* refuses; empty if it is none of them on its own."""
     given = [(f"argument {number}", value) for number, value in enumerate(args, 1)]
     given += [(f"argument {name}", value) for name, value in kwargs.items()]
     for path, value in given:

@@ -364,7 +364,7 @@ class ProcessWorker:
         try:
             os.write(self._control, b"!")
         except OSError:
-            return  # full: it has not looked at those before yet; or the process is dead, and need not be told
+            return  # full: it has not looked at those before yet; or the process is dead, and needs no word
 
     def stack(self, job: Job) -> tuple[str, str]:
         """Where the job is now. The process writes it itself, also while C code holds its GIL."""

@@ -69,7 +69,7 @@ class WorkerArgs:
     lifeline: Descriptor
     """Closes when the parent is gone."""
     control: Descriptor
-    """Readable when a job was told to stop."""
+    """Readable when a job was asked to stop."""
     stacks: Descriptor
     """Where it writes its stacks: see `pools.processes.ipc.stack_request`."""
     program: int

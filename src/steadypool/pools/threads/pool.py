@@ -52,7 +52,7 @@ class ThreadPool(PoolContract, ThreadPoolExecutor):
         timeout: seconds one attempt of a job may run, for tasks that do not say otherwise.
         total_timeout: seconds from submit to the end of a job's last attempt, likewise.
         retry: when a failed attempt is followed by another, likewise.
-        cancel_grace: seconds that a job has to end after it was told to stop.
+        cancel_grace: seconds that a job has to end after it was asked to stop.
         exit_timeout: seconds that a pool left open may take at the end of the interpreter; ``None``: no limit.
         name: what reports call the pool.
         on_error: called with a `JobFailure` for each job that fails, times out or crashes, after its future has

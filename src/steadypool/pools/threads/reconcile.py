@@ -1,4 +1,4 @@
-"""Sets the books of a pool right after a submit was broken off by an exception out of the blue, such as Ctrl-C.
+"""Sets the books of a pool right after a submit was broken off by an asynchronous exception, such as Ctrl-C.
 
 A ticket, or a place of the queue, may have been taken then for a job that did not come to be. That cannot be seen
 while jobs come and go. Once the pool has been idle for a while, without a submit, what the books say too
@@ -24,7 +24,7 @@ class Reconciler:
         self._planned = False
 
     def plan(self) -> None:
-        """Something may be missing: see to it as soon as that can be told."""
+        """A job may be missing: look as soon as that can be known."""
         core = self._core
         with core.lock:
             if not self._planned:

@@ -244,7 +244,7 @@ def test_who_holds_a_lock_is_waited_for_no_longer_than_our_patience(address: str
     engine.timeout = 0.2
     with psycopg.connect(address) as connection:
         connection.execute("LOCK TABLE steadypool.jobs IN ACCESS EXCLUSIVE MODE")
-        with pytest.raises(EngineBusy, match="was told to stop"):
+        with pytest.raises(EngineBusy, match="was asked to stop"):
             engine.put_many([job()])
         until = time.monotonic() + WAIT
         while connection.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchall():

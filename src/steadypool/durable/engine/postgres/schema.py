@@ -97,7 +97,7 @@ def apply_pending(cursor: psycopg.Cursor[Any], schema: str) -> tuple[int, tuple[
 def roles_sql(schema: str = "steadypool") -> str:
     """SQL that makes the three roles and gives them their rights. To be run by who may create roles, after `migrate`.
 
-    A later `migrate` gives the roles what its new functions need, by itself.
+    A later `migrate` gives the roles what its new functions need; no second grant is needed.
     """
     return _read("roles.sql").replace("@schema@", schema)
 
@@ -115,7 +115,7 @@ def _make_schema(cursor: psycopg.Cursor[Any], schema: str) -> None:
         )
     if cursor.execute("SELECT 1 WHERE has_schema_privilege('public', %s, 'CREATE')", [schema]).fetchall():
         raise SchemaMismatch(
-            f"everybody may create functions in the schema {schema}, which the queue's own would then call: leave "
+            f"every user may create functions in the schema {schema}, which the queue's own would then call: leave "
             "schema=... out of the address, or name another"
         )
 

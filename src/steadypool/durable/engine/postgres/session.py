@@ -1,6 +1,6 @@
 """One connection to the server: made when needed, made anew when lost, and never waited for without end.
 
-A call of the engine is one statement, which calls one function, and commits by itself: so it happens as a whole or not
+A call of the engine is one statement, which calls one function, and commits on its own: so it happens as a whole or not
 at all, whatever becomes of the connection, and there is no transaction that a dead client could leave open.
 
 Every wait has an end: for our own lock, for the connection to be made (libpq rounds that up to whole seconds, two at
@@ -77,7 +77,7 @@ class Session:
         self._pid = os.getpid()
 
     def call(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
-        """Run one statement, which commits by itself, and return its rows.
+        """Run one statement, which commits on its own, and return its rows.
 
         Raises:
             EngineBusy, EngineGone, EngineFull, EngineError, SchemaMismatch: as they say.
@@ -267,7 +267,7 @@ class Session:
             answers = False
         self._drop()
         if answers:
-            return EngineBusy(f"{self.address.url} took longer than {self.timeout:g} s, and was told to stop")
+            return EngineBusy(f"{self.address.url} took longer than {self.timeout:g} s, and was asked to stop")
         return EngineGone(f"{self.address.url} has not answered for {self.timeout:g} s")
 
 

@@ -56,8 +56,8 @@ def _same_file(one: str, other: str) -> bool:
 def transaction(connection: Any) -> Iterator[None]:
     """Be in the caller's transaction; a failure undoes what was done here, and nothing else.
 
-    A `sqlite3` connection that begins transactions by itself before it changes data (its default) does so here too, and
-    the caller commits. One that commits each statement by itself gets all of this at once.
+    A `sqlite3` connection that begins transactions on its own before it changes data (its default) does so here too,
+    and the caller commits. One that commits each statement on its own gets all of this at once.
 
     Raises:
         SchemaMismatch: there are no tables of a queue. All else is the caller's library's own error.

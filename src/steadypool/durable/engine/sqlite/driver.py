@@ -44,7 +44,7 @@ class Connection(Protocol):
 
 
 def connect(path: str, driver: str, *, read_only: bool = False) -> Any:
-    """A connection that begins no transaction by itself, for use by any thread, one at a time."""
+    """A connection that begins no transaction on its own, for use by any thread, one at a time."""
     if driver == "apsw":
         apsw = _import_apsw()
         flags = apsw.SQLITE_OPEN_READWRITE if read_only else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE

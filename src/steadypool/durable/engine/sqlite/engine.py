@@ -81,7 +81,7 @@ _TABLES = {
 
 
 class SqliteEngine:
-    """See `durable.engine.protocol.Engine`. Makes its tables by itself when it first writes to an empty file."""
+    """See `durable.engine.protocol.Engine`. Makes its tables on its own when it first writes to an empty file."""
 
     def __init__(self, address: SqliteAddress) -> None:
         self.url = address.url

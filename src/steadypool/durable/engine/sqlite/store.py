@@ -278,7 +278,7 @@ class Store:
         try:
             connection.execute("ROLLBACK")
         except self._errors:
-            pass  # there is none, or SQLite has done so by itself, as it does after some errors
+            pass  # there is none, or SQLite has done so on its own, as it does after some errors
 
     # -- connecting
 

@@ -108,7 +108,7 @@ def _pack_whole(error: BaseException) -> Packed:
 
 
 def _pack_group(error: BaseException) -> Packed:
-    """Each member by itself: one that cannot travel is stood in for alone."""
+    """Each member on its own: one that cannot travel is stood in for alone."""
     if not isinstance(error, BaseExceptionGroup):
         raise TypeError(f"{type_name(error)} is no group")
     members = [_pack_one(member) for member in error.exceptions]

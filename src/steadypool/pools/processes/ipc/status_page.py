@@ -1,7 +1,7 @@
 """The memory that a worker process shares with its parent: which job runs, since when, who is to stop, and outcomes.
 
 Reading and writing it costs no system call. Each side writes only its own fields, and the number of a field's
-job is written last, so that a torn read shows the job before or after, never a mixture that anybody acts on.
+job is written last, so that a torn read shows the job before or after, never a mixture that any reader acts on.
 
 Behind the page lies the *log*: the outcomes of calls that travelled together and are not in the socket yet, one behind
 the other. Each is there before the page names the next call. So the parent can read them while a long call runs, even
@@ -101,7 +101,7 @@ class Page:
         self.serials[_TOLD] = serial
 
     def told(self, serial: int) -> str | None:
-        """Why this job was told to stop, if it was."""
+        """Why this job was asked to stop, if it was."""
         if self.serials[_TOLD] != serial:
             return None
         return CAUSES[self.serials[_CAUSE]] or None
