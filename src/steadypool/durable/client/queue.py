@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import atexit
 import os
-import weakref
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overload
 
+from steadypool.durable.client import open_queues
 from steadypool.durable.client import options as enqueueing
 from steadypool.durable.client.bulk import BulkResult, change_all, check_filter
 from steadypool.durable.client.call import Call, jobs_of
@@ -92,7 +91,9 @@ class Queue:
         self.tasks: dict[str, DurableTask[Any, Any]] = {}
         """Every task of this queue by each name that it has in the database: its own, and its aliases."""
         self._opened = Opened(lambda: self.url)
-        _queues.add(self)
+        self._elsewhere: str | None = None
+        """Its address for a while, instead of its own."""
+        open_queues.add(self)
 
     # -- tasks
 
@@ -407,7 +408,7 @@ class Queue:
         Raises:
             ValueError: no address was given, and the environment has none.
         """
-        url = self._url or os.environ.get(URL_VARIABLE)
+        url = self._elsewhere or self._url or os.environ.get(URL_VARIABLE)
         if not url:
             raise ValueError(f"this queue has no address: Queue('sqlite:///jobs.db'), or the variable {URL_VARIABLE}")
         return self._fixed(url)
@@ -423,7 +424,7 @@ class Queue:
             check_address(self.url)
             return
         url = self._fixed(url)
-        own = self._url or self._opened.at
+        own = self._url or (self._opened.at if self._elsewhere is None else None)
         if own is not None and not is_same_place(own, url):
             raise ValueError(
                 f"the queue has an address of its own, {shown(own)}, and cannot have another, {shown(url)}: leave out "
@@ -457,25 +458,8 @@ class Queue:
 
     def __reduce__(self) -> Any:
         # A task that travels by value takes its queue along; not what is connected.
-        return _remake, (self._url, self.max_payload)
+        return _remake, (self._elsewhere or self._url, self.max_payload)
 
 
 def _remake(url: str | None, max_payload: int | None) -> Queue:
     return Queue(url, max_payload=max_payload)
-
-
-_queues: weakref.WeakSet[Queue] = weakref.WeakSet()
-
-
-@atexit.register
-def _close_all() -> None:
-    for queue in list(_queues):
-        queue.close()
-
-
-def _renew_all() -> None:
-    for queue in list(_queues):
-        queue._opened.renew_after_fork()
-
-
-os.register_at_fork(after_in_child=_renew_all)  # at once, while there is one thread

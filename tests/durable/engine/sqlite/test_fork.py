@@ -89,9 +89,9 @@ def test_the_child_ends_while_the_parent_goes_on(queue: Queue, url: str, end: An
     def leave_in_order(code: int) -> None:
         if leave is sys.exit:
             # What the end of an interpreter does, but for pytest's own part in it.
-            from steadypool.durable.client import queue as module
+            from steadypool.durable.client import open_queues
 
-            module._close_all()
+            open_queues.close_all()
             gc.collect()
         os._exit(code)
 

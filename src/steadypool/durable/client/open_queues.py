@@ -1,0 +1,97 @@
+"""Every queue of this process: closed at its end, made anew after a fork, and moved elsewhere by tests."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import weakref
+from collections.abc import Iterable
+from typing import Protocol, Self
+
+from steadypool.durable.client.opened import Opened
+
+
+class Movable(Protocol):
+    """A queue, as far as it can be moved."""
+
+    _opened: Opened
+    _elsewhere: str | None
+    """Its address for a while, instead of its own."""
+
+    @property
+    def url(self) -> str:
+        """Where the jobs are kept."""
+
+
+class Elsewhere:
+    """A ``with`` block in which queues keep their jobs at another address. What they had open stays as it is.
+
+    Args:
+        url: where.
+        queues: which ones; ``None``: all of this process, those included that are made meanwhile.
+
+    Raises:
+        RuntimeError: they have been moved already.
+    """
+
+    def __init__(self, url: str, queues: Iterable[Movable] | None = None) -> None:
+        self._url = url
+        self._chosen = None if queues is None else list(queues)
+        self._before: list[tuple[Movable, Opened]] = []
+
+    def __enter__(self) -> Self:
+        global _present
+        if _present is not None:
+            raise RuntimeError("the queues of this process are moved to a store of a test already: one at a time")
+        _present = self
+        for queue in list(_queues) if self._chosen is None else self._chosen:
+            self._move(queue)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        global _present
+        _present = None
+        for queue, before in self._before:
+            here, queue._opened, queue._elsewhere = queue._opened, before, None
+            here.close()
+        self._before.clear()
+
+    @property
+    def queues(self) -> list[Movable]:
+        """Those that are there."""
+        return [queue for queue, _ in self._before]
+
+    def came(self, queue: Movable) -> None:
+        """A queue was made."""
+        if self._chosen is None:
+            self._move(queue)
+
+    def _move(self, queue: Movable) -> None:
+        self._before.append((queue, queue._opened))
+        queue._opened, queue._elsewhere = Opened(lambda: queue.url), self._url
+
+
+_queues: weakref.WeakSet[Movable] = weakref.WeakSet()
+_present: Elsewhere | None = None
+
+
+def add(queue: Movable) -> None:
+    """A queue was made."""
+    _queues.add(queue)
+    if _present is not None:
+        _present.came(queue)
+
+
+@atexit.register
+def close_all() -> None:
+    """Close what all of them have open."""
+    for queue in list(_queues):
+        queue._opened.close()
+
+
+def _renew_all() -> None:
+    for queue in list(_queues):
+        queue._opened.renew_after_fork()
+
+
+os.register_at_fork(after_in_child=_renew_all)  # at once, while there is one thread
