@@ -12,10 +12,17 @@ import pytest
 import steadypool
 import steadypool.events
 import steadypool.sinks
+import steadypool.testing
 from steadypool.contrib import asgi, status
 from tests.docs.pages import OTHERS, PAGES, ROOT, Page
 
-PUBLIC = ("steadypool.events", "steadypool.sinks", "steadypool.contrib.asgi", "steadypool.contrib.status")
+PUBLIC = (
+    "steadypool.events",
+    "steadypool.sinks",
+    "steadypool.testing",
+    "steadypool.contrib.asgi",
+    "steadypool.contrib.status",
+)
 """What may be imported besides `steadypool` itself. All else may change from one version to the next."""
 PACKAGES = "cli|contrib|durable|events|model|pools|primitives|rules|sinks|testing"
 MODULE = re.compile(rf"\bsteadypool\.(?:{PACKAGES})\b(?:\.[a-z_]+\b)*")
@@ -51,7 +58,7 @@ def _without_metrics(text: str) -> str:
 
 
 def public_things() -> dict[str, Any]:
-    places = steadypool, steadypool.events, steadypool.sinks
+    places = steadypool, steadypool.events, steadypool.sinks, steadypool.testing
     things = {f"{place.__name__}.{name}": getattr(place, name) for place in places for name in place.__all__}
     for place in (asgi, status):
         things |= {f"{place.__name__}.{name}": value for name, value in vars(place).items() if name[0] != "_"}

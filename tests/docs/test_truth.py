@@ -14,6 +14,7 @@ import click
 import pytest
 
 import steadypool
+import steadypool.testing
 from steadypool import (
     DrainReport,
     ErrorGroup,
@@ -44,7 +45,7 @@ from tests.docs.test_blocks import command_called
 EVERY = [pytest.param(p, id=p.name) for p in [*PAGES, *REFERENCE, *OTHERS]]
 WORDS = (
     steadypool, sinks, asgi, errors, events, durable_events, health, options, reports, logging, opentelemetry,
-    prometheus, builtins, concurrent.futures,
+    prometheus, builtins, concurrent.futures, steadypool.testing,
 )  # fmt: skip
 ELSEWHERE = frozenset(
     {

@@ -23,6 +23,8 @@ PUBLIC_SIGNATURES = {
     "pools/core/settings.py check_settings",
     "pools/processes/pool.py ProcessPool.__init__",
     "pools/threads/pool.py ThreadPool.__init__",
+    "testing/jobs.py Jobs.assert_enqueued",
+    "testing/jobs.py Jobs.refute_enqueued",
 }
 """The interface itself, and what checks all of it: options are spelled out there."""
 MANY_PARAMETERS = PUBLIC_SIGNATURES | {

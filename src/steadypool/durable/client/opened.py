@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from steadypool.durable.client.ends import Ends
@@ -51,6 +52,17 @@ class Opened:
         engine = self.engine
         found: Ends = self._parts.get("ends") or self._parts.setdefault("ends", Ends(engine))
         return found
+
+    @contextmanager
+    def writing_by(self, wrap: Callable[[Writer], Writer]) -> Iterator[None]:
+        """A block in which jobs are put by what *wrap* makes of the writer."""
+        writer = self.writer
+        self._parts["writer"] = wrap(writer)
+        try:
+            yield
+        finally:
+            if "writer" in self._parts:
+                self._parts["writer"] = writer
 
     def close(self) -> None:
         """Write what waits and close the connections."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from time import monotonic
+from typing import Protocol
 
 from steadypool.durable.engine.errors import EngineBusy, EngineError, EngineFull, EngineGone
 from steadypool.durable.engine.records import Claim, ClaimResult, Settlement, Verdict
 from steadypool.durable.worker import verdicts
 from steadypool.durable.worker.context import WorkerContext
 from steadypool.durable.worker.engine_backoff import RETRYABLE
-from steadypool.durable.worker.registration import Registration
 from steadypool.durable.worker.room import Ask
 from steadypool.rules import claim_size
 
@@ -30,6 +30,12 @@ def may_be_for_its_content(error: Exception) -> bool:
     return isinstance(error, EngineError) and not isinstance(error, (EngineBusy, EngineGone, EngineFull))
 
 
+class Registered(Protocol):
+    """A worker's place among the workers."""
+
+    number: int
+
+
 class Claimer:
     """Whatever the engine raises, nothing is lost: what could not be written stays in flight and goes with the next.
 
@@ -40,7 +46,7 @@ class Claimer:
     settlement is found by halves, and written without it; all others are written as they are.
     """
 
-    def __init__(self, context: WorkerContext, registration: Registration) -> None:
+    def __init__(self, context: WorkerContext, registration: Registered) -> None:
         self._engine = context.engine
         self._in_flight = context.in_flight
         self._registration = registration

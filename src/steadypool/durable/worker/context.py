@@ -32,10 +32,11 @@ class WorkerContext:
     stop: StopRequest
 
     @staticmethod
-    def of(url: str, settings: WorkerSettings) -> WorkerContext:
-        """For a worker of the store at *url*. Nothing is connected yet."""
-        engine = open_engine(url)
-        engine.timeout = min(LONGEST_CALL, settings.lease / 3)
+    def of(url: str, settings: WorkerSettings, engine: Engine | None = None) -> WorkerContext:
+        """For a worker of the store at *url*, by an engine of its own or the one given. Nothing is connected yet."""
+        if engine is None:
+            engine = open_engine(url)
+            engine.timeout = min(LONGEST_CALL, settings.lease / 3)
         notes: list[str] = []
         emitter = Emitter(settings.name, notes)
         counts, backoff = WorkCounts(emitter, notes), EngineBackoff(emitter)

@@ -40,6 +40,11 @@ class Maintenance:
         """Seconds until old records are looked for: soon, while there are many."""
         return max(0.0, self._prune_due - monotonic())
 
+    def run_all(self) -> SweepResult:
+        """Look now, and do what is to be done. Raises as `run_due` does."""
+        self._prune_due = self._sweep_due = 0.0
+        return self.run_due()
+
     def run_due(self) -> SweepResult:
         """Look, and do what is to be done.
 

@@ -92,8 +92,11 @@ class Scheduler:
         Raises:
             EngineError: the engine could not; it is due again.
         """
-        if monotonic() < self._look_at:
-            return
+        if monotonic() >= self._look_at:
+            self.run_now()
+
+    def run_now(self) -> None:
+        """Look now, and do what is due. Raises as `run_due` does."""
         self._look_at = monotonic() + AFTER_TROUBLE
         if not self._is_declared:
             self._declare()

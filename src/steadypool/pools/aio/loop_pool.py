@@ -84,17 +84,25 @@ class LoopFuture(concurrent.futures.Future[object]):
 
 
 class LoopPool:
-    """What `kinds.LinePool` asks for. The arguments are those of `AsyncPool`."""
+    """What `kinds.LinePool` asks for. The arguments are those of `AsyncPool`.
 
-    def __init__(self, max_workers: int | None = None, **options: Any) -> None:
+    Args:
+        loop: a loop that another thread runs, instead of one of its own.
+    """
+
+    def __init__(
+        self, max_workers: int | None = None, *, loop: asyncio.AbstractEventLoop | None = None, **options: Any
+    ) -> None:
         self._pool = AsyncPool(**options) if max_workers is None else AsyncPool(max_workers, **options)
         self._core = self._pool._core
         self.name = self._core.name
-        self._loop = asyncio.new_event_loop()
+        self._loop = loop or asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, name="steadypool-loop", daemon=True)
         self._under_way: set[LoopFuture] = set()
-        self._entered: Entered | None = None
-        self._thread.start()
+        self._entered: list[Entered] = []
+        self._has_own_loop = loop is None
+        if self._has_own_loop:
+            self._thread.start()
         self._wait(self._open(), None)
 
     def submit_within(self, seconds: float, fn: Callable[..., object], /, *args: object) -> LoopFuture:
@@ -140,30 +148,30 @@ class LoopPool:
             report = self._wait(self._drain(timeout), limit)
         except concurrent.futures.TimeoutError:
             return self._without_the_loop(monotonic() - began)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
+        if self._has_own_loop:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
         return report
 
     def enter(self, manager: Manager) -> object:
-        """Enter one context manager on the loop; it is left when the pool has drained."""
+        """Enter a context manager on the loop; it is left when the pool has drained, the last one first."""
         return self._wait(self._enter(manager), None)
 
     async def _enter(self, manager: Manager) -> object:
         entered = Entered(manager)
         resources = await entered.resources()
-        self._entered = entered
+        self._entered.append(entered)
         return resources
 
     async def _drain(self, timeout: float | None) -> DrainReport:
         report = await self._pool.drain(timeout)
-        try:
-            if self._entered is not None:
-                await self._entered.leave()
-        except Exception as error:
-            return replace(
-                report, notes=(*report.notes, f"leaving what was entered on the loop raised {in_a_line(error)}")
-            )
-        return report
+        notes: list[str] = []
+        while self._entered:
+            try:
+                await self._entered.pop().leave()
+            except Exception as error:
+                notes.append(f"leaving what was entered on the loop raised {in_a_line(error)}")
+        return replace(report, notes=(*report.notes, *notes)) if notes else report
 
     def stats(self) -> PoolStats:
         """The books at this moment."""

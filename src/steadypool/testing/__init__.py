@@ -1,0 +1,29 @@
+"""Floor 7, a kit for the tests of programs with jobs: each test has a real store of its own.
+
+With pytest, the fixture ``jobs`` is there by itself. Without it, `job_store` is a ``with`` block.
+"""
+
+from typing import TYPE_CHECKING
+
+from steadypool.model.lazy_module import getattr_of
+
+if TYPE_CHECKING:
+    from steadypool.testing.jobs import Jobs, Ran
+    from steadypool.testing.matches import Between, EnqueuedJob, between
+    from steadypool.testing.store import job_store
+
+__all__ = ["Between", "EnqueuedJob", "Jobs", "Ran", "between", "job_store"]
+
+_PLACES = {
+    "steadypool.testing.jobs": "Jobs Ran",
+    "steadypool.testing.matches": "Between EnqueuedJob between",
+    "steadypool.testing.store": "job_store",
+}
+
+if not TYPE_CHECKING:  # a type checker would take any name for one that exists
+    __getattr__ = getattr_of(__name__, _PLACES)
+
+
+def __dir__() -> list[str]:
+    """All public names, those too that are not loaded yet."""
+    return sorted({*globals(), *__all__})
