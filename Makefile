@@ -44,7 +44,7 @@ check: $(TEST) $(DOCS)  ## lint, format, types, import contracts, the documentat
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/docs/test_reference.py
-	$(BUILD_DOCS) --quiet --site-dir $(VENV)/site
+	@$(BUILD_DOCS) --site-dir $(VENV)/site 2> $(VENV)/docs.log || { cat $(VENV)/docs.log; exit 1; }
 
 docs: $(DOCS)  ## build the documentation into site/; open site/index.html
 	$(BUILD_DOCS)

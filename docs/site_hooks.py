@@ -16,11 +16,14 @@ ELSEWHERE = re.compile(r"<(?:script|img|iframe)[^>]*\ssrc=[\"']?(?:https?:)?//|<
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Add a page for each file of the repository that a page links to."""
-    for page in list(files.documentation_pages()):
+    """Add a page for each file of the repository that a page links to, and for those that these link to."""
+    pages = list(files.documentation_pages())
+    for page in pages:
         for match in _leaving(page.src_uri).finditer(page.content_string):
             if files.get_file_from_path(_uri(match["path"])) is None:
-                files.append(_page_of(match["path"], config))
+                added = _page_of(match["path"], config)
+                files.append(added)
+                pages.append(added)
     return files
 
 
@@ -39,8 +42,8 @@ def on_post_page(output: str, page: Any, **_: Any) -> str:
 
 
 def _leaving(uri: str) -> re.Pattern[str]:
-    """The links of a page that lead out of the folder of documents."""
-    up = re.escape("../" * (uri.count("/") + 1))
+    """The links of a page that lead out of the folder of documents; a page of the repository lies in its root."""
+    up = "" if uri.startswith(f"{FOLDER}/") else re.escape("../" * (uri.count("/") + 1))
     return re.compile(rf"\]\({up}(?P<path>[A-Za-z][\w./-]*)(?P<anchor>#[\w-]+)?\)")
 
 
@@ -51,7 +54,7 @@ def _uri(path: str) -> str:
 def _page_of(path: str, config: Any) -> File:
     text = (ROOT / path).read_text(encoding="utf-8")
     if path.endswith(".md"):
-        text = text.replace("](docs/", "](../")
+        text = text.replace("](docs/", "](../")  # before the rest is taken for files of the repository
     else:
         text = f"# {path}\n\n```{LANGUAGES.get(Path(path).suffix, 'text')}\n{text}```\n"
     return File.generated(config, _uri(path), content=text, inclusion=InclusionLevel.NOT_IN_NAV)
