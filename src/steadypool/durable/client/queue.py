@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overload
 
@@ -38,6 +38,7 @@ from steadypool.durable.engine.url import (
     shown,
 )
 from steadypool.model.options import Task, TaskOptions
+from steadypool.model.sink_protocols import Sink
 
 if TYPE_CHECKING:
     from steadypool.durable.worker.report import WorkReport
@@ -70,6 +71,11 @@ class Queue:
 
     Making one opens nothing: the first use does. Any thread may use it; a forked child opens its own connection.
     """
+
+    prepare: Callable[[], object] | None = None
+    """Called first in each process of a worker, before it imports the modules of the tasks."""
+    sinks: Sequence[Sink] = ()
+    """What every worker of this queue emits to, from its beginning."""
 
     def __init__(
         self,

@@ -86,6 +86,10 @@ class Source(Protocol):
     def lifespan(self) -> Callable[[], Manager] | None:
         """What its jobs need, made once for all."""
 
+    @property
+    def prepare(self) -> Callable[[], object] | None:
+        """What a process calls before it imports the modules of the tasks."""
+
 
 def check_pool_arguments(settings: WorkerSettings, kinds: Sequence[str]) -> None:
     """Do nothing, unless there is an argument for a kind of pool that no task needs.
@@ -113,7 +117,8 @@ def open_pool(settings: WorkerSettings, kind: str, name: str, slots: Slots, queu
 
         common |= settings.process_pool
         places = [place for task in queue.tasks.values() if (place := run_job.place_of(task)) is not None]
-        own = (slots, places, queue.lifespan, common.pop("initializer", None), common.pop("initargs", ()))
+        initializer = common.pop("initializer", None), common.pop("initargs", ())
+        own = (queue.prepare, slots, places, queue.lifespan, *initializer)
         pool = ProcessPool(workers, initializer=run_job.prepare_process, initargs=own, **common)
     elif kind == "async":
         from steadypool.pools.aio.loop_pool import LoopPool

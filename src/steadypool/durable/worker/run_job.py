@@ -45,7 +45,7 @@ def place_of(task: DurableTask[Any, Any]) -> Place | None:
     module, name = getattr(task.fn, "__module__", None), getattr(task.fn, "__qualname__", None)
     if module is None or name is None or module == "__main__" or "<locals>" in name:
         return None
-    return (module, name) if find(module, name) is task else None
+    return (module, name) if _durable(find(module, name)) is task else None
 
 
 def perform_at(module: str, name: str, payload: str) -> Performed:
@@ -142,6 +142,7 @@ async def perform_async(slots: Slots, task: DurableTask[Any, Any], payload: str)
 
 
 def prepare_process(
+    prepare: Callable[[], object] | None,
     slots: Slots,
     places: Sequence[Place],
     enter: Callable[[], Manager] | None,
@@ -154,6 +155,8 @@ def prepare_process(
     the first job of each.
     """
     os.environ[URL_VARIABLE] = slots.url
+    if prepare is not None:
+        prepare()
     nested_waits.work_for(slots)
     for module, name in places:
         # What cannot be had here is the failure of its jobs: they try again, and say why.
@@ -202,9 +205,15 @@ def _task_at(module: str, name: str) -> DurableTask[Any, Any]:
     except Exception as error:
         what = f"{module}:{name} cannot be had in this process of the worker"
         raise TaskNotHere(f"{what}: {in_a_line(error)}") from error
-    if not isinstance(found, DurableTask):
+    task = _durable(found)
+    if not isinstance(task, DurableTask):
         raise TaskNotHere(f"{module}:{name} is no durable task in this process of the worker, but {found!r}")
-    return found
+    return task
+
+
+def _durable(found: object) -> object:
+    """What stands for a durable task, as a task of another library's does, names it as its ``durable_task``."""
+    return getattr(found, "durable_task", found)
 
 
 def _payload_at(module: str, name: str) -> Payload:

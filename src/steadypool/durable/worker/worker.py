@@ -52,7 +52,7 @@ from steadypool.durable.worker.engine_backoff import RETRYABLE
 from steadypool.durable.worker.kind_pools import KindPools
 from steadypool.durable.worker.kinds import SlotGroup, kind_of, kinds_of, slot_groups
 from steadypool.durable.worker.maintenance import Maintenance
-from steadypool.durable.worker.pool_adapter import Pool, TaskAdapter, check_pool_arguments, open_pool
+from steadypool.durable.worker.pool_adapter import Pool, Source, TaskAdapter, check_pool_arguments, open_pool
 from steadypool.durable.worker.progress_reports import ProgressReports
 from steadypool.durable.worker.registration import Registration
 from steadypool.durable.worker.report import WorkReport
@@ -85,7 +85,7 @@ WRITE_OUT = 5.0
 """Seconds to write down what has ended, when the pool was closed from outside."""
 
 
-class TaskSource(Program, Protocol):
+class TaskSource(Program, Source, Protocol):
     """A queue, as far as a worker needs it."""
 
     @property
@@ -93,8 +93,8 @@ class TaskSource(Program, Protocol):
         """Where the jobs are kept."""
 
     @property
-    def lifespan(self) -> Callable[[], Manager] | None:
-        """What its jobs need, made once for all."""
+    def sinks(self) -> Sequence[Sink]:
+        """What every worker emits to, from its beginning."""
 
 
 class Worker:
@@ -139,6 +139,8 @@ class Worker:
         self._is_stopping = False
         self._done = threading.Event()
         self._failure: BaseException | None = None
+        for sink in queue.sinks:
+            self.subscribe(sink)
 
     # -- for the caller
 

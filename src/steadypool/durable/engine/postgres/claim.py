@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from steadypool.durable.engine.postgres import rows
 from steadypool.durable.engine.postgres.claim_cursor import ClaimCursor
-from steadypool.durable.engine.postgres.session import Session
+from steadypool.durable.engine.postgres.session import Calls
 from steadypool.durable.engine.records import LOOKED_PAST, Claim, ClaimResult, Settlement, topics_of
 from steadypool.durable.engine.turns import Turns, earliest
 from steadypool.model.clock import monotonic
@@ -44,7 +44,7 @@ class _Found(NamedTuple):
 class PostgresClaims:
     """Those of one engine object."""
 
-    def __init__(self, session: Session, schema: str) -> None:
+    def __init__(self, session: Calls, schema: str) -> None:
         self._session = session
         self._cursor = ClaimCursor()
         self._turns = Turns()

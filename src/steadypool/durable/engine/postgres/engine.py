@@ -24,7 +24,7 @@ from steadypool.durable.engine.postgres.claim import PostgresClaims
 from steadypool.durable.engine.postgres.limits import PostgresLimits
 from steadypool.durable.engine.postgres.listen import NotifyThrottle, PostgresListener
 from steadypool.durable.engine.postgres.schedules import PostgresSchedules
-from steadypool.durable.engine.postgres.session import Session
+from steadypool.durable.engine.postgres.session import Calls, Session
 from steadypool.durable.engine.protocol import Listener
 from steadypool.durable.engine.records import (
     LONGEST_SECONDS,
@@ -66,13 +66,18 @@ HELD_UP = 0.5
 
 
 class PostgresEngine:
-    """See `durable.engine.protocol.Engine`. The tables are made by `migrate` alone."""
+    """See `durable.engine.protocol.Engine`. The tables are made by `migrate` alone.
 
-    def __init__(self, address: PostgresAddress) -> None:
+    Args:
+        address: where the database is.
+        session: the way to it, by default one of its own.
+    """
+
+    def __init__(self, address: PostgresAddress, session: Calls | None = None) -> None:
         self.url = address.url
         self._address = address
         self._schema = address.schema
-        self._session = Session(address, TIMEOUT)
+        self._session = Session(address, TIMEOUT) if session is None else session
         self.schedules = PostgresSchedules(self._session, address.schema)
         self.limits = PostgresLimits(self._session, address.schema)
         self._claims = PostgresClaims(self._session, address.schema)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from steadypool.durable.engine.limits import MOST_COUNTED, GateUse, LimitCount, LimitRow, NewLimit
-from steadypool.durable.engine.postgres.session import Session
+from steadypool.durable.engine.postgres.session import Calls
 from steadypool.durable.engine.turns import Turn
 from steadypool.rules.limits import Allowance
 
@@ -15,7 +15,7 @@ from steadypool.rules.limits import Allowance
 class PostgresLimits:
     """The limits in one schema."""
 
-    def __init__(self, session: Session, schema: str) -> None:
+    def __init__(self, session: Calls, schema: str) -> None:
         self._session = session
         self._schema = schema
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from steadypool.durable.engine.errors import EngineBusy, KeyBusy
 from steadypool.durable.engine.postgres.rows import jobs_as_objects
-from steadypool.durable.engine.postgres.session import Session
+from steadypool.durable.engine.postgres.session import Calls
 from steadypool.durable.engine.schedules import DueSchedules, Fired, Firing, NewSchedule, ScheduleRow
 
 _COLUMNS = ", ".join(ScheduleRow._fields)
@@ -18,7 +18,7 @@ _LOCK_TIMEOUT = "55P03"
 class PostgresSchedules:
     """The schedules in one schema."""
 
-    def __init__(self, session: Session, schema: str) -> None:
+    def __init__(self, session: Calls, schema: str) -> None:
         self._session = session
         self._schema = schema
 

@@ -19,7 +19,7 @@ import os
 import select
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, Protocol
 
 import psycopg
 from psycopg.conninfo import make_conninfo
@@ -60,6 +60,29 @@ ISOLATION = "read committed"
 OPTIONS = "-c default_transaction_isolation=read\\ committed"
 CANCEL_SECONDS = 1.0
 """How long we wait for the server to hear that an answer is not wanted any more."""
+
+
+class Calls(Protocol):
+    """What an engine asks of a session; `Session` says more of each."""
+
+    address: PostgresAddress
+    timeout: float
+
+    @property
+    def encoding(self) -> str:
+        """The database's own, by its name there."""
+
+    def call(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
+        """Run one statement, and return its rows."""
+
+    def has_tables(self) -> tuple[int, int]:
+        """See `schema.found_version`."""
+
+    def migrate(self) -> tuple[int, tuple[str, ...]]:
+        """See `schema.apply_pending`."""
+
+    def close(self) -> None:
+        """Give back what is open."""
 
 
 class Session:

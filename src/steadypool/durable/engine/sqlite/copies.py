@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from steadypool.durable.engine.errors import EngineError, EngineFull
-from steadypool.durable.engine.sqlite.store import Store
+from steadypool.durable.engine.sqlite.store import Transactions
 
 INCREMENTAL = 2
 """The setting of a file that gives pages back a few at a time. Those that a queue has made have it."""
@@ -15,7 +15,7 @@ PAGES_AT_ONCE = 500
 """In one transaction: 2 MB, some ten milliseconds, for which others wait."""
 
 
-def back_up(store: Store, target: str) -> int:
+def back_up(store: Transactions, target: str) -> int:
     """Copy the file, as it is at one moment, to *target*; returns the size of that.
 
     Others go on meanwhile. The log beside the file cannot begin anew until the copy is made, and grows by what they
@@ -45,7 +45,7 @@ def back_up(store: Store, target: str) -> int:
     return os.path.getsize(target)
 
 
-def compact(store: Store) -> tuple[int, int]:
+def compact(store: Transactions) -> tuple[int, int]:
     """Give back to the file system what the file does not need, a little at a time; the size before and after.
 
     Raises:
@@ -67,7 +67,7 @@ def compact(store: Store) -> tuple[int, int]:
     return before, Path(store.path).stat().st_size
 
 
-def _give_back_some(store: Store) -> bool:
+def _give_back_some(store: Transactions) -> bool:
     """Whether there may be more."""
     with store.write() as connection:
         [[before]] = connection.execute("PRAGMA freelist_count").fetchall()

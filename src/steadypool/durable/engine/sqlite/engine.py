@@ -53,7 +53,7 @@ from steadypool.durable.engine.sqlite.next_jobs import SqliteClaims
 from steadypool.durable.engine.sqlite.notify import Bells
 from steadypool.durable.engine.sqlite.rows import BARE_HISTORY, BARE_LIVE, HISTORY, LIVE, errors_of_job
 from steadypool.durable.engine.sqlite.schedules import SqliteSchedules
-from steadypool.durable.engine.sqlite.store import Store
+from steadypool.durable.engine.sqlite.store import Store, Transactions
 from steadypool.durable.engine.states import JobState
 from steadypool.durable.engine.sweep_guard import SweepTurn
 from steadypool.durable.engine.url import SqliteAddress
@@ -81,11 +81,16 @@ _TABLES = {
 
 
 class SqliteEngine:
-    """See `durable.engine.protocol.Engine`. Makes its tables on its own when it first writes to an empty file."""
+    """See `durable.engine.protocol.Engine`. Makes its tables on its own when it first writes to an empty file.
 
-    def __init__(self, address: SqliteAddress) -> None:
+    Args:
+        address: where the file is.
+        store: the way to it, by default one of its own.
+    """
+
+    def __init__(self, address: SqliteAddress, store: Transactions | None = None) -> None:
         self.url = address.url
-        self._store = Store(address, TIMEOUT)
+        self._store = Store(address, TIMEOUT) if store is None else store
         self._bells = Bells(self._store.path)
         self.schedules = SqliteSchedules(self._store, self._bells)
         self.limits = SqliteLimits(self._store, self._bells)

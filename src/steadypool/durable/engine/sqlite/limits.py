@@ -11,7 +11,7 @@ from steadypool.durable.engine.limits import MOST_COUNTED, GateUse, LimitCount, 
 from steadypool.durable.engine.sqlite import gates
 from steadypool.durable.engine.sqlite.clock import now_of
 from steadypool.durable.engine.sqlite.notify import Bells
-from steadypool.durable.engine.sqlite.store import Store
+from steadypool.durable.engine.sqlite.store import Transactions
 from steadypool.durable.engine.turns import Turn
 from steadypool.rules.limits import Allowance
 
@@ -32,7 +32,7 @@ _GONE = "NOT by_hand AND app = ? AND name NOT IN (SELECT value FROM json_each(?)
 class SqliteLimits:
     """The limits in one file."""
 
-    def __init__(self, store: Store, bells: Bells) -> None:
+    def __init__(self, store: Transactions, bells: Bells) -> None:
         self._store = store
         self._bells = bells
 

@@ -12,14 +12,14 @@ from steadypool.durable.engine.sqlite.claim import Wanted
 from steadypool.durable.engine.sqlite.clock import now_of
 from steadypool.durable.engine.sqlite.lanes import Look
 from steadypool.durable.engine.sqlite.notify import Bells
-from steadypool.durable.engine.sqlite.store import Store
+from steadypool.durable.engine.sqlite.store import Transactions
 from steadypool.durable.engine.turns import Turns, earliest
 
 
 class SqliteClaims:
     """Those of one engine object."""
 
-    def __init__(self, store: Store, bells: Bells) -> None:
+    def __init__(self, store: Transactions, bells: Bells) -> None:
         self._store = store
         self._bells = bells
         self._turns = Turns()

@@ -12,7 +12,7 @@ from steadypool.durable.engine.schedules import DueSchedules, Fired, Firing, New
 from steadypool.durable.engine.sqlite import change, put
 from steadypool.durable.engine.sqlite.clock import now_of
 from steadypool.durable.engine.sqlite.notify import Bells
-from steadypool.durable.engine.sqlite.store import Store
+from steadypool.durable.engine.sqlite.store import Transactions
 
 _COLUMNS = (
     "name, origin = 'code', app, release, definition, job, hash, due, last_due, last_job, last_skip, last_skip_at, "
@@ -30,7 +30,7 @@ _FIRED = (
 class SqliteSchedules:
     """The schedules in one file."""
 
-    def __init__(self, store: Store, bells: Bells) -> None:
+    def __init__(self, store: Transactions, bells: Bells) -> None:
         self._store = store
         self._bells = bells
 

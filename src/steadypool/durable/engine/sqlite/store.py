@@ -19,8 +19,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import Any, Protocol
 
 from steadypool.durable.engine.errors import EngineBusy, EngineError, EngineGone, SchemaMismatch
 from steadypool.durable.engine.reentry import OneAtATime, check_not_writing, mark, unmark, writing
@@ -58,6 +58,31 @@ WAITS = "FULL"
 CACHE_KILOBYTES = 16_384
 NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "afpfs", "webdav", "ceph", "glusterfs", "lustre", "gfs2"})
 NETWORK_PREFIX = ("fuse.sshfs", "fuse.s3fs", "fuse.gcsfuse", "fuse.rclone", "fuse.glusterfs", "fuse.cephfs")
+
+
+class Transactions(Protocol):
+    """What an engine asks of a store; `Store` says more of each."""
+
+    path: str
+    address: SqliteAddress
+    timeout: float
+    committing: bool
+    waited: float
+
+    def write(self, *, make_tables: bool = True) -> AbstractContextManager[Any]:
+        """A transaction that may write."""
+
+    def look(self) -> AbstractContextManager[Any]:
+        """A connection to read with, at one state of the file."""
+
+    def peek(self) -> AbstractContextManager[Any]:
+        """A connection to read with, for one statement."""
+
+    def checkpoint(self) -> None:
+        """Copy the log into the file."""
+
+    def close(self) -> None:
+        """Give back what is open."""
 
 
 class Store:
