@@ -9,8 +9,8 @@ import pytest
 from tests.tidy.source import Module, modules
 
 MODULES = modules()
-ACTIVITIES = {"sinks/logging.py"}
-"""As the standard library's."""
+ACTIVITIES = {"sinks/logging.py", "contrib/django/testing.py"}
+"""As the standard library's; and as the test kits of others are called."""
 FORBIDDEN = ("desk", "mender", "wellbeing", "whoever", "deeds", "utils", "helpers", "misc")
 """Words that are no name of a module, class or function."""
 DEFINED = re.compile(r"^\s*(?:class|def|async def) (\w+)", re.MULTILINE)

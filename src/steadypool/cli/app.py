@@ -74,15 +74,20 @@ def program() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the program and leave with its exit code."""
-    code = _run(arguments)
+    sys.exit(run_command(arguments))
+
+
+def run_command(arguments: Sequence[str] | None, name: str = "steadypool") -> int:
+    """Run the program, which help and errors call *name*; returns its exit code, with which to leave now."""
+    code = _run(arguments, name)
     limit_exit(code)
-    sys.exit(code)
+    return code
 
 
-def _run(arguments: Sequence[str] | None) -> int:
+def _run(arguments: Sequence[str] | None, name: str) -> int:
     _let_every_letter_through()
     try:
-        code = program.main(arguments, prog_name="steadypool", standalone_mode=False)
+        code = program.main(arguments, prog_name=name, standalone_mode=False)
     except click.ClickException as error:
         error.show()
         return error.exit_code

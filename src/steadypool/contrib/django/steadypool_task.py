@@ -1,0 +1,231 @@
+"""`SteadypoolTask`: a task of Django's framework, with the options of a durable one."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from datetime import timedelta
+from functools import cache
+from typing import Any
+
+from django.utils.module_loading import import_string
+
+from steadypool.contrib.django.framework import InvalidTask, Task, task_backends
+from steadypool.durable.client.call import Call
+from steadypool.durable.client.declared import as_schedules
+from steadypool.durable.client.options import EnqueueOptions, check_aliases, check_key, check_kind
+from steadypool.durable.client.schedule import Schedule
+from steadypool.durable.client.task import DurableTask
+from steadypool.durable.engine.records import OnTaken
+from steadypool.model.options import Retry, TaskOptions
+from steadypool.rules.near_names import near_name
+
+Seconds = float | timedelta
+UNIQUE = ("unique", "unique_for", "on_taken", "at_most")
+OF_TASKS = ("timeout", "total_timeout", "retry", "meta")
+DECLARED = ("kind", "aliases", "schedule")
+"""Options of the task itself: none of them can be changed for one call."""
+PER_CALL = (*OF_TASKS, *UNIQUE, "keep", "tags")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SteadypoolTask(Task):
+    """What ``@task(...)`` makes where the backend is a `SteadypoolBackend`.
+
+    Args:
+        timeout: seconds that one attempt may run. Here and below a `timedelta` will do, too.
+        total_timeout: seconds from the enqueue to the end of the last attempt.
+        retry: a `steadypool.Retry`.
+        meta: a small mapping that shows up in events, and as ``context.job.meta``.
+        unique: a key: while a job of this task with this key waits or runs, no other is put. ``{names}`` in it stand
+            for arguments of the call, as in ``"welcome-{user_id}"``; or a function of them that returns the key.
+        unique_for, on_taken, at_most, keep, tags: as `steadypool.Queue.task` takes them.
+        kind: what runs it, whatever the worker: ``"process"``, ``"thread"`` or ``"async"``.
+        aliases: paths that the task had before: jobs that were enqueued under one of them are run, too.
+        schedule: a `steadypool.Cron` or `Every`, or a list of them: workers then put jobs by themselves.
+    """
+
+    timeout: Seconds | None = None
+    total_timeout: Seconds | None = None
+    retry: Retry | None = None
+    meta: Mapping[str, Any] | None = field(default=None, hash=False)
+    unique: str | Callable[..., str] | None = None
+    unique_for: Seconds | None = None
+    on_taken: OnTaken | None = None
+    at_most: Seconds | None = None
+    keep: Seconds | None = None
+    tags: Sequence[str] = ()
+    kind: str | None = None
+    aliases: Sequence[str] = ()
+    schedule: Schedule | Sequence[Schedule] = ()
+
+    def __post_init__(self) -> None:
+        self.get_backend().validate_task(self)
+        object.__setattr__(self, "tags", tuple(self.tags))
+        object.__setattr__(self, "aliases", tuple(self.aliases))
+        object.__setattr__(self, "schedule", as_schedules(self.schedule))
+        remember = getattr(self.get_backend(), "remember", None)
+        if remember is not None:
+            remember(self)
+
+    def using(self, **changes: Any) -> Any:
+        """A copy with some options changed: Django's own, and those that can be changed for one call.
+
+        Raises:
+            TypeError: for one that cannot.
+        """
+        for name in changes.keys() - CHANGEABLE:
+            if name in DECLARED:
+                raise TypeError(f"{name} is the task's own, and cannot be changed for one call: @task({name}=...)")
+            near = near_name(name, CHANGEABLE)
+            raise TypeError(f"there is no option {name!r}{f'; did you mean {near!r}?' if near else ''}")
+        return replace(self, **{name: value for name, value in changes.items() if value is not None})
+
+    def __reduce__(self) -> Any:
+        own = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "func"}
+        return _restored, (self.module_path, own)
+
+    @property
+    def durable_task(self) -> DurableTask[Any, Any]:
+        """The task of the backend's queue that it stands for."""
+        found: DurableTask[Any, Any] = self.get_backend().durable_task(self)
+        return found
+
+    def to_call(self, /, *args: Any, **kwargs: Any) -> Call[Any]:
+        """One call as a value: for `Queue.put` of the backend's ``queue``, or a schedule that is made at run time."""
+        call: Call[Any] = self.get_backend().call_of(self, args, kwargs)
+        return call
+
+
+def _restored(path: str, own: dict[str, Any]) -> SteadypoolTask:
+    return SteadypoolTask(func=import_string(path).func, **own)
+
+
+CHANGEABLE = frozenset({"priority", "queue_name", "run_after", "backend", *PER_CALL})
+
+
+def task(function: Callable[..., Any] | None = None, **options: Any) -> Any:
+    """``@task`` of Django's framework with the options of `SteadypoolTask`, on versions too that take none of these.
+
+    Since Django 6.1, and in the backport for 5.2, ``@task`` of the framework itself takes them.
+    """
+    backend = options.get("backend", "default")
+    if "run_after" in options:
+        raise TypeError("run_after is for one call, and not for a task: use .using(run_after=...)")
+
+    def make(func: Callable[..., Any]) -> Any:
+        defaults: dict[str, Any] = {name: value for name, value in _FRAMEWORKS_DEFAULTS.items() if name in _FIELDS}
+        return task_backends[backend].task_class(func=func, **{**defaults, **options})
+
+    return make if function is None else make(function)
+
+
+_FIELDS = {one.name for one in fields(Task)}
+_FRAMEWORKS_DEFAULTS = {
+    "priority": 0,
+    "queue_name": "default",
+    "backend": "default",
+    "takes_context": False,
+    "run_after": None,
+}
+
+
+def given(task: Any, names: Sequence[str]) -> dict[str, Any]:
+    """Those of these options that the task has, which may be one of the framework's own class."""
+    found = {name: getattr(task, name, None) for name in names}
+    return {name: value for name, value in found.items() if value is not None and value != ()}
+
+
+def check_options(task: Any) -> None:
+    """Do nothing, unless an option of ours does not fit.
+
+    Raises:
+        InvalidTask: saying which.
+    """
+    try:
+        TaskOptions(**given(task, OF_TASKS))
+        unique = {"unique": "key"} if getattr(task, "unique", None) is not None else {}
+        EnqueueOptions(**{**given(task, (*UNIQUE, "keep", "tags")), **unique, **_waits(task)})
+        check_kind(getattr(task, "kind", None))
+        check_aliases(getattr(task, "aliases", ()))
+        schedules = as_schedules(getattr(task, "schedule", ()))
+        template = getattr(task, "unique", None)
+        if template is not None:
+            check_unique(task, template, bool(schedules))
+    except (TypeError, ValueError) as error:
+        raise InvalidTask(f"{task.module_path}: {error}") from error
+
+
+def _waits(task: Any) -> dict[str, Any]:
+    # Its own wait is known at the enqueue.
+    return {"delay": 1.0, "at_most": None} if getattr(task, "on_taken", None) == "push_back" else {}
+
+
+def check_unique(task: Any, template: object, scheduled: bool) -> None:
+    """Do nothing, unless it is no key, or none for the task's arguments.
+
+    Raises:
+        TypeError, ValueError: saying why.
+    """
+    if callable(template):
+        return
+    check_key("unique", template, "welcome-{user_id}")
+    assert isinstance(template, str)
+    names = placeholders(template)
+    known = signature_of(task.func).parameters
+    for name in names - known.keys():
+        if not any(one.kind is one.VAR_KEYWORD for one in known.values()):
+            raise ValueError(f"unique={template!r} names {name!r}, and the function has no such argument")
+    if names and scheduled:
+        raise ValueError(f"unique={template!r} is for calls, and a schedule puts jobs as well: give one without names")
+
+
+@cache
+def placeholders(template: str) -> frozenset[str]:
+    """The names in braces.
+
+    Raises:
+        ValueError: the braces do not match, or hold more than a name.
+    """
+    from string import Formatter
+
+    names = {name for _, name, _, _ in Formatter().parse(template) if name is not None}
+    if not all(name.isidentifier() for name in names):
+        raise ValueError(f"unique={template!r} may have names of arguments in braces, and nothing else")
+    return frozenset(names)
+
+
+@cache
+def signature_of(func: Callable[..., Any]) -> inspect.Signature:
+    """The function's signature."""
+    return inspect.signature(func)
+
+
+def bind(task: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The arguments by name.
+
+    Raises:
+        TypeError: the function cannot be called like that.
+    """
+    signature = signature_of(task.func)
+    try:
+        bound = signature.bind(*(("context",) if task.takes_context else ()), *args, **kwargs)
+    except TypeError as error:
+        raise TypeError(f"{task.module_path}{signature} cannot be called like that: {error}") from None
+    bound.apply_defaults()
+    return bound.arguments
+
+
+def key_of(task: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str | None:
+    """The unique key of one call."""
+    template = getattr(task, "unique", None)
+    if template is None:
+        return None
+    if callable(template):
+        return str(template(*args, **kwargs))
+    named = dict(bind(task, args, kwargs))
+    for parameter in signature_of(task.func).parameters.values():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            named = {**named[parameter.name], **named}
+    return str(template).format(**named)

@@ -1,0 +1,71 @@
+"""Workers that are killed, and those of several backends."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+from django.db import connections
+from shop import tasks
+from shop.models import Order
+
+import steadypool
+from tests.cli.stage import Stage
+from tests.contrib.django.inside.conftest import Manage
+from tests.patience import WAIT
+
+pytestmark = pytest.mark.usefixtures("committed")
+LONG = bool(os.environ.get("STEADYPOOL_TEST_LONG"))
+LEASE = "6" if LONG else "1"
+
+
+def test_a_worker_that_is_killed(manage: Manage, stage: Stage) -> None:
+    result = tasks.wait_for_the_test.enqueue("it")
+    first = manage.start("steadypool", "work", "--lease", LEASE, "--name", "first")
+    begun = stage.enter()
+    second = manage.start("steadypool", "work", "--lease", LEASE, "--name", "second")
+    result.refresh()
+    assert result.status == "RUNNING" and result.worker_ids == ["first"] and result.attempts == 1
+    first.send_signal(signal.SIGKILL)
+    again = stage.enter()
+    result.refresh()
+    assert result.status == "RUNNING" and result.worker_ids == ["first", "second"] and result.attempts == 2
+    token, later = begun.line.split()[2], again.line.split()[2]
+    assert token.partition(":")[0] == later.partition(":")[0] and token != later  # the same job, claimed anew
+    assert [error.exception_class for error in result.errors] == [steadypool.WorkerCrashed]
+    again.tell("done")
+    second.send_signal(signal.SIGTERM)
+    assert second.wait(WAIT) == 0
+    result.refresh()
+    assert result.return_value[0] == "done" and result.started_at < result.last_attempted_at
+
+
+def test_persistent_connections_and_other_backends(manage: Manage) -> None:
+    """A worker knows the tasks of all backends; a task may be enqueued on any of them."""
+    there = tasks.meaning.using(backend="other", queue_name="default").enqueue("there")
+    away = tasks.meaning.using(backend="elsewhere", queue_name="default").enqueue("away")
+    saved = [tasks.save.enqueue(number) for number in range(50)]
+    before = open_connections()
+    workers = [
+        manage.start("steadypool", *backend, "work", "--until-empty", PROJECT_CONN_MAX_AGE="None")
+        for backend in (["--backend", "other"], ["--backend=elsewhere"], [])
+    ]
+    for worker in workers:
+        _, said = worker.communicate(timeout=2 * WAIT)
+        assert worker.returncode == 0, said
+    for result, alias in ((there, "other"), (away, "elsewhere")):
+        result.refresh()
+        assert result.return_value == 42 and result.backend == alias
+    saved[-1].refresh()
+    assert saved[-1].status == "SUCCESSFUL" and Order.objects.count() == 50
+    assert open_connections() <= before
+
+
+def open_connections() -> int:
+    connection = connections["default"]
+    if connection.vendor != "postgresql":
+        return 0
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
+        return int(cursor.fetchone()[0])
