@@ -35,8 +35,6 @@ def shared_server() -> Iterator[None]:
 def url(engine_kind: EngineKind, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
     """The address of a store without jobs; with tables or without, unless the test is marked ``empty_store``."""
     make = engine_kind.store_with_tables or engine_kind.empty_store
-    if "conformance" in request.module.__name__:
-        make = engine_kind.reused_store or make
     if request.node.get_closest_marker("empty_store"):
         make = engine_kind.empty_store
     with make(tmp_path) as url:

@@ -123,12 +123,6 @@ def postgres_database(_: Path) -> Iterator[str]:
 
 @contextmanager
 def postgres_with_tables(_: Path) -> Iterator[str]:
-    with server.database(server.template()) as url:
-        yield url
-
-
-@contextmanager
-def postgres_reused(_: Path) -> Iterator[str]:
     with server.clean_database() as url:
         yield url
 
@@ -151,9 +145,7 @@ class EngineKind:
     empty_store: Callable[[Path], AbstractContextManager[str]]
     """A ``with`` block that gives the address of a store without tables. Its folder is the test's own."""
     store_with_tables: Callable[[Path], AbstractContextManager[str]] | None = None
-    """The same with tables, where that is quicker than to migrate, or where nobody but `migrate` makes them."""
-    reused_store: Callable[[Path], AbstractContextManager[str]] | None = None
-    """The same, used by one test after another, where that is quicker still: for tests that leave nobody at work."""
+    """The same with tables, used by one test after another: quicker than to make and to migrate one for each."""
     hold: Callable[[str], AbstractContextManager[None]] = hold_file_lock
     """A ``with`` block in which nobody else can write to the store."""
     remember: Callable[[str], AbstractContextManager[Callable[[], None]]] = remember_file
@@ -179,7 +171,6 @@ ENGINES = [
         "postgres",
         postgres_database,
         postgres_with_tables,
-        postgres_reused,
         hold_table_locks,
         remember_tables,
         drop_tables,
@@ -188,7 +179,7 @@ ENGINES = [
     EngineKind(
         "postgres-worker-pooled",
         postgres_database,
-        reused_store=postgres_as_worker,
+        store_with_tables=postgres_as_worker,
         remember=remember_tables,
         written=last_transaction,
         runs_workers=False,

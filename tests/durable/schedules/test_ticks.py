@@ -92,7 +92,7 @@ def test_a_clock_that_goes_back_fires_nothing_twice_and_one_that_goes_forward_is
     clock.move_clock(first + 61 + DAY - queue.engine.now())
     with Working(queue) as worker:
         worker.wait_for("ScheduleFired", 3)
-    later = ticks_of(queue)[2:]
+    later = [tick for tick in ticks_of(queue) if tick > first + HOUR]  # those before are a day old, and may be pruned
     assert later == [first + DAY + 60 * tick - 60 for tick in range(3)] and "within=150" in (row(queue).last_skip or "")
     queue.close()
 

@@ -13,8 +13,8 @@ from tests.durable.engine.postgres import server
 
 @pytest.fixture
 def address() -> Iterator[str]:
-    """A database with tables and nothing else, on the server of the session."""
-    with server.database(server.template()) as url:
+    """A database with tables and without jobs, on the server of the session."""
+    with server.clean_database() as url:
         yield url
 
 

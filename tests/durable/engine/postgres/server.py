@@ -68,6 +68,22 @@ TABLES = (
 )
 _names = itertools.count()
 _clean: list[str] = []
+_SHAPE = """
+    SELECT md5(string_agg(line, ' ' ORDER BY line)) FROM (
+        SELECT format('%s %s %s', oid, relname, relacl) AS line FROM pg_class WHERE oid >= 16384
+        UNION ALL SELECT format('%s %s %s %s', attrelid, attname, atttypid, attacl) FROM pg_attribute
+            WHERE attrelid >= 16384
+        UNION ALL SELECT format('%s %s %s %s', oid, proname, prosrc, proacl) FROM pg_proc WHERE oid >= 16384
+        UNION ALL SELECT format('%s %s', oid, conname) FROM pg_constraint WHERE oid >= 16384
+        UNION ALL SELECT format('%s %s', oid, tgenabled) FROM pg_trigger WHERE oid >= 16384
+        UNION ALL SELECT format('%s %s %s', oid, nspname, nspacl) FROM pg_namespace WHERE nspname !~ '^pg_'
+        UNION ALL SELECT format('%s %s %s', datacl, datallowconn, datconnlimit) FROM pg_database
+            WHERE datname = current_database()
+        UNION ALL SELECT format('%s %s', setrole, setconfig) FROM pg_db_role_setting
+            WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())
+        UNION ALL SELECT versions::text FROM steadypool.versions
+    ) lines"""
+"""One word for everything in a database of ours but the rows of its tables."""
 
 
 class Server:
@@ -239,6 +255,10 @@ def _children(pid: int) -> list[int]:
 
 _shared: Server | None = None
 _template: str | None = None
+_shape: tuple[object, ...] | None = None
+"""Of the template."""
+_clocks: list[str] = []
+"""Its clock, before a test moves it."""
 
 
 def admin_url() -> str:
@@ -268,7 +288,7 @@ def remove_shared_server() -> None:
 
 def template() -> str:
     """The name of a database with tables, to make others from; and the three roles, each with a user."""
-    global _template
+    global _template, _shape
     if _template is None:
         _template = f"sp_{os.getpid()}_template"
         admin = admin_url()
@@ -284,6 +304,9 @@ def template() -> str:
                     f"DO $$ BEGIN CREATE USER some_{role}; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
                 )
                 connection.execute(f"GRANT steadypool_{role} TO some_{role}")
+            _shape = connection.execute(_SHAPE).fetchone()
+            clocks = "SELECT pg_get_functiondef(oid) FROM pg_proc WHERE proname IN ('engine_clock', 'statement_clock')"
+            _clocks[:] = [definition for (definition,) in connection.execute(clocks)]
     return _template
 
 
@@ -296,16 +319,36 @@ def clean_database() -> Iterator[str]:
             connection.execute(f"CREATE DATABASE {name} TEMPLATE {template()}")
         _clean.append(in_database(admin_url(), name))
     url = _clean.pop()
-    yield url
-    with psycopg.connect(url, autocommit=True) as connection:
+    try:
+        yield url
+    finally:
+        if _empty(url):
+            _clean.append(url)
+        else:
+            with psycopg.connect(admin_url(), autocommit=True) as connection:
+                connection.execute(f"DROP DATABASE {urlsplit(url).path[1:]} WITH (FORCE)")
+
+
+def _empty(url: str) -> bool:
+    """End every session of the database, and take out what is in the tables; false if a test has changed more."""
+    with psycopg.connect(url, autocommit=True, options="-c statement_timeout=0") as connection:
         connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> "
-            "pg_backend_pid()"
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database() AND pid "
+            "<> pg_backend_pid()"
         )
-        connection.execute("SELECT steadypool.move_clock(-shift) FROM steadypool.clock")
+        try:
+            if connection.execute("SELECT * FROM steadypool.clock").fetchall():
+                for clock in _clocks:
+                    connection.execute(clock.encode())
+            if connection.execute(_SHAPE).fetchone() != _shape:
+                return False
+        except psycopg.Error:
+            return False
         for table in TABLES:
             connection.execute(f"DELETE FROM steadypool.{table}")
-    _clean.append(url)
+        connection.execute("SELECT setval('steadypool.job_numbers', 1, false)")
+        [grown] = connection.execute("SELECT pg_database_size(current_database()) > 20e6").fetchall()
+    return not grown[0]
 
 
 @contextmanager
