@@ -5,10 +5,11 @@
 
 PYTHON ?= python3
 VENV   ?= .venv
-JOBS   ?= 3
+JOBS   ?= 4
 
 BIN    := $(VENV)/bin
-PIP    := $(BIN)/python -m pip install --disable-pip-version-check -qq
+# Bytecode is made when a module is first imported: of what is installed here, the tests import a small part.
+PIP    := $(BIN)/python -m pip install --disable-pip-version-check --no-compile -qq
 BASE   := $(VENV)/.ready-base
 TEST   := $(VENV)/.ready-test
 DOCS   := $(VENV)/.ready-docs
