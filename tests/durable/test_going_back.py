@@ -60,7 +60,7 @@ def test_what_a_live_worker_had_completed_runs_again(
     queue: Queue, stage: Stage, engine_kind: EngineKind, url: str
 ) -> None:
     handle = app.act.enqueue(stage.address)
-    with Working(queue, "thread", workers=1, lease=1.0):
+    with Working(queue, "thread", workers=1, lease=3.0):
         actor = stage.enter()
         with engine_kind.remember(url) as go_back:
             actor.tell("return")
