@@ -1,6 +1,7 @@
 """Floor 7, a kit for the tests of programs with jobs: each test has a real store of its own.
 
-With pytest, the fixture ``jobs`` is there by itself. Without it, `job_store` is a ``with`` block.
+With pytest, the fixtures ``jobs`` and ``drained_pools`` are there by themselves. Without it, `job_store` and
+`watch_pools` are ``with`` blocks.
 """
 
 from typing import TYPE_CHECKING
@@ -10,13 +11,15 @@ from steadypool.model.lazy_module import getattr_of
 if TYPE_CHECKING:
     from steadypool.testing.jobs import Jobs, Ran
     from steadypool.testing.matches import Between, EnqueuedJob, between
+    from steadypool.testing.pools import watch_pools
     from steadypool.testing.store import job_store
 
-__all__ = ["Between", "EnqueuedJob", "Jobs", "Ran", "between", "job_store"]
+__all__ = ["Between", "EnqueuedJob", "Jobs", "Ran", "between", "job_store", "watch_pools"]
 
 _PLACES = {
     "steadypool.testing.jobs": "Jobs Ran",
     "steadypool.testing.matches": "Between EnqueuedJob between",
+    "steadypool.testing.pools": "watch_pools",
     "steadypool.testing.store": "job_store",
 }
 

@@ -14,14 +14,43 @@ if TYPE_CHECKING:
 
     from steadypool.durable.client.queue import Queue
     from steadypool.testing.jobs import Jobs
+    from steadypool.testing.pools import PoolWatch
     from steadypool.testing.postgres_store import Schema
 
+_WATCH: pytest.StashKey[PoolWatch] = pytest.StashKey()
+_TOLD: pytest.StashKey[bool] = pytest.StashKey()
 MARKER = "steadypool(url): keep the jobs of these tests in a schema of that database of PostgreSQL"
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Make the marker known."""
     config.addinivalue_line("markers", MARKER)
+
+
+@pytest.fixture
+def drained_pools(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The test fails if it leaves a pool open, or a job running; when it fails, it shows what became of its pools."""
+    from steadypool.testing.pools import PoolWatch, raise_if_left
+
+    watch = request.node.stash[_WATCH] = PoolWatch()
+    yield
+    try:
+        if not request.node.stash.get(_TOLD, False):
+            raise_if_left(watch)
+    finally:
+        watch.close()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+    """Have the failure of a test show what became of its pools, if it has the fixture ``drained_pools``."""
+    watch, failed = item.stash.get(_WATCH, None), call.excinfo
+    if watch is None or call.when != "call" or failed is None or failed.errisinstance(pytest.skip.Exception):
+        return
+    from steadypool.testing.pools import add_reports
+
+    add_reports(watch, failed.value)
+    item.stash[_TOLD] = True
 
 
 @pytest.fixture

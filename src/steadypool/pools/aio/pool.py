@@ -29,6 +29,7 @@ from steadypool.pools.aio.map_input import Items
 from steadypool.pools.aio.queue_wait import wait_for_room
 from steadypool.pools.aio.shutdown import end_stuck
 from steadypool.pools.aio.workers import AsyncWorkers
+from steadypool.pools.core import at_exit
 from steadypool.pools.core.settings import OnFull, check_settings, check_workers
 from steadypool.pools.core.shared import Args, Kwargs
 from steadypool.pools.core.supervisor import give_back_waiting
@@ -106,6 +107,7 @@ class AsyncPool(Books):
         )
         self._workers = AsyncWorkers(settings, check_workers(max_workers))
         self._core = self._workers.core
+        at_exit.was_made(self._core)
         let_watch(self._core, 3)
         # A pool that is no longer referenced ends: its attempts know the core alone.
         weakref.finalize(self, self._core.abandon).atexit = False

@@ -28,11 +28,25 @@ LEAVE_SECONDS = 2.0
 """How long the workers of a pool that is closed may take to leave."""
 
 _cores: weakref.WeakSet[Core] = weakref.WeakSet()
+_lists: list[list[Core]] = []
 
 
 def register(core: Core) -> None:
     """Have the pool looked after when the interpreter ends or the process forks."""
     _cores.add(core)
+    was_made(core)
+
+
+def was_made(core: Core) -> None:
+    """A pool was made."""
+    for cores in list(_lists):
+        cores.append(core)
+
+
+def list_into(cores: list[Core]) -> Callable[[], None]:
+    """Have *cores* list, and keep, every pool that is made from now on; returns what ends that."""
+    _lists.append(cores)
+    return lambda: _lists.remove(cores)
 
 
 _last: list[Callable[[], None]] = []

@@ -97,6 +97,8 @@ class Core(Shared):
         self.report: DrainReport | None = None
         self.notes: list[str] = []
         """What the report says besides."""
+        self.was_abandoned = False
+        """It was open when the program lost its last reference to the pool."""
 
     # -- what futures and sinks ask of their pool
 
@@ -189,6 +191,7 @@ class Core(Shared):
     def abandon(self) -> None:
         """The pool is no longer referenced: run what it has, and end."""
         if self.workers.has_workers() and self.state is PoolState.OPEN and self.pid == os.getpid():
+            self.was_abandoned = True
             self.request_drain(None)
 
     def wait_for_report(self, timeout: float | None) -> DrainReport:
