@@ -10,7 +10,8 @@ from steadypool.model.snapshots import PoolSnapshot
 class Question:
     """What a visitor asks for."""
 
-    do: Literal["look", "stack", "errors", "drain", "cancel"]
+    do: Literal["look", "glance", "stack", "errors", "drain", "cancel"]
+    """``glance`` is a look that does not begin to measure run times."""
     pool: int = 0
     """The pool's number, from a snapshot."""
     job: str = ""

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from steadypool.cli.queue.job_text import length, moment
+from steadypool.cli.queue.job_text import moment
+from steadypool.rules.length_text import length_text
 from tests.cli.program import Program
 from tests.cli.stage import Stage
 
@@ -127,7 +128,7 @@ def test_pause_and_resume_say_what_they_did(shop: Program) -> None:
     [(-1, "0 s"), (0.4, "0 s"), (90, "90 s"), (185, "3 min"), (7300, "2 h"), (90_000, "25 h"), (200_000, "2 d")],
 )
 def test_lengths(seconds: float, text: str) -> None:
-    assert length(seconds) == text
+    assert length_text(seconds) == text
 
 
 def test_moments() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from steadypool.durable.engine.figures import Ended
 from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.engine.records import JobFilter
 from steadypool.durable.engine.states import JobState
@@ -76,3 +77,13 @@ def test_a_lease_goes_by_the_true_time(engine: Engine) -> None:
     engine.move_clock(100 * HOUR)
     assert engine.sweep(3).workers == () and engine.renew(me, 60.0)
     assert [row.alive for row in engine.workers()] == [True]
+
+
+def test_old_minutes_are_pruned(engine: Engine) -> None:
+    engine.figures.add([Ended("default", "a", 1)])
+    engine.move_clock(47 * HOUR)
+    engine.prune(100)
+    assert engine.figures.by_minute(50 * HOUR)
+    engine.move_clock(2 * HOUR)
+    engine.prune(100)
+    assert engine.figures.by_minute(50 * HOUR) == []

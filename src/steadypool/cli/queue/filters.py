@@ -25,6 +25,9 @@ _OPTIONS = {
     "error_type": click.option(
         "--error", "error_type", metavar="TYPE", help="Only if the last attempt that failed raised this: ValueError."
     ),
+    "argument": click.option(
+        "--argument", metavar="TEXT", help="Only with this text in the arguments, as JSON: '\"user\":42'."
+    ),
     "older_than": click.option("--older-than", type=LENGTH, help="Only put longer ago than this: 2d, 1h30m."),
     "younger_than": click.option("--younger-than", type=LENGTH, help="Only put within this time."),
     "ended_within": click.option("--ended-within", type=LENGTH, help="Only ended within this time."),

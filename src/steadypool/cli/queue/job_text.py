@@ -20,26 +20,19 @@ from steadypool.durable.engine.records import JobRecord, tick_of_id
 from steadypool.durable.engine.states import JobState
 from steadypool.model.printable import printable, printable_lines
 from steadypool.model.queue_depth import MOST_COUNTED, QueueDepth
+from steadypool.rules.length_text import length_text
 from steadypool.rules.progress import progress_text
 
 LONGEST_ARGUMENTS = 60
 LONGEST_ERROR = 80
 HEADINGS = ("id", "state", "task", "queue", "attempt", "age", "when", "arguments, error")
-UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 _MOMENTS = ("enqueued_at", "due_at", "running_since", "started_at", "ended_at")
-
-
-def length(seconds: float) -> str:
-    """``8 s``, ``3 min``, ``2 h``, ``5 d``: the biggest unit of which there are two."""
-    seconds = max(0.0, seconds)
-    size, unit = next((pair for pair in UNITS if seconds >= 2 * pair[0]), UNITS[-1])
-    return f"{seconds // size:.0f} {unit}"
 
 
 def moment(at: float, now: float) -> str:
     """The local time, with its zone, and how long ago it was or is to come."""
     local = datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
-    return f"{local} ({length(now - at)} ago)" if at <= now else f"{local} (in {length(at - now)})"
+    return f"{local} ({length_text(now - at)} ago)" if at <= now else f"{local} (in {length_text(at - now)})"
 
 
 def echo_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -61,7 +54,7 @@ def cells_of(record: JobRecord, now: float) -> list[str]:
         record.task,
         record.queue,
         str(record.attempt),
-        length(now - record.enqueued_at),
+        length_text(now - record.enqueued_at),
         _when(record, now),
         ", ".join(filter(None, (_arguments(record), _error(record)))),
     ]
@@ -70,10 +63,10 @@ def cells_of(record: JobRecord, now: float) -> list[str]:
 def _when(record: JobRecord, now: float) -> str:
     if record.state is JobState.RUNNING and record.running_since is not None:
         how_far = f", at {progress_text(record.progress)}" if record.progress else ""
-        return f"for {length(now - record.running_since)} on {record.worker}{how_far}"
+        return f"for {length_text(now - record.running_since)} on {record.worker}{how_far}"
     if record.due_at is not None and record.due_at > now:
-        return f"due in {length(record.due_at - now)}"
-    return "" if record.ended_at is None else f"ended {length(now - record.ended_at)} ago"
+        return f"due in {length_text(record.due_at - now)}"
+    return "" if record.ended_at is None else f"ended {length_text(now - record.ended_at)} ago"
 
 
 def _arguments(record: JobRecord) -> str:

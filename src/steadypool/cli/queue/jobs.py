@@ -14,7 +14,7 @@ from click.core import ParameterSource
 from steadypool.cli.exit_codes import DONE, SOME_FAILED
 from steadypool.cli.map.command import COUNT
 from steadypool.cli.queue.filters import STATES, Chosen, chosen_jobs, filter_options
-from steadypool.cli.queue.job_text import HEADINGS, cells_of, depth_of, echo_table, held_by, length, lines_of
+from steadypool.cli.queue.job_text import HEADINGS, cells_of, depth_of, echo_table, held_by, lines_of
 from steadypool.cli.queue.target import as_usage_errors, queue_at
 from steadypool.durable.client.bulk import BulkResult
 from steadypool.durable.client.queue import Queue
@@ -22,6 +22,7 @@ from steadypool.durable.engine.records import JobFilter, JobRecord
 from steadypool.durable.engine.states import ENDED, JobState
 from steadypool.model.errors import SteadypoolError
 from steadypool.model.printable import printable
+from steadypool.rules.length_text import length_text
 
 URL_HELP = "Where the jobs are, such as sqlite:///jobs.db (or STEADYPOOL_URL)."
 
@@ -110,13 +111,13 @@ def stats_command(url: str | None, as_json: bool) -> int:
         [
             f"{row.name} (paused)" if row.paused else row.name,
             *(f"{getattr(row, state):,}" for state in STATES),
-            "" if row.oldest_available is None else length(row.oldest_available),
+            "" if row.oldest_available is None else length_text(row.oldest_available),
         ]
         for row in stats.queues
     ]
     echo_table(["queue", *STATES, "oldest"], rows)
     workers = [
-        [worker.name, f"{worker.running:,}", length(now - worker.since), "held" if worker.alive else "over"]
+        [worker.name, f"{worker.running:,}", length_text(now - worker.since), "held" if worker.alive else "over"]
         for worker in stats.workers
     ]
     echo_table(["worker", "running", "since", "lease"], workers) if workers else click.echo("no workers")

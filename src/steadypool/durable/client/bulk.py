@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from steadypool.durable.engine.protocol import Engine
@@ -53,22 +53,38 @@ def change_all(engine: Engine, kind: ChangeKind, which: JobFilter, reason: str, 
         TypeError: *which* is no filter.
         ValueError: the filter names states of which none can be changed so.
     """
-    which = _with_states(kind, check_filter(f"{kind}_all", which))
+    which = with_states(kind, check_filter(f"{kind}_all", which))
+    if dry_run:
+        return BulkResult(sum(map(len, _pages(engine, which, LOOKED_AT))), dry_run=True)
+    result, _ = change_until(engine, kind, which, reason, lambda: False)
+    return result
+
+
+def change_until(
+    engine: Engine, kind: ChangeKind, which: JobFilter, reason: str, is_over: Callable[[], bool]
+) -> tuple[BulkResult, int | None]:
+    """The same, batch by batch, until *is_over* says so; and where the next call goes on (`JobFilter.below`), if there
+    may be more."""
     found = changed = asked = 0
     conflicts: list[str] = []
-    for records in _pages(engine, which, LOOKED_AT if dry_run else AT_ONCE):
+    for records in _pages(engine, which, AT_ONCE):
         found += len(records)
-        if dry_run:
-            continue
         for change in engine.change_many(kind, [(record.number, record.nonce) for record in records], reason):
             changed += change.changed
             asked += change.changed and change.was is JobState.RUNNING
             if not change.changed and change.was in which.states:
                 conflicts += [record.id for record in records if record.number == change.number]
-    return BulkResult(found, changed, asked, tuple(conflicts), dry_run)
+        if is_over():
+            return BulkResult(found, changed, asked, tuple(conflicts)), records[-1].number
+    return BulkResult(found, changed, asked, tuple(conflicts)), None
 
 
-def _with_states(kind: ChangeKind, which: JobFilter) -> JobFilter:
+def with_states(kind: ChangeKind, which: JobFilter) -> JobFilter:
+    """The filter, with those states alone of which there is something to change.
+
+    Raises:
+        ValueError: it names states, and there are none of these among them.
+    """
     if which.states == frozenset(JobState):
         return replace(which, states=BY_ITSELF[kind])
     states = which.states & APPLIES_TO[kind]

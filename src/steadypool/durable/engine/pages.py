@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 from steadypool.durable.engine.records import LONGEST_SECONDS, JobFilter, JobRecord
 from steadypool.durable.engine.states import ENDED, JobState
@@ -27,15 +27,16 @@ MOST_GROUPS = 100
 """Priorities of queues with available jobs for which each is looked through on its own."""
 TOP = 2**62
 LIVE = frozenset(JobState) - ENDED
+_ALL = "1 = 1"
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """What an engine has for lists.
 
-    The tables are ``jobs`` (number, queue, task, tags, enqueued_at), ``ready`` (queue, rank, number), ``delayed``
-    (number, retry, due, task), ``gated`` and ``held`` (number), ``history`` (as ``jobs``, and state, ended_at) and
-    ``errors`` (job, entry, type_name).
+    The tables are ``jobs`` (number, queue, task, tags, enqueued_at, payload), ``ready`` (queue, rank, number),
+    ``delayed`` (number, retry, due, task), ``gated`` and ``held`` (number), ``history`` (as ``jobs``, and state,
+    ended_at) and ``errors`` (job, entry, type_name).
     """
 
     read: Callable[[str, Sequence[Any]], Sequence[Sequence[Any]]]
@@ -48,6 +49,8 @@ class Dialect:
     """The moment so many seconds ago, in the terms of ``enqueued_at``."""
     has_tag: str
     """Whether ``tags`` of ``{name}`` has a text."""
+    has_argument: str
+    """Whether ``payload`` of ``{name}`` has a text in it."""
     live: Callable[[Sequence[int]], Sequence[JobRecord]]
     """The records of those among these numbers that have not ended."""
     ended: Callable[[Sequence[int]], Sequence[JobRecord]]
@@ -65,22 +68,99 @@ class Walk:
     records: Callable[[Sequence[int]], Sequence[JobRecord]]
     has_task: bool = False
     """Whether the table has queue and task of the job."""
-    wanted: str = "1 = 1"
+    wanted: str = _ALL
     """Which rows of the walk are wanted, and the values for that."""
     wanted_values: tuple[Any, ...] = ()
 
 
 def list_jobs(dialect: Dialect, which: JobFilter) -> list[JobRecord]:
     """The latest jobs that *which* asks for."""
-    for name in (which.queue, which.task, which.error_type, *which.tags):
-        if name is not None:
-            dialect.read("SELECT ? = ''", (name,))  # the store refuses what it cannot have, rows or none
     found: dict[int, JobRecord] = {}
-    live = _live_walks(dialect, which) if which.ended_within is None else ()
-    for walk in chain(live, _ended_walks(dialect, which)):
+    for walk in _walks(dialect, which):
         for record in _along(dialect, walk, which):
             found.setdefault(record.number, record)
     return [found[number] for number in sorted(found, reverse=True)[: which.limit]]
+
+
+class JobPage(NamedTuple):
+    """Some of the latest jobs."""
+
+    records: Sequence[JobRecord]
+    below: int | None
+    """Where the next page begins (`JobFilter.below`); ``None``: there is none."""
+    is_cut: bool
+    """Whether the look ended for what it had passed over, and not for the jobs that it had found."""
+
+
+def look(dialect: Dialect, which: JobFilter, most: int) -> JobPage:
+    """The latest jobs, as `list_jobs` has them, but no more than *most* rows of a table are passed over for them."""
+    found: dict[int, JobRecord] = {}
+    horizon = 0  # below this number not all tables were looked at
+    for walk in _walks(dialect, which):
+        numbers, low = _numbers(dialect, walk, which, most)
+        horizon = max(horizon, low)
+        for record in walk.records(numbers):
+            if record.state in which.states:
+                found.setdefault(record.number, record)
+    numbers = sorted((number for number in found if number >= horizon), reverse=True)
+    records = [found[number] for number in numbers[: which.limit]]
+    if len(numbers) > which.limit:
+        return JobPage(records, records[-1].number, False)
+    return JobPage(records, horizon or None, horizon > 0)
+
+
+def count(dialect: Dialect, which: JobFilter, most: int) -> tuple[int, bool]:
+    """How many jobs *which* asks for, and whether that is all: *most* rows of a table are passed over for it."""
+    total, is_all = 0, True
+    below = TOP if which.below is None else which.below
+    for walk in _walks(dialect, which):
+        low, rows = _rows(dialect, walk, below, most)
+        is_all = is_all and rows < most
+        if low is not None and (walk.wanted != _ALL or _has_filters(dialect, which)):
+            statement, values = _wanted_from(dialect, walk, which, below, low)
+            [[rows]] = dialect.read(f"SELECT count(*) {statement}", values)
+        total += rows
+    return total, is_all
+
+
+def _walks(dialect: Dialect, which: JobFilter) -> Iterator[Walk]:
+    for name in (which.queue, which.task, which.error_type, which.argument, *which.tags):
+        if name is not None:
+            dialect.read("SELECT ? = ''", (name,))  # the store refuses what it cannot have, rows or none
+    live = _live_walks(dialect, which) if which.ended_within is None else ()
+    return chain(live, _ended_walks(dialect, which))
+
+
+def _numbers(dialect: Dialect, walk: Walk, which: JobFilter, most: int) -> tuple[list[int], int]:
+    """The wanted numbers of one walk, one more than the page has; and down to which number that is all (0: to the
+    end)."""
+    below = TOP if which.below is None else which.below
+    numbers: list[int] = []
+    low: int | None = None
+    for size in (which.limit + 1, most):
+        low, rows = _rows(dialect, walk, below, size)
+        if low is None:
+            return [], 0
+        numbers = _wanted(dialect, walk, which, below, low, which.limit + 1)
+        if len(numbers) > which.limit:
+            return numbers, numbers[-1]
+        if rows < size:
+            return numbers, 0
+    return numbers, low or 0
+
+
+def _rows(dialect: Dialect, walk: Walk, below: int, size: int) -> tuple[int | None, int]:
+    """The last number of a page of so many rows, and how many there are."""
+    [[low, rows]] = dialect.read(
+        f"SELECT min(number), count(*) FROM (SELECT s.number FROM {walk.table} WHERE {walk.where} AND s.number < ? "
+        "ORDER BY s.number DESC LIMIT ?) AS page",
+        (*walk.values, below, size),
+    )
+    return low, rows
+
+
+def _has_filters(dialect: Dialect, which: JobFilter) -> bool:
+    return any(True for _ in _filters(dialect, "", which))
 
 
 # -- which walks there are
@@ -146,7 +226,7 @@ def _groups(dialect: Dialect, queue: str | None) -> Iterator[tuple[str, int]]:
 def _along(dialect: Dialect, walk: Walk, which: JobFilter) -> Iterator[JobRecord]:
     below = TOP if which.below is None else which.below
     left, size = which.limit, which.limit
-    while left > 0 and (low := _page(dialect, walk, below, size)) is not None:
+    while left > 0 and (low := _rows(dialect, walk, below, size)[0]) is not None:
         numbers = _wanted(dialect, walk, which, below, low, left)
         records = [record for record in walk.records(numbers) if record.state in which.states]
         yield from records
@@ -155,28 +235,22 @@ def _along(dialect: Dialect, walk: Walk, which: JobFilter) -> Iterator[JobRecord
         size = min(LARGEST_PAGE, size * 4)
 
 
-def _page(dialect: Dialect, walk: Walk, below: int, size: int) -> int | None:
-    """The last number of a page of so many rows."""
-    [[found]] = dialect.read(
-        f"SELECT min(number) FROM (SELECT s.number FROM {walk.table} WHERE {walk.where} AND s.number < ? "
-        "ORDER BY s.number DESC LIMIT ?) AS page",
-        (*walk.values, below, size),
-    )
-    low: int | None = found
-    return low
-
-
 def _wanted(dialect: Dialect, walk: Walk, which: JobFilter, below: int, low: int, limit: int) -> list[int]:
     """The numbers on the page that are wanted, *limit* at most."""
+    statement, values = _wanted_from(dialect, walk, which, below, low)
+    found = dialect.read(f"SELECT s.number {statement} ORDER BY s.number DESC LIMIT ?", (*values, limit))
+    return [number for [number] in found]
+
+
+def _wanted_from(dialect: Dialect, walk: Walk, which: JobFilter, below: int, low: int) -> tuple[str, tuple[Any, ...]]:
+    """Where the wanted rows of a page are, as the rest of a statement, and its values."""
     table, name = (walk.table, "s") if walk.has_task else (f"{walk.table} JOIN @jobs j ON j.number = s.number", "j")
     filters = list(_filters(dialect, name, which))
-    found = dialect.read(
-        f"SELECT s.number FROM {table if filters else walk.table} WHERE {walk.where} AND s.number < ? AND "
-        f"s.number >= ? AND {walk.wanted}{''.join(f' AND {condition}' for condition, _ in filters)} "
-        "ORDER BY s.number DESC LIMIT ?",
-        (*walk.values, below, low, *walk.wanted_values, *(value for _, values in filters for value in values), limit),
+    return (
+        f"FROM {table if filters else walk.table} WHERE {walk.where} AND s.number < ? AND s.number >= ? AND "
+        f"{walk.wanted}{''.join(f' AND {condition}' for condition, _ in filters)}",
+        (*walk.values, below, low, *walk.wanted_values, *(value for _, values in filters for value in values)),
     )
-    return [number for [number] in found]
 
 
 _LAST_ERROR = (
@@ -197,6 +271,8 @@ def _filters(dialect: Dialect, name: str, which: JobFilter) -> Iterator[tuple[st
         yield f"({name}.task = ? OR {_ends_with(f'{name}.task')})", (which.task, *(f".{which.task}",) * 2)
     for tag in which.tags:
         yield dialect.has_tag.format(name=name), (tag,)
+    if which.argument:
+        yield dialect.has_argument.format(name=name), (which.argument,)
     if which.error_type is not None:
         yield f"EXISTS (SELECT 1 FROM {_LAST_ERROR} WHERE {_ends_with('last.name')})", (f".{which.error_type}",) * 2
     ages = (

@@ -68,6 +68,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
+from steadypool.durable.engine.figures import FigureStore
 from steadypool.durable.engine.limits import LimitStore
 from steadypool.durable.engine.records import (
     Change,
@@ -126,6 +127,10 @@ class Engine(Protocol):
     @property
     def limits(self) -> LimitStore:
         """Limits: a part likewise."""
+
+    @property
+    def figures(self) -> FigureStore:
+        """What is counted for people who look: likewise."""
 
     @property
     def advisory(self) -> str:

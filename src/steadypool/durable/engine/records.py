@@ -328,11 +328,18 @@ class JobFilter:
     """Only jobs that were put within so many seconds."""
     ended_within: float | None = None
     """Only jobs that have ended within so many seconds."""
+    argument: str | None = None
+    """Only jobs whose arguments, as JSON, have this text in them. Those of completed jobs are not kept."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "states", _states(self.states))
         object.__setattr__(self, "tags", _tags(self.tags))
-        for name, example in (("queue", "mail"), ("task", "send_email"), ("error_type", "ValueError")):
+        for name, example in (
+            ("queue", "mail"),
+            ("task", "send_email"),
+            ("error_type", "ValueError"),
+            ("argument", "42"),
+        ):
             value = getattr(self, name)
             if not isinstance(value, str | None):
                 raise TypeError(f"{name} must be a text such as {example!r}, not {value!r}")

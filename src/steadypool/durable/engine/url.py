@@ -228,6 +228,20 @@ def _split(url: str, *, raw: bool = False) -> tuple[str, Settings]:
     return rest[:user] + place, settings if raw else [(name, unquote(value)) for name, value in settings]
 
 
+def for_reading(url: str) -> str:
+    """The address for one who only looks: the server lets nothing be written over it.
+
+    As it is, if it has options of its own or a pooler is in between. Files are read without writing.
+    """
+    if check_url(url) == "sqlite" or "PGOPTIONS" in os.environ:
+        return url
+    address = parse_postgres(url)
+    if address.pooled or "options" in address.parameters:
+        return url
+    mark = "&" if _split(url)[1] else "?"
+    return f"{url.rstrip('?&')}{mark}options=-c%20default_transaction_read_only%3Don"
+
+
 def is_same_place(one: str, other: str) -> bool:
     """Whether both addresses lead to the same jobs, as far as is known without asking; settings do not count.
 

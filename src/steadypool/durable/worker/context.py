@@ -9,6 +9,7 @@ from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.worker.emitter import Emitter
 from steadypool.durable.worker.engine_backoff import EngineBackoff
 from steadypool.durable.worker.in_flight import InFlight
+from steadypool.durable.worker.minutes import Minutes
 from steadypool.durable.worker.report import WorkCounts
 from steadypool.durable.worker.settings import WorkerSettings
 from steadypool.durable.worker.stop_request import StopRequest
@@ -28,6 +29,7 @@ class WorkerContext:
     emitter: Emitter
     counts: WorkCounts
     backoff: EngineBackoff
+    minutes: Minutes
     in_flight: InFlight
     stop: StopRequest
 
@@ -39,5 +41,6 @@ class WorkerContext:
             engine.timeout = min(LONGEST_CALL, settings.lease / 3)
         notes: list[str] = []
         emitter = Emitter(settings.name, notes)
-        counts, backoff = WorkCounts(emitter, notes), EngineBackoff(emitter)
-        return WorkerContext(settings, url, engine, emitter, counts, backoff, InFlight(), StopRequest())
+        minutes = Minutes(engine)
+        counts, backoff = WorkCounts(emitter, notes, minutes), EngineBackoff(emitter)
+        return WorkerContext(settings, url, engine, emitter, counts, backoff, minutes, InFlight(), StopRequest())

@@ -10,6 +10,7 @@ from typing import Any
 from steadypool.durable.engine.records import Settlement, Verdict
 from steadypool.durable.worker.emitter import Emitter, events
 from steadypool.durable.worker.in_flight import InFlight, has_run
+from steadypool.durable.worker.minutes import Minutes
 from steadypool.model.clock import monotonic
 from steadypool.model.printable import printable
 from steadypool.model.reports import DrainReport, ErrorGroup
@@ -77,8 +78,9 @@ def _row(title: str, jobs: tuple[str, ...]) -> list[str]:
 class WorkCounts:
     """What one worker has done so far, counted as it is written down. Its loop alone changes it."""
 
-    def __init__(self, emitter: Emitter, notes: list[str]) -> None:
+    def __init__(self, emitter: Emitter, notes: list[str], minutes: Minutes) -> None:
         self._emitter = emitter
+        self._minutes = minutes
         self._began = monotonic()
         self.claimed = 0
         self.refused = 0
@@ -97,6 +99,7 @@ class WorkCounts:
                 self._emitter.report(events.ResultRefused, claim.id, claim.token)
             else:
                 self.verdicts[settlement.verdict] += 1
+                self._minutes.note(settlement)
 
     def emit_unwritable(self, instead: Settlement, why: Exception) -> None:
         """A job has run, and is discarded since the store cannot keep its result."""

@@ -12,6 +12,7 @@ import threading
 
 from steadypool.durable.worker.claims import Claimer
 from steadypool.durable.worker.context import WorkerContext
+from steadypool.durable.worker.engine_backoff import RETRYABLE
 from steadypool.durable.worker.kind_pools import KindPools
 from steadypool.durable.worker.registration import Registration
 from steadypool.durable.worker.settlement import Settler
@@ -39,6 +40,7 @@ class Shutdown:
         self._in_flight = context.in_flight
         self._stop = context.stop
         self._counts = context.counts
+        self._minutes = context.minutes
         self._backoff = context.backoff
         self._cancel_grace = context.settings.cancel_grace
         self._pools = pools
@@ -56,6 +58,7 @@ class Shutdown:
         self._flush()
         self._registration.stop(jobs_are_left=bool(self._in_flight.ended))
         self._claimer.deregister()
+        self._write_minutes()
         if self._wait.listener is not None:
             self._wait.listener.close()
         self._engine.close()
@@ -93,6 +96,12 @@ class Shutdown:
     def _wait_for_pool(self) -> None:
         self._counts.pool = self._pools.drain()
         self._wait.wake()
+
+    def _write_minutes(self) -> None:
+        try:
+            self._minutes.write()
+        except RETRYABLE:
+            pass  # figures for people: the end does not wait for them
 
     def _flush(self) -> None:
         while self._in_flight.pending:

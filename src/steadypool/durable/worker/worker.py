@@ -470,8 +470,9 @@ class Worker:
             self._wait.wake()  # there is something to claim
 
     def _maintain(self) -> None:
-        """Tell how far jobs are, take back what dead workers held, and prune; now and then."""
+        """Tell how far jobs are and what has ended, take back what dead workers held, and prune; now and then."""
         self._try(lambda: self._progress.report(self._registration.number))
+        self._try(self._context.minutes.write_due)
         if not self._maintenance.is_due():
             return
         swept = self._try(self._maintenance.run_due)

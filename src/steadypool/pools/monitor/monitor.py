@@ -164,6 +164,8 @@ class Monitor:
         except ValueError as error:
             return _line("refused", f"this is no question: {error}")
         if question.do == "look":
+            self._listen_to_all()
+        if question.do in ("look", "glance"):
             return _line("snapshot", self._look())
         core = dict(self._cores()).get(question.pool)
         if core is None or core.is_closed():
@@ -179,11 +181,13 @@ class Monitor:
         core.request_drain(question.seconds)
         return _line("draining", core.name)
 
+    def _listen_to_all(self) -> None:
+        for number, core in self._cores():
+            if number not in self._timers and not core.is_closed():
+                self._listen(number, core)
+
     def _look(self) -> Snapshot:
         cores = [(number, core) for number, core in self._cores() if not core.is_closed()]
-        for number, core in cores:
-            if number not in self._timers:
-                self._listen(number, core)
         return Snapshot(
             version=import_module("steadypool").__version__,
             pid=os.getpid(),

@@ -21,6 +21,7 @@ from steadypool.durable.engine.pages import Dialect, list_jobs
 from steadypool.durable.engine.postgres import caller_connection, rows, schema
 from steadypool.durable.engine.postgres.characters import text_of
 from steadypool.durable.engine.postgres.claim import PostgresClaims
+from steadypool.durable.engine.postgres.figures import PostgresFigures
 from steadypool.durable.engine.postgres.limits import PostgresLimits
 from steadypool.durable.engine.postgres.listen import NotifyThrottle, PostgresListener
 from steadypool.durable.engine.postgres.schedules import PostgresSchedules
@@ -87,6 +88,7 @@ class PostgresEngine:
         self._sweep_turn = SweepTurn(HELD_UP)
         self._pages = self._dialect(rows.RECORD)
         self._bare_pages = self._dialect(rows.BARE_RECORD)
+        self.figures = PostgresFigures(self._session, address.schema, self._dialect, self._with_details)
         s = self._schema
         columns = (
             "%b::bytea[], %s::text[], %s::text[], %s::bigint[], %s::float8[], %s::float8[], %s::text[], %s::text[], "
@@ -388,7 +390,7 @@ class PostgresEngine:
         found = self._session.call(f"SELECT {rows.RECORD} FROM {self._schema}.{function}", values)
         return rows.record_of(found[0]) if found else None
 
-    def _with_details(self, records: Records) -> Records:
+    def _with_details(self, records: Sequence[JobRecord]) -> Records:
         """The records, with who runs them since when and how far, and why they failed last."""
         running = [record.number for record in records if record.state is _RUNS]
         failed = [record.number for record in records if record.attempt]
@@ -413,9 +415,8 @@ class PostgresEngine:
             statement = f"SELECT {columns} FROM @.{view} WHERE number = ANY (%s::bigint[])"
             return list(map(rows.record_of, self._select(statement, [rows.bigints(numbers)])))
 
-        return Dialect(
-            self._read, _IS_DUE, _IS_LATER, _AGO, _HAS_TAG, partial(records, "live"), partial(records, "ended")
-        )
+        terms = (_IS_DUE, _IS_LATER, _AGO, _HAS_TAG, _HAS_ARGUMENT)
+        return Dialect(self._read, *terms, partial(records, "live"), partial(records, "ended"))
 
 
 _RUNS = JobState.RUNNING
@@ -425,6 +426,7 @@ _LAST_ERRORS = (
     "WHERE job = ANY (%s::bigint[]) ORDER BY job, entry DESC"
 )
 _AGO = "@.statement_clock() - ? * interval '1 second'"
+_HAS_ARGUMENT = "position(convert_to(?::text, 'UTF8') IN {name}.payload) > 0"
 _HAS_TAG = "{name}.tags @> ARRAY[?]::text[]"
 _IS_DUE = "s.due <= @.statement_clock() AND s.task IS NULL"
 _IS_LATER = "(s.due > @.statement_clock() OR s.task IS NOT NULL)"

@@ -15,6 +15,7 @@ from typing import Any
 import psycopg
 
 from steadypool.durable.engine.errors import SchemaMismatch
+from steadypool.durable.engine.figures import KEEP_MINUTES
 from steadypool.durable.engine.records import BEHIND, KEEP_GIVEN_UP, SET_ASIDE
 from steadypool.durable.engine.turns import GATE_BUSY, LANES_AT_ONCE, REPLACED, TURNED_AWAY
 
@@ -131,6 +132,7 @@ def _filled(text: str, schema: str) -> str:
     values = {
         "@schema@": schema,
         "@keep_given_up@": f"{KEEP_GIVEN_UP:.0f}",
+        "@keep_minutes@": f"{KEEP_MINUTES:.0f}",
         "@set_aside@": SET_ASIDE,
         "@behind@": BEHIND,
         "@turned_away@": TURNED_AWAY,

@@ -48,6 +48,7 @@ from steadypool.durable.engine.sqlite import (
 )
 from steadypool.durable.engine.sqlite.clock import NOW, move, now_of, read_clock
 from steadypool.durable.engine.sqlite.driver import has_wal_reset_bug, sqlite_version
+from steadypool.durable.engine.sqlite.figures import SqliteFigures
 from steadypool.durable.engine.sqlite.limits import SqliteLimits
 from steadypool.durable.engine.sqlite.next_jobs import SqliteClaims
 from steadypool.durable.engine.sqlite.notify import Bells
@@ -67,8 +68,12 @@ _ADVISED = "advised"
 """Among the counters: the advisory was taken."""
 _IS_DUE, _IS_LATER = f"s.due <= {NOW} AND s.task IS NULL", f"(s.due > {NOW} OR s.task IS NOT NULL)"
 _HAS_TAG = "EXISTS (SELECT 1 FROM json_each({name}.tags) t WHERE t.value = ?)"
+_HAS_ARGUMENT = "instr(CAST({name}.payload AS TEXT), ?) > 0"
 _ERRORS = "(SELECT rowid AS entry, job, type_name FROM errors)"
-_HELD = "(SELECT DISTINCT json_extract(h.value, '$[0]') AS number FROM leases l, json_each(l.jobs) h)"
+_HELD = (
+    "(SELECT DISTINCT o.number FROM leases l, json_each(l.jobs) h JOIN jobs o ON o.number = json_extract(h.value, "
+    "'$[0]') AND o.returns = json_extract(h.value, '$[1]') - 1)"
+)
 _TABLES = {
     "@jobs": "jobs",
     "@ready": "ready",
@@ -99,6 +104,7 @@ class SqliteEngine:
         self._advised = False
         self._pages = self._dialect(LIVE, HISTORY)
         self._bare_pages = self._dialect(BARE_LIVE, BARE_HISTORY)
+        self.figures = SqliteFigures(self._store, self._dialect)
 
     @property
     def timeout(self) -> float:
@@ -435,4 +441,4 @@ class SqliteEngine:
             with self._store.peek() as connection:
                 return read.ended_jobs(connection, numbers, ended)
 
-        return Dialect(self._read, _IS_DUE, _IS_LATER, f"{NOW} - ?", _HAS_TAG, live_jobs, ended_jobs)
+        return Dialect(self._read, _IS_DUE, _IS_LATER, f"{NOW} - ?", _HAS_TAG, _HAS_ARGUMENT, live_jobs, ended_jobs)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from steadypool.durable.engine.figures import KEEP_MINUTES
 from steadypool.durable.engine.records import (
     AttemptError,
     EngineStats,
@@ -154,6 +155,7 @@ def prune(connection: Any, limit: int, now: float) -> int:
         "SELECT scope, key FROM keys WHERE until IS NOT NULL AND until <= ? LIMIT ?", (now, max(0, limit - len(rows)))
     ).fetchall()
     connection.executemany("DELETE FROM keys WHERE scope = ? AND key = ?", keys)
+    connection.execute("DELETE FROM minutes WHERE minute <= ?", (now - KEEP_MINUTES,))
     return len(rows) + len(keys)
 
 
@@ -161,7 +163,8 @@ def has_something_to_prune(connection: Any, now: float) -> bool:
     """Whether `prune` would find anything."""
     found = connection.execute(
         "SELECT EXISTS (SELECT 1 FROM history WHERE keep_until <= ?) OR "
-        "EXISTS (SELECT 1 FROM keys WHERE until IS NOT NULL AND until <= ?)",
-        (now, now),
+        "EXISTS (SELECT 1 FROM keys WHERE until IS NOT NULL AND until <= ?) OR "
+        "EXISTS (SELECT 1 FROM minutes WHERE minute <= ?)",
+        (now, now, now - KEEP_MINUTES),
     )
     return bool(found.fetchall()[0][0]) or gates.has_idle(connection, now)

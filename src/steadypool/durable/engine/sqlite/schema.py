@@ -122,8 +122,10 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE behind (owner INTEGER PRIMARY KEY, number INTEGER NOT NULL, due REAL)",
         "CREATE INDEX behind_of_job ON behind (number)",
         """CREATE TABLE minutes (queue TEXT NOT NULL, task TEXT NOT NULL, minute REAL NOT NULL,
-            completed INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0, waited REAL NOT NULL DEFAULT 0,
-            ran REAL NOT NULL DEFAULT 0, PRIMARY KEY (queue, task, minute)) WITHOUT ROWID""",
+            completed INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0,
+            discarded INTEGER NOT NULL DEFAULT 0, ran REAL NOT NULL DEFAULT 0,
+            PRIMARY KEY (queue, task, minute)) WITHOUT ROWID""",
+        "CREATE INDEX minutes_by_time ON minutes (minute)",
     ),
 )
 VERSION = len(STEPS)

@@ -166,11 +166,13 @@ CREATE TABLE @schema@.minutes (
     task text NOT NULL,
     minute timestamptz NOT NULL,
     completed bigint NOT NULL DEFAULT 0,
-    failed bigint NOT NULL DEFAULT 0,
-    waited double precision NOT NULL DEFAULT 0,
+    failed bigint NOT NULL DEFAULT 0,     -- attempts
+    discarded bigint NOT NULL DEFAULT 0,  -- jobs
     ran double precision NOT NULL DEFAULT 0,
     PRIMARY KEY (queue, task, minute)
 ) WITH (fillfactor = 50);
+CREATE INDEX minutes_by_time ON @schema@.minutes (minute);
+CREATE INDEX errors_latest ON @schema@.errors (at, entry);
 
 
 -- To look at: tags, and who has run a job ------------------------------------------------------------------------------
@@ -208,7 +210,8 @@ SELECT e.job, e.entry, e.attempt, e.outcome, e.type_name, e.message, e.traceback
 FROM @schema@.errors e;
 
 CREATE OR REPLACE VIEW @schema@.listed_jobs AS
-SELECT number, queue, task, tags, enqueued_at FROM @schema@.jobs;
+SELECT number, queue, task, tags, enqueued_at, payload, nonce,
+       coalesce(id, 'job-' || number || '-' || lpad(to_hex(nonce), 10, '0')) AS id FROM @schema@.jobs;
 
 
 -- To put: with tags, and what becomes of a taken key ------------------------------------------------------------------
@@ -771,6 +774,7 @@ BEGIN
         )
         SELECT v_count + count(*) INTO v_count FROM gone;
     END IF;
+    DELETE FROM minutes WHERE minute <= v_now - @keep_minutes@ * interval '1 second';
     RETURN v_count;
 END $$;
 
@@ -1106,6 +1110,59 @@ BEGIN
 END $$;
 
 
+-- Figures -------------------------------------------------------------------------------------------------------------
+
+CREATE VIEW @schema@.minute_counts AS
+SELECT queue, task, minute, completed, failed, discarded, ran FROM @schema@.minutes;
+
+-- Add to the present minute what has ended: for each queue and task, in their order, so that no two wait in a circle.
+CREATE FUNCTION @schema@.add_to_minute(
+    p_queues text[], p_tasks text[], p_completed bigint[], p_failed bigint[], p_discarded bigint[], p_ran float8[])
+RETURNS void LANGUAGE sql SECURITY DEFINER
+SET search_path = @schema@, pg_temp SET enable_seqscan = off SET lock_timeout = '10s'
+AS $$
+    INSERT INTO minutes AS m (queue, task, minute, completed, failed, discarded, ran)
+    SELECT u.queue, u.task, date_trunc('minute', clock_timestamp()), u.completed, u.failed, u.discarded, u.ran
+    FROM unnest(p_queues, p_tasks, p_completed, p_failed, p_discarded, p_ran)
+         AS u (queue, task, completed, failed, discarded, ran)
+    ORDER BY u.queue, u.task
+    ON CONFLICT (queue, task, minute) DO UPDATE
+    SET completed = m.completed + excluded.completed, failed = m.failed + excluded.failed,
+        discarded = m.discarded + excluded.discarded, ran = m.ran + excluded.ran;
+$$;
+
+-- Queues that hold jobs, are paused, have discarded jobs or have ended some of late: a step in an index for each; and
+-- those of the earliest delayed jobs, so many.
+CREATE FUNCTION @schema@.queue_names(p_most int) RETURNS TABLE (name text) LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = @schema@, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off
+AS $$
+    WITH RECURSIVE
+    available (queue) AS (
+        (SELECT queue FROM ready ORDER BY queue LIMIT 1) UNION ALL
+        SELECT (SELECT r.queue FROM ready r WHERE r.queue > a.queue ORDER BY r.queue LIMIT 1)
+        FROM available a WHERE a.queue IS NOT NULL),
+    held_back (queue) AS (
+        (SELECT queue FROM gated ORDER BY queue LIMIT 1) UNION ALL
+        SELECT (SELECT g.queue FROM gated g WHERE g.queue > b.queue ORDER BY g.queue LIMIT 1)
+        FROM held_back b WHERE b.queue IS NOT NULL),
+    given_up (queue) AS (
+        (SELECT queue FROM history WHERE state = 'discarded' ORDER BY queue LIMIT 1) UNION ALL
+        SELECT (SELECT h.queue FROM history h WHERE h.state = 'discarded' AND h.queue > g.queue
+                ORDER BY h.queue LIMIT 1)
+        FROM given_up g WHERE g.queue IS NOT NULL),
+    of_late (queue) AS (
+        (SELECT queue FROM minutes ORDER BY queue LIMIT 1) UNION ALL
+        SELECT (SELECT m.queue FROM minutes m WHERE m.queue > o.queue ORDER BY m.queue LIMIT 1)
+        FROM of_late o WHERE o.queue IS NOT NULL)
+    SELECT x.queue FROM (
+        SELECT queue FROM available UNION SELECT queue FROM held_back UNION SELECT queue FROM given_up UNION SELECT queue FROM of_late
+        UNION SELECT queue FROM (SELECT queue FROM delayed ORDER BY due, number LIMIT p_most) d
+        UNION SELECT j.queue FROM held h JOIN jobs j ON j.number = h.number
+        UNION SELECT q.name FROM queues q WHERE q.paused) x
+    WHERE x.queue IS NOT NULL
+$$;
+
+
 -- Rights --------------------------------------------------------------------------------------------------------------
 
 ALTER FUNCTION @schema@.grant_roles() RENAME TO grant_roles_0001;
@@ -1130,7 +1187,8 @@ BEGIN
         ('worker', 'see_schedules'), ('reader', 'engine_clock'), ('reader', 'statement_clock'),
         ('worker', 'is_gated'), ('worker', 'claim_turns'), ('worker', 'claim_gated'), ('worker', 'declare_limits'),
         ('worker', 'set_limit'), ('worker', 'reset_limit'), ('worker', 'rooms'), ('reader', 'rooms'),
-        ('worker', 'limit_counts'), ('reader', 'limit_counts')
+        ('worker', 'limit_counts'), ('reader', 'limit_counts'),
+        ('worker', 'add_to_minute'), ('worker', 'queue_names'), ('reader', 'queue_names')
     LOOP
         IF EXISTS (SELECT FROM pg_roles WHERE rolname = '@schema@_' || v_role) THEN
             EXECUTE format('GRANT EXECUTE ON ROUTINE @schema@.%I TO %I', v_what, '@schema@_' || v_role);
@@ -1138,7 +1196,7 @@ BEGIN
     END LOOP;
     FOREACH v_role IN ARRAY ARRAY['worker', 'reader'] LOOP
         IF EXISTS (SELECT FROM pg_roles WHERE rolname = '@schema@_' || v_role) THEN
-            EXECUTE format('GRANT SELECT ON scheduled, listed_gated, listed_limits TO %I', '@schema@_' || v_role);
+            EXECUTE format('GRANT SELECT ON scheduled, minute_counts, listed_gated, listed_limits TO %I', '@schema@_' || v_role);
         END IF;
     END LOOP;
 END $$;
