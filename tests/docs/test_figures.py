@@ -7,6 +7,8 @@ import signal
 
 import pytest
 
+from steadypool.contrib.web import shown, store
+from steadypool.contrib.web.pages.jobs import PASSED_OVER
 from steadypool.durable.worker import depths
 from steadypool.model import error_text, queue_depth
 from steadypool.pools.core import report_rows
@@ -36,6 +38,11 @@ def after_rtmin(number: int, elsewhere: int) -> str:
 
 
 FIGURES = {
+    "WEB_LINE": f"{shown.LONGEST_LINE}",
+    "WEB_MOST": f"{shown.MOST:,}",
+    "WEB_PASSED_OVER": f"{PASSED_OVER:,} rows",
+    "WEB_TEXT": f"{shown.LONGEST_TEXT:,}",
+    "WEB_TIMEOUT": unit(store.TIMEOUT),
     "DEPTHS_FRESH": f"{depths.FRESH:g} seconds",
     "LENT_AT_LEAST": f"{capacity.lent_limit(1)}",
     "LENT_PER_WORKER": f"`{capacity.lent_limit(1000) // 1000} * max_workers`",

@@ -13,7 +13,7 @@ import steadypool
 import steadypool.events
 import steadypool.sinks
 import steadypool.testing
-from steadypool.contrib import asgi, status
+from steadypool.contrib import asgi, status, web
 from tests.docs.pages import OTHERS, PAGES, ROOT, Page
 
 PUBLIC = (
@@ -22,6 +22,7 @@ PUBLIC = (
     "steadypool.testing",
     "steadypool.contrib.asgi",
     "steadypool.contrib.status",
+    "steadypool.contrib.web",
 )
 """What may be imported besides `steadypool` itself. All else may change from one version to the next."""
 PACKAGES = "cli|contrib|durable|events|model|pools|primitives|rules|sinks|testing"
@@ -60,7 +61,7 @@ def _without_metrics(text: str) -> str:
 def public_things() -> dict[str, Any]:
     places = steadypool, steadypool.events, steadypool.sinks, steadypool.testing
     things = {f"{place.__name__}.{name}": getattr(place, name) for place in places for name in place.__all__}
-    for place in (asgi, status):
+    for place in (asgi, status, web):
         things |= {f"{place.__name__}.{name}": value for name, value in vars(place).items() if name[0] != "_"}
     return {name: thing for name, thing in things.items() if inspect.isclass(thing) or inspect.isfunction(thing)}
 

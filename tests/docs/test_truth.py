@@ -31,7 +31,7 @@ from steadypool import (
 from steadypool.cli import exit_codes
 from steadypool.cli.app import COMMANDS
 from steadypool.cli.kinds import KINDS
-from steadypool.contrib import asgi
+from steadypool.contrib import asgi, web
 from steadypool.contrib.status import StatusPages
 from steadypool.durable.client import options as enqueueing
 from steadypool.durable.engine.states import MOVES as JOB_MOVES
@@ -45,7 +45,7 @@ from tests.docs.test_blocks import command_called
 EVERY = [pytest.param(p, id=p.name) for p in [*PAGES, *REFERENCE, *OTHERS]]
 WORDS = (
     steadypool, sinks, asgi, errors, events, durable_events, health, options, reports, logging, opentelemetry,
-    prometheus, builtins, concurrent.futures, steadypool.testing,
+    prometheus, builtins, concurrent.futures, steadypool.testing, web,
 )  # fmt: skip
 ELSEWHERE = frozenset(
     {
@@ -53,7 +53,7 @@ ELSEWHERE = frozenset(
         "Condition", "ExceptionGroup", "KillMode", "ProcessPoolExecutor", "ThreadPoolExecutor",
         "AsyncMock", "TimeoutStopSec", "ZoneInfo",
         # other libraries'
-        "ProcessorFormatter", "ExtraAdder", "TestClient",
+        "ProcessorFormatter", "ExtraAdder", "TestClient", "DispatcherMiddleware",
         "AsyncResult", "BackgroundScheduler", "BrokenProcessPool", "CronTrigger", "CurrentMessage",
         "FailedJobRegistry", "IntervalTrigger", "TerminatedWorkerError", "WorkerSettings",
         # our own, behind the doors

@@ -27,6 +27,7 @@ COMMANDS = {
     "migrate": ("queue.migrate:migrate_command", "Make the tables of the queue at URL, or bring them up to date."),
     "schedules": ("queue.schedules:schedules_group", "Look at what is put on a schedule, and change it."),
     "top": ("top.command:top_command", "Watch the pools of a running program."),
+    "web": ("queue.web:web_command", "Show a durable queue in a browser."),
     "work": ("queue.work:work_command", "Run the jobs of QUEUE, a steadypool.Queue in MODULE."),
 }
 """Where each command is, below `steadypool.cli`, and its line in the help. It is loaded when it is called."""

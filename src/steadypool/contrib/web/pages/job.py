@@ -1,0 +1,94 @@
+"""Everything about one job."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from steadypool.contrib.web import programs
+from steadypool.contrib.web.answer import not_found
+from steadypool.contrib.web.look import Look, Page
+from steadypool.contrib.web.shown import HIDDEN, arguments_of, line
+from steadypool.durable.client.bulk import APPLIES_TO
+from steadypool.durable.engine.protocol import Engine
+from steadypool.durable.engine.records import BEHIND, SET_ASIDE, AttemptError, JobRecord, tick_of_id
+from steadypool.durable.engine.states import ENDED, WAITING, JobState
+
+LONGEST_ID = 1000
+STACK_FOR = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Something that has happened to it."""
+
+    at: float
+    what: str
+    kind: str
+    """For its colour: a state, or an outcome."""
+    details: str = ""
+    error: AttemptError | None = None
+
+
+def page(look: Look) -> Page:
+    """The page."""
+    job_id = look.request.query.get("id").strip()
+    record = look.reader.read(("job", job_id), lambda engine: _found(engine, job_id))
+    if record is None:
+        raise not_found(f"there is no job {line(job_id)!r}, or its record was pruned")
+    stack = ""
+    if record.state is JobState.RUNNING:
+        shows = look.arguments == "shown"
+        stack = look.reader.cache.get(
+            ("stack", record.id, shows), lambda: programs.stack_of(record.id, shows), STACK_FOR
+        )
+    now = look.now()
+    values = {
+        "job": record,
+        "steps": list(_steps(record)),
+        "held_by": look.reader.read(("held", record.id), lambda engine: list(_held_by(engine, record))),
+        "arguments": arguments_of(record, look.arguments),
+        "are_hidden": HIDDEN,
+        "tick": tick_of_id(record.id),
+        "actions": [action for action, states in APPLIES_TO.items() if record.state in states],
+        "stack": stack,
+        "now": now,
+    }
+    return Page("job", f"{line(record.task, 80)}", values, moves=record.state not in ENDED)
+
+
+def _found(engine: Engine, job_id: str) -> JobRecord | None:
+    return engine.get(job_id) if job_id and len(job_id) <= LONGEST_ID else None
+
+
+def _steps(record: JobRecord) -> Iterator[Step]:
+    """What has happened, in order."""
+    yield Step(record.enqueued_at, "put", "scheduled", f"into the queue {line(record.queue, 80)}")
+    for error in record.errors:
+        on = f" on {line(error.worker, 80)}" if error.worker else ""
+        if error.started_at is not None:
+            yield Step(error.started_at, f"attempt {error.attempt} began", "running", on.strip())
+        yield Step(error.at, f"attempt {error.attempt} {error.outcome.replace('_', ' ')}", error.outcome, error=error)
+    is_after = not record.errors or record.errors[-1].started_at != record.started_at
+    if record.started_at is not None and is_after:
+        where = f"on {line(record.worker, 80)}" if record.worker else ""
+        yield Step(record.started_at, f"attempt {record.attempt} began", "running", where)
+    if record.ended_at is not None:
+        yield Step(record.ended_at, record.state.value, record.state.value, line(record.reason))
+
+
+def _held_by(engine: Engine, record: JobRecord) -> Iterator[str]:
+    """Why it does not run now."""
+    if record.state not in WAITING:
+        return
+    if record.reason == SET_ASIDE:
+        yield "No worker so far has known its task. The first that does runs it."
+    elif record.reason == BEHIND:
+        yield "The job that has its unique key has not ended."
+    elif record.reason:
+        yield line(record.reason)
+    depths: Sequence[object] = engine.depths([record.queue])
+    if depths and getattr(depths[0], "paused", False):
+        yield f"Its queue, {line(record.queue, 80)}, is paused."
+    if not any(worker.alive for worker in engine.workers()):
+        yield "No worker is at work."

@@ -1,0 +1,52 @@
+"""The list of jobs: by state and filter, a page at a time."""
+
+from __future__ import annotations
+
+from steadypool.contrib.web.filters import AGES, Chosen, number_in
+from steadypool.contrib.web.look import Look, Page
+from steadypool.durable.client.bulk import BY_ITSELF
+from steadypool.durable.engine.protocol import Engine
+from steadypool.durable.engine.records import JobFilter
+from steadypool.durable.engine.states import JobState
+
+SHOWN = 50
+PASSED_OVER = 20_000
+"""Rows of a table that one look passes over."""
+COUNTED = 10_001
+HOUR = 3600.0
+Counts = dict[str, tuple[int, bool]]
+
+
+def page(look: Look) -> Page:
+    """The page."""
+    fields = look.request.query
+    shows = look.arguments == "shown"
+    chosen = Chosen.of(fields, shows)
+    which = chosen.filter(below=number_in(fields.get("below")), limit=SHOWN)
+    found = look.reader.read(("jobs", which, shows), lambda e: e.figures.page(which, PASSED_OVER, arguments=shows))
+    values = {
+        "jobs": found,
+        "chosen": chosen,
+        "is_first": which.below is None,
+        "states": [state.value for state in JobState],
+        "counts": look.reader.read(("counts", chosen), lambda engine: _counts(engine, chosen)),
+        "actions": [action for action, states in BY_ITSELF.items() if which.states & states],
+        "shows_arguments": shows,
+        "ages": AGES,
+        "names": look.reader.read("names", _names, 10.0),
+        "now": look.now(),
+    }
+    return Page("jobs", "Jobs", values)
+
+
+def _counts(engine: Engine, chosen: Chosen) -> Counts:
+    """How many there are in each state; with a filter, only of what is looked at."""
+    if chosen.is_plain:
+        return {state.value: engine.figures.count(JobFilter(frozenset({state})), COUNTED) for state in JobState}
+    return {chosen.state: engine.figures.count(chosen.filter(), PASSED_OVER)}
+
+
+def _names(engine: Engine) -> tuple[list[str], list[str]]:
+    """Tasks and queues, to choose from."""
+    tasks = {one.task for one in engine.figures.by_task(HOUR)}
+    return sorted(tasks)[:100], engine.figures.queues()[:100]

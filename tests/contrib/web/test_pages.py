@@ -1,0 +1,196 @@
+"""What the pages show, on both engines."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+
+from steadypool import Cron, JobDiscarded, Queue, ThreadPool
+from steadypool.contrib.web.charts import chart_of
+from steadypool.contrib.web.pages.errors import place_in
+from steadypool.durable.engine.figures import MinuteRow
+from steadypool.durable.engine.records import JobFilter
+from tests.contrib.web.client import Client
+from tests.durable import app
+from tests.durable.working import Working
+from tests.pools.contract.stage import Stage
+
+every_engine = pytest.mark.every_engine
+
+
+@every_engine
+def test_an_empty_queue(client: Client) -> None:
+    assert "No worker is at work" in client.get("/").text and "No job was put so far." in client.get("/").text
+    assert "No jobs." in client.get("/jobs").text and "No jobs like that." in client.get("/jobs?task=x").text
+    assert "No attempt has failed" in client.get("/errors").text
+    assert "No worker is at work" in client.get("/workers").text
+    assert "No worker has declared a schedule" in client.get("/schedules").text
+    assert client.get("/job?id=job-5").status == client.get("/job").status == 404
+
+
+@every_engine
+def test_a_worker_and_what_it_has_done(client: Client, queue: Queue, stage: Stage) -> None:
+    waits = app.add.options(delay=3600, queue="later", tags=("red",)).enqueue(1)
+    failed = app.fail.enqueue()
+    added = app.add.enqueue(1, 2)
+    with Working(queue) as working:
+        running = app.act.enqueue(stage.address)
+        actor = stage.enter()
+        assert added.result(20) == 3
+        with pytest.raises(JobDiscarded):
+            failed.result(20)
+        page = client.get("/workers")
+        assert working.worker.settings.name in page.text and "tests.durable.app.act" in page.text
+        assert "lease over" not in client.get("/").text
+        job = client.get(f"/job?id={running.job_id}").text
+        assert "running" in job and "attempt 1 began" in job and working.worker.settings.name in job
+        actor.tell("return")
+        assert running.result(20) == "actor"
+    overview = client.get("/").text
+    assert "1 scheduled" in overview and "later" in overview
+    job = client.get(f"/job?id={added.job_id}").text
+    assert "completed" in job and "Result 3" in job and "Ran for" in job
+    job = client.get(f"/job?id={failed.job_id}")
+    assert "discarded" in job.text and job.text.count("attempt 3 failed") == 1 and "ValueError: attempt 3" in job.text
+    assert "Traceback (most recent call last)" in job.text and ("/do/retry", [("what", "job")]) in [
+        (place, fields[:1]) for place, fields in job.forms()
+    ]
+    job = client.get(f"/job?id={waits.job_id}").text
+    assert "scheduled" in job and "red" in job and "Due in" in job and "No worker is at work." in job
+    errors = client.get("/errors").text
+    assert "ValueError attempt 3" in errors and "app.py:" in errors and "in fail" in errors
+    [row] = [row for row in queue.engine.figures.by_task(3600) if row.task.endswith(".fail")]
+    assert (row.completed, row.failed, row.discarded) == (0, 3, 1)
+
+
+@every_engine
+def test_the_list_of_jobs(make_client: Callable[..., Client], queue: Queue) -> None:
+    client = make_client(arguments="shown")
+    ids = [app.add.options(delay=60 + n, tags=(f"t{n % 2}",)).enqueue(n).job_id for n in range(60)]
+    page = client.get("/jobs")
+    assert (
+        ids[59] in page.text and ids[9] not in page.text and "scheduled 60" in page.text and '{"one":59}' in page.text
+    )
+    [older] = [link for link in page.links() if "below=" in link]
+    page = client.get(older)
+    assert ids[9] in page.text and ids[10] not in page.text and "Latest" in page.text
+    page = client.get("/jobs?tag=t1&state=scheduled")
+    assert ids[59] in page.text and ids[58] not in page.text and "scheduled 30" in page.text
+    assert ids[7] in client.get("/jobs?argument=%22one%22:7%7D").text
+    assert ids[0] in client.get("/jobs?age=put:3600&below=100000").text or len(ids) > 50
+    assert "No jobs like that." in client.get("/jobs?age=older:3600").text
+    for wrong in ("state=gone", "age=x", "age=put:-5", "age=put:x", "below=x", "below=-1", f"below={'9' * 30}"):
+        assert client.get(f"/jobs?{wrong}").status == 400, wrong
+
+
+@every_engine
+def test_why_a_job_waits(client: Client, queue: Queue) -> None:
+    job = app.add.enqueue(1).job_id
+    queue.pause("default")
+    text = client.get(f"/job?id={job}").text
+    assert "Its queue, default, is paused." in text and "No worker is at work." in text
+
+
+@every_engine
+def test_late_schedules_are_noticed(client: Client, queue: Queue) -> None:
+    queue.schedules.put("nightly", app.add.call(1), Cron("*/5 * * * *"))
+    assert "Late" not in client.get("/").text
+    queue.engine.move_clock(3600)
+    client = client.__class__(client._app)
+    page = client.get("/schedules").text
+    assert "late by" in page or "nightly" in page
+
+
+def test_a_job_of_a_schedule(client: Client, queue: Queue) -> None:
+    tick = datetime(2026, 11, 30, 9, tzinfo=UTC)
+    from steadypool.durable.engine.records import NewJob, tick_id
+
+    queue.engine.put_many([NewJob("app.work", b"{}", id=tick_id("nightly", tick), delay=60)])
+    page = client.get(f"/job?id={tick_id('nightly', tick).replace(':', '%3A')}")
+    assert "nightly, for 2026-11-30 09:00:00+00:00" in page.text
+
+
+def test_pools_of_this_machine(client: Client, tmp_path: object) -> None:
+    started, done = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        started.set()
+        done.wait(20)
+
+    with ThreadPool(2, name="my pool", monitor=True) as pool:
+        pool.submit(wait)
+        assert started.wait(20)
+        page = client.get("/pools").text
+        assert "my pool" in page and "1 run" in page and "wait" in page
+        assert "my pool" in client.get("/").text
+        done.set()
+
+
+@every_engine
+def test_a_fragment_is_the_same_without_what_stands_around(client: Client) -> None:
+    whole, part = client.get("/jobs"), client.get("/jobs", X_Steadypool_Fragment="1")
+    assert "<style" in whole.html and "<style" not in part.html and "<html" not in part.html
+    assert 'id="live"' in part.html and 'id="live"' in whole.html and part.headers["Content-Security-Policy"]
+
+
+def test_a_head_has_no_body(client: Client) -> None:
+    answer = client.get("/jobs", "HEAD")
+    assert answer.status == 200 and answer.html == "" and int(answer.headers["Content-Length"]) > 1000
+
+
+def test_many_who_look_are_one_look(client: Client, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    from steadypool.durable.engine.sqlite import figures
+
+    looks: list[JobFilter] = []
+    page = figures.SqliteFigures.page
+
+    def counted(self: object, which: JobFilter, *more: object, **named: object) -> object:
+        looks.append(which)
+        return page(self, which, *more, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(figures.SqliteFigures, "page", counted)
+    monkeypatch.setattr("steadypool.contrib.web.cache.monotonic", lambda: 5.0)
+    viewers = [threading.Thread(target=client.get, args=("/jobs",)) for _ in range(20)]
+    for viewer in viewers:
+        viewer.start()
+    for viewer in viewers:
+        viewer.join()
+    assert len(looks) == 1
+
+
+def test_a_chart_of_an_hour() -> None:
+    now = 1_000_000 * 60.0 + 30
+    rows = [
+        MinuteRow("a", now - 30, 10, 0, 0),
+        MinuteRow("b", now - 30, 30, 10, 2),
+        MinuteRow("a", now - 30 - 59 * 60, 1, 0, 0),
+        MinuteRow("a", now - 30 - 60 * 60, 99, 0, 0),
+    ]
+    chart = chart_of(rows, now)
+    assert (chart.completed, chart.failed, chart.discarded, chart.most) == (41, 10, 2, 50)
+    assert [(bar.x, bar.completed, bar.failed) for bar in chart.bars] == [(0, 1.0, 0.0), (59, 25.6, 6.4)]
+    assert "41 completed, 10 failed" in chart.label and chart_of([], now).bars == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ('  File "/srv/app/mail.py", line 12, in send\n    x\nOSError: no\n', "app/mail.py:12 in send"),
+        ('  File "a.py", line 1, in one\n  File "/x/y/b.py", line 2, in two\n', "y/b.py:2 in two"),
+        ("OSError: no", ""),
+        ("", ""),
+    ],
+)
+def test_the_place_of_an_error(text: str, place: str) -> None:
+    assert place_in(text) == place
+
+
+def test_the_script_is_small_and_the_package_has_its_files() -> None:
+    from steadypool.contrib.web.render import read
+
+    assert len(read("web.js").encode()) < 6000 and len(read("web.css")) > 1000
+    assert json.dumps(read("templates/layout.html"))
