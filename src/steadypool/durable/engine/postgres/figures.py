@@ -8,7 +8,7 @@ from typing import Any
 from steadypool.durable.engine import pages
 from steadypool.durable.engine.figures import Ended, Failure, MinuteRow
 from steadypool.durable.engine.postgres import rows
-from steadypool.durable.engine.postgres.session import Session
+from steadypool.durable.engine.postgres.session import Calls
 from steadypool.durable.engine.records import JobFilter, JobRecord
 from steadypool.model.queue_depth import MOST_COUNTED
 
@@ -36,7 +36,7 @@ class PostgresFigures:
 
     def __init__(
         self,
-        session: Session,
+        session: Calls,
         schema: str,
         dialect: Callable[[str], pages.Dialect],
         with_details: Callable[[Sequence[JobRecord]], Sequence[JobRecord]],

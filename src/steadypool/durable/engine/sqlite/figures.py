@@ -10,7 +10,7 @@ from steadypool.durable.engine.records import AttemptError, JobFilter, public_id
 from steadypool.durable.engine.sqlite import held
 from steadypool.durable.engine.sqlite.clock import NOW, now_of
 from steadypool.durable.engine.sqlite.rows import BARE_HISTORY, BARE_LIVE, HISTORY, LIVE
-from steadypool.durable.engine.sqlite.store import Store
+from steadypool.durable.engine.sqlite.store import Transactions
 
 SHOWN_BYTES = 500
 """Of the arguments of a job in a list."""
@@ -53,7 +53,7 @@ _FAILURES = """
 class SqliteFigures:
     """The figures of one file."""
 
-    def __init__(self, store: Store, dialect: Callable[[str, str], pages.Dialect]) -> None:
+    def __init__(self, store: Transactions, dialect: Callable[[str, str], pages.Dialect]) -> None:
         self._store = store
         self._bare = dialect(BARE_LIVE, BARE_HISTORY)
         beginning = f"substr({{}}payload, 1, {SHOWN_BYTES})"
