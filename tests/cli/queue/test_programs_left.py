@@ -82,3 +82,16 @@ def test_what_is_in_a_session_of_its_own_is_left_and_named(shop: Program, kind: 
                 process.kill()
     said = worker.stderr.read()  # type: ignore[attr-defined]
     assert "what a job has started in a session of its own goes on: " in said
+
+
+def test_the_servers_of_a_pool_of_processes_are_no_programs_of_a_job(
+    tmp_path: Path, program: Program, kind: str
+) -> None:
+    (program.folder / "shop.py").write_text(
+        'from steadypool import Queue\nqueue = Queue("sqlite:///jobs.db")\n\n'
+        '@queue.task(kind="process")\ndef pack() -> int:\n    return 1\n'
+    )
+    program.run("enqueue", "shop:pack", "[]")
+    ended = program.run("work", "shop:queue", "--kind", kind, "--until-empty")
+    assert "1 claimed, 1 completed" in ended.err
+    assert "a job had started" not in ended.err

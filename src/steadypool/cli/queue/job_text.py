@@ -95,7 +95,8 @@ def lines_of(record: JobRecord, now: float) -> Iterator[str]:
         yield f"{'schedule':14} {printable(tick[0])}, for {moment(tick[1].timestamp(), now)}"
     for error in record.errors:
         ran = "" if error.started_at is None else f" on {error.worker}, begun {moment(error.started_at, now)}"
-        what = f"{error.outcome}: {error.type_name}: {error.message}"
+        message = error.message.partition("\n")[0] if error.traceback else error.message  # which ends with all of it
+        what = f"{error.outcome}: {error.type_name}: {message}"
         head = f"attempt {error.attempt}{ran}, {moment(error.at, now)}: {what}"
         yield f"\n{printable(head)}"
         if error.traceback:

@@ -11,6 +11,7 @@ A child that was forked and runs no other program has not got the mark; it is fo
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -51,7 +52,17 @@ def _marked(mark: str) -> list[psutil.Process]:
     found = {process for process in psutil.process_iter() if process.pid != own and _has_mark(process, mark)}
     if mark.partition("-")[0] == str(own):
         found |= set(psutil.Process().children(recursive=True))
-    return sorted(found, key=lambda process: process.pid)
+    servers = _servers_of_multiprocessing()
+    return sorted((process for process in found if process.pid not in servers), key=lambda process: process.pid)
+
+
+def _servers_of_multiprocessing() -> set[int | None]:
+    """What a pool of processes has started in this process, and no job: they end with it."""
+    forkserver, tracker = (sys.modules.get(f"multiprocessing.{name}") for name in ("forkserver", "resource_tracker"))
+    return {
+        getattr(getattr(forkserver, "_forkserver", None), "_forkserver_pid", None),
+        getattr(getattr(tracker, "_resource_tracker", None), "_pid", None),
+    }
 
 
 def _has_mark(process: psutil.Process, mark: str) -> bool:
