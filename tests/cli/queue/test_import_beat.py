@@ -116,7 +116,7 @@ def test_a_source_that_cannot_be_read(shop: Program, arguments: tuple[str, ...],
 
 
 def test_the_page_shows_what_is_printed(program: Program) -> None:
-    section = PAGE.read_text().partition("## Coming from Celery beat")[2]
+    section = PAGE.read_text().partition("## Translate Celery beat")[2]
     code, printed = re.findall(r"```\w+\n(.*?)```", section, re.DOTALL)[:2]
     (program.folder / "settings.py").write_text(code)
     done = program.run("import-celery-beat", "settings:BEAT")
