@@ -14,7 +14,7 @@ import steadypool.events
 import steadypool.sinks
 import steadypool.testing
 from steadypool.contrib import asgi, status, web
-from tests.docs.pages import OTHERS, PAGES, ROOT, Page
+from tests.docs.pages import OTHERS, PAGES, ROOT, Page, page
 
 PUBLIC = (
     "steadypool.events",
@@ -45,6 +45,10 @@ def test_a_page_shows_public_modules(page: Page) -> None:
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
 def test_an_example_imports_public_modules(path: Path) -> None:
     assert private_imports(path.read_text(encoding="utf-8")) == set()
+
+
+def test_the_page_on_versions_names_them() -> None:
+    assert set(MODULE.findall(page("versioning").text)) == set(PUBLIC)
 
 
 def private_imports(text: str) -> set[str]:
