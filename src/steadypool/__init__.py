@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from steadypool.contrib.status import serve_status
     from steadypool.durable.client.bulk import BulkResult
     from steadypool.durable.client.call import Call
+    from steadypool.durable.client.chain import Result
     from steadypool.durable.client.handle import JobHandle
     from steadypool.durable.client.queue import Queue
     from steadypool.durable.client.schedule import Cron, Every
@@ -95,6 +96,7 @@ __all__ = [
     "Queue",
     "QueueFull",
     "RemoteError",
+    "Result",
     "Retry",
     "ScheduleHandle",
     "SchemaMismatch",
@@ -121,6 +123,7 @@ _PLACES = {
     "steadypool.contrib.status": "serve_status",
     "steadypool.durable.client.bulk": "BulkResult",
     "steadypool.durable.client.call": "Call",
+    "steadypool.durable.client.chain": "Result",
     "steadypool.durable.client.handle": "JobHandle",
     "steadypool.durable.client.queue": "Queue",
     "steadypool.durable.client.schedule": "Cron Every",

@@ -12,6 +12,7 @@ __all__ = [
     "ArgumentsUnknown",
     "AttemptFailed",
     "CapacityChanged",
+    "DependencyFailed",
     "DrainMayOverrun",
     "EngineAdvisory",
     "EngineFailed",
@@ -54,9 +55,9 @@ __all__ = [
 ]
 
 _OF_DURABLE_WORKERS = (
-    "ArgumentsUnknown AttemptFailed EngineAdvisory EngineFailed EngineRecovered JobGivenUp JobSnoozed JobsRecovered "
-    "LeaseLost QueuePaused ResultRefused ScheduleFired ScheduleSkipped TaskForgotten TaskUnknown WaitsForOthers "
-    "WorkerRegistered"
+    "ArgumentsUnknown AttemptFailed DependencyFailed EngineAdvisory EngineFailed EngineRecovered JobGivenUp JobSnoozed "
+    "JobsRecovered LeaseLost QueuePaused ResultRefused ScheduleFired ScheduleSkipped TaskForgotten TaskUnknown "
+    "WaitsForOthers WorkerRegistered"
 )
 _PLACES = {
     "steadypool.durable.worker.events": _OF_DURABLE_WORKERS,

@@ -54,7 +54,7 @@ class Source:
     """What a worker of a durable queue says of it."""
 
     def depths(self) -> list[QueueDepth]:
-        return [QueueDepth("mail", True, False, 1, 2.0, 3, 4, 5, 6)]
+        return [QueueDepth("mail", True, False, 1, 2.0, 3, 4, 5, 6, 7)]
 
     def failures(self) -> dict[tuple[str, str, str], int]:
         return {("mail", "send", "retry"): 1}

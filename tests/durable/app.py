@@ -27,6 +27,22 @@ async def add_async(one: int, other: int = 0) -> int:
 
 
 @queue.task
+def inputs() -> list[tuple[str, str, Any]]:
+    """What the job has waited for."""
+    return [(one.id, one.state.value, one.result) for one in current_job().inputs]
+
+
+@queue.task
+async def inputs_async() -> list[tuple[str, str, Any]]:
+    return inputs()
+
+
+@queue.task
+def need_file(path: str) -> int:
+    return int(Path(path).read_text())
+
+
+@queue.task
 def act(address: str, name: str = "actor") -> Any:
     return jobs.act(address, name)
 

@@ -23,3 +23,5 @@ class QueueDepth:
     """On any worker."""
     discarded: int | None = None
     """As long as their records are kept."""
+    waiting: int | None = None
+    """For other jobs."""

@@ -57,6 +57,12 @@ class JobContext:
         """What the ``lifespan`` of the job's durable queue has made; ``None`` if it has none."""
         return job_resources.get()
 
+    @property
+    def inputs(self) -> list[Any]:
+        """Of a durable job that was put with ``after``: what it has waited for, in that order, each with ``id``,
+        ``state``, ``result`` and ``errors``. It looks at the database each time."""
+        return [] if not self or _links is None else _links.inputs(self)
+
     def __repr__(self) -> str:
         return f"<job {self.id} {self.task} attempt {self.attempt}>" if self else "<no job>"
 
@@ -173,6 +179,23 @@ running_task: ContextVar[RunningTask | None] = ContextVar("steadypool_job", defa
 
 job_resources: ContextVar[Any] = ContextVar("steadypool_resources", default=None)
 """Set by a durable queue's worker in the context of each job, if there are any."""
+
+
+class JobLinks(Protocol):
+    """What durable jobs can ask their queue about themselves."""
+
+    def inputs(self, job: JobContext) -> list[Any]:
+        """See `JobContext.inputs`."""
+
+
+_links: JobLinks | None = None
+
+
+def give_links(links: JobLinks) -> None:
+    """Have jobs of this process ask *links*."""
+    global _links
+    _links = links
+
 
 _NO_JOB = JobContext()
 

@@ -80,6 +80,7 @@ QUEUE_GAUGES: Sequence[Figure[QueueDepth]] = (
         lambda d: d.oldest_available,
     ),
     Figure("queue_scheduled", "queue.scheduled", JOB, "Durable jobs for later.", lambda d: d.scheduled),
+    Figure("queue_waiting", "queue.waiting", JOB, "Those that wait for others.", lambda d: d.waiting),
     Figure("queue_retryable", "queue.retryable", JOB, "Those that are retried later.", lambda d: d.retryable),
     Figure("queue_running", "queue.running", JOB, "Those that run, on any worker.", lambda d: d.running),
     Figure("queue_discarded", "queue.discarded", JOB, "Those that were given up.", lambda d: d.discarded),

@@ -29,7 +29,7 @@ def test_each_state_is_counted_by_queue(engine: Engine) -> None:
     assert (mail.name, mail.available, mail.scheduled, mail.retryable) == ("mail", 3, 1, 1)
     assert (mail.running, mail.discarded, mail.paused, mail.answers) == (1, 1, False, True)
     assert mail.oldest_available is not None and 0.0 <= mail.oldest_available < 60.0
-    assert empty == QueueDepth("empty", True, False, 0, 0.0, 0, 0, 0, 0)
+    assert empty == QueueDepth("empty", True, False, 0, 0.0, 0, 0, 0, 0, 0)
     assert (other.available, other.running) == (1, 0)
     engine.settle_many([Settlement(three, Verdict.COMPLETE, result=b"1")])
     engine.pause("other", True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from functools import partial
-from itertools import count
+from itertools import count, product
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -36,12 +36,13 @@ class OneJob:
         self._claims: list[Claim] = []
         self._worker = worker(engine)
         self._due: float | None = None
+        self._before: tuple[int, int] | None = None
         self.state: JobState | None = None
         self.moves: set[tuple[JobState, JobState]] = set()
 
     def do(self, call: str) -> None:
         """Make the call, and note what has moved."""
-        if self.state is None and call not in PUTS:
+        if self.state is None and call not in (*PUTS, "put_after", "put_after_and_later"):
             return
         CALLS[call](self)
         self._look()
@@ -55,6 +56,27 @@ class OneJob:
             [placed] = self._engine.put_many([job(queue=self._queue, delay=delay, turn=turn)])
             self.id = placed.id
             self.number, self.nonce = placed.number, placed.nonce
+
+    def put_after(self, delay: float) -> None:
+        """After another, of a queue of its own."""
+        if self.state is None:
+            [placed] = self._engine.put_many([job(queue=f"{self._queue}-before")])
+            self._before = placed.number, placed.nonce
+            [placed] = self._engine.put_many([job(queue=self._queue, delay=delay, after=(placed.id,))])
+            self.id, self.number, self.nonce = placed.id, placed.number, placed.nonce
+
+    def end_before(self, make: Callable[[Claim], Settlement]) -> None:
+        """The one that it waits for ends."""
+        self._engine.settle_many(
+            [make(one) for one in take(self._engine, self._worker, queues=[f"{self._queue}-before"])]
+        )
+        self._engine.links.tend(MANY)
+
+    def retry_before(self) -> None:
+        """The one that it waits for, by hand."""
+        if self._before is not None:
+            self._engine.retry(*self._before)
+            self._engine.links.tend(MANY)
 
     def claim(self) -> None:
         """By the one worker; earlier claims are kept, for they may be settled late."""
@@ -134,6 +156,11 @@ VERDICTS: dict[str, Callable[[Claim], Settlement]] = {
 }
 CALLS: dict[str, Callable[[OneJob], None]] = {
     **{name: partial(OneJob.put, delay=delay) for name, delay in PUTS.items()},
+    "put_after": partial(OneJob.put_after, delay=0.0),
+    "put_after_and_later": partial(OneJob.put_after, delay=LONG),
+    "complete_before": partial(OneJob.end_before, make=complete),
+    "give_up_before": partial(OneJob.end_before, make=give_up),
+    "retry_before": OneJob.retry_before,
     "claim": OneJob.claim,
     **{name: partial(OneJob.settle, make=make, which=-1) for name, make in VERDICTS.items()},
     **{f"{name}_late": partial(OneJob.settle, make=make, which=0) for name, make in VERDICTS.items()},
@@ -148,14 +175,15 @@ CALLS: dict[str, Callable[[OneJob], None]] = {
     "discard": OneJob.discard,
     "retry": OneJob.retry,
 }
-WAYS = {
-    JobState.SCHEDULED: ("put_later",),
-    JobState.AVAILABLE: ("put",),
-    JobState.RUNNING: ("put", "claim"),
-    JobState.RETRYABLE: ("put", "claim", "try_again_later"),
-    JobState.COMPLETED: ("put", "claim", "complete"),
-    JobState.DISCARDED: ("put", "claim", "give_up"),
-    JobState.CANCELLED: ("put", "cancel"),
+WAYS: dict[JobState, tuple[tuple[str, ...], ...]] = {
+    JobState.SCHEDULED: (("put_later",),),
+    JobState.WAITING: (("put_after",), ("put_after_and_later",)),
+    JobState.AVAILABLE: (("put",),),
+    JobState.RUNNING: (("put", "claim"),),
+    JobState.RETRYABLE: (("put", "claim", "try_again_later"),),
+    JobState.COMPLETED: (("put", "claim", "complete"),),
+    JobState.DISCARDED: (("put", "claim", "give_up"), ("put_after", "discard")),
+    JobState.CANCELLED: (("put", "cancel"), ("put_after", "give_up_before")),
 }
 """How a job gets into each state."""
 
@@ -174,8 +202,8 @@ def is_legal(move: tuple[JobState, JobState]) -> bool:
 @pytest.mark.parametrize("state", JobState)
 def test_from_each_state_every_call_together_makes_the_moves_of_the_table(engine: Engine, state: JobState) -> None:
     seen = set()
-    for call in CALLS:
-        one = moved(engine, WAYS[state])
+    for way, call in product(WAYS[state], CALLS):
+        one = moved(engine, way)
         assert one.state is state
         one.moves.clear()
         one.do(call)

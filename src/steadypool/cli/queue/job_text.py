@@ -16,7 +16,8 @@ from rich.text import Text
 
 from steadypool.cli.console import console_on
 from steadypool.durable.client.queue import Queue
-from steadypool.durable.engine.records import JobRecord, tick_of_id
+from steadypool.durable.engine.links import Link
+from steadypool.durable.engine.records import JobRecord, public_id, tick_of_id
 from steadypool.durable.engine.states import JobState
 from steadypool.model.printable import printable, printable_lines
 from steadypool.model.queue_depth import MOST_COUNTED, QueueDepth
@@ -26,6 +27,8 @@ from steadypool.rules.progress import progress_text
 LONGEST_ARGUMENTS = 60
 LONGEST_ERROR = 80
 HEADINGS = ("id", "state", "task", "queue", "attempt", "age", "when", "arguments, error")
+Before = tuple[Link, JobRecord | None]
+"""A job that another waits for, with its record if there is one."""
 _MOMENTS = ("enqueued_at", "due_at", "running_since", "started_at", "ended_at")
 
 
@@ -85,14 +88,15 @@ def _cut(text: str, longest: int) -> str:
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
-def lines_of(record: JobRecord, now: float) -> Iterator[str]:
-    """Everything about one job."""
+def lines_of(record: JobRecord, now: float, before: Sequence[Before] = ()) -> Iterator[str]:
+    """Everything about one job; *before*: what it waits for."""
     for name, value in asdict(record).items():
         if name not in ("errors", "last_error", "nonce") and value not in (None, "", False, ()):
             yield f"{name:14} {printable(_shown(name, value, now))}"
     tick = tick_of_id(record.id)
     if tick is not None:
         yield f"{'schedule':14} {printable(tick[0])}, for {moment(tick[1].timestamp(), now)}"
+    yield from map(_waits_for, before)
     for error in record.errors:
         ran = "" if error.started_at is None else f" on {error.worker}, begun {moment(error.started_at, now)}"
         message = error.message.partition("\n")[0] if error.traceback else error.message  # which ends with all of it
@@ -101,6 +105,15 @@ def lines_of(record: JobRecord, now: float) -> Iterator[str]:
         yield f"\n{printable(head)}"
         if error.traceback:
             yield printable_lines(error.traceback.rstrip())
+
+
+def _waits_for(before: Before) -> str:
+    link, record = before
+    what = "waits for" if link.state == "open" else "waited for"
+    other = public_id(link.number, link.nonce, None) if record is None else record.id
+    state = "its record was pruned" if record is None else record.state.value
+    needs = "" if link.needs == "success" else ", however it ends"
+    return f"{what:14} {printable(other)} ({state}){needs}"
 
 
 def _shown(name: str, value: Any, now: float) -> str:
@@ -124,7 +137,7 @@ def depth_of(queue: Queue, name: str) -> QueueDepth:
 
 def held_by(depth: QueueDepth) -> str:
     """What a queue that was paused or resumed holds: one that was spelt wrongly holds nothing."""
-    states = ("available", "scheduled", "retryable", "running")
+    states = ("available", "scheduled", "waiting", "retryable", "running")
     counts = {state: getattr(depth, state) or 0 for state in states}
     if not any(counts.values()):
         return "no job is in it now" + ("" if depth.discarded else "; is that its name? See steadypool jobs stats")

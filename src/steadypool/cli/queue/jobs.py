@@ -18,7 +18,7 @@ from steadypool.cli.queue.job_text import HEADINGS, cells_of, depth_of, echo_tab
 from steadypool.cli.queue.target import as_usage_errors, queue_at
 from steadypool.durable.client.bulk import BulkResult
 from steadypool.durable.client.queue import Queue
-from steadypool.durable.engine.records import JobFilter, JobRecord
+from steadypool.durable.engine.records import JobFilter, JobRecord, public_id
 from steadypool.durable.engine.states import ENDED, JobState
 from steadypool.model.errors import SteadypoolError
 from steadypool.model.printable import printable
@@ -34,6 +34,8 @@ def _own_or_the_groups(context: click.Context, param: click.Parameter, url: str 
     return context.obj or url
 
 
+LINKS_SHOWN = 20
+"""So many of the jobs that one waits for."""
 url_option = click.option("--url", "-u", envvar="STEADYPOOL_URL", callback=_own_or_the_groups, help=URL_HELP)
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on each line, for programs.")
 
@@ -88,11 +90,16 @@ def show_command(job_id: str, url: str | None, as_json: bool) -> int:
     with as_usage_errors():
         source = queue_at(url)
         record, now = source.record(job_id), source.engine.now()
+        links = source.engine.links.before(record.number, LINKS_SHOWN + 1)
+        before = [(link, source.engine.get(public_id(link.number, link.nonce, None))) for link in links[:LINKS_SHOWN]]
     if as_json:
-        _echo_json([as_plain(record)])
+        waits = [{"id": other and other.id, "needs": link.needs, "state": link.state} for link, other in before]
+        _echo_json([{**as_plain(record), **({"after": waits} if waits else {})}])
         return DONE
-    for line in lines_of(record, now):
+    for line in lines_of(record, now, before):
         click.echo(line)
+    if len(links) > LINKS_SHOWN:
+        click.echo("(it waits for more than these)")
     return DONE
 
 

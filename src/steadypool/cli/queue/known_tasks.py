@@ -8,7 +8,7 @@ from steadypool.cli.exit_codes import UsageError
 from steadypool.durable.client.queue import Queue
 from steadypool.durable.engine.open import open_engine
 from steadypool.durable.engine.records import JobFilter, JobRecord
-from steadypool.durable.engine.states import JobState
+from steadypool.durable.engine.states import WAITING
 from steadypool.durable.worker.log import OURS
 from steadypool.model.errors import SteadypoolError
 from steadypool.model.printable import printable
@@ -18,7 +18,6 @@ TIMEOUT = 2.0
 """Seconds that the look may take."""
 LOOKED_AT = 100
 """The latest so many jobs that wait are looked at."""
-WAITING = frozenset({JobState.AVAILABLE, JobState.SCHEDULED, JobState.RETRYABLE})
 
 
 def check_tasks(target: str, queue: Queue) -> None:

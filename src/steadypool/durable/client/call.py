@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from steadypool.durable.engine.links import check_order
 from steadypool.durable.engine.records import NewJob
 from steadypool.rules.near_names import near_name
 
@@ -89,4 +90,5 @@ def jobs_of(calls: Iterable[Call[Any]], tasks: Mapping[str, object]) -> list[New
             hint = f"; did you mean {near!r}?" if near else ""
             raise ValueError(f"this queue has no task {call.task!r}: put the call into the queue of its task{hint}")
         jobs.append(call.job)
+    check_order(jobs)
     return jobs

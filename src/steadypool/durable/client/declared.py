@@ -72,17 +72,17 @@ def declare(made: Scheduled, schedules: Iterable[Schedule]) -> Declared:
             )
         declared[name] = schedule
         _check_arguments(task, made.fn, schedule)
-        check_for_many(task, made.task_options.id, made.enqueue_options.at)
+        check_for_many(task, made.task_options.id, made.enqueue_options.at, made.enqueue_options.after)
     return tuple(declared.items())
 
 
-def check_for_many(task: str, job_id: str | None, at: object) -> None:
-    """Do nothing, unless a job of *task* has an id, or a moment, of its own.
+def check_for_many(task: str, job_id: str | None, at: object, after: object) -> None:
+    """Do nothing, unless a job of *task* has an id, a moment, or jobs to wait for, of its own.
 
     Raises:
         ValueError: it has: a schedule puts many jobs.
     """
-    for name, value in (("id", job_id), ("at", at)):
+    for name, value in (("id", job_id), ("at", at), ("after", after or None)):
         if value is not None:
             raise ValueError(f"{task} has {name}={value!r}, and a schedule puts many jobs of it: leave {name} out")
 

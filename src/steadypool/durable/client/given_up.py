@@ -48,8 +48,11 @@ def check(task: Enqueueable, other: object) -> None:
     name = task.durable_name
     if not isinstance(other, type(task)) or other.queue is not task.queue:
         raise TypeError(f"{name}: on_discarded must be a task of the same queue, made by @queue.task, not {other!r}")
-    if other.task_options.id is not None or other.enqueue_options.unique is not None:
-        raise ValueError(f"{name}: on_discarded runs for each job: {other.durable_name} must have no id and no unique")
+    how = other.enqueue_options
+    if other.task_options.id is not None or how.unique is not None or how.after:
+        raise ValueError(
+            f"{name}: on_discarded runs for each job: {other.durable_name} must have no id, no unique and no after"
+        )
     known = _parameters(task).keys() | _FACTS
     for parameter in _parameters(other).values():
         if parameter.name not in known and parameter.default is parameter.empty:

@@ -209,7 +209,8 @@ class JobHandle(Generic[R]):
         if found.state is JobState.COMPLETED:
             return
         if found.state is JobState.CANCELLED:
-            raise JobCancelled(f"job {self.job_id} ({found.task}) was cancelled", job_id=self.job_id)
+            why = f": it {found.reason}" if found.reason else ""
+            raise JobCancelled(f"job {self.job_id} ({found.task}) was cancelled{why}", job_id=self.job_id)
         last = found.errors[-1] if found.errors else None
         told = f": {last.type_name}: {last.message}" if last is not None else ""
         raise JobDiscarded(

@@ -71,6 +71,12 @@ def enter_in_process() -> None:
         enter(_of_process)
 
 
+def slots_here() -> Slots | None:
+    """Those of the worker whose job the calling code is; ``None`` outside of one."""
+    within = _within.get()
+    return None if within is None else within[0]
+
+
 def refuse_on_loop() -> None:
     """A wait of the calling code would hold up all jobs of its worker, whatever it waits for, and however briefly.
 

@@ -82,6 +82,11 @@ def add(queue: Movable) -> None:
         _present.came(queue)
 
 
+def every() -> list[Movable]:
+    """Those of this process."""
+    return list(_queues)
+
+
 @atexit.register
 def close_all() -> None:
     """Close what all of them have open."""

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from time import time
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args
 
 import msgspec
 
 from steadypool.durable.client import own_retry
-from steadypool.durable.engine.records import DEFAULT_QUEUE, NewJob, OnTaken, parts_of_id, tick_of_id
+from steadypool.durable.engine.records import DEFAULT_QUEUE, Needs, NewJob, OnTaken, parts_of_id, tick_of_id
 from steadypool.durable.engine.texts import LONGEST_KEY, LONGEST_NAME, what_is_wrong_with
 from steadypool.model.checks import as_seconds, check_count, check_seconds
 from steadypool.model.options import Task, TaskKeywords, TaskOptions
@@ -43,6 +43,9 @@ class EnqueueOptions:
             arguments that it has parameters for, and with ``job_id`` and ``reason``, if it has these.
         tags: texts by which jobs are found: ``("tenant:42",)``.
         keep: seconds for which the record of the completed job, its result included, is kept; 0: it is not.
+        after: jobs that must have ended before it runs: handles or ids.
+        needs: ``"success"``: these must have completed, and the job is cancelled if one of them is given up;
+            ``"end"``: whatever became of them.
     """
 
     queue: str = DEFAULT_QUEUE
@@ -55,6 +58,8 @@ class EnqueueOptions:
     at_most: float | None = None
     on_discarded: Task[..., Any] | None = None
     tags: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    needs: Needs = "success"
 
     def __post_init__(self) -> None:
         check_name("queue", self.queue, "mail")
@@ -73,6 +78,23 @@ class EnqueueOptions:
             raise TypeError("keep must be a number of seconds, not None: records that are kept for ever fill the disk")
         object.__setattr__(self, "tags", check_tags(self.tags))
         _check_taken(self)
+        object.__setattr__(self, "after", _check_after(self))
+
+
+def _check_after(how: EnqueueOptions) -> tuple[str, ...]:
+    given: object = how.after
+    if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
+        raise TypeError(f"after must be a list of jobs, handles or ids, such as [handle, 'job-7'], not {given!r}")
+    ids: tuple[Any, ...] = tuple(dict.fromkeys(getattr(one, "job_id", one) for one in given))
+    for one in ids:
+        check_key("after must be a list of jobs: each", one, "job-7")
+    if how.needs not in NEEDS:
+        raise ValueError(f"needs must be one of {', '.join(map(repr, NEEDS))}; got {how.needs!r}")
+    if how.needs != "success" and not ids:
+        raise ValueError(f"needs={how.needs!r} is about the jobs that a job waits for: give after, too")
+    if ids and how.on_taken != "keep":
+        raise ValueError(f"after and on_taken={how.on_taken!r} cannot be together: leave one of them out")
+    return ids
 
 
 def check_tags(tags: object) -> tuple[str, ...]:
@@ -108,6 +130,14 @@ def _check_taken(how: EnqueueOptions) -> None:
         )
 
 
+class Identified(Protocol):
+    """A handle, as far as it matters here."""
+
+    @property
+    def id(self) -> str:
+        """The job's id."""
+
+
 class EnqueueKeywords(TaskKeywords, total=False):
     """The options of a durable task as keywords, for type checkers."""
 
@@ -121,9 +151,12 @@ class EnqueueKeywords(TaskKeywords, total=False):
     at_most: float | timedelta | None
     on_discarded: Task[..., Any] | None
     tags: Iterable[str]
+    after: Iterable[Identified | str]
+    needs: Needs
 
 
 ON_TAKEN = ("keep", "replace", "push_back")
+NEEDS = ("success", "end")
 ENQUEUE_NAMES = frozenset(field.name for field in fields(EnqueueOptions))
 TASK_NAMES = frozenset({"name", "id", "timeout", "total_timeout", "retry", "priority", "meta"})
 OPTION_NAMES = ENQUEUE_NAMES | TASK_NAMES
@@ -195,6 +228,8 @@ def new_job(task: str, payload: bytes, how: EnqueueOptions, options: TaskOptions
         how.tags,
         how.on_taken,
         how.at_most if how.at_most is not None or how.on_taken != "push_back" else 10 * (how.delay or 0.0),
+        after=how.after,
+        needs=how.needs,
     )
 
 

@@ -118,6 +118,30 @@ class Payload:
             raise self._refusal(arguments, error) from None
         return encoded
 
+    def encode_but(self, args: Sequence[Any], kwargs: Mapping[str, Any], gap: object) -> tuple[bytes, list[str]]:
+        """The call as JSON without the arguments that are *gap*, and the names of these.
+
+        Raises:
+            PayloadRefused: naming the argument that does not fit.
+        """
+        arguments = self._bind(args, kwargs)
+        given = {name: value for name, value in arguments.items() if value is not gap}
+        for name, value in given.items():
+            if self._signature.parameters[name].kind in (_KINDS.VAR_POSITIONAL, _KINDS.VAR_KEYWORD) and gap in (
+                value.values() if isinstance(value, dict) else value
+            ):
+                raise PayloadRefused(f"{self._name}: {gap!r} needs a parameter of its own, and {name!r} takes many")
+            try:
+                hint = self._read_by[self._fields[name]]
+                read = msgspec.json.decode(self._encoder.encode(value), type=hint, dec_hook=models.decode)
+            except Exception as error:
+                raise self._refusal(given, error) from None
+            self._check_same(name, read, value)
+        encoded = self._encoder.encode(given)
+        if len(encoded) > self._most_bytes:
+            raise self._too_large(given, len(encoded))
+        return encoded, [name for name in arguments if name not in given]
+
     def _check_same(self, name: str, read: Any, given: Any) -> None:
         if type(given) is tuple and self._signature.parameters[name].kind is _KINDS.VAR_POSITIONAL:
             read = tuple(read)

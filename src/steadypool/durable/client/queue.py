@@ -7,10 +7,11 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overload
 
-from steadypool.durable.client import open_queues
+from steadypool.durable.client import changes, open_queues
 from steadypool.durable.client import options as enqueueing
 from steadypool.durable.client.bulk import BulkResult, change_all, check_filter
 from steadypool.durable.client.call import Call, jobs_of
+from steadypool.durable.client.chain import Chain, jobs_in_line
 from steadypool.durable.client.declared import DurableKeywords, as_schedules, check_no_twins, declare
 from steadypool.durable.client.ends import Ends
 from steadypool.durable.client.group_commit import Writer
@@ -23,10 +24,9 @@ from steadypool.durable.client.payload import MOST_BYTES, check_most
 from steadypool.durable.client.rows import batches_of
 from steadypool.durable.client.schedules import Schedules
 from steadypool.durable.client.task import DurableTask, check_function, refuse_on_loop
-from steadypool.durable.engine.errors import WrongState
 from steadypool.durable.engine.protocol import Engine
-from steadypool.durable.engine.records import EngineStats, EnqueueResult, JobFilter, JobRecord, NewJob, parts_of_id
-from steadypool.durable.engine.states import ENDED, WAITING, JobState, state_named
+from steadypool.durable.engine.records import EngineStats, EnqueueResult, JobFilter, JobRecord, NewJob
+from steadypool.durable.engine.states import ENDED, JobState, state_named
 from steadypool.durable.engine.texts import LONGEST_MESSAGE, storable
 from steadypool.durable.engine.url import (
     URL_VARIABLE,
@@ -223,6 +223,20 @@ class Queue:
         placed = await asyncio.shield(asyncio.wrap_future(self.writer.put_soon(jobs))) if jobs else []
         return self._handles(placed, jobs)
 
+    def chain(self, *calls: Call[Any], connection: Any = None) -> Chain:
+        """Put calls of which each waits until the one before it has completed, in one transaction.
+
+        `Result` among the arguments of one stands for what the one before it returns:
+        ``queue.chain(fetch.call(url), parse.call(Result))``.
+
+        Returns:
+            The handles, in order, whose ``result()`` is that of the last.
+
+        Raises:
+            TypeError, ValueError: there is no call, one is none, or the first takes a `Result`.
+        """
+        return Chain(self.put_many(jobs_in_line(calls), connection=connection))
+
     def _handles(self, placed: Iterable[EnqueueResult], jobs: Iterable[NewJob]) -> list[JobHandle[Any]]:
         return [JobHandle(self, one, self.tasks[job.task]) for one, job in zip(placed, jobs, strict=True)]
 
@@ -277,31 +291,17 @@ class Queue:
         Raises:
             UnknownJob: there is none.
         """
-        number, nonce = parts_of_id(enqueueing.checked_id(job_id))
-        engine = self.engine
-        found = engine.cancel_chosen(job_id) if number is None else engine.cancel(number, nonce)
-        if found is None:
-            raise unknown(job_id)
-        return found
+        return changes.request_cancel(self.engine, enqueueing.checked_id(job_id))
 
     def retry(self, job_id: str) -> None:
         """Run a job again that was discarded or cancelled, from its first attempt; or at once one that is delayed.
 
         Raises:
             UnknownJob: there is none.
-            WrongState: it is none of these, or its unique key was taken by another job meanwhile.
+            WrongState: it is none of these, its unique key was taken by another job meanwhile, or it was cancelled
+                since it needed a job that is still given up.
         """
-        known = self.record(job_id)
-        found = self.engine.retry(known.number, known.nonce)
-        if found is None:
-            raise unknown(job_id)
-        if found.state in (JobState.DISCARDED, JobState.CANCELLED):
-            if self.record(job_id).state is found.state:
-                raise WrongState(f"job {job_id!r} has a unique key that another job has now", state=found.state.value)
-        elif found.state not in (JobState.SCHEDULED, JobState.RETRYABLE):
-            raise WrongState(
-                f"job {job_id!r} is {found.state.value}: there is nothing to retry", state=found.state.value
-            )
+        changes.retry(self.engine, self.record(job_id))
 
     def discard(self, job_id: str, reason: str = "discarded by hand") -> None:
         """Give up a job that waits.
@@ -310,13 +310,7 @@ class Queue:
             UnknownJob: there is none.
             WrongState: it runs (cancel it instead), or has ended.
         """
-        known = self.record(job_id)
-        found = self.engine.discard(known.number, known.nonce, storable(reason, LONGEST_MESSAGE))
-        if found is None:
-            raise unknown(job_id)
-        if found.state not in WAITING:
-            hint = ": cancel it instead" if found.state is JobState.RUNNING else ""
-            raise WrongState(f"job {job_id!r} is {found.state.value}{hint}", state=found.state.value)
+        changes.discard(self.engine, self.record(job_id), reason)
 
     # -- the whole queue
 
@@ -418,6 +412,11 @@ class Queue:
         if not url:
             raise ValueError(f"this queue has no address: Queue('sqlite:///jobs.db'), or the variable {URL_VARIABLE}")
         return self._fixed(url)
+
+    @property
+    def has_address(self) -> bool:
+        """Whether one was given, or the environment has one."""
+        return bool(self._url or os.environ.get(URL_VARIABLE))
 
     def use_address(self, url: str | None) -> None:
         """Have *url* as the address of a queue that was made without one; ``None``: see that it has one.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from steadypool.durable.client.chain import check_has_input
 from steadypool.durable.client.task import DurableTask
 from steadypool.durable.engine.errors import PayloadRefused
 from steadypool.durable.engine.records import NewJob
@@ -37,9 +38,9 @@ def batches_of(task: DurableTask[Any, Any], rows: Iterable[object]) -> Iterator[
 def _job_of_row(task: DurableTask[Any, Any], number: int, row: object) -> NewJob:
     try:
         if isinstance(row, tuple):
-            return task.new_job(row, {})
+            return check_has_input(task.new_job(row, {}))
         if isinstance(row, Mapping):
-            return task.new_job((), row)
+            return check_has_input(task.new_job((), row))
     except PayloadRefused as error:
         raise PayloadRefused(f"row {number}: {error}", argument=error.argument) from None
     raise TypeError(f"row {number} must be a tuple of arguments such as (1,), or a mapping of keywords, not {row!r}")

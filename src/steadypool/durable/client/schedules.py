@@ -252,7 +252,7 @@ def _check_kept(name: str, call: object, when: object) -> None:
         raise ValueError(f"the call has the arguments: give them to task.call(...), not args={dict(when.args)!r}")
     if when.name not in (None, name):
         raise ValueError(f"the schedule is called {name!r} here, and {when.name!r} there: leave the latter out")
-    check_for_many(call.task, call.job.id, call.job.at)
+    check_for_many(call.task, call.job.id, call.job.at, call.job.after)
 
 
 def _unknown(name: str, ends: list[str], known: set[str]) -> str:

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeAlias, TypeVar, 
 from steadypool.durable.client import given_up
 from steadypool.durable.client import options as enqueueing
 from steadypool.durable.client.call import Call
+from steadypool.durable.client.chain import Result, check_has_input, with_results
 from steadypool.durable.client.declared import Declared
 from steadypool.durable.client.group_commit import Writer
 from steadypool.durable.client.handle import JobHandle, Records
 from steadypool.durable.client.options import EnqueueKeywords, EnqueueOptions
 from steadypool.durable.client.origin import Origin
 from steadypool.durable.client.payload import Payload
+from steadypool.durable.engine.links import check_order
 from steadypool.durable.engine.records import NewJob
 from steadypool.model.options import Task, TaskOptions, task_name
 from steadypool.primitives.job_context import running_loop
@@ -141,7 +143,7 @@ class DurableTask(Task[P, R_co]):
             RuntimeError: this thread runs an event loop, which would be blocked: use `enqueue_async`.
         """
         connection = self._connection_among(kwargs)
-        job = self.new_job(args, kwargs)
+        job = check_has_input(self.new_job(args, kwargs))
         if connection is None:
             return self._put(job)
         [placed] = self.queue.engine.put_on(connection, [job])
@@ -186,7 +188,7 @@ class DurableTask(Task[P, R_co]):
         import asyncio  # for those who use it
 
         connection = self._connection_among(kwargs)
-        job = self.new_job(args, kwargs)
+        job = check_has_input(self.new_job(args, kwargs))
         if connection is not None:
             [placed] = await self.queue.engine.put_on_async(connection, [job])
             return JobHandle(self.queue, placed, self)
@@ -231,7 +233,14 @@ class DurableTask(Task[P, R_co]):
         Raises:
             PayloadRefused: it cannot be stored.
         """
+        if any(value is Result for value in (*args, *kwargs.values())):
+            return self._job_with_gaps(args, kwargs)
         return self.job_with(self.payload.encode(args, kwargs))
+
+    def _job_with_gaps(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> NewJob:
+        payload, names = self.payload.encode_but(args, kwargs, Result)
+        job = self.job_with(payload)
+        return job._replace(options=with_results(job.options, names))
 
     def _put(self, job: NewJob) -> JobHandle[R_co]:
         name = task_name(self.fn).rpartition(".")[2]
@@ -243,6 +252,8 @@ class DurableTask(Task[P, R_co]):
         """The record of a call whose arguments are that JSON."""
         how = self.enqueue_options
         job = enqueueing.new_job(self.durable_name, payload, how, self.task_options, self._per_call)
+        if job.after:
+            check_order([job])
         other = how.on_discarded
         if not isinstance(other, DurableTask):
             return job

@@ -35,8 +35,8 @@ class Dialect:
     """What an engine has for lists.
 
     The tables are ``jobs`` (number, queue, task, tags, enqueued_at, payload), ``ready`` (queue, rank, number),
-    ``delayed`` (number, retry, due, task), ``gated`` and ``held`` (number), ``history`` (as ``jobs``, and state,
-    ended_at) and ``errors`` (job, entry, type_name).
+    ``delayed`` (number, retry, due, task), ``waiting``, ``gated`` and ``held`` (number), ``history`` (as ``jobs``, and
+    state, ended_at) and ``errors`` (job, entry, type_name).
     """
 
     read: Callable[[str, Sequence[Any]], Sequence[Sequence[Any]]]
@@ -182,6 +182,8 @@ def _live_walks(dialect: Dialect, which: JobFilter) -> Iterator[Walk]:
         yield Walk("@gated s", "1 = 1", (), dialect.live)
         if dialect.read(f"SELECT 1 FROM @delayed s WHERE {dialect.is_due} LIMIT 1", ()):
             yield from (_delayed(dialect, retry, dialect.is_due) for retry in (False, True))
+    if JobState.WAITING in states:
+        yield Walk("@waiting s", "1 = 1", (), dialect.live)
     if JobState.SCHEDULED in states:
         yield _delayed(dialect, False, dialect.is_later)
     if JobState.RETRYABLE in states:

@@ -70,6 +70,7 @@ from typing import Any, Protocol
 
 from steadypool.durable.engine.figures import FigureStore
 from steadypool.durable.engine.limits import LimitStore
+from steadypool.durable.engine.links import LinkStore
 from steadypool.durable.engine.records import (
     Change,
     ChangeKind,
@@ -131,6 +132,10 @@ class Engine(Protocol):
     @property
     def figures(self) -> FigureStore:
         """What is counted for people who look: likewise."""
+
+    @property
+    def links(self) -> LinkStore:
+        """Which job waits for which: likewise."""
 
     @property
     def advisory(self) -> str:

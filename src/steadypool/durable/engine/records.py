@@ -34,6 +34,7 @@ SET_ASIDE = "no worker so far has known its task"
 BEHIND = "the job that has its unique key has not ended"
 """`JobRecord.reason` of a job that waits for that."""
 OnTaken = Literal["keep", "replace", "push_back"]
+Needs = Literal["success", "end"]
 _GIVEN_ID = re.compile(r"job-([0-9]{1,18})(?:-([0-9a-f]{10}))?")
 """An id that was not chosen by the user. Without the nonce it is a short form that people may type."""
 
@@ -103,6 +104,10 @@ class NewJob(NamedTuple):
     """The job that is put when this one is given up, as JSON (`client.on_discarded`)."""
     turn: Turn | None = None
     """Where it waits for its turn; ``None``: it has no limit and no lane."""
+    after: tuple[str | int, ...] = ()
+    """The jobs for which this one waits: ids; or, below zero, so many places before it in the same call."""
+    needs: Needs = "success"
+    """Whether these must have completed, or ended in any way."""
 
 
 class EnqueueResult(NamedTuple):
@@ -280,7 +285,7 @@ class JobRecord:
     """``None`` when the job has completed: arguments are not kept any longer than they are of use."""
     result: bytes | None = None
     reason: str = ""
-    """Why it was discarded; or why it waits, if it does so for no moment: `SET_ASIDE`, `BEHIND`."""
+    """Why it was discarded, or was cancelled for another job; or why it waits: `SET_ASIDE`, `BEHIND`."""
     worker: str | None = None
     """Who runs it now; or who ran its last attempt, if it has ended."""
     cancelling: bool = False
@@ -384,6 +389,8 @@ class QueueStats:
     name: str
     paused: bool
     scheduled: int = 0
+    waiting: int = 0
+    """For other jobs."""
     available: int = 0
     running: int = 0
     retryable: int = 0

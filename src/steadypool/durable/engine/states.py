@@ -16,6 +16,8 @@ class JobState(StrEnum):
 
     Or no worker so far has known its task; `recall` moves it on.
     """
+    WAITING = "waiting"
+    """Waits for other jobs (``after=``). The settlement by which the last of them ends moves it on, or `tend`."""
     AVAILABLE = "available"
     """May be claimed now."""
     RUNNING = "running"
@@ -34,15 +36,16 @@ _WAITS = frozenset({JobState.AVAILABLE, JobState.CANCELLED, JobState.DISCARDED})
 
 MOVES: dict[JobState, frozenset[JobState]] = {
     JobState.SCHEDULED: _WAITS,
+    JobState.WAITING: _WAITS | {JobState.SCHEDULED},
     JobState.AVAILABLE: frozenset({JobState.RUNNING, JobState.SCHEDULED, JobState.CANCELLED, JobState.DISCARDED}),
-    JobState.RUNNING: frozenset(JobState) - {JobState.RUNNING},
+    JobState.RUNNING: frozenset(JobState) - {JobState.RUNNING, JobState.WAITING},
     JobState.RETRYABLE: _WAITS,
     JobState.COMPLETED: frozenset(),
-    JobState.DISCARDED: frozenset({JobState.AVAILABLE}),
-    JobState.CANCELLED: frozenset({JobState.AVAILABLE}),
+    JobState.DISCARDED: frozenset({JobState.AVAILABLE, JobState.WAITING}),
+    JobState.CANCELLED: frozenset({JobState.AVAILABLE, JobState.WAITING}),
 }
 
-WAITING = frozenset({JobState.SCHEDULED, JobState.AVAILABLE, JobState.RETRYABLE})
+WAITING = frozenset({JobState.SCHEDULED, JobState.WAITING, JobState.AVAILABLE, JobState.RETRYABLE})
 """Not running, and will be."""
 ENDED = frozenset({JobState.COMPLETED, JobState.DISCARDED, JobState.CANCELLED})
 """Out of the hot tables, kept for a while."""

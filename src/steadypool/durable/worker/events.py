@@ -99,6 +99,20 @@ class ArgumentsUnknown(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class DependencyFailed(Event):
+    """A job is cancelled: it *needed* the success of another (an id), which was given up (*state*)."""
+
+    LOG: ClassVar[LogLine] = LogLine(
+        WARNING, "job %(job_id)s (%(task)s) is cancelled: it needed %(needed)s, which was %(state)s"
+    )
+    job_id: str
+    task: str
+    queue: str
+    needed: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
 class ScheduleFired(Event):
     """A schedule has put a job, *late* seconds after *due*. Of any number of workers, the one that did emits this."""
 

@@ -9,11 +9,13 @@ from typing import Any, Protocol
 import msgspec
 
 from steadypool.durable.client import own_retry
+from steadypool.durable.client.chain import RESULTS
 from steadypool.durable.client.lifespan import Manager
 from steadypool.durable.client.nested_waits import Slots
 from steadypool.durable.client.task import DurableTask
 from steadypool.durable.engine.records import Claim
 from steadypool.durable.worker import run_job
+from steadypool.durable.worker.job_links import with_gaps
 from steadypool.durable.worker.settings import WorkerSettings
 from steadypool.model.options import Retry, TaskOptions
 from steadypool.model.reports import DrainReport, ErrorGroup, PoolStats
@@ -201,10 +203,14 @@ class TaskAdapter:
         """What the pool is given for the claim."""
         options = self._options
         meta = {**self._meta, "fencing_token": claim.fencing_token}
+        payload = claim.payload.decode()
         if claim.options is not None or claim.expires_in is not None:
-            options, meta = self._own_options(claim, meta)
+            given = msgspec.json.decode(claim.options) if claim.options is not None else {}
+            options, meta = self._own_options(claim, given, meta)
+            if RESULTS in given:
+                payload = with_gaps(given[RESULTS], payload)
         options = options.for_job(claim.id, meta, claim.attempt - 1)
-        return options, self._fn, (*self._args, claim.payload.decode())
+        return options, self._fn, (*self._args, payload)
 
     @staticmethod
     def is_plain(claim: Claim) -> bool:
@@ -224,8 +230,9 @@ class TaskAdapter:
         options = self._options.for_job(claims[0].id, self._meta, 0)
         return options, run_job.perform_bundle, (*self._place, items)
 
-    def _own_options(self, claim: Claim, meta: dict[str, Any]) -> tuple[TaskOptions, dict[str, Any]]:
-        given = msgspec.json.decode(claim.options) if claim.options is not None else {}
+    def _own_options(
+        self, claim: Claim, given: Mapping[str, Any], meta: dict[str, Any]
+    ) -> tuple[TaskOptions, dict[str, Any]]:
         timeout = given.get("timeout", self._options.timeout)
         changed = replace(self._options, timeout=None if timeout == "none" else timeout, total_timeout=claim.expires_in)
         own = {SCHEDULE: given["schedule"]} if "schedule" in given else {}

@@ -23,6 +23,7 @@ from steadypool.durable.client.task import DurableTask
 from steadypool.durable.engine.errors import TaskNotHere
 from steadypool.durable.engine.url import URL_VARIABLE
 from steadypool.durable.worker import lifespan
+from steadypool.durable.worker.job_links import filled
 from steadypool.model.clock import monotonic
 from steadypool.model.error_text import in_a_line
 from steadypool.model.errors import Snooze
@@ -133,7 +134,7 @@ async def perform_async(slots: Slots, task: DurableTask[Any, Any], payload: str)
     nested_waits.enter(slots)
     lifespan.give(slots)
     began = monotonic()
-    args, kwargs = task.payload.decode(payload)
+    args, kwargs = task.payload.decode(filled(payload))
     try:
         result = await task.fn(*args, **kwargs)
     except Snooze as snooze:
@@ -179,7 +180,7 @@ def is_async(task: DurableTask[Any, Any]) -> bool:
 
 def _perform(how: Payload, fn: Callable[..., Any], payload: str) -> Performed:
     began = monotonic()
-    args, kwargs = how.decode(payload)
+    args, kwargs = how.decode(filled(payload))
     try:
         result = fn(*args, **kwargs)
         if inspect.iscoroutine(result):

@@ -5,18 +5,22 @@ from __future__ import annotations
 from steadypool.durable.worker.context import WorkerContext
 from steadypool.durable.worker.emitter import events
 from steadypool.durable.worker.engine_backoff import RETRYABLE
+from steadypool.durable.worker.links import LinkUpkeep
 from steadypool.durable.worker.unknown_tasks import UnknownTasks
 
 
 class UntilEmpty:
     """Of one worker. On its loop.
 
-    Jobs in a paused queue do not count: they may stay there for ever. Nor do jobs whose task no worker knows.
+    Jobs in a paused queue do not count: they may stay there for ever. Nor do jobs whose task no worker knows, and those
+    that wait for jobs elsewhere.
     """
 
-    def __init__(self, context: WorkerContext, unknown: UnknownTasks) -> None:
+    def __init__(self, context: WorkerContext, unknown: UnknownTasks, links: LinkUpkeep) -> None:
         self._context = context
         self._unknown = unknown
+        self._links = links
+        self._waiting = 0
         self._waits_for: tuple[bool, bool] | None = None
         self._found_paused: set[str] = set()
 
@@ -29,6 +33,11 @@ class UntilEmpty:
             if self._unknown.recall():
                 return False
             queues = {row.name: row for row in self._context.engine.stats().queues}
+            waiting = sum(row.waiting for row in queues.values())
+            if waiting != self._waiting:  # what they wait for may have ended unseen
+                self._waiting = waiting
+                self._links.run()
+                return False
         except RETRYABLE as error:
             self._context.backoff.failed(error)
             return False

@@ -51,6 +51,7 @@ from steadypool.durable.worker.emitter import events
 from steadypool.durable.worker.engine_backoff import RETRYABLE
 from steadypool.durable.worker.kind_pools import KindPools
 from steadypool.durable.worker.kinds import SlotGroup, kind_of, kinds_of, slot_groups
+from steadypool.durable.worker.links import LinkUpkeep
 from steadypool.durable.worker.maintenance import Maintenance
 from steadypool.durable.worker.pool_adapter import Pool, Source, TaskAdapter, check_pool_arguments, open_pool
 from steadypool.durable.worker.progress_reports import ProgressReports
@@ -127,6 +128,7 @@ class Worker:
             self._engine, settings.caps.losses, claim_size.LOOK_AGAIN, lambda: self._registration.may_sweep
         )
         self._scheduler = Scheduler(context, queue)
+        self._links = LinkUpkeep(context)
         self._folder = new_folder()
         self._pools: KindPools | None = None
         self._sinks: list[Sink] = []
@@ -313,7 +315,7 @@ class Worker:
             self._context, pools, room, adapters, not self._pool_sinks, self._wait.jobs_have_ended
         )
         self._unknown = UnknownTasks(self._context, adapters)
-        self._emptiness = UntilEmpty(self._context, self._unknown)
+        self._emptiness = UntilEmpty(self._context, self._unknown, self._links)
         self._settler = Settler(self._context, adapters, self._dispatcher)
         early = self._kinds if self._queue.lifespan is not None else self._kinds[:1]
         for kind in early:  # where there is a lifespan, it is entered before a job is claimed
@@ -473,6 +475,8 @@ class Worker:
         """Tell how far jobs are and what has ended, take back what dead workers held, and prune; now and then."""
         self._try(lambda: self._progress.report(self._registration.number))
         self._try(self._context.minutes.write_due)
+        if self._try(self._links.run_due):
+            self._wait.wake()  # there is more
         if not self._maintenance.is_due():
             return
         swept = self._try(self._maintenance.run_due)

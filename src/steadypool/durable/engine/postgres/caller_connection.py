@@ -16,6 +16,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import tuple_row
 
+from steadypool.durable.engine.links import unknown_before
 from steadypool.durable.engine.postgres.rows import jobs_as_json
 from steadypool.durable.engine.records import EnqueueResult, NewJob
 from steadypool.durable.engine.url import PostgresAddress
@@ -116,6 +117,8 @@ def _values(address: PostgresAddress, jobs: Sequence[NewJob]) -> dict[str, Any]:
 
 
 def _placed(found: Sequence[Any], address: PostgresAddress) -> list[EnqueueResult]:
+    if found[0][0] is None and found[0][3] is None:
+        raise unknown_before(found[0][2])
     if found[0][0] is None:
         raise TypeError(f"connection is to the database {found[0][2]!r}, and the queue is kept in {address.url}")
     # As bytes where the connection is in SQL_ASCII.

@@ -12,7 +12,6 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import starmap
 from typing import Any
 
 from steadypool.durable.engine.errors import EngineBusy, EngineRefused, KeyBusy
@@ -23,6 +22,7 @@ from steadypool.durable.engine.postgres.characters import text_of
 from steadypool.durable.engine.postgres.claim import PostgresClaims
 from steadypool.durable.engine.postgres.figures import PostgresFigures
 from steadypool.durable.engine.postgres.limits import PostgresLimits
+from steadypool.durable.engine.postgres.links import PostgresLinks
 from steadypool.durable.engine.postgres.listen import NotifyThrottle, PostgresListener
 from steadypool.durable.engine.postgres.schedules import PostgresSchedules
 from steadypool.durable.engine.postgres.session import Calls, Session
@@ -82,6 +82,7 @@ class PostgresEngine:
         self.schedules = PostgresSchedules(self._session, address.schema)
         self.limits = PostgresLimits(self._session, address.schema)
         self._claims = PostgresClaims(self._session, address.schema)
+        self.links = PostgresLinks(self._session, address.schema, self._claims)
         self._throttle = NotifyThrottle()
         self._clock_guard = ClockGuard()
         self._lease = 15.0
@@ -203,7 +204,7 @@ class PostgresEngine:
             return frozenset()
         values = rows.settle_values(settlements, self._session.encoding)
         [(refused,)] = self._session.call(self._settle, [*values, *topics_of(settlements)])
-        self._claims.note_settled(settlements)
+        self._claims.look_soon()
         return rows.pairs(refused)
 
     def report(self, worker: int, progress: Mapping[int, Progress]) -> None:
@@ -310,8 +311,9 @@ class PostgresEngine:
 
     def depths(self, queues: Sequence[str]) -> Sequence[QueueDepth]:
         """See `Engine.depths`."""
+        waiting = dict(self._call("waiting_depths(%s::text[], %s)", [list(queues), MOST_COUNTED]))
         found = self._call("depths(%s::text[], %s)", [list(queues), MOST_COUNTED])
-        return [QueueDepth(name, True, *counts) for name, *counts in found]
+        return [replace(QueueDepth(name, True, *counts), waiting=waiting.get(name, 0)) for name, *counts in found]
 
     def workers(self) -> tuple[WorkerRow, ...]:
         """See `Engine.workers`."""
@@ -371,8 +373,9 @@ class PostgresEngine:
 
     def _placed(self, jobs: Sequence[NewJob], notifies: bool, limit: str | None) -> Sequence[EnqueueResult]:
         kind = rows.puts_by(jobs)
-        if kind == rows.EACH:
-            return list(starmap(EnqueueResult, self._call("put_each(%s, %s::text)", [rows.jobs_as_json(jobs), limit])))
+        if kind in rows.BY_JSON:
+            found = self._call(f"{rows.BY_JSON[kind]}(%s, %s::text)", [rows.jobs_as_json(jobs), limit])
+            return rows.placed_each(found)
         values = [*rows.columns_of(jobs), notifies, limit]
         if kind == rows.PLAIN:
             [answer] = self._session.call(self._put, values)
@@ -435,6 +438,7 @@ _VIEWS = {
     "@ready": "@.listed_ready",
     "@delayed": "@.listed_delayed",
     "@gated": "@.listed_gated",
+    "@waiting": "@.listed_waiting",
     "@held": "@.held",
     "@history": "@.ended",
     "@errors": "@.job_errors",
@@ -444,7 +448,7 @@ _VIEWS = {
 def _queue_stats(name: str, counts: dict[str, int], oldest: float | None) -> QueueStats:
     counted = dict(counts)
     total, paused = counted.pop("total", 0), bool(counted.pop("paused", 0))
-    waiting = sum(counted.get(state, 0) for state in ("available", "scheduled", "retryable"))
+    waiting = sum(counted.get(state, 0) for state in ("available", "scheduled", "retryable", "waiting"))
     return QueueStats(
         name,
         paused,

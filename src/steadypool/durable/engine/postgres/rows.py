@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from steadypool.durable.engine.links import unknown_before
 from steadypool.durable.engine.postgres.characters import text_of
 from steadypool.durable.engine.records import (
     LONGEST_SECONDS,
@@ -19,6 +20,7 @@ from steadypool.durable.engine.records import (
     NewJob,
     Settlement,
     Verdict,
+    parts_of_id,
     public_id,
 )
 from steadypool.durable.engine.states import JobState
@@ -45,8 +47,9 @@ def columns_of(jobs: Sequence[NewJob]) -> list[Any]:
     ]
 
 
-PLAIN, MORE, EACH = range(3)
-"""By which function jobs are put: ``put``, ``put_jobs``, ``put_each``."""
+PLAIN, MORE, EACH, LINKED = range(4)
+"""By which function jobs are put: ``put``, ``put_jobs``, and these:"""
+BY_JSON = {EACH: "put_each", LINKED: "put_linked"}
 _MORE = NewJob._fields.index("tags")
 _NO_MORE = NewJob("", b"")[_MORE:]
 
@@ -56,7 +59,22 @@ def puts_by(jobs: Sequence[NewJob]) -> int:
     more = [job[_MORE:] for job in jobs]
     if more.count(_NO_MORE) == len(more):
         return PLAIN
+    if any(job.after for job in jobs):
+        return LINKED
     return EACH if any(job.on_taken != "keep" for job in jobs) else MORE
+
+
+def placed_each(found: Iterable[Sequence[Any]]) -> list[EnqueueResult]:
+    """The answer of those that return a row for each job.
+
+    Raises:
+        UnknownJob: a job was to wait for one that is not there.
+    """
+    return [EnqueueResult(*row) if row[0] is not None else _raise_unknown(row[2]) for row in found]
+
+
+def _raise_unknown(job_id: str) -> EnqueueResult:
+    raise unknown_before(job_id)
 
 
 def more_columns_of(jobs: Sequence[NewJob]) -> list[list[Any] | None]:
@@ -142,9 +160,19 @@ def _more(job: NewJob) -> dict[str, Any]:
         more["on_discarded"] = job.on_discarded
     if job.turn is not None:
         more |= job.turn._asdict()
+    if job.after:
+        more |= {"after": [_before(before) for before in job.after], "needs": job.needs}
     if job.on_taken != "keep":
         more |= {"on_taken": job.on_taken, "at_most": _length(job.at_most)}
     return more
+
+
+def _before(before: str | int) -> Any:
+    """As ``put_linked`` has it."""
+    if isinstance(before, int):
+        return before
+    number, nonce = parts_of_id(before)
+    return before if number is None else [number, nonce]
 
 
 # -- settling

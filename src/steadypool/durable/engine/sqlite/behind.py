@@ -27,7 +27,9 @@ def waiting_of(connection: Any, owner: int) -> int | None:
     """The job that waits, of the owner of a key and the one behind it: the later one; ``None`` if none does."""
     for number in (*_behind(connection, owner), owner):
         row = rows_of(connection, [number]).get(number)
-        if row is not None and (_is_ready(connection, row) or _due_of(connection, number) is not None):
+        if row is not None and (
+            _is_ready(connection, row) or _due_of(connection, number) is not None or _waits(connection, number)
+        ):
             return number
     return None
 
@@ -51,6 +53,8 @@ def put_into(connection: Any, number: int, job: NewJob, now: float) -> None:
         connection.execute("UPDATE behind SET due = ? WHERE number = ?", (due, number))
     elif before is not None:
         connection.execute("UPDATE delayed SET due = ? WHERE number = ? AND task IS NULL", (due, number))
+    elif _waits(connection, number):
+        connection.execute("UPDATE waiting SET due = ? WHERE job = ?", (due, number))
     elif due > now:
         _take_out(connection, queue, rank, number)
         connection.execute("INSERT INTO delayed (due, number, retry) VALUES (?, ?, 0)", (due, number))
@@ -99,6 +103,10 @@ def _behind(connection: Any, owner: int) -> list[int]:
 def _due_of(connection: Any, number: int) -> float | None:
     found = connection.execute("SELECT due FROM delayed WHERE number = ?", (number,)).fetchall()
     return float(found[0][0]) if found else None
+
+
+def _waits(connection: Any, number: int) -> bool:
+    return bool(connection.execute("SELECT 1 FROM waiting WHERE job = ?", (number,)).fetchall())
 
 
 def _is_ready(connection: Any, row: Any) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from steadypool.durable.engine.records import Change, ChangeKind, JobKey, JobRecord
+from steadypool.durable.engine.sqlite import edges
 from steadypool.durable.engine.sqlite.gates import make_available
 from steadypool.durable.engine.sqlite.put import owner_of_key
 from steadypool.durable.engine.sqlite.read import record_of
@@ -47,16 +48,37 @@ def retry(connection: Any, number: int, nonce: int, now: float) -> JobRecord | N
     if found is None:
         return None
     if found.state in (JobState.DISCARDED, JobState.CANCELLED):
-        if not _take_key_again(connection, number, found.task, now):
-            return found
-        connection.execute(_REVIVED, (number,))
-        connection.execute("DELETE FROM history WHERE number = ?", (number,))
-        make_available(connection, [number])
+        if not edges.has_failed(connection, number):
+            revive(connection, number, now)
     elif found.state in (JobState.SCHEDULED, JobState.RETRYABLE):
         connection.execute("DELETE FROM behind WHERE number = ?", (number,))
         connection.execute("DELETE FROM delayed WHERE number = ?", (number,))
         make_available(connection, [number])
     return found
+
+
+def revive(connection: Any, number: int, now: float) -> None:
+    """Have a job there again that was given up, and those that were cancelled for it: so many at most, `tend` does the
+    rest."""
+    numbers, left = [number], edges.RELEASED_AT_ONCE
+    while numbers and left > 0:
+        number = numbers.pop()
+        left -= 1
+        if _revive_one(connection, number, now):
+            numbers += edges.cancelled_for(connection, [number])
+
+
+def _revive_one(connection: Any, number: int, now: float) -> bool:
+    """Unless it is there, or its unique key is another's by now."""
+    for [task] in connection.execute("SELECT task FROM history WHERE number = ?", (number,)).fetchall():
+        if not _take_key_again(connection, number, task, now):
+            return False
+        connection.execute(_REVIVED, (number,))
+        connection.execute("DELETE FROM history WHERE number = ?", (number,))
+        if not edges.wait_again(connection, number):
+            make_available(connection, [number])
+        return True
+    return False
 
 
 def change_many(connection: Any, kind: ChangeKind, jobs: Sequence[JobKey], reason: str, now: float) -> list[Change]:

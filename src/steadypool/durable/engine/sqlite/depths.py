@@ -18,7 +18,11 @@ _AT_WORK = """
     FROM leases l, json_each(l.jobs) h JOIN jobs j ON j.number = json_extract(h.value, '$[0]')
     WHERE NOT EXISTS (SELECT 1 FROM ready r WHERE r.queue = j.queue AND r.rank = j.rank AND r.number = j.number)
     AND NOT EXISTS (SELECT 1 FROM gated g WHERE g.number = j.number)
+    AND NOT EXISTS (SELECT 1 FROM waiting w WHERE w.job = j.number)
     AND NOT EXISTS (SELECT 1 FROM delayed d WHERE d.number = j.number) GROUP BY 1"""
+_FOR_OTHERS = f"""
+    SELECT j.queue, count(*), 'waiting' FROM (SELECT job FROM waiting LIMIT {MOST_COUNTED}) w
+    JOIN jobs j ON j.number = w.job GROUP BY 1"""
 _OF_ONE = f"""
     SELECT EXISTS (SELECT 1 FROM queues WHERE name = :queue AND paused),
     (SELECT count(*) FROM (
@@ -38,8 +42,9 @@ _OLDEST = """
 def read(connection: Any, queues: Sequence[str], now: float) -> list[QueueDepth]:
     """The queues, in that order."""
     counts: Counter[tuple[str, str]] = Counter()
-    for queue, count, state in connection.execute(_LATER, (now,)).fetchall() + connection.execute(_AT_WORK).fetchall():
-        counts[queue, state] += count
+    for statement, values in ((_LATER, (now,)), (_AT_WORK, ()), (_FOR_OTHERS, ())):
+        for queue, count, state in connection.execute(statement, values).fetchall():
+            counts[queue, state] += count
     return [_depth(connection, queue, counts, now) for queue in queues]
 
 
@@ -52,6 +57,7 @@ def _depth(connection: Any, queue: str, counts: Counter[tuple[str, str]], now: f
         available=ready + counts[queue, "available"],
         oldest_available=0.0 if oldest is None else max(0.0, now - oldest),
         scheduled=counts[queue, "scheduled"],
+        waiting=counts[queue, "waiting"],
         retryable=counts[queue, "retryable"],
         running=counts[queue, "running"],
         discarded=discarded,

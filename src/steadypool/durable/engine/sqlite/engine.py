@@ -50,6 +50,7 @@ from steadypool.durable.engine.sqlite.clock import NOW, move, now_of, read_clock
 from steadypool.durable.engine.sqlite.driver import has_wal_reset_bug, sqlite_version
 from steadypool.durable.engine.sqlite.figures import SqliteFigures
 from steadypool.durable.engine.sqlite.limits import SqliteLimits
+from steadypool.durable.engine.sqlite.links import SqliteLinks
 from steadypool.durable.engine.sqlite.next_jobs import SqliteClaims
 from steadypool.durable.engine.sqlite.notify import Bells
 from steadypool.durable.engine.sqlite.rows import BARE_HISTORY, BARE_LIVE, HISTORY, LIVE, errors_of_job
@@ -79,6 +80,7 @@ _TABLES = {
     "@ready": "ready",
     "@delayed": "delayed",
     "@gated": "gated",
+    "@waiting": "(SELECT job AS number FROM waiting)",
     "@held": _HELD,
     "@history": "history",
     "@errors": _ERRORS,
@@ -99,6 +101,7 @@ class SqliteEngine:
         self._bells = Bells(self._store.path)
         self.schedules = SqliteSchedules(self._store, self._bells)
         self.limits = SqliteLimits(self._store, self._bells)
+        self.links = SqliteLinks(self._store, self._bells)
         self._claims = SqliteClaims(self._store, self._bells)
         self._sweep_turn = SweepTurn(HELD_UP)
         self._advised = False

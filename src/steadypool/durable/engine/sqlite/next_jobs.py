@@ -36,12 +36,12 @@ class SqliteClaims:
         freed = sum(settlement.claim.turn is not None for settlement in settlements)
         with self._store.write() as connection:
             now = now_of(connection)
-            refused = settle.settle(connection, settlements, now)
+            refused, let_go = settle.settle(connection, settlements, now)
             settle.drop_leases(connection, worker, done, now)
             claim.promote(connection, now)
             answer = replace(self._take(connection, worker, wanted, freed), refused=refused)
             taken = sum(one.turn is not None for one in answer.claims)
-            has_places = freed > taken and lanes.is_any(connection)
+            has_places = let_go or (freed > taken and lanes.is_any(connection))
         self._notify_of(settlements, has_places)
         return answer
 
@@ -59,8 +59,8 @@ class SqliteClaims:
     def settle_many(self, settlements: Sequence[Settlement]) -> frozenset[tuple[int, int]]:
         """See `Engine.settle_many`."""
         with self._store.write() as connection:
-            refused = settle.settle(connection, settlements, now_of(connection))
-            has_places = any(one.claim.turn is not None for one in settlements) and lanes.is_any(connection)
+            refused, let_go = settle.settle(connection, settlements, now_of(connection))
+            has_places = let_go or (any(one.claim.turn is not None for one in settlements) and lanes.is_any(connection))
         self._notify_of(settlements, has_places)
         return refused
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from steadypool.durable.engine.nonces import new_nonce
 from steadypool.durable.engine.records import EnqueueResult, NewJob, public_id
-from steadypool.durable.engine.sqlite import behind
+from steadypool.durable.engine.sqlite import behind, edges
 from steadypool.durable.engine.sqlite.rows import rows_of
 
 _JOB = (
@@ -42,6 +42,8 @@ def put(connection: Any, jobs: Sequence[NewJob], now: float) -> list[EnqueueResu
             taken = _put_over(connection, number, nonce, job, taken, now)
         placed.append(taken)
     _insert(connection, fresh, nonce, now)
+    if any(job.after for job in jobs):
+        edges.link(connection, jobs, placed)
     return placed
 
 

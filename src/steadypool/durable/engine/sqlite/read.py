@@ -17,7 +17,7 @@ from steadypool.durable.engine.records import (
     WorkerRow,
     parts_of_id,
 )
-from steadypool.durable.engine.sqlite import gates, held
+from steadypool.durable.engine.sqlite import edges, gates, held
 from steadypool.durable.engine.sqlite.clock import Moment
 from steadypool.durable.engine.sqlite.put import IDS
 from steadypool.durable.engine.sqlite.rows import (
@@ -102,6 +102,12 @@ def stats(connection: Any, moment: Moment, now: float) -> EngineStats:
         state = JobState.AVAILABLE if is_due else JobState.RETRYABLE if retry else JobState.SCHEDULED
         counts[queue][state.value] += count
         counts[queue]["running"] -= count
+    waiting = connection.execute(
+        "SELECT j.queue, count(*) FROM waiting w JOIN jobs j ON j.number = w.job GROUP BY j.queue"
+    )
+    for queue, count in waiting.fetchall():
+        counts[queue]["waiting"] = count
+        counts[queue]["running"] -= count
     for queue, state, count in connection.execute(
         "SELECT queue, state, count(*) FROM history GROUP BY queue, state"
     ).fetchall():
@@ -144,6 +150,10 @@ def prune(connection: Any, limit: int, now: float) -> int:
     rows = connection.execute(
         "SELECT number, id FROM history WHERE keep_until <= ? ORDER BY keep_until LIMIT ?", (now, limit)
     ).fetchall()
+    found = len(rows)
+    if rows:
+        needed = edges.keep_needed(connection, [number for number, _ in rows], now)
+        rows = [row for row in rows if row[0] not in needed]
     numbers = as_json(number for number, _ in rows)
     if rows:
         connection.execute("DELETE FROM errors WHERE job IN (SELECT value FROM json_each(?))", (numbers,))
@@ -152,11 +162,11 @@ def prune(connection: Any, limit: int, now: float) -> int:
         connection.executemany("DELETE FROM keys WHERE scope = ? AND key = ? AND job = ?", chosen)
     gates.forget_idle(connection, now)
     keys = connection.execute(
-        "SELECT scope, key FROM keys WHERE until IS NOT NULL AND until <= ? LIMIT ?", (now, max(0, limit - len(rows)))
+        "SELECT scope, key FROM keys WHERE until IS NOT NULL AND until <= ? LIMIT ?", (now, max(0, limit - found))
     ).fetchall()
     connection.executemany("DELETE FROM keys WHERE scope = ? AND key = ?", keys)
     connection.execute("DELETE FROM minutes WHERE minute <= ?", (now - KEEP_MINUTES,))
-    return len(rows) + len(keys)
+    return found + len(keys)
 
 
 def has_something_to_prune(connection: Any, now: float) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from steadypool.durable.engine.records import BEHIND, SET_ASIDE, AttemptError, JobRecord, public_id
@@ -54,12 +55,20 @@ def rows_of(connection: Any, numbers: Sequence[int]) -> dict[int, Row]:
 
 def errors_of_job(connection: Any, number: int) -> tuple[AttemptError, ...]:
     """The failed attempts of a job, in order."""
+    return tuple(errors_of_jobs(connection, [number])[number])
+
+
+def errors_of_jobs(connection: Any, numbers: Iterable[int]) -> Mapping[int, Sequence[AttemptError]]:
+    """Those of many."""
     found = connection.execute(
-        "SELECT attempt, outcome, type_name, message, traceback, at, worker, started_at FROM errors WHERE job = ? "
-        "ORDER BY rowid",
-        (number,),
+        "SELECT job, attempt, outcome, type_name, message, traceback, at, worker, started_at FROM errors "
+        "WHERE job IN (SELECT value FROM json_each(?)) ORDER BY rowid",
+        (as_json(numbers),),
     )
-    return tuple(AttemptError(*values) for values in found.fetchall())
+    errors = defaultdict[int, list[AttemptError]](list)
+    for job, *values in found.fetchall():
+        errors[job].append(AttemptError(*values))
+    return errors
 
 
 HISTORY = (
@@ -98,7 +107,7 @@ def ended_record(values: Sequence[Any]) -> JobRecord:
 
 LIVE = (
     "j.number, j.nonce, j.id, j.task, j.queue, j.rank, j.attempt, j.crashes, j.losses, j.enqueued_at, j.payload, "
-    "coalesce(r.number, g.number), d.due, d.retry, d.task IS NOT NULL, c.job, j.tags, j.gates, j.lane"
+    "coalesce(r.number, g.number), d.due, d.retry, d.task IS NOT NULL, c.job, j.tags, w.job, w.due, j.gates, j.lane"
 )
 BARE_LIVE = LIVE.replace("j.payload", "NULL")
 """The same without what may be large."""
@@ -107,16 +116,19 @@ BEHIND_SINCE = 253_402_214_400.0
 LIVE_FROM = (
     "jobs j LEFT JOIN ready r ON r.queue = j.queue AND r.rank = j.rank AND r.number = j.number "
     "LEFT JOIN gated g ON g.number = j.number AND j.gates IS NOT NULL "
-    "LEFT JOIN delayed d ON d.number = j.number LEFT JOIN cancels c ON c.job = j.number"
+    "LEFT JOIN delayed d ON d.number = j.number LEFT JOIN cancels c ON c.job = j.number "
+    "LEFT JOIN waiting w ON w.job = j.number"
 )
 
 
 def live_record(values: Sequence[Any], now: float) -> JobRecord:
     """The record of a job that has not ended, from the columns of `LIVE`."""
     number, nonce, chosen, task, queue, rank, attempt, crashes, losses, enqueued, payload, *rest = values
-    ready, due, again, is_aside, cancel, tags, gates, lane = rest
+    ready, due, again, is_aside, cancel, tags, waits, not_before, gates, lane = rest
     why = SET_ASIDE if is_aside else BEHIND if due == BEHIND_SINCE else ""
     state = _live_state(ready, due, again, due is not None and due <= now and not is_aside)
+    if waits is not None:
+        state, due = JobState.WAITING, not_before
     return JobRecord(
         number,
         nonce,

@@ -19,7 +19,7 @@ limits       limits: what the code says, and what was set by hand; ``gated``: av
              instead of ``ready``; ``holders``: who has a place of a gate; ``gate_states``: when the next start of each
              is due if they come evenly spaced (`durable.engine.turns`)
 batches      batches; ``batch_parts``: what was added to each
-edges        which job waits for which; ``waiting``: for how many, instead of ``ready``
+edges        which job waits for which; ``waiting``: where it stands meanwhile, and when it may run (`sqlite.edges`)
 notes        what running jobs have noted for their next attempt
 starts       who began each attempt, and when
 minutes      what ended in each minute
@@ -112,11 +112,13 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX batches_to_prune ON batches (keep_until) WHERE keep_until IS NOT NULL",
         """CREATE TABLE batch_parts (batch INTEGER NOT NULL, part INTEGER NOT NULL, n INTEGER NOT NULL,
             seal INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (batch, part)) WITHOUT ROWID""",
-        """CREATE TABLE edges (before INTEGER NOT NULL, job INTEGER NOT NULL, needs TEXT NOT NULL,
-            checked INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (before, job)) WITHOUT ROWID""",
-        "CREATE INDEX edges_of_job ON edges (job)",
+        """CREATE TABLE edges (before INTEGER NOT NULL, job INTEGER NOT NULL, nonce INTEGER NOT NULL,
+            place INTEGER NOT NULL, needs TEXT NOT NULL, state TEXT NOT NULL, checked INTEGER NOT NULL,
+            PRIMARY KEY (before, job)) WITHOUT ROWID""",
+        "CREATE INDEX edges_of_job ON edges (job, place)",
+        "CREATE INDEX edges_open ON edges (job) WHERE state = 'open'",
         "CREATE INDEX edges_unchecked ON edges (before) WHERE NOT checked",
-        "CREATE TABLE waiting (job INTEGER PRIMARY KEY, open INTEGER NOT NULL)",
+        "CREATE TABLE waiting (job INTEGER PRIMARY KEY, due REAL)",
         """CREATE TABLE notes (job INTEGER PRIMARY KEY, token INTEGER NOT NULL, state BLOB, done REAL, total REAL,
             note TEXT, at REAL NOT NULL)""",
         "CREATE TABLE behind (owner INTEGER PRIMARY KEY, number INTEGER NOT NULL, due REAL)",

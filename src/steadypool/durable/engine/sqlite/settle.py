@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from steadypool.durable.engine.on_discarded import job_of
 from steadypool.durable.engine.records import KEEP_GIVEN_UP, AttemptError, NewJob, Settlement, Verdict, public_id
-from steadypool.durable.engine.sqlite import behind, gates
+from steadypool.durable.engine.sqlite import behind, edges, gates
 from steadypool.durable.engine.sqlite.claim import leases_of
 from steadypool.durable.engine.sqlite.put import IDS, put
 from steadypool.durable.engine.sqlite.rows import Row, as_json, rows_of
@@ -63,6 +63,10 @@ class Changes:
     discarded: dict[int, str] = field(default_factory=dict)
     """Of those that have ended, why they will not run again."""
     errors: list[tuple[Any, ...]] = field(default_factory=list)
+    needed: set[int] = field(default_factory=set)
+    """Jobs whose records others need."""
+    let_go: bool = False
+    """Jobs that have waited for these may run."""
 
     # -- what becomes of one job
 
@@ -73,7 +77,7 @@ class Changes:
         if row.gates is not None:
             self.freed.append(row.number)
         self.gone.append((row.number,))
-        if row.keep <= 0:
+        if row.keep <= 0 and row.number not in self.needed:
             self._forget(row)
             return
         counts = row.attempt + 1, row.crashes + crashed, row.losses
@@ -137,18 +141,24 @@ class Changes:
         _many(connection, _ERROR, self.errors)
         _many(connection, "DELETE FROM errors WHERE job = ?", self.forgotten)
         behind.hand_on(connection, self.held_keys, self.now)
+        if self.gone and edges.is_any(connection):
+            given_up = {row[-1] for row in self.given_up}
+            self.let_go = edges.end(connection, {number for (number,) in self.gone} - given_up, given_up, self.now)
         if following:
             put(connection, following, self.now)
 
 
-def settle(connection: Any, settlements: Sequence[Settlement], now: float) -> frozenset[tuple[int, int]]:
-    """Settle what still holds; returns ``(number, lease)`` of what does not."""
+def settle(connection: Any, settlements: Sequence[Settlement], now: float) -> tuple[frozenset[tuple[int, int]], bool]:
+    """Settle what still holds; returns ``(number, lease)`` of what does not, and whether jobs may run now that waited
+    for these."""
     if not settlements:
-        return frozenset()
+        return frozenset(), False
     runs = _runs_of(connection, {s.claim.lease for s in settlements})
     rows = rows_of(connection, [s.claim.number for s in settlements])
     cancels = cancelled_among(connection, rows)
     changes = Changes(now)
+    if edges.is_any(connection):
+        changes.needed = edges.needed_among(connection, rows)
     refused = set()
     for settlement in settlements:
         claim = settlement.claim
@@ -161,7 +171,7 @@ def settle(connection: Any, settlements: Sequence[Settlement], now: float) -> fr
             _apply(changes, row, settlement, runs[claim.lease], row.number in cancels)
     changes.write(connection)
     forget_cancels(connection, cancels - rows.keys())
-    return frozenset(refused)
+    return frozenset(refused), changes.let_go
 
 
 def _apply(changes: Changes, row: Row, settlement: Settlement, run: Run, cancelled: bool) -> None:
@@ -318,6 +328,7 @@ def remove_waiting(connection: Any, row: Row, state: JobState, now: float, reaso
     )
     connection.execute("DELETE FROM gated WHERE number = ?", (row.number,))
     connection.execute("DELETE FROM delayed WHERE number = ?", (row.number,))
+    connection.execute("DELETE FROM waiting WHERE job = ?", (row.number,))
     changes = Changes(now)
     changes.end(row, state, NO_RUN, reason=reason)
     changes.write(connection)

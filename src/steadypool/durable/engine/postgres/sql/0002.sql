@@ -125,17 +125,27 @@ CREATE TABLE @schema@.batch_parts (
     PRIMARY KEY (batch, part)
 );
 
--- Which job waits for which, and how many each waits for: instead of `ready`.
+-- Which job waits for which. `waiting` is where a job stands meanwhile, instead of `ready`; `due`: not before that. How
+-- they go together: `0002_links.sql`.
 CREATE TABLE @schema@.edges (
     before bigint NOT NULL,
     job bigint NOT NULL,
-    needs text NOT NULL,
-    checked boolean NOT NULL DEFAULT false,
+    nonce bigint NOT NULL,   -- of `before`
+    place int NOT NULL,      -- among those that the job waits for
+    needs text NOT NULL,     -- success, end
+    state text NOT NULL,     -- open; met; failed: `before` was given up, and so was the job
+    checked boolean NOT NULL,  -- false: `tend_edges` is to look at it
     PRIMARY KEY (before, job)
-);
-CREATE INDEX edges_of_job ON @schema@.edges (job);
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 5000,
+        autovacuum_vacuum_cost_delay = 0);
+CREATE INDEX edges_of_job ON @schema@.edges (job, place);
+CREATE INDEX edges_open ON @schema@.edges (job) WHERE state = 'open';
 CREATE INDEX edges_unchecked ON @schema@.edges (before) WHERE NOT checked;
-CREATE TABLE @schema@.waiting (job bigint PRIMARY KEY, open int NOT NULL);
+CREATE TABLE @schema@.waiting (
+    job bigint PRIMARY KEY,
+    due timestamptz
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 5000,
+        autovacuum_vacuum_cost_delay = 0);
 
 -- What running jobs have noted for their next attempt, and how far they are.
 CREATE TABLE @schema@.notes (
@@ -181,13 +191,15 @@ CREATE OR REPLACE VIEW @schema@.live AS
 SELECT j.number, j.nonce, coalesce(j.id, 'job-' || j.number || '-' || lpad(to_hex(j.nonce), 10, '0')) AS id,
        j.task, j.queue,
        CASE WHEN r.number IS NOT NULL OR g.number IS NOT NULL THEN 'available'
+            WHEN w.job IS NOT NULL THEN 'waiting'
             WHEN d.due IS NULL THEN 'running'
             WHEN d.due <= clock_timestamp() AND d.task IS NULL THEN 'available'  -- the next claim says so
             WHEN d.retry THEN 'retryable'
             ELSE 'scheduled' END AS state,
        -j.rank AS priority,
-       j.attempt + (r.number IS NULL AND g.number IS NULL AND d.due IS NULL)::int AS attempt,
-       j.crashes, j.losses, j.enqueued_at, CASE WHEN d.task IS NULL AND d.due < '9999-01-01Z' THEN d.due END AS due_at,
+       j.attempt + (r.number IS NULL AND g.number IS NULL AND d.due IS NULL AND w.job IS NULL)::int AS attempt,
+       j.crashes, j.losses, j.enqueued_at,
+       CASE WHEN w.job IS NOT NULL THEN w.due WHEN d.task IS NULL AND d.due < '9999-01-01Z' THEN d.due END AS due_at,
        NULL::timestamptz AS ended_at, j.payload, NULL::bytea AS result,
        CASE WHEN d.task IS NOT NULL THEN '@set_aside@' WHEN d.due >= '9999-01-01Z' THEN '@behind@' ELSE '' END AS reason,
        c.job IS NOT NULL AS cancelling, j.tags, NULL::text AS worker,
@@ -196,6 +208,7 @@ FROM @schema@.jobs j
 LEFT JOIN @schema@.ready r ON r.queue = j.queue AND r.rank = j.rank AND r.number = j.number
 LEFT JOIN @schema@.gated g ON g.number = j.number AND j.gates IS NOT NULL
 LEFT JOIN @schema@.delayed d ON d.number = j.number
+LEFT JOIN @schema@.waiting w ON w.job = j.number
 LEFT JOIN @schema@.cancels c ON c.job = j.number;
 
 CREATE OR REPLACE VIEW @schema@.ended AS
@@ -255,6 +268,8 @@ BEGIN
     IF FOUND THEN RETURN 'ready'; END IF;
     PERFORM FROM gated WHERE number = p_number FOR UPDATE;
     IF FOUND THEN RETURN 'gated'; END IF;
+    PERFORM FROM waiting WHERE job = p_number FOR UPDATE;
+    IF FOUND THEN RETURN 'waiting'; END IF;
     PERFORM FROM delayed WHERE number = p_number FOR UPDATE;
     IF FOUND THEN RETURN 'delayed'; END IF;
     PERFORM FROM ready WHERE queue = j.queue AND rank = j.rank AND number = p_number FOR UPDATE;  -- promoted in between
@@ -281,7 +296,9 @@ BEGIN
         expires_at = v_now + (p_job ->> 'total_timeout')::float8 * interval '1 second',
         gates = p_job ->> 'gates', lane = p_job ->> 'lane'
     WHERE number = p_number RETURNING * INTO j;
-    PERFORM move_to_lane(j, p_place);
+    IF p_place <> 'waiting' THEN
+        PERFORM move_to_lane(j, p_place);
+    END IF;
     IF p_job ->> 'on_taken' <> 'push_back' THEN RETURN; END IF;
     v_due := least(v_due, j.enqueued_at + (p_job ->> 'at_most')::float8 * interval '1 second');
     IF p_place = 'delayed' THEN
@@ -289,6 +306,8 @@ BEGIN
         IF NOT FOUND THEN
             UPDATE delayed SET due = v_due WHERE number = p_number AND task IS NULL;
         END IF;
+    ELSIF p_place = 'waiting' THEN
+        UPDATE waiting SET due = v_due WHERE job = p_number;
     ELSIF v_due > v_now THEN
         DELETE FROM ready WHERE queue = j.queue AND rank = j.rank AND number = p_number;
         DELETE FROM gated WHERE number = p_number;
@@ -368,7 +387,7 @@ BEGIN
                OR coalesce(p_job ->> 'on_taken', 'keep') = 'keep';
         v_waits := (SELECT b.number FROM behind b WHERE b.owner = put_over.number);
         v_place := lock_waiting(coalesce(v_waits, number));
-        IF v_place IN ('ready', 'gated', 'delayed') THEN
+        IF v_place IN ('ready', 'gated', 'waiting', 'delayed') THEN
             number := coalesce(v_waits, number);
             PERFORM put_into(number, v_place, p_job);
             SELECT j.nonce, j.id INTO nonce, id FROM jobs j WHERE j.number = put_over.number;
@@ -411,8 +430,20 @@ AS $$
 BEGIN
     IF p_database <> current_database() THEN
         RETURN QUERY SELECT NULL::bigint, NULL::bigint, current_database()::text, false;
-        RETURN;
+    ELSIF p_jobs LIKE '%"after":%' OR p_jobs LIKE '%"batch":%' THEN
+        RETURN QUERY SELECT * FROM put_linked(p_jobs, NULL);
+    ELSE
+        RETURN QUERY SELECT * FROM put_rows(p_jobs);
     END IF;
+END $$;
+
+-- The same in the right database, without what is between jobs.
+CREATE FUNCTION @schema@.put_rows(
+    p_jobs text, OUT number bigint, OUT nonce bigint, OUT id text, OUT enqueued boolean)
+RETURNS SETOF record LANGUAGE plpgsql
+SET search_path = @schema@, pg_temp
+AS $$
+BEGIN
     IF p_jobs LIKE '%"on_taken":%' THEN
         RETURN QUERY SELECT * FROM put_each(p_jobs, NULL);
         RETURN;
@@ -545,6 +576,7 @@ AS $$
 DECLARE
     -- What was given up is kept for a while at least: its user may want to run it again.
     v_keep float8 := CASE WHEN p_state = 'completed' THEN p.keep ELSE greatest(p.keep, @keep_given_up@) END;
+    v_needed boolean := false;
 BEGIN
     DELETE FROM jobs WHERE number = p.number;
     DELETE FROM cancels WHERE job = p.number;
@@ -557,7 +589,10 @@ BEGIN
     IF p_state = 'discarded' AND p.on_discarded IS NOT NULL THEN
         PERFORM put_on_discarded(p, p_reason);
     END IF;
-    IF v_keep > 0 THEN
+    IF EXISTS (SELECT FROM edges) THEN
+        v_needed := end_edges(p.number, p_state);
+    END IF;
+    IF v_keep > 0 OR v_needed THEN
         INSERT INTO history VALUES (
             p.number, p.nonce, p.id, p.queue, p.task, p.rank, p.attempt, p.crashes, p.losses, p.returns + 1,
             p.enqueued_at, p.keep, p.unique_key, p.unique_held,
@@ -590,6 +625,7 @@ DECLARE
     v_scopes text[];
     v_keys text[];
     v_behind boolean := EXISTS (SELECT FROM behind);
+    v_edges boolean := EXISTS (SELECT FROM edges);  -- or the row says by then that it is to be kept, see `tend_edges`
 BEGIN
     WITH under AS MATERIALIZED (
         SELECT l.number AS lease, w.name AS worker, l.since FROM leases l LEFT JOIN workers w ON w.number = l.worker
@@ -607,15 +643,19 @@ BEGIN
         SELECT number, nonce, id, queue, task, rank, attempt + 1, crashes, losses, returns + 1, enqueued_at, keep,
                unique_key, unique_held, 'completed', p_now, p_now + keep * interval '1 second', result, tags, gates,
                batch, u.worker, u.since
-        FROM gone LEFT JOIN under u ON u.lease = gone.lease WHERE keep > 0
+        FROM gone LEFT JOIN under u ON u.lease = gone.lease
+        WHERE keep > 0 OR (v_edges AND EXISTS (SELECT FROM edges e WHERE e.before = gone.number))
     ), unlocked AS (
         DELETE FROM keys k USING gone g
         WHERE g.unique_held AND NOT v_behind AND k.scope = g.task AND k.key = g.unique_key AND k.job = g.number
     ), unnamed AS (
         DELETE FROM keys k USING gone g
         WHERE g.keep <= 0 AND g.id IS NOT NULL AND k.scope = '' AND k.key = g.id AND k.job = g.number
+          AND NOT (v_edges AND EXISTS (SELECT FROM edges e WHERE e.before = g.number))
     ), unremembered AS (
-        DELETE FROM errors e USING gone g WHERE g.keep <= 0 AND g.returns > 0 AND e.job = g.number
+        DELETE FROM errors e USING gone g
+        WHERE g.keep <= 0 AND g.returns > 0 AND e.job = g.number
+          AND NOT (v_edges AND EXISTS (SELECT FROM edges x WHERE x.before = g.number))
     )
     SELECT array_agg(number), CASE WHEN v_behind THEN array_agg(number) FILTER (WHERE unique_held) END,
            CASE WHEN v_behind THEN array_agg(task) FILTER (WHERE unique_held) END,
@@ -690,6 +730,37 @@ BEGIN
     RETURN v_refused;
 END $$;
 
+CREATE OR REPLACE FUNCTION @schema@.settle(
+    p_under bigint[], p_numbers bigint[], p_tokens int[], p_leases bigint[], p_results bytea[], p_others text,
+    p_ends boolean, p_work boolean)
+RETURNS bigint[] LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = @schema@, pg_temp SET enable_seqscan = off SET lock_timeout = '10s'
+AS $$
+DECLARE
+    v_now timestamptz := clock_timestamp();
+    v_lost bigint[] := ARRAY(SELECT u FROM unnest(p_under) u WHERE NOT EXISTS (SELECT FROM leases WHERE number = u));
+    v_refused bigint[] := '{}';
+BEGIN
+    IF p_numbers <> '{}' THEN
+        v_refused := settle_completed(p_numbers, p_tokens, p_leases, p_results, v_lost, v_now);
+    END IF;
+    IF p_others IS NOT NULL THEN
+        v_refused := v_refused || settle_others(p_others, v_lost, v_now);
+    END IF;
+    IF EXISTS (SELECT FROM edges) THEN
+        PERFORM release_after(p_numbers || ARRAY(
+            SELECT (o ->> 'number')::bigint FROM json_array_elements(p_others::json) o), v_now);
+        DELETE FROM edges WHERE job = ANY (p_numbers) AND job <> ALL (v_refused);
+    END IF;
+    IF p_ends THEN
+        PERFORM notify_of_ends();
+    END IF;
+    IF p_work THEN
+        PERFORM pg_notify('@schema@.work', '');
+    END IF;
+    RETURN v_refused;
+END $$;
+
 CREATE OR REPLACE FUNCTION @schema@.sweep(p_max_losses int)
 RETURNS TABLE (name text, returned int, discarded int) LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = @schema@, pg_temp SET enable_seqscan = off SET lock_timeout = '10s'
@@ -759,13 +830,16 @@ BEGIN
     SELECT array_agg(h.number) INTO v_numbers FROM (
         SELECT number FROM history WHERE keep_until <= v_now ORDER BY keep_until LIMIT p_limit FOR UPDATE SKIP LOCKED
     ) h;
+    v_count := coalesce(cardinality(v_numbers), 0);
+    IF v_numbers IS NOT NULL AND EXISTS (SELECT FROM edges) THEN
+        v_numbers := without_needed(v_numbers, v_now);
+    END IF;
     IF v_numbers IS NOT NULL THEN
         DELETE FROM errors WHERE job = ANY (v_numbers);
         DELETE FROM keys k USING history h
         WHERE h.number = ANY (v_numbers) AND h.id IS NOT NULL AND k.scope = '' AND k.key = h.id AND k.job = h.number;
         DELETE FROM history WHERE number = ANY (v_numbers);
     END IF;
-    v_count := coalesce(cardinality(v_numbers), 0);
     IF v_count < p_limit AND EXISTS (SELECT FROM keys WHERE until <= v_now) THEN
         WITH over AS MATERIALIZED (
             SELECT scope, key FROM keys WHERE until <= v_now LIMIT p_limit - v_count FOR UPDATE SKIP LOCKED
@@ -802,15 +876,27 @@ BEGIN
     SELECT * INTO h FROM history WHERE number = p_number AND nonce = p_nonce FOR UPDATE;
     IF NOT FOUND THEN RETURN QUERY SELECT * FROM live WHERE number = p_number AND nonce = p_nonce; RETURN; END IF;
     RETURN QUERY SELECT * FROM ended WHERE number = p_number;
-    IF h.state = 'completed' THEN RETURN; END IF;
+    IF h.state = 'completed' OR has_failed_edges(h) THEN RETURN; END IF;
     IF h.unique_held AND take_key(h.task, h.unique_key, h.number, NULL, clock_timestamp()) IS NOT NULL THEN RETURN; END IF;
-    DELETE FROM history WHERE number = p_number;
+    PERFORM revive(h);
+    IF EXISTS (SELECT FROM edges) THEN
+        PERFORM bring_back(ARRAY(SELECT e.job FROM edges e WHERE e.before = p_number AND e.state = 'open'));
+    END IF;
+    PERFORM pg_notify('@schema@.work', '');
+END $$;
+
+-- A job that was given up is there again, and its unique key is its own.
+CREATE FUNCTION @schema@.revive(h @schema@.history) RETURNS void LANGUAGE plpgsql
+SET search_path = @schema@, pg_temp SET enable_seqscan = off
+AS $$
+BEGIN
+    DELETE FROM history WHERE number = h.number;
     INSERT INTO jobs (number, nonce, id, queue, task, rank, returns, enqueued_at, keep, unique_key, unique_held,
                       options, payload, tags, gates, batch, on_discarded, lane)
     VALUES (h.number, h.nonce, h.id, h.queue, h.task, h.rank, h.returns, h.enqueued_at, h.keep, h.unique_key,
             h.unique_held, h.options, h.payload, h.tags, h.gates, h.batch, h.on_discarded, h.lane);
+    IF EXISTS (SELECT FROM edges) AND waits_again(h.number) THEN RETURN; END IF;
     PERFORM make_available(h.number);
-    PERFORM pg_notify('@schema@.work', '');
 END $$;
 
 CREATE OR REPLACE FUNCTION @schema@.retry(p_number bigint, p_nonce bigint)
@@ -846,7 +932,7 @@ BEGIN
             CONTINUE WHEN was IS NULL;
             changed := CASE p_change
                 WHEN 'cancel' THEN was NOT IN ('completed', 'discarded', 'cancelled')
-                WHEN 'discard' THEN was IN ('available', 'scheduled', 'retryable')
+                WHEN 'discard' THEN was IN ('available', 'scheduled', 'retryable', 'waiting')
                 ELSE was IN ('scheduled', 'retryable') OR (was IN ('discarded', 'cancelled')
                      AND EXISTS (SELECT FROM jobs j WHERE j.number = k.number)) END;
         EXCEPTION WHEN lock_not_available THEN
@@ -1176,7 +1262,8 @@ DECLARE
 BEGIN
     PERFORM grant_roles_0001();
     FOR v_role, v_what IN VALUES
-        ('worker', 'claim_except'),
+        ('worker', 'claim_except'), ('enqueuer', 'put_linked'), ('worker', 'put_linked'), ('worker', 'tend_edges'),
+        ('worker', 'waiting_depths'), ('reader', 'waiting_depths'),
         ('enqueuer', 'put_jobs'), ('enqueuer', 'put_each'),
         ('worker', 'put_jobs'), ('worker', 'put_each'), ('worker', 'change_many'),
         ('enqueuer', 'engine_clock'), ('enqueuer', 'statement_clock'),
@@ -1196,7 +1283,8 @@ BEGIN
     END LOOP;
     FOREACH v_role IN ARRAY ARRAY['worker', 'reader'] LOOP
         IF EXISTS (SELECT FROM pg_roles WHERE rolname = '@schema@_' || v_role) THEN
-            EXECUTE format('GRANT SELECT ON scheduled, minute_counts, listed_gated, listed_limits TO %I', '@schema@_' || v_role);
+            EXECUTE format('GRANT SELECT ON scheduled, minute_counts, listed_gated, listed_limits, listed_waiting, links '
+                           'TO %I', '@schema@_' || v_role);
         END IF;
     END LOOP;
 END $$;

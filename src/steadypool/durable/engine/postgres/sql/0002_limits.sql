@@ -82,7 +82,8 @@ BEGIN
         )
         SELECT count(*) INTO v_count FROM gone;
     END IF;
-    RETURN v_count;
+    -- Those that this transaction has let go, too: a claim then looks at lower numbers than it has claimed last.
+    RETURN v_count + coalesce(current_setting('@schema@.let_go', true) = 'yes', false)::int;
 END $$;
 
 CREATE OR REPLACE FUNCTION @schema@.recall(p_queues text[], p_known text[], p_limit int) RETURNS int
@@ -156,6 +157,8 @@ BEGIN
             DELETE FROM gated WHERE number = p.number;
             IF FOUND THEN RETURN 'available'; END IF;
         END IF;
+        DELETE FROM waiting WHERE job = p.number;
+        IF FOUND THEN RETURN 'waiting'; END IF;
         DELETE FROM delayed WHERE number = p.number
         RETURNING due <= engine_clock() AND task IS NULL, retry INTO v_is_due, v_retry;
         IF FOUND THEN
@@ -709,20 +712,6 @@ END $$;
 
 
 -- What the queues hold -------------------------------------------------------------------------------------------------
-
-CREATE OR REPLACE VIEW @schema@.queue_counts AS
-SELECT queue, 'total' AS state, count(*) FROM @schema@.jobs GROUP BY queue
-UNION ALL
-SELECT queue, 'available', count(*) FROM @schema@.ready GROUP BY queue
-UNION ALL
-SELECT queue, 'available', count(*) FROM @schema@.gated GROUP BY queue
-UNION ALL
-SELECT queue, CASE WHEN due <= @schema@.engine_clock() AND task IS NULL THEN 'available'
-                   WHEN retry THEN 'retryable' ELSE 'scheduled' END, count(*) FROM @schema@.delayed GROUP BY 1, 2
-UNION ALL
-SELECT queue, state, count(*) FROM @schema@.history GROUP BY 1, 2
-UNION ALL
-SELECT name, 'paused', 1 FROM @schema@.queues WHERE paused;
 
 -- What these queues hold, each count up to p_most; of the delayed jobs, the earliest so many of all queues.
 CREATE OR REPLACE FUNCTION @schema@.depths(p_queues text[], p_most int)

@@ -1,0 +1,58 @@
+"""`PostgresLinks`: see `durable.engine.links`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from steadypool.durable.engine.links import Link, Tended, Unmet, records_in_order
+from steadypool.durable.engine.postgres import rows
+from steadypool.durable.engine.postgres.claim import PostgresClaims
+from steadypool.durable.engine.postgres.session import Calls
+from steadypool.durable.engine.records import AttemptError, JobRecord
+from steadypool.durable.engine.states import JobState
+
+
+class PostgresLinks:
+    """The jobs in one schema that wait for others."""
+
+    def __init__(self, session: Calls, schema: str, claims: PostgresClaims) -> None:
+        self._session = session
+        self._schema = schema
+        self._claims = claims
+
+    def before(self, number: int, limit: int) -> list[Link]:
+        """See `LinkStore.before`."""
+        return self._links(number, limit)
+
+    def inputs(self, number: int) -> list[JobRecord]:
+        """See `LinkStore.inputs`."""
+        links = self._links(number, None)
+        numbers = [rows.bigints(link.number for link in links)]
+        call, which = self._session.call, "= ANY (%s::bigint[])"
+        found = call(f"SELECT {rows.RECORD} FROM {self._schema}.ended WHERE number {which}", numbers)
+        found += call(f"SELECT {rows.RECORD} FROM {self._schema}.live WHERE number {which}", numbers)
+        errors: dict[int, list[AttemptError]] = {}
+        for job, *error in call(
+            f"SELECT job, {rows.ERROR} FROM {self._schema}.job_errors WHERE job {which} ORDER BY job, entry", numbers
+        ):
+            errors.setdefault(job, []).append(rows.error_of(error))
+        records = map(rows.record_of, found)
+        return records_in_order(
+            links, (replace(record, errors=tuple(errors.get(record.number, ()))) for record in records)
+        )
+
+    def tend(self, limit: int) -> Tended:
+        """See `LinkStore.tend`."""
+        *found, last = self._session.call(f"SELECT * FROM {self._schema}.tend_edges(%s)", [limit])
+        self._claims.look_soon()  # what it has let go has a low number
+        unmet = (
+            Unmet(job_id, task, queue, needed, JobState(was)) for _, _, job_id, task, queue, needed, was, _ in found
+        )
+        return Tended(tuple(unmet), last[-1])
+
+    def _links(self, number: int, limit: int | None) -> list[Link]:
+        found = self._session.call(
+            f"SELECT before, nonce, needs, state FROM {self._schema}.links WHERE job = %s ORDER BY place LIMIT %s",
+            [number, limit],
+        )
+        return [Link(*row) for row in found]

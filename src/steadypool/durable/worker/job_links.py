@@ -1,0 +1,83 @@
+"""What a running job can ask its queue about itself: `current_job().inputs`. Where the job runs, when it asks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from steadypool.durable.client import nested_waits
+from steadypool.durable.client.inputs import JobInput, input_of
+from steadypool.durable.client.open_queues import every
+from steadypool.durable.client.queue import Queue
+from steadypool.durable.engine.records import JobRecord
+from steadypool.durable.engine.url import is_same_place
+from steadypool.model.errors import SteadypoolError
+from steadypool.primitives.job_context import JobContext, current_job, give_links
+
+GAP = "\n"
+"""Between the names of the parameters that are filled by a result, and the other arguments. No JSON begins so."""
+
+
+class DurableLinks:
+    """For the jobs of durable workers. It costs a job nothing that does not ask."""
+
+    def inputs(self, job: JobContext) -> list[JobInput]:
+        """See `JobContext.inputs`."""
+        found = _queue_of_job()
+        if found is None:
+            return []
+        records = found.engine.links.inputs(_number_of(job))
+        return [input_of(record, _result_of(found.tasks, record)) for record in records]
+
+
+def with_gaps(names: list[str], payload: str) -> str:
+    """A payload whose call lacks these arguments."""
+    return f"{GAP}{msgspec.json.encode(names).decode()}{GAP}{payload}"
+
+
+def filled(payload: str) -> str:
+    """The payload, with what the job's first input has returned for what it lacks.
+
+    Raises:
+        SteadypoolError: there is no such result.
+    """
+    if not payload.startswith(GAP):
+        return payload
+    _, names, rest = payload.split(GAP, 2)
+    job = current_job()
+    queue = _queue_of_job()
+    inputs = queue.engine.links.inputs(_number_of(job)) if queue is not None else []
+    if not inputs or inputs[0].result is None:
+        raise SteadypoolError(f"job {job.id} takes the result of the one before it, which left none")
+    result = msgspec.Raw(inputs[0].result)
+    given = msgspec.json.decode(rest, type=dict[str, msgspec.Raw])
+    return msgspec.json.encode({**given, **dict.fromkeys(msgspec.json.decode(names), result)}).decode()
+
+
+def _queue_of_job() -> Queue | None:
+    """One that is kept where the job is: with tasks, if the process has such a one."""
+    slots = nested_waits.slots_here()
+    if slots is None:
+        return None
+    known = [one for one in every() if isinstance(one, Queue) and one.has_address and is_same_place(one.url, slots.url)]
+    return max(known, key=lambda queue: len(queue.tasks), default=None) or _others.setdefault(
+        slots.url, Queue(slots.url)
+    )
+
+
+def _number_of(job: JobContext) -> int:
+    return int(str(job.meta["fencing_token"]).partition("-")[0])
+
+
+def _result_of(tasks: Mapping[str, Any], record: JobRecord) -> Any:
+    if record.result is None:
+        return None
+    task = tasks.get(record.task)
+    return msgspec.json.decode(record.result) if task is None else task.decode_result(record.result)
+
+
+_others: dict[str, Queue] = {}
+"""Those that no program has made here."""
+give_links(DurableLinks())

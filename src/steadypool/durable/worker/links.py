@@ -1,0 +1,54 @@
+"""What any worker does for jobs that wait for others: see `LinkStore.tend`."""
+
+from __future__ import annotations
+
+import random
+
+from steadypool.durable.engine.links import TENDED_AT_ONCE, Tended
+from steadypool.durable.engine.records import Verdict
+from steadypool.durable.worker.context import WorkerContext
+from steadypool.durable.worker.emitter import events
+from steadypool.model.clock import monotonic
+
+LOOK_EVERY = 1.0
+"""Seconds between two looks."""
+
+
+class LinkUpkeep:
+    """Looks each second, at once after a job was given up here, and goes on while there is more. On the loop."""
+
+    def __init__(self, context: WorkerContext) -> None:
+        self._engine = context.engine
+        self._emitter = context.emitter
+        self._verdicts = context.counts.verdicts
+        self._given_up = 0
+        self._due = 0.0
+
+    def run_due(self) -> bool:
+        """Look if it is time; whether there is more to do at once.
+
+        Raises:
+            EngineError: the engine could not; it is due again.
+        """
+        given_up = self._verdicts[Verdict.DISCARD] + self._verdicts[Verdict.CANCEL]
+        if monotonic() < self._due and given_up == self._given_up:
+            return False
+        tended = self._engine.links.tend(TENDED_AT_ONCE)
+        self._given_up = given_up
+        self._due = 0.0 if tended.more else monotonic() + LOOK_EVERY * (0.5 + 0.5 * random.random())
+        self._tell(tended)
+        return tended.more
+
+    def run(self) -> None:
+        """Look until there is nothing to do.
+
+        Raises:
+            EngineError: the engine could not.
+        """
+        self._due = 0.0
+        while self.run_due():
+            pass
+
+    def _tell(self, tended: Tended) -> None:
+        for one in tended.unmet:
+            self._emitter.report(events.DependencyFailed, one.id, one.task, one.queue, one.needed, one.state.value)
