@@ -85,8 +85,7 @@ class SteadypoolBackend(BaseTaskBackend):
 
     def durable_task(self, task: Any) -> DurableTask[Any, Any]:
         """The task of the queue that *task* stands for."""
-        registry.remember(task)
-        return registry.durable(self.queue, self.alias, task.module_path)
+        return registry.durable(self.queue, self.alias, registry.known(task).module_path)
 
     # -- putting
 
@@ -120,7 +119,7 @@ class SteadypoolBackend(BaseTaskBackend):
     def _job(self, task: Any, args: list[Any], kwargs: dict[str, Any]) -> NewJob:
         bind(task, args, kwargs)
         durable = self.durable_task(task)
-        changes = self._changes(task, registry.task_at(task.module_path))
+        changes = self._changes(task, registry.known(task))
         key = key_of(task, args, kwargs)
         if key is not None:
             changes |= {name: value for name in UNIQUE if (value := getattr(task, name)) is not None}

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from inspect import iscoroutinefunction
 from typing import Any
 
 from django.apps import apps
@@ -21,11 +22,12 @@ from steadypool.contrib.django.failures import FailureSignals
 from steadypool.contrib.django.framework import Task
 from steadypool.contrib.django.options import BackendOptions
 from steadypool.contrib.django.queue import DjangoQueue
-from steadypool.contrib.django.run import runner
+from steadypool.contrib.django.run import Runner, runner
 from steadypool.contrib.django.steadypool_task import DECLARED, OF_TASKS, given, placeholders
 from steadypool.durable.client.schedule import Schedule
 from steadypool.durable.client.task import DurableTask
 
+Maker = Callable[[str, Any], Runner]
 _lock = threading.RLock()
 _tasks: dict[str, Any] = {}
 _queues: dict[tuple[str, BackendOptions], DjangoQueue] = {}
@@ -58,6 +60,11 @@ def task_at(path: str) -> Any:
     return found
 
 
+def known(task: Any) -> Any:
+    """The task as it was declared, of which *task* may be a copy with other options."""
+    return _tasks.setdefault(task.module_path, task)
+
+
 def queue_of(alias: str, options: BackendOptions) -> DjangoQueue:
     """The queue of the backend *alias*."""
     key = alias, options
@@ -69,8 +76,8 @@ def queue_of(alias: str, options: BackendOptions) -> DjangoQueue:
         return _queues[key]
 
 
-def durable(queue: DjangoQueue, alias: str, path: str) -> DurableTask[Any, Any]:
-    """The task of *queue*, which is that of the backend *alias*, for the task of this path."""
+def durable(queue: DjangoQueue, alias: str, path: str, make: Maker = runner) -> DurableTask[Any, Any]:
+    """The task of *queue*, that of the backend *alias*, for the task of this path; *make* says what runs it."""
     task = task_at(path)
     made = queue.tasks.get(path)
     if made is not None and getattr(made.fn, "stands_for", None) is task:
@@ -79,7 +86,10 @@ def durable(queue: DjangoQueue, alias: str, path: str) -> DurableTask[Any, Any]:
         if made is not None:
             for name in made.names:
                 queue.tasks.pop(name, None)
-        return queue.task(runner(alias, task), **_options(task, queue))
+        function, options = make(alias, task), _options(task, queue)
+        if options.get("kind") == "async" and not iscoroutinefunction(function):
+            del options["kind"]
+        return queue.task(function, **options)
 
 
 def _options(task: Any, queue: DjangoQueue) -> dict[str, Any]:
@@ -127,11 +137,11 @@ def _tasks_in_modules() -> Iterator[Any]:
             yield from (value for value in list(vars(module).values()) if isinstance(value, Task))
 
 
-def declare_all(queue: DjangoQueue, alias: str, modules: tuple[str, ...] = ()) -> None:
+def declare_all(queue: DjangoQueue, alias: str, modules: tuple[str, ...] = (), make: Maker = runner) -> None:
     """Make every task that this process knows one of *queue*."""
     discover(modules)
     for path in list(_tasks):
-        durable(queue, alias, path)
+        durable(queue, alias, path, make)
 
 
 def set_up() -> None:

@@ -86,6 +86,9 @@ class SteadypoolTask(Task):
         own = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "func"}
         return _restored, (self.module_path, own)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> SteadypoolTask:
+        return self
+
     @property
     def durable_task(self) -> DurableTask[Any, Any]:
         """The task of the backend's queue that it stands for."""
@@ -99,7 +102,8 @@ class SteadypoolTask(Task):
 
 
 def _restored(path: str, own: dict[str, Any]) -> SteadypoolTask:
-    return SteadypoolTask(func=import_string(path).func, **own)
+    found = import_string(path)
+    return SteadypoolTask(func=getattr(found, "func", found), **own)
 
 
 CHANGEABLE = frozenset({"priority", "queue_name", "run_after", "backend", *PER_CALL})
@@ -147,9 +151,12 @@ def check_options(task: Any) -> None:
         TaskOptions(**given(task, OF_TASKS))
         unique = {"unique": "key"} if getattr(task, "unique", None) is not None else {}
         EnqueueOptions(**{**given(task, (*UNIQUE, "keep", "tags")), **unique, **_waits(task)})
-        check_kind(getattr(task, "kind", None))
+        if check_kind(getattr(task, "kind", None)) == "async" and not inspect.iscoroutinefunction(task.func):
+            raise TypeError("kind='async' is for coroutine functions (async def)")
         check_aliases(getattr(task, "aliases", ()))
         schedules = as_schedules(getattr(task, "schedule", ()))
+        for schedule in schedules:
+            bind(task, (), schedule.args)
         template = getattr(task, "unique", None)
         if template is not None:
             check_unique(task, template, bool(schedules))

@@ -9,13 +9,11 @@ class Checkout(TestCase):
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from inspect import iscoroutinefunction
 from typing import Any
 
-import msgspec
 from asgiref.sync import async_to_sync
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
@@ -27,18 +25,17 @@ from steadypool.contrib.django.failures import send_finished
 from steadypool.contrib.django.framework import DEFAULT_TASK_BACKEND_ALIAS, task_backends
 from steadypool.contrib.django.framework import DummyBackend as TheirDummyBackend
 from steadypool.contrib.django.framework import ImmediateBackend as TheirImmediateBackend
+from steadypool.contrib.django.options import BackendOptions
+from steadypool.contrib.django.queue import DjangoQueue
+from steadypool.contrib.django.run import Runner, runner
 from steadypool.contrib.django.steadypool_task import SteadypoolTask, check_options
-from steadypool.durable.client import own_retry
-from steadypool.durable.client.task import DurableTask
 from steadypool.durable.engine.protocol import Engine
-from steadypool.durable.engine.records import Claim, Settlement, Verdict
-from steadypool.durable.worker import verdicts
-from steadypool.durable.worker.pool_adapter import with_long_waits
-from steadypool.durable.worker.verdicts import AttemptEnd, CrashLimits
-from steadypool.model.errors import Snooze
-from steadypool.model.options import Retry
-from steadypool.model.states import Outcome
-from steadypool.primitives.job_context import SCHEDULE, JobContext, set_finder
+from steadypool.durable.engine.records import DEFAULT_QUEUE, JobFilter
+from steadypool.durable.engine.states import JobState
+from steadypool.durable.worker.caller_worker import CallerWorker
+from steadypool.durable.worker.context import WorkerContext
+from steadypool.durable.worker.settings import WorkerSettings
+from steadypool.primitives.job_context import JobContext, current_job, set_finder
 
 __all__ = ["DummyBackend", "ImmediateBackend", "run_jobs"]
 LEASE = 86_400.0
@@ -94,76 +91,62 @@ def run_jobs(
     ours = task_backends[backend]
     if not isinstance(ours, SteadypoolBackend):
         raise ImproperlyConfigured(f"run_jobs runs jobs of a SteadypoolBackend, and TASKS[{backend!r}] is {ours!r}")
-    engine = ours.queue.new_engine()
-    worker = engine.register("run_jobs", LEASE)
+    names = tuple(queues or sorted(ours.queues) or [DEFAULT_QUEUE])
+    queue, engine = _queue_of(ours), ours.queue.new_engine()
+    context = WorkerContext.of(engine.url, WorkerSettings(name="run_jobs", queues=names, lease=LEASE), engine)
     results: list[Any] = []
     try:
-        while claims := engine.claim(worker, tuple(queues or sorted(ours.queues) or ["default"]), 1).claims:
-            if len(results) == at_most:
-                engine.settle_many([Settlement(claims[0], Verdict.RETURN)])
-                raise RuntimeError(f"{at_most} attempts were run, and there is more to do: a job of {claims[0].task}")
-            error = _Run(ours, engine, claims[0]).settle()
-            results.append(ours.get_result(claims[0].id))
-            if error is not None and raises:
-                raise error
+        with CallerWorker(context, [queue]) as worker:
+            while (ended := worker.step(names)) is not None:
+                worker.write()
+                results.append(ours.get_result(ended.claim.id))
+                if ended.error is not None and ended.is_given_up:
+                    send_finished(backend, ended.claim.id, registry.task_at(ended.claim.task), ended.error)
+                if ended.error is not None and ended.has_failed and raises:
+                    raise ended.error
+                if len(results) == at_most and (more := _next(engine, names)):
+                    raise RuntimeError(f"{at_most} attempts were run, and there is more to do: a job of {more}")
     finally:
-        engine.leave(worker)
         engine.close()
     return results
 
 
-class _Run:
-    """One attempt."""
+def _next(engine: Engine, names: Sequence[str]) -> str | None:
+    """The task of a job that may run now."""
+    for name in names:
+        for record in engine.list(JobFilter(frozenset({JobState.AVAILABLE}), name, limit=1)):
+            return record.task
+    return None
 
-    def __init__(self, backend: SteadypoolBackend, engine: Engine, claim: Claim) -> None:
-        self._backend = backend
-        self._engine = engine
-        self._claim = claim
-        self._options: dict[str, Any] = msgspec.json.decode(claim.options) if claim.options is not None else {}
 
-    def settle(self) -> BaseException | None:
-        """Run it, and write down how it went; the error if it failed."""
-        settlement, error = self._run()
-        self._engine.settle_many([settlement])
-        if settlement.verdict is Verdict.DISCARD and error is not None:
-            send_finished(self._backend.alias, self._claim.id, registry.task_at(self._claim.task), error)
-        return error
+_queues: dict[tuple[str, BackendOptions], DjangoQueue] = {}
 
-    def _run(self) -> tuple[Settlement, BaseException | None]:
-        claim, task = self._claim, registry.durable(self._backend.queue, self._backend.alias, self._claim.task)
-        if claim.expires_in is not None and claim.expires_in <= 0:
-            return verdicts.expired(claim), None
-        try:
-            end, error = AttemptEnd(Outcome.SUCCEEDED, None, self._result(task)), None
-        except Snooze as snooze:
-            return verdicts.snoozed(claim, snooze.seconds), None
-        except Exception as raised:
-            end, error = AttemptEnd(Outcome.FAILED, raised), raised
-        return verdicts.settlement_of(claim, end, self._retry(task, error), CrashLimits(), random.random()), error
 
-    def _result(self, task: DurableTask[Any, Any]) -> bytes:
-        args, kwargs = task.payload.decode(self._claim.payload)
-        job = self._context(task)
+def _queue_of(backend: SteadypoolBackend) -> DjangoQueue:
+    """The backend's queue with tasks that run on the thread that calls."""
+    options = backend.steadypool_options
+    key = backend.alias, options
+    queue = _queues.get(key) or _queues.setdefault(key, DjangoQueue(options))
+    registry.declare_all(queue, backend.alias, tuple(options.modules), _on_this_thread)
+    return queue
+
+
+def _on_this_thread(alias: str, task: Any) -> Runner:
+    """What runs *task*: a coroutine function on a loop of its own, what is not async of it on this thread."""
+    as_worker = runner(alias, task)
+
+    def run(args: list[Any], kwargs: dict[str, Any]) -> Any:
+        job = current_job()
 
         async def on_a_loop() -> Any:
             with _in_job(job):  # the loop has a thread of its own
-                return await task.fn(*args, **kwargs)
+                return await as_worker(args, kwargs)
 
-        with _as_in_autocommit(), _in_job(job):
-            returned = async_to_sync(on_a_loop)() if iscoroutinefunction(task.fn) else task.fn(*args, **kwargs)
-            return task.payload.encode_result(returned)
+        with _as_in_autocommit():
+            return async_to_sync(on_a_loop)() if iscoroutinefunction(as_worker) else as_worker(args, kwargs)
 
-    def _context(self, task: DurableTask[Any, Any]) -> JobContext:
-        claim = self._claim
-        own = {SCHEDULE: self._options["schedule"]} if "schedule" in self._options else {}
-        meta = {**(task.task_options.meta or {}), **(self._options.get("meta") or {}), **own}
-        return JobContext(claim.id, claim.task, claim.attempt, None, {**meta, "fencing_token": claim.fencing_token})
-
-    def _retry(self, task: DurableTask[Any, Any], error: BaseException | None) -> Retry | None:
-        rule = task.task_options.retry
-        if error is not None and "retry" in self._options:
-            rule = own_retry.for_error(self._options["retry"], error)
-        return with_long_waits(rule)
+    run.stands_for = task  # type: ignore[attr-defined]
+    return run
 
 
 @contextmanager

@@ -10,8 +10,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections
 
 from steadypool.cli.app import COMMANDS, run_command
+from steadypool.contrib.django import registry
 from steadypool.contrib.django.backend import SteadypoolBackend
 from steadypool.contrib.django.framework import DEFAULT_TASK_BACKEND_ALIAS, InvalidTaskBackend, task_backends
+from steadypool.contrib.django.reload import WORDS, run_with_reload
 from steadypool.durable.engine.url import URL_VARIABLE
 
 WITHOUT_QUEUE = frozenset({"map", "enqueue", "top", "import-celery-beat"})
@@ -28,7 +30,7 @@ class Command(BaseCommand):
     suppressed_base_arguments = {"--version", "--traceback", "--no-color", "--force-color", "-v", "--verbosity"}  # noqa: RUF012
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """All that follows the command is its own."""
+        """All that follows the command is its own; ``work --reload`` is ours."""
         parser.add_argument("--backend", default=DEFAULT_TASK_BACKEND_ALIAS, help="The alias in TASKS.")
         parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="command ...", help=", ".join(names()))
 
@@ -41,6 +43,9 @@ class Command(BaseCommand):
             raise CommandError(f"steadypool {command} needs no settings: run it without manage.py.")
         found = backend_of(backend)
         os.environ[URL_VARIABLE] = found.queue.url  # for the commands that take an address
+        if command in OF_A_QUEUE and WORDS & set(rest):
+            registry.discover(tuple(found.steadypool_options.modules))  # what is watched is what is imported
+            raise SystemExit(run_with_reload())
         if command in OF_A_QUEUE:
             if not options.get("skip_checks"):
                 self.check()
