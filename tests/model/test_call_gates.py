@@ -128,9 +128,9 @@ def test_two_limits_of_one_task_need_two_names() -> None:
 def test_a_limit_of_two_tasks_needs_a_name() -> None:
     limit = Limit(running=1)
     CallGates(sync, "app.sync", [limit], None)
-    CallGates(sync, "app.sync", [limit], None)
+    CallGates(sync, "renamed", [limit], None)
     with pytest.raises(ValueError, match=r"app\.sync and app\.other have one Limit without a name"):
-        CallGates(sync, "app.other", [limit], None)
+        CallGates(text_of, "app.other", [limit], None)
 
 
 def test_in_options_a_text_is_the_lane_itself() -> None:

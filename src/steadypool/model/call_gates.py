@@ -39,6 +39,7 @@ class CallGates:
             TypeError: it has no such parameter.
             ValueError: two limits have one name, or one without a name is another task's, too.
         """
+        self.fn = fn
         own_lane = None if isinstance(lane, FixedLane) else lane
         keyed = own_lane is not None or any(limit.by is not None for limit in limits)
         signature = signature_of(fn) if keyed else None
@@ -51,7 +52,7 @@ class CallGates:
                 "its task: give each its own, as in Limit('per-tenant', running=3, by='tenant')"
             )
         for limit in limits:
-            _check_owner(limit, task)
+            _check_owner(limit, fn, task)
         made = [
             (name, limit, None if limit.by is None else CallKey("Limit(by)", limit.by, signature, task))
             for name, limit in zip(names, limits, strict=True)
@@ -78,16 +79,17 @@ class CallGates:
         return GatesOfCall(gates, tuple(limit for _, limit, _ in self._limits), lane)
 
 
-def _check_owner(limit: Limit, task: str) -> None:
-    """Have a limit without a name be of one task.
+def _check_owner(limit: Limit, fn: Callable[..., Any], task: str) -> None:
+    """Have a limit without a name be of one task, whatever that is called elsewhere.
 
     Raises:
         ValueError: it is of another already. Two tasks would count apart, though they seem to share it.
     """
     if limit.name is not None:
         return
-    owner = limit.__dict__.setdefault("_task", task)
-    if owner != task:
+    own = getattr(fn, "__module__", None), getattr(fn, "__qualname__", task)
+    owner, place = limit.__dict__.setdefault("_task", (task, own))
+    if place != own:
         raise ValueError(
             f"{owner} and {task} have one Limit without a name: to share it, give it one, as in Limit('stripe', ...); "
             "to count apart, make a Limit for each"

@@ -11,7 +11,6 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, time
 from enum import Enum
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from steadypool.model.limit import By
@@ -93,17 +92,6 @@ def call_of(signature: Signature | None, args: Sequence[Any], kwargs: Mapping[st
     call = signature.bind(*args, **kwargs)
     call.apply_defaults()
     return call
-
-
-def whole_call(
-    fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
-    """The arguments with those that a partial, or a method, around the task has."""
-    while True:
-        if isinstance(fn, partial):
-            args, kwargs, fn = (*fn.args, *args), {**fn.keywords, **kwargs}, fn.func
-        else:
-            return args, kwargs
 
 
 def text_of(value: object) -> str:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import functools
 import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypedDict, TypeVar, Unpack, overload
 
+from steadypool.model.call_gates import CallGates
 from steadypool.model.checks import as_seconds, check_count, check_seconds, is_number
+from steadypool.model.limit import By, FixedLane, Limit, as_limits, check_lane, lane_of_options
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -96,6 +98,9 @@ class TaskOptions:
         retry: when a failed attempt is followed by another.
         priority: higher runs first; jobs of one priority run in the order of their submits.
         meta: a small mapping that shows up in events and reports.
+        limit: a `Limit`, or several: how many of its jobs may run at one time, or start in a time.
+        lane: the name of a parameter, several names, or a function of the call's arguments: the jobs of each value wait
+            in a lane of their own, and lanes take turns. In `Task.options` a text is the lane itself.
     """
 
     name: str | None = None
@@ -105,6 +110,10 @@ class TaskOptions:
     retry: Retry | None = None
     priority: int = 0
     meta: Mapping[str, Any] | None = None
+    limit: Limit | Sequence[Limit] | None = None
+    lane: By | FixedLane | None = None
+    gates: CallGates | None = field(default=None, init=False, repr=False, compare=False)
+    """What limit and lane say of the task's calls."""
     earlier_attempts: int = field(default=0, init=False, repr=False, compare=False)
     """Attempts that were made elsewhere before, for `JobContext.attempt`: a durable queue knows of them."""
     plain: bool = field(default=True, init=False, repr=False, compare=False)
@@ -124,7 +133,10 @@ class TaskOptions:
         _take_plain(self, "priority", check_count("priority", self.priority, least=-sys.maxsize))
         if self.meta is not None and not isinstance(self.meta, Mapping):
             raise TypeError(f"meta must be a mapping such as {{'tenant': 'a'}}, not {self.meta!r}")
+        object.__setattr__(self, "limit", as_limits(self.limit) or None)
+        check_lane(self.lane)
         plain = self.timeout is None and self.total_timeout is None and self.retry is None and self.priority == 0
+        plain = plain and self.limit is None and self.lane is None
         object.__setattr__(self, "plain", plain)
         bare = plain and self.name is None and self.id is None and not self.meta and not self.earlier_attempts
         object.__setattr__(self, "bare", bare)
@@ -135,14 +147,21 @@ class TaskOptions:
         own.__dict__.update(self.__dict__, id=id, meta=meta, earlier_attempts=earlier_attempts, bare=False)
         return own
 
+    def with_gates(self, gates: CallGates | None) -> TaskOptions:
+        """The same, once it is known what limit and lane say of the calls."""
+        own = replace(self)
+        object.__setattr__(own, "gates", gates)
+        return own
+
     def over(self, defaults: TaskOptions) -> TaskOptions:
         """These options, with what is not set taken from *defaults*, and "no limit" spelt ``None``."""
-        return replace(
+        merged = replace(
             self,
             timeout=_limit(self.timeout, defaults.timeout),
             total_timeout=_limit(self.total_timeout, defaults.total_timeout),
             retry=self.retry if self.retry is not None else defaults.retry,
         )
+        return merged if self.gates is None else merged.with_gates(self.gates)
 
 
 def _limit(own: float | None, default: float | None) -> float | None:
@@ -160,6 +179,8 @@ class TaskKeywords(TypedDict, total=False):
     retry: Retry | None
     priority: int
     meta: Mapping[str, Any] | None
+    limit: Limit | Sequence[Limit] | None
+    lane: By | None
 
 
 OPTION_NAMES = frozenset(f.name for f in fields(TaskOptions) if f.init)
@@ -185,6 +206,12 @@ class Task(Generic[P, R_co]):
         functools.update_wrapper(self, fn)
         self.fn = fn
         self.task_options = options
+        self._limits_name = ""
+        """What a limit without a name is called: as the task was when it was made, whatever one call is named."""
+        if options.limit is not None or options.lane is not None:
+            self._limits_name = task_name(fn, options)
+            gates = options.gates or CallGates(fn, self._limits_name, as_limits(options.limit), options.lane)
+            self.task_options = options.with_gates(gates)
         self._remade_by: tuple[Callable[..., Any], tuple[Any, ...]] | None = None
         self._by_name: bool | None = None
         self._merged: tuple[TaskOptions, TaskOptions] | None = None
@@ -202,9 +229,22 @@ class Task(Generic[P, R_co]):
         if unknown:
             raise TypeError("; ".join(_no_such_option(name) for name in sorted(unknown)))
         given: dict[str, Any] = {**changes}
-        derived = Task(self.fn, replace(self.task_options, **given))
+        derived = Task(self.fn, self._changed_options(given))
+        derived._limits_name = self._limits_name or derived._limits_name
         derived._remade_by = (_derive, (self, changes))
         return derived
+
+    def _changed_options(self, given: dict[str, Any]) -> TaskOptions:
+        if "lane" in given:
+            given["lane"] = lane_of_options(given["lane"])
+        options = replace(self.task_options, **given)
+        if options.limit is None and options.lane is None:
+            return options
+        gates = self.task_options.gates
+        if gates is None or "limit" in given or "lane" in given:
+            name = self._limits_name or task_name(self.fn, self.task_options)
+            gates = CallGates(self.fn, name, as_limits(options.limit), options.lane)
+        return options.with_gates(gates)
 
     def merged(self, defaults: TaskOptions) -> TaskOptions:
         """The options over *defaults*; remembered for the pool that asked last."""
@@ -278,6 +318,8 @@ def task(
     retry: Retry | None = ...,
     priority: int = ...,
     meta: Mapping[str, Any] | None = ...,
+    limit: Limit | Sequence[Limit] | None = ...,
+    lane: By | None = ...,
 ) -> Task[P, R]: ...
 @overload
 def task(
@@ -289,6 +331,8 @@ def task(
     retry: Retry | None = ...,
     priority: int = ...,
     meta: Mapping[str, Any] | None = ...,
+    limit: Limit | Sequence[Limit] | None = ...,
+    lane: By | None = ...,
 ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
 def task(
     fn: Callable[..., Any] | None = None,
@@ -301,15 +345,19 @@ def task(
     retry: Retry | None = None,
     priority: int = 0,
     meta: Mapping[str, Any] | None = None,
+    limit: Limit | Sequence[Limit] | None = None,
+    lane: By | None = None,
 ) -> Any:
     """Make a function a `Task`: ``@task(timeout=30)`` above it, or ``fetch = task(requests.get, timeout=5)``.
 
-    The options are those of `TaskOptions`.
+    The options are those of `TaskOptions`. ``limit`` takes a `Limit`, or several: ``@task(limit=Limit(running=5))`` has
+    the pools of the program run five of its jobs at one time; the others wait without a worker. With ``lane="tenant"``
+    the values of that parameter take turns.
 
     Raises:
         TypeError, ValueError: at once, for an invalid value.
     """
-    options = TaskOptions(name, id, as_seconds(timeout), as_seconds(total_timeout), retry, priority, meta)
+    options = TaskOptions(name, id, as_seconds(timeout), as_seconds(total_timeout), retry, priority, meta, limit, lane)
     if fn is None:
         return lambda function: Task(function, options)
     return Task(fn, options)

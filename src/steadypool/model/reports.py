@@ -72,6 +72,8 @@ class PoolStats:
     drain_estimate: float | None = None
     """Seconds that a drain would take from now, going by measured run times and what there is to run; ``None`` if no
     run was measured."""
+    held_back: Mapping[str, int] = field(default_factory=dict)
+    """Of the jobs that wait, those that a `Limit` holds back, by its name."""
     worker_rows: tuple[WorkerStats, ...] = ()
 
     @property

@@ -108,9 +108,8 @@ class JobFuture(Future[T], Generic[T]):
     """What the attempt that was asked to stop counts as, if it does not return."""
     _last_error: BaseException | None = None
     _entry: Any = None
-    """Its place on the agenda: the retry it waits for."""
-    _alarm: Any = None
-    """Its total time limit on the agenda."""
+    """The retry it waits for, on the timers."""
+    _alarm: Any = None  # its total time limit, likewise
     _deferred_events: Any = None
     _packed: Any = None
     """What travels to a worker process."""
@@ -121,6 +120,8 @@ class JobFuture(Future[T], Generic[T]):
     """The submitter's context, while attempts run in copies of it."""
     _job_context: Any = None
     _progress: tuple[float, float | None] | None = None
+    _gated: Any = None
+    """What its limits and its lane say of it (`gates.GatedCall`)."""
     _own_name: str | None = None
     """What the function says it is called, if that is no plain function."""
 

@@ -17,6 +17,9 @@ only the thread that has taken it may move it on. There is no lock on the plain 
   get in whatever the bound says (a retry, which was accepted long ago; a job submitted by a job of the same pool,
   which would deadlock if it had to wait for room). They leave by priority, then by age (`JobQueue.put_ranked`). A
   worker looks at ``heap`` first; an empty list costs nothing.
+* **Held jobs**, which wait for a limit or for the turn of their lane, are in ``held`` (`primitives.held_jobs`). While
+  one of them could go, ``heap`` has ``held`` itself as an entry, in the place that the job has by priority and age. The
+  worker that takes the entry draws the job. Twice in the heap it does no harm, as Ctrl-C may have it.
 * **A producer that finds no room** leaves a gate in ``blocked`` and looks again before it sleeps; a thread that gives
   room back opens a gate after it did. Either the producer sees the token or the giver sees the gate.
 
@@ -36,6 +39,7 @@ from typing import Generic, Protocol, TypeVar
 
 from steadypool.model.clock import monotonic, sleep
 from steadypool.model.options import TaskOptions
+from steadypool.primitives.held_jobs import HeldJobs
 
 
 class Gate(Protocol):
@@ -81,7 +85,8 @@ class JobQueue(Generic[E]):
         self.room: list[None] = [None] * min(size, BATCH)
         self.reserve = size - len(self.room)
         self.items: deque[E] = deque()
-        self.heap: list[tuple[int, int, E]] = []
+        self.heap: list[tuple[int, int, E | HeldJobs]] = []
+        self.held: HeldJobs | None = None
         self.blocked: deque[Gate] = deque()
         # Reentrant: a finalizer that the garbage collector runs in the middle may submit a job.
         self._lock = threading.RLock()
@@ -95,6 +100,46 @@ class JobQueue(Generic[E]):
         job._has_room = has_room
         with self._lock:
             heapq.heappush(self.heap, (-job._options.priority, job._number, job))
+
+    def hold(self, job: E, held: HeldJobs, *, has_room: bool) -> None:
+        """Add a job that a limit may hold back, or that waits for the turn of its lane."""
+        job._has_room = has_room
+        with self._lock:
+            self.held = held
+            held.add(job)
+        self.offer()
+
+    def offer(self) -> None:
+        """See that the heap has an entry for the held jobs, if one of them could go."""
+        with self._lock:
+            held = self.held
+            if held is None or held.offered:
+                return
+            entry = held.next()
+            if entry is not None:
+                rank, number, _ = entry
+                # By its low priority it stands behind others of its lane, not behind all that comes: lanes take turns.
+                heapq.heappush(self.heap, (min(rank, 0), number, held))
+                held.offered = True
+
+    def offers_first(self) -> bool:
+        """Whether a held job is next."""
+        with self._lock:
+            first = self.heap[0] if self.heap else None
+            return first is not None and first[2] is self.held and not self._plain_is_first(first[0], first[1])
+
+    def holds_back(self) -> int:
+        """How many jobs are held."""
+        return 0 if self.held is None else len(self.held)
+
+    def take_to_settle(self) -> E | None:
+        """Take any job, also one that is held back, in order to settle it; ``None`` if there is none."""
+        job: E | None = None if self.held is None else self.held.take_any()
+        if job is None:
+            return self.take()
+        if job._has_room:
+            self.give_room()
+        return job
 
     def take(self) -> E | None:
         """Take the job that is next; ``None`` if there is none."""
@@ -121,15 +166,31 @@ class JobQueue(Generic[E]):
     def _take_ranked(self, place: list[E] | None = None) -> E | None:
         """Take the top of the heap if it comes before the first plain job."""
         with self._lock:
-            if not self.heap:
-                return None
-            rank, number, job = self.heap[0]
-            if rank >= 0 and self._plain_is_first(rank, number):
-                return None
+            while True:
+                if not self.heap:
+                    return None
+                rank, number, job = self.heap[0]
+                if rank >= 0 and self._plain_is_first(rank, number):
+                    return None
+                if not isinstance(job, HeldJobs):
+                    break
+                drawn = self._draw(job, place)
+                if drawn is not None:
+                    return drawn
             if place is not None:
                 place.append(job)
             heapq.heappop(self.heap)
         if job._has_room:
+            self.give_room()
+        return job
+
+    def _draw(self, held: HeldJobs, place: list[E] | None) -> E | None:
+        """Take the held job whose turn it is; ``None`` if none can go any more. The top of the heap stands for it."""
+        held.offered = False
+        heapq.heappop(self.heap)
+        job: E | None = held.draw([] if place is None else place)
+        self.offer()
+        if job is not None and job._has_room:
             self.give_room()
         return job
 
@@ -142,8 +203,8 @@ class JobQueue(Generic[E]):
     def take_last_in_rank(self) -> E | None:
         """Take the job to discard when the queue is full: the oldest of the lowest priority that holds room."""
         with self._lock:
-            held = [entry for entry in self.heap if entry[2]._has_room]
-            lowest = max(held, key=lambda entry: (entry[0], -entry[1]), default=None)
+            ranked = [entry for entry in self._ranked() if entry[2]._has_room]
+            lowest = max(ranked, key=lambda entry: (entry[0], -entry[1]), default=None)
             if lowest is not None and (lowest[0] > 0 or not self.items):
                 return lowest[2] if self.remove(lowest[2]) else None
         try:
@@ -153,11 +214,17 @@ class JobQueue(Generic[E]):
         self.give_room()
         return job
 
+    def _ranked(self) -> list[tuple[int, int, E]]:
+        """All jobs but the plain ones, with their ranks. The lock is held."""
+        held = () if self.held is None else list(self.held.jobs)
+        ranked = [(rank, number, job) for rank, number, job in self.heap if not isinstance(job, HeldJobs)]
+        return [*ranked, *((-job._options.priority, job._number, job) for job in held)]
+
     def some(self, most: int) -> list[E]:
         """Jobs that wait: all, or *most* of them at most, evenly from the first to the last. For looking."""
         step = max(1, -(-len(self) // most))
         with self._lock:
-            ranked = [job for _, _, job in self.heap[::step]]
+            ranked = [job for _, _, job in self._ranked()[::step]]
         # `list` in one piece: what comes and goes meanwhile does not disturb it. Between making an iterator and using
         # it (as `islice` would have it) the garbage collector may let other threads in.
         return [*ranked, *list(self.items)[::step]][:most]
@@ -165,7 +232,7 @@ class JobQueue(Generic[E]):
     def oldest_submits(self) -> list[float]:
         """When some of the jobs that wait were submitted, the oldest among them. For looking, not for the hot path."""
         with self._lock:
-            ranked = [job._submitted for _, _, job in self.heap]
+            ranked = [job._submitted for _, _, job in self._ranked()]
         try:
             # Plain jobs stand in the order of their submits.
             return [*ranked, self.items[0]._submitted]
@@ -175,10 +242,14 @@ class JobQueue(Generic[E]):
     def has(self, job: E) -> bool:
         """Whether the job waits here. For looking, not for the hot path."""
         with self._lock:
-            return job in self.items or any(entry[2] is job for entry in self.heap)
+            return job in self.items or any(entry[2] is job for entry in self._ranked())
 
     def remove(self, job: E) -> bool:
         """Take this one job out; false if another thread has it."""
+        if self.held is not None and self.held.remove(job):
+            if job._has_room:
+                self.give_room()
+            return True
         try:
             self.items.remove(job)
         except ValueError:
@@ -282,8 +353,9 @@ class JobQueue(Generic[E]):
         steps. That is a matter of moments: what is missing at every look is lost.
         """
         for _ in range(LOOKS):
-            held = len(self.items) + sum(entry[2]._has_room for entry in list(self.heap))
-            if len(self.room) + held >= self.made():
+            with self._lock:
+                taken = len(self.items) + sum(entry[2]._has_room for entry in self._ranked())
+            if len(self.room) + taken >= self.made():
                 return
             sleep(0.001)
         self.give_room()

@@ -13,14 +13,18 @@ class Entry:
 
     __slots__ = ("action", "args", "due", "order")
 
-    def __init__(self, due: float, order: int, action: Callable[..., None], args: tuple[Any, ...]) -> None:
+    def __init__(self, due: float, order: int, action: Callable[..., None] | None, args: tuple[Any, ...]) -> None:
         self.due = due
         self.order = order
-        self.action: Callable[..., None] | None = action
+        self.action = action
         self.args = args
 
     def __lt__(self, other: Entry) -> bool:
         return (self.due, self.order) < (other.due, other.order)
+
+
+NEVER_DUE = Entry(float("inf"), 0, None, ())
+"""Stands for one where there is nothing to do."""
 
 
 class Timers:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from steadypool import JobContext, Retry, current_job, task
+from steadypool import JobContext, Limit, Retry, current_job, task
 
 QUESTIONS: dict[str, Callable[[JobContext], Any]] = {
     "cause": lambda job: job.cause,
@@ -181,6 +181,11 @@ def fail_with_two_arguments() -> NoReturn:
     raise TwoArguments(404, "not found")
 
 
+def crash() -> NoReturn:
+    """Die."""
+    os._exit(7)
+
+
 def leave(code: object = None) -> NoReturn:
     """Raise `SystemExit`."""
     sys.exit(code)  # type: ignore[arg-type]
@@ -276,6 +281,11 @@ class Counter:
 
     @task(meta={"kind": "method"})
     def plus(self, number: int) -> int:
+        """Add *number*."""
+        return self.start + number
+
+    @task(limit=Limit(running=2, by="number"))
+    def limited_plus(self, number: int) -> int:
         """Add *number*."""
         return self.start + number
 

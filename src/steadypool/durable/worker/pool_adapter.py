@@ -184,7 +184,7 @@ class TaskAdapter:
             "total_timeout": None,
             "priority": 0,
         }
-        self._options = replace(task.task_options, **own).over(TaskOptions())
+        self._options = replace(task.task_options, limit=None, lane=None, **own).over(TaskOptions())
         self._meta = dict(task.task_options.meta or {})
         self._fn, self._args = _call_of(task, kind, slots)
         self._place = run_job.place_of(task) if kind == "process" else None

@@ -167,6 +167,8 @@ class Attempts:
         """An attempt has ended whose job was settled before."""
         if self.core.pid != os.getpid():
             end_child(error)
+        if attempt.job is not None:
+            self.core.limits.free(attempt.job)  # type: ignore[arg-type]
         self.lingering.pop(attempt, None)
         was_stuck = self.stuck.pop(attempt, None) is not None
         name = attempt.worker_name

@@ -29,6 +29,7 @@ from steadypool.model.clock import monotonic
 from steadypool.model.options import TaskOptions, task_name
 from steadypool.model.states import NEVER_LOOKED_AT, Outcome
 from steadypool.pools.core.shared import Args, Kwargs
+from steadypool.primitives.gates import GatedCall
 from steadypool.primitives.unretrieved import Unretrieved
 
 T = TypeVar("T")
@@ -111,6 +112,7 @@ class AsyncJobFuture(Future[T]):
     _cancelled_by_asyncio = False
     _unseen: Unretrieved | None = None
     _has_room = True
+    _gated: GatedCall | None = None
     _total_ends: float | None = None
     _told: str | None = None
     _stop_event: None = None

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from contextvars import Context, copy_context
 from typing import Any, TypeVar
 
+from steadypool.model.call_gates import CallGates
 from steadypool.model.clock import monotonic
 from steadypool.model.options import TaskOptions
 from steadypool.pools.aio.attempt import Attempt, Job
@@ -65,13 +66,20 @@ class Launcher:
         """Put a new job into the queue, and start it if it can."""
         if self.emitter.sinks or job._options.total_timeout is not None:
             self.announce_new(job)
-        if has_room and job._options.priority == 0:
+        if job._options.gates is not None:
+            self._hold(job, job._options.gates, has_room=has_room)
+        elif has_room and job._options.priority == 0:
             self.queue.items.append(job)
         else:
             self.queue.put_ranked(job, has_room=has_room)
         if self._attempts.has_vacancy():
             self.fill()
         return job
+
+    def _hold(self, job: Job, gates: CallGates, *, has_room: bool) -> None:
+        """Have a job wait that a limit may hold back."""
+        if self._core.settlement.hold(job, gates, has_room=has_room):
+            self._core.settlement.settle_dropped()
 
     async def run_beyond_the_bound(self, job: AsyncJob) -> None:
         """Run a job of a full pool at once, and return when the attempt is over, as ``on_full="caller_runs"`` has it.
@@ -113,7 +121,8 @@ class Launcher:
     def take_on(
         self, options: TaskOptions, fn: Callable[..., Awaitable[R]], args: Args, kwargs: Kwargs
     ) -> AsyncJobFuture[R] | None:
-        """Make a job, and start it or put it into the queue; ``None`` if something else is to be seen to first."""
+        """Make a job without limits, and start it or put it into the queue; ``None`` if something else is to be seen to
+        first."""
         now = monotonic()
         if now > self._turn_ends or self._core.refusal is not None or self.loop is not _get_running_loop():
             return None

@@ -93,7 +93,7 @@ class AsyncWindow(Generic[R]):
                 return
             if row is None:
                 return  # `fill` will see it, too
-            job = self.workers.launcher.take_on(self._options, self._fn, row, {})
+            job = self._take_on(row)
             if job is None:
                 return
             self._row = None
@@ -132,10 +132,14 @@ class AsyncWindow(Generic[R]):
         assert self._pool is not None
         self.is_submitting = True
         try:
-            job = self.workers.launcher.take_on(self._options, self._fn, row, {})
+            job = self._take_on(row)
             self.add(job if job is not None else await self._pool._submit_patiently(self._options, self._fn, row))
         finally:
             self.is_submitting = False
+
+    def _take_on(self, row: Args) -> AsyncJobFuture[R] | None:
+        limited = self._options.gates is not None
+        return None if limited else self.workers.launcher.take_on(self._options, self._fn, row, {})
 
     def has_room(self) -> bool:
         """Whether less is in flight than the window is wide."""

@@ -130,6 +130,8 @@ class AsyncPool(Books):
             options = core.options
         else:
             fn, options = self._workers.resolve(fn)
+            if options.gates is not None:
+                return await self._submit_in_turn(core.settings.on_full, None, options, fn, args, kwargs)
         job = self._workers.launcher.take_on(options, fn, args, kwargs)
         if job is not None:
             return job
@@ -154,7 +156,7 @@ class AsyncPool(Books):
             await TURN
         if core.refusal is not None:
             raise core.refusal()
-        job = workers.launcher.take_on(options, fn, args, kwargs)
+        job = None if options.gates is not None else workers.launcher.take_on(options, fn, args, kwargs)
         if job is not None:
             return job
         if not core.queue.blocked and core.queue.take_room():
@@ -162,11 +164,11 @@ class AsyncPool(Books):
         if on_full == "reject":
             raise core.reject(fn, options, f"the queue of pool {core.name!r} is full ({core.queue.size} jobs wait)")
         core.forecast.look()
-        if on_full == "caller_runs":
+        if on_full == "caller_runs" and options.gates is None:
             job = self._new_job(options, fn, args, kwargs)
             await workers.launcher.run_beyond_the_bound(job)
             return job
-        if on_full == "block" and workers.waits.is_own_thread():
+        if on_full in ("block", "caller_runs") and workers.waits.is_own_thread():
             # A job that waited for room in its own pool might wait for itself.
             return workers.launcher.enqueue(self._new_job(options, fn, args, kwargs), has_room=False)
         if not (on_full == "discard_oldest" and self._discard_oldest()):

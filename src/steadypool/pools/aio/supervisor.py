@@ -12,7 +12,7 @@ from steadypool.model.states import PoolState
 from steadypool.pools.aio.timers import Alarm, Closed, LoopBell
 from steadypool.pools.core.core import Core
 from steadypool.pools.core.shared import Job
-from steadypool.pools.core.supervisor import do_due, take_requests, walk_ladder
+from steadypool.pools.core.supervisor import do_due, look_at_limits, take_requests, walk_ladder
 from steadypool.primitives.deadlines import Deadlines
 from steadypool.rules.drain import earlier, wakes_at
 
@@ -44,7 +44,7 @@ class LoopSupervisor:
     def need_supervisor(self) -> None:
         """The loop is one."""
 
-    def drain_requested(self) -> None:
+    def look_soon(self) -> None:
         """From any thread; also from a signal handler or a finalizer."""
         if self._loop is None:
             self.step()  # nothing was ever submitted
@@ -77,13 +77,14 @@ class LoopSupervisor:
         take_requests(core)
         do_due(core)
         self._deadlines.do_due(monotonic())
+        opens = look_at_limits(core)
         walk_ladder(core)
         core.forecast.look()
         if core.state is PoolState.CLOSED:
             self.alarm.stop()
             return
         self._fill()
-        due = earlier(core.timers.next_due(), self._deadlines.next_due())
+        due = earlier(earlier(core.timers.next_due(), self._deadlines.next_due()), opens)
         due = earlier(due, wakes_at(core.state, core.deadline, core.grace_ends))
         core.next_wake = float("inf") if due is None else due
         self.alarm.set(due)

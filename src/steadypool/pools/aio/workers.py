@@ -146,7 +146,7 @@ class AsyncWorkers(Workers):
 
     def take_waiting(self) -> Job | None:
         """See `Workers.take_waiting`."""
-        return self.core.queue.take()
+        return self.core.queue.take_to_settle()
 
     def wake_worker(self) -> None:
         """A job was put into the queue."""
@@ -185,6 +185,7 @@ class AsyncWorkers(Workers):
         if self.lingering.pop(worker, None) is None:
             return
         self.stuck[worker] = job
+        self.core.limits.free(job)
         self.attempts.leave_caller(worker)
         self.attempts.recount()
         if self.core.emitter.sinks:

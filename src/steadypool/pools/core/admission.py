@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from steadypool.model.call_gates import CallGates
 from steadypool.model.clock import monotonic, sleep
 from steadypool.model.errors import QueueFull, SteadypoolError
 from steadypool.model.lazy_module import events
@@ -64,6 +65,8 @@ class Admission:
             if has_room:
                 queue.give_room()
             raise
+        if job._options.gates is not None:
+            return self._hold(job, job._options.gates, has_room=has_room)
         if has_room and job._options.priority == 0:
             queue.items.append(job)
         else:
@@ -72,6 +75,18 @@ class Admission:
         self.check_in(job)
         if self._emitter.sinks:
             self._emitter.emit_deferred(job)
+        return job
+
+    def _hold(self, job: Job, gates: CallGates, *, has_room: bool) -> Job:
+        """Take on a job that a limit may hold back."""
+        if not self._settlement.hold(job, gates, has_room=has_room):
+            return job
+        if len(self._shared.queue):
+            self.wake_worker_for(job)
+        self.check_in(job)
+        if self._emitter.sinks:
+            self._emitter.emit_deferred(job)
+        self._settlement.settle_dropped()
         return job
 
     def enter_announced(self, job: Job) -> Job:
@@ -109,7 +124,8 @@ class Admission:
             RuntimeError: there is none, and no thread for one. The job's ticket was withdrawn.
         """
         total = job._options.total_timeout
-        if total is not None or job._options.timeout is not None or job._options.retry is not None:
+        options = job._options
+        if not (total is None and options.timeout is None and options.retry is None and options.gates is None):
             try:
                 self._workers.supervision.need_supervisor()
             except RuntimeError:

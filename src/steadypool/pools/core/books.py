@@ -9,7 +9,7 @@ from steadypool.model.clock import monotonic
 from steadypool.model.lazy_module import reports
 from steadypool.pools.core.counts import Counts
 from steadypool.pools.core.emitter import Emitter
-from steadypool.pools.core.retries import Retries
+from steadypool.pools.core.retries import Waiting
 from steadypool.pools.core.shared import Job, Shared
 from steadypool.pools.core.workers import Entry, Workers
 from steadypool.rules.forecast import Run, drain_estimate, spread
@@ -24,11 +24,11 @@ MOST_COUNTED = 2000
 class Books:
     """Reads what one pool has counted."""
 
-    def __init__(self, shared: Shared, counts: Counts, emitter: Emitter, retries: Retries, workers: Workers) -> None:
+    def __init__(self, shared: Shared, counts: Counts, emitter: Emitter, waiting: Waiting, workers: Workers) -> None:
         self._shared = shared
         self._counts = counts
         self._emitter = emitter
-        self._retries = retries
+        self._retries, self._limits = waiting
         self._workers = workers
 
     def stats(self) -> PoolStats:
@@ -59,6 +59,7 @@ class Books:
                 sink_errors=self._emitter.sink_errors,
                 oldest_waiting=self._oldest_waiting() if waiting else 0.0,
                 drain_estimate=forecast,
+                held_back=self._limits.held_back(),
                 **{outcome.value: count for outcome, count in outcomes.items()},
                 **workers,
             )

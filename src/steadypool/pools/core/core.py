@@ -37,7 +37,8 @@ from steadypool.pools.core.counts import Counts
 from steadypool.pools.core.emitter import Emitter
 from steadypool.pools.core.forecast import Forecast
 from steadypool.pools.core.job_errors import forked_error
-from steadypool.pools.core.retries import Retries
+from steadypool.pools.core.limits import Limits
+from steadypool.pools.core.retries import Retries, Waiting
 from steadypool.pools.core.settings import Settings
 from steadypool.pools.core.settlement import Settlement
 from steadypool.pools.core.shared import Job, Shared, Wakeup
@@ -75,12 +76,14 @@ class Core(Shared):
         self.tickets = self.counts.tickets
         self.emitter = emitter = Emitter(self, self.mark_own_thread, self.supervisors)
         self.user_calls = calls = UserCalls(settings, self.supervisors, self.mark_own_thread, self.call_later)
-        self.retries = Retries(self, self.counts, workers.wake_worker)
-        self.settlement = Settlement(self, self.counts, emitter, calls, self.retries, workers)
+        self.limits = Limits(self, workers)
+        self.retries = Retries(self, self.counts, self.limits, workers.wake_worker)
+        waiting = Waiting(self.retries, self.limits)
+        self.settlement = Settlement(self, self.counts, emitter, calls, waiting, workers)
         self.ledger = self.settlement.ledger
         self.termination = Termination(self, self.settlement, emitter, calls, self.retries, workers)
         self.admission = Admission(self, self.counts, emitter, self.settlement, self.termination, workers)
-        self.books = Books(self, self.counts, emitter, self.retries, workers)
+        self.books = Books(self, self.counts, emitter, waiting, workers)
         self.forecast = Forecast(self, emitter, self.books.drain_estimate)
         self._missing_since: float | None = None
         """Since when a ticket had no job anywhere."""
@@ -139,7 +142,8 @@ class Core(Shared):
         """Whether every accepted job has its outcome. Only asked when no new job can come."""
         with self.lock:
             # First: what ends between the two looks would be missing from both.
-            idle = not self.counts.retrying and not len(self.queue) and self.workers.all_idle()
+            waits = self.counts.retrying or len(self.queue) or self.queue.holds_back()
+            idle = not waits and self.workers.all_idle()
             if sum(self.counts.outcomes().values()) == self.counts.accepted():
                 if not self.settlement.being_noted:
                     return True
@@ -182,7 +186,7 @@ class Core(Shared):
             return
         self.close_intake()
         self.requests.append(seconds)
-        self.workers.supervision.drain_requested()
+        self.workers.supervision.look_soon()
 
     def close_intake(self) -> None:
         """Take no more jobs, from this moment: the supervisor moves the state a little later."""

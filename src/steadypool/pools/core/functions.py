@@ -76,6 +76,22 @@ def unwrapped(fn: object) -> object:
             return fn
 
 
+def whole_call(
+    inner: object, fn: object, args: tuple[object, ...], kwargs: dict[str, object]
+) -> tuple[tuple[object, ...], dict[str, object]]:
+    """The arguments of *inner* when *fn* is called with these: a method, partial or task around it adds its own."""
+    while fn is not inner:
+        if isinstance(fn, partial):
+            args, kwargs, fn = (*fn.args, *args), {**fn.keywords, **kwargs}, fn.func
+        elif isinstance(fn, MethodType):
+            args, fn = (fn.__self__, *args), fn.__func__
+        elif isinstance(fn, Task):
+            fn = fn.fn
+        else:
+            break
+    return args, kwargs
+
+
 def options_within(fn: object) -> TaskOptions | None:
     """The options of a task inside a partial or a method, as ``run_in_executor(pool, partial(task, x))`` has it."""
     while isinstance(fn, _WRAPPERS):

@@ -26,11 +26,12 @@ _HOW_CANCELLED = {
 }
 
 
-def cancelled_error(job: Job, cause: str) -> JobCancelled:
+def cancelled_error(job: Job, cause: str, why: str = "") -> JobCancelled:
     """The error of a job that was cancelled, returned or interrupted."""
     how = _HOW_CANCELLED[cause]
     never = "" if job.attempts else " before it started"
-    error = JobCancelled(f"job {job.job_id} ({job._task_name}) {how}{never}", job_id=job.job_id, cause=cause)
+    message = f"job {job.job_id} ({job._task_name}) {how}{never}{': ' if why else ''}{why}"
+    error = JobCancelled(message, job_id=job.job_id, cause=cause)
     error.__cause__ = job._last_error
     return error
 

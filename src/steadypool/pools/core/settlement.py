@@ -8,6 +8,7 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING
 
+from steadypool.model.call_gates import CallGates
 from steadypool.model.clock import monotonic
 from steadypool.model.lazy_module import events, reports
 from steadypool.model.states import NEVER_LOOKED_AT, Outcome, PoolState
@@ -15,7 +16,7 @@ from steadypool.pools.core.counts import Counts
 from steadypool.pools.core.emitter import Emitter, job_facts
 from steadypool.pools.core.job_errors import cancelled_error, hint_at_option, presentable
 from steadypool.pools.core.report_rows import Returned, interrupted_row
-from steadypool.pools.core.retries import Retries
+from steadypool.pools.core.retries import Waiting
 from steadypool.pools.core.shared import Job, Shared
 from steadypool.pools.core.tame_errors import tamed
 from steadypool.pools.core.user_calls import UserCalls
@@ -46,14 +47,14 @@ class Settlement:
         counts: Counts,
         emitter: Emitter,
         user_calls: UserCalls,
-        retries: Retries,
+        waiting: Waiting,
         workers: Workers,
     ) -> None:
         self._shared = shared
         self._counts = counts
         self._emitter = emitter
         self._user_calls = user_calls
-        self._retries = retries
+        self._retries, self._limits = waiting
         self._workers = workers
         self.ledger = Ledger()
         self.being_noted = 0
@@ -91,15 +92,36 @@ class Settlement:
             self._user_calls.deliver(partial(self._say_failure, failure), f"on_error, called for job {job.job_id}")
         if job._callbacks:
             self._user_calls.call_back(job)
+        if job._gated is not None:
+            self._limits.wake()
         if shared.state is not PoolState.OPEN:
             shared.bell.ring()
 
+    def hold(self, job: Job, gates: CallGates, *, has_room: bool) -> bool:
+        """Have a new job wait at its gates. If its arguments give no key it fails, and no other; false then."""
+        try:
+            self._limits.hold(job, gates, has_room=has_room)
+        except Exception as error:
+            if has_room:
+                self._shared.queue.give_room()
+            self.settle(job, Outcome.FAILED, error)
+            return False
+        return True
+
+    def settle_dropped(self) -> None:
+        """End the jobs that a closed gate has dropped. Not under the lock."""
+        while (job := self._limits.next_dropped()) is not None:
+            reason = "" if job._gated is None else job._gated.reason
+            self.settle(job, Outcome.CANCELLED, cancelled_error(job, "cancelled", reason))
+
     def drop_alarm(self, job: Job) -> None:
-        """The job needs no total time limit any more."""
+        """The job ends: it needs no total time limit any more, and no place in its limits."""
         if job._alarm is not None:
             with self._shared.lock:
                 self._shared.timers.drop(job._alarm)
                 job._alarm = None
+        if job._gated is not None:
+            self._limits.attempt_ended(job)
 
     def _note_failure(self, job: Job, outcome: Outcome, error: BaseException) -> JobFailure | None:
         """Enter it into the ledger; returns it if ``on_error`` wants it."""

@@ -80,6 +80,7 @@ def step(core: Core) -> float | None:
     core.workers.sent.hear_all()
     take_requests(core)
     do_due(core)
+    opens = look_at_limits(core)
     if core.broken_by is not None:
         core.fail_waiting()  # also what a thread put back that held it while the pool broke
     deadline = _end_overdue_attempts(core)
@@ -87,7 +88,13 @@ def step(core: Core) -> float | None:
     core.forecast.look()
     with core.lock:
         due = core.timers.next_due()
-    return earlier(earlier(due, deadline), wakes_at(core.state, core.deadline, core.grace_ends))
+    return earlier(earlier(earlier(due, deadline), opens), wakes_at(core.state, core.deadline, core.grace_ends))
+
+
+def look_at_limits(core: Core) -> float | None:
+    """Let through what may pass its limits by now; returns when the next gate opens by itself."""
+    core.settlement.settle_dropped()
+    return core.limits.look()
 
 
 def do_due(core: Core) -> None:

@@ -20,6 +20,7 @@ from steadypool.pools.core.settlement import OUTCOME_WHEN_TOLD, Settlement
 from steadypool.pools.core.shared import Job, Shared
 from steadypool.pools.core.user_calls import UserCalls
 from steadypool.pools.core.workers import Workers
+from steadypool.primitives.timers import NEVER_DUE
 from steadypool.rules.retry import delay_after
 
 
@@ -125,7 +126,7 @@ class Termination:
         self._shared.wake_before(job._total_ends)
 
     def _total_time_is_up(self, job: Job) -> None:
-        job._alarm = None
+        job._alarm = None if job._gated is None else NEVER_DUE
         if self._take_waiting(job):
             self._settlement.settle(job, Outcome.TIMED_OUT, timeout_error(job, "total_timeout", ""))
         elif self._workers.holds(job):

@@ -37,8 +37,9 @@ class Supervision(Protocol):
             RuntimeError: no thread can be started.
         """
 
-    def drain_requested(self) -> None:
-        """A drain was asked for: have a supervisor see it. Takes no lock, since a signal handler may call it."""
+    def look_soon(self) -> None:
+        """Have a supervisor look: for a drain that was asked for, or a gate that is open again. From any thread, and
+        without a lock, since a signal handler may call it."""
 
     def wait_closed(self, limit: float | None) -> None:
         """Wait until the pool is closed, until *limit* (`time.monotonic`) at most; then see to it on this thread."""

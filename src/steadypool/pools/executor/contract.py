@@ -89,6 +89,8 @@ class PoolContract(Books, Executor):
             return self._take_on(options, fn, args, kwargs)
         how = core.settings.on_full
         core.forecast.look()
+        if how == "caller_runs" and options.gates is not None:
+            how = "block"  # the caller cannot run what a limit holds back
         if core.workers.waits.is_own_thread() and how == "block":
             # A worker that waited for room would wait for itself.
             return self._take_on(options, fn, args, kwargs, has_room=False)

@@ -5,10 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from steadypool.model.printable import printable, printable_lines
+from steadypool.model.quantities import counted
 
 if TYPE_CHECKING:
     from steadypool.model.reports import StuckJob
     from steadypool.pools.core.core import Core
+
+
+MOST_REASONS = 20
+"""Gates of limits that are named, those that hold back most jobs."""
 
 
 def dump_text(core: Core) -> str:
@@ -24,7 +29,15 @@ def dump_text(core: Core) -> str:
     lines = [f"pool {core.name!r} is {stats.state.value}, {runs}{waits}{retries}{':' if rows else ''}"]
     for row in rows:
         lines += _lines(row)
+    lines += [
+        f"  held back by {printable(why)}: {counted(count, 'job')}" for why, count in _most(core.limits.reasons())
+    ]
     return "\n".join(lines) + "\n"
+
+
+def _most(reasons: list[tuple[str, int]]) -> list[tuple[str, int]]:
+    rest = reasons[MOST_REASONS:]
+    return [*reasons[:MOST_REASONS], (f"{len(rest)} others", sum(count for _, count in rest))] if rest else reasons
 
 
 def _lines(row: StuckJob) -> list[str]:

@@ -72,7 +72,7 @@ class Deaths:
                 self._places.unfold(worker.hand[0])
             hand: list[Any] = list(worker.hand)
             worker.hand.clear()
-            worker.taken = None
+            self._fleet.came_back(worker)
             self._fleet.workers.discard(worker)
             self._fleet.stuck.pop(worker, None)
             blamed = self._blamed(worker, hand)

@@ -56,6 +56,12 @@ class Fleet:
         """Whether there may still be jobs to run."""
         return self.core.state is not PoolState.CLOSED and self.core.broken_by is None
 
+    def came_back(self, worker: ProcessWorker) -> None:
+        """The worker has come back from a job that was settled while it ran, or is dead. The lock is held."""
+        job, worker.taken, worker.taken_name = worker.taken, None, None
+        if job is not None:
+            self.core.limits.free(job)
+
     def pids(self) -> list[int]:
         """The processes of the workers that live."""
         with self.core.lock:

@@ -44,7 +44,7 @@ class Places:
 
     def take_waiting(self) -> Job | None:
         """See `Workers.take_waiting`: a chunk that waits is unfolded."""
-        while isinstance(entry := self._core.queue.take(), Chunk):
+        while isinstance(entry := self._core.queue.take_to_settle(), Chunk):
             self.free_rooms(entry)
             with self._core.lock:
                 for job in entry.unfold():

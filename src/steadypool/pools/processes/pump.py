@@ -161,8 +161,8 @@ class Pump:
     def _hand_out(self) -> None:
         while len(self._core.queue):
             worker = self._pick()
-            if worker is None:
-                return
+            if worker is None or (worker.hand and self._core.queue.heap and self._core.queue.offers_first()):
+                return  # what has passed its limits goes to an idle worker: it is to begin now
             # Not all to the first worker that has room, or the others would have nothing to do.
             share = len(self._core.queue) // max(1, len(self._fleet.available))
             together = (
@@ -181,7 +181,8 @@ class Pump:
     def _fill(self, worker: ProcessWorker, room: int) -> None:
         """Hand over what is next, up to *room* jobs if these can travel together."""
         moving, size = self._interrupts.moving, 0
-        while len(moving) < room and self._core.queue.take_into(moving):
+        queue = self._core.queue
+        while len(moving) < room and not (moving and queue.heap and queue.offers_first()) and queue.take_into(moving):
             size += _size_in_bundle(moving[-1])
             if size > prefetch.TOGETHER_BYTES:
                 if len(moving) > 1:
@@ -363,7 +364,7 @@ class Pump:
 
 def _size_in_bundle(entry: Job | Chunk) -> int:
     """Bytes of the entry in a packet with others; `ALONE` if it goes on its own."""
-    if isinstance(entry, Chunk) or entry._packed is None or entry._told is not None:
+    if isinstance(entry, Chunk) or entry._packed is None or entry._told is not None or entry._gated is not None:
         return ALONE
     options, packed = entry._options, entry._packed
     if packed.plain is None:

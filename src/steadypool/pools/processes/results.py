@@ -118,7 +118,7 @@ class ResultReader:
         for at, value in enumerate(values):
             entry = hand[0] if hand else None
             if worker.taken is not None and worker.taken._serial == serial + at:
-                worker.taken = worker.taken_name = None
+                self._fleet.came_back(worker)
                 worker.done += 1
             elif isinstance(entry, Chunk):
                 start = entry._serial + entry.done - serial
@@ -287,7 +287,7 @@ class ResultReader:
         with self._core.lock:
             self._places.first_unfolded(worker)
             if worker.taken is not None and sending(worker.taken._serial) == sending(serial):
-                worker.taken = worker.taken_name = None  # it was settled while it was read
+                self._fleet.came_back(worker)  # it was settled while it was read
             for job in worker.sent_with(serial):
                 worker.hand.remove(job)
                 job.attempts -= 1
@@ -329,7 +329,7 @@ class ResultReader:
             entry = self._places.first_unfolded(worker)
             taken = worker.taken
             if taken is not None and taken._serial == serial:
-                worker.taken = worker.taken_name = None
+                self._fleet.came_back(worker)
             elif entry is not None and entry._serial == serial:
                 job = entry
                 worker.hand.popleft()

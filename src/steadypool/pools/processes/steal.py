@@ -144,7 +144,7 @@ class Stealer:
         """Put into the queue what has this serial, and what stands behind it in the same packet. The lock is held."""
         taken = worker.taken
         if taken is not None and taken._serial >= first and sending(taken._serial) == sending(first):
-            worker.taken = worker.taken_name = None  # it was settled before it began
+            self._fleet.came_back(worker)  # it was settled before it began
         for entry in worker.sent_with(first):
             if isinstance(entry, Chunk):
                 self._places.unfold(entry)

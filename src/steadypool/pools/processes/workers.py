@@ -195,6 +195,7 @@ class ProcessWorkers(HandWorkers):
             if isinstance(worker, JobRunner):
                 worker.left = True
                 self.fleet.stuck[worker] = job  # a caller's own thread: it cannot be killed
+                self.core.limits.free(job)
                 return
         self.set.kill(worker)
 

@@ -48,7 +48,7 @@ class HandWorkers(Workers):
 
     def take_waiting(self) -> Job | None:
         """Take the job that is next in the queue."""
-        job: Job | None = self.core.queue.take()
+        job: Job | None = self.core.queue.take_to_settle()
         return job
 
     # -- hands

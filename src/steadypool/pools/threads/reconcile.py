@@ -40,7 +40,8 @@ class Reconciler:
             if core.is_closed():
                 return
             accepted, ended, room = core.counts.accepted(), sum(core.counts.outcomes().values()), len(core.queue.room)
-            is_idle = not core.counts.retrying and not len(core.queue) and core.workers.all_idle()
+            waits = core.counts.retrying or len(core.queue) or core.queue.holds_back()
+            is_idle = not waits and core.workers.all_idle()
             now = (accepted, ended, room) if is_idle else None
             if now is None or now != before:
                 core.timers.add(monotonic() + PATIENCE, self._look, now)

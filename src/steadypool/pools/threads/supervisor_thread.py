@@ -60,7 +60,7 @@ class SupervisorThread:
                 f"no thread can be started for the supervisor of pool {self._core.name!r}: {self._no_thread}"
             )
 
-    def drain_requested(self) -> None:
+    def look_soon(self) -> None:
         """Ring the supervisor, or have one started by a thread of its own."""
         if self.is_there:
             self._core.bell.ring()

@@ -183,6 +183,8 @@ class JobRunner:
             job._attempt_ends = ends = job._began + options.timeout
             if ends < core.next_wake:
                 core.bell.ring()
+        if job._gated is not None:
+            core.limits.wake()  # more may pass, and one worker alone was woken for all of them
         return True
 
     def _refusal(self, job: Job) -> Callable[[], None] | None:
@@ -215,7 +217,9 @@ class JobRunner:
         if core.pid != os.getpid():
             end_child(error)
         with core.lock:
-            self.taken = self.taken_name = None
+            job, self.taken, self.taken_name = self.taken, None, None
+            if job is not None and job._gated is not None:
+                core.limits.free(job)
         if core.state is not PoolState.OPEN:
             core.bell.ring()
         return not self.left

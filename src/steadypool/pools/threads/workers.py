@@ -187,6 +187,7 @@ class ThreadWorkers(HandWorkers):
             self.take_off(worker)
             self.stuck[worker] = job
             self.recount()
+            self.core.limits.free(job)
         if self.core.emitter.sinks:
             self.core.emitter.emit(events.JobStuck(self.core.name, monotonic(), *job_facts(job), stack))
             self.core.emitter.emit(events.WorkerAbandoned(self.core.name, monotonic(), worker.name))
