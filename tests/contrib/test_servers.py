@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
-import subprocess
-import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import httpx
 import pytest
 
+from tests.contrib.served import WAIT, Server
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
-WAIT = 40.0
 SERVERS = {
     "uvicorn": ["uvicorn", "fastapi_service:app", "--port", "0"],
     "gunicorn with ASGI": ["gunicorn", "fastapi_service:app", "-k", "asgi", "-b", "127.0.0.1:0"],
@@ -23,63 +20,12 @@ SERVERS = {
 }
 
 
-@pytest.mark.parametrize("name", ["fastapi_service.py", "flask_service.py", "gunicorn_conf.py"])
+@pytest.mark.parametrize(
+    "name", ["fastapi_service.py", "flask_service.py", "gunicorn_conf.py", "fastapi_queue.py", "flask_queue.py"]
+)
 def test_the_page_has_the_program(name: str) -> None:
     page = (EXAMPLES.parent / "docs" / "web.md").read_text()
     assert f"```python\n{(EXAMPLES / name).read_text()}```\n" in page
-
-
-class Server:
-    """A server that runs, and what it says."""
-
-    def __init__(self, command: list[str], folder: Path, **environment: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", *command],
-            cwd=folder,
-            env={**os.environ, "ROUNDS": "10", **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self.lines: list[str] = []
-        self._address = ""
-        self._found = threading.Event()
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.lines.append(line)
-            if found := re.search(r"(?:running on|Listening at:) (http://\S+)", line):
-                self._address = found[1]
-                self._found.set()
-        self._found.set()
-
-    def client(self) -> httpx.Client:
-        assert self._found.wait(WAIT)
-        return httpx.Client(base_url=self._address, timeout=WAIT)
-
-    def end(self) -> str:
-        """Wait for its end; returns what it said."""
-        self.process.wait(WAIT)
-        self._reader.join()
-        return "".join(self.lines)
-
-
-@pytest.fixture
-def start() -> Iterator[Callable[..., Server]]:
-    """Starts a server; at the end of the test none is left."""
-    servers: list[Server] = []
-
-    def start(command: list[str], folder: Path = EXAMPLES, **environment: str) -> Server:
-        servers.append(Server(command, folder, **environment))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.process.kill()
-        server.process.wait()
 
 
 @pytest.mark.parametrize("name", SERVERS)

@@ -1,4 +1,4 @@
-"""A pool that lives as long as an ASGI application: Starlette, FastAPI, and what else has a lifespan.
+"""A pool, or a durable queue, that lives as long as an ASGI application: Starlette, FastAPI, Litestar, and others.
 
     app = FastAPI(lifespan=pool_lifespan(lambda: ProcessPool(4), drain_timeout=20))
     app.mount("/ready", Readiness(lambda: app.state.pool))
@@ -19,10 +19,11 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, MutableMapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from steadypool.model.checks import check_seconds
 from steadypool.model.clock import monotonic
+from steadypool.model.error_text import in_a_line
 from steadypool.model.health import Health
 from steadypool.model.reports import DrainReport
 from steadypool.model.states import PoolState
@@ -30,8 +31,15 @@ from steadypool.pools.aio import AsyncPool
 from steadypool.pools.executor.contract import PoolContract
 from steadypool.primitives.signal_ladder import call_previous
 
-__all__ = ["Liveness", "Readiness", "pool_lifespan"]
+__all__ = ["Liveness", "Readiness", "pool_lifespan", "queue_lifespan"]
 
+if TYPE_CHECKING:
+    from steadypool.durable.client.queue import Queue
+    from steadypool.durable.worker.report import WorkReport
+    from steadypool.durable.worker.settings import WorkerSettings
+    from steadypool.durable.worker.worker import Worker
+
+T = TypeVar("T")
 Say = Callable[[DrainReport], object]
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -115,25 +123,39 @@ async def _open(source: Source) -> AnyPool:
 
 
 async def _end(pool: AnyPool, ending: Ending, say: Say) -> None:
-    say(await pool.drain(ending.left()) if isinstance(pool, AsyncPool) else await _in_thread(pool, ending.left()))
+    left = ending.left()
+    if isinstance(pool, AsyncPool):
+        say(await pool.drain(left))
+    else:
+        say(await _in_thread(lambda: pool.drain(left), f"{pool.name}-drain"))
 
 
-async def _in_thread(pool: PoolContract, timeout: float | None) -> DrainReport:
-    """Drain it without blocking the loop, by a thread of its own: the loop's executor may be the pool itself."""
+async def _in_thread(call: Callable[[], T], name: str) -> T:
+    """Do it without blocking the loop, by a thread of its own: the loop's executor may be the pool itself."""
     loop = asyncio.get_running_loop()
-    report: asyncio.Future[DrainReport] = loop.create_future()
+    answer: asyncio.Future[T] = loop.create_future()
 
-    def give(got: DrainReport) -> None:
-        if not report.cancelled():
-            report.set_result(got)
+    def give(got: T | None, error: Exception | None) -> None:
+        if answer.cancelled():
+            return
+        if error is not None:
+            answer.set_exception(error)
+        else:
+            answer.set_result(cast("T", got))
 
-    def drain() -> None:
-        got = pool.drain(timeout)
+    def run() -> None:
+        got, failed = None, None
+        try:
+            got = call()
+        except Exception as error:
+            failed = error
+        except BaseException as error:  # no way to end this thread is to leave the loop waiting
+            failed = RuntimeError(f"{name} was ended: {in_a_line(error)}")
         if not loop.is_closed():
-            loop.call_soon_threadsafe(give, got)
+            loop.call_soon_threadsafe(give, got, failed)
 
-    threading.Thread(target=drain, name=f"{pool.name}-drain", daemon=True).start()
-    return await report
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return await answer
 
 
 def _answer_without_slash(app: Any) -> None:
@@ -201,6 +223,120 @@ class Liveness(Readiness):
         return health.alive
 
 
+def queue_lifespan(
+    queue: Queue,
+    *,
+    worker: WorkerSettings | None = None,
+    drain_timeout: float | None = 20.0,
+    attribute: str = "queue",
+    on_drained: Callable[[WorkReport], object] | None = None,
+) -> Callable[[Any], AbstractAsyncContextManager[dict[str, Any]]]:
+    """A ``lifespan`` that opens a durable queue, and closes it; with *worker*, a worker works in this process.
+
+    The start fails if the tables of the queue are missing or of another version, and says which command to run. A queue
+    on SQLite makes its tables by itself.
+
+    Args:
+        queue: the queue; it is found at ``app.state.queue``, and ``request.state.queue``.
+        worker: how a worker works here, for a small service: `WorkerSettings`. It is found at ``app.state.worker``,
+            whose ``health`` is for `Readiness`. ``None``: there is none, jobs are for ``steadypool work``.
+        drain_timeout: seconds that its running jobs get to end, from SIGTERM or SIGINT on, or from the shutdown if
+            that comes first. It claims no more from then on; a job that has not ended is handed back.
+        attribute: where the queue is found, instead of ``queue``.
+        on_drained: what to do with the worker's report; by default it is printed on stderr if anything was left undone.
+
+    Raises:
+        TypeError: *queue* is no queue, or *worker* no settings.
+    """
+    from steadypool.durable.client.queue import Queue
+    from steadypool.durable.worker.settings import WorkerSettings
+
+    check_seconds("queue_lifespan(drain_timeout)", drain_timeout, zero=True)
+    if not isinstance(queue, Queue):
+        raise TypeError(f"queue_lifespan needs a queue, Queue(...), not {queue!r}")
+    if not isinstance(worker, WorkerSettings | None):
+        raise TypeError(f'worker must be settings, such as WorkerSettings(kind="thread", workers=4), not {worker!r}')
+
+    @asynccontextmanager
+    async def lifespan(app: Any) -> AsyncIterator[dict[str, Any]]:
+        _answer_without_slash(app)
+        async with AsyncExitStack() as stack:
+            await _in_thread(lambda: _check_tables(queue), "steadypool-schema")
+            stack.push_async_callback(_in_thread, queue.close, "steadypool-close")
+            state: dict[str, Any] = {attribute: queue}
+            if worker is not None:
+                state["worker"] = await stack.enter_async_context(
+                    _working(queue, worker, drain_timeout, on_drained or _say_if_not_ok)
+                )
+            for name, value in state.items():
+                if hasattr(app, "state"):
+                    setattr(app.state, name, value)
+            yield state
+
+    return lifespan
+
+
+def _check_tables(queue: Queue) -> None:
+    """Do nothing, unless the queue cannot be used as its tables are.
+
+    Raises:
+        SchemaMismatch: it cannot; naming the command that helps.
+        EngineError: the store cannot be reached.
+    """
+    if queue.url.startswith("sqlite") and not queue.engine.schema().found:
+        queue.engine.migrate()
+    queue.engine.workers()
+
+
+@asynccontextmanager
+async def _working(
+    queue: Queue, settings: WorkerSettings, drain_timeout: float | None, say: Callable[[WorkReport], object]
+) -> AsyncIterator[Worker]:
+    """A block in which a worker works on threads of its own. It has registered when the block begins."""
+    from steadypool.durable.worker.events import WorkerRegistered
+    from steadypool.durable.worker.worker import Worker
+
+    loop, is_ready = asyncio.get_running_loop(), asyncio.Event()
+    worker = Worker(queue, settings)
+
+    def heard(event: object) -> None:
+        if isinstance(event, WorkerRegistered) and not loop.is_closed():
+            loop.call_soon_threadsafe(is_ready.set)
+
+    worker.subscribe(heard)
+    ended = asyncio.create_task(_in_thread(worker.run, "steadypool-worker"))
+    ready = asyncio.create_task(is_ready.wait())
+    try:
+        await asyncio.wait((ended, ready), return_when=asyncio.FIRST_COMPLETED)
+        if ended.done():
+            ended.result()  # it could not begin, and raises why
+    finally:
+        ready.cancel()
+    ended.add_done_callback(_say_if_failed)
+    ending = Ending([worker], drain_timeout, at_once=True)
+    with draining_from_signal(ending):
+        try:
+            yield worker
+        finally:
+            worker.request_drain(ending.left())
+            await asyncio.wait((ended,))
+    if ended.exception() is None:
+        say(ended.result())
+
+
+def _say_if_failed(ended: asyncio.Task[WorkReport]) -> None:
+    error = None if ended.cancelled() else ended.exception()
+    if error is not None and sys.stderr is not None:
+        print(f"steadypool: the worker in this process has ended: {in_a_line(error)}", file=sys.stderr, flush=True)
+
+
+class Drained(Protocol):
+    """A pool, or a worker."""
+
+    def request_drain(self, timeout: float | None, /) -> None:
+        """Begin to drain. From any thread, and from a signal handler."""
+
+
 class Ending:
     """When pools end: their jobs have *timeout* seconds from the first signal on, or from the shutdown.
 
@@ -211,7 +347,7 @@ class Ending:
             server has taken no new ones since.
     """
 
-    def __init__(self, pools: Collection[AnyPool], timeout: float | None, *, at_once: bool) -> None:
+    def __init__(self, pools: Collection[Drained], timeout: float | None, *, at_once: bool) -> None:
         self._pools = pools
         self._timeout = timeout
         self._at_once = at_once
@@ -262,6 +398,6 @@ def draining_from_signal(ending: Ending) -> Iterator[None]:
                 signal.signal(number, before)
 
 
-def _say_if_not_ok(report: DrainReport) -> None:
+def _say_if_not_ok(report: DrainReport | WorkReport) -> None:
     if not report.ok and sys.stderr is not None:
         print(f"steadypool: at shutdown, {report}", file=sys.stderr, flush=True)
