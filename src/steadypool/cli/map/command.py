@@ -116,8 +116,8 @@ def map_command(**given: Any) -> int:
     output, takes them from there: it does only what was not done, and writes each line once. Lines that failed are
     tried again.
 
-    Ctrl-C or SIGTERM: no more lines are read, what runs is finished (for --drain-timeout seconds at most), and
-    what was not done is reported. Twice: running jobs are asked to stop. Three times: the end, at once.
+    On Ctrl-C or SIGTERM the program reads no more lines, finishes what runs (for --drain-timeout seconds at most), and
+    reports what it has not done. On a second signal it asks running jobs to stop. On a third it ends at once.
 
     \b
     Exit codes: 0   every line gave a result

@@ -17,7 +17,7 @@ from steadypool.model.printable import printable
 @click.argument("source", metavar="SOURCE")
 @click.option("--tz", metavar="ZONE", help="The zone of crontabs without one of their own.")
 def import_beat_command(source: str, tz: str | None) -> int:
-    """Print what a schedule of Celery beat is here, as Python to paste.
+    """Translate a schedule of Celery beat into Python to paste.
 
     \b
         steadypool import-celery-beat shop.celery:app

@@ -174,7 +174,7 @@ def discard_command(url: str | None, chosen: Chosen, reason: str, as_json: bool)
 @click.argument("name", default="default")
 @url_option
 def pause_command(name: str, url: str | None) -> int:
-    """Have no more jobs claimed from the named queue; what runs goes on."""
+    """Claim no more jobs from the named queue; running jobs continue."""
     said = " is paused: nothing is claimed from it any more", " was paused before"
     return _change_queue(url, name, Queue.pause, said)
 
@@ -183,7 +183,7 @@ def pause_command(name: str, url: str | None) -> int:
 @click.argument("name", default="default")
 @url_option
 def resume_command(name: str, url: str | None) -> int:
-    """Have jobs claimed from the named queue again."""
+    """Claim jobs from the named queue again."""
     return _change_queue(url, name, Queue.resume, (" was not paused", " is resumed"))
 
 

@@ -1,4 +1,4 @@
-"""``steadypool schedules``: look at what is put on a schedule, and change it."""
+"""``steadypool schedules``: look at schedules, and change them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ names_argument = click.argument("names", nargs=-1, required=True, metavar="NAME.
 @click.option("--url", "-u", help=URL_HELP)
 @click.pass_context
 def schedules_group(context: click.Context, url: str | None) -> None:
-    """Look at what is put on a schedule, and change it.
+    """Look at the schedules of a durable queue, and change them.
 
     \b
         steadypool schedules list --url sqlite:///jobs.db
@@ -123,7 +123,7 @@ def check_command(target: str, count: int) -> int:
 @names_argument
 @url_option
 def pause_command(names: tuple[str, ...], url: str | None) -> int:
-    """Have schedules put no more jobs; a deploy does not change that."""
+    """Stop schedules from putting jobs; a deploy does not change that."""
     return _change(url, names, ScheduleHandle.pause, "is paused")
 
 
@@ -131,7 +131,7 @@ def pause_command(names: tuple[str, ...], url: str | None) -> int:
 @names_argument
 @url_option
 def resume_command(names: tuple[str, ...], url: str | None) -> int:
-    """Have schedules put jobs again, from their next tick on."""
+    """Let schedules put jobs again, from their next tick on."""
     return _change(url, names, ScheduleHandle.resume, "is resumed")
 
 

@@ -87,16 +87,16 @@ class WorkOptions:
     help="A named queue to work on, and how many of its jobs run at a time; may be repeated.",
 )
 @click.option("--name", help="Worker name, as shown by jobs stats (default: host and process id).")
-@click.option("--lease", type=SECONDS, default=6.0, help="Lease: a worker silent for so long loses its jobs.")
-@click.option("--max-crashes", type=COUNT, default=3, help="Discard a job after it crashed so often.")
-@click.option("--max-losses", type=COUNT, default=25, help="Discard a job after it was lost so often.")
+@click.option("--lease", type=SECONDS, default=6.0, help="Seconds after which a silent worker loses its jobs.")
+@click.option("--max-crashes", type=COUNT, default=3, help="Discard a job after this many crashes of its process.")
+@click.option("--max-losses", type=COUNT, default=25, help="Discard a job after it was lost with this many workers.")
 @click.option(
     "--give-up-unknown",
     type=LENGTH,
     default="30d",
     help="How long jobs wait for a worker with their task, in their version, before they are discarded.",
 )
-@click.option("--cancel-grace", type=SECONDS, default=1.0, help="Seconds to end once asked to stop.")
+@click.option("--cancel-grace", type=SECONDS, default=1.0, help="Seconds that a job has to end once asked to stop.")
 @click.option("--max-tasks-per-child", type=COUNT, help="Jobs after which a process is replaced (--kind process).")
 @click.option(
     "--drain-timeout",
@@ -111,11 +111,13 @@ class WorkOptions:
     "--status-port",
     type=click.IntRange(0, 65535),
     metavar="PORT",
-    help="Serve /livez, /readyz, /metrics and /status.json there, over HTTP.",
+    help="Serve /livez, /readyz, /metrics and /status.json on this port, over HTTP.",
 )
-@click.option("--status-host", default="127.0.0.1", help="And on this address: 0.0.0.0 for all.")
-@click.option("--log-level", type=click.Choice(LEVELS), help="The least that is logged (default: info).")
-@click.option("--log-format", type=click.Choice(FORMATS), help="How (default: the program's own way, else text).")
+@click.option("--status-host", default="127.0.0.1", help="The address for --status-port; 0.0.0.0 for all.")
+@click.option("--log-level", type=click.Choice(LEVELS), help="The lowest level to log (default: info).")
+@click.option(
+    "--log-format", type=click.Choice(FORMATS), help="The format of log lines (default: the program's, else text)."
+)
 def work_command(**given: Any) -> int:
     """Run the jobs of QUEUE, a steadypool.Queue in MODULE.
 
@@ -126,9 +128,10 @@ def work_command(**given: Any) -> int:
     MODULE is found as "python -m" finds it, the current directory first. Its tasks are those that this worker knows;
     jobs of others are set aside, for a worker that knows them.
 
-    SIGTERM or Ctrl-C: no more jobs are claimed, what has not started goes back, and what runs is finished, for
-    --drain-timeout seconds at most, everything included; what is interrupted goes back too. Twice: running jobs are
-    asked to stop now. Three times: the end, at once; others take over when the lease is over.
+    On SIGTERM or Ctrl-C the worker claims no more jobs, gives back those that have not started, and finishes those that
+    run, for --drain-timeout seconds at most, everything included; it gives back the jobs that it interrupts, too. On a
+    second signal it asks running jobs to stop now. On a third it ends at once; other workers take over when its lease
+    has run out.
 
     \b
     Exit codes: 0   every job it had is written down, or was given back
