@@ -34,6 +34,16 @@ class Chart:
     most: int
     """In a minute."""
 
+    def path(self, *, failed: bool) -> str:
+        """All bars of one colour as one figure, for a chart that is too small to point at a bar."""
+        parts = []
+        for bar in self.bars:
+            height = bar.failed if failed else bar.completed
+            if height:
+                ground = HEIGHT - (bar.completed if failed else 0.0)
+                parts.append(f"M{bar.x} {ground:g}v-{height:g}h.9v{height:g}z")
+        return "".join(parts)
+
     @property
     def label(self) -> str:
         """For those who do not see it."""

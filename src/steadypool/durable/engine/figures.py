@@ -69,10 +69,10 @@ class FigureStore(Protocol):
         """The latest failed attempts whose records are kept, the latest first."""
 
     def page(self, which: JobFilter, most: int, *, arguments: bool = False) -> JobPage:
-        """The latest jobs, in pages; *most* rows of a table are passed over at most.
+        """The latest jobs, in pages; about *most* rows at most are passed over.
 
         Without results; and without arguments, or with the beginnings of them.
         """
 
     def count(self, which: JobFilter, most: int) -> tuple[int, bool]:
-        """How many jobs *which* asks for, and whether that is all: *most* rows of a table are passed over."""
+        """How many jobs *which* asks for, and whether that is all: about *most* rows at most are passed over."""

@@ -93,11 +93,13 @@ class JobPage(NamedTuple):
 
 
 def look(dialect: Dialect, which: JobFilter, most: int) -> JobPage:
-    """The latest jobs, as `list_jobs` has them, but no more than *most* rows of a table are passed over for them."""
+    """The latest jobs, as `list_jobs` has them, but about *most* rows at most are passed over for them."""
     found: dict[int, JobRecord] = {}
     horizon = 0  # below this number not all tables were looked at
-    for walk in _walks(dialect, which):
-        numbers, low = _numbers(dialect, walk, which, most)
+    walks = list(_walks(dialect, which))
+    share = max(which.limit + 1, most // max(1, len(walks)))
+    for walk in walks:
+        numbers, low = _numbers(dialect, walk, which, share)
         horizon = max(horizon, low)
         for record in walk.records(numbers):
             if record.state in which.states:
@@ -110,12 +112,14 @@ def look(dialect: Dialect, which: JobFilter, most: int) -> JobPage:
 
 
 def count(dialect: Dialect, which: JobFilter, most: int) -> tuple[int, bool]:
-    """How many jobs *which* asks for, and whether that is all: *most* rows of a table are passed over for it."""
-    total, is_all = 0, True
+    """How many jobs *which* asks for, and whether that is all: about *most* rows at most are passed over for it."""
+    total, is_all, left = 0, True, most
     below = TOP if which.below is None else which.below
     for walk in _walks(dialect, which):
-        low, rows = _rows(dialect, walk, below, most)
-        is_all = is_all and rows < most
+        if left <= 0:
+            return total, False
+        low, rows = _rows(dialect, walk, below, left)
+        is_all, left = is_all and rows < left, left - rows
         if low is not None and (walk.wanted != _ALL or _has_filters(dialect, which)):
             statement, values = _wanted_from(dialect, walk, which, below, low)
             [[rows]] = dialect.read(f"SELECT count(*) {statement}", values)
@@ -211,11 +215,13 @@ def _delayed(dialect: Dialect, retry: bool, wanted: str) -> Walk:
 def _groups(dialect: Dialect, queue: str | None) -> Iterator[tuple[str, int]]:
     """Queues and ranks of what is available: a step in the index for each, one too many at most."""
     name, rank = (queue or "", -TOP)
-    term = "queue >= ? AND (queue, rank) > (?, ?)" if queue is None else "queue = ? AND (queue, rank) > (?, ?)"
     for _ in range(MOST_GROUPS + 1):
+        # Not by one comparison of both: SQLite would go through all entries of the name for it.
         found = dialect.read(
-            f"SELECT queue, rank FROM @ready WHERE {term} ORDER BY queue, rank LIMIT 1", (name, name, rank)
+            "SELECT queue, rank FROM @ready WHERE queue = ? AND rank > ? ORDER BY queue, rank LIMIT 1", (name, rank)
         )
+        if not found and queue is None:
+            found = dialect.read("SELECT queue, rank FROM @ready WHERE queue > ? ORDER BY queue, rank LIMIT 1", (name,))
         if not found:
             return
         [(name, rank)] = found

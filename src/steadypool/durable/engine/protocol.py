@@ -91,7 +91,7 @@ from steadypool.durable.engine.records import (
 )
 from steadypool.durable.engine.schedules import ScheduleStore
 from steadypool.durable.engine.states import JobState
-from steadypool.model.queue_depth import QueueDepth
+from steadypool.model.queue_depth import MOST_COUNTED, QueueDepth
 from steadypool.rules.claim_size import MOST_BYTES
 
 
@@ -333,8 +333,8 @@ class Engine(Protocol):
     def stats(self) -> EngineStats:
         """Queues and workers, by counting. Not for a hot path."""
 
-    def depths(self, queues: Sequence[str]) -> Sequence[QueueDepth]:
-        """What these named queues hold, in their order, each count up to `MOST_COUNTED` and no further.
+    def depths(self, queues: Sequence[str], most: int = MOST_COUNTED) -> Sequence[QueueDepth]:
+        """What these named queues hold, in their order, each count up to *most* and no further.
 
         It costs milliseconds however much there is; delayed jobs are counted from the earliest on, of all queues
         together.

@@ -87,7 +87,7 @@ def _held_by(engine: Engine, record: JobRecord) -> Iterator[str]:
         yield "The job that has its unique key has not ended."
     elif record.reason:
         yield line(record.reason)
-    depths: Sequence[object] = engine.depths([record.queue])
+    depths: Sequence[object] = engine.depths([record.queue], 1)
     if depths and getattr(depths[0], "paused", False):
         yield f"Its queue, {line(record.queue, 80)}, is paused."
     if not any(worker.alive for worker in engine.workers()):

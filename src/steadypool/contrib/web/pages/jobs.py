@@ -5,12 +5,13 @@ from __future__ import annotations
 from steadypool.contrib.web.filters import AGES, Chosen, number_in
 from steadypool.contrib.web.look import Look, Page
 from steadypool.durable.client.bulk import BY_ITSELF
+from steadypool.durable.engine.pages import JobPage
 from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.engine.records import JobFilter
 from steadypool.durable.engine.states import JobState
 
 SHOWN = 50
-PASSED_OVER = 20_000
+PASSED_OVER = 10_000
 """Rows of a table that one look passes over."""
 COUNTED = 10_001
 HOUR = 3600.0
@@ -29,7 +30,7 @@ def page(look: Look) -> Page:
         "chosen": chosen,
         "is_first": which.below is None,
         "states": [state.value for state in JobState],
-        "counts": look.reader.read(("counts", chosen), lambda engine: _counts(engine, chosen)),
+        "counts": look.reader.read(("counts", which), lambda engine: _counts(engine, chosen, which, found)),
         "actions": [action for action, states in BY_ITSELF.items() if which.states & states],
         "shows_arguments": shows,
         "ages": AGES,
@@ -39,14 +40,16 @@ def page(look: Look) -> Page:
     return Page("jobs", "Jobs", values)
 
 
-def _counts(engine: Engine, chosen: Chosen) -> Counts:
+def _counts(engine: Engine, chosen: Chosen, which: JobFilter, found: JobPage) -> Counts:
     """How many there are in each state; with a filter, only of what is looked at."""
     if chosen.is_plain:
         return {state.value: engine.figures.count(JobFilter(frozenset({state})), COUNTED) for state in JobState}
+    if which.below is None and (found.is_cut or found.below is None):  # the page has all that would be counted
+        return {chosen.state: (len(found.records), not found.is_cut)}
     return {chosen.state: engine.figures.count(chosen.filter(), PASSED_OVER)}
 
 
 def _names(engine: Engine) -> tuple[list[str], list[str]]:
     """Tasks and queues, to choose from."""
-    tasks = {one.task for one in engine.figures.by_task(HOUR)}
+    tasks = {one.task for one in engine.figures.by_task(HOUR)}  # of late
     return sorted(tasks)[:100], engine.figures.queues()[:100]

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from steadypool.contrib.web import programs
 from steadypool.contrib.web.charts import Chart, chart_of
 from steadypool.contrib.web.look import Look, Page
-from steadypool.durable.engine.figures import Ended
 from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.engine.records import JobFilter, JobRecord, WorkerRow
 from steadypool.durable.engine.states import JobState
@@ -18,6 +17,7 @@ HOUR = 3600.0
 LATE = 60.0
 """Seconds after its time at which a schedule is late."""
 MOST_QUEUES = 50
+COUNTED = 10_001
 MOST_TASKS = 20
 MOST_RUNNING = 100
 SCHEDULES = 500
@@ -40,7 +40,6 @@ class Overview:
     queues: Sequence[QueueLine]
     queue_count: int
     chart: Chart
-    tasks: Sequence[Ended]
     workers: Sequence[WorkerRow]
     running: Sequence[JobRecord]
     warnings: Sequence[str]
@@ -50,8 +49,15 @@ class Overview:
 def page(look: Look) -> Page:
     """The page."""
     overview = look.reader.read("overview", read)
+    tasks = look.reader.read("tasks", lambda engine: engine.figures.by_task(HOUR), 5.0)
     pools = look.reader.cache.get("programs", programs.snapshots, 2.0)
-    return Page("overview", "Overview", {"overview": overview, "programs": pools, "runs": runs_of(overview.running)})
+    values = {
+        "overview": overview,
+        "tasks": sorted(tasks, key=lambda one: (-one.failed, -one.completed))[:MOST_TASKS],
+        "programs": pools,
+        "runs": runs_of(overview.running),
+    }
+    return Page("overview", "Overview", values)
 
 
 def runs_of(records: Sequence[JobRecord]) -> dict[str, list[JobRecord]]:
@@ -65,7 +71,7 @@ def runs_of(records: Sequence[JobRecord]) -> dict[str, list[JobRecord]]:
 def depths_of(engine: Engine) -> tuple[Sequence[QueueDepth], int]:
     """What the queues hold, and how many there are."""
     names = engine.figures.queues()
-    return engine.depths(names[:MOST_QUEUES]), len(names)
+    return engine.depths(names[:MOST_QUEUES], COUNTED), len(names)
 
 
 def read(engine: Engine) -> Overview:
@@ -73,13 +79,11 @@ def read(engine: Engine) -> Overview:
     now = engine.now()
     depths, count = depths_of(engine)
     minutes = engine.figures.by_minute(HOUR)
-    tasks = sorted(engine.figures.by_task(HOUR), key=lambda one: (-one.failed, -one.completed))
     workers = engine.workers()
     return Overview(
         [QueueLine(depth, chart_of((row for row in minutes if row.queue == depth.name), now)) for depth in depths],
         count,
         chart_of(minutes, now),
-        tasks[:MOST_TASKS],
         workers,
         engine.figures.page(RUNNING, MOST_RUNNING).records,
         list(_warnings(engine, depths, workers)),

@@ -309,10 +309,10 @@ class PostgresEngine:
             self.workers(),
         )
 
-    def depths(self, queues: Sequence[str]) -> Sequence[QueueDepth]:
+    def depths(self, queues: Sequence[str], most: int = MOST_COUNTED) -> Sequence[QueueDepth]:
         """See `Engine.depths`."""
-        waiting = dict(self._call("waiting_depths(%s::text[], %s)", [list(queues), MOST_COUNTED]))
-        found = self._call("depths(%s::text[], %s)", [list(queues), MOST_COUNTED])
+        waiting = dict(self._call("waiting_depths(%s::text[], %s)", [list(queues), most]))
+        found = self._call("depths(%s::text[], %s)", [list(queues), most])
         return [replace(QueueDepth(name, True, *counts), waiting=waiting.get(name, 0)) for name, *counts in found]
 
     def workers(self) -> tuple[WorkerRow, ...]:

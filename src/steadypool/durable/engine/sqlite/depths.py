@@ -8,10 +8,10 @@ from typing import Any
 
 from steadypool.model.queue_depth import MOST_COUNTED, QueueDepth
 
-_LATER = f"""
-    SELECT j.queue, count(*), CASE WHEN d.due <= ? AND d.task IS NULL THEN 'available'
+_LATER = """
+    SELECT j.queue, count(*), CASE WHEN d.due <= :now AND d.task IS NULL THEN 'available'
                                    WHEN d.retry THEN 'retryable' ELSE 'scheduled' END
-    FROM (SELECT due, number, retry, task FROM delayed ORDER BY due, number LIMIT {MOST_COUNTED}) d
+    FROM (SELECT due, number, retry, task FROM delayed ORDER BY due, number LIMIT :most) d
     JOIN jobs j ON j.number = d.number GROUP BY 1, 3"""
 _AT_WORK = """
     SELECT j.queue, count(DISTINCT j.number), 'running'
@@ -20,15 +20,15 @@ _AT_WORK = """
     AND NOT EXISTS (SELECT 1 FROM gated g WHERE g.number = j.number)
     AND NOT EXISTS (SELECT 1 FROM waiting w WHERE w.job = j.number)
     AND NOT EXISTS (SELECT 1 FROM delayed d WHERE d.number = j.number) GROUP BY 1"""
-_FOR_OTHERS = f"""
-    SELECT j.queue, count(*), 'waiting' FROM (SELECT job FROM waiting LIMIT {MOST_COUNTED}) w
+_FOR_OTHERS = """
+    SELECT j.queue, count(*), 'waiting' FROM (SELECT job FROM waiting LIMIT :most) w
     JOIN jobs j ON j.number = w.job GROUP BY 1"""
-_OF_ONE = f"""
-    SELECT EXISTS (SELECT 1 FROM queues WHERE name = :queue AND paused),
+_OF_ONE = """
+    SELECT :queue, EXISTS (SELECT 1 FROM queues WHERE name = :queue AND paused),
     (SELECT count(*) FROM (
         SELECT 1 FROM ready WHERE queue = :queue UNION ALL SELECT 1 FROM gated WHERE queue = :queue
-        LIMIT {MOST_COUNTED})),
-    (SELECT count(*) FROM (SELECT 1 FROM history WHERE queue = :queue AND state = 'discarded' LIMIT {MOST_COUNTED}))"""
+        LIMIT :most)),
+    (SELECT count(*) FROM (SELECT 1 FROM history WHERE queue = :queue AND state = 'discarded' LIMIT :most))"""
 # The first of each priority, a hundred priorities at most.
 _OLDEST = """
     WITH RECURSIVE ranks (rank) AS (
@@ -39,17 +39,24 @@ _OLDEST = """
     ON j.number = (SELECT min(number) FROM ready WHERE queue = :queue AND rank = ranks.rank)"""
 
 
-def read(connection: Any, queues: Sequence[str], now: float) -> list[QueueDepth]:
+def read(connection: Any, queues: Sequence[str], now: float, most: int = MOST_COUNTED) -> list[QueueDepth]:
     """The queues, in that order."""
     counts: Counter[tuple[str, str]] = Counter()
-    for statement, values in ((_LATER, (now,)), (_AT_WORK, ()), (_FOR_OTHERS, ())):
+    for statement, values in (
+        (_LATER, {"now": now, "most": most}),
+        (_AT_WORK, {}),
+        (_FOR_OTHERS, {"most": most}),
+    ):
         for queue, count, state in connection.execute(statement, values).fetchall():
             counts[queue, state] += count
-    return [_depth(connection, queue, counts, now) for queue in queues]
+    return [
+        _depth(connection, counts, now, *connection.execute(_OF_ONE, {"queue": queue, "most": most}).fetchall()[0])
+        for queue in queues
+    ]
 
 
-def _depth(connection: Any, queue: str, counts: Counter[tuple[str, str]], now: float) -> QueueDepth:
-    [(paused, ready, discarded)] = connection.execute(_OF_ONE, {"queue": queue}).fetchall()
+def _depth(connection: Any, counts: Counter[tuple[str, str]], now: float, queue: str, *of_one: int) -> QueueDepth:
+    paused, ready, discarded = of_one
     [(oldest,)] = connection.execute(_OLDEST, {"queue": queue}).fetchall()
     return QueueDepth(
         queue,

@@ -59,7 +59,7 @@ from steadypool.durable.engine.sqlite.store import Store, Transactions
 from steadypool.durable.engine.states import JobState
 from steadypool.durable.engine.sweep_guard import SweepTurn
 from steadypool.durable.engine.url import SqliteAddress
-from steadypool.model.queue_depth import QueueDepth
+from steadypool.model.queue_depth import MOST_COUNTED, QueueDepth
 from steadypool.rules.claim_size import MOST_BYTES
 
 TIMEOUT = 10.0
@@ -349,10 +349,10 @@ class SqliteEngine:
         with self._store.look() as connection:
             return read.stats(connection, read_clock(), now_of(connection))
 
-    def depths(self, queues: Sequence[str]) -> Sequence[QueueDepth]:
+    def depths(self, queues: Sequence[str], most: int = MOST_COUNTED) -> Sequence[QueueDepth]:
         """See `Engine.depths`."""
         with self._store.look() as connection:
-            return depths.read(connection, queues, now_of(connection))
+            return depths.read(connection, queues, now_of(connection), most)
 
     def workers(self) -> tuple[WorkerRow, ...]:
         """See `Engine.workers`."""
