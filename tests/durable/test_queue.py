@@ -35,6 +35,7 @@ from steadypool.durable.engine.records import JobFilter
 from tests.durable import app
 from tests.durable.engines import EngineKind
 from tests.durable.programs import Program
+from tests.durable.working import Working
 from tests.pools.contract.stage import WAIT
 
 
@@ -414,3 +415,13 @@ def test_a_relative_address_in_a_folder_that_was_removed(monkeypatch: pytest.Mon
         Queue("sqlite:///jobs.db")
     assert Queue(f"sqlite:///{tmp_path}/jobs.db").stats
     monkeypatch.undo()
+
+
+def test_a_retry_of_a_job_that_fails_again_at_once(queue: Queue) -> None:
+    job = app.odd.enqueue(2).job_id
+    with Working(queue) as working:
+        for again in range(1, 30):
+            working.wait_for("JobGivenUp", again)
+            while queue.record(job).state is not JobState.DISCARDED:
+                pass  # the event comes before it is written down
+            queue.retry(job)

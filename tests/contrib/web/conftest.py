@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,18 +10,9 @@ import pytest
 from steadypool import Queue
 from steadypool.contrib.web import Access, Dashboard, dashboard
 from tests.contrib.web.client import Client
-from tests.durable.conftest import pytest_generate_tests, queue, shared_server, stage
-from tests.durable.engines import EngineKind
+from tests.durable.conftest import pytest_generate_tests, queue, shared_server, stage, url
 
-__all__ = ["pytest_generate_tests", "queue", "shared_server", "stage"]
-
-
-@pytest.fixture
-def url(engine_kind: EngineKind, tmp_path: Path) -> Iterator[str]:
-    """The address of a store without jobs. All tests leave it without workers."""
-    make = engine_kind.reused_store or engine_kind.store_with_tables or engine_kind.empty_store
-    with make(tmp_path) as url:
-        yield url
+__all__ = ["pytest_generate_tests", "queue", "shared_server", "stage", "url"]
 
 
 @pytest.fixture

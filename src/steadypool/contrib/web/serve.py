@@ -128,6 +128,14 @@ class Server:
         """Serve, until Ctrl-C or `close`."""
         self._server.run()
 
+    def stop(self) -> None:
+        """End `run`, from another thread."""
+        self._server.task_dispatcher.shutdown(timeout=1)
+        self._server.trigger.pull_trigger(self._close_all)  # its loop ends when nothing is left open
+
+    def _close_all(self) -> None:
+        import_module("waitress.wasyncore").close_all(self._server._map)
+
     def close(self) -> None:
         """Stop listening."""
         self._server.task_dispatcher.shutdown(timeout=1)

@@ -27,8 +27,8 @@ def retry(engine: Engine, known: JobRecord) -> None:
     if found is None:
         raise unknown(known.id)
     if found.state in _GIVEN_UP:
-        after = engine.get(known.id)
-        if after is not None and after.state is found.state:
+        after = engine.get(known.id)  # it may have run and failed again by now
+        if after is not None and (after.state, after.ended_at) == (found.state, found.ended_at):
             raise WrongState(f"job {known.id!r} {_why_not(found)}", state=found.state.value)
     elif found.state not in (JobState.SCHEDULED, JobState.RETRYABLE):
         raise WrongState(f"job {known.id!r} is {found.state.value}: there is nothing to retry", state=found.state.value)

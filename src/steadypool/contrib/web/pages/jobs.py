@@ -30,7 +30,7 @@ def page(look: Look) -> Page:
         "chosen": chosen,
         "is_first": which.below is None,
         "states": [state.value for state in JobState],
-        "counts": look.reader.read(("counts", which), lambda engine: _counts(engine, chosen, which, found)),
+        "counts": _counts(look, chosen, which, found),
         "actions": [action for action, states in BY_ITSELF.items() if which.states & states],
         "shows_arguments": shows,
         "ages": AGES,
@@ -40,13 +40,15 @@ def page(look: Look) -> Page:
     return Page("jobs", "Jobs", values)
 
 
-def _counts(engine: Engine, chosen: Chosen, which: JobFilter, found: JobPage) -> Counts:
-    """How many there are in each state; with a filter, only of what is looked at."""
+def _counts(look: Look, chosen: Chosen, which: JobFilter, found: JobPage) -> Counts:
+    """How many there are in each state; with a filter, as far as the first page has seen them."""
     if chosen.is_plain:
-        return {state.value: engine.figures.count(JobFilter(frozenset({state})), COUNTED) for state in JobState}
-    if which.below is None and (found.is_cut or found.below is None):  # the page has all that would be counted
-        return {chosen.state: (len(found.records), not found.is_cut)}
-    return {chosen.state: engine.figures.count(chosen.filter(), PASSED_OVER)}
+        return look.reader.read("counts", _count_states)
+    return {chosen.state: (len(found.records), found.below is None)} if which.below is None else {}
+
+
+def _count_states(engine: Engine) -> Counts:
+    return {state.value: engine.figures.count(JobFilter(frozenset({state})), COUNTED) for state in JobState}
 
 
 def _names(engine: Engine) -> tuple[list[str], list[str]]:
