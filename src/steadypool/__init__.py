@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         PayloadRefused,
         SchemaMismatch,
         UnknownJob,
+        UnknownLimit,
         UnknownSchedule,
         WrongState,
     )
@@ -106,6 +107,7 @@ __all__ = [
     "Task",
     "ThreadPool",
     "UnknownJob",
+    "UnknownLimit",
     "UnknownSchedule",
     "WorkReport",
     "Worker",
@@ -130,7 +132,7 @@ _PLACES = {
     "steadypool.durable.client.schedules": "ScheduleHandle",
     "steadypool.durable.engine.errors": (
         "EngineBusy EngineError EngineFull EngineGone EngineRefused JobDiscarded PayloadRefused "
-        "SchemaMismatch UnknownJob UnknownSchedule WrongState"
+        "SchemaMismatch UnknownJob UnknownLimit UnknownSchedule WrongState"
     ),
     "steadypool.durable.engine.records": "JobFilter",
     "steadypool.durable.engine.states": "JobState",

@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 
 from steadypool import Retry, ThreadPool, task
 from steadypool.model import events
-from steadypool.model.queue_depth import QueueDepth
+from steadypool.model.queue_depth import LimitCount, QueueDepth
 from steadypool.model.states import Outcome
 from steadypool.sinks import opentelemetry
 from steadypool.sinks.prometheus import PrometheusSink
@@ -59,6 +59,9 @@ class Source:
     def failures(self) -> dict[tuple[str, str, str], int]:
         return {("mail", "send", "retry"): 1}
 
+    def limits(self) -> list[LimitCount]:
+        return [LimitCount("stripe", 1, 2)]
+
     def ticks(self) -> dict[tuple[str, str, str], int]:
         return {("mail", "send", "fired"): 1}
 
@@ -76,7 +79,8 @@ def test_every_metric_of_opentelemetry_is_in_the_docs_and_none_of_prometheus_is_
         kind = "counter" if "is_monotonic" in metric["data"] else "gauge"
         kind = "histogram" if "bucket_counts" in points[0] else kind
         attributes = {name for point in points for name in point["attributes"]}
-        assert attributes & known == (known if "steadypool.task" in attributes else {"messaging.destination.name"})
+        by_name = set() if "steadypool.limit" in attributes else {"messaging.destination.name"}
+        assert attributes & known == (known if "steadypool.task" in attributes else by_name)
         found[metric["name"]] = kind, metric["unit"], attributes - known
     rows = page("sinks").table("opentelemetry-metrics")
     said = {names_in(name)[0]: (kind, unit.strip("`"), set(names_in(more))) for name, kind, unit, more, _ in rows}

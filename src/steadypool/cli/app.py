@@ -23,6 +23,7 @@ COMMANDS = {
         "Translate a schedule of Celery beat into Python to paste.",
     ),
     "jobs": ("queue.jobs:jobs_group", "Look at the jobs of a durable queue, and change them."),
+    "limits": ("queue.limits:limits_group", "Look at limits of durable tasks, and set them by hand."),
     "map": ("map.command:map_command", "Call a function once for each line of a file."),
     "migrate": ("queue.migrate:migrate_command", "Make the tables of the queue at URL, or bring them up to date."),
     "schedules": ("queue.schedules:schedules_group", "Look at the schedules of a durable queue, and change them."),

@@ -1,4 +1,4 @@
-"""How much waits in a named queue: `QueueDepth`."""
+"""How much waits in a named queue, and under a limit: `QueueDepth`, `LimitCount`."""
 
 from dataclasses import dataclass
 
@@ -25,3 +25,14 @@ class QueueDepth:
     """As long as their records are kept."""
     waiting: int | None = None
     """For other jobs."""
+
+
+@dataclass(frozen=True, slots=True)
+class LimitCount:
+    """How much is at work under one limit of a durable queue."""
+
+    name: str
+    running: int
+    """On any worker, of all keys."""
+    waiting: int
+    """Available jobs that have to pass it, whether it is what holds them back or not; counted up to a bound."""

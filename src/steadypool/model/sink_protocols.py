@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from steadypool.model.events import Event, JobEvent
-    from steadypool.model.queue_depth import QueueDepth
+    from steadypool.model.queue_depth import LimitCount, QueueDepth
     from steadypool.model.reports import PoolStats
 
 
@@ -60,6 +60,9 @@ class WatchedQueues(Protocol):
     def ticks(self) -> Mapping[tuple[str, str, str], int]:
         """How many ticks of schedules came up here, by queue, task, and what became of them: ``"fired"`` or
         ``"skipped"``."""
+
+    def limits(self) -> Sequence[LimitCount]:
+        """How many jobs run and wait under each limit, likewise; none while that is not known."""
 
 
 @runtime_checkable

@@ -36,7 +36,7 @@ from steadypool.model.printable import printable
 from steadypool.model.states import Outcome
 from steadypool.sinks.labels import BoundedNames
 from steadypool.sinks.metrics_sink import MetricsSink
-from steadypool.sinks.pool_metrics import COUNTERS, FAILURES, GAUGES, QUEUE_GAUGES, TICKS, Figure
+from steadypool.sinks.pool_metrics import COUNTERS, FAILURES, GAUGES, LIMIT_GAUGES, QUEUE_GAUGES, TICKS, Figure
 from steadypool.sinks.watched import QueueSources, T, WatchedPools
 
 SCOPE = "steadypool"
@@ -55,6 +55,7 @@ ATTEMPT = "steadypool.job.attempt"
 OUTCOME = "steadypool.job.outcome"
 WAITED = "steadypool.job.waited"
 WORKER = "steadypool.worker"
+LIMIT = "steadypool.limit"
 NEXT = "steadypool.next"
 OUTCOME_OF_TICK = "steadypool.schedule.outcome"
 
@@ -224,6 +225,8 @@ class _Metrics:
             _show(counter, figure, partial(_observe, self.pools.books, figure))
         for depth in QUEUE_GAUGES:
             _show(gauge, depth, partial(_observe, self.queues.depths, depth))
+        for count in LIMIT_GAUGES:
+            _show(gauge, count, partial(_observe, self.queues.limits, count, label=LIMIT))
         _show(counter, FAILURES, partial(_observe_failures, self.queues))
         _show(counter, TICKS, partial(_observe_ticks, self.queues))
 
@@ -266,12 +269,16 @@ def _show(create: Callable[..., object], figure: Figure[T], look: Callable[..., 
 
 
 def _observe(
-    rows: Callable[[], Mapping[str, Iterable[T]]], figure: Figure[T], options: CallbackOptions
+    rows: Callable[[], Mapping[str, Iterable[T]]],
+    figure: Figure[T],
+    options: CallbackOptions,
+    *,
+    label: str = DESTINATION,
 ) -> Iterable[Observation]:
-    """One number of each pool, or of each named queue. Called when metrics are collected."""
+    """One number of each pool, named queue or limit. Called when metrics are collected."""
     for name, row in rows().items():
         if (value := figure.of(row)) is not None:
-            yield Observation(value, {DESTINATION: name})
+            yield Observation(value, {label: name})
 
 
 def _observe_failures(queues: QueueSources, options: CallbackOptions) -> Iterable[Observation]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from steadypool.model.queue_depth import QueueDepth
+from steadypool.model.queue_depth import LimitCount, QueueDepth
 from steadypool.model.reports import PoolStats
 from steadypool.model.states import PoolState
 
@@ -84,6 +84,10 @@ QUEUE_GAUGES: Sequence[Figure[QueueDepth]] = (
     Figure("queue_retryable", "queue.retryable", JOB, "Those that are retried later.", lambda d: d.retryable),
     Figure("queue_running", "queue.running", JOB, "Those that run, on any worker.", lambda d: d.running),
     Figure("queue_discarded", "queue.discarded", JOB, "Those that were given up.", lambda d: d.discarded),
+)
+LIMIT_GAUGES: Sequence[Figure[LimitCount]] = (
+    Figure("limit_running", "limit.running", JOB, "Durable jobs under a limit that run.", lambda c: c.running),
+    Figure("limit_waiting", "limit.waiting", JOB, "Available ones that have to pass it.", lambda c: c.waiting),
 )
 FAILURES: Figure[QueueDepth] = Figure(
     "attempts_failed", "attempts.failed", "{attempt}", "Attempts of durable jobs that failed here.", lambda d: None

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Generic, TypeVar
 
-from steadypool.model.queue_depth import QueueDepth
+from steadypool.model.queue_depth import LimitCount, QueueDepth
 from steadypool.model.reports import PoolStats
 from steadypool.model.sink_protocols import Watched, WatchedQueues
 from steadypool.sinks.labels import BoundedNames
@@ -64,6 +64,7 @@ class QueueSources(Sources[WatchedQueues]):
     def __init__(self, tasks: BoundedNames) -> None:
         super().__init__()
         self._queue_label = BoundedNames(MOST_QUEUES)
+        self._limit_label = BoundedNames(MOST_QUEUES)
         self._task_label = tasks
 
     def depths(self) -> dict[str, list[QueueDepth]]:
@@ -72,6 +73,14 @@ class QueueSources(Sources[WatchedQueues]):
         for source in self.present():
             for depth in source.depths():
                 found.setdefault(self._queue_label(depth.name), [depth])
+        return found
+
+    def limits(self) -> dict[str, list[LimitCount]]:
+        """One by each limit's label, likewise."""
+        found: dict[str, list[LimitCount]] = {}
+        for source in self.present():
+            for count in source.limits():
+                found.setdefault(self._limit_label(count.name), [count])
         return found
 
     def failures(self) -> Counter[tuple[str, str, str]]:

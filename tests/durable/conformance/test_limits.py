@@ -303,3 +303,17 @@ def test_the_same_program_declares_what_has_changed(engine: Engine) -> None:
     mail, stripe = engine.limits.rows()
     assert (mail.name, mail.allowed, mail.app, mail.release) == ("mail", Allowance(starts=1, per=1.0), "shop", "7")
     assert (stripe.allowed, stripe.over) == (Allowance(running=2), "discard")
+
+
+def test_a_job_that_waits_for_another_goes_to_its_lane_when_that_has_ended(engine: Engine) -> None:
+    limit(engine, running=1)
+    before = put(engine)
+    [placed] = engine.put_many([in_lane(STRIPE, after=(before,))])
+    put_in(engine, STRIPE)
+    me = worker(engine)
+    claims = {claim.id: claim for claim in take_all(engine, me)}
+    assert len(claims) == 2 and record(engine, placed.id).state is JobState.WAITING
+    engine.settle_many([complete(claims.pop(before))])
+    assert record(engine, placed.id).held_by and take(engine, me) == []
+    engine.settle_many([complete(claim) for claim in claims.values()])
+    assert [claim.id for claim in take_all(engine, me)] == [placed.id]

@@ -15,6 +15,7 @@ from steadypool.durable.engine.errors import (
     PayloadRefused,
     SchemaMismatch,
     UnknownJob,
+    UnknownLimit,
     UnknownSchedule,
     WrongState,
 )
@@ -91,5 +92,14 @@ def as_usage_errors() -> Iterator[None]:
     """A user's mistake, and a store that says no, are one line and exit code 2, not a traceback."""
     try:
         yield
-    except (EngineError, SchemaMismatch, PayloadRefused, UnknownJob, UnknownSchedule, WrongState, *MISTAKES) as error:
+    except (
+        EngineError,
+        SchemaMismatch,
+        PayloadRefused,
+        UnknownJob,
+        UnknownLimit,
+        UnknownSchedule,
+        WrongState,
+        *MISTAKES,
+    ) as error:
         raise UsageError(str(error)) from error

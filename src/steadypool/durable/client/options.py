@@ -158,7 +158,7 @@ class EnqueueKeywords(TaskKeywords, total=False):
 ON_TAKEN = ("keep", "replace", "push_back")
 NEEDS = ("success", "end")
 ENQUEUE_NAMES = frozenset(field.name for field in fields(EnqueueOptions))
-TASK_NAMES = frozenset({"name", "id", "timeout", "total_timeout", "retry", "priority", "meta"})
+TASK_NAMES = frozenset({"name", "id", "timeout", "total_timeout", "retry", "priority", "meta", "limit", "lane"})
 OPTION_NAMES = ENQUEUE_NAMES | TASK_NAMES
 
 

@@ -12,11 +12,12 @@ from steadypool.durable.client import options as enqueueing
 from steadypool.durable.client.bulk import BulkResult, change_all, check_filter
 from steadypool.durable.client.call import Call, jobs_of
 from steadypool.durable.client.chain import Chain, jobs_in_line
-from steadypool.durable.client.declared import DurableKeywords, as_schedules, check_no_twins, declare
+from steadypool.durable.client.declared import DurableKeywords, as_schedules, declare
 from steadypool.durable.client.ends import Ends
 from steadypool.durable.client.group_commit import Writer
 from steadypool.durable.client.handle import JobHandle, unknown
 from steadypool.durable.client.lifespan import Lifespan, check_lifespan
+from steadypool.durable.client.limits import LimitKeywords, Limits
 from steadypool.durable.client.opened import Opened
 from steadypool.durable.client.options import EnqueueOptions
 from steadypool.durable.client.origin import here, module_here
@@ -24,6 +25,8 @@ from steadypool.durable.client.payload import MOST_BYTES, check_most
 from steadypool.durable.client.rows import batches_of
 from steadypool.durable.client.schedules import Schedules
 from steadypool.durable.client.task import DurableTask, check_function, refuse_on_loop
+from steadypool.durable.client.task_table import add_task, limits_of
+from steadypool.durable.client.turns import SharedLimits
 from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.engine.records import EngineStats, EnqueueResult, JobFilter, JobRecord, NewJob
 from steadypool.durable.engine.states import ENDED, JobState, state_named
@@ -37,6 +40,7 @@ from steadypool.durable.engine.url import (
     is_same_place,
     shown,
 )
+from steadypool.model.limit import Limit
 from steadypool.model.options import Task, TaskOptions
 from steadypool.model.sink_protocols import Sink
 
@@ -96,6 +100,7 @@ class Queue:
         self.lifespan = None if lifespan is None else check_lifespan(lifespan)
         self.tasks: dict[str, DurableTask[Any, Any]] = {}
         """Every task of this queue by each name that it has in the database: its own, and its aliases."""
+        self._limits = SharedLimits()
         self._opened = Opened(lambda: self.url)
         self._elsewhere: str | None = None
         """Its address for a while, instead of its own."""
@@ -115,6 +120,7 @@ class Queue:
         The options are those of every task, and of `EnqueueOptions` (``queue``, ``keep``, …), as defaults for each job.
         ``aliases`` are names that the task had before: jobs that were enqueued under one of them are run, too.
         ``schedule`` is a `Cron` or `Every`, or a list of them: workers then put jobs of the task on their own.
+        ``limit`` is a `Limit` or a list of them, and ``lane`` by what its jobs take turns, as in ``lane="tenant"``.
         ``kind`` says what its jobs run on, whatever the worker: ``"process"``, ``"thread"`` or ``"async"``. By default
         a coroutine function runs on an event loop, and any other function as the worker's ``--kind`` says.
 
@@ -137,26 +143,12 @@ class Queue:
                 raise TypeError(f"kind='async' is for coroutine functions (async def), and {function!r} is none")
             made = DurableTask(self, function, settings, how, aliases=aliases, made=here())
             made.kind = kind
+            made.set_turns()
             made.schedules = declare(made, schedules)
-            return self._add(made)
+            add_task(self.tasks, made, self._limits.by_name)
+            return made
 
         return make if fn is None else make(fn)
-
-    def _add(self, task: DurableTask[P, R]) -> DurableTask[P, R]:
-        known = {name: self.tasks[name] for name in task.names if name in self.tasks}
-        for name, other in known.items():
-            if not task.replaces(other):
-                raise ValueError(
-                    f"this queue has a task {name!r} already, {other.whereabouts()}; the second one is "
-                    f"{task.whereabouts()}. Workers find a task by its name: give one of them a name of its own, "
-                    "@queue.task(name=...)"
-                )
-        check_no_twins(task, (other for other in self.tasks.values() if other not in known.values()))
-        for other in known.values():
-            for name in other.names:
-                self.tasks.pop(name, None)
-        self.tasks.update(dict.fromkeys(task.names, task))
-        return task
 
     # -- putting
 
@@ -239,6 +231,24 @@ class Queue:
 
     def _handles(self, placed: Iterable[EnqueueResult], jobs: Iterable[NewJob]) -> list[JobHandle[Any]]:
         return [JobHandle(self, one, self.tasks[job.task]) for one, job in zip(placed, jobs, strict=True)]
+
+    def limit(self, name: str, **values: Unpack[LimitKeywords]) -> Limit:
+        """A limit that tasks of this queue share: ``queue.limit("stripe", running=5)``; see `Limit`.
+
+        Raises:
+            TypeError, ValueError: for an invalid value, or if there is another limit of that name.
+        """
+        return self._limits.add(Limit(name, **values), limits_of(self.tasks.values()))
+
+    @property
+    def limits(self) -> Limits:
+        """The limits as they hold now: ``queue.limits.set("stripe", running=2)``."""
+        return Limits(self)
+
+    @property
+    def declared_limits(self) -> Mapping[str, Limit]:
+        """Those in the code, by name."""
+        return limits_of(self.tasks.values()) | self._limits.by_name
 
     @property
     def schedules(self) -> Schedules:

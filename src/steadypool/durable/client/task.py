@@ -19,8 +19,11 @@ from steadypool.durable.client.handle import JobHandle, Records
 from steadypool.durable.client.options import EnqueueKeywords, EnqueueOptions
 from steadypool.durable.client.origin import Origin
 from steadypool.durable.client.payload import Payload
+from steadypool.durable.client.turns import TaskTurns
 from steadypool.durable.engine.links import check_order
 from steadypool.durable.engine.records import NewJob
+from steadypool.durable.engine.turns import Turn
+from steadypool.model.limit import Limit, as_limits, lane_of_options
 from steadypool.model.options import Task, TaskOptions, task_name
 from steadypool.primitives.job_context import running_loop
 
@@ -79,6 +82,8 @@ class DurableTask(Task[P, R_co]):
         self._origin: DurableTask[P, R_co] = self
         self._payload: Payload | None = None
         self._per_call: bytes | None = None
+        self.turns: TaskTurns | None = None
+        """Where its jobs wait for their turn, if it has limits or a lane."""
         self.schedules: Declared = ()
         """The schedules that it is declared with, by their names."""
         if how.on_discarded is not None:
@@ -92,6 +97,21 @@ class DurableTask(Task[P, R_co]):
             enqueueing.check_name("the name of a durable task", name, "app.send_email")
             self._name = name
         return self._name
+
+    @property
+    def limits(self) -> Mapping[str, Limit]:
+        """Its limits, by their names."""
+        return {} if self.turns is None else self.turns.limits
+
+    def set_turns(self) -> None:
+        """Have its jobs pass the limits among its options, and take turns by the lane.
+
+        Raises:
+            TypeError, ValueError: one of them does not fit the function.
+        """
+        limits, lane = as_limits(self.task_options.limit), self.task_options.lane
+        if limits or lane is not None:
+            self.turns = TaskTurns(self.fn, self.durable_name, limits, lane)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -167,7 +187,19 @@ class DurableTask(Task[P, R_co]):
         Raises:
             PayloadRefused, EngineError: as `enqueue` does.
         """
-        return self._put(self.job_with(self.payload.from_json(text)))
+        job = self.job_with(self.payload.from_json(text))
+        return self._put(job if self.turns is None else job._replace(turn=self.turn_of(job.payload)))
+
+    def turn_of(self, payload: bytes) -> Turn | None:
+        """Where a call waits for its turn whose arguments are that JSON.
+
+        Raises:
+            ArgumentsUnfit: they do not fit the function.
+            PayloadRefused: one has no text that could be a key.
+        """
+        if self.turns is None:
+            return None
+        return self.turns.of(*self.payload.decode(payload)) if self.turns.has_keys else self.turns.of((), {})
 
     @overload
     async def enqueue_async(self: OfCoroutine[P, T], /, *args: P.args, **kwargs: P.kwargs) -> JobHandle[T]: ...
@@ -205,10 +237,23 @@ class DurableTask(Task[P, R_co]):
             TypeError, ValueError: for an option that does not exist or an invalid value.
         """
         ours, others = enqueueing.split_options(changes)
+        if "limit" in others:
+            raise TypeError(
+                "limit is for all jobs of a task: give it to @queue.task(limit=...), and set it by hand with "
+                "queue.limits.set(...)"
+            )
+        lane = others.pop("lane", None)
+        if lane is not None:
+            others["lane"] = lane_of_options(lane)
         changed = self._changed | others.keys()
         options = replace(self.task_options, **others)
+        if lane is None:
+            options = options.with_gates(self.task_options.gates)
         derived = DurableTask(self.queue, self.fn, options, enqueueing.change(self.enqueue_options, ours))
         derived._changed = changed
+        derived.turns = self.turns
+        if lane is not None:
+            derived.set_turns()
         derived._origin = self._origin
         derived._per_call = enqueueing.encode_per_call(options, changed)
         derived._remade_by = (_derive, (self._origin, {**self._changes_so_far(), **changes}))
@@ -235,11 +280,14 @@ class DurableTask(Task[P, R_co]):
         """
         if any(value is Result for value in (*args, *kwargs.values())):
             return self._job_with_gaps(args, kwargs)
-        return self.job_with(self.payload.encode(args, kwargs))
+        job = self.job_with(self.payload.encode(args, kwargs))
+        return job if self.turns is None else job._replace(turn=self.turns.of(args, kwargs))
 
     def _job_with_gaps(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> NewJob:
         payload, names = self.payload.encode_but(args, kwargs, Result)
         job = self.job_with(payload)
+        if self.turns is not None:
+            job = job._replace(turn=self.turns.of_gaps(args, kwargs, names))
         return job._replace(options=with_results(job.options, names))
 
     def _put(self, job: NewJob) -> JobHandle[R_co]:

@@ -94,6 +94,10 @@ class UnknownSchedule(SteadypoolError, LookupError):
     """There is no schedule of that name, or the name fits more than one."""
 
 
+class UnknownLimit(SteadypoolError, LookupError):
+    """There is no limit of that name, or the name fits more than one."""
+
+
 class WrongState(SteadypoolError, RuntimeError):
     """The job is not in a state from which that can be done.
 

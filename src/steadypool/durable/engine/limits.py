@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 from steadypool.durable.engine.records import JobRecord
 from steadypool.durable.engine.states import JobState
 from steadypool.durable.engine.turns import Turn
+from steadypool.model.queue_depth import LimitCount
 from steadypool.rules.limits import Allowance, why_held
 
 MOST_COUNTED = 10_000
@@ -38,15 +39,6 @@ class LimitRow(NamedTuple):
     app: str | None = None
     """The program that declares it, and its release."""
     release: str | None = None
-
-
-class LimitCount(NamedTuple):
-    """How much is at work under one limit."""
-
-    name: str
-    running: int
-    waiting: int
-    """Available jobs that have to pass it, whether it is what holds them back or not; counted up to a bound."""
 
 
 class GateUse(NamedTuple):

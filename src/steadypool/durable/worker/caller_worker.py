@@ -27,10 +27,11 @@ from steadypool.durable.worker.dispatch import Dispatcher, given_back
 from steadypool.durable.worker.emitter import events
 from steadypool.durable.worker.kind_pools import KindPools
 from steadypool.durable.worker.kinds import kind_of, slot_groups
+from steadypool.durable.worker.limits import Limits, Program
 from steadypool.durable.worker.maintenance import Maintenance
 from steadypool.durable.worker.pool_adapter import Pool, TaskAdapter
 from steadypool.durable.worker.room import Ask, Room
-from steadypool.durable.worker.schedules import Program, Scheduler
+from steadypool.durable.worker.schedules import Scheduler
 from steadypool.durable.worker.settlement import Settler
 from steadypool.model.errors import Snooze
 from steadypool.rules.near_names import near_name
@@ -94,7 +95,8 @@ class CallerWorker:
         self._error: BaseException | None = None
         self._trouble: Exception | None = None
         self.number = 0
-        self._claimer = Claimer(context, self)
+        self._limits = [Limits(context, source) for source in sources]
+        self._claimer = Claimer(context, self, self._declare_limits)
         self._schedulers = [Scheduler(context, source) for source in sources]
         self._maintenance = Maintenance(self._engine, context.settings.caps.losses, 0.0, lambda: True)
         self._tasks, self._twice = _all_tasks(sources)
@@ -110,6 +112,10 @@ class CallerWorker:
         room = Room(context.settings, slot_groups(context.settings, KINDS), self._kinds, self._in_flight)
         self._dispatcher = Dispatcher(context, self._pools, room, adapters, False, self._has_ended.set)
         self._settler = Settler(context, adapters, self._dispatcher)
+
+    def _declare_limits(self) -> None:
+        for limits in self._limits:
+            limits.declare_due()
 
     def __enter__(self) -> Self:
         self._context.emitter.subscribe(self._heard)

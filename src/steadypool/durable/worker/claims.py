@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import monotonic
 from typing import Protocol
@@ -46,7 +46,9 @@ class Claimer:
     settlement is found by halves, and written without it; all others are written as they are.
     """
 
-    def __init__(self, context: WorkerContext, registration: Registered) -> None:
+    def __init__(self, context: WorkerContext, registration: Registered, declare_limits: Callable[[], None]) -> None:
+        self.declare_limits = declare_limits
+        """Declares the program's limits, if it is time."""
         self._engine = context.engine
         self._in_flight = context.in_flight
         self._registration = registration
@@ -63,6 +65,8 @@ class Claimer:
         try:
             if self._backoff or monotonic() >= self._reconcile_at:
                 self._reconcile(number)
+            if asks:
+                self.declare_limits()  # no job is claimed before it is known what limits it
             settlements, leases = _first_of(in_flight.pending), len(in_flight.done)
             if in_flight.unwritten or len(settlements) < len(in_flight.pending):
                 leases = 0  # a lease is done when all of it is settled

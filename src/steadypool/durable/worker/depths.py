@@ -14,7 +14,7 @@ from steadypool.durable.engine.errors import EngineError, SchemaMismatch
 from steadypool.durable.engine.open import open_engine
 from steadypool.durable.engine.protocol import Engine
 from steadypool.model.clock import monotonic
-from steadypool.model.queue_depth import QueueDepth
+from steadypool.model.queue_depth import LimitCount, QueueDepth
 
 FRESH = 5.0
 """Seconds for which an answer is given again."""
@@ -34,6 +34,7 @@ class Depths:
         self._engine: Engine | None = None
         self._looking: threading.Event | None = None
         self._found: tuple[QueueDepth, ...] = ()
+        self._limits: tuple[LimitCount, ...] = ()
         self._found_at = float("-inf")
         self._failed = False
 
@@ -47,6 +48,13 @@ class Depths:
                 return tuple(QueueDepth(name, answers=False) for name in self._queues)
             return self._found
 
+    def read_limits(self) -> tuple[LimitCount, ...]:
+        """The limits, by name; none, if the store does not answer."""
+        self.read()
+        with self._lock:
+            is_known = not self._failed and monotonic() - self._found_at <= STALE
+            return self._limits if is_known else ()
+
     def _look(self) -> threading.Event | None:
         """Have a look made, or wait for the one that is under way; ``None``: what was found is fresh."""
         with self._lock:
@@ -59,10 +67,12 @@ class Depths:
 
     def _count(self) -> None:
         found: tuple[QueueDepth, ...] | None = None
+        limits: tuple[LimitCount, ...] = ()
         try:
             if self._engine is None:
                 self._engine = open_engine(self._url)
                 self._engine.timeout = 2 * TIMEOUT
+            limits = tuple(self._engine.limits.counts())
             found = tuple(self._engine.depths(self._queues))
         except (EngineError, SchemaMismatch):
             pass  # that is what it says: nothing was found
@@ -71,7 +81,7 @@ class Depths:
                 done, self._looking = self._looking, None
                 self._failed = found is None
                 if found is not None:
-                    self._found, self._found_at = found, monotonic()
+                    self._found, self._limits, self._found_at = found, limits, monotonic()
             assert done is not None
             done.set()
 

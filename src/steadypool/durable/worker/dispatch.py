@@ -10,6 +10,7 @@ That one would then run twice at a time.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -51,8 +52,10 @@ class Dispatcher:
         self._adapters = adapters
         self._may_bundle = may_bundle
         self._on_end = on_end
+        self._set_aside_for = context.settings.given_up_after
         self.met_unknown = False
         """Whether there were jobs that cannot be run here: they are given back, and are to be set aside."""
+        self._set_aside: Counter[str] = Counter()
 
     def start(self, claims: Sequence[Claim], worker: int) -> None:
         """Have these run, which the registration *worker* has claimed."""
@@ -62,9 +65,15 @@ class Dispatcher:
             kind = "" if adapter is None else adapter.kind
             fits = adapter is None or self._room.fits(kind, claim.queue)
             held = self._in_flight.take(claim, worker, kind)
-            if adapter is None or not fits:
+            if adapter is None and claim.turn is not None:
+                aside = Settlement(claim, Verdict.RETURN, delay=self._set_aside_for, aside=True)
+                self._in_flight.settle(held, aside)
+                self._set_aside[claim.task] += 1
+            elif adapter is None or not fits:
                 self._in_flight.settle(held, given_back(claim))
                 self.met_unknown = self.met_unknown or adapter is None
+            elif not adapter.has_passed(claim):
+                self._file_anew(held, adapter)
             elif claim.expires_in is not None and claim.expires_in <= 0:
                 error = JobTimeout("its total_timeout passed", job_id=claim.id, limit="total_timeout")
                 self._give_up(held, verdicts.expired(claim), error)
@@ -72,6 +81,20 @@ class Dispatcher:
                 starting.append(held)
         if starting:
             self._submit(self._bundled(starting))
+
+    def take_set_aside(self) -> Counter[str]:
+        """How many jobs of each task stood in lanes, cannot be run here, and are set aside."""
+        found, self._set_aside = self._set_aside, Counter()
+        return found
+
+    def _file_anew(self, held: HeldClaim, adapter: TaskAdapter) -> None:
+        """It was put before its task had these limits: it has to wait for its turn first."""
+        try:
+            turn = adapter.turn_of(held.claim)
+        except Exception as error:  # of its arguments, or of the user's function that makes a key
+            self._give_up(held, verdicts.not_started(held.claim, error), error)
+        else:
+            self._in_flight.settle(held, given_back(held.claim)._replace(turn=turn))
 
     def start_alone(self, held: HeldClaim) -> None:
         """Have one run again that was in a bundle."""

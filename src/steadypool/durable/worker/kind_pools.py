@@ -9,6 +9,7 @@ from typing import Any
 from steadypool.durable.worker.pool_adapter import Pool
 from steadypool.model.error_text import in_a_line
 from steadypool.model.reports import DrainReport, PoolStats
+from steadypool.model.sink_protocols import Sink, Watcher
 from steadypool.pools.executor.contract import Prepared
 
 
@@ -99,3 +100,9 @@ def together(reports: Sequence[DrainReport]) -> DrainReport:
 def _added_up(stats: Sequence[PoolStats]) -> PoolStats:
     counts = [field.name for field in fields(PoolStats) if field.type is int]
     return replace(stats[0], **{name: sum(getattr(one, name) for one in stats) for name in counts})
+
+
+def show_pool(pool: Pool, sink: Sink) -> None:
+    """Have a sink with metrics read the pool's books."""
+    if isinstance(sink, Watcher):
+        sink.watch(pool)

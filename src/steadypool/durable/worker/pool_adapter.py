@@ -14,6 +14,7 @@ from steadypool.durable.client.lifespan import Manager
 from steadypool.durable.client.nested_waits import Slots
 from steadypool.durable.client.task import DurableTask
 from steadypool.durable.engine.records import Claim
+from steadypool.durable.engine.turns import Turn
 from steadypool.durable.worker import run_job
 from steadypool.durable.worker.job_links import with_gaps
 from steadypool.durable.worker.settings import WorkerSettings
@@ -188,9 +189,19 @@ class TaskAdapter:
         self._meta = dict(task.task_options.meta or {})
         self._fn, self._args = _call_of(task, kind, slots)
         self._place = run_job.place_of(task) if kind == "process" else None
+        self._task = task
         self.run_time = RunTime()
         self.unfit = 0
         """How many of its jobs, one after the other, were of another version of the program."""
+
+    def has_passed(self, claim: Claim) -> bool:
+        """Whether a claim has passed the task's limits; not: it was put before they were there."""
+        turns = self._task.turns
+        return turns is None or turns.are_in(claim.turn)
+
+    def turn_of(self, claim: Claim) -> Turn | None:
+        """Where it has to wait for its turn."""
+        return self._task.turn_of(claim.payload)
 
     def retry_of(self, claim: Claim, error: BaseException | None) -> Retry | None:
         """When an attempt that failed with *error* is followed by another: as the call says, or the task."""

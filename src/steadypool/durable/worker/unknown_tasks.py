@@ -75,9 +75,11 @@ class UnknownTasks:
                 break
         for adapter in self._adapters.values():
             adapter.unfit = 0 if adapter.unfit >= FLOOD else adapter.unfit
-        for task, jobs in counts.items():
-            if task in self._known:
-                continue  # each has an event when it has had its turn
+        self.tell({task: jobs for task, jobs in counts.items() if task not in self._known})  # those tell it themselves
+
+    def tell(self, aside: Mapping[str, int]) -> None:
+        """So many jobs of these tasks were set aside."""
+        for task, jobs in aside.items():
             self._emitter.report(events.TaskUnknown, task, jobs, self._hint(task))
 
     def recall(self) -> bool:

@@ -49,8 +49,9 @@ from steadypool.durable.worker.depths import Depths
 from steadypool.durable.worker.dispatch import Dispatcher
 from steadypool.durable.worker.emitter import events
 from steadypool.durable.worker.engine_backoff import RETRYABLE
-from steadypool.durable.worker.kind_pools import KindPools
+from steadypool.durable.worker.kind_pools import KindPools, show_pool
 from steadypool.durable.worker.kinds import SlotGroup, kind_of, kinds_of, slot_groups
+from steadypool.durable.worker.limits import Limits, Program
 from steadypool.durable.worker.links import LinkUpkeep
 from steadypool.durable.worker.maintenance import Maintenance
 from steadypool.durable.worker.pool_adapter import Pool, Source, TaskAdapter, check_pool_arguments, open_pool
@@ -59,7 +60,7 @@ from steadypool.durable.worker.registration import Registration
 from steadypool.durable.worker.report import WorkReport
 from steadypool.durable.worker.room import Room
 from steadypool.durable.worker.run_job import nothing
-from steadypool.durable.worker.schedules import Program, Scheduler
+from steadypool.durable.worker.schedules import Scheduler
 from steadypool.durable.worker.settings import WorkerSettings
 from steadypool.durable.worker.settlement import Settler
 from steadypool.durable.worker.shutdown import Shutdown
@@ -71,7 +72,7 @@ from steadypool.model.clock import monotonic
 from steadypool.model.errors import PoolBroken
 from steadypool.model.health import Health, HealthReason
 from steadypool.model.options import TaskOptions
-from steadypool.model.queue_depth import QueueDepth
+from steadypool.model.queue_depth import LimitCount, QueueDepth
 from steadypool.model.sink_protocols import QueueWatcher, Sink, Watcher
 from steadypool.model.states import PoolState
 from steadypool.pools.inspect.health import read_health
@@ -122,7 +123,7 @@ class Worker:
         self._kinds = kinds_of(queue.tasks.values(), settings.kind)
         check_pool_arguments(settings, self._kinds)
         self._registration = Registration(context, self._kinds != ("process",), self._wait.wake)
-        self._claimer = Claimer(context, self._registration)
+        self._claimer = Claimer(context, self._registration, Limits(context, queue).declare_due)
         self._progress = ProgressReports(self._engine, self._in_flight)
         self._maintenance = Maintenance(
             self._engine, settings.caps.losses, claim_size.LOOK_AGAIN, lambda: self._registration.may_sweep
@@ -188,7 +189,7 @@ class Worker:
         if jobs:
             self._pool_sinks.append(sink)
         for pool in self._opened:
-            self._show_pool(pool, sink)
+            show_pool(pool, sink)
         return partial(self._unsubscribe, sink)
 
     def _unsubscribe(self, sink: Sink) -> None:
@@ -199,11 +200,6 @@ class Worker:
         if isinstance(sink, Watcher):
             for pool in self._opened:
                 sink.unwatch(pool)
-
-    @staticmethod
-    def _show_pool(pool: Pool, sink: Sink) -> None:
-        if isinstance(sink, Watcher):
-            sink.watch(pool)
 
     def health(self) -> Health:
         """Whether the worker is alive, and ready: registered, its pools and its database at work. From any thread."""
@@ -238,6 +234,10 @@ class Worker:
     def ticks(self) -> Mapping[tuple[str, str, str], int]:
         """How many ticks of schedules this worker has put a job for, or has skipped, by queue and task."""
         return dict(self._emitter.ticks)
+
+    def limits(self) -> tuple[LimitCount, ...]:
+        """How many jobs run and wait under each limit, of all workers, likewise; none while that is not known."""
+        return self._depths.read_limits()
 
     @property
     def _core(self) -> Any:
@@ -276,6 +276,7 @@ class Worker:
     def _work(self) -> None:
         try:
             pools = self._set_up()
+            self._try(self._claimer.declare_limits)
             self._try(self._scheduler.run_due)  # before it is asked whether there is nothing to do
             while not self._stop.requests and not self._is_empty():
                 self._round()
@@ -356,7 +357,7 @@ class Worker:
             pool.subscribe(sink)
         for sink in self._sinks:
             if sink not in self._pool_sinks:
-                self._show_pool(pool, sink)
+                show_pool(pool, sink)
         return pool
 
     def _enter_here(self, manager: Callable[[], Manager]) -> object:
@@ -417,8 +418,7 @@ class Worker:
         began = monotonic()
         ended = self._in_flight.take_ended()
         self._settler.settle_all(ended)
-        answer = self._settle_and_claim(began)
-        if answer is None:
+        if (answer := self._settle_and_claim(began)) is None:
             self._wait.sleep(self._backoff.pause)
             return
         self._dispatcher.start(answer.claims, self._registration.number)
@@ -468,6 +468,7 @@ class Worker:
 
     def _maintain_unknown(self) -> None:
         """Find jobs that were set aside and are known here, and give up what no worker has known; now and then."""
+        self._unknown.tell(self._dispatcher.take_set_aside())
         if self._try(lambda: self._unknown.run_due(has_room=self._room.has_some())):
             self._wait.wake()  # there is something to claim
 
@@ -479,8 +480,7 @@ class Worker:
             self._wait.wake()  # there is more
         if not self._maintenance.is_due():
             return
-        swept = self._try(self._maintenance.run_due)
-        if swept is not None and swept.workers:
+        if (swept := self._try(self._maintenance.run_due)) is not None and swept.workers:
             self._emitter.report(events.JobsRecovered, swept.workers, swept.returned, swept.discarded)
 
     def _try(self, step: Callable[[], T]) -> T | None:

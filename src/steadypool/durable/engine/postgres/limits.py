@@ -6,9 +6,10 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from steadypool.durable.engine.limits import MOST_COUNTED, GateUse, LimitCount, LimitRow, NewLimit
+from steadypool.durable.engine.limits import MOST_COUNTED, GateUse, LimitRow, NewLimit
 from steadypool.durable.engine.postgres.session import Calls
 from steadypool.durable.engine.turns import Turn
+from steadypool.model.queue_depth import LimitCount
 from steadypool.rules.limits import Allowance
 
 

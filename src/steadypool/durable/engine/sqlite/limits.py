@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from steadypool.durable.engine.limits import MOST_COUNTED, GateUse, LimitCount, LimitRow, NewLimit
+from steadypool.durable.engine.limits import MOST_COUNTED, GateUse, LimitRow, NewLimit
 from steadypool.durable.engine.sqlite import gates
 from steadypool.durable.engine.sqlite.clock import now_of
 from steadypool.durable.engine.sqlite.notify import Bells
 from steadypool.durable.engine.sqlite.store import Transactions
 from steadypool.durable.engine.turns import Turn
+from steadypool.model.queue_depth import LimitCount
 from steadypool.rules.limits import Allowance
 
 _DECLARED = (

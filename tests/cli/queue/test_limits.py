@@ -1,0 +1,35 @@
+"""``steadypool limits``: what is shown and set."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+
+from tests.cli.program import Program
+
+APP = """
+    from steadypool import Limit, Queue
+    queue = Queue("sqlite:///jobs.db")
+    stripe = queue.limit("stripe", running=5, starts=100, per=60)
+
+    @queue.task(limit=[stripe, Limit(running=3, by="tenant")])
+    def sync(tenant: int) -> None: ...
+"""
+URL = ("--url", "sqlite:///jobs.db")
+
+
+def test_limits_are_shown_set_and_reset(program: Program) -> None:
+    (program.folder / "shop.py").write_text(textwrap.dedent(APP))
+    assert program.run("work", "shop:queue", "--until-empty", "--kind", "thread").code == 0
+    assert program.run("limits", "set", "stripe", "--running", "2", "--per", "1m", *URL).out == "stripe is set\n"
+    assert program.run("limits", "set", "sync", "--key", "42", "--running", "1", *URL).out == "sync, key '42', is set\n"
+    shown = program.run("limits", *URL, "list").out
+    for text in ("shop.sync", "stripe", "100 in 60 s", "wait", "code", "hand"):
+        assert text in shown
+    rows = [json.loads(line) for line in program.run("limits", "list", "--json", *URL).out.splitlines()]
+    assert [(row["name"], row["key"], row["running"], row["by_hand"]) for row in rows] == [
+        ("shop.sync", None, 3, False), ("shop.sync", "42", 1, True), ("stripe", None, 2, True)
+    ]  # fmt: skip
+    assert program.run("limits", "reset", "stripe", *URL).out == "stripe is reset\n"
+    mistake = program.run("limits", "set", "strip", "--running", "2", *URL)
+    assert (mistake.code, mistake.err) == (2, "Error: there is no limit 'strip'; did you mean 'stripe'?\n")
