@@ -8,33 +8,17 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
+
+from tests.cli.ended import Ended, json_lines
+from tests.cli.forks import shared_forks
 
 COMMAND = (sys.executable, "-m", "steadypool.cli")
 LIMIT = 30
 """Seconds that any one run may take before the test fails."""
-
-
-@dataclass(frozen=True)
-class Ended:
-    """A run that has ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def results(self) -> list[Any]:
-        """The output's lines, each of which must be whole."""
-        return json_lines(self.out)
-
-
-def json_lines(text: str) -> list[Any]:
-    """The values of whole lines of JSON."""
-    assert not text or text.endswith("\n"), f"the last line is cut: {text[-80:]!r}"
-    return [json.loads(line) for line in text.splitlines()]
+FORKED = frozenset({"jobs", "enqueue", "schedules", "migrate"})
+"""Commands that are run in a fork of an interpreter that has imported what they need, unless their streams matter."""
 
 
 class Program:
@@ -56,6 +40,8 @@ class Program:
 
     def run(self, *arguments: str, text: str = "", **more: Any) -> Ended:
         """Run to the end with *text* as standard input."""
+        if arguments and arguments[0] in FORKED and not more:
+            return shared_forks().run(self.folder, *arguments, text=text)
         return finish(self.start(*arguments, **more), text)
 
     def map(self, *arguments: str, text: str = "", **more: Any) -> Ended:

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.cli.forks import Forks
+from tests.cli.forks import Forks, shared_forks
 from tests.cli.program import LIMIT, Program
 
 
-@pytest.fixture(scope="module")
-def forks() -> Iterator[Forks]:
+@pytest.fixture
+def forks() -> Forks:
     """Runs what is refused at once, in one interpreter."""
-    forks = Forks()
-    yield forks
-    forks.close()
+    return shared_forks()
 
 
 @pytest.mark.parametrize(
