@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import multiprocessing
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,6 +16,9 @@ from tests.patience import STACK
 from tests.pools.contract.differences import is_left_out
 from tests.pools.contract.kinds import Kind
 from tests.pools.contract.stage import Stage
+
+# What jobs of tests need, imported once and not by each worker process that the forkserver starts.
+multiprocessing.set_forkserver_preload(["pytest", "numpy", "tests.pools.contract.jobs", "tests.pools.processes.deeds"])
 
 # A busy machine is no failure.
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])

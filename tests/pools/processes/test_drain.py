@@ -58,7 +58,7 @@ def test_with_a_thread_that_a_job_left_behind(make_pool: MakePool) -> None:
     pool = make_pool(1)
     pool.submit(deeds.leave_a_thread).result(WAIT)
     pids = pool.worker_pids()
-    report = pool.drain(WAIT)
+    report = pool.drain(0.1)
     assert report.ok
     assert alive(pids) == []
 

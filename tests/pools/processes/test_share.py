@@ -14,9 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas
-import polars
-import pyarrow as arrow
 import pytest
 
 from steadypool import AsyncPool, ProcessPool, Shared, ThreadPool, WorkerCrashed, share
@@ -28,10 +25,6 @@ from tests.pools.processes.warming import warm
 
 MakePool = Callable[..., Any]
 MB = 1 << 20
-
-# Importing Polars puts a handler before Python's that has system calls restarted: no Ctrl-C would end a wait from then
-# on, in whatever test. This puts Python's own back.
-signal.signal(signal.SIGINT, signal.getsignal(signal.SIGINT))
 
 
 def total(shared: Shared[Any], times: int = 1) -> int:
@@ -317,47 +310,6 @@ def test_on_threads_and_on_asyncio(array: Any) -> None:
         assert asyncio.run(on_asyncio(shared)) == int(array.sum())
 
 
-def test_tables_and_frames(shared_pool: Any) -> None:
-    numbers = np.arange(100_000.0)
-    values: list[tuple[Any, Callable[[Any], float]]] = [
-        (pandas.DataFrame({"a": numbers, "b": numbers}), sum_of_pandas),
-        (pandas.Series(numbers), sum_of_series),
-        (polars.DataFrame({"a": numbers, "b": numbers}).to_arrow(), sum_of_polars),
-        (arrow.table({"a": numbers, "b": numbers}), sum_of_arrow),
-        (arrow.py_buffer(numbers), sum_of_buffer),
-        ({"x": numbers, "y": [numbers]}, sum_of_dict),
-    ]
-    for value, read in values:
-        with share(value) as shared:
-            assert shared.nbytes >= numbers.nbytes
-            assert shared_pool.submit(read, shared).result(WAIT) == numbers.sum()
-            assert read(shared) == numbers.sum()
-
-
-def sum_of_pandas(shared: Shared[Any]) -> float:
-    return float(shared.value["b"].sum())
-
-
-def sum_of_series(shared: Shared[Any]) -> float:
-    return float(shared.value.sum())
-
-
-def sum_of_polars(shared: Shared[Any]) -> float:
-    return float(polars.from_arrow(shared.value)["b"].sum())  # type: ignore[index]
-
-
-def sum_of_arrow(shared: Shared[Any]) -> float:
-    return float(shared.value["b"].to_numpy().sum())
-
-
-def sum_of_buffer(shared: Shared[Any]) -> float:
-    return float(np.frombuffer(shared.value, np.float64).sum())
-
-
-def sum_of_dict(shared: Shared[Any]) -> float:
-    return float(shared.value["y"][0].sum())
-
-
 class OfThisModule:
     """A value of the user's own, with an array in it."""
 
@@ -379,8 +331,8 @@ def test_values_of_the_users_own(shared_pool: Any, array: Any) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [list(range(100_000)), "x" * 100_000, np.zeros((1000, 1000))[:, ::2], polars.Series(range(100_000))],
-    ids=["list", "text", "strided", "polars"],
+    [list(range(100_000)), "x" * 100_000, np.zeros((1000, 1000))[:, ::2]],
+    ids=["list", "text", "strided"],
 )
 def test_what_would_not_be_shared_is_refused(value: Any) -> None:
     with pytest.raises(TypeError, match="nothing would be shared"):
