@@ -44,7 +44,7 @@ __all__ = [
 
 
 class SteadypoolError(Exception):
-    """The root of every error that Steadypool raises on its own."""
+    """The base class of every error that Steadypool itself raises."""
 
 
 class PoolClosed(SteadypoolError, RuntimeError):

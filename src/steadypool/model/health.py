@@ -40,7 +40,7 @@ FATAL = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How a pool is at one moment."""
+    """The health of a pool at one moment."""
 
     name: str
     """The pool's name."""

@@ -31,7 +31,7 @@ class Watched(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """Its name."""
 
     def stats(self) -> PoolStats:
         """The books at this moment."""
@@ -42,10 +42,10 @@ class Watcher(Protocol):
     """A sink that also reads the pool's books when it is asked for them."""
 
     def watch(self, pool: Watched, /) -> None:
-        """It is subscribed to *pool*. It must hold it weakly, or the pool could never be freed."""
+        """Called when the sink is subscribed to *pool*. Hold the pool weakly, or it could never be freed."""
 
     def unwatch(self, pool: Watched, /) -> None:
-        """It is no longer."""
+        """End what `watch` began."""
 
 
 class WatchedQueues(Protocol):
@@ -70,10 +70,10 @@ class QueueWatcher(Protocol):
     """A sink that also reads figures of durable queues when it is asked for them."""
 
     def watch_queues(self, source: WatchedQueues, /) -> None:
-        """It is subscribed to a worker. It must hold it weakly."""
+        """Called when the sink is subscribed to a worker. Hold the worker weakly."""
 
     def unwatch_queues(self, source: WatchedQueues, /) -> None:
-        """It is no longer."""
+        """End what `watch_queues` began."""
 
 
 @runtime_checkable

@@ -8,7 +8,7 @@ from steadypool.model.errors import InternalError
 
 
 class PoolState(StrEnum):
-    """Where a pool is in its life."""
+    """The states of a pool."""
 
     OPEN = "open"
     """Takes jobs. A drain, a shutdown or a failed initializer moves it on."""

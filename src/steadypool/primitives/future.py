@@ -192,7 +192,7 @@ class JobFuture(Future[T], Generic[T]):
         return self._exception
 
     def cancel(self, *, running: bool = False, cause: str = "cancelled") -> bool:
-        """Cancel the job if it has not started; with *running*, also tell one that has started to stop.
+        """Cancel the job if it has not started; with *running*, also ask a started one to stop.
 
         A running job learns of it from `current_job`, and has the pool's ``cancel_grace`` to end. What it
         returns in that time still counts; after it the future gives `JobCancelled`. *cause* is what the job sees

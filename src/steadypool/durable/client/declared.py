@@ -43,7 +43,7 @@ class Scheduled(Protocol):
 
     @property
     def durable_name(self) -> str:
-        """What it is called."""
+        """Its name."""
 
     @property
     def fn(self) -> Callable[..., Any]:

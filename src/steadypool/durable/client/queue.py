@@ -252,7 +252,7 @@ class Queue:
 
     @property
     def schedules(self) -> Schedules:
-        """What is put on a schedule: ``queue.schedules.get("nightly").next(5)``."""
+        """The schedules of this queue: ``queue.schedules.get("nightly").next(5)``."""
         return Schedules(self)
 
     # -- one job
@@ -363,12 +363,12 @@ class Queue:
         return self.engine.stats()
 
     def pause(self, name: str = "default") -> None:
-        """Have no more jobs claimed from the named queue; what runs goes on."""
+        """Stop workers from claiming jobs of the named queue; running jobs continue."""
         enqueueing.check_name("queue", name, "mail")
         self.engine.pause(name, True)
 
     def resume(self, name: str = "default") -> None:
-        """Have jobs claimed from it again."""
+        """Let workers claim its jobs again."""
         enqueueing.check_name("queue", name, "mail")
         self.engine.pause(name, False)
 

@@ -58,7 +58,7 @@ class ScheduleHandle:
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """Its name."""
         return self.row.name
 
     @property
@@ -68,7 +68,7 @@ class ScheduleHandle:
 
     @property
     def schedule(self) -> Schedule:
-        """When."""
+        """Its `Cron` or `Every`."""
         return read_definition(self.row.definition)
 
     @property
@@ -88,11 +88,11 @@ class ScheduleHandle:
         return next_ticks(self.row, now, check_count("count", count))
 
     def pause(self) -> None:
-        """Have it put no more jobs, until `resume`; a deploy does not change that."""
+        """Stop it from putting jobs, until `resume`; a deploy does not change that."""
         self._store().pause(self.name, None)
 
     def resume(self) -> None:
-        """Have it put jobs again, from its next tick on."""
+        """Let it put jobs again, from its next tick on."""
         store = self._store()
         store.pause(self.name, due_after(self.schedule, self.name, store.now()))
 

@@ -23,7 +23,9 @@ from steadypool.model.errors import SteadypoolError
 
 
 class EngineError(SteadypoolError):
-    """What the queue is stored on could not do what it was asked. The driver's own error is ``__cause__``.
+    """The base class of database errors: the store could not do what the queue asked.
+
+    The driver's own error is ``__cause__``.
 
     Attributes:
         nothing_happened: whether it is certain that nothing was changed. Else it may or may not have been.

@@ -54,7 +54,7 @@ class Pool(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """Its name."""
 
     def _submit_prepared(self, calls: Sequence[Prepared]) -> Sequence[Any]:
         """Submit them all; returns their futures, fewer if the pool has closed."""

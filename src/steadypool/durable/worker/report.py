@@ -20,7 +20,7 @@ from steadypool.primitives.error_ledger import Ledger
 
 @dataclass(frozen=True, slots=True)
 class WorkReport:
-    """The end of a worker's work."""
+    """What a worker did, from its start to its end."""
 
     name: str
     elapsed: float

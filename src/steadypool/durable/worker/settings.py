@@ -38,7 +38,7 @@ class WorkerKeywords(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class WorkerSettings:
-    """How a worker works.
+    """The settings of a worker.
 
     Args:
         kind: what runs the jobs whose tasks do not say: ``"thread"`` or ``"process"``. Coroutine functions run on an

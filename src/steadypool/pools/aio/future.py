@@ -200,7 +200,7 @@ class AsyncJobFuture(Future[T]):
         return error
 
     def cancel(self, msg: object = _NOT_GIVEN, *, running: bool = False, cause: str = "cancelled") -> bool:
-        """Cancel the job if it has not started; with *running*, also tell one that has started to stop.
+        """Cancel the job if it has not started; with *running*, also ask a started one to stop.
 
         A running job gets asyncio's ``CancelledError`` and has the pool's ``cancel_grace`` to end. What it returns in
         that time still counts; otherwise the future gives `JobCancelled`. *msg* is for asyncio, which passes it

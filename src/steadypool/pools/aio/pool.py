@@ -376,7 +376,7 @@ class AsyncPool(Books):
     # -- the end
 
     async def drain(self, timeout: float | None = None) -> DrainReport:
-        """Stop taking jobs, let those there are end, and say what became of each.
+        """Refuse new jobs, let the accepted ones end, and report what became of each.
 
         Cancelling the awaiting task ends the wait, not the drain.
 
@@ -394,7 +394,7 @@ class AsyncPool(Books):
         return await self._report()
 
     async def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Take no more jobs; with *wait*, return when those there are have ended.
+        """Take no more jobs; with *wait*, return when the accepted ones have ended.
 
         With *cancel_futures*, what has not started is settled as ``RETURNED`` at once.
         """

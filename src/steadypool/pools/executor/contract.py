@@ -400,7 +400,7 @@ class PoolContract(Books, Executor):
     # -- the end
 
     def drain(self, timeout: float | None = None) -> DrainReport:
-        """Stop taking jobs, let those there are end, and say what became of each.
+        """Refuse new jobs, let the accepted ones end, and report what became of each.
 
         Args:
             timeout: seconds until what waits is given back and what runs is asked to stop; the call then returns
@@ -420,7 +420,7 @@ class PoolContract(Books, Executor):
         return report
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """As `Executor.shutdown`: take no more jobs; with *wait*, return when those there are have ended.
+        """As `Executor.shutdown`: take no more jobs; with *wait*, return when the accepted ones have ended.
 
         With *cancel_futures*, what has not started is settled as ``RETURNED`` at once.
         """

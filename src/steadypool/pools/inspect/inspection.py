@@ -43,7 +43,7 @@ class Books:
 
     @property
     def state(self) -> PoolState:
-        """Where the pool is in its life."""
+        """The pool's state: open, draining, cancelling or closed."""
         state: PoolState = self._core.public_state
         return state
 
