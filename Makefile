@@ -39,12 +39,12 @@ demo-durable: $(BASE)  ## kill the worker of a durable queue half-way, and see t
 test: check  ## the checks, then all tests (ARGS="-k name" to choose)
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --max-worker-restart 0 $(ARGS)
 
-check: $(TEST) $(DOCS)  ## lint, format, types, import contracts, the documentation's links and names
+check: $(TEST) $(DOCS)  ## lint, format, types (of examples and docs, too), import contracts, links and names
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q tests/docs/test_reference.py
+	$(BIN)/python -m pytest -q tests/docs/test_reference.py tests/typing
 	@$(BUILD_DOCS) --site-dir $(VENV)/site 2> $(VENV)/docs.log || { cat $(VENV)/docs.log; exit 1; }
 
 docs: $(DOCS)  ## build the documentation into site/; open site/index.html
