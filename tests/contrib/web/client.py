@@ -45,6 +45,7 @@ class Client:
     """Asks one application."""
 
     def __init__(self, app: Wsgi, prefix: str = "") -> None:
+        self.dashboard: Any = app
         self._app = validator(app)
         self.prefix = prefix
 

@@ -52,10 +52,12 @@ def fill(queue: Queue, url: str) -> Filled:
     for task, error, message, count in FAILURES:
         tags = (f"tenant:{count}", "eu")
         engine.put_many([NewJob(task, b'{"order":%d}' % n, queue="payments", tags=tags) for n in range(count)])
-        for claim in engine.claim(worker, ["payments"], count).claims:
+        claims = engine.claim(worker, ["payments"], count).claims
+        for claim in claims:
             why = AttemptError(1, "failed", error, message, TRACEBACK.format(message=message))
             engine.settle_many([Settlement(claim, Verdict.DISCARD, error=why, reason="no retry is left")])
             ids.append(claim.id)
+        engine.claim(worker, (), 0, (), [claim.lease for claim in claims])
     engine.leave(worker)
     engine.pause("default", True)
     for name in QUEUES:

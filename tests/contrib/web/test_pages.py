@@ -96,11 +96,35 @@ def test_why_a_job_waits(client: Client, queue: Queue) -> None:
 
 
 @every_engine
+def test_what_a_job_waits_for(client: Client, queue: Queue) -> None:
+    first = app.add.options(delay=60).enqueue(1)
+    second = app.fail.options(after=[first], delay=60).enqueue()
+    page = client.get(f"/job?id={second.job_id}")
+    assert "Waits for" in page.text and first.job_id in page.text and "its success" in page.text
+    assert second.job_id in client.get("/jobs?state=waiting").text and "1 wait for others" in client.get("/").text
+
+
+@every_engine
+def test_where_a_running_job_is(
+    make_client: Callable[..., Client], queue: Queue, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Working(queue, pool={"monitor": True}):
+        job = app.act.enqueue(stage.address)
+        actor = stage.enter()
+        for arguments in ("hidden", "shown"):
+            page = make_client(arguments=arguments).get(f"/job?id={job.job_id}")
+            assert "Where it is now" in page.text and "jobs.py" in page.text and "in act" in page.text
+            assert (stage.address in page.html) == (arguments == "shown")
+        actor.tell("return")
+        job.result(20)
+
+
+@every_engine
 def test_late_schedules_are_noticed(client: Client, queue: Queue) -> None:
     queue.schedules.put("nightly", app.add.call(1), Cron("*/5 * * * *"))
     assert "Late" not in client.get("/").text
     queue.engine.move_clock(3600)
-    client = client.__class__(client._app)
+    client = Client(client.dashboard)
     page = client.get("/schedules").text
     assert "late by" in page or "nightly" in page
 

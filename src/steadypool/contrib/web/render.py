@@ -12,7 +12,6 @@ from urllib.parse import urlencode
 
 from steadypool.contrib.web import shown
 from steadypool.contrib.web.answer import Headers, security_headers
-from steadypool.rules.length_text import length_text
 from steadypool.rules.progress import progress_text
 
 
@@ -45,7 +44,7 @@ class Renderer:
             found=shown.number_found,
             age=shown.age,
             moment=shown.moment,
-            long=length_text,
+            long=shown.long,
             precisely=shown.precisely,
             progress=progress_text,
             as_json=shown.as_json,

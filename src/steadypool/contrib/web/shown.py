@@ -52,11 +52,16 @@ def number_found(count: tuple[int, bool]) -> str:
     return number(found) if is_all or found > MOST else f"{found:,}+"
 
 
+def long(seconds: float) -> str:
+    """``8 s``, in one piece."""
+    return length_text(seconds).replace(" ", "\N{NO-BREAK SPACE}")
+
+
 def age(at: float | None, now: float) -> str:
     """``3 min ago``, ``in 5 s``."""
     if at is None:
         return ""
-    return f"{length_text(now - at)} ago" if at <= now else f"in {length_text(at - now)}"
+    return f"{long(now - at)} ago" if at <= now else f"in {long(at - now)}"
 
 
 def precisely(seconds: float) -> str:

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from steadypool.contrib.web import programs
 from steadypool.contrib.web.answer import not_found
 from steadypool.contrib.web.look import Look, Page
 from steadypool.contrib.web.shown import HIDDEN, arguments_of, line
 from steadypool.durable.client.bulk import APPLIES_TO
+from steadypool.durable.engine.links import Link
 from steadypool.durable.engine.protocol import Engine
-from steadypool.durable.engine.records import BEHIND, SET_ASIDE, AttemptError, JobRecord, tick_of_id
+from steadypool.durable.engine.records import BEHIND, SET_ASIDE, AttemptError, JobRecord, public_id, tick_of_id
 from steadypool.durable.engine.states import ENDED, WAITING, JobState
 
 LONGEST_ID = 1000
 STACK_FOR = 2.0
+MOST_LINKS = 20
+
+
+class Before(NamedTuple):
+    """A job that this one waits for, and its record, if there is one."""
+
+    link: Link
+    record: JobRecord | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +56,7 @@ def page(look: Look) -> Page:
     values = {
         "job": record,
         "steps": list(_steps(record)),
+        "links": look.reader.read(("links", record.number), lambda engine: _links(engine, record)),
         "held_by": look.reader.read(("held", record.id), lambda engine: list(_held_by(engine, record))),
         "arguments": arguments_of(record, look.arguments),
         "are_hidden": HIDDEN,
@@ -59,6 +70,12 @@ def page(look: Look) -> Page:
 
 def _found(engine: Engine, job_id: str) -> JobRecord | None:
     return engine.get(job_id) if job_id and len(job_id) <= LONGEST_ID else None
+
+
+def _links(engine: Engine, record: JobRecord) -> list[Before]:
+    """What it waits for, or has waited for."""
+    links = engine.links.before(record.number, MOST_LINKS)
+    return [Before(link, engine.get(public_id(link.number, link.nonce, None))) for link in links]
 
 
 def _steps(record: JobRecord) -> Iterator[Step]:
@@ -87,6 +104,8 @@ def _held_by(engine: Engine, record: JobRecord) -> Iterator[str]:
         yield "The job that has its unique key has not ended."
     elif record.reason:
         yield line(record.reason)
+    if record.held_by:
+        yield line(f"Held back by {record.held_by}.")
     depths: Sequence[object] = engine.depths([record.queue], 1)
     if depths and getattr(depths[0], "paused", False):
         yield f"Its queue, {line(record.queue, 80)}, is paused."

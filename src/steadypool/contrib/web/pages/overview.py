@@ -49,7 +49,7 @@ class Overview:
 def page(look: Look) -> Page:
     """The page."""
     overview = look.reader.read("overview", read)
-    tasks = look.reader.read("tasks", lambda engine: engine.figures.by_task(HOUR), 5.0)
+    tasks = look.reader.read("tasks", lambda engine: engine.figures.by_task(HOUR), 2.0)
     pools = look.reader.cache.get("programs", programs.snapshots, 2.0)
     values = {
         "overview": overview,

@@ -62,6 +62,7 @@ from steadypool.durable.engine.url import SqliteAddress
 from steadypool.model.queue_depth import MOST_COUNTED, QueueDepth
 from steadypool.rules.claim_size import MOST_BYTES
 
+Records = list[JobRecord]
 TIMEOUT = 10.0
 HELD_UP = 0.25
 """Seconds that a sweep may wait for its turn to write; see `SweepTurn`."""
@@ -107,7 +108,7 @@ class SqliteEngine:
         self._advised = False
         self._pages = self._dialect(LIVE, HISTORY)
         self._bare_pages = self._dialect(BARE_LIVE, BARE_HISTORY)
-        self.figures = SqliteFigures(self._store, self._dialect)
+        self.figures = SqliteFigures(self._store, self._dialect, self._with_details)
 
     @property
     def timeout(self) -> float:
@@ -339,10 +340,7 @@ class SqliteEngine:
 
     def list(self, which: JobFilter) -> list[JobRecord]:
         """See `Engine.list`."""
-        records = list_jobs(self._pages, which)
-        with self._store.look() as connection:
-            records = held.with_details(connection, records)
-        return with_holders(self.limits, records)
+        return self._with_details(list_jobs(self._pages, which))
 
     def stats(self) -> EngineStats:
         """See `Engine.stats`."""
@@ -434,6 +432,12 @@ class SqliteEngine:
         with self._store.peek() as connection:
             rows: Sequence[Any] = connection.execute(statement, values).fetchall()
             return rows
+
+    def _with_details(self, records: Sequence[JobRecord]) -> Records:
+        """The records, with who runs them since when and how far, why they failed last, and what holds them back."""
+        with self._store.look() as connection:
+            records = held.with_details(connection, records)
+        return with_holders(self.limits, records)
 
     def _dialect(self, live: str, ended: str) -> Dialect:
         def live_jobs(numbers: Sequence[int]) -> Sequence[JobRecord]:
