@@ -84,7 +84,7 @@ def jobs(
 
     if steadypool_url is None:
         folder: Path = request.getfixturevalue("tmp_path")
-        with jobs_at(new_file(folder), steadypool_queues) as found:
+        with new_file(folder) as url, jobs_at(url, steadypool_queues) as found:
             yield found
         return
     from steadypool.testing.postgres_store import Schema

@@ -42,12 +42,12 @@ def job_store(*queues: Queue, url: str | None = None) -> Iterator[Jobs]:
         with Schema(_of_postgres(url)) as schema, jobs_at(schema.url, queues or None) as jobs:
             yield jobs
         return
-    folder = Path(tempfile.mkdtemp(prefix="steadypool-test-"))
-    try:
-        with jobs_at(new_file(folder), queues or None) as jobs:
-            yield jobs
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with (
+        tempfile.TemporaryDirectory(prefix="steadypool-test-") as folder,
+        new_file(Path(folder)) as place,
+        jobs_at(place, queues or None) as jobs,
+    ):
+        yield jobs
 
 
 def _of_postgres(url: str) -> str:
@@ -73,11 +73,17 @@ def jobs_at(url: str, queues: Iterable[Queue] | None) -> Iterator[Jobs]:
             engine.close()
 
 
-def new_file(folder: Path) -> str:
-    """The address of a new store in a file of that folder."""
+@contextmanager
+def new_file(folder: Path) -> Iterator[str]:
+    """A ``with`` block in which there is a new store in a file of that folder; it gives the address."""
     path = folder / "jobs.db"
     path.write_bytes(_template())
-    return f"sqlite:///{quote(str(path))}?synchronous=NORMAL"
+    try:
+        yield f"sqlite:///{quote(str(path))}?synchronous=NORMAL"
+    finally:
+        for name in ("", "-wal", "-shm", "-lock"):
+            Path(f"{path}{name}").unlink(missing_ok=True)
+        shutil.rmtree(f"{path}-bells", ignore_errors=True)
 
 
 @cache
