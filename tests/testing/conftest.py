@@ -21,7 +21,7 @@ def shared_server() -> Iterator[None]:
     server.remove_shared_server()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def database() -> Iterator[str]:
     with server.database() as url:
         yield url

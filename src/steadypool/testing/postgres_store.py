@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import Self
 
 import psycopg
@@ -37,7 +38,8 @@ class Schema:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._run(f"DROP SCHEMA IF EXISTS {self._name} CASCADE")
+        with suppress(psycopg.OperationalError):  # the database has gone, and the schema with it
+            self._run(f"DROP SCHEMA IF EXISTS {self._name} CASCADE")
 
     def empty(self) -> None:
         """Delete everything but the tables, and have its clock be the true one."""

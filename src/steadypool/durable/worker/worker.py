@@ -326,8 +326,8 @@ class Worker:
         self._wait.listener = self._engine.listener("work")
         if advisory := self._engine.take_advisory():
             self._emitter.report(events.EngineAdvisory, advisory)
+        self._is_registered = True  # who hears of it may ask at once
         self._registration.emit_registered()
-        self._is_registered = True
         return pools
 
     def _slots_of(self, groups: Sequence[SlotGroup], kinds: Mapping[str, str]) -> Mapping[str, Slots]:
