@@ -23,6 +23,8 @@ PUBLIC = (
     "steadypool.contrib.asgi",
     "steadypool.contrib.status",
     "steadypool.contrib.web",
+    "steadypool.contrib.django",
+    "steadypool.contrib.django.testing",
 )
 """What may be imported besides `steadypool` itself. All else may change from one version to the next."""
 PACKAGES = "cli|contrib|durable|events|model|pools|primitives|rules|sinks|testing"

@@ -32,6 +32,8 @@ from steadypool.cli import exit_codes
 from steadypool.cli.app import COMMANDS
 from steadypool.cli.kinds import KINDS
 from steadypool.contrib import asgi, web
+from steadypool.contrib import django as contrib_django
+from steadypool.contrib.django import testing as django_testing
 from steadypool.contrib.status import StatusPages
 from steadypool.durable.client import options as enqueueing
 from steadypool.durable.engine.states import MOVES as JOB_MOVES
@@ -45,7 +47,7 @@ from tests.docs.test_blocks import command_called
 EVERY = [pytest.param(p, id=p.name) for p in [*PAGES, *REFERENCE, *OTHERS]]
 WORDS = (
     steadypool, sinks, asgi, errors, events, durable_events, health, options, reports, logging, opentelemetry,
-    prometheus, builtins, concurrent.futures, steadypool.testing, web,
+    prometheus, builtins, concurrent.futures, steadypool.testing, web, contrib_django, django_testing,
 )  # fmt: skip
 ELSEWHERE = frozenset(
     {
@@ -53,11 +55,12 @@ ELSEWHERE = frozenset(
         "Condition", "ExceptionGroup", "KillMode", "ProcessPoolExecutor", "ThreadPoolExecutor",
         "AsyncMock", "TimeoutStopSec", "ZoneInfo",
         # other libraries'
-        "ProcessorFormatter", "ExtraAdder", "TestClient", "DispatcherMiddleware",
+        "ProcessorFormatter", "ExtraAdder", "TestClient", "TestCase", "TaskContext", "DispatcherMiddleware",
         "AsyncResult", "BackgroundScheduler", "BrokenProcessPool", "CronTrigger", "CurrentMessage",
         "FailedJobRegistry", "IntervalTrigger", "TerminatedWorkerError", "WorkerSettings",
         # our own, behind the doors
         "AsyncGroup", "Bell", "CallbackThread", "DrainOnSignal", "Group", "JobQueue", "UserCalls", "JobRecord",
+        "DjangoSession", "DjangoStore",
     }
 )  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 from urllib.parse import quote
 
@@ -61,6 +62,7 @@ def file_of(connection: Any) -> str:
     return name.removeprefix("file:").partition("?")[0] if name.startswith("file:") else name
 
 
+@cache
 def _libpq_keywords() -> frozenset[str]:
     from psycopg.pq import Conninfo
 
