@@ -10,6 +10,7 @@ from steadypool.model.lazy_module import getattr_of
 
 if TYPE_CHECKING:
     from steadypool.contrib.status import serve_status
+    from steadypool.durable.client.batch import Batch, BatchProgress
     from steadypool.durable.client.bulk import BulkResult
     from steadypool.durable.client.call import Call
     from steadypool.durable.client.chain import Result
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
         JobDiscarded,
         PayloadRefused,
         SchemaMismatch,
+        UnknownBatch,
         UnknownJob,
         UnknownLimit,
         UnknownSchedule,
@@ -64,6 +66,8 @@ if TYPE_CHECKING:
 __all__ = [
     "AsyncJobFuture",
     "AsyncPool",
+    "Batch",
+    "BatchProgress",
     "BulkResult",
     "Call",
     "Cron",
@@ -106,6 +110,7 @@ __all__ = [
     "SteadypoolError",
     "Task",
     "ThreadPool",
+    "UnknownBatch",
     "UnknownJob",
     "UnknownLimit",
     "UnknownSchedule",
@@ -123,6 +128,7 @@ __all__ = [
 
 _PLACES = {
     "steadypool.contrib.status": "serve_status",
+    "steadypool.durable.client.batch": "Batch BatchProgress",
     "steadypool.durable.client.bulk": "BulkResult",
     "steadypool.durable.client.call": "Call",
     "steadypool.durable.client.chain": "Result",
@@ -132,7 +138,7 @@ _PLACES = {
     "steadypool.durable.client.schedules": "ScheduleHandle",
     "steadypool.durable.engine.errors": (
         "EngineBusy EngineError EngineFull EngineGone EngineRefused JobDiscarded PayloadRefused "
-        "SchemaMismatch UnknownJob UnknownLimit UnknownSchedule WrongState"
+        "SchemaMismatch UnknownBatch UnknownJob UnknownLimit UnknownSchedule WrongState"
     ),
     "steadypool.durable.engine.records": "JobFilter",
     "steadypool.durable.engine.states": "JobState",

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ArgumentsUnknown",
     "AttemptFailed",
+    "BatchFinished",
     "CapacityChanged",
     "DependencyFailed",
     "DrainMayOverrun",
@@ -55,9 +56,9 @@ __all__ = [
 ]
 
 _OF_DURABLE_WORKERS = (
-    "ArgumentsUnknown AttemptFailed DependencyFailed EngineAdvisory EngineFailed EngineRecovered JobGivenUp JobSnoozed "
-    "JobsRecovered LeaseLost QueuePaused ResultRefused ScheduleFired ScheduleSkipped TaskForgotten TaskUnknown "
-    "WaitsForOthers WorkerRegistered"
+    "ArgumentsUnknown AttemptFailed BatchFinished DependencyFailed EngineAdvisory EngineFailed EngineRecovered "
+    "JobGivenUp JobSnoozed JobsRecovered LeaseLost QueuePaused ResultRefused ScheduleFired ScheduleSkipped "
+    "TaskForgotten TaskUnknown WaitsForOthers WorkerRegistered"
 )
 _PLACES = {
     "steadypool.durable.worker.events": _OF_DURABLE_WORKERS,

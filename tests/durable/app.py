@@ -38,6 +38,50 @@ async def inputs_async() -> list[tuple[str, str, Any]]:
 
 
 @queue.task
+def report(name: str) -> tuple[str, str, int, int, list[str]]:
+    """What became of the batch that the job follows."""
+    batch = current_job().batch
+    counts = batch.progress()
+    return name, batch.id, counts.completed, counts.failed, [record.id for record in batch.failed()]
+
+
+@queue.task
+async def report_async(name: str) -> tuple[str, str, int, int, list[str]]:
+    return report(name)
+
+
+@queue.task
+def spread(count: int) -> None:
+    """Add so many members to its batch."""
+    for number in range(count):
+        current_job().batch.add(add.call(number))
+
+
+@queue.task
+async def spread_async(count: int) -> None:
+    from asyncio import to_thread
+
+    batch = current_job().batch
+    await to_thread(batch.add_many, [add.call(number) for number in range(count)])
+
+
+@queue.task
+def mark(path: str, number: int) -> int:
+    """Append a line, in one step."""
+    with open(path, "ab", buffering=0) as file:
+        file.write(f"{number}\n".encode())
+    return number
+
+
+@queue.task(retry=Retry(2, backoff=0.01, max_backoff=0.01))
+def chancy(path: str, number: int, mends: bool) -> None:
+    """Fail for every tenth number; at its first attempt only if it mends."""
+    mark(path, number)
+    if number % 10 == 0 and not (mends and current_job().attempt > 1):
+        raise ValueError(number)
+
+
+@queue.task
 def need_file(path: str) -> int:
     return int(Path(path).read_text())
 

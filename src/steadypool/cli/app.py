@@ -17,6 +17,7 @@ from steadypool.cli.exit_limit import limit_exit
 COMMANDS = {
     "backup": ("queue.files:backup_command", "Copy a queue on SQLite to FILE, as it is at one moment."),
     "compact": ("queue.files:compact_command", "Make the file of a queue on SQLite as small as what it holds."),
+    "batches": ("queue.batches:batches_group", "Look at batches of durable jobs, and cancel them."),
     "enqueue": ("queue.enqueue:enqueue_command", "Enqueue a job of a durable task, and print its id."),
     "import-celery-beat": (
         "queue.import_beat:import_beat_command",

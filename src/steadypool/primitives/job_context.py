@@ -63,6 +63,12 @@ class JobContext:
         ``state``, ``result`` and ``errors``. It looks at the database each time."""
         return [] if not self or _links is None else _links.inputs(self)
 
+    @property
+    def batch(self) -> Any:
+        """Of a durable job: the `Batch` of which it is a member, or which it follows; ``None`` if there is none. It
+        looks at the database each time."""
+        return None if not self or _links is None else _links.batch(self)
+
     def __repr__(self) -> str:
         return f"<job {self.id} {self.task} attempt {self.attempt}>" if self else "<no job>"
 
@@ -186,6 +192,9 @@ class JobLinks(Protocol):
 
     def inputs(self, job: JobContext) -> list[Any]:
         """See `JobContext.inputs`."""
+
+    def batch(self, job: JobContext) -> Any:
+        """See `JobContext.batch`."""
 
 
 _links: JobLinks | None = None

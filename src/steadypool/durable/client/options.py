@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol, get_args
 import msgspec
 
 from steadypool.durable.client import own_retry
+from steadypool.durable.engine.batches import batch_before
 from steadypool.durable.engine.records import DEFAULT_QUEUE, Needs, NewJob, OnTaken, parts_of_id, tick_of_id
 from steadypool.durable.engine.texts import LONGEST_KEY, LONGEST_NAME, what_is_wrong_with
 from steadypool.model.checks import as_seconds, check_count, check_seconds
@@ -254,6 +255,8 @@ def check_id(job_id: str | None) -> str | None:
         check_key("id", job_id, "order-42")
     if job_id is not None and tick_of_id(job_id) is not None:
         raise ValueError(f"ids such as {job_id!r} are those of a schedule's jobs; choose another")
+    if job_id is not None and batch_before(job_id) is not None:
+        raise ValueError(f"ids such as {job_id!r} are those of jobs that follow a batch; choose another")
     if job_id is not None and parts_of_id(job_id)[0] is not None:
         raise ValueError(
             f"ids such as {job_id!r} are given by the queue itself; choose another, such as 'order-{job_id[4:]}'"

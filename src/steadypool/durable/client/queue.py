@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overload
 
 from steadypool.durable.client import changes, open_queues
 from steadypool.durable.client import options as enqueueing
+from steadypool.durable.client.address import Address
+from steadypool.durable.client.batch import Batch, as_member, new_batch, number_in, place
 from steadypool.durable.client.bulk import BulkResult, change_all, check_filter
 from steadypool.durable.client.call import Call, jobs_of
 from steadypool.durable.client.chain import Chain, jobs_in_line
@@ -27,6 +28,7 @@ from steadypool.durable.client.schedules import Schedules
 from steadypool.durable.client.task import DurableTask, check_function, refuse_on_loop
 from steadypool.durable.client.task_table import add_task, limits_of
 from steadypool.durable.client.turns import SharedLimits
+from steadypool.durable.engine.batches import OnFailure
 from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.engine.records import EngineStats, EnqueueResult, JobFilter, JobRecord, NewJob
 from steadypool.durable.engine.states import ENDED, JobState, state_named
@@ -34,11 +36,6 @@ from steadypool.durable.engine.texts import LONGEST_MESSAGE, storable
 from steadypool.durable.engine.url import (
     URL_VARIABLE,
     check_address,
-    check_url,
-    current_folder,
-    in_folder,
-    is_same_place,
-    shown,
 )
 from steadypool.model.limit import Limit
 from steadypool.model.options import Task, TaskOptions
@@ -90,9 +87,7 @@ class Queue:
         release: str | int | None = None,
         lifespan: Lifespan | None = None,
     ) -> None:
-        self._folder = current_folder()
-        """What a relative address begins at, wherever the program goes later."""
-        self._url = None if url is None else self._fixed(url)
+        self._kept_at = Address(url)
         self.max_payload = check_most(max_payload)
         self.app = module_here() if app is None else app
         enqueueing.check_name("app", self.app, "shop")
@@ -178,7 +173,7 @@ class Queue:
             raise TypeError(f"enqueue_many needs a task of this queue, made by @queue.task, not {task!r}")
         handles: list[JobHandle[Any]] = []
         for jobs in batches_of(task, rows):
-            placed = self.writer.put(jobs) if connection is None else self.engine.put_on(connection, jobs)
+            placed = place(self, jobs, connection)
             handles += [JobHandle(self, one, task) for one in placed]
         return handles
 
@@ -195,10 +190,9 @@ class Queue:
     def put_many(self, calls: Iterable[Call[Any]], *, connection: Any = None) -> list[JobHandle[Any]]:
         """Put calls, of different tasks too, in one transaction: all of them are there, or none. Raises as `put`."""
         jobs = jobs_of(calls, self.tasks)
-        if connection is not None:
-            return self._handles(self.engine.put_on(connection, jobs), jobs)
-        refuse_on_loop("queue.put", "queue.put_async")
-        return self._handles(self.writer.put(jobs), jobs) if jobs else []
+        if connection is None:
+            refuse_on_loop("queue.put", "queue.put_async")
+        return self._handles(place(self, jobs, connection), jobs) if jobs else []
 
     async def put_async(self, call: Call[R], *, connection: Any = None) -> JobHandle[R]:
         """`put` from asyncio: the loop goes on while the job is written. *connection* may be one of asyncio's, too."""
@@ -209,7 +203,7 @@ class Queue:
         """`put_many` from asyncio."""
         import asyncio  # for those who use it
 
-        jobs = jobs_of(calls, self.tasks)
+        jobs = [as_member(self, job) for job in jobs_of(calls, self.tasks)]
         if connection is not None:
             return self._handles(await self.engine.put_on_async(connection, jobs), jobs)
         placed = await asyncio.shield(asyncio.wrap_future(self.writer.put_soon(jobs))) if jobs else []
@@ -228,6 +222,37 @@ class Queue:
             TypeError, ValueError: there is no call, one is none, or the first takes a `Result`.
         """
         return Chain(self.put_many(jobs_in_line(calls), connection=connection))
+
+    def batch(
+        self,
+        name: str,
+        *,
+        then: Call[Any] | None = None,
+        finally_: Call[Any] | None = None,
+        on_failure: OnFailure = "go_on",
+        parent: Batch | None = None,
+        connection: Any = None,
+    ) -> Batch:
+        """Jobs that belong together: ``with queue.batch("import", then=report.call()): load.enqueue(row)``.
+
+        Args:
+            name: for people; many batches may have it.
+            then: put once when all members have completed.
+            finally_: put once when all have ended in any way.
+            on_failure: ``"cancel_rest"``: the first member that is discarded has the others cancelled.
+            parent: the batch of which this one counts as one member.
+            connection: in whose transaction it is made and filled, as `DurableTask.enqueue` does with one job.
+
+        Raises:
+            TypeError, ValueError: at once, for what does not fit.
+        """
+        return Batch(self, new_batch(name, then, finally_, on_failure, parent), connection=connection)
+
+    def get_batch(self, batch_id: str) -> Batch:
+        """The batch of that id; raises `UnknownBatch` if there is none, or its record was pruned."""
+        found = Batch(self, None, number_in(batch_id))
+        found.row()
+        return found
 
     def _handles(self, placed: Iterable[EnqueueResult], jobs: Iterable[NewJob]) -> list[JobHandle[Any]]:
         return [JobHandle(self, one, self.tasks[job.task]) for one, job in zip(placed, jobs, strict=True)]
@@ -418,15 +443,7 @@ class Queue:
         Raises:
             ValueError: no address was given, and the environment has none.
         """
-        url = self._elsewhere or self._url or os.environ.get(URL_VARIABLE)
-        if not url:
-            raise ValueError(f"this queue has no address: Queue('sqlite:///jobs.db'), or the variable {URL_VARIABLE}")
-        return self._fixed(url)
-
-    @property
-    def has_address(self) -> bool:
-        """Whether one was given, or the environment has one."""
-        return bool(self._url or os.environ.get(URL_VARIABLE))
+        return self._kept_at.find(self._elsewhere)
 
     def use_address(self, url: str | None) -> None:
         """Have *url* as the address of a queue that was made without one; ``None``: see that it has one.
@@ -437,15 +454,8 @@ class Queue:
         """
         if not url:
             check_address(self.url)
-            return
-        url = self._fixed(url)
-        own = self._url or (self._opened.at if self._elsewhere is None else None)
-        if own is not None and not is_same_place(own, url):
-            raise ValueError(
-                f"the queue has an address of its own, {shown(own)}, and cannot have another, {shown(url)}: leave out "
-                f"the latter (--url), or make it Queue(), which takes the address that it is given, or {URL_VARIABLE}"
-            )
-        self._url = self._url or url
+        else:
+            self._kept_at.take(url, self._opened.at if self._elsewhere is None else None)
 
     @property
     def engine(self) -> Engine:
@@ -462,18 +472,12 @@ class Queue:
         """How the threads and asyncio tasks of this process wait for results."""
         return self._opened.ends
 
-    def _fixed(self, url: str) -> str:
-        check_url(url)
-        fixed = in_folder(url, self._folder)
-        check_address(fixed)
-        return fixed
-
     def __repr__(self) -> str:
-        return f"<Queue {self._url or URL_VARIABLE}>"
+        return f"<Queue {self._kept_at.own or URL_VARIABLE}>"
 
     def __reduce__(self) -> Any:
         # A task that travels by value takes its queue along; not what is connected.
-        return _remake, (self._elsewhere or self._url, self.max_payload)
+        return _remake, (self._elsewhere or self._kept_at.own, self.max_payload)
 
 
 def _remake(url: str | None, max_payload: int | None) -> Queue:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeAlias, TypeVar, 
 
 from steadypool.durable.client import given_up
 from steadypool.durable.client import options as enqueueing
+from steadypool.durable.client.batch import as_member, open_batch
 from steadypool.durable.client.call import Call
 from steadypool.durable.client.chain import Result, check_has_input, with_results
 from steadypool.durable.client.declared import Declared
@@ -166,7 +167,7 @@ class DurableTask(Task[P, R_co]):
         job = check_has_input(self.new_job(args, kwargs))
         if connection is None:
             return self._put(job)
-        [placed] = self.queue.engine.put_on(connection, [job])
+        [placed] = self.queue.engine.put_on(connection, [as_member(self.queue, job)])
         return JobHandle(self.queue, placed, self)
 
     @overload
@@ -221,6 +222,7 @@ class DurableTask(Task[P, R_co]):
 
         connection = self._connection_among(kwargs)
         job = check_has_input(self.new_job(args, kwargs))
+        job = as_member(self.queue, job)
         if connection is not None:
             [placed] = await self.queue.engine.put_on_async(connection, [job])
             return JobHandle(self.queue, placed, self)
@@ -293,6 +295,9 @@ class DurableTask(Task[P, R_co]):
     def _put(self, job: NewJob) -> JobHandle[R_co]:
         name = task_name(self.fn).rpartition(".")[2]
         refuse_on_loop(f"{name}.enqueue", f"{name}.enqueue_async")
+        batch = open_batch(self.queue)
+        if batch is not None:
+            return batch.gather(job, self)
         [placed] = self.queue.writer.put([job])
         return JobHandle(self.queue, placed, self)
 

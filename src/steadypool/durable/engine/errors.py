@@ -13,6 +13,7 @@ SteadypoolError
 │   └── ResultUnfit             ... what the task returned
 ├── TaskNotHere                 a process of a worker does not have the task
 ├── UnknownJob     (LookupError)
+├── UnknownBatch   (LookupError)
 ├── WrongState     (RuntimeError)  the job is not in a state from which that can be done
 └── JobDiscarded                what `JobHandle.result` raises for a job that failed for good
 """
@@ -98,6 +99,10 @@ class UnknownSchedule(SteadypoolError, LookupError):
 
 class UnknownLimit(SteadypoolError, LookupError):
     """There is no limit of that name, or the name fits more than one."""
+
+
+class UnknownBatch(SteadypoolError, LookupError):
+    """There is no batch of that id, or its record was pruned."""
 
 
 class WrongState(SteadypoolError, RuntimeError):

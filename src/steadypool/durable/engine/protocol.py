@@ -68,6 +68,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
+from steadypool.durable.engine.batches import BatchStore
 from steadypool.durable.engine.figures import FigureStore
 from steadypool.durable.engine.limits import LimitStore
 from steadypool.durable.engine.links import LinkStore
@@ -136,6 +137,10 @@ class Engine(Protocol):
     @property
     def links(self) -> LinkStore:
         """Which job waits for which: likewise."""
+
+    @property
+    def batches(self) -> BatchStore:
+        """Batches: likewise."""
 
     @property
     def advisory(self) -> str:

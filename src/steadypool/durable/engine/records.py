@@ -108,6 +108,8 @@ class NewJob(NamedTuple):
     """The jobs for which this one waits: ids; or, below zero, so many places before it in the same call."""
     needs: Needs = "success"
     """Whether these must have completed, or ended in any way."""
+    batch: int | None = None
+    """The batch of which it is a member."""
 
 
 class EnqueueResult(NamedTuple):

@@ -113,6 +113,20 @@ class DependencyFailed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class BatchFinished(Event):
+    """All members of a batch have ended, so many of them *completed*; of all workers, one emits this."""
+
+    LOG: ClassVar[LogLine] = LogLine(
+        INFO, "%(batch)s (%(name)s) has finished: %(completed)s completed, %(failed)s failed, %(cancelled)s cancelled"
+    )
+    batch: str
+    name: str
+    completed: int
+    failed: int
+    cancelled: int
+
+
+@dataclass(frozen=True, slots=True)
 class ScheduleFired(Event):
     """A schedule has put a job, *late* seconds after *due*. Of any number of workers, the one that did emits this."""
 

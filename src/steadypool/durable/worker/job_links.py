@@ -8,9 +8,11 @@ from typing import Any
 import msgspec
 
 from steadypool.durable.client import nested_waits
+from steadypool.durable.client.batch import Batch
 from steadypool.durable.client.inputs import JobInput, input_of
 from steadypool.durable.client.open_queues import every
 from steadypool.durable.client.queue import Queue
+from steadypool.durable.engine.batches import batch_before
 from steadypool.durable.engine.records import JobRecord
 from steadypool.durable.engine.url import is_same_place
 from steadypool.model.errors import SteadypoolError
@@ -30,6 +32,16 @@ class DurableLinks:
             return []
         records = found.engine.links.inputs(_number_of(job))
         return [input_of(record, _result_of(found.tasks, record)) for record in records]
+
+    def batch(self, job: JobContext) -> Batch | None:
+        """See `JobContext.batch`."""
+        found = _queue_of_job()
+        if found is None:
+            return None
+        number = batch_before(job.id)
+        if number is None:
+            number = found.engine.batches.of_job(_number_of(job))
+        return None if number is None else Batch(found, None, number)
 
 
 def with_gaps(names: list[str], payload: str) -> str:
@@ -61,10 +73,17 @@ def _queue_of_job() -> Queue | None:
     slots = nested_waits.slots_here()
     if slots is None:
         return None
-    known = [one for one in every() if isinstance(one, Queue) and one.has_address and is_same_place(one.url, slots.url)]
+    known = [one for one in every() if isinstance(one, Queue) and _is_at(one, slots.url)]
     return max(known, key=lambda queue: len(queue.tasks), default=None) or _others.setdefault(
         slots.url, Queue(slots.url)
     )
+
+
+def _is_at(queue: Queue, url: str) -> bool:
+    try:
+        return is_same_place(queue.url, url)
+    except ValueError:
+        return False  # it has no address
 
 
 def _number_of(job: JobContext) -> int:

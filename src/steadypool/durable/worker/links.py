@@ -1,9 +1,10 @@
-"""What any worker does for jobs that wait for others: see `LinkStore.tend`."""
+"""What any worker does for jobs that wait for others, and for batches: `LinkStore.tend`, and `BatchStore.tend`."""
 
 from __future__ import annotations
 
 import random
 
+from steadypool.durable.engine.batches import TendedBatches
 from steadypool.durable.engine.links import TENDED_AT_ONCE, Tended
 from steadypool.durable.engine.records import Verdict
 from steadypool.durable.worker.context import WorkerContext
@@ -23,6 +24,7 @@ class LinkUpkeep:
         self._verdicts = context.counts.verdicts
         self._given_up = 0
         self._due = 0.0
+        self._has_done = False
 
     def run_due(self) -> bool:
         """Look if it is time; whether there is more to do at once.
@@ -34,21 +36,31 @@ class LinkUpkeep:
         if monotonic() < self._due and given_up == self._given_up:
             return False
         tended = self._engine.links.tend(TENDED_AT_ONCE)
-        self._given_up = given_up
-        self._due = 0.0 if tended.more else monotonic() + LOOK_EVERY * (0.5 + 0.5 * random.random())
         self._tell(tended)
-        return tended.more
+        batches = self._engine.batches.tend(TENDED_AT_ONCE)
+        self._tell_finished(batches)
+        self._given_up = given_up
+        is_more = tended.more or batches.more
+        self._due = 0.0 if is_more else monotonic() + LOOK_EVERY * (0.5 + 0.5 * random.random())
+        self._has_done = self._has_done or bool(tended.unmet or batches.finished)
+        return is_more
 
-    def run(self) -> None:
-        """Look until there is nothing to do.
+    def run(self) -> bool:
+        """Look until there is nothing to do; whether there was anything.
 
         Raises:
             EngineError: the engine could not.
         """
-        self._due = 0.0
+        self._due, self._has_done = 0.0, False
         while self.run_due():
             pass
+        return self._has_done
 
     def _tell(self, tended: Tended) -> None:
         for one in tended.unmet:
             self._emitter.report(events.DependencyFailed, one.id, one.task, one.queue, one.needed, one.state.value)
+
+    def _tell_finished(self, tended: TendedBatches) -> None:
+        for row in tended.finished:
+            completed = row.ended - row.failed - row.cancelled
+            self._emitter.report(events.BatchFinished, row.id, row.name, completed, row.failed, row.cancelled)

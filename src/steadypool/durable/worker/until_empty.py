@@ -34,9 +34,8 @@ class UntilEmpty:
                 return False
             queues = {row.name: row for row in self._context.engine.stats().queues}
             waiting = sum(row.waiting for row in queues.values())
-            if waiting != self._waiting:  # what they wait for may have ended unseen
+            if self._links.run() or waiting != self._waiting:  # what they wait for may have ended unseen
                 self._waiting = waiting
-                self._links.run()
                 return False
         except RETRYABLE as error:
             self._context.backoff.failed(error)

@@ -26,16 +26,20 @@ Run = Callable[[Any, str, dict[str, Any]], Sequence[Any]]
 
 def put(connection: Any, address: PostgresAddress, jobs: Sequence[NewJob]) -> list[EnqueueResult]:
     """See `durable.engine.protocol.Engine.put_on`."""
-    if not jobs:
-        return []
-    return _placed(_way(connection)(connection, _statement(address), _values(address, jobs)), address)
+    return run(connection, address, "put_json", jobs_as_json(jobs)) if jobs else []
+
+
+def run(connection: Any, address: PostgresAddress, function: str, what: str) -> list[EnqueueResult]:
+    """Call a function that takes JSON, and returns what ``put_json`` does."""
+    found = _way(connection)(connection, _statement(address, function), _values(address, what))
+    return _placed(found, address)
 
 
 async def put_async(connection: Any, address: PostgresAddress, jobs: Sequence[NewJob]) -> list[EnqueueResult]:
     """See `durable.engine.protocol.Engine.put_on_async`."""
     if not jobs:
         return []
-    statement, values = _statement(address), _values(address, jobs)
+    statement, values = _statement(address, "put_json"), _values(address, jobs_as_json(jobs))
     if isinstance(connection, psycopg.AsyncConnection):
         async with connection.cursor(row_factory=tuple_row) as cursor:
             await cursor.execute(statement, values)
@@ -104,16 +108,16 @@ def _by_django(connection: Any, statement: str, values: dict[str, Any]) -> Seque
         return found
 
 
-def _statement(address: PostgresAddress) -> str:
+def _statement(address: PostgresAddress, function: str) -> str:
     return (
-        f"SELECT number, nonce, id, enqueued FROM {address.schema}.put_json(CAST(%(jobs)s AS text), "
+        f"SELECT number, nonce, id, enqueued FROM {address.schema}.{function}(CAST(%(jobs)s AS text), "
         "CAST(%(database)s AS text))"
     )
 
 
-def _values(address: PostgresAddress, jobs: Sequence[NewJob]) -> dict[str, Any]:
+def _values(address: PostgresAddress, what: str) -> dict[str, Any]:
     # A pooler may know the database by another name than the server does.
-    return {"jobs": jobs_as_json(jobs), "database": None if address.pooled else address.parameters.get("dbname")}
+    return {"jobs": what, "database": None if address.pooled else address.parameters.get("dbname")}
 
 
 def _placed(found: Sequence[Any], address: PostgresAddress) -> list[EnqueueResult]:

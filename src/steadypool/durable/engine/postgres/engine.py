@@ -18,6 +18,7 @@ from steadypool.durable.engine.errors import EngineBusy, EngineRefused, KeyBusy
 from steadypool.durable.engine.limits import with_holders
 from steadypool.durable.engine.pages import Dialect, list_jobs
 from steadypool.durable.engine.postgres import caller_connection, rows, schema
+from steadypool.durable.engine.postgres.batches import PostgresBatches
 from steadypool.durable.engine.postgres.characters import text_of
 from steadypool.durable.engine.postgres.claim import PostgresClaims
 from steadypool.durable.engine.postgres.figures import PostgresFigures
@@ -83,6 +84,7 @@ class PostgresEngine:
         self.limits = PostgresLimits(self._session, address.schema)
         self._claims = PostgresClaims(self._session, address.schema)
         self.links = PostgresLinks(self._session, address.schema, self._claims)
+        self.batches = PostgresBatches(self._session, address.schema, self._claims)
         self._throttle = NotifyThrottle()
         self._clock_guard = ClockGuard()
         self._lease = 15.0

@@ -59,7 +59,7 @@ def puts_by(jobs: Sequence[NewJob]) -> int:
     more = [job[_MORE:] for job in jobs]
     if more.count(_NO_MORE) == len(more):
         return PLAIN
-    if any(job.after for job in jobs):
+    if any(job.after or job.batch is not None for job in jobs):
         return LINKED
     return EACH if any(job.on_taken != "keep" for job in jobs) else MORE
 
@@ -162,6 +162,8 @@ def _more(job: NewJob) -> dict[str, Any]:
         more |= job.turn._asdict()
     if job.after:
         more |= {"after": [_before(before) for before in job.after], "needs": job.needs}
+    if job.batch is not None:
+        more["batch"] = job.batch
     if job.on_taken != "keep":
         more |= {"on_taken": job.on_taken, "at_most": _length(job.at_most)}
     return more

@@ -22,7 +22,7 @@ from steadypool.durable.engine.turns import GATE_BUSY, LANES_AT_ONCE, REPLACED, 
 WORKS_FROM = (1, 1)
 """For each version from 1 on: the oldest version of this file whose code works with those tables."""
 VERSION = len(WORKS_FROM)
-_FILES = (("0001.sql",), ("0002.sql", "0002_limits.sql", "0002_links.sql"))
+_FILES = (("0001.sql",), ("0002.sql", "0002_limits.sql", "0002_links.sql", "0002_batches.sql"))
 """Of each version."""
 OLDEST = 2
 """The oldest version of the tables that this code works with."""

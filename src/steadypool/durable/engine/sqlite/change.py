@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from steadypool.durable.engine.records import Change, ChangeKind, JobKey, JobRecord
-from steadypool.durable.engine.sqlite import edges
+from steadypool.durable.engine.sqlite import batches, edges
 from steadypool.durable.engine.sqlite.gates import make_available
 from steadypool.durable.engine.sqlite.put import owner_of_key
 from steadypool.durable.engine.sqlite.read import record_of
@@ -70,11 +70,14 @@ def revive(connection: Any, number: int, now: float) -> None:
 
 def _revive_one(connection: Any, number: int, now: float) -> bool:
     """Unless it is there, or its unique key is another's by now."""
-    for [task] in connection.execute("SELECT task FROM history WHERE number = ?", (number,)).fetchall():
+    found = connection.execute("SELECT task, batch, state FROM history WHERE number = ?", (number,)).fetchall()
+    for task, batch, state in found:
         if not _take_key_again(connection, number, task, now):
             return False
         connection.execute(_REVIVED, (number,))
         connection.execute("DELETE FROM history WHERE number = ?", (number,))
+        if batch is not None:
+            batches.change(connection, {batch: batches.Change().more(JobState(state), -1)}, now)
         if not edges.wait_again(connection, number):
             make_available(connection, [number])
         return True

@@ -46,6 +46,7 @@ from steadypool.durable.engine.sqlite import (
     schema,
     settle,
 )
+from steadypool.durable.engine.sqlite.batch_store import SqliteBatches
 from steadypool.durable.engine.sqlite.clock import NOW, move, now_of, read_clock
 from steadypool.durable.engine.sqlite.driver import has_wal_reset_bug, sqlite_version
 from steadypool.durable.engine.sqlite.figures import SqliteFigures
@@ -103,6 +104,7 @@ class SqliteEngine:
         self.schedules = SqliteSchedules(self._store, self._bells)
         self.limits = SqliteLimits(self._store, self._bells)
         self.links = SqliteLinks(self._store, self._bells)
+        self.batches = SqliteBatches(self._store, self._bells)
         self._claims = SqliteClaims(self._store, self._bells)
         self._sweep_turn = SweepTurn(HELD_UP)
         self._advised = False

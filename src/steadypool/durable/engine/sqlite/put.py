@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from steadypool.durable.engine.nonces import new_nonce
 from steadypool.durable.engine.records import EnqueueResult, NewJob, public_id
-from steadypool.durable.engine.sqlite import behind, edges
+from steadypool.durable.engine.sqlite import batches, behind, edges
 from steadypool.durable.engine.sqlite.rows import rows_of
 
 _JOB = (
@@ -44,7 +45,19 @@ def put(connection: Any, jobs: Sequence[NewJob], now: float) -> list[EnqueueResu
     _insert(connection, fresh, nonce, now)
     if any(job.after for job in jobs):
         edges.link(connection, jobs, placed)
+    if any(job.batch is not None for job in jobs):
+        _join(connection, jobs, placed, now)
     return placed
+
+
+def _join(connection: Any, jobs: Sequence[NewJob], placed: Sequence[EnqueueResult], now: float) -> None:
+    """Those that were put are members of their batches. What follows those cannot be due: a batch has got members."""
+    members = [
+        (job.batch, own.number) for job, own in zip(jobs, placed, strict=True) if own.enqueued and job.batch is not None
+    ]
+    connection.executemany("UPDATE jobs SET batch = ? WHERE number = ?", members)
+    counts = Counter(batch for batch, _ in members)
+    batches.change(connection, {batch: batches.Change(total=count) for batch, count in counts.items()}, now)
 
 
 def _put_over(connection: Any, number: int, nonce: int, job: NewJob, owner: EnqueueResult, now: float) -> EnqueueResult:

@@ -17,7 +17,7 @@ from steadypool.durable.engine.records import (
     WorkerRow,
     parts_of_id,
 )
-from steadypool.durable.engine.sqlite import edges, gates, held
+from steadypool.durable.engine.sqlite import batches, edges, gates, held
 from steadypool.durable.engine.sqlite.clock import Moment
 from steadypool.durable.engine.sqlite.put import IDS
 from steadypool.durable.engine.sqlite.rows import (
@@ -152,7 +152,8 @@ def prune(connection: Any, limit: int, now: float) -> int:
     ).fetchall()
     found = len(rows)
     if rows:
-        needed = edges.keep_needed(connection, [number for number, _ in rows], now)
+        numbers_due = [number for number, _ in rows]
+        needed = edges.keep_needed(connection, numbers_due, now) | batches.keep_members(connection, numbers_due, now)
         rows = [row for row in rows if row[0] not in needed]
     numbers = as_json(number for number, _ in rows)
     if rows:
@@ -165,6 +166,7 @@ def prune(connection: Any, limit: int, now: float) -> int:
         "SELECT scope, key FROM keys WHERE until IS NOT NULL AND until <= ? LIMIT ?", (now, max(0, limit - found))
     ).fetchall()
     connection.executemany("DELETE FROM keys WHERE scope = ? AND key = ?", keys)
+    connection.execute("DELETE FROM batches WHERE keep_until <= ?", (now,))
     connection.execute("DELETE FROM minutes WHERE minute <= ?", (now - KEEP_MINUTES,))
     return found + len(keys)
 

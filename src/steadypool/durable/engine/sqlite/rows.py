@@ -30,6 +30,7 @@ class Row(NamedTuple):
     gates: str | None
     """With its lane: where it waits for its turn."""
     lane: str | None
+    batch: int | None
 
 
 COLUMNS = ", ".join(Row._fields)

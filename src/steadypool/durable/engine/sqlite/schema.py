@@ -18,7 +18,7 @@ schedules    what is put on a schedule; ``due`` is when its next job is to be pu
 limits       limits: what the code says, and what was set by hand; ``gated``: available jobs with gates or a lane,
              instead of ``ready``; ``holders``: who has a place of a gate; ``gate_states``: when the next start of each
              is due if they come evenly spaced (`durable.engine.turns`)
-batches      batches; ``batch_parts``: what was added to each
+batches      batches: how many members each has, and how many of them have ended (`sqlite.batches`)
 edges        which job waits for which; ``waiting``: where it stands meanwhile, and when it may run (`sqlite.edges`)
 notes        what running jobs have noted for their next attempt
 starts       who began each attempt, and when
@@ -104,14 +104,17 @@ STEPS: tuple[tuple[str, ...], ...] = (
         """CREATE TABLE gate_states (gate TEXT NOT NULL, key TEXT NOT NULL, tat REAL NOT NULL,
             PRIMARY KEY (gate, key)) WITHOUT ROWID""",
         "CREATE INDEX gate_states_idle ON gate_states (tat)",
-        """CREATE TABLE batches (number INTEGER PRIMARY KEY, id TEXT UNIQUE, parent INTEGER, callbacks TEXT,
-            on_failure TEXT NOT NULL, ended INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0,
-            cancelled INTEGER NOT NULL DEFAULT 0, made_at REAL NOT NULL, cancelled_at REAL, finished_at REAL,
+        """CREATE TABLE batches (number INTEGER PRIMARY KEY, name TEXT NOT NULL, parent INTEGER, then_job TEXT,
+            finally_job TEXT, on_failure TEXT NOT NULL, total INTEGER NOT NULL DEFAULT 0,
+            ended INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0, cancelled INTEGER NOT NULL DEFAULT 0,
+            sealed INTEGER NOT NULL DEFAULT 0, cancelling INTEGER NOT NULL DEFAULT 0, counted TEXT,
+            told INTEGER NOT NULL DEFAULT 0, made_at REAL NOT NULL, cancelled_at REAL, then_at REAL, finished_at REAL,
             keep_until REAL)""",
-        "CREATE INDEX batches_open ON batches (number) WHERE finished_at IS NULL",
+        "CREATE INDEX batches_cancelling ON batches (number) WHERE cancelling",
+        "CREATE INDEX batches_to_tell ON batches (number) WHERE finished_at IS NOT NULL AND NOT told",
+        "CREATE INDEX batches_of_parent ON batches (parent) WHERE parent IS NOT NULL",
         "CREATE INDEX batches_to_prune ON batches (keep_until) WHERE keep_until IS NOT NULL",
-        """CREATE TABLE batch_parts (batch INTEGER NOT NULL, part INTEGER NOT NULL, n INTEGER NOT NULL,
-            seal INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (batch, part)) WITHOUT ROWID""",
+        "CREATE INDEX batches_to_list ON batches (made_at, number)",
         """CREATE TABLE edges (before INTEGER NOT NULL, job INTEGER NOT NULL, nonce INTEGER NOT NULL,
             place INTEGER NOT NULL, needs TEXT NOT NULL, state TEXT NOT NULL, checked INTEGER NOT NULL,
             PRIMARY KEY (before, job)) WITHOUT ROWID""",

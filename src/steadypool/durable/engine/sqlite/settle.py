@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from steadypool.durable.engine.on_discarded import job_of
 from steadypool.durable.engine.records import KEEP_GIVEN_UP, AttemptError, NewJob, Settlement, Verdict, public_id
-from steadypool.durable.engine.sqlite import behind, edges, gates
+from steadypool.durable.engine.sqlite import batches, behind, edges, gates
 from steadypool.durable.engine.sqlite.claim import leases_of
 from steadypool.durable.engine.sqlite.put import IDS, put
 from steadypool.durable.engine.sqlite.rows import Row, as_json, rows_of
@@ -63,6 +63,8 @@ class Changes:
     discarded: dict[int, str] = field(default_factory=dict)
     """Of those that have ended, why they will not run again."""
     errors: list[tuple[Any, ...]] = field(default_factory=list)
+    batches: dict[int, batches.Change] = field(default_factory=dict)
+    """What has ended of each batch."""
     needed: set[int] = field(default_factory=set)
     """Jobs whose records others need."""
     let_go: bool = False
@@ -76,6 +78,7 @@ class Changes:
             self.held_keys.append((row.task, row.unique_key or "", row.number))
         if row.gates is not None:
             self.freed.append(row.number)
+        self._count(row, JobState.COMPLETED)
         self.gone.append((row.number,))
         if row.keep <= 0 and row.number not in self.needed:
             self._forget(row)
@@ -92,9 +95,14 @@ class Changes:
             self.discarded[row.number] = reason
         if row.gates is not None:
             self.freed.append(row.number)
+        self._count(row, state)
         self.gone.append((row.number,))
         counts, until = (row.attempt, row.crashes, row.losses), self.now + max(row.keep, KEEP_GIVEN_UP)
         self.given_up.append((*counts, state.value, self.now, until, None, reason, *run, row.number))
+
+    def _count(self, row: Row, state: JobState) -> None:
+        if row.batch is not None:
+            self.batches[row.batch] = self.batches.get(row.batch, batches.Change()).more(state)
 
     def _forget(self, row: Row) -> None:
         self.forgotten.append((row.number,))
@@ -144,8 +152,10 @@ class Changes:
         if self.gone and edges.is_any(connection):
             given_up = {row[-1] for row in self.given_up}
             self.let_go = edges.end(connection, {number for (number,) in self.gone} - given_up, given_up, self.now)
+        following += batches.change(connection, self.batches, self.now)
         if following:
             put(connection, following, self.now)
+            self.let_go = True
 
 
 def settle(connection: Any, settlements: Sequence[Settlement], now: float) -> tuple[frozenset[tuple[int, int]], bool]:

@@ -100,30 +100,46 @@ CREATE INDEX gate_states_idle ON @schema@.gate_states (tat);
 CREATE TABLE @schema@.refunds (gate text COLLATE "C" NOT NULL, key text COLLATE "C" NOT NULL);
 CREATE INDEX refunds_of_gate ON @schema@.refunds (gate, key);
 
--- Batches, and what was added to each. Who puts jobs inserts parts, and changes no row of `batches`.
+-- Batches: how many members each has, and how many of them have ended; `batch_parts`: what is to be added to that. How they
+-- go together: `0002_batches.sql`.
 CREATE TABLE @schema@.batches (
     number bigint PRIMARY KEY DEFAULT @schema@.random_number(),
-    id text UNIQUE,
+    name text NOT NULL,
     parent bigint,
-    callbacks jsonb,
+    then_job text,     -- what is put when all have completed, as `put_json` takes it
+    finally_job text,  -- what is put when all have ended
     on_failure text NOT NULL,
-    ended bigint NOT NULL DEFAULT 0,
+    total bigint NOT NULL DEFAULT 0,
+    ended bigint NOT NULL DEFAULT 0,  -- the next two included
     failed bigint NOT NULL DEFAULT 0,
     cancelled bigint NOT NULL DEFAULT 0,
+    sealed boolean NOT NULL DEFAULT false,  -- no more are added but by members
+    cancelling boolean NOT NULL DEFAULT false,  -- there may be members that are to be cancelled
+    counted text,      -- as what it counts in its parent
+    told boolean NOT NULL DEFAULT false,  -- a worker has emitted that it has finished
     made_at timestamptz NOT NULL,
     cancelled_at timestamptz,
+    then_at timestamptz,
     finished_at timestamptz,
     keep_until timestamptz
-) WITH (fillfactor = 50);
-CREATE INDEX batches_open ON @schema@.batches (number) WHERE finished_at IS NULL;
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 1000,
+        autovacuum_vacuum_cost_delay = 0);
+CREATE INDEX batches_cancelling ON @schema@.batches (number) WHERE cancelling;
+CREATE INDEX batches_to_tell ON @schema@.batches (number) WHERE finished_at IS NOT NULL AND NOT told;
+CREATE INDEX batches_of_parent ON @schema@.batches (parent) WHERE parent IS NOT NULL;
 CREATE INDEX batches_to_prune ON @schema@.batches (keep_until) WHERE keep_until IS NOT NULL;
+CREATE INDEX batches_to_list ON @schema@.batches (made_at, number);
 CREATE TABLE @schema@.batch_parts (
     batch bigint NOT NULL,
     part bigint NOT NULL DEFAULT @schema@.random_number(),
-    n int NOT NULL,
+    n int NOT NULL DEFAULT 0,
+    ended int NOT NULL DEFAULT 0,
+    failed int NOT NULL DEFAULT 0,
+    cancelled int NOT NULL DEFAULT 0,
     seal boolean NOT NULL DEFAULT false,
     PRIMARY KEY (batch, part)
-);
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 1000,
+        autovacuum_vacuum_cost_delay = 0);
 
 -- Which job waits for which. `waiting` is where a job stands meanwhile, instead of `ready`; `due`: not before that. How
 -- they go together: `0002_links.sql`.
@@ -592,6 +608,10 @@ BEGIN
     IF EXISTS (SELECT FROM edges) THEN
         v_needed := end_edges(p.number, p_state);
     END IF;
+    IF p.batch IS NOT NULL THEN
+        INSERT INTO batch_parts (batch, ended, failed, cancelled)
+        VALUES (p.batch, 1, (p_state = 'discarded')::int, (p_state = 'cancelled')::int);
+    END IF;
     IF v_keep > 0 OR v_needed THEN
         INSERT INTO history VALUES (
             p.number, p.nonce, p.id, p.queue, p.task, p.rank, p.attempt, p.crashes, p.losses, p.returns + 1,
@@ -624,6 +644,7 @@ DECLARE
     v_numbers bigint[];
     v_scopes text[];
     v_keys text[];
+    v_batches bigint[];
     v_behind boolean := EXISTS (SELECT FROM behind);
     v_edges boolean := EXISTS (SELECT FROM edges);  -- or the row says by then that it is to be kept, see `tend_edges`
 BEGIN
@@ -659,8 +680,12 @@ BEGIN
     )
     SELECT array_agg(number), CASE WHEN v_behind THEN array_agg(number) FILTER (WHERE unique_held) END,
            CASE WHEN v_behind THEN array_agg(task) FILTER (WHERE unique_held) END,
-           CASE WHEN v_behind THEN array_agg(unique_key) FILTER (WHERE unique_held) END
-    INTO v_held, v_numbers, v_scopes, v_keys FROM gone;
+           CASE WHEN v_behind THEN array_agg(unique_key) FILTER (WHERE unique_held) END,
+           array_agg(batch) FILTER (WHERE batch IS NOT NULL)
+    INTO v_held, v_numbers, v_scopes, v_keys, v_batches FROM gone;
+    IF v_batches IS NOT NULL THEN
+        INSERT INTO batch_parts (batch, ended) SELECT x, count(*) FROM unnest(v_batches) x GROUP BY x;
+    END IF;
     IF v_behind THEN
         PERFORM hand_on_key(u.number, u.scope, u.key) FROM unnest(v_numbers, v_scopes, v_keys) AS u (number, scope, key);
     END IF;
@@ -752,6 +777,9 @@ BEGIN
             SELECT (o ->> 'number')::bigint FROM json_array_elements(p_others::json) o), v_now);
         DELETE FROM edges WHERE job = ANY (p_numbers) AND job <> ALL (v_refused);
     END IF;
+    IF EXISTS (SELECT FROM batch_parts) THEN
+        PERFORM fold_batches(v_now);
+    END IF;
     IF p_ends THEN
         PERFORM notify_of_ends();
     END IF;
@@ -834,6 +862,10 @@ BEGIN
     IF v_numbers IS NOT NULL AND EXISTS (SELECT FROM edges) THEN
         v_numbers := without_needed(v_numbers, v_now);
     END IF;
+    IF v_numbers IS NOT NULL AND EXISTS (SELECT FROM batches) THEN
+        v_numbers := without_members(v_numbers, v_now);
+    END IF;
+    DELETE FROM batches WHERE keep_until <= v_now;
     IF v_numbers IS NOT NULL THEN
         DELETE FROM errors WHERE job = ANY (v_numbers);
         DELETE FROM keys k USING history h
@@ -895,6 +927,10 @@ BEGIN
                       options, payload, tags, gates, batch, on_discarded, lane)
     VALUES (h.number, h.nonce, h.id, h.queue, h.task, h.rank, h.returns, h.enqueued_at, h.keep, h.unique_key,
             h.unique_held, h.options, h.payload, h.tags, h.gates, h.batch, h.on_discarded, h.lane);
+    IF h.batch IS NOT NULL THEN
+        INSERT INTO batch_parts (batch, ended, failed, cancelled)
+        VALUES (h.batch, -1, -(h.state = 'discarded')::int, -(h.state = 'cancelled')::int);
+    END IF;
     IF EXISTS (SELECT FROM edges) AND waits_again(h.number) THEN RETURN; END IF;
     PERFORM make_available(h.number);
 END $$;
@@ -1264,6 +1300,9 @@ BEGIN
     FOR v_role, v_what IN VALUES
         ('worker', 'claim_except'), ('enqueuer', 'put_linked'), ('worker', 'put_linked'), ('worker', 'tend_edges'),
         ('worker', 'waiting_depths'), ('reader', 'waiting_depths'),
+        ('enqueuer', 'batch_json'), ('worker', 'batch_json'), ('enqueuer', 'cancel_batch'), ('worker', 'cancel_batch'),
+        ('enqueuer', 'seal_batch'), ('worker', 'seal_batch'),
+        ('worker', 'tend_batches'),
         ('enqueuer', 'put_jobs'), ('enqueuer', 'put_each'),
         ('worker', 'put_jobs'), ('worker', 'put_each'), ('worker', 'change_many'),
         ('enqueuer', 'engine_clock'), ('enqueuer', 'statement_clock'),
@@ -1283,7 +1322,7 @@ BEGIN
     END LOOP;
     FOREACH v_role IN ARRAY ARRAY['worker', 'reader'] LOOP
         IF EXISTS (SELECT FROM pg_roles WHERE rolname = '@schema@_' || v_role) THEN
-            EXECUTE format('GRANT SELECT ON scheduled, minute_counts, listed_gated, listed_limits, listed_waiting, links '
+            EXECUTE format('GRANT SELECT ON scheduled, minute_counts, listed_gated, listed_limits, listed_waiting, links, listed_batches, batch_members '
                            'TO %I', '@schema@_' || v_role);
         END IF;
     END LOOP;

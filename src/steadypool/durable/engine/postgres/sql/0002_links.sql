@@ -71,6 +71,9 @@ BEGIN
     IF v_places IS NOT NULL THEN
         PERFORM put_edges(v_numbers, v_put, v_places, v_spots, v_needs, v_befores, v_ids, v_backs);
     END IF;
+    IF p_jobs LIKE '%"batch":%' THEN
+        PERFORM put_members(p_jobs, v_numbers, v_put);
+    END IF;
     RETURN QUERY SELECT * FROM unnest(v_numbers, v_own_nonces, v_names, v_put);
 END $$;
 
