@@ -57,6 +57,7 @@ ELSEWHERE = frozenset(
         # other libraries'
         "ProcessorFormatter", "ExtraAdder", "TestClient", "TestCase", "TaskContext", "DispatcherMiddleware",
         "AsyncResult", "BackgroundScheduler", "BrokenProcessPool", "CronTrigger", "CurrentMessage",
+        "BucketRateLimiter", "ConcurrentRateLimiter",
         "FailedJobRegistry", "IntervalTrigger", "TerminatedWorkerError", "WorkerSettings",
         # our own, behind the doors
         "AsyncGroup", "Bell", "CallbackThread", "DrainOnSignal", "Group", "JobQueue", "UserCalls", "JobRecord",
