@@ -34,8 +34,8 @@ from steadypool.rules.limits import Allowance, opens_at
 
 Waiting = tuple[int, int, Any]
 """A job that waits: how it ranks in its lane, its number by age, itself."""
-MOST_GONE = 64
-"""Entries of a lane that have left already, and are more than half: they are swept out."""
+SWEEP_AFTER = 64
+"""After so many more jobs, and twice those that wait, a group forgets those that have left."""
 
 
 class Group:
@@ -47,16 +47,24 @@ class Group:
         """Each a heap. The first is the one whose turn it is."""
         self.listed = False
         """Whether it is in the ring, or parked."""
+        self._adds_until_sweep = SWEEP_AFTER
 
     def add(self, job: Any, jobs: dict[Any, Any]) -> None:
         """Have a job of *jobs* wait in its lane."""
         lane = self.lanes.setdefault(job._gated.lane, [])
         heapq.heappush(lane, (-job._options.priority, job._number, job))
-        if len(lane) > MOST_GONE:
-            left = [entry for entry in lane if entry[2] in jobs]
-            if len(left) * 2 < len(lane):
-                heapq.heapify(left)
-                lane[:] = left
+        self._adds_until_sweep -= 1
+        if not self._adds_until_sweep:
+            self._sweep(jobs)
+
+    def _sweep(self, jobs: dict[Any, Any]) -> None:
+        """Forget what has left in another way than by its turn: not so often that it costs, nor so seldom."""
+        left = 0
+        for lane in self.lanes.values():
+            lane[:] = [entry for entry in lane if entry[2] in jobs]
+            heapq.heapify(lane)
+            left += len(lane)
+        self._adds_until_sweep = SWEEP_AFTER + 2 * left
 
     def next(self, jobs: dict[Any, Any]) -> Waiting | None:
         """The job whose turn it is, of those that wait."""
