@@ -26,7 +26,7 @@ class Response:
     def text(self) -> str:
         """What a reader sees, in one line."""
         body = re.sub(r"<(style|script|title)\b.*?</\1>", " ", self.html, flags=re.DOTALL)
-        return " ".join(unescape(re.sub(r"<[^>]*>", " ", body)).split())
+        return " ".join(unescape(re.sub(r"<[^>]*>", " ", body.replace("<wbr>", ""))).split())
 
     def links(self) -> list[str]:
         """Where its links lead."""

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from steadypool import Cron, Every, Queue
 from steadypool.durable.engine.figures import Ended
+from steadypool.durable.engine.limits import NewLimit
 from steadypool.durable.engine.records import AttemptError, NewJob, Settlement, Verdict
+from steadypool.rules.limits import Allowance
 from tests.durable import app
 
 TRACEBACK = """Traceback (most recent call last):
@@ -22,7 +24,7 @@ FAILURES = (
     ("shop.mail.send", "smtplib.SMTPServerDisconnected", "Connection unexpectedly closed", 4),
     ("shop.pdf.render", "TimeoutError", "", 2),
 )
-QUEUES = ("default", "mail", "payments", "pdf")
+QUEUES = ("mail", "payments", "pdf")
 
 
 @dataclass(frozen=True)
@@ -33,11 +35,12 @@ class Filled:
     """The id of a job that has failed for good."""
 
 
-def fill(queue: Queue, url: str) -> Filled:
-    """Fill it, over the engine and nothing else; the clock goes along for the minutes."""
+def fill(queue: Queue) -> Filled:
+    """Fill it, over the engine and nothing else; the clock goes along."""
     engine = queue.engine
-    engine.move_clock(-3600.0)
-    for minute in range(60):
+    failed = ""
+    at_work = [engine.register(f"worker-{n}.shop", 600) for n in (1, 2, 3)]
+    for minute in range(62):
         wave = 1.0 + math.sin(minute / 7) * 0.6
         engine.figures.add(
             [
@@ -46,26 +49,48 @@ def fill(queue: Queue, url: str) -> Filled:
                 Ended("pdf", "shop.pdf.render", 3 + minute % 4, minute % 17 == 0, minute % 34 == 0, 22.0),
             ]
         )
+        if minute == 60:
+            failed = _fail(queue, at_work[0])
+            _begin(queue, at_work)
         engine.move_clock(60.0)
-    worker = engine.register("worker-7.shop", 60)
-    ids: list[str] = []
-    for task, error, message, count in FAILURES:
-        tags = (f"tenant:{count}", "eu")
-        engine.put_many([NewJob(task, b'{"order":%d}' % n, queue="payments", tags=tags) for n in range(count)])
-        claims = engine.claim(worker, ["payments"], count).claims
-        for claim in claims:
-            why = AttemptError(1, "failed", error, message, TRACEBACK.format(message=message))
-            engine.settle_many([Settlement(claim, Verdict.DISCARD, error=why, reason="no retry is left")])
-            ids.append(claim.id)
-        engine.claim(worker, (), 0, (), [claim.lease for claim in claims])
-    engine.leave(worker)
-    engine.pause("default", True)
     for name in QUEUES:
         waits = [NewJob("shop.payments.charge", b'{"order":4711,"currency":"EUR"}', queue=name) for _ in range(8)]
         engine.put_many([*waits, *(NewJob("shop.mail.send", b"{}", queue=name, delay=900.0) for _ in range(3))])
     engine.pause("pdf", True)
+    engine.move_clock(14.0)
     queue.schedules.put("invoices", app.add.call(1), Cron("0 6 1 * *", tz="Europe/Berlin"))
     queue.schedules.put("clean-up", app.add.call(2), Every(hours=6))
     queue.schedules.put("report", app.add.call(3), Cron("30 8 * * mon-fri", tz="America/Santiago"))
     queue.schedules.get("clean-up").pause()
-    return Filled(ids[0])
+    limits = {"gateway": Allowance(running=20), "smtp": Allowance(starts=100, per=60.0, burst=10)}
+    engine.limits.declare("shop", None, list(limits), [NewLimit(*limit, "wait") for limit in limits.items()], 60.0)
+    queue.limits.set("gateway", key="tenant:42", running=2)
+    return Filled(failed)
+
+
+def _fail(queue: Queue, worker: int) -> str:
+    """Have some jobs fail for good; the id of one."""
+    engine = queue.engine
+    failed = ""
+    for task, error, message, count in FAILURES:
+        tags = (f"tenant:{count}", "eu")
+        engine.put_many([NewJob(task, b'{"order":%d}' % n, queue="payments", tags=tags) for n in range(count)])
+        engine.move_clock(3.0)
+        claims = engine.claim(worker, ["payments"], count).claims
+        for claim in claims:
+            why = AttemptError(1, "failed", error, message, TRACEBACK.format(message=message))
+            engine.settle_many([Settlement(claim, Verdict.DISCARD, error=why, reason="no retry is left")])
+            failed = failed or claim.id
+        engine.claim(worker, (), 0, (), [claim.lease for claim in claims])
+    return failed
+
+
+def _begin(queue: Queue, workers: list[int]) -> None:
+    """Have these workers run something."""
+    engine = queue.engine
+    engine.put_many([NewJob("shop.pdf.render", b'{"pages":40}', queue="pdf", tags=("tenant:7",)) for _ in range(3)])
+    engine.put_many([NewJob("shop.mail.send", b"{}", queue="mail")])
+    for done, worker in zip((11, 28), workers, strict=False):
+        [claim] = engine.claim(worker, ["pdf"], 1).claims
+        engine.report(worker, {claim.number: (done, 40)})
+    engine.claim(workers[2], ["mail"], 1)

@@ -9,8 +9,10 @@ import pytest
 
 from steadypool import Cron, JobState, Queue
 from steadypool.contrib.web import Access, WebAction, changes
+from steadypool.durable.engine.limits import NewLimit
 from steadypool.durable.engine.records import AttemptError, NewJob, Settlement, Verdict
 from steadypool.durable.engine.states import WAITING
+from steadypool.rules.limits import Allowance
 from tests.contrib.web.client import Client
 from tests.durable import app
 
@@ -181,3 +183,31 @@ def test_there_is_no_other_action(client: Client, told: list[WebAction]) -> None
     for action in ("enqueue", "delete", "", "retry/x", "__class__"):
         assert client.post(f"/do/{action}").status == 404
     assert told == []
+
+
+def test_limits_are_set_and_reset(client: Client, queue: Queue, told: list[WebAction]) -> None:
+    declare(queue, "stripe", Allowance(running=5))
+    page = client.get("/limits")
+    assert "stripe" in page.text and "5 at a time" in page.text and "code" in page.text
+    fields = [("what", "limit"), ("name", "stripe")]
+    answer = client.post("/do/set", [*fields, ("running", "2"), ("starts", "100"), ("per", "60"), ("burst", " ")])
+    page = client.get(answer.headers["Location"])
+    assert "The limit is set." in page.text and "2 at a time, 100 in 60 s" in page.text and "in code: 5" in page.text
+    client.post("/do/set", [*fields, ("key", "42"), ("running", "1")])
+    assert "key 42" in client.get("/limits").text
+    assert client.post("/do/reset", [*fields, ("key", "42")]).status == 303
+    assert client.post("/do/reset", fields).status == 303
+    text = client.get("/limits").text
+    assert "5 at a time" in text and "key 42" not in text and "by hand" not in text
+    assert [(one.action, one.ids, one.changed) for one in told] == [
+        *(("set", ("stripe",), 1), ("set", ("stripe", "42"), 1), ("reset", ("stripe", "42"), 1)),
+        ("reset", ("stripe",), 1),
+    ]
+    for wrong in ([("running", "x")], [("running", "-1")], [("per", "nan")], [("starts", "5")], []):
+        assert client.post("/do/set", [*fields, *wrong]).status == 400
+    assert client.post("/do/set", [("what", "limit"), ("name", "none"), ("running", "1")]).status == 409
+
+
+def declare(queue: Queue, name: str, allowed: Allowance) -> None:
+    """As a worker whose program has the limit."""
+    queue.engine.limits.declare("app", None, [name], [NewLimit(name, allowed, "wait")], 60.0)

@@ -5,6 +5,7 @@ With the variable of `browser.PICTURES` the pictures of all pages go to a folder
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,11 +15,13 @@ import pytest
 from steadypool import Cron, JobState, Queue, ThreadPool
 from steadypool.contrib.web import WebAction, dashboard
 from steadypool.contrib.web.serve import Password, Server
+from steadypool.pools.monitor import socket_dir
+from steadypool.rules.limits import Allowance
 from tests.contrib.web.browser import PICTURES, Browser, open_browser
-from tests.contrib.web.figures import fill
+from tests.contrib.web.figures import Filled, fill
+from tests.contrib.web.test_actions import declare
 from tests.durable import app
 from tests.durable.working import Working
-from tests.pools.contract.stage import Stage
 
 PASSWORD = "open sesame"
 WIDTHS = (360, 800, 1440)
@@ -120,13 +123,23 @@ def test_every_action(browser: Browser, queue: Queue, told: list[WebAction]) -> 
     press(browser, "form[action$='/do/pause'] button")
     assert "It is paused." in browser.text() and any(row.paused for row in queue.stats().queues)
     press(browser, "form[action$='/do/resume'] button")
+    declare(queue, "stripe", Allowance(running=5))
+    browser.go("/limits")
+    browser.find("details.menu summary").click()
+    browser.find("input[name=running]").send_keys("2")
+    browser.see(1440, dark=False)
+    browser.picture("limits-set")
+    press(browser, "form[action$='/do/set'] button")
+    assert "The limit is set." in browser.text() and "2 at a time" in browser.text()
+    press(browser, "form[action$='/do/reset'] button")
     browser.go("/schedules")
     press(browser, "form[action$='/do/pause'] button")
     press(browser, "form[action$='/do/resume'] button")
     press(browser, "form[action$='/do/run'] button")
     assert "The schedule has put this job." in browser.text()
     assert [one.action for one in told] == [
-        *("retry", "cancel", "discard", "cancel", "retry", "pause", "resume", "pause", "resume", "run")
+        *("retry", "cancel", "discard", "cancel", "retry", "pause", "resume", "set", "reset"),
+        *("pause", "resume", "run"),
     ]
     assert {one.user for one in told} == {"steadypool"} and not any(one.error for one in told)
 
@@ -165,45 +178,38 @@ def test_without_script(browser: Browser, queue: Queue) -> None:
     assert queue.record(job).state is JobState.CANCELLED
 
 
-def test_what_it_looks_like(browser: Browser, queue: Queue, url: str, stage: Stage) -> None:
-    """In every width nothing is wider than the page, whatever the theme; and everything can be read."""
-    import os
+@pytest.fixture
+def shown(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> Filled:
+    """A store like one at work, and no program on the machine but this one."""
+    find = socket_dir.find
+    monkeypatch.setattr(
+        socket_dir, "find", lambda uid: {one: at for one, at in find(uid).items() if one == os.getpid()}
+    )
+    return fill(queue)
 
-    shown = fill(queue, url)
-    with Working(queue, name="worker-1.shop") as working, ThreadPool(4, name="thumbnails", monitor=True) as pool:
-        queue.resume("default")
-        running = app.act.options(queue="default").enqueue(stage.address)
-        actor = stage.enter()
+
+def test_what_it_looks_like(shown: Filled, browser: Browser, queue: Queue) -> None:
+    """In every width nothing is wider than the page, whatever the theme; and everything can be read."""
+    [running] = queue.list(state="running", task="send")
+    pages = {
+        "overview": "/", "jobs": "/jobs?state=discarded", "filter": "/jobs?task=charge&tag=eu", "errors": "/errors",
+        "job": f"/job?id={shown.failed}", "running": f"/job?id={running.id}", "schedules": "/schedules",
+        "queues": "/queues", "limits": "/limits", "workers": "/workers", "pools": "/pools", "sorry": "/job?id=job-4711",
+        "confirm": "/confirm?action=retry&all=1&state=discarded",
+    }  # fmt: skip
+    with ThreadPool(4, name="thumbnails", monitor=True) as pool:
         pool.submit(len, "x").result(20)
-        pages = {
-            "overview": "/",
-            "jobs": "/jobs?state=discarded",
-            "filter": "/jobs?task=charge",
-            "errors": "/errors",
-            "job": f"/job?id={shown.failed}",
-            "running": f"/job?id={running.job_id}",
-            "schedules": "/schedules",
-            "queues": "/queues",
-            "workers": "/workers",
-            "pools": "/pools",
-            "sorry": "/job?id=job-4711",
-            "confirm": "/confirm?action=retry&all=1&state=discarded",
-        }
         for name, path in pages.items():
             for width in WIDTHS if PICTURES in os.environ else WIDTHS[:1]:
                 for dark in (False, True):
                     browser.see(width, dark)
                     browser.go(path)
-                    assert browser.driver.execute_script("return document.documentElement.scrollWidth <= innerWidth"), (
-                        name,
-                        width,
-                    )
-                    assert unreadable(browser) == [], (name, width, dark)
-                    browser.picture(f"{name}-{width}-{'dark' if dark else 'light'}")
+                    how = f"{name}-{width}-{'dark' if dark else 'light'}"
+                    browser.picture(how)
+                    assert browser.until("document.documentElement.scrollWidth <= innerWidth"), how
+                    assert unreadable(browser) == [], how
             assert unlabelled(browser) == [], name
-        actor.tell("return")
-        working.end(10)
-    browser.driver.get_log("browser")  # the 404 that was asked for
+    browser.complaints()  # of the 404 that was asked for
 
 
 CONTRAST = """

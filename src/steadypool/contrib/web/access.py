@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-ACTIONS = frozenset({"retry", "cancel", "discard", "pause", "resume", "run"})
-"""Everything that can be done by a page: to jobs, and to queues and schedules."""
+ACTIONS = frozenset({"retry", "cancel", "discard", "pause", "resume", "run", "set", "reset"})
+"""Everything that can be done by a page: to jobs, to queues and schedules, and to limits."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from steadypool.contrib.web.audit import Audit
 from steadypool.contrib.web.changes import Changes
 from steadypool.contrib.web.guards import check_same_origin
 from steadypool.contrib.web.look import Look, Page
-from steadypool.contrib.web.pages import confirm, errors, job, jobs, overview, pools, queues, schedules, workers
+from steadypool.contrib.web.pages import confirm, errors, job, jobs, limits, overview, pools, queues, schedules, workers
 from steadypool.contrib.web.render import Renderer
 from steadypool.contrib.web.request import Request
 from steadypool.contrib.web.shown import Arguments, line
@@ -38,6 +38,7 @@ PAGES: dict[str, Callable[[Look], Page]] = {
     "/errors": errors.page,
     "/schedules": schedules.page,
     "/queues": queues.page,
+    "/limits": limits.page,
     "/workers": workers.page,
     "/pools": pools.page,
 }
@@ -47,6 +48,7 @@ NAVIGATION = (
     ("/errors", "Errors"),
     ("/schedules", "Schedules"),
     ("/queues", "Queues"),
+    ("/limits", "Limits"),
     ("/workers", "Workers"),
     ("/pools", "Pools"),
 )

@@ -19,11 +19,12 @@ class WebAction:
 
     user: str
     action: str
-    """``"retry"``, ``"cancel"``, ``"discard"``, ``"pause"``, ``"resume"`` or ``"run"``."""
+    """``"retry"``, ``"cancel"``, ``"discard"``, ``"pause"``, ``"resume"``, ``"run"``, ``"set"`` or ``"reset"``."""
     what: str
-    """``"job"``, ``"queue"`` or ``"schedule"``."""
+    """``"job"``, ``"queue"``, ``"schedule"`` or ``"limit"``."""
     ids: tuple[str, ...]
-    """Of the jobs; or the name of the queue or schedule. Empty: all jobs that the filter finds."""
+    """Of the jobs; or the name of the queue, the schedule or the limit, and of that the key. Empty: all jobs that the
+    filter finds."""
     filter: JobFilter | None
     at: float
     """In seconds since the epoch."""

@@ -21,7 +21,7 @@ from steadypool.contrib.web.shown import line
 from steadypool.contrib.web.store import Reader
 from steadypool.durable.client.bulk import change_until, with_states
 from steadypool.durable.client.queue import Queue
-from steadypool.durable.engine.errors import UnknownJob, UnknownSchedule, WrongState
+from steadypool.durable.engine.errors import UnknownJob, UnknownLimit, UnknownSchedule, WrongState
 from steadypool.durable.engine.records import ChangeKind, JobFilter
 from steadypool.durable.engine.states import ENDED, JobState
 from steadypool.durable.engine.texts import LONGEST_MESSAGE, storable
@@ -31,7 +31,7 @@ AT_WORK = 3.0
 """Seconds after which a change of many jobs is answered."""
 MOST_IDS = 200
 JOBS: dict[str, ChangeKind] = {"retry": "retry", "cancel": "cancel", "discard": "discard"}
-NOT_DONE = (UnknownJob, UnknownSchedule, WrongState)
+NOT_DONE = (UnknownJob, UnknownLimit, UnknownSchedule, WrongState)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,8 @@ class Changes:
                 return self._many(asked) if asked.form.get("all") else self._chosen(asked)
             if what == "queue" and action in ("pause", "resume"):
                 return self._queue_named(asked)
+            if what == "limit" and action in ("set", "reset"):
+                return self._limit_named(asked)
             if what == "schedule" and action in ("pause", "resume", "run"):
                 return self._schedule_named(asked)
         finally:
@@ -157,6 +159,21 @@ class Changes:
             return f"/job{query([('id', put[0]), ('said', 'run')])}"
         return f"/schedules{query([('said', asked.action)])}"
 
+    def _limit_named(self, asked: Asked) -> str:
+        name, key = asked.form.get("name"), asked.form.get("key").strip() or None
+        limits = self._queue.limits
+
+        def work() -> int:
+            if asked.action == "reset":
+                return int(limits.reset(name, key=key))
+            counts = {field: _count(asked.form.get(field)) for field in ("running", "starts", "burst")}
+            per = asked.form.get("per").strip()
+            limits.set(name, key=key, per=float(per) if per else None, **counts)
+            return 1
+
+        self._told(asked, "limit", (name,) if key is None else (name, key), None, work)
+        return f"/limits{query([('said', asked.action)])}"
+
     # -- told
 
     def _told(
@@ -183,6 +200,10 @@ class Changes:
             cut = tuple(line(one) for one in ids)
             tell(WebAction(asked.user, asked.action, what, cut, which, time.time(), changed, error), self._audit)
         return changed
+
+
+def _count(text: str) -> int | None:
+    return int(text) if text.strip() else None
 
 
 def _one(change: Callable[[], object]) -> int:

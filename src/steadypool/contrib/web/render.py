@@ -35,10 +35,12 @@ class Renderer:
             lstrip_blocks=True,
             undefined=jinja2.StrictUndefined,
         )
-        safe = import_module("markupsafe").Markup
+        markup = import_module("markupsafe")
+        safe = markup.Markup
         self._environment.globals.update(style=safe(self._style), script=safe(self._script), query=query)
         self._environment.filters.update(
             line=shown.line,
+            dotted=lambda text: safe(markup.escape(shown.line(text, 200)).replace(".", safe(".<wbr>"))),
             lines=shown.lines,
             number=shown.number,
             found=shown.number_found,
