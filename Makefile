@@ -36,7 +36,9 @@ demo: $(BASE)  ## see the pool at work on real input, 10 to 20 seconds
 demo-durable: $(BASE)  ## kill the worker of a durable queue half-way, and see that no job is lost
 	@$(BIN)/python examples/demo/durable.py $(ARGS)
 
-test: check  ## the checks, then all tests (ARGS="-k name" to choose)
+# The tests are compiled beside the checks, once, and not by each of the processes that run them.
+test: $(TEST) $(DOCS)  ## the checks, then all tests (ARGS="-k name" to choose)
+	@$(BIN)/python -m pytest -qq --collect-only >/dev/null 2>&1 & $(MAKE) --no-print-directory check && wait
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --max-worker-restart 0 $(ARGS)
 
 check: $(TEST) $(DOCS)  ## lint, format, types (of examples and docs, too), import contracts, links and names

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -26,8 +27,9 @@ class Module:
         return str(self.path.relative_to(SOURCE))
 
 
+@cache
 def modules() -> list[Module]:
-    """Every file of the package."""
+    """Every file of the package. Read by the first test that asks, not by each process that collects the tests."""
     return [_module(path) for path in sorted(SOURCE.rglob("*.py"))]
 
 

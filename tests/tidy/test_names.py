@@ -8,7 +8,6 @@ import pytest
 
 from tests.tidy.source import Module, modules
 
-MODULES = modules()
 ACTIVITIES = {"sinks/logging.py", "contrib/django/testing.py"}
 """As the standard library's; and as the test kits of others are called."""
 FORBIDDEN = ("desk", "mender", "wellbeing", "whoever", "deeds", "utils", "helpers", "misc")
@@ -17,12 +16,12 @@ DEFINED = re.compile(r"^\s*(?:class|def|async def) (\w+)", re.MULTILINE)
 
 
 def test_no_module_is_called_by_an_activity() -> None:
-    assert {module.place for module in MODULES if module.path.stem.endswith("ing")} == ACTIVITIES
+    assert {module.place for module in modules() if module.path.stem.endswith("ing")} == ACTIVITIES
 
 
 @pytest.mark.parametrize("word", FORBIDDEN)
 def test_no_name_has_a_forbidden_word(word: str) -> None:
-    assert {name for module in MODULES for name in names(module) if word in words_of(name)} == set()
+    assert {name for module in modules() for name in names(module) if word in words_of(name)} == set()
 
 
 def names(module: Module) -> list[str]:

@@ -14,7 +14,6 @@ PARAMETERS = 6
 METHODS = 40
 DEPTH = 3
 
-MODULES = modules()
 LONG_FILES: set[str] = set()
 LONG_FUNCTIONS: set[str] = set()
 PUBLIC_SIGNATURES = {
@@ -35,7 +34,7 @@ MANY_PARAMETERS = PUBLIC_SIGNATURES | {
 
 
 def test_a_file_fits_on_few_screens() -> None:
-    assert {module.place for module in MODULES if module.text.count("\n") > FILE_LINES} == LONG_FILES
+    assert {module.place for module in modules() if module.text.count("\n") > FILE_LINES} == LONG_FILES
 
 
 def test_a_function_fits_on_one_screen() -> None:
@@ -48,7 +47,7 @@ def test_many_parameters_are_a_record() -> None:
 
 def over(most: int, size: Callable[[Function], int]) -> set[str]:
     """The functions of a size above *most*."""
-    return {f"{module.place} {name}" for module in MODULES for name, node in functions(module) if size(node) > most}
+    return {f"{module.place} {name}" for module in modules() for name, node in functions(module) if size(node) > most}
 
 
 def parameters(node: Function) -> int:
@@ -69,7 +68,7 @@ def test_inheritance_in_the_pools_is_not_deep() -> None:
 
 def classes() -> Iterator[type]:
     """Every class that is written in `steadypool.pools`."""
-    for module in MODULES:
+    for module in modules():
         if module.place.startswith("pools/"):
             for kind in vars(importlib.import_module(module.name)).values():
                 if inspect.isclass(kind) and kind.__module__ == module.name:
