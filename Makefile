@@ -41,12 +41,12 @@ test: $(TEST) $(DOCS)  ## the checks, then all tests (ARGS="-k name" to choose)
 	@$(BIN)/python -m pytest -qq --collect-only >/dev/null 2>&1 & $(MAKE) --no-print-directory check && wait
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --max-worker-restart 0 $(ARGS)
 
-check: $(TEST) $(DOCS)  ## lint, format, types (of examples and docs, too), import contracts, links and names
+check: $(TEST) $(DOCS)  ## lint, format, types (of examples and docs, too), import contracts, links, words
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q tests/docs/test_reference.py tests/typing
+	$(BIN)/python -m pytest -q tests/docs/test_reference.py tests/typing tests/tidy/test_words.py
 	@$(BUILD_DOCS) --site-dir $(VENV)/site 2> $(VENV)/docs.log || { cat $(VENV)/docs.log; exit 1; }
 
 docs: $(DOCS)  ## build the documentation into site/; open site/index.html
