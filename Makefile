@@ -36,17 +36,20 @@ demo: $(BASE)  ## see the pool at work on real input, 10 to 20 seconds
 demo-durable: $(BASE)  ## kill the worker of a durable queue half-way, and see that no job is lost
 	@$(BIN)/python examples/demo/durable.py $(ARGS)
 
+# Tests that `make check` runs; `make test` does not run them again.
+CHECKS = tests/docs/test_reference.py tests/typing tests/tidy/test_words.py
+
 # The tests are compiled beside the checks, once, and not by each of the processes that run them.
 test: $(TEST) $(DOCS)  ## the checks, then all tests (ARGS="-k name" to choose)
 	@$(BIN)/python -m pytest -qq --collect-only >/dev/null 2>&1 & $(MAKE) --no-print-directory check && wait
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --max-worker-restart 0 $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --max-worker-restart 0 $(CHECKS:%=--ignore=%) $(ARGS)
 
 check: $(TEST) $(DOCS)  ## lint, format, types (of examples and docs, too), import contracts, links, words
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q tests/docs/test_reference.py tests/typing tests/tidy/test_words.py
+	$(BIN)/python -m pytest -q $(CHECKS)
 	@$(BUILD_DOCS) --site-dir $(VENV)/site 2> $(VENV)/docs.log || { cat $(VENV)/docs.log; exit 1; }
 
 docs: $(DOCS)  ## build the documentation into site/; open site/index.html

@@ -48,8 +48,11 @@ def run(folder: Path) -> str:
 
 
 @on_every_method
-@pytest.mark.parametrize("body", [IN_ITS_BODY, IN_CHUNKS], ids=["submit", "map"])
-@pytest.mark.parametrize("main", [IN_A_FUNCTION, BY_THE_MAIN_MODULE], ids=["guarded", "imported by main"])
+@pytest.mark.parametrize(
+    ("main", "body"),
+    [(IN_A_FUNCTION, IN_ITS_BODY), (BY_THE_MAIN_MODULE, IN_CHUNKS)],
+    ids=["guarded, submit", "imported by main, map"],
+)
 def test_a_pool_at_import_is_refused(tmp_path: Path, method: str, main: str, body: str) -> None:
     (tmp_path / "app.py").write_text(MODULE.format(method=method, body=body))
     (tmp_path / "main.py").write_text(main)
