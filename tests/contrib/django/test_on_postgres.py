@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.contrib.django.inside_run import LONGEST, run_inside
-from tests.durable.engine.postgres import server
+from tests.durable.engine.postgres import pooler, server
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -20,5 +21,10 @@ def shared_server() -> Iterator[None]:
 
 @pytest.mark.timeout(LONGEST)
 def test_a_project_on_postgres(tmp_path: Path) -> None:
-    with server.database() as default, server.database() as other, server.database(server.template()) as elsewhere:
-        run_inside(tmp_path, default=default, other=other, elsewhere=elsewhere)
+    found = pooler.program()
+    with ExitStack() as stack:
+        addresses = {name: stack.enter_context(server.database()) for name in ("default", "other")}
+        addresses["elsewhere"] = stack.enter_context(server.database(server.template()))
+        if found is not None:
+            addresses["pooled"] = stack.enter_context(pooler.pooler(found, addresses["default"]))
+        run_inside(tmp_path, **addresses)

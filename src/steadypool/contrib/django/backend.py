@@ -22,7 +22,15 @@ from steadypool.contrib.django.options import APP, BackendOptions, problems_of
 from steadypool.contrib.django.plain_json import plain
 from steadypool.contrib.django.queue import DjangoQueue
 from steadypool.contrib.django.results import SteadypoolTaskResult, result_of, result_of_record
-from steadypool.contrib.django.steadypool_task import PER_CALL, UNIQUE, SteadypoolTask, bind, check_options, key_of
+from steadypool.contrib.django.steadypool_task import (
+    PER_CALL,
+    UNIQUE,
+    SteadypoolTask,
+    bind,
+    check_options,
+    key_of,
+    lane_of,
+)
 from steadypool.durable.client.call import Call
 from steadypool.durable.client.task import DurableTask
 from steadypool.durable.engine.records import NewJob
@@ -137,6 +145,8 @@ class SteadypoolBackend(BaseTaskBackend):
             for name in names
             if (value := getattr(task, name, None)) is not None and value != getattr(declared, name, None)
         }
+        if "lane" in changes:
+            changes["lane"] = lane_of(task)
         if task.queue_name != declared.queue_name:
             changes["queue"] = task.queue_name
         if task.run_after is not None:

@@ -66,6 +66,11 @@ class DjangoQueue(Queue):
         engine: Engine = self._here.engine
         return engine
 
+    @property
+    def writer(self) -> Any:
+        """Puts jobs over Django's connection of this thread."""
+        return super().writer if self.alias is None else WriterHere(self.put_here, lambda: self._opened.writer)
+
     def new_engine(self) -> Engine:
         """An engine of the caller's own, over Django's connection of this thread if the queue is in its database."""
         return its_engine(self.url) if self.alias is None else open_engine(self.alias, self._address())
@@ -91,6 +96,21 @@ class DjangoQueue(Queue):
 
     def __reduce__(self) -> Any:
         return DjangoQueue, (self._options,)
+
+
+class WriterHere:
+    """See `durable.client.group_commit.Writer`: what is put from asyncio goes over a connection of its own.
+
+    Django's cannot be used on an event loop. For a job in the transaction there is ``await task.aenqueue(...)``.
+    """
+
+    def __init__(self, put_here: Callable[[Sequence[NewJob]], list[EnqueueResult]], own: Callable[[], Any]) -> None:
+        self.put = put_here
+        self._own = own
+
+    def put_soon(self, jobs: Sequence[NewJob]) -> Any:
+        """Put them soon; returns a future."""
+        return self._own().put_soon(jobs)
 
 
 def program() -> str:

@@ -23,7 +23,7 @@ from steadypool.contrib.django.framework import Task
 from steadypool.contrib.django.options import BackendOptions
 from steadypool.contrib.django.queue import DjangoQueue
 from steadypool.contrib.django.run import Runner, runner
-from steadypool.contrib.django.steadypool_task import DECLARED, OF_TASKS, given, placeholders
+from steadypool.contrib.django.steadypool_task import DECLARED, OF_TASKS, given, lane_of, limits_of, placeholders
 from steadypool.durable.client.schedule import Schedule
 from steadypool.durable.client.task import DurableTask
 
@@ -102,6 +102,10 @@ def _options(task: Any, queue: DjangoQueue) -> dict[str, Any]:
     options.setdefault("keep", queue.keep)
     if isinstance(unique := getattr(task, "unique", None), str) and not placeholders(unique):
         options |= {"unique": unique, **given(task, ("unique_for",))}
+    if "limit" in options:
+        options["limit"] = limits_of(task)
+    if (lane := lane_of(task)) is not None:
+        options["lane"] = lane
     if "schedule" in options:
         options["schedule"] = [_with_arguments(one) for one in options["schedule"]]
     return options

@@ -34,6 +34,11 @@ class SteadypoolTaskResult(TaskResult):
     database but for when it was enqueued and what became of earlier attempts.
     """
 
+    @property
+    def job_id(self) -> str:
+        """The job's id, as a `steadypool.JobHandle` has it."""
+        return str(self.id)
+
     def __getattr__(self, name: str) -> Any:
         if name not in LOOKED_UP:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")

@@ -17,16 +17,18 @@ from steadypool.durable.client.declared import as_schedules
 from steadypool.durable.client.options import EnqueueOptions, check_aliases, check_key, check_kind
 from steadypool.durable.client.schedule import Schedule
 from steadypool.durable.client.task import DurableTask
-from steadypool.durable.engine.records import OnTaken
+from steadypool.durable.engine.records import Needs, OnTaken
+from steadypool.model.limit import By, FixedLane, Limit, as_limits, check_lane
 from steadypool.model.options import Retry, TaskOptions
 from steadypool.rules.near_names import near_name
 
 Seconds = float | timedelta
 UNIQUE = ("unique", "unique_for", "on_taken", "at_most")
 OF_TASKS = ("timeout", "total_timeout", "retry", "meta")
-DECLARED = ("kind", "aliases", "schedule")
+DECLARED = ("limit", "kind", "aliases", "schedule")
 """Options of the task itself: none of them can be changed for one call."""
-PER_CALL = (*OF_TASKS, *UNIQUE, "keep", "tags")
+AFTER = ("after", "needs")
+PER_CALL = (*OF_TASKS, *UNIQUE, *AFTER, "lane", "keep", "tags")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +42,10 @@ class SteadypoolTask(Task):
         meta: a small mapping that shows up in events, and as ``context.job.meta``.
         unique: a key: while a job of this task with this key waits or runs, no other is put. ``{names}`` in it stand
             for arguments of the call, as in ``"welcome-{user_id}"``; or a function of them that returns the key.
+        limit: a `steadypool.Limit` or a list of them, which may count ``by`` an argument.
+        lane: by which arguments its jobs take turns, as in ``lane="tenant"``.
+        after: for one call: results of jobs, or their ids, that must have ended before it runs.
+        needs: for one call: how they must have ended, ``"success"`` or ``"end"``.
         unique_for, on_taken, at_most, keep, tags: as `steadypool.Queue.task` takes them.
         kind: what runs it, whatever the worker: ``"process"``, ``"thread"`` or ``"async"``.
         aliases: paths that the task had before: jobs that were enqueued under one of them are run, too.
@@ -54,6 +60,10 @@ class SteadypoolTask(Task):
     unique_for: Seconds | None = None
     on_taken: OnTaken | None = None
     at_most: Seconds | None = None
+    limit: Limit | Sequence[Limit] = ()
+    lane: By | FixedLane | None = None
+    after: Sequence[Any] = field(default=(), hash=False)
+    needs: Needs | None = None
     keep: Seconds | None = None
     tags: Sequence[str] = ()
     kind: str | None = None
@@ -63,8 +73,10 @@ class SteadypoolTask(Task):
     def __post_init__(self) -> None:
         self.get_backend().validate_task(self)
         object.__setattr__(self, "tags", tuple(self.tags))
+        object.__setattr__(self, "after", tuple(self.after))
         object.__setattr__(self, "aliases", tuple(self.aliases))
         object.__setattr__(self, "schedule", as_schedules(self.schedule))
+        object.__setattr__(self, "limit", as_limits(self.limit))
         remember = getattr(self.get_backend(), "remember", None)
         if remember is not None:
             remember(self)
@@ -80,6 +92,8 @@ class SteadypoolTask(Task):
                 raise TypeError(f"{name} is the task's own, and cannot be changed for one call: @task({name}=...)")
             near = near_name(name, CHANGEABLE)
             raise TypeError(f"there is no option {name!r}{f'; did you mean {near!r}?' if near else ''}")
+        if isinstance(changes.get("lane"), str):
+            changes["lane"] = FixedLane(changes["lane"])  # the lane itself, and not an argument's name
         return replace(self, **{name: value for name, value in changes.items() if value is not None})
 
     def __reduce__(self) -> Any:
@@ -150,13 +164,14 @@ def check_options(task: Any) -> None:
     try:
         TaskOptions(**given(task, OF_TASKS))
         unique = {"unique": "key"} if getattr(task, "unique", None) is not None else {}
-        EnqueueOptions(**{**given(task, (*UNIQUE, "keep", "tags")), **unique, **_waits(task)})
+        EnqueueOptions(**{**given(task, (*UNIQUE, *AFTER, "keep", "tags")), **unique, **_waits(task)})
         if check_kind(getattr(task, "kind", None)) == "async" and not inspect.iscoroutinefunction(task.func):
             raise TypeError("kind='async' is for coroutine functions (async def)")
         check_aliases(getattr(task, "aliases", ()))
         schedules = as_schedules(getattr(task, "schedule", ()))
         for schedule in schedules:
             bind(task, (), schedule.args)
+        check_turns(task)
         template = getattr(task, "unique", None)
         if template is not None:
             check_unique(task, template, bool(schedules))
@@ -167,6 +182,23 @@ def check_options(task: Any) -> None:
 def _waits(task: Any) -> dict[str, Any]:
     # Its own wait is known at the enqueue.
     return {"delay": 1.0, "at_most": None} if getattr(task, "on_taken", None) == "push_back" else {}
+
+
+def check_turns(task: Any) -> None:
+    """Do nothing, unless a limit, or the lane, is by an argument that the function has not.
+
+    Raises:
+        TypeError: it is.
+    """
+    wanted = [("limit", limit.by) for limit in as_limits(getattr(task, "limit", ()))]
+    for what, by in (*wanted, ("lane", check_lane(getattr(task, "lane", None)))):
+        names = (by,) if isinstance(by, str) else by if isinstance(by, tuple) else ()
+        known = signature_of(task.func).parameters
+        for name in names:
+            if name not in known:
+                near = near_name(name, known)
+                hint = f"did you mean {near!r}?" if near else f"it has {', '.join(known) or 'none'}"
+                raise TypeError(f"{what}={by!r}: the function has no parameter {name!r}: {hint}")
 
 
 def check_unique(task: Any, template: object, scheduled: bool) -> None:
@@ -222,6 +254,34 @@ def bind(task: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Mapping[s
         raise TypeError(f"{task.module_path}{signature} cannot be called like that: {error}") from None
     bound.apply_defaults()
     return bound.arguments
+
+
+@dataclass(frozen=True)
+class OfCall:
+    """A limit's or a lane's ``by``, for calls as they are stored: all positional arguments in one, all others in
+    another."""
+
+    by: By
+    task: Any = field(compare=False)
+
+    def __call__(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """What the call counts as."""
+        if callable(self.by):
+            return self.by(*args, **kwargs)
+        named = bind(self.task, args, kwargs)
+        return named[self.by] if isinstance(self.by, str) else tuple(named[name] for name in self.by)
+
+
+def lane_of(task: Any) -> OfCall | FixedLane | None:
+    """The lane, for calls as they are stored."""
+    lane = getattr(task, "lane", None)
+    return lane if lane is None or isinstance(lane, FixedLane) else OfCall(lane, task)
+
+
+def limits_of(task: Any) -> list[Limit]:
+    """The limits, likewise."""
+    limits = as_limits(getattr(task, "limit", ()))
+    return [limit if limit.by is None else replace(limit, by=OfCall(limit.by, task)) for limit in limits]
 
 
 def key_of(task: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str | None:

@@ -51,7 +51,7 @@ def test_a_wrong_setting(backend: dict[str, Any], number: str, text: str) -> Non
 
 
 class Checks(TestCase):
-    databases = ("default", "other")
+    databases = "__all__"
 
     def test_settings_that_are_right(self) -> None:
         assert said() == [] and said(QUEUES=[], OPTIONS={"keep": 60, "schema": "jobs", "pooled": True}) == []

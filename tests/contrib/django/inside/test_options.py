@@ -13,9 +13,10 @@ from django.conf import settings
 from django.test import TestCase, override_settings
 from shop import tasks
 
-from steadypool import Cron, Every, Retry
+from steadypool import Cron, Every, Limit, Retry
 from steadypool.contrib.django import registry, task
 from steadypool.contrib.django.framework import InvalidTask, task_backends
+from steadypool.contrib.django.testing import run_jobs
 
 theirs = import_module(settings.FRAMEWORK).task
 
@@ -110,6 +111,27 @@ class Options(TestCase):
         queue.schedules.put("tenant-42", tasks.only_once.to_call(42, note="from data"), Every(hours=6))
         assert queue.schedules.get("tenant-42").next(1)
         queue.schedules.get("tenant-42").remove()
+
+    def test_limits_and_lanes_count_by_arguments_of_the_call(self) -> None:
+        by = [call.job.turn.lane.split("\x1f") for call in (tasks.charge.to_call(7), tasks.charge.to_call(tenant=8))]
+        assert [one[-1] for one in by] == ["7", "8"] and all("7" in one or "8" in one for one in by)
+        assert tasks.charge.to_call(7).job.turn.names == ("stripe", "tenant")
+        assert tasks.charge.using(lane="tenant").to_call(7).job.turn.lane.endswith("tenant")
+        assert task(lane=("user_id", "deep"))(fresh()).to_call(1, deep=True).job.turn.lane == '["1","True"]'
+        assert task(lane=lambda user_id, deep=False: user_id % 2)(fresh()).to_call(7).job.turn.lane == "1"
+        for wrong in ({"lane": "user"}, {"limit": Limit("a", running=1, by="user")}):
+            with pytest.raises(InvalidTask, match=r"no parameter 'user': did you mean 'user_id'\?"):
+                task(**wrong)(fresh())
+        with pytest.raises(TypeError, match="limit is the task's own"):
+            tasks.charge.using(limit=Limit("a", running=1))
+
+    def test_a_limit_holds_jobs_back(self) -> None:
+        first, second, third = tasks.charge.enqueue(1), tasks.charge.enqueue(1, amount=2), tasks.charge.enqueue(2)
+        ran = run_jobs()
+        assert {one.id for one in ran} == {first.id, third.id}
+        second.refresh()
+        assert second.status == "READY"
+        assert "tenant" in task_backends["default"].queue.record(second.id).held_by
 
     def test_a_module_that_is_imported_again(self) -> None:
         first, second = task(fresh()), task(fresh())

@@ -12,6 +12,7 @@ from shop.models import Order
 
 from steadypool import Queue
 from steadypool.contrib.django.framework import TaskResultDoesNotExist, task_backends
+from steadypool.contrib.django.testing import run_jobs
 
 pytestmark = pytest.mark.usefixtures("committed")
 
@@ -73,6 +74,22 @@ def test_an_open_transaction_holds_up_nobody_on_postgres(outside: Queue) -> None
 def enqueue_elsewhere() -> None:
     tasks.noop.enqueue()
     connections.close_all()
+
+
+def test_calls_are_put_there_too(outside: Queue) -> None:
+    queue = task_backends["default"].queue
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        queue.put_many([tasks.save.to_call(1), tasks.meaning.to_call()])
+        raise ZeroDivisionError
+    assert outside.list() == []
+    with transaction.atomic():
+        first = queue.put(tasks.save.to_call(1))
+        following = tasks.save.using(after=[first]).enqueue(2)
+        last = tasks.save.using(after=[following, first.id], needs="end").enqueue(3)
+    states = {record.id: record.state.value for record in outside.list()}
+    assert states == {first.id: "available", following.id: "waiting", last.id: "waiting"}
+    assert following.status == last.status == "READY"
+    assert [ran.id for ran in run_jobs()] == [first.id, following.id, last.id]
 
 
 def test_each_database_has_its_own(outside: Queue) -> None:

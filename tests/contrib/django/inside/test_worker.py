@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+from typing import Any
 
 import pytest
-from django.db import connections
+from django.db import connections, transaction
 from shop import tasks
 from shop.models import Order
 
 import steadypool
+from steadypool.contrib.django.framework import task_backends
 from tests.cli.stage import Stage
 from tests.contrib.django.inside.conftest import Manage
 from tests.patience import WAIT
@@ -18,6 +20,7 @@ from tests.patience import WAIT
 pytestmark = pytest.mark.usefixtures("committed")
 LONG = bool(os.environ.get("STEADYPOOL_TEST_LONG"))
 LEASE = "6" if LONG else "1"
+OTHERS = ("other", "elsewhere")
 
 
 def test_a_worker_that_is_killed(manage: Manage, stage: Stage) -> None:
@@ -43,23 +46,39 @@ def test_a_worker_that_is_killed(manage: Manage, stage: Stage) -> None:
 
 def test_persistent_connections_and_other_backends(manage: Manage) -> None:
     """A worker knows the tasks of all backends; a task may be enqueued on any of them."""
-    there = tasks.meaning.using(backend="other", queue_name="default").enqueue("there")
-    away = tasks.meaning.using(backend="elsewhere", queue_name="default").enqueue("away")
+    if "pooled" in connections.settings:
+        results = {"pooled": enqueue_behind_a_pooler()}
+    else:
+        results = {name: tasks.meaning.using(backend=name, queue_name="default").enqueue() for name in OTHERS}
     saved = [tasks.save.enqueue(number) for number in range(50)]
     before = open_connections()
     workers = [
-        manage.start("steadypool", *backend, "work", "--until-empty", PROJECT_CONN_MAX_AGE="None")
-        for backend in (["--backend", "other"], ["--backend=elsewhere"], [])
+        manage.start("steadypool", f"--backend={name}", "work", "--until-empty", PROJECT_CONN_MAX_AGE="None")
+        for name in ("default", *results)
     ]
     for worker in workers:
         _, said = worker.communicate(timeout=2 * WAIT)
         assert worker.returncode == 0, said
-    for result, alias in ((there, "other"), (away, "elsewhere")):
+    for name, result in results.items():
         result.refresh()
-        assert result.return_value == 42 and result.backend == alias
+        assert result.return_value == 42 and result.backend == name
     saved[-1].refresh()
     assert saved[-1].status == "SUCCESSFUL" and Order.objects.count() == 50
     assert open_connections() <= before
+
+
+def enqueue_behind_a_pooler() -> Any:
+    """With PgBouncer in transaction mode between Django and the server."""
+    task = tasks.meaning.using(backend="pooled", queue_name="pooled")
+    with pytest.raises(ZeroDivisionError), transaction.atomic(using="pooled"):
+        task.enqueue()
+        raise ZeroDivisionError
+    with transaction.atomic(using="pooled"):
+        result = task.enqueue("pooled")
+        assert task.get_result(result.id) == result
+    assert [record.id for record in task_backends["pooled"].queue.list(queue="pooled")] == [result.id]
+    connections["pooled"].close()
+    return result
 
 
 def open_connections() -> int:

@@ -77,6 +77,9 @@ TASKS = {
     "immediate": {"BACKEND": "steadypool.contrib.django.testing.ImmediateBackend"},
     "stock": {"BACKEND": f"{FRAMEWORK}.backends.immediate.ImmediateBackend"},
 }
+if "PROJECT_POOLED" in os.environ:  # the database of "default", by way of PgBouncer
+    DATABASES["pooled"] = {**database(os.environ["PROJECT_POOLED"]), "DISABLE_SERVER_SIDE_CURSORS": True}
+    TASKS["pooled"] = {"BACKEND": OURS, "QUEUES": ["pooled"], "OPTIONS": {"database": "pooled", "pooled": True}}
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db import connection
 
-from steadypool import Cron, JobTimeout, Retry, current_job
+from steadypool import Cron, JobTimeout, Limit, Retry, current_job
 from steadypool.contrib.django import task
 
 
@@ -88,6 +88,11 @@ def save_and_follow(number: int) -> None:
 @task(unique="order-{number}", timeout=30)
 def only_once(number: int, note: str = "") -> str:
     return note
+
+
+@task(limit=[Limit("stripe", running=2), Limit("tenant", starts=1, per=3600, by="tenant")], lane="tenant", timeout=9)
+def charge(tenant: int, amount: int = 1) -> int:
+    return tenant * amount
 
 
 @task(timeout=1, kind="process", retry=Retry(1, on=JobTimeout))
