@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from steadypool import Queue
-from steadypool.durable.engine.protocol import Engine
 from tests.durable import app
+from tests.durable.conformance.fixtures import engine, open_engine, url
 from tests.durable.engine.postgres import server
-from tests.durable.engines import ENGINES, EngineKind
+from tests.durable.engines import ENGINES
 from tests.pools.contract.stage import Stage
+
+__all__ = ["engine", "open_engine", "url"]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -29,38 +30,6 @@ def shared_server() -> Iterator[None]:
     """The PostgreSQL that the first test in need of it started ends with the session."""
     yield
     server.remove_shared_server()
-
-
-@pytest.fixture
-def url(engine_kind: EngineKind, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
-    """The address of a store without jobs; with tables or without, unless the test is marked ``empty_store``."""
-    make = engine_kind.store_with_tables or engine_kind.empty_store
-    if request.node.get_closest_marker("empty_store"):
-        make = engine_kind.empty_store
-    with make(tmp_path) as url:
-        yield url
-
-
-@pytest.fixture
-def open_engine(engine_kind: EngineKind, url: str) -> Iterator[object]:
-    """Opens engine objects on the store; they are closed at the end."""
-    opened: list[Engine] = []
-
-    def make() -> Engine:
-        opened.append(engine_kind.open(url))
-        return opened[-1]
-
-    yield make
-    for engine in opened:
-        engine.close()
-
-
-@pytest.fixture
-def engine(open_engine: object) -> Engine:
-    """An engine on an empty store with tables."""
-    made: Engine = open_engine()  # type: ignore[operator]
-    made.migrate()
-    return made
 
 
 @pytest.fixture

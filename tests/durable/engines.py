@@ -7,15 +7,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg
 
-from steadypool.durable.engine.open import open_engine
-from steadypool.durable.engine.protocol import Engine
+from steadypool import testing
 from tests.durable.engine.postgres import server
 
 
@@ -137,51 +136,45 @@ def postgres_as_worker(_: Path) -> Iterator[str]:
         yield f"{server.in_database(url, urlsplit(url).path[1:], 'some_worker')}&pooled=yes"
 
 
-@dataclass(frozen=True)
-class EngineKind:
-    """One kind of engine, and how a test gets an empty store of it."""
+@dataclass(frozen=True, kw_only=True)
+class EngineKind(testing.EngineKind):
+    """One kind of engine, and what the tests of queues and workers do to its stores."""
 
-    name: str
-    empty_store: Callable[[Path], AbstractContextManager[str]]
-    """A ``with`` block that gives the address of a store without tables. Its folder is the test's own."""
-    store_with_tables: Callable[[Path], AbstractContextManager[str]] | None = None
-    """The same with tables, used by one test after another: quicker than to make and to migrate one for each."""
-    hold: Callable[[str], AbstractContextManager[None]] = hold_file_lock
-    """A ``with`` block in which nobody else can write to the store."""
-    remember: Callable[[str], AbstractContextManager[Callable[[], None]]] = remember_file
-    """A ``with`` block that gives a function by which the store goes back to what it was at the beginning of it."""
     destroy: Callable[[str], None] = remove_file
     """Takes the store away from under its users."""
-    written: Callable[[str], object] = log_of_file
-    """Something that changes whenever something is written to the store."""
     runs_workers: bool = True
     """Whether the tests of queues and workers run on it, too; the conformance suite does on each."""
 
-    def open(self, url: str) -> Engine:
-        """An engine object on that store, with little patience: nothing in a test is to take long."""
-        engine = open_engine(url)
-        engine.timeout = 5.0
-        return engine
-
 
 ENGINES = [
-    EngineKind("sqlite", sqlite_file),
-    EngineKind("sqlite-apsw", sqlite_file_by_apsw, runs_workers=False),
     EngineKind(
-        "postgres",
-        postgres_database,
-        postgres_with_tables,
-        hold_table_locks,
-        remember_tables,
-        drop_tables,
-        last_transaction,
+        name="sqlite", empty_store=sqlite_file, hold=hold_file_lock, remember=remember_file, written=log_of_file
     ),
     EngineKind(
-        "postgres-worker-pooled",
-        postgres_database,
+        name="sqlite-apsw",
+        empty_store=sqlite_file_by_apsw,
+        hold=hold_file_lock,
+        remember=remember_file,
+        written=log_of_file,
+        runs_workers=False,
+    ),
+    EngineKind(
+        name="postgres",
+        empty_store=postgres_database,
+        store_with_tables=postgres_with_tables,
+        hold=hold_table_locks,
+        remember=remember_tables,
+        destroy=drop_tables,
+        written=last_transaction,
+    ),
+    EngineKind(
+        name="postgres-worker-pooled",
+        empty_store=postgres_database,
         store_with_tables=postgres_as_worker,
+        hold=hold_table_locks,
         remember=remember_tables,
         written=last_transaction,
+        is_owner=False,
         runs_workers=False,
     ),
 ]

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING
 from steadypool.model.lazy_module import getattr_of
 
 if TYPE_CHECKING:
+    from steadypool.testing.engine_kind import EngineKind
     from steadypool.testing.jobs import Jobs, Ran
     from steadypool.testing.matches import Between, EnqueuedJob, between
     from steadypool.testing.pools import watch_pools
     from steadypool.testing.store import job_store
 
-__all__ = ["Between", "EnqueuedJob", "Jobs", "Ran", "between", "job_store", "watch_pools"]
+__all__ = ["Between", "EngineKind", "EnqueuedJob", "Jobs", "Ran", "between", "job_store", "watch_pools"]
 
 _PLACES = {
+    "steadypool.testing.engine_kind": "EngineKind",
     "steadypool.testing.jobs": "Jobs Ran",
     "steadypool.testing.matches": "Between EnqueuedJob between",
     "steadypool.testing.pools": "watch_pools",

@@ -7,7 +7,8 @@ from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.engine.records import Claim, NewJob
 from steadypool.durable.engine.turns import Turn, turn_of
 from steadypool.rules.limits import Allowance
-from tests.durable.conformance.steps import job, take
+
+from .steps import job, take
 
 SECONDS = 180.0
 """For which a limit holds that no worker declares any more."""

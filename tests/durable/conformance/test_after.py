@@ -8,7 +8,8 @@ from steadypool import UnknownJob
 from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.engine.records import JobFilter, NewJob, Settlement
 from steadypool.durable.engine.states import JobState
-from tests.durable.conformance.steps import (
+
+from .steps import (
     QUEUES,
     again,
     cancelled,

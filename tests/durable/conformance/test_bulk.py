@@ -8,7 +8,8 @@ from steadypool.durable.engine import pages
 from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.engine.records import AttemptError, JobFilter, NewJob, Settlement, Verdict
 from steadypool.durable.engine.states import JobState
-from tests.durable.conformance.steps import complete, give_up, job, put, record, take, worker
+
+from .steps import complete, give_up, job, put, record, take, worker
 
 TAGS = ("tenant:42", 'with "quotes", \\ and {braces}', "ä,b")
 GIVEN_UP = frozenset({JobState.DISCARDED})

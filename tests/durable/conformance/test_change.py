@@ -5,7 +5,8 @@ from __future__ import annotations
 from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.engine.records import JobFilter
 from steadypool.durable.engine.states import JobState
-from tests.durable.conformance.steps import (
+
+from .steps import (
     again,
     cancelled,
     complete,
@@ -17,7 +18,7 @@ from tests.durable.conformance.steps import (
     take,
     worker,
 )
-from tests.durable.conformance.test_leases import MANY, run_out
+from .test_leases import MANY, run_out
 
 
 def key(engine: Engine, job_id: str) -> tuple[int, int]:

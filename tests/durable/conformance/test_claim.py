@@ -9,7 +9,8 @@ import pytest
 from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.engine.records import LOOKED_PAST, Claim, Reconciled, Verdict
 from steadypool.durable.engine.states import JobState
-from tests.durable.conformance.steps import (
+
+from .steps import (
     again,
     cancelled,
     complete,

@@ -8,15 +8,16 @@ from steadypool.durable.engine.figures import Ended
 from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.engine.records import JobFilter
 from steadypool.durable.engine.states import JobState
-from tests.durable.conformance.steps import QUEUES, again, complete, job, put, record, take, worker
-from tests.durable.engines import EngineKind
+from steadypool.testing import EngineKind
+
+from .steps import QUEUES, again, complete, job, put, record, take, worker
 
 HOUR = 3600.0
 
 
 @pytest.fixture(autouse=True)
 def _by_the_owner(engine_kind: EngineKind) -> None:
-    if engine_kind.name == "postgres-worker-pooled":
+    if not engine_kind.is_owner:
         pytest.skip("the clock is moved by the owner of the tables")
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.engine.records import Claim, JobFilter, Reconciled
 from steadypool.durable.engine.states import JobState
-from tests.durable.conformance.steps import (
+from steadypool.testing import EngineKind
+
+from .steps import (
     again,
     cancelled,
     complete,
@@ -17,7 +19,6 @@ from tests.durable.conformance.steps import (
     take,
     worker,
 )
-from tests.durable.engines import EngineKind
 
 QUEUES = ["default"]
 

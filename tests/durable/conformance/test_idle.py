@@ -7,8 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from steadypool.durable.engine.protocol import Engine
-from tests.durable.conformance.steps import complete, job, put, take, worker
-from tests.durable.engines import EngineKind
+from steadypool.testing import EngineKind
+
+from .steps import complete, job, put, take, worker
 
 WINDOWS = 10
 """A server writes for itself now and then."""
@@ -55,7 +56,7 @@ def test_a_look_for_something_to_do_in_vain_writes_nothing(
 def test_a_claim_in_vain_does_not_wait_for_who_writes(
     engine: Engine, engine_kind: EngineKind, url: str, prepare: Callable[[Engine], None]
 ) -> None:
-    if not engine_kind.runs_workers:
+    if not engine_kind.is_owner:
         pytest.skip("the test has not the right to hold it")
     prepare(engine)
     who = worker(engine)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.engine.states import JobState
-from tests.durable.conformance.lanes import STRIPE, counts, gates, lanes_of, limit, put_in, take_all, tenant
-from tests.durable.conformance.steps import complete, put, record, take, worker
+
+from .lanes import STRIPE, counts, gates, lanes_of, limit, put_in, take_all, tenant
+from .steps import complete, put, record, take, worker
 
 
 def test_a_lane_waits_for_one_job_of_each_other(engine: Engine) -> None:

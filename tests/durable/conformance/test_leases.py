@@ -7,7 +7,8 @@ import time
 from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.engine.records import SweepResult
 from steadypool.durable.engine.states import JobState
-from tests.durable.conformance.steps import complete, job, put, record, take, worker
+
+from .steps import complete, job, put, record, take, worker
 
 MANY = 1000
 
@@ -67,7 +68,7 @@ def test_a_sweep_leaves_alone_what_was_settled(engine: Engine) -> None:
 
 
 def test_a_sweep_leaves_alone_what_another_claims_by_now(engine: Engine) -> None:
-    from tests.durable.conformance.steps import give_back
+    from .steps import give_back
 
     put(engine)
     first, second = worker(engine), worker(engine)

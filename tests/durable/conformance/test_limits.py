@@ -11,7 +11,8 @@ from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.engine.records import Claim, JobFilter, Settlement, Verdict
 from steadypool.durable.engine.states import JobState
 from steadypool.rules.limits import Allowance
-from tests.durable.conformance.lanes import (
+
+from .lanes import (
     SECONDS,
     STRIPE,
     counts,
@@ -23,8 +24,8 @@ from tests.durable.conformance.lanes import (
     take_all,
     tenant,
 )
-from tests.durable.conformance.steps import again, cancelled, complete, give_back, give_up, put, record, take, worker
-from tests.durable.conformance.test_leases import run_out
+from .steps import again, cancelled, complete, give_back, give_up, put, record, take, worker
+from .test_leases import run_out
 
 
 def test_no_more_run_than_may(engine: Engine) -> None:

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.engine.records import Claim, Settlement
 from steadypool.durable.engine.states import ENDED, MOVES, JobState
-from tests.durable.conformance.lanes import counts, gates
-from tests.durable.conformance.steps import LONG, again, cancelled, complete, give_back, give_up, job, take, worker
+
+from .lanes import counts, gates
+from .steps import LONG, again, cancelled, complete, give_back, give_up, job, take, worker
 
 SOON = 0.02
 """Seconds until a job may run for whose time the test waits."""

@@ -10,7 +10,8 @@ from steadypool.durable.engine.on_discarded import to_text
 from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.engine.records import JobFilter, NewJob
 from steadypool.durable.engine.states import JobState
-from tests.durable.conformance.steps import again, cancelled, complete, give_up, put, record, take, worker
+
+from .steps import again, cancelled, complete, give_up, put, record, take, worker
 
 TELL = NewJob(
     "app.tell",

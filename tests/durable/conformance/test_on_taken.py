@@ -10,7 +10,8 @@ import pytest
 from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.engine.records import BEHIND, EnqueueResult, JobFilter, NewJob
 from steadypool.durable.engine.states import WAITING, JobState
-from tests.durable.conformance.steps import again, complete, give_up, put, record, take, worker
+
+from .steps import again, complete, give_up, put, record, take, worker
 
 REPLACE = NewJob("app.work", b'{"a":1}', unique="k", on_taken="replace")
 PUSH = REPLACE._replace(on_taken="push_back", delay=60.0, at_most=100.0)

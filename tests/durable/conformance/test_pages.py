@@ -11,7 +11,8 @@ from steadypool.durable.engine import pages
 from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.engine.records import JobFilter, JobRecord, Settlement, Verdict
 from steadypool.durable.engine.states import JobState
-from tests.durable.conformance.steps import job, take, worker
+
+from .steps import job, take, worker
 
 EVERY = frozenset(JobState)
 COUNT = 48

@@ -6,7 +6,8 @@ import threading
 
 from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.engine.states import JobState
-from tests.durable.conformance.steps import complete, give_up, job, put, record, take, worker
+
+from .steps import complete, give_up, job, put, record, take, worker
 
 
 def test_what_was_put_is_there_for_another_engine_object(engine: Engine, open_engine: object) -> None:

@@ -6,14 +6,15 @@ import pytest
 
 from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.engine.records import Settlement, Verdict
-from tests.durable.conformance.lanes import STRIPE, limit, put_in, take_all, tenant
-from tests.durable.conformance.steps import QUEUES, again, complete, give_back, record, take, worker
-from tests.durable.engines import EngineKind
+from steadypool.testing import EngineKind
+
+from .lanes import STRIPE, limit, put_in, take_all, tenant
+from .steps import QUEUES, again, complete, give_back, record, take, worker
 
 
 @pytest.fixture(autouse=True)
 def _by_the_owner(engine_kind: EngineKind) -> None:
-    if engine_kind.name == "postgres-worker-pooled":
+    if not engine_kind.is_owner:
         pytest.skip("the clock is moved by the owner of the tables")
 
 

@@ -9,7 +9,8 @@ import pytest
 from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.engine.records import JobFilter, NewJob
 from steadypool.durable.engine.schedules import Firing, NewSchedule
-from tests.durable.conformance.steps import complete, put, take, worker
+
+from .steps import complete, put, take, worker
 
 JOB = NewJob("app.work", b"{}")
 

@@ -8,7 +8,8 @@ import time
 import pytest
 
 from steadypool.durable.engine.protocol import Engine
-from tests.durable.conformance.steps import complete, job, put, take, worker
+
+from .steps import complete, job, put, take, worker
 
 
 @pytest.mark.empty_store

@@ -5,7 +5,8 @@ from __future__ import annotations
 from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.engine.records import JobFilter, NewJob
 from steadypool.durable.engine.states import JobState
-from tests.durable.conformance.steps import LONG, QUEUES, complete, put, record, take, worker
+
+from .steps import LONG, QUEUES, complete, put, record, take, worker
 
 SOME = ["app.work", "app.other"]
 
