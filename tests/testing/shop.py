@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from steadypool import Cron, Queue, Retry, Snooze, current_job
+from steadypool import Cron, Limit, Queue, Retry, Snooze, current_job
 
 queue = Queue("sqlite:////nowhere/at/all/jobs.db")
 seen: list[object] = []
@@ -64,3 +64,13 @@ def nightly() -> None:
 @queue.task
 def route(queue: str, delay: int) -> str:
     return f"{queue} {delay}"
+
+
+@queue.task(limit=Limit("stripe", starts=1, per=60))
+def pay(order: int) -> None:
+    seen.append(order)
+
+
+@queue.task
+def report() -> str:
+    return "all are there"

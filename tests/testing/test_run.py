@@ -262,3 +262,32 @@ def test_a_clock_that_a_tool_has_moved_agrees_with_the_store_s(jobs: Jobs, tool:
         shop.welcome.options(at=datetime.now(UTC) + timedelta(hours=1)).enqueue(2)
         jobs.assert_enqueued(shop.welcome, 2, delay=between(3000, 3700))
     assert (1, "en") in shop.seen
+
+
+@pytest.mark.every_engine
+def test_a_rate_opens_as_the_clock_goes_ahead(jobs: Jobs) -> None:
+    shop.queue.enqueue_many(shop.pay, [(1,), (2,), (3,)])
+    assert jobs.run() == Ran(completed=1, later=2) and jobs.run() == Ran(later=2)
+    jobs.assert_enqueued(shop.pay, times=2)
+    with pytest.raises(AssertionError, match="may not run now: limit stripe"):
+        jobs.perform(shop.pay, 4)
+    jobs.advance(seconds=61)
+    assert jobs.run().completed == 1 and shop.seen == [1, 2]
+    jobs.run_for(minutes=5)
+    assert shop.seen == [1, 2, 3]
+
+
+@pytest.mark.every_engine
+def test_what_waits_for_other_jobs_counts_as_enqueued_and_runs_after_them(jobs: Jobs) -> None:
+    with shop.queue.batch("orders", then=shop.report.call()) as batch:
+        first = shop.welcome.enqueue(1)
+        shop.welcome.options(after=[first]).enqueue(2)
+        failed = shop.charge.options(retry=None).enqueue(3)
+        shop.welcome.options(after=[failed]).enqueue(4)
+    jobs.assert_enqueued(shop.welcome, 2)
+    assert [job.state for job in jobs.enqueued(shop.welcome)] == ["available", "waiting", "waiting"]
+    ran = jobs.run(raises=False)
+    assert (ran.completed, ran.discarded) == (2, 1)
+    assert shop.seen.index((1, "en")) < shop.seen.index((2, "en"))
+    assert batch.progress().finished and batch.progress().cancelled == 1
+    jobs.refute_enqueued(shop.report)

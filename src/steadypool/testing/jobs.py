@@ -16,7 +16,7 @@ from steadypool.durable.client.queue import Queue
 from steadypool.durable.client.task import DurableTask
 from steadypool.durable.engine.errors import UnknownSchedule
 from steadypool.durable.engine.protocol import Engine
-from steadypool.durable.engine.records import JobFilter, Verdict
+from steadypool.durable.engine.records import JobFilter, QueueStats, Verdict
 from steadypool.durable.engine.states import JobState
 from steadypool.durable.worker.caller_worker import CallerWorker, Ended
 from steadypool.durable.worker.context import WorkerContext
@@ -43,6 +43,8 @@ LEASE = 86_400.0
 PACKAGE = os.path.dirname(steadypool.__file__)
 ALREADY = 1.0
 """Seconds by which a moment may be past that the clock is to go to: a tool may have moved the clock of the process."""
+A_HAIR = 0.001
+"""Seconds later than a moment: clocks are read one after the other."""
 PERFORM = "steadypool.perform"
 """The named queue of the one job that `Jobs.perform` runs."""
 
@@ -61,7 +63,7 @@ class Ran:
     errors: tuple[BaseException, ...] = ()
     """Of the attempts that failed, in order."""
     later: int = 0
-    """Jobs that wait for their time."""
+    """Jobs that are left: they wait for their time, for other jobs, or since a limit holds them back."""
 
     @property
     def failed(self) -> int:
@@ -232,12 +234,11 @@ class Jobs:
         until = self._engine.now() + _seconds(time)
         ran = self._run(raises, at_most, None, None)
         while True:
-            due = self._next_due()
-            now = self._engine.now()
-            if not now < due <= until:
-                self._engine.move_clock(max(0.0, until - now))
+            wait, left = self._until_due(), until - self._engine.now()
+            if wait > left:
+                self._engine.move_clock(max(0.0, left))
                 return ran
-            self._engine.move_clock(due - now)
+            self._engine.move_clock(wait)
             ran = _together(ran, self._run(raises, at_most - _count(ran), None, None))
 
     def perform(
@@ -266,9 +267,10 @@ class Jobs:
         with self._worker() as worker:
             ended = worker.step([PERFORM], attempt)
         if ended is None:
-            raise AssertionError(
-                f"job {placed.id} of {task.durable_name} may not run now: {self._engine.get(placed.id)}"
-            )
+            record = self._engine.get(placed.id)
+            self._engine.cancel(placed.number, placed.nonce)
+            why = "it has gone" if record is None else record.held_by or f"it is {record.state.value}"
+            raise AssertionError(f"job {placed.id} of {task.durable_name} may not run now: {why}")
         if ended.error is not None:
             raise _as_the_job(ended.error)
         result: R = task.decode_result(ended.settlement.result or b"null")
@@ -317,7 +319,7 @@ class Jobs:
             verdicts[Verdict.CANCEL],
             verdicts[Verdict.RETURN],
             tuple(errors),
-            sum(one.scheduled + one.retryable for one in self._engine.stats().queues if queue in (None, one.name)),
+            sum(_left(one) for one in self._engine.stats().queues if queue in (None, one.name)),
         )
 
     def _all_due(self, worker: CallerWorker, queue: str | None) -> Iterator[Ended]:
@@ -421,14 +423,18 @@ class Jobs:
             lost = {claim.number for claim in worker.lose(self._queue_names() if queue is None else [queue], ran=ran)}
         return [job for job in self.all() if job.record.number in lost]
 
-    def _next_due(self) -> float:
-        """When the next job, or tick, is due."""
-        waiting = self._of(None, None, frozenset({JobState.SCHEDULED, JobState.RETRYABLE}))
-        dues = [job.record.due_at for job in waiting if job.record.due_at is not None]
+    def _until_due(self) -> float:
+        """Seconds until the next job is due, or the next tick, or the next limit of a rate opens; what is due by now
+        does not count."""
+        now = self._engine.now()
+        states = frozenset({JobState.SCHEDULED, JobState.RETRYABLE, JobState.AVAILABLE})
+        records = [job.record for job in self._of(None, None, states)]
+        waits = [record.due_at - now for record in records if record.due_at is not None]
+        turns = {record.turn for record in records if record.turn is not None and record.state is JobState.AVAILABLE}
+        waits += [use.wait for use in self._engine.limits.uses(turns).values()] if turns else []
         declared = [name for queue in self._queues for name, _ in queue.schedules._declared()]
-        found = self._engine.schedules.due(declared, 1)
-        dues += [found.now + found.next_in] if found.next_in is not None else []
-        return min(dues, default=float("inf"))
+        waits += [self._engine.schedules.due(declared, 1).next_in or 0.0]
+        return min((wait + A_HAIR for wait in waits if wait > 0), default=float("inf"))
 
     @staticmethod
     def _refuse_on_loop(name: str) -> None:
@@ -455,6 +461,10 @@ def _seconds(time: Mapping[str, float]) -> float:
     if seconds < 0:
         raise ValueError(f"the clock goes ahead alone, and not by {seconds:g} seconds")
     return seconds
+
+
+def _left(queue: QueueStats) -> int:
+    return queue.scheduled + queue.retryable + queue.available + queue.waiting
 
 
 def _count(ran: Ran) -> int:

@@ -8,7 +8,8 @@ from steadypool.durable.engine.batches import BatchRow, NewBatch, batch_before, 
 from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.engine.records import NewJob
 from steadypool.durable.engine.states import ENDED, JobState
-from tests.durable.conformance.steps import QUEUES, again, complete, give_up, job, put, record, take, worker
+
+from .steps import QUEUES, again, complete, give_up, job, put, record, take, worker
 
 THEN, FINALLY = NewJob("app.then", b'{"a":1}', tags=("t",), priority=3), NewJob("app.finally", b"{}", "other", keep=9.0)
 

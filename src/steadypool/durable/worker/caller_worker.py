@@ -28,6 +28,7 @@ from steadypool.durable.worker.emitter import events
 from steadypool.durable.worker.kind_pools import KindPools
 from steadypool.durable.worker.kinds import kind_of, slot_groups
 from steadypool.durable.worker.limits import Limits, Program
+from steadypool.durable.worker.links import LinkUpkeep
 from steadypool.durable.worker.maintenance import Maintenance
 from steadypool.durable.worker.pool_adapter import Pool, TaskAdapter
 from steadypool.durable.worker.room import Ask, Room
@@ -98,6 +99,7 @@ class CallerWorker:
         self._limits = [Limits(context, source) for source in sources]
         self._claimer = Claimer(context, self, self._declare_limits)
         self._schedulers = [Scheduler(context, source) for source in sources]
+        self._links = LinkUpkeep(context)
         self._maintenance = Maintenance(self._engine, context.settings.caps.losses, 0.0, lambda: True)
         self._tasks, self._twice = _all_tasks(sources)
         self._kinds = {name: _kind_of(task) for name, (task, _) in self._tasks.items()}
@@ -141,14 +143,16 @@ class CallerWorker:
 
     def _leave(self) -> None:
         self.write()
+        self._context.minutes.write()
         self._engine.leave(self.number)
 
     def look_after(self) -> None:
-        """Do what a worker does now and then for all: put the jobs of schedules, sweep, prune."""
+        """Do what a worker does now and then for all: for schedules, for jobs that wait for others, sweep and prune."""
         for scheduler in self._schedulers:
             scheduler.run_now()
             while not scheduler.until_due():  # there are many
                 scheduler.run_now()
+        self._links.run()
         self._maintenance.run_all()
 
     def step(self, queues: Sequence[str], attempt: int | None = None) -> Ended | None:
@@ -168,6 +172,7 @@ class CallerWorker:
 
     def lose(self, queues: Sequence[str], *, ran: bool) -> list[Claim]:
         """Claim all that may run of these queues, run it if *ran*, and settle nothing, as a worker that is killed."""
+        self._declare_limits()
         claims = list(self._engine.claim(self.number, tuple(queues), MOST_LOST).claims)
         for claim in claims if ran else ():
             self._run(claim)
