@@ -17,6 +17,7 @@ from steadypool import (
     AsyncJobFuture,
     AsyncPool,
     JobCancelled,
+    Limit,
     Outcome,
     PoolClosed,
     PoolState,
@@ -41,6 +42,8 @@ class Record:
     submitting: asyncio.Task[AsyncJobFuture[Any]] | None = None
     attempts: int = 1
     is_inside: bool = False
+    is_one: bool = False
+    """Whether no other job that is one may run beside it."""
     released: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -109,7 +112,9 @@ ENDS: dict[Any, Outcome] = {
     succeed_later: Outcome.SUCCEEDED,
     fail: Outcome.FAILED,
 }
+ONE, TWO = Limit("aio-machine-one", running=1), Limit("aio-machine-two", running=2)
 priorities = st.sampled_from([0, 0, 1, -1])
+limits = st.sampled_from([None, None, ONE, (ONE, TWO), TWO])
 
 
 class AsyncBooks(RuleBasedStateMachine):
@@ -151,7 +156,8 @@ class AsyncBooks(RuleBasedStateMachine):
         """Whether everybody for whom there is room has begun, and everybody who was let in knows it."""
         stats = self.pool.stats()
         inside = sum(record.is_inside for record in self.records)
-        have_begun = stats.workers + stats.stuck == inside and (not stats.waiting or stats.workers >= stats.capacity)
+        could_begin = stats.waiting - sum(stats.held_back.values())
+        have_begun = stats.workers + stats.stuck == inside and (not could_begin or stats.workers >= stats.capacity)
         return have_begun and stats.accepted == len(self.futures())
 
     def wait_until_over(self, futures: list[Any]) -> None:
@@ -170,13 +176,19 @@ class AsyncBooks(RuleBasedStateMachine):
             assert isinstance(record.submitting.exception(), PoolClosed)
         return record
 
-    @rule(target=jobs, fn=st.sampled_from(list(ENDS)), priority=priorities, limit=st.sampled_from([None, PATIENCE]))
-    def submit_short(self, fn: Any, priority: int, limit: float | None) -> Record:
-        return self.submit(Record({ENDS[fn]}), task(fn, priority=priority, timeout=limit))
+    @rule(
+        target=jobs,
+        fn=st.sampled_from(list(ENDS)),
+        priority=priorities,
+        timeout=st.sampled_from([None, PATIENCE]),
+        limit=limits,
+    )
+    def submit_short(self, fn: Any, priority: int, timeout: float | None, limit: Any) -> Record:
+        return self.submit(Record({ENDS[fn]}), task(fn, priority=priority, timeout=timeout, limit=limit))
 
-    @rule(target=jobs, priority=priorities)
-    def submit_retry(self, priority: int) -> Record:
-        return self.submit(Record({Outcome.SUCCEEDED}, attempts=3), recover.options(priority=priority))
+    @rule(target=jobs, priority=priorities, limit=limits)
+    def submit_retry(self, priority: int, limit: Any) -> Record:
+        return self.submit(Record({Outcome.SUCCEEDED}, attempts=3), recover.options(priority=priority, limit=limit))
 
     @rule(target=jobs)
     def submit_retry_far_away(self) -> Record:
@@ -187,6 +199,11 @@ class AsyncBooks(RuleBasedStateMachine):
     def submit_hanging(self, priority: int, stubborn: bool) -> Record:
         record = Record({Outcome.SUCCEEDED})
         return self.submit(record, task(record.hang_on if stubborn else record.hang, priority=priority))
+
+    @rule(target=hanging, limit=limits, lane=st.sampled_from("ab"))
+    def submit_hanging_limited(self, limit: Any, lane: str) -> Record:
+        record = Record({Outcome.SUCCEEDED}, is_one=limit not in (None, TWO))
+        return self.submit(record, task(record.hang, limit=limit).options(lane=lane))
 
     @rule(target=jobs, stubborn=st.booleans())
     def submit_that_times_out(self, stubborn: bool) -> Record:
@@ -296,7 +313,9 @@ class AsyncBooks(RuleBasedStateMachine):
         assert stats.balanced and self.complaints == [], self.complaints
         assert {o: getattr(stats, o.value) for o in Outcome if getattr(stats, o.value)} == ended, stats
         assert stats.running == sum(future.running() for future in futures), stats
-        assert stats.waiting == len(self.pool._core.queue), stats
+        queue = self.pool._core.queue
+        assert stats.waiting == len(queue.items) + len(queue._ranked()), stats
+        assert sum(record.is_one and record.is_inside for record in self.records) <= 1
         assert stats.rejected == sum(isinstance(why, QueueFull) for why in self.refusals()), stats
         blocked = [record for record in self.records if record.submitting and not record.submitting.done()]
         assert not blocked or not self.pool._core.queue.room, blocked

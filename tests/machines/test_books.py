@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
-from steadypool import JobFuture, Outcome, PoolClosed, QueueFull, Retry, ThreadPool, current_job, task
+from steadypool import JobFuture, Limit, Outcome, PoolClosed, QueueFull, Retry, ThreadPool, current_job, task
+from steadypool.primitives.gates import GATES
 from tests.races.books import check_final
 
 PATIENCE = 20.0
@@ -26,13 +27,18 @@ class Record:
     may_end: set[Outcome]
     future: JobFuture[Any] | None = None
     attempts: int = 1
+    is_one: bool = False
+    """Whether no other job that is one may run beside it."""
+    is_inside: bool = False
     started: threading.Event = field(default_factory=threading.Event)
     released: threading.Event = field(default_factory=threading.Event)
 
     def hang(self) -> str:
         """Run until released; then see whether that was because it was asked to stop."""
+        self.is_inside = True
         self.started.set()
         assert self.released.wait(PATIENCE)
+        self.is_inside = False
         current_job().raise_if_cancelled()
         return "released"
 
@@ -58,7 +64,9 @@ def wait_until_told() -> None:
 
 
 SUCCEEDED, FAILED, TIMED_OUT = {Outcome.SUCCEEDED}, {Outcome.FAILED}, {Outcome.TIMED_OUT}
+ONE, TWO = Limit("machine-one", running=1), Limit("machine-two", running=2)
 priorities = st.sampled_from([0, 0, 1, -1])
+limits = st.sampled_from([None, None, ONE, (ONE, TWO), TWO])
 
 
 class Books(RuleBasedStateMachine):
@@ -88,22 +96,22 @@ class Books(RuleBasedStateMachine):
             self.records.append(record)
         return record
 
-    @rule(target=jobs, priority=priorities)
-    def submit_success(self, priority: int) -> Record:
-        return self.submit(Record(set(SUCCEEDED)), task(succeed, priority=priority))
+    @rule(target=jobs, priority=priorities, limit=limits)
+    def submit_success(self, priority: int, limit: Any) -> Record:
+        return self.submit(Record(set(SUCCEEDED)), task(succeed, priority=priority, limit=limit))
 
-    @rule(target=jobs, priority=priorities)
-    def submit_failure(self, priority: int) -> Record:
-        return self.submit(Record(set(FAILED)), task(fail, priority=priority))
+    @rule(target=jobs, priority=priorities, limit=limits)
+    def submit_failure(self, priority: int, limit: Any) -> Record:
+        return self.submit(Record(set(FAILED)), task(fail, priority=priority, limit=limit))
 
-    @rule(target=jobs, priority=priorities)
-    def submit_retry(self, priority: int) -> Record:
-        return self.submit(Record(set(SUCCEEDED), attempts=3), recover.options(priority=priority))
+    @rule(target=jobs, priority=priorities, limit=limits)
+    def submit_retry(self, priority: int, limit: Any) -> Record:
+        return self.submit(Record(set(SUCCEEDED), attempts=3), recover.options(priority=priority, limit=limit))
 
-    @rule(target=hanging, priority=priorities)
-    def submit_hanging(self, priority: int) -> Record:
-        record = Record(set(SUCCEEDED))
-        return self.submit(record, task(record.hang, priority=priority))
+    @rule(target=hanging, priority=priorities, limit=limits)
+    def submit_hanging(self, priority: int, limit: Any) -> Record:
+        record = Record(set(SUCCEEDED), is_one=limit not in (None, TWO))
+        return self.submit(record, task(record.hang, priority=priority, limit=limit))
 
     @rule(target=jobs)
     def submit_that_times_out(self) -> Record:
@@ -164,6 +172,8 @@ class Books(RuleBasedStateMachine):
         self.pool.request_drain(0)
         for record in self.records:
             record.may_end |= {Outcome.RETURNED, Outcome.INTERRUPTED}
+            if record.attempts > 1:
+                record.may_end.add(Outcome.FAILED)  # an attempt that fails just now has no other after it
             record.released.set()
         report = self.pool.drain()
         self.closed = True
@@ -181,6 +191,7 @@ class Books(RuleBasedStateMachine):
         assert stats.rejected == self.rejected, stats
         assert stats.ended >= done, "a job is counted before its future is done"
         assert stats.stuck == 0, stats
+        assert sum(record.is_one and record.is_inside for record in self.records) <= 1
 
     def teardown(self) -> None:
         if not hasattr(self, "pool"):
@@ -198,6 +209,7 @@ class Books(RuleBasedStateMachine):
         check_final(report.stats, self.futures())
         check_final(self.pool.stats(), self.futures())
         assert sum(group.count for group in report.errors) == report.stats.failed + report.stats.timed_out
+        assert [gate for gate in GATES._known if gate.name.startswith("machine-")] == []
         with pytest.raises(PoolClosed):
             self.pool.submit(succeed)
 
