@@ -89,7 +89,7 @@ class Books:
 
     def release(self, at: int, number: int, *_: int) -> None:
         if self.running:
-            GATES.release(self.running.pop(number % len(self.running))._gated, None, began=True)
+            GATES.release(self.running.pop(number % len(self.running)), None, began=True)
 
     def remove(self, at: int, number: int, *_: int) -> None:
         if self.waiting[at]:
@@ -109,7 +109,7 @@ class Books:
 
     def end(self) -> None:
         for job in self.running:
-            GATES.release(job._gated, None, began=True)
+            GATES.release(job, None, began=True)
         for pool in self.pools:
             while pool.take_any() is not None:
                 pass
@@ -144,7 +144,7 @@ def test_what_is_free_again_wakes_the_other_pool_once() -> None:
             pool.add(Job(gates, 0, 0))
     job = pools[0].draw([])
     assert pools[0].next() is None and pools[1].next() is None and not woken
-    GATES.release(job._gated, pools[0], began=True)
+    GATES.release(job, pools[0], began=True)
     assert woken == [pools[1]]
     assert pools[1].draw([]) is not None and pools[0].draw([]) is None
     assert [(gate.gate.name, waiting) for gate, _, _, waiting in pools[0].held_back()] == [(gates.limits[0][0], 49)]
@@ -168,7 +168,7 @@ def test_a_rate_says_when_it_opens_and_a_start_that_did_not_come_is_given_back()
         held.add(Job(gates, 0, 0))
     job = held.draw([])
     assert held.next() is None and held.opens is not None
-    GATES.release(job._gated, held, began=False)
+    GATES.release(job, held, began=False)
     assert held.next() is not None
 
 
@@ -176,7 +176,7 @@ def test_what_ctrl_c_has_left_between_two_lines_passes_once() -> None:
     held, gates = two_pools()[0][0], gates_of(Limit(f"held-{next(numbers)}", running=1))
     held.add(Job(gates, 0, 0))
     job = next(iter(held.jobs))
-    GATES.acquire(job._gated, 0.0)  # and the interrupt came here
+    GATES.acquire(job, 0.0)  # and the interrupt came here
     assert held.draw([]) is job and job._gated.gates[0].running == 1
 
 
@@ -185,6 +185,6 @@ def test_gates_that_say_nothing_any_more_are_forgotten() -> None:
     held = two_pools()[0][0]
     for key in range(3000):
         held.add(Job(gates, 0, key))
-        GATES.release(held.draw([])._gated, held, began=True)
+        GATES.release(held.draw([]), held, began=True)
     assert len(GATES._known) < 1500
     assert task(call, limit=gates.limits[0][1]).task_options.gates is not None

@@ -40,7 +40,8 @@ class OpenGate:
 
     def __init__(self, gate: Gate) -> None:
         self.gate = gate
-        self.running = 0
+        self.holders: set[Any] = set()
+        """The jobs that have passed it, and have not ended."""
         self.tat: float | None = None
         self.users = 0
         """Calls that wait at it or hold it."""
@@ -48,6 +49,11 @@ class OpenGate:
         """The pools with jobs that found it closed."""
         self.choosy: dict[Any, Waiters] = {}
         """Jobs that wait at it with another ``over`` than ``"wait"``, in the order in which they came."""
+
+    @property
+    def running(self) -> int:
+        """How many hold it."""
+        return len(self.holders)
 
 
 Passage = tuple[tuple[OpenGate, Allowance], ...]
@@ -114,26 +120,28 @@ class Gates:
             if not gate.users and (gate.tat is None or gate.tat <= now):
                 self._known.pop(gate.gate, None)
 
-    def acquire(self, call: GatedCall, now: float) -> None:
-        """The call passes its gates, which are open, and holds them. The lock is held."""
+    def acquire(self, job: Any, now: float) -> None:
+        """The job passes its gates, which are open, and holds them. The lock is held."""
+        call: GatedCall = job._gated
         call.holds = True
-        for gate, allowed in zip(call.gates, call.allowed, strict=True):
-            gate.running += 1
+        for gate, allowed in call.passage:
+            gate.holders.add(job)
             gate.tat = after_start(allowed, gate.tat, now)
 
-    def release(self, call: GatedCall, own: Waiters | None, *, began: bool) -> None:
-        """The call has ended, if it *began* at all: others may pass. Said twice it is the same.
+    def release(self, job: Any, own: Waiters | None, *, began: bool) -> None:
+        """The job has ended, if it *began* at all: others may pass. Said twice it is the same.
 
-        *own* are those of the call's pool, which looks by itself.
+        *own* are those of the job's pool, which looks by itself.
         """
         now = monotonic()
+        call: GatedCall = job._gated
         with self.lock:
             if not call.holds:
                 return
             call.holds = False
             gates = call.gates
-            for gate, allowed in zip(gates, call.allowed, strict=True):
-                gate.running -= 1
+            for gate, allowed in call.passage:
+                gate.holders.discard(job)
                 if not began:
                     gate.tat = after_refund(allowed, gate.tat)
             self.end_use(call, now)

@@ -185,7 +185,7 @@ class HeldJobs:
             group, (_, _, job) = found
             call: GatedCall = job._gated
             if not call.holds:  # it does if Ctrl-C came between this line and the next one, the last time
-                GATES.acquire(call, now)
+                GATES.acquire(job, now)
             place.extend(map(self.jobs.pop, (job,)))
             group.took()
             self._ring.rotate(-1)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
-from steadypool import AsyncPool, Limit, task
+import pytest
+
+from steadypool import AsyncPool, Limit, WouldDeadlock, task
 
 
 class Client:
@@ -62,3 +64,15 @@ async def test_an_eager_job_frees_its_place_within_the_submit() -> None:
 
 async def _at_once(number: int) -> int:
     return number
+
+
+async def test_a_wait_for_a_job_of_one_s_own_limit() -> None:
+    limited = task(_at_once, limit=Limit("aio-nested", running=1))
+
+    async def outer() -> int:
+        return await (await pool.submit(limited, 1))
+
+    async with AsyncPool(3) as pool:
+        with pytest.raises(WouldDeadlock, match="would wait for itself"):
+            await pool.run(task(outer, limit=limited.task_options.limit))
+        assert await pool.run(limited, 2) == 2

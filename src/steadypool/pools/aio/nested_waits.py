@@ -13,6 +13,7 @@ from steadypool.pools.aio.attempt import Attempt, Job
 from steadypool.pools.aio.attempts import Attempts
 from steadypool.pools.aio.future import AsyncJob
 from steadypool.primitives.job_context import running_task
+from steadypool.primitives.wait_circle import closes_circle
 from steadypool.rules.capacity import lent_limit
 
 
@@ -57,7 +58,7 @@ def _begin(workers: Attempts, attempt: Attempt, job: AsyncJob | None) -> Attempt
         WouldDeadlock: that wait could never end.
     """
     in_main_task = attempt.task is None or attempt.task is asyncio.current_task()
-    if in_main_task and _closes_circle(workers, attempt, job):
+    if in_main_task and closes_circle(attempt, job, workers.running.get):
         raise WouldDeadlock(f"job {job.job_id} would wait for itself, through the jobs it waits for")  # type: ignore[union-attr]
     attempt.waits += 1
     attempt.is_simple = False
@@ -91,15 +92,3 @@ def _end(workers: Attempts, attempt: Attempt) -> None:
 
 def _nobody_is_left(workers: Attempts) -> bool:
     return not workers.has_vacancy() and all(attempt.waits for attempt in workers.running.values())
-
-
-def _closes_circle(workers: Attempts, attempt: Attempt, job: AsyncJob | None) -> bool:
-    """Whether *job* waits, through other jobs, for the job that *attempt* runs."""
-    seen: set[int] = set()
-    while job is not None and id(job) not in seen:
-        seen.add(id(job))
-        runner = workers.running.get(job)
-        if runner is attempt:
-            return True
-        job = None if runner is None else runner.waiting_for
-    return False

@@ -61,7 +61,7 @@ class Limits:
         """No attempt of the job runs any more, or none that the pool counts."""
         call: GatedCall | None = job._gated
         if call is not None and call.holds:
-            GATES.release(call, self._held, began=job.attempts > 0)
+            GATES.release(job, self._held, began=job.attempts > 0)
             self._shared.queue.offer()
 
     def wake(self) -> None:

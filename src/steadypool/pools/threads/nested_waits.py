@@ -15,6 +15,7 @@ from steadypool.pools.core.job_errors import forked_error
 from steadypool.pools.core.shared import Job
 from steadypool.pools.threads.starts import ThreadStarts
 from steadypool.pools.threads.worker import JobRunner, ThreadWorker, here
+from steadypool.primitives.wait_circle import closes_circle
 from steadypool.rules.capacity import lent_limit
 
 
@@ -76,7 +77,7 @@ class NestedWaits(PlainWaits):
         if worker is None:
             return None
         with self._core.lock:
-            if job is not None and _closes_circle(worker, job):
+            if job is not None and closes_circle(worker, job, _runner_of):
                 raise WouldDeadlock(f"job {job.job_id} would wait for itself, through the jobs it waits for")
             worker.waiting_for = job
             self._lend(worker)
@@ -127,15 +128,7 @@ class NestedWaits(PlainWaits):
             )
 
 
-def _closes_circle(worker: ThreadWorker, job: Job | None) -> bool:
-    """Whether *job* waits, through other jobs, for the job that *worker* runs."""
-    seen: set[int] = set()
-    while job is not None and id(job) not in seen:
-        seen.add(id(job))
-        runner: JobRunner | None = job._worker
-        if runner is None or job not in runner.hand:
-            return False
-        if runner is worker:
-            return True
-        job = runner.waiting_for
-    return False
+def _runner_of(job: Job) -> JobRunner | None:
+    """What runs the job, if a thread does."""
+    runner = job._worker
+    return runner if isinstance(runner, JobRunner) and job in runner.hand else None
