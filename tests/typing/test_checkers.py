@@ -16,7 +16,9 @@ from tests.docs.test_blocks import programs
 
 HERE = Path(__file__).parent
 FILES = [HERE / "api.py", HERE / "mistakes.py"]
-SECONDS = 55
+SECONDS = 170
+"""With an empty cache on a busy machine; else it is three."""
+pytestmark = pytest.mark.timeout(180)
 PYRIGHT = {
     "typeCheckingMode": "standard",
     "enableTypeIgnoreComments": False,
