@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from steadypool import JobState, PayloadRefused
+from steadypool import JobState, PayloadRefused, ProcessPool
 from steadypool.testing import Jobs, between
 from tests.testing import shop
 
@@ -122,6 +122,24 @@ def test_a_job_of_a_thread_of_asyncio_and_of_another_process_is_seen(jobs: Jobs)
     thread.join()
     asyncio.run(shop.welcome.enqueue_async(2))
     jobs.assert_enqueued(shop.welcome, 2)
-    program = "from tests.testing.program import greet; greet.enqueue('you')"
+    program = """
+from tests.testing import program, shop
+program.greet.enqueue("you")  # its queue takes the address of the environment
+shop.welcome.enqueue(3)  # and this one has another
+"""
     subprocess.run([sys.executable, "-c", program], check=True, env=os.environ)
-    assert [job.task for job in jobs.enqueued()][-1] == "tests.testing.program.greet"
+    jobs.assert_enqueued(shop.welcome, 3)
+    assert [job.task for job in jobs.enqueued(queue="default")] == ["tests.testing.program.greet"]
+
+
+def test_what_the_processes_of_a_real_worker_enqueue_goes_there_too(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = os.environ["STEADYPOOL_TEST_URL"]
+    monkeypatch.delenv("STEADYPOOL_TEST_URL")
+    with ProcessPool(1) as pool:  # the server of later processes is there, and knows of no test
+        pool.submit(os.getpid).result()
+    monkeypatch.setenv("STEADYPOOL_TEST_URL", told)
+    shop.sign_up.enqueue(7)
+    assert shop.queue.work(until_empty=True, kind="process", workers=1).completed == 1
+    jobs.assert_enqueued(shop.welcome, 7, delay=60)

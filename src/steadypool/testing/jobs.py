@@ -79,7 +79,7 @@ class Jobs:
 
     def __init__(self, url: str, engine: Engine, moved: Elsewhere) -> None:
         self.url = url
-        """Where the jobs are kept meanwhile; for a program that the test starts, in its ``STEADYPOOL_URL``."""
+        """Where the jobs are kept meanwhile."""
         self._engine = engine
         self._moved = moved
         self._is_running = False

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import quote
 
+from steadypool.durable.client.address import TEST_VARIABLE
 from steadypool.durable.client.open_queues import Elsewhere
 from steadypool.durable.client.queue import Queue
 from steadypool.durable.engine.open import open_engine
@@ -22,8 +23,8 @@ from steadypool.testing.jobs import Jobs
 def job_store(*queues: Queue, url: str | None = None) -> Iterator[Jobs]:
     """A ``with`` block in which *queues* keep their jobs in a fresh store; with none named, all queues of this process.
 
-    It gives the `Jobs` of the block. At its end the queues are what they were, and the store is gone. Meanwhile
-    ``STEADYPOOL_URL`` has the store's address, for programs that the test starts.
+    It gives the `Jobs` of the block. At its end the queues are what they were, and the store is gone. Processes that
+    are started in the block keep the jobs of all of their queues there, too.
 
     Args:
         queues: those; others go on as they do.
@@ -60,16 +61,18 @@ def _of_postgres(url: str) -> str:
 def jobs_at(url: str, queues: Iterable[Queue] | None) -> Iterator[Jobs]:
     """A ``with`` block in which queues keep their jobs in the store at *url*, which has tables and no jobs."""
     engine = open_engine(url)
-    before = os.environ.get(URL_VARIABLE)
+    environment = {URL_VARIABLE: url, TEST_VARIABLE: f"{os.getpid()} {url}"}
+    before = {name: os.environ.get(name) for name in environment}
     with Elsewhere(url, queues) as moved:
-        os.environ[URL_VARIABLE] = url
+        os.environ.update(environment)
         try:
             yield Jobs(url, engine, moved)
         finally:
-            if before is None:
-                os.environ.pop(URL_VARIABLE, None)
-            else:
-                os.environ[URL_VARIABLE] = before
+            for name, value in before.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
             engine.close()
 
 

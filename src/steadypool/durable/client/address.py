@@ -14,6 +14,19 @@ from steadypool.durable.engine.url import (
     shown,
 )
 
+TEST_VARIABLE = "STEADYPOOL_TEST_URL"
+"""Has the process that runs a test, and the address of the test's store, for the processes that it starts: their queues
+have addresses of their own, perhaps those of production."""
+
+
+def handed_down() -> str | None:
+    """The address of the store of the test that has started this process; ``None``: none has."""
+    given = os.environ.get(TEST_VARIABLE)
+    if not given:
+        return None
+    process, _, url = given.partition(" ")
+    return None if process == str(os.getpid()) else url
+
 
 class Address:
     """Of one queue. A relative path begins at the folder that was the current one when it was made.
@@ -27,12 +40,12 @@ class Address:
         self.own = None if url is None else self._fixed(url)
 
     def find(self, instead: str | None) -> str:
-        """The address: *instead*, the queue's own, or that of the environment.
+        """The address: *instead*, that of a test which has started this process, the queue's own, or the environment's.
 
         Raises:
             ValueError: there is none.
         """
-        url = instead or self.own or os.environ.get(URL_VARIABLE)
+        url = instead or handed_down() or self.own or os.environ.get(URL_VARIABLE)
         if not url:
             raise ValueError(f"this queue has no address: Queue('sqlite:///jobs.db'), or the variable {URL_VARIABLE}")
         return self._fixed(url)

@@ -14,10 +14,11 @@ from __future__ import annotations
 import os
 import time
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from typing import Self
 
+from steadypool.durable.client.address import TEST_VARIABLE
 from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.engine.records import JobRecord
 from steadypool.durable.engine.states import JobState
@@ -45,6 +46,8 @@ class Slots:
     folder: str
     tasks: frozenset[str] = frozenset()
     """Those whose jobs have these slots; empty: all."""
+    test: str | None = field(default_factory=lambda: os.environ.get(TEST_VARIABLE))
+    """In a test: what processes have to know of its store, those too whose server was started before the test."""
 
 
 def new_folder() -> str:

@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import Any
 
 from steadypool.durable.client import nested_waits
+from steadypool.durable.client.address import TEST_VARIABLE
 from steadypool.durable.client.lifespan import Manager
 from steadypool.durable.client.nested_waits import Slots
 from steadypool.durable.client.payload import Payload
@@ -152,10 +153,12 @@ def prepare_process(
 ) -> None:
     """What each process of a pool begins with.
 
-    A `Queue` without an address of its own finds the worker's. The tasks are made ready, which would be in the time of
-    the first job of each.
+    A `Queue` without an address of its own finds the worker's; in a test, any does. The tasks are made ready, which
+    would be in the time of the first job of each.
     """
     os.environ[URL_VARIABLE] = slots.url
+    if slots.test is not None:
+        os.environ[TEST_VARIABLE] = slots.test
     if prepare is not None:
         prepare()
     nested_waits.work_for(slots)
