@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from steadypool import JobTimeout, Outcome, PayloadRefused, RemoteError, Retry, WorkerCrashed
+from steadypool import JobTimeout, Limit, Outcome, PayloadRefused, Queue, RemoteError, Retry, WorkerCrashed
 from steadypool.durable.client.nested_waits import Slots
 from steadypool.durable.engine.errors import ArgumentsUnfit, ResultUnfit
 from steadypool.durable.engine.records import AttemptError, Claim, Verdict
@@ -187,6 +187,15 @@ def test_only_plain_jobs_of_a_task_that_a_process_finds_travel_together() -> Non
         assert adapter.most_together(claim()) == most
         for alone in (claim(attempt=2), claim(options=b"{}"), claim(expires_in=5.0)):
             assert adapter.most_together(alone) == 1
+
+
+def test_limits_are_kept_by_the_engine_and_not_again_by_the_worker_s_pool() -> None:
+    queue = Queue("sqlite:///not-used.db")
+    limited = queue.task(app.add.fn, name="limited", limit=Limit(running=1), lane="one")
+    adapter = TaskAdapter(limited, "thread", Slots("sqlite:///jobs.db", "worker", ("default",), 1, False, ""))
+    options, _, _ = adapter.prepare(claim())
+    assert limited.task_options.gates is not None
+    assert (options.gates, options.limit, options.lane, options.plain) == (None, None, None, True)
 
 
 def test_ends_are_written_when_enough_have_gathered_or_workers_are_idle() -> None:

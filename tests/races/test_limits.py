@@ -146,6 +146,34 @@ def test_a_pool_that_shares_a_limit_is_freed() -> None:
     watched.check()
 
 
+def test_finalizers_that_submit_in_the_middle_of_it(pools: tuple[ThreadPool, ThreadPool]) -> None:
+    """The garbage collector runs them between any two lines, of the pools' own, too."""
+    watched = Watched()
+    futures: list[Any] = []
+
+    class Last:
+        def __init__(self, number: int) -> None:
+            self.itself, self.number = self, number
+
+        def __del__(self) -> None:
+            fn = task(watched.run, limit=watched.in_all.task_options.limit, priority=self.number % 3)
+            futures.append(pools[self.number % 2].submit(fn, self.number % 3))
+
+    before = gc.get_threshold()
+    gc.set_threshold(5)
+    try:
+        for number in range(300):
+            Last(number)
+            futures.append(pools[number % 2].submit(watched.in_all, number % 3))
+    finally:
+        gc.set_threshold(*before)
+        gc.collect()
+    for pool in pools:
+        pool.drain(WAIT)
+    assert len(futures) == 600 and {future.outcome for future in futures} == {Outcome.SUCCEEDED}
+    watched.check()
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_forked_child_holds_nothing_of_its_parent_s() -> None:

@@ -14,6 +14,9 @@ lanes, which take turns; in a lane the order is that of priority and age. Groups
 * A gate that may be open again stands in ``_reopened``. Its groups are looked at one after the other for as long as it
   is open, so that what a freed place costs does not depend on how many wait for it.
 
+The garbage collector may run a finalizer between any two lines, and that may submit a job, and so come here again under
+the same lock. So what is taken out of a list, or out of a dictionary, is looked at once it is out.
+
 While a job could pass, the queue's heap has this object as an entry, with the priority and age of that job. The worker
 that comes to it calls `draw`. So a job passes its gates in the moment a worker takes it, what is closed holds up no
 other job, and a pool without limits has nothing to look at.
@@ -60,9 +63,12 @@ class Group:
     def _sweep(self, jobs: dict[Any, Any]) -> None:
         """Forget what has left in another way than by its turn: not so often that it costs, nor so seldom."""
         left = 0
-        for lane in self.lanes.values():
-            lane[:] = [entry for entry in lane if entry[2] in jobs]
-            heapq.heapify(lane)
+        for lane in list(self.lanes.values()):
+            before = len(lane)
+            waiting = [entry for entry in lane if entry[2] in jobs]
+            heapq.heapify(waiting)
+            if len(lane) == before:
+                lane[:] = waiting
             left += len(lane)
         self._adds_until_sweep = SWEEP_AFTER + 2 * left
 
@@ -71,20 +77,27 @@ class Group:
         while self.lanes:
             name = next(iter(self.lanes))
             lane = self.lanes[name]
-            while lane and lane[0][2] not in jobs:
-                heapq.heappop(lane)
-            if lane:
-                return lane[0]
-            del self.lanes[name]
+            while lane:
+                entry = lane[0]
+                if entry[2] in jobs:
+                    return entry
+                popped = heapq.heappop(lane)
+                if popped is not entry:
+                    heapq.heappush(lane, popped)
+            self._put_last(name)
         return None
 
-    def took(self) -> None:
-        """That one has left: it is the next lane's turn."""
-        name = next(iter(self.lanes))
-        lane = self.lanes.pop(name)
-        heapq.heappop(lane)
+    def took(self, lane: str) -> None:
+        """A job of that lane has left: it is the next lane's turn."""
+        self._put_last(lane)
+
+    def _put_last(self, name: str) -> None:
+        """The lane comes after the others, if there is anything in it."""
+        lane = self.lanes.pop(name, [])
         if lane:
-            self.lanes[name] = lane
+            known = self.lanes.setdefault(name, lane)
+            for entry in lane if known is not lane else ():
+                heapq.heappush(known, entry)
 
     def waiting(self, jobs: dict[Any, Any]) -> int:
         """How many of its jobs wait."""
@@ -187,7 +200,7 @@ class HeldJobs:
             if not call.holds:  # it does if Ctrl-C came between this line and the next one, the last time
                 GATES.acquire(job, now)
             place.extend(map(self.jobs.pop, (job,)))
-            group.took()
+            group.took(call.lane)
             self._ring.rotate(-1)
             self._forget_choice(call, job)
             GATES.choose(call.gates, now)
@@ -200,7 +213,11 @@ class HeldJobs:
             if entry is None:
                 group.listed = False
                 self._groups.pop(group.passage, None)
-                continue
+                entry = group.next(self.jobs)
+                if entry is None:
+                    continue
+                group.listed = True
+                self._groups.setdefault(group.passage, group)
             closed = None if entry[2]._gated.holds else closed_by(group.passage, now)
             if closed is None:
                 self._ring.appendleft(group)
@@ -221,9 +238,10 @@ class HeldJobs:
             if groups:
                 self._expect(gate, allowed, moment)
                 continue
-            parked.pop(allowed, None)
+            self._ring.extend(parked.pop(allowed, ()))
             if not parked:
-                self._parked.pop(gate, None)
+                for left in self._parked.pop(gate, {}).values():
+                    self._ring.extend(left)
         return self._ring.popleft() if self._ring else None
 
     def _park(self, group: Group, gate: OpenGate, allowed: Allowance, moment: float) -> None:
