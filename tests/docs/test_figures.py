@@ -7,6 +7,7 @@ import signal
 
 import pytest
 
+from steadypool.contrib.django import job_text
 from steadypool.contrib.web import shown, store
 from steadypool.contrib.web.pages.jobs import PASSED_OVER
 from steadypool.durable.worker import depths
@@ -38,6 +39,7 @@ def after_rtmin(number: int, elsewhere: int) -> str:
 
 
 FIGURES = {
+    "ADMIN_PASSED_OVER": f"{job_text.PASSED_OVER:,} rows",
     "WEB_LINE": f"{shown.LONGEST_LINE}",
     "WEB_MOST": f"{shown.MOST:,}",
     "WEB_PASSED_OVER": f"{PASSED_OVER:,} rows",

@@ -55,7 +55,8 @@ ELSEWHERE = frozenset(
         "Condition", "ExceptionGroup", "KillMode", "ProcessPoolExecutor", "ThreadPoolExecutor",
         "AsyncMock", "TimeoutStopSec", "ZoneInfo",
         # other libraries'
-        "ProcessorFormatter", "ExtraAdder", "TestClient", "TestCase", "TaskContext", "DispatcherMiddleware",
+        "ProcessorFormatter", "ExtraAdder", "TestClient", "TestCase", "TransactionTestCase", "TaskContext",
+        "DispatcherMiddleware",
         "AsyncResult", "BackgroundScheduler", "BrokenProcessPool", "CronTrigger", "CurrentMessage",
         "BucketRateLimiter", "ConcurrentRateLimiter",
         "FailedJobRegistry", "IntervalTrigger", "TerminatedWorkerError", "WorkerSettings",

@@ -1,7 +1,8 @@
 """The jobs of the queues in Django's admin: a list by pages, one job with its attempts, and what can be done to it.
 
-A page is read by way of the queue, from the latest job on, and the next one by the number of its last job: nothing is
-counted, however many jobs there are. What changes a job needs the right ``steadypool.act_on_job``.
+A page is read by way of the queue, from the latest job on, and the next one by the number of its last job. Nothing is
+counted, and a page passes over so many rows at most, however many jobs there are. What changes a job needs the right
+``steadypool.act_on_job``.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ from django.urls import path
 from django.utils.http import urlencode
 
 from steadypool.contrib.django.backend import SteadypoolBackend
-from steadypool.contrib.django.job_text import JobRow, details_of, row_of
+from steadypool.contrib.django.job_text import PASSED_OVER, details_of, row_of
 from steadypool.contrib.django.models import Job
 from steadypool.contrib.django.system_checks import usable
 from steadypool.durable.client.queue import Queue
 from steadypool.durable.engine.errors import UnknownJob, WrongState
+from steadypool.durable.engine.pages import JobPage
 from steadypool.durable.engine.records import JobFilter
 from steadypool.durable.engine.states import JobState
 
@@ -85,12 +87,13 @@ class JobAdmin(admin.ModelAdmin):
         if request.method == "POST":
             return self._act(request, backend, request.POST.getlist("job"), request.get_full_path())
         query = Query(request, backend)
-        rows = query.rows()
+        page = query.page()
         context = {
             **self._context(request, backend, "Jobs"),
             "query": query,
-            "rows": rows[:PAGE],
-            "next": query.after(rows[PAGE - 1].number) if len(rows) > PAGE else "",
+            "rows": [row_of(record) for record in page.records],
+            "next": "" if page.below is None else query.after(page.below),
+            "is_cut": page.is_cut,
             "depths": backend.queue.engine.depths(sorted(backend.queues)),
             **(extra_context or {}),
         }
@@ -167,8 +170,8 @@ class Query:
         self.states = [state.value for state in JobState]
         self.queues = sorted(backend.queues)
 
-    def rows(self) -> list[JobRow]:
-        """One more than a page has."""
+    def page(self) -> JobPage:
+        """The jobs."""
         state, queue, task, tag = self.fields.values()
         which = JobFilter(
             states=frozenset({JobState(state)} if state in self.states else JobState),
@@ -176,9 +179,9 @@ class Query:
             task=task or None,
             tags=(tag,) if tag else (),
             below=int(self.below) if self.below.isascii() and self.below.isdigit() else None,
-            limit=PAGE + 1,
+            limit=PAGE,
         )
-        return [row_of(record) for record in self._backend.queue.list(which)]
+        return self._backend.queue.engine.figures.page(which, PASSED_OVER, arguments=True)
 
     def after(self, number: int) -> str:
         """The address of the page behind the job of that number."""

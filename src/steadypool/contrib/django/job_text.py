@@ -11,6 +11,8 @@ from steadypool.durable.engine.states import ENDED, WAITING, JobState
 from steadypool.rules.progress import progress_text
 
 LONGEST = 80
+PASSED_OVER = 10_000
+"""Rows that one page looks through at most for what it is to show."""
 
 
 class JobRow(NamedTuple):
