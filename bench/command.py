@@ -18,8 +18,8 @@ from bench.machine import busy_share, describe, sentence
 from bench.rounds import FULL, QUICK, Effort
 from bench.tables import Table, rewrite_between_markers
 
-FAMILIES = ("threads", "processes", "payloads", "aio", "sinks", "durable", "postgres")
-BY_ITSELF = frozenset({"durable", "postgres"})
+FAMILIES = ("threads", "processes", "payloads", "aio", "sinks", "durable", "postgres", "limits")
+BY_ITSELF = frozenset({"durable", "postgres", "limits"})
 """Measured only when named: they wait for the disk, and need the machine to themselves."""
 LINE = 120
 """Columns of a line where there is no terminal to ask."""

@@ -28,7 +28,7 @@ limit, then by hand for the key (`rules.limits.merged`). A gate without a row of
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from steadypool.model.clock import monotonic
@@ -39,7 +39,7 @@ LANES_AT_ONCE = 100
 """Lanes that one claim looks at: some milliseconds' work. The next goes on behind them."""
 GATE_BUSY = 0.02
 """Seconds until the next look, when another claim has a gate, or lanes are left."""
-LOOK_EVERY = 0.05
+LOOK_EVERY = 0.2
 """Seconds between two looks at lanes of a worker that has found nothing there, and others elsewhere."""
 TURNED_AWAY = "limit %s was reached"
 """`JobRecord.reason` of a job that was not to wait (``over="discard"``)."""
@@ -113,7 +113,7 @@ class Turns:
         """Whether there are jobs in lanes."""
         self._is_gated = is_gated
 
-    def looked(self, taken: int, others: int, stops: Iterable[tuple[str, str]]) -> None:
+    def looked(self, taken: int, others: int, stops: Mapping[str, str]) -> None:
         """A look has taken so many, and stopped there; beside it the claim has taken so many others."""
         with self._lock:
             if len(self._stops) > LANES_AT_ONCE:

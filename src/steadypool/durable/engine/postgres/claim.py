@@ -136,14 +136,14 @@ class PostgresClaims:
         if looked:
             [(look_in, sets, stops)] = looked
             self._turns.found(bool(sets))
-            self._turns.looked(len(in_turn), len(ready), zip(sets, stops, strict=True))
+            self._turns.looked(len(in_turn), len(ready), rows.stops_of(in_turn, _OF_TURNS, sets, stops))
         return _Found(ready, in_turn, answer, rows.pairs(answer[_OF_LANES] + (told[_OF_LANES] or [])), look_in)
 
     def _look_at_lanes(self, asked: Sequence[Any], others: int) -> tuple[Sequence[Any], float | None]:
         *taken, told = self._session.call(self._lanes, [*asked, *self._stops(self._turns.next_count())])
         look_in, sets, stops = told[_OF_LANES + 2 :]
         self._turns.found(bool(sets))
-        self._turns.looked(len(taken), others, zip(sets, stops, strict=True))
+        self._turns.looked(len(taken), others, rows.stops_of(taken, _OF_LANES, sets, stops))
         return taken, look_in
 
     def _stops(self, count: int) -> tuple[list[str], list[str], int]:

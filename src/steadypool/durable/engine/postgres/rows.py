@@ -24,7 +24,7 @@ from steadypool.durable.engine.records import (
     public_id,
 )
 from steadypool.durable.engine.states import JobState
-from steadypool.durable.engine.turns import Turn
+from steadypool.durable.engine.turns import Turn, set_of
 
 LATEST = 2.0e11
 """The year 8307."""
@@ -268,6 +268,14 @@ def claims_in_turn(rows: Sequence[Sequence[Any]], gates: int) -> list[Claim]:
     """Claims from lanes, in their order; gates and lane stand in that column and the next."""
     turns = [Turn(row[gates], row[gates + 1]) for row in rows]
     return [claim._replace(turn=turn) for claim, turn in zip(_claims_of(rows), turns, strict=True)]
+
+
+def stops_of(
+    rows: Sequence[Sequence[Any]], gates: int, sets: Sequence[str], stops: Sequence[str | None]
+) -> dict[str, str]:
+    """Where a look at lanes has stopped: at the last job of each set of gates, or behind it."""
+    last = {set_of(row[9], row[gates]): row[gates + 1] for row in rows}
+    return last | {name: stop for name, stop in zip(sets, stops, strict=True) if stop is not None}
 
 
 def _claims_of(ordered: Sequence[Sequence[Any]]) -> list[Claim]:

@@ -11,6 +11,7 @@ from steadypool.durable.engine.records import LOOKED_PAST, Claim, public_id
 from steadypool.durable.engine.sqlite.clock import Moment
 from steadypool.durable.engine.sqlite.gates import make_available
 from steadypool.durable.engine.sqlite.rows import as_names
+from steadypool.durable.engine.turns import Turn
 
 PROMOTED_AT_ONCE = 1000
 """Delayed jobs that one claim makes available at most, so that a flood of them does not make one long transaction."""
@@ -195,6 +196,14 @@ def claims_of(queue: str, rows: Sequence[Any], lease: int, now: float) -> list[C
         )
         for _, number, nonce, chosen, returns, attempt, crashes, losses, task, payload, options, expires in rows
     ]
+
+
+def claim_of(queue: str, row: Sequence[Any], lease: int, now: float, turn: Turn) -> Claim:
+    """The same for one row of a job that has waited for its turn."""
+    _, number, nonce, chosen, returns, attempt, crashes, losses, task, payload, options, expires = row
+    job_id, left = public_id(number, nonce, chosen), None if expires is None else expires - now
+    counts = (attempt + 1, crashes, losses)
+    return Claim(number, nonce, job_id, returns + 1, lease, *counts, task, queue, payload, options, left, turn)
 
 
 def leases_of(connection: Any, worker: int) -> dict[int, dict[int, int]]:

@@ -6,9 +6,8 @@ connection.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import inf
 from typing import Any
 
 from steadypool.durable.engine.sqlite.rows import as_json
@@ -17,48 +16,114 @@ from steadypool.rules.limits import Allowance
 
 Pair = tuple[str, str]
 """Name and key of a gate."""
-_LAYERS = """SELECT running, starts, per, burst, over, by_hand FROM limits
-    WHERE name = ? AND (key = '' OR (key = ? AND by_hand)) ORDER BY by_hand, key"""
 _READY = """INSERT INTO ready SELECT queue, rank, number FROM jobs
     WHERE number IN (SELECT value FROM json_each(?)) AND gates IS NULL"""
 _GATED = """INSERT INTO gated SELECT queue, gates, lane, rank, number FROM jobs
     WHERE number IN (SELECT value FROM json_each(?)) AND gates IS NOT NULL"""
 IDLE = 60.0
 """Seconds after which a gate that counts no start any more is forgotten."""
+A_HAIR = 1e-6
 
 
 @dataclass(slots=True)
 class Gate:
-    """One gate as it is in this transaction, and with what has been let through since."""
+    """One gate as it is in this transaction."""
 
     allowed: Allowance
     over: str
     held: int
     tat: float | None
-    opens_at: float = -inf
-    has_started: bool = False
+    left: int = 0
+    """How many more jobs it lets through in this claim."""
+    started: int = 0
+    """How many it has let through."""
 
-    def is_open(self, now: float) -> bool:
-        """Whether a job may start."""
-        self.opens_at = rules.opens_at(self.allowed, self.held, self.tat)
-        return self.opens_at <= now + 1e-6
+    @property
+    def opens_at(self) -> float:
+        """The moment from which a job may start, those counted in `held` alone."""
+        return rules.opens_at(self.allowed, self.held, self.tat)
 
-    def start(self, now: float) -> None:
-        """One does."""
-        self.held += 1
-        self.tat = rules.after_start(self.allowed, self.tat, now)
-        self.has_started = True
+    def room(self, now: float, most: int) -> int:
+        """How many may start now, *most* at most."""
+        if self.allowed.running is not None:
+            most = max(0, min(most, self.allowed.running - self.held))
+        if self.allowed.starts is None:
+            return most
+        tat, count = self.tat, 0
+        while count < most and rules.opens_at(self.allowed, self.held + count, tat) <= now + A_HAIR:
+            tat = rules.after_start(self.allowed, tat, now)
+            count += 1
+        return count
+
+    def opens_after(self, now: float) -> float:
+        """The same, once all that it has let through in this claim have started."""
+        return rules.opens_at(self.allowed, self.held + self.started, self.tat_after(now))
+
+    def tat_after(self, now: float) -> float | None:
+        """When the next start is due, once those that it has let through have started."""
+        tat = self.tat
+        for _ in range(self.started if self.allowed.starts is not None else 0):
+            tat = rules.after_start(self.allowed, tat, now)
+        return tat
 
 
-def gate_of(connection: Any, pair: Pair) -> Gate | None:
-    """The gate; ``None``: nothing limits it."""
-    layers = connection.execute(_LAYERS, pair).fetchall()
-    if not layers or layers[0][5]:
-        return None  # the code does not say anything of it
-    allowed = rules.merged(*(Allowance(*layer[:4]) for layer in layers))
-    [[held]] = connection.execute("SELECT count(*) FROM holders WHERE gate = ? AND key = ?", pair).fetchall()
-    tat = connection.execute("SELECT tat FROM gate_states WHERE gate = ? AND key = ?", pair).fetchall()
-    return Gate(allowed, layers[0][4], held, tat[0][0] if tat else None)
+class Gates:
+    """Those that one transaction looks at: what is kept of a limit is read once for all of its keys."""
+
+    def __init__(self, connection: Any, now: float, most: int = 1) -> None:
+        self._connection = connection
+        self._now = now
+        self._most = most
+        self._found: dict[Pair, Gate | None] = {}
+        self._limits: dict[str, dict[tuple[str, int], tuple[Allowance, str]]] = {}
+        self._held: dict[str, dict[str, int]] = {}
+
+    def of(self, pair: Pair) -> Gate | None:
+        """The gate; ``None``: nothing limits it."""
+        if pair not in self._found:
+            gate = self._found[pair] = self._read(*pair)
+            if gate is not None:
+                gate.left = gate.room(self._now, self._most)
+        return self._found[pair]
+
+    def _read(self, name: str, key: str) -> Gate | None:
+        layers = self._layers(name)
+        code = layers.get(("", 0))
+        if code is None:
+            return None  # the code says nothing of it
+        by_hand = [layers[place][0] for place in (("", 1), (key, 1)) if place in layers]
+        allowed = rules.merged(code[0], *by_hand)
+        tats = (
+            self._all("SELECT tat FROM gate_states WHERE gate = ? AND key = ?", (name, key)) if allowed.starts else ()
+        )
+        return Gate(allowed, code[1], self._holders(name).get(key, 0), tats[0][0] if tats else None)
+
+    def _layers(self, name: str) -> dict[tuple[str, int], tuple[Allowance, str]]:
+        if name not in self._limits:
+            rows = self._all(
+                "SELECT key, by_hand, running, starts, per, burst, over FROM limits WHERE name = ?", (name,)
+            )
+            self._limits[name] = {(key, by_hand): (Allowance(*rest[:4]), rest[4]) for key, by_hand, *rest in rows}
+        return self._limits[name]
+
+    def _holders(self, name: str) -> dict[str, int]:
+        if name not in self._held:
+            rows = self._all("SELECT key, count(*) FROM holders WHERE gate = ? GROUP BY key", (name,))
+            self._held[name] = dict(rows)
+        return self._held[name]
+
+    def _all(self, statement: str, values: tuple[str, ...]) -> Sequence[Any]:
+        rows: Sequence[Any] = self._connection.execute(statement, values).fetchall()
+        return rows
+
+    def write_starts(self) -> None:
+        """Have the starts count of all that was let through."""
+        started = [(*pair, gate) for pair, gate in self._found.items() if gate is not None and gate.started]
+        tats = [
+            (name, key, gate.tat_after(self._now)) for name, key, gate in started if gate.allowed.starts is not None
+        ]
+        if tats:
+            self._connection.executemany("INSERT OR REPLACE INTO gate_states VALUES (?, ?, ?)", tats)
 
 
 def make_available(connection: Any, numbers: Sequence[int]) -> None:
@@ -68,15 +133,9 @@ def make_available(connection: Any, numbers: Sequence[int]) -> None:
     connection.execute(_GATED, (named,))
 
 
-def hold(connection: Any, gates: Mapping[Pair, Gate | None], held: Iterable[tuple[Pair, int]]) -> None:
-    """Jobs, by their numbers, have a place of each of these gates; starts are counted."""
-    connection.executemany("INSERT INTO holders VALUES (?, ?, ?)", [(*pair, number) for pair, number in held])
-    started = [
-        (*pair, gate.tat)
-        for pair, gate in gates.items()
-        if gate is not None and gate.has_started and gate.tat is not None
-    ]
-    connection.executemany("INSERT OR REPLACE INTO gate_states VALUES (?, ?, ?)", started)
+def has_holders(connection: Any) -> bool:
+    """Whether any job has a place of any gate."""
+    return bool(connection.execute("SELECT EXISTS (SELECT 1 FROM holders)").fetchall()[0][0])
 
 
 def free(connection: Any, numbers: Sequence[int], given_back: Iterable[int]) -> None:
@@ -88,8 +147,8 @@ def free(connection: Any, numbers: Sequence[int], given_back: Iterable[int]) -> 
 
 
 def _give_back(connection: Any, pair: Pair) -> None:
-    gate = gate_of(connection, pair)
-    if gate is not None:
+    gate = Gates(connection, 0.0).of(pair)
+    if gate is not None and gate.tat is not None:
         tat = rules.after_refund(gate.allowed, gate.tat)
         connection.execute("UPDATE gate_states SET tat = ? WHERE gate = ? AND key = ?", (tat, *pair))
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from math import inf
 from typing import Any
 
 from steadypool.durable.engine.nonces import random_number
 from steadypool.durable.engine.records import Claim
 from steadypool.durable.engine.sqlite import claim as claims
-from steadypool.durable.engine.sqlite import gates
 from steadypool.durable.engine.sqlite.claim import Wanted
-from steadypool.durable.engine.sqlite.gates import Gate, Pair
+from steadypool.durable.engine.sqlite.gates import Gate, Gates
 from steadypool.durable.engine.sqlite.rows import as_names, rows_of
 from steadypool.durable.engine.sqlite.settle import remove_waiting
 from steadypool.durable.engine.states import JobState
@@ -28,6 +28,7 @@ from steadypool.durable.engine.turns import (
 _FIRST = f"""SELECT {claims.COLUMNS} FROM gated r JOIN jobs j ON j.number = r.number
     WHERE r.queue = ? AND r.gates = ? AND r.lane = ? AND (r.rank, r.number) > (?, ?)
     AND (? OR j.task NOT IN (SELECT value FROM json_each(?))) ORDER BY r.rank, r.number LIMIT ?"""
+_TAKEN = "DELETE FROM gated WHERE queue = ? AND gates = ? AND lane = ? AND rank = ? AND number = ?"
 _LANES = "SELECT lane FROM gated WHERE queue = ? AND gates = ? AND lane > ? ORDER BY lane LIMIT 1"
 _SETS = "SELECT gates FROM gated WHERE queue = ? AND gates > ? ORDER BY gates LIMIT 1"
 _BEFORE_ALL = (-(2**63), 0)
@@ -42,9 +43,9 @@ class Look:
     now: float
     most: int
     most_bytes: int
+    gates: Gates
     rows: list[tuple[str, Turn, Any]] = field(default_factory=list)
     """Queue, turn and row of each job to take, in order."""
-    gates: dict[Pair, Gate | None] = field(default_factory=dict)
     gives_way: list[tuple[str, Turn, str, str]] = field(default_factory=list)
     """Lanes in which jobs are not to wait: queue, turn, the limit, and its ``over``."""
     stops: dict[str, str] = field(default_factory=dict)
@@ -53,9 +54,9 @@ class Look:
     lanes_left: int = LANES_AT_ONCE
 
     @property
-    def is_full(self) -> bool:
-        """Whether it takes, or has seen, as much as it may."""
-        return len(self.rows) >= self.most or self.most_bytes <= 0 or self.lanes_left <= 0
+    def left(self) -> int:
+        """How many more it may take."""
+        return self.most - len(self.rows) if self.most_bytes > 0 else 0
 
     @property
     def finds(self) -> bool:
@@ -75,13 +76,13 @@ def is_any(connection: Any) -> bool:
 
 def look(connection: Any, wanted: Wanted, stops: Mapping[str, str], count: int, now: float) -> Look:
     """What a claim takes from lanes: behind these *stops*; *count* says with which set of gates it begins."""
-    found = Look(now, wanted.limit, wanted.most_bytes)
+    found = Look(now, wanted.limit, wanted.most_bytes, Gates(connection, now, wanted.limit))
     for queue in claims.open_ones(connection, wanted.queues):
         sets = list(_steps(connection, _SETS, (queue,), ""))
         if connection.execute("SELECT 1 FROM gated WHERE queue = ? AND gates = '' LIMIT 1", (queue,)).fetchall():
             sets.append("")
         for place in range(len(sets)):
-            if found.is_full:
+            if found.left <= 0 or found.lanes_left <= 0:
                 return found
             names = sets[(place + count) % len(sets)]
             _Set(connection, wanted, queue, names, found).take(stops.get(set_of(queue, names), ""))
@@ -110,89 +111,94 @@ class _Set:
         """A gate is closed that all lanes have."""
 
     def take(self, stop: str) -> None:
-        """Take jobs in rounds, which begin behind the lane *stop*: one of each lane, then several."""
-        found, each = self._found, 1
-        first = stop
-        while True:
-            before, lanes = len(found.rows), 0
-            for lane in self._lanes(first):
-                found.lanes_left -= 1
-                taken = self._take_from(Turn(self._names, lane), each)
-                lanes += taken > 0
-                stop = lane if taken or found.lanes_left <= 0 else stop
-                if found.is_full or self._is_closed:
+        """Take jobs in rounds, which begin behind the lane *stop*: one of each, and several once all had theirs."""
+        found, begin = self._found, stop
+        ring, is_first, in_round = self._ring(begin), True, 0
+        while found.left > 0 and found.lanes_left > 0 and not self._is_closed:
+            most = min(found.left, found.lanes_left)
+            lanes = list(islice(ring, most))
+            found.lanes_left -= len(lanes)
+            if lanes:
+                is_all = is_first and len(lanes) < most
+                taken = self._deal(lanes, -(-found.left // len(lanes)) if is_all else 1)
+                stop = taken[-1] if taken else stop
+                in_round += len(taken)
+                is_first = False
+            if len(lanes) < most:
+                if in_round == 0:
                     break
-            if found.lanes_left <= 0 and len(found.rows) < found.most:
-                found.wait(GATE_BUSY)  # there may be more lanes
-            if len(found.rows) == before or found.is_full or self._is_closed:
-                break
-            each = -(-(found.most - len(found.rows)) // lanes)
+                ring, is_first, in_round = self._ring(begin), True, 0
+        if found.left > 0 and found.lanes_left <= 0:
+            found.wait(GATE_BUSY)  # there may be more lanes
+            stop = lanes[-1] if lanes else stop
         found.stops[set_of(self._queue, self._names)] = stop
 
-    def _lanes(self, first: str) -> Iterator[str]:
+    def _ring(self, begin: str) -> Iterator[str]:
+        """The lanes behind one, round to it."""
         values = (self._queue, self._names)
-        yield from _steps(self._connection, _LANES, values, first)
-        for lane in _steps(self._connection, _LANES, values, "") if first else ():
-            if lane > first:
+        yield from _steps(self._connection, _LANES, values, begin)
+        for lane in _steps(self._connection, _LANES, values, "") if begin else ():
+            if lane > begin:
                 return
             yield lane
 
-    def _take_from(self, turn: Turn, each: int) -> int:
-        """Take up to so many of a lane; how many."""
-        found = self._found
-        taken = 0
-        if not self._lets_through(turn):
-            return 0
-        wanted = min(each, found.most - len(found.rows))
-        for row in self._rows(turn, wanted):
-            if found.most_bytes <= 0 or not self._lets_through(turn):
+    def _deal(self, lanes: Sequence[str], each: int) -> list[str]:
+        """Take so many of each lane, in turn; of which lanes it was."""
+        found, dealt = self._found, list[str]()
+        open_lanes: list[tuple[Turn, list[Gate], Iterator[Any]]] = []
+        for lane in lanes:
+            turn = Turn(self._names, lane)
+            own = self._gates_of(turn)
+            if self._is_closed:
                 break
-            for pair in turn.pairs:
-                if (gate := found.gates[pair]) is not None:
-                    gate.start(found.now)
-            found.rows.append((self._queue, turn, row))
-            found.most_bytes -= len(row[claims.PAYLOAD])
-            self._last[turn.lane] = row[0], row[1]
-            taken += 1
-        return taken
+            if own is not None:
+                open_lanes.append((turn, own, iter(self._rows(turn, each))))
+        for _ in range(each):
+            for turn, own, rows in open_lanes:
+                if found.left <= 0:
+                    return dealt
+                if all(gate.left > 0 for gate in own) and (row := next(rows, None)) is not None:
+                    self._take(turn, own, row)
+                    dealt.append(turn.lane)
+        return dealt
+
+    def _take(self, turn: Turn, own: Sequence[Gate], row: Any) -> None:
+        for gate in own:
+            gate.left -= 1
+            gate.started += 1
+        self._found.rows.append((self._queue, turn, row))
+        self._found.most_bytes -= len(row[claims.PAYLOAD])
+        self._last[turn.lane] = row[0], row[1]
 
     def _rows(self, turn: Turn, count: int) -> Sequence[Any]:
         others = self._wanted.others_than
-        values = (
-            self._queue,
-            *turn,
-            *self._last.get(turn.lane, _BEFORE_ALL),
-            not others,
-            as_names(others),
-            count,
-        )
+        after = self._last.get(turn.lane, _BEFORE_ALL)
+        values = (self._queue, *turn, *after, not others, as_names(others), count)
         rows: Sequence[Any] = self._connection.execute(_FIRST, values).fetchall()
         return rows
 
-    def _lets_through(self, turn: Turn) -> bool:
-        """Whether all gates of a lane are open; what follows if one is not."""
-        found, full = self._found, []
-        for pair in turn.pairs:
-            if pair not in found.gates:
-                found.gates[pair] = gates.gate_of(self._connection, pair)
-            gate = found.gates[pair]
-            if gate is not None and not gate.is_open(found.now):
-                full.append((pair, gate))
+    def _gates_of(self, turn: Turn) -> list[Gate] | None:
+        """What limits a lane; ``None``: one of these gates is closed, and what follows from that is done."""
+        found = self._found
+        own = [(pair, gate) for pair in turn.pairs if (gate := found.gates.of(pair)) is not None]
+        full = [(pair, gate) for pair, gate in own if gate.left <= 0]
+        if not full:
+            return [gate for _, gate in own]
         for (_, key), gate in full:
-            found.wait(gate.opens_at - found.now)
+            found.wait(gate.opens_after(found.now) - found.now)
             self._is_closed = self._is_closed or (key == "" and gate.over == "wait")
         strict = min(((gate.over, name) for (name, _), gate in full if gate.over != "wait"), default=None)
         if strict is not None and self._has_to_give_way(turn, strict[0]):
             found.gives_way.append((self._queue, turn, strict[1], strict[0]))
-        return not full
+        return None
 
     def _has_to_give_way(self, turn: Turn, over: str) -> bool:
         # Those of the lane that are taken by now are still there.
-        stay = self._last.get(turn.lane, _BEFORE_ALL)
+        after = self._last.get(turn.lane, _BEFORE_ALL)
         [[count]] = self._connection.execute(
             "SELECT count(*) FROM (SELECT 1 FROM gated WHERE queue = ? AND gates = ? AND lane = ? "
             "AND (rank, number) > (?, ?) LIMIT 2)",
-            (self._queue, *turn, *stay),
+            (self._queue, *turn, *after),
         ).fetchall()
         return bool(count > (over == "replace"))
 
@@ -200,12 +206,13 @@ class _Set:
 def claim(connection: Any, worker: int, found: Look) -> list[Claim]:
     """Do what was found in this transaction."""
     lease = random_number()
-    numbers = [row[1] for _, _, row in found.rows]
-    connection.executemany("DELETE FROM gated WHERE number = ?", [(number,) for number in numbers])
-    held = [(pair, number) for (_, turn, _), number in zip(found.rows, numbers, strict=True) for pair in turn.pairs]
-    gates.hold(connection, found.gates, held)
+    connection.executemany(_TAKEN, [(queue, *turn, row[0], row[1]) for queue, turn, row in found.rows])
+    pairs = {turn: turn.pairs for turn in {turn for _, turn, _ in found.rows}}
+    held = [(*pair, row[1]) for _, turn, row in found.rows for pair in pairs[turn]]
+    connection.executemany("INSERT INTO holders VALUES (?, ?, ?)", held)
+    found.gates.write_starts()
     _give_way(connection, found)
-    taken = [claims.claims_of(queue, [row], lease, found.now)[0]._replace(turn=turn) for queue, turn, row in found.rows]
+    taken = [claims.claim_of(queue, row, lease, found.now, turn) for queue, turn, row in found.rows]
     if taken:
         claims.add_lease(connection, worker, lease, taken, found.now)
     return taken

@@ -8,8 +8,8 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from steadypool.durable.engine.limits import MOST_COUNTED, GateUse, LimitRow, NewLimit
-from steadypool.durable.engine.sqlite import gates
 from steadypool.durable.engine.sqlite.clock import now_of
+from steadypool.durable.engine.sqlite.gates import Gates
 from steadypool.durable.engine.sqlite.notify import Bells
 from steadypool.durable.engine.sqlite.store import Transactions
 from steadypool.durable.engine.turns import Turn
@@ -98,10 +98,10 @@ class SqliteLimits:
         """See `LimitStore.uses`."""
         with self._store.peek() as connection:
             now = now_of(connection)
-            pairs = {pair for turn in turns for pair in turn.pairs}
-            found = {pair: gates.gate_of(connection, pair) for pair in pairs}
+            gates = Gates(connection, now)
+            found = {pair: gates.of(pair) for turn in turns for pair in turn.pairs}
         return {
-            pair: GateUse(gate.allowed, gate.held, not gate.is_open(now), max(0.0, gate.opens_at - now))
+            pair: GateUse(gate.allowed, gate.held, gate.left == 0, max(0.0, gate.opens_at - now))
             for pair, gate in found.items()
             if gate is not None
         }

@@ -73,10 +73,10 @@ class SqliteClaims:
                 return None
             self._turns.found(lanes.is_any(connection))
             if self._turns.looks(0):
-                found = self._look(connection, wanted)
+                found = self._look(connection, wanted._replace(limit=1))
                 if found.finds:
                     return None
-                self._turns.looked(0, 0, found.stops.items())
+                self._turns.looked(0, 0, found.stops)
                 look_in = found.look_in
             else:
                 look_in = self._turns.until_look
@@ -85,7 +85,7 @@ class SqliteClaims:
 
     def _is_in_lanes(self, connection: Any, wanted: Wanted) -> bool:
         self._turns.found(lanes.is_any(connection))
-        return self._turns.looks(0) and self._look(connection, wanted).finds
+        return self._turns.looks(0) and self._look(connection, wanted._replace(limit=1)).finds
 
     def _take(self, connection: Any, worker: int, wanted: Wanted, freed: int) -> ClaimResult:
         """Claim, in a transaction that has settled."""
@@ -119,7 +119,7 @@ class SqliteClaims:
 
     def _note(self, found: Look, in_turn: Sequence[Claim], others: Sequence[Claim]) -> float | None:
         if found.most > 0:
-            self._turns.looked(len(in_turn), len(others), found.stops.items())
+            self._turns.looked(len(in_turn), len(others), found.stops)
         return found.look_in
 
     def _look(self, connection: Any, wanted: Wanted) -> Look:

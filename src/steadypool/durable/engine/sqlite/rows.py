@@ -27,9 +27,6 @@ class Row(NamedTuple):
     keep: float
     unique_key: str | None
     unique_held: int
-    gates: str | None
-    """With its lane: where it waits for its turn."""
-    lane: str | None
     batch: int | None
 
 

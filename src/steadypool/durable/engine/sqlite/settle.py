@@ -45,13 +45,9 @@ class Changes:
     forgotten: list[tuple[int]] = field(default_factory=list)
     """Of those, the ones that leave no record."""
     back: list[tuple[int, int, int, int]] = field(default_factory=list)
-    ready: list[tuple[str, int, int]] = field(default_factory=list)
-    in_turn: list[tuple[str, str, str | None, int, int]] = field(default_factory=list)
-    """Of those that may be claimed, the ones that wait in lanes."""
-    freed: list[int] = field(default_factory=list)
-    """Jobs with gates whose claims are over."""
+    available: list[int] = field(default_factory=list)
     given_back: list[int] = field(default_factory=list)
-    """Of those, the ones whose starts do not count."""
+    """Of those that come back, the ones that have not started after all."""
     turns: list[tuple[str, str, int]] = field(default_factory=list)
     """Jobs that have other gates, or another lane, from now on."""
     aside: list[tuple[str, str, int, int]] = field(default_factory=list)
@@ -76,8 +72,6 @@ class Changes:
         """It has returned: what nearly every job does."""
         if row.unique_held:
             self.held_keys.append((row.task, row.unique_key or "", row.number))
-        if row.gates is not None:
-            self.freed.append(row.number)
         self._count(row, JobState.COMPLETED)
         self.gone.append((row.number,))
         if row.keep <= 0 and row.number not in self.needed:
@@ -93,8 +87,6 @@ class Changes:
             self.held_keys.append((row.task, row.unique_key or "", row.number))
         if state is JobState.DISCARDED:
             self.discarded[row.number] = reason
-        if row.gates is not None:
-            self.freed.append(row.number)
         self._count(row, state)
         self.gone.append((row.number,))
         counts, until = (row.attempt, row.crashes, row.losses), self.now + max(row.keep, KEEP_GIVEN_UP)
@@ -112,16 +104,12 @@ class Changes:
     def put_back(self, row: Row, delay: float, *, again: bool) -> None:
         """It comes back from a claim, with the counts of *row*, and may be claimed again in *delay* seconds."""
         self.back.append((row.attempt, row.crashes, row.losses, row.number))
-        if row.gates is not None:
-            self.freed.append(row.number)
-            if not again and delay <= 0:
-                self.given_back.append(row.number)
         if delay > 0:
             self.delayed.append((self.now + delay, row.number, again))
-        elif row.gates is not None:
-            self.in_turn.append((row.queue, row.gates, row.lane, row.rank, row.number))
-        else:
-            self.ready.append((row.queue, row.rank, row.number))
+            return
+        self.available.append(row.number)
+        if not again:
+            self.given_back.append(row.number)
 
     def note(self, number: int, error: AttemptError | None, run: Run) -> None:
         """Record why an attempt failed."""
@@ -139,10 +127,10 @@ class Changes:
         _many(connection, "DELETE FROM jobs WHERE number = ?", self.gone)
         _many(connection, _BACK, self.back)
         _many(connection, "UPDATE jobs SET gates = ?, lane = ? WHERE number = ?", self.turns)
-        if self.freed:
-            gates.free(connection, self.freed, self.given_back)
-        _many(connection, "INSERT INTO ready VALUES (?, ?, ?)", self.ready)
-        _many(connection, "INSERT INTO gated VALUES (?, ?, ?, ?, ?)", self.in_turn)
+        if gates.has_holders(connection):
+            gates.free(connection, [row[-1] for row in (*self.gone, *self.back)], self.given_back)
+        if self.available:
+            gates.make_available(connection, self.available)
         _many(connection, "INSERT INTO delayed (due, number, retry) VALUES (?, ?, ?)", self.delayed)
         _many(connection, "UPDATE delayed SET task = ?, queue = ?, rank = ? WHERE number = ?", self.aside)
         _many(connection, "DELETE FROM keys WHERE scope = ? AND key = ? AND job = ?", self.keys)
@@ -196,7 +184,6 @@ def _apply(changes: Changes, row: Row, settlement: Settlement, run: Run, cancell
     changes.note(row.number, settlement.error, run)
     if settlement.turn is not None:
         changes.turns.append((*settlement.turn, row.number))
-        row = row._replace(gates=settlement.turn.gates, lane=settlement.turn.lane)
     if settlement.aside and verdict.puts_back:
         changes.aside.append((row.task, row.queue, row.rank, row.number))
     if verdict.puts_back:

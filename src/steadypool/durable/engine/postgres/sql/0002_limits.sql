@@ -239,130 +239,126 @@ BEGIN
     RETURN v_any;
 END $$;
 
--- Take the first jobs of these lanes, p_each of each and p_left in all, lane by lane in turn. What a gate does not let
--- start stays. The last row has no number: it tells when the first of the closed ones opens, whether another claim had
--- one, and whether one is closed that is the same for all lanes.
+-- Lock these gates, as far as no other claim has them, and say how many jobs each lets start. Two arrays of equal length:
+-- gates as name || chr(31) || key, and their rooms; one that another claim has is without room. Those that nothing
+-- limits are not among them.
+CREATE FUNCTION @schema@.lock_gates(
+    p_names text[], p_lanes text[], p_most int,
+    OUT pairs text[], OUT caps int[], OUT full_ones text[], OUT over text[], OUT opens_in float8, OUT busy boolean,
+    OUT closed boolean)
+LANGUAGE plpgsql
+SET search_path = @schema@, pg_temp SET enable_seqscan = off SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    v_gates text[];
+    v_keys text[];
+BEGIN
+    WITH wanted AS MATERIALIZED (
+        SELECT DISTINCT n.name AS gate, split_part(l.lane, chr(31), n.place::int) AS key
+        FROM unnest(p_lanes) AS l (lane), unnest(p_names) WITH ORDINALITY AS n (name, place)
+        ORDER BY 1, 2
+    ), tried AS MATERIALIZED (
+        SELECT w.gate, w.key,
+               pg_try_advisory_xact_lock(hashtextextended('@schema@.' || w.gate || chr(31) || w.key, 0)) AS mine
+        FROM wanted w
+    )
+    SELECT array_agg(t.gate) FILTER (WHERE t.mine), array_agg(t.key) FILTER (WHERE t.mine),
+           coalesce(array_agg(t.gate || chr(31) || t.key) FILTER (WHERE NOT t.mine), '{}'),
+           coalesce(array_agg(0) FILTER (WHERE NOT t.mine), '{}')
+    INTO v_gates, v_keys, pairs, caps FROM tried t;
+    busy := pairs <> '{}';
+    -- Statements from here on see what those have committed who had these locks before.
+    IF EXISTS (SELECT FROM refunds) THEN
+        PERFORM take_refunds(v_gates, v_keys);
+    END IF;
+    SELECT pairs || coalesce(array_agg(r.gate || chr(31) || r.key), '{}'), caps || coalesce(array_agg(r.room), '{}'),
+           coalesce(array_agg(r.gate || chr(31) || r.key) FILTER (WHERE r.room = 0 AND r.over <> 'wait'), '{}'),
+           coalesce(array_agg(r.over) FILTER (WHERE r.room = 0 AND r.over <> 'wait'), '{}'),
+           min(r.opens) FILTER (WHERE r.room = 0),
+           coalesce(bool_or(r.room = 0 AND r.key = '' AND r.over = 'wait'), false)
+    INTO pairs, caps, full_ones, over, opens_in, closed FROM rooms(v_gates, v_keys, p_most) r;
+END $$;
+
+-- Take the first jobs of these lanes, p_each of each and p_left in all, lane by lane in turn, as far as p_pairs have room
+-- (p_caps).
 CREATE FUNCTION @schema@.take_from(
-    p_worker bigint, p_left int, p_bytes bigint, p_queue text, p_gates text, p_lanes text[], p_each int, p_except text[])
+    p_worker bigint, p_left int, p_bytes bigint, p_queue text, p_gates text, p_names text[], p_lanes text[], p_each int,
+    p_except text[], p_pairs text[], p_caps int[])
 RETURNS TABLE (number bigint, nonce bigint, id text, token int, lease bigint, attempt int, crashes int, losses int,
                task text, queue text, rank bigint, payload bytea, options bytea, expires_in float8, gates text,
-               lane text, opens_in float8, again boolean, closed boolean)
+               lane text, look_in float8, sets text[], stops text[])
 LANGUAGE plpgsql
 SET search_path = @schema@, pg_temp SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 SET enable_bitmapscan = off SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 DECLARE
-    v_names text[] := string_to_array(p_gates, chr(31));
-    v_gates text[];
-    v_keys text[];
-    v_shut text[];   -- gates with no room, and those that another claim has, as gate || chr(31) || key
-    v_full text[] := '{}';
-    v_over text[] := '{}';
-    v_caps int[] := '{}';
+    -- Whether a gate may have room for some of these and not for all.
+    v_binds boolean := EXISTS (SELECT FROM unnest(p_caps) c WHERE c BETWEEN 1 AND p_left - 1);
+    -- Whether starts are counted.
+    v_counts boolean := EXISTS (SELECT FROM limits l WHERE l.name = ANY (p_names) AND l.starts IS NOT NULL);
     v_lanes text[] := p_lanes;
-    r record;
 BEGIN
-    again := false;
-    closed := false;
-    IF v_names <> '{}' THEN
-        WITH wanted AS MATERIALIZED (
-            SELECT DISTINCT n.name AS gate, (string_to_array(l.lane, chr(31)))[n.place] AS key
-            FROM unnest(p_lanes) AS l (lane), unnest(v_names) WITH ORDINALITY AS n (name, place)
-            ORDER BY 1, 2
-        ), tried AS MATERIALIZED (
-            SELECT w.gate, w.key,
-                   pg_try_advisory_xact_lock(hashtextextended('@schema@.' || w.gate || chr(31) || w.key, 0)) AS mine
-            FROM wanted w
-        )
-        SELECT array_agg(t.gate) FILTER (WHERE t.mine), array_agg(t.key) FILTER (WHERE t.mine),
-               coalesce(array_agg(t.gate || chr(31) || t.key) FILTER (WHERE NOT t.mine), '{}')
-        INTO v_gates, v_keys, v_shut FROM tried t;
-        again := v_shut <> '{}';
-        -- Statements from here on see what those have committed who had these locks before.
-        IF EXISTS (SELECT FROM refunds) THEN
-            PERFORM take_refunds(v_gates, v_keys);
-        END IF;
-        FOR r IN SELECT * FROM rooms(v_gates, v_keys, p_left) LOOP
-            IF r.room = 0 THEN
-                v_shut := v_shut || (r.gate || chr(31) || r.key);
-                v_full := v_full || (r.gate || chr(31) || r.key);
-                v_over := v_over || r.over;
-                opens_in := least(opens_in, r.opens);
-                closed := closed OR (r.key = '' AND r.over = 'wait');
-            ELSE
-                v_caps := v_caps || r.room;
-                v_gates := v_gates || r.gate;  -- what follows the first half are those with room
-                v_keys := v_keys || r.key;
-            END IF;
-        END LOOP;
-        v_gates := v_gates[cardinality(v_gates) - cardinality(v_caps) + 1:];
-        v_keys := v_keys[cardinality(v_keys) - cardinality(v_caps) + 1:];
-        IF v_shut <> '{}' THEN
-            v_lanes := ARRAY(
-                SELECT l.lane FROM unnest(p_lanes) WITH ORDINALITY AS l (lane, place)
-                WHERE NOT EXISTS (
-                    SELECT FROM unnest(v_names) WITH ORDINALITY AS n (name, place)
-                    WHERE n.name || chr(31) || (string_to_array(l.lane, chr(31)))[n.place] = ANY (v_shut))
-                ORDER BY l.place);
-        END IF;
+    IF 0 = ANY (p_caps) THEN
+        v_lanes := ARRAY(
+            SELECT l.lane FROM unnest(p_lanes) WITH ORDINALITY AS l (lane, place)
+            WHERE NOT EXISTS (
+                SELECT FROM unnest(p_names) WITH ORDINALITY AS n (name, place)
+                WHERE p_caps[array_position(p_pairs, n.name || chr(31) || split_part(l.lane, chr(31), n.place::int))] = 0)
+            ORDER BY l.place);
+        IF v_lanes = '{}' THEN RETURN; END IF;
     END IF;
     RETURN QUERY
-    WITH ordered AS MATERIALIZED (
-        SELECT l.lane, l.place, x.rank, x.number,
-               row_number() OVER (PARTITION BY l.place ORDER BY x.rank, x.number) AS round
+    WITH found AS MATERIALIZED (
+        SELECT l.lane, x.number, x.entry, row_number() OVER (ORDER BY x.round, l.place) AS turn
         FROM unnest(v_lanes) WITH ORDINALITY AS l (lane, place), LATERAL (
-            SELECT g.rank, g.number FROM gated g
-            WHERE g.queue = p_queue AND g.gates = p_gates AND g.lane = l.lane
-              AND (p_except = '{}' OR NOT EXISTS (
-                  SELECT FROM jobs j WHERE j.number = g.number AND j.task = ANY (p_except)))
-            ORDER BY g.rank, g.number LIMIT p_each FOR UPDATE OF g SKIP LOCKED
+            SELECT g.number, g.entry, row_number() OVER (ORDER BY g.rank, g.number) AS round FROM (
+                SELECT y.rank, y.number, y.ctid AS entry FROM gated y
+                WHERE y.queue = p_queue AND y.gates = p_gates AND y.lane = l.lane
+                  AND (p_except = '{}' OR NOT EXISTS (
+                      SELECT FROM jobs j WHERE j.number = y.number AND j.task = ANY (p_except)))
+                ORDER BY y.rank, y.number LIMIT p_each FOR UPDATE OF y SKIP LOCKED
+            ) g
         ) x
-    ), found AS MATERIALIZED (
-        SELECT o.*, row_number() OVER (ORDER BY o.round, o.place) AS turn FROM ordered o
-    ), through AS MATERIALIZED (
-        SELECT f.number, n.name AS gate, p.key,
-               row_number() OVER (PARTITION BY n.name, p.key ORDER BY f.turn) AS nth
-        FROM found f, unnest(v_names) WITH ORDINALITY AS n (name, place),
-             LATERAL (SELECT (string_to_array(f.lane, chr(31)))[n.place]) AS p (key)
-    ), stopped AS MATERIALIZED (
-        SELECT t.number FROM through t
-        JOIN unnest(v_gates, v_keys, v_caps) AS c (gate, key, room) ON c.gate = t.gate AND c.key = t.key
-        WHERE t.nth > c.room
     ), weighed AS MATERIALIZED (  -- the size of a large value is in its head: it is not read for that
-        SELECT f.turn, j.*, sum(octet_length(j.payload)) OVER (
+        SELECT f.turn, f.entry, j.*, sum(octet_length(j.payload)) OVER (
                    ORDER BY f.turn ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
         FROM found f JOIN jobs j ON j.number = f.number
-        WHERE f.number NOT IN (SELECT s.number FROM stopped s)
+        WHERE NOT v_binds OR f.number NOT IN (
+            SELECT t.number FROM (
+                SELECT y.number, y.pair, row_number() OVER (PARTITION BY y.pair ORDER BY y.turn) AS nth
+                FROM (
+                    SELECT z.number, z.turn, n.name || chr(31) || split_part(z.lane, chr(31), n.place::int) AS pair
+                    FROM found z, unnest(p_names) WITH ORDINALITY AS n (name, place)
+                ) y
+            ) t WHERE t.nth > p_caps[array_position(p_pairs, t.pair)])
         ORDER BY f.turn LIMIT p_left
     ), taken AS MATERIALIZED (
         SELECT * FROM weighed w WHERE coalesce(w.before, 0) < p_bytes
-    ), gone AS (  -- they are locked: no other has deleted any
-        DELETE FROM gated g USING taken t WHERE g.number = t.number
+    ), gone AS (  -- by their places: a join could be made by reading all. They are locked: no other has deleted any
+        DELETE FROM gated g WHERE g.ctid = ANY (ARRAY(SELECT t.entry FROM taken t))
     ), leased AS (
         INSERT INTO leases (worker, numbers, tokens)
         SELECT p_worker, array_agg(t.number), array_agg(t.returns + 1) FROM taken t HAVING count(*) > 0
         RETURNING leases.number
     ), held AS (
-        INSERT INTO holders SELECT h.gate, h.key, h.number FROM through h JOIN taken t ON t.number = h.number
-    ), counted AS (
-        SELECT h.gate, h.key, count(*) AS n FROM through h JOIN taken t ON t.number = h.number GROUP BY 1, 2
+        INSERT INTO holders SELECT n.name, split_part(t.lane, chr(31), n.place::int), t.number
+        FROM taken t, unnest(p_names) WITH ORDINALITY AS n (name, place)
+        RETURNING gate, key
     ), rated AS (
         INSERT INTO gate_states (gate, key, tat)
         SELECT c.gate, c.key, greatest(s.tat, y.now) + c.n * r.per / r.starts
-        FROM (SELECT extract(epoch FROM engine_clock())::float8 AS now) y, counted c
-        JOIN rooms(v_gates, v_keys, 1) r ON r.gate = c.gate AND r.key = c.key AND r.starts IS NOT NULL
+        FROM (SELECT extract(epoch FROM engine_clock())::float8 AS now) y,
+             (SELECT h.gate, h.key, count(*) AS n FROM held h WHERE v_counts GROUP BY 1, 2) c
+        CROSS JOIN LATERAL rooms(ARRAY[c.gate], ARRAY[c.key], 1) r
         LEFT JOIN gate_states s ON s.gate = c.gate AND s.key = c.key
+        WHERE r.starts IS NOT NULL
         ON CONFLICT (gate, key) DO UPDATE SET tat = excluded.tat
     )
     SELECT t.number, t.nonce, t.id, t.returns + 1, l.number, t.attempt + 1, t.crashes, t.losses, t.task, t.queue,
            t.rank, t.payload, t.options, extract(epoch FROM t.expires_at - engine_clock())::float8, p_gates, t.lane,
-           NULL::float8, NULL::boolean, NULL::boolean
+           NULL::float8, NULL::text[], NULL::text[]
     FROM taken t CROSS JOIN leased l ORDER BY t.turn;
-    IF array_remove(v_over, 'wait') <> '{}' THEN
-        PERFORM give_way_of(p_queue, p_gates, p_lanes, v_names, v_full, v_over);
-    END IF;
-    RETURN NEXT;
 END $$;
 
 -- Of these lanes, let those give way that a full gate holds back which does not have them wait.
@@ -419,28 +415,40 @@ BEGIN
         ) SELECT s.gates FROM s);
 END $$;
 
--- The next lanes behind one, up to another (null: to the last), likewise.
-CREATE FUNCTION @schema@.next_lanes(p_queue text, p_gates text, p_after text, p_upto text, p_most int)
+-- So many lanes behind p_after, round to p_from: a step in the index for each. Fewer: there are no others.
+CREATE FUNCTION @schema@.next_lanes(p_queue text, p_gates text, p_after text, p_from text, p_most int)
 RETURNS text[] LANGUAGE plpgsql
 SET search_path = @schema@, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
 SET plan_cache_mode = force_generic_plan
 AS $$
+DECLARE
+    v_has_wrapped boolean := p_after < p_from;
+    v_lanes text[] := '{}';
+    v_part text[];
 BEGIN
-    RETURN ARRAY(
-        WITH RECURSIVE s AS (
-            (SELECT g.lane FROM gated g WHERE g.queue = p_queue AND g.gates = p_gates AND g.lane > p_after
-             ORDER BY g.lane LIMIT 1)
-            UNION ALL
-            SELECT n.lane FROM s, LATERAL (
-                SELECT g.lane FROM gated g WHERE g.queue = p_queue AND g.gates = p_gates AND g.lane > s.lane
-                ORDER BY g.lane LIMIT 1) n
-        ) SELECT s.lane FROM s WHERE p_upto IS NULL OR s.lane <= p_upto LIMIT p_most);
+    FOR i IN 1 .. 2 LOOP
+        v_part := ARRAY(
+            WITH RECURSIVE s AS (
+                (SELECT g.lane FROM gated g WHERE g.queue = p_queue AND g.gates = p_gates AND g.lane > p_after
+                 ORDER BY g.lane LIMIT 1)
+                UNION ALL
+                SELECT n.lane FROM s, LATERAL (
+                    SELECT g.lane FROM gated g WHERE g.queue = p_queue AND g.gates = p_gates AND g.lane > s.lane
+                    ORDER BY g.lane LIMIT 1) n
+            ) SELECT s.lane FROM s WHERE NOT v_has_wrapped OR s.lane <= p_from
+            LIMIT p_most - cardinality(v_lanes));
+        v_lanes := v_lanes || v_part;
+        EXIT WHEN v_has_wrapped OR p_from = '' OR cardinality(v_lanes) >= p_most;
+        v_has_wrapped := true;
+        p_after := '';
+    END LOOP;
+    RETURN v_lanes;
 END $$;
 
 -- Take jobs from lanes in turn: of each set of gates of a queue, lane by lane, behind the one at which this worker has
--- stopped (p_stops, of the sets p_sets); one job of each, in later rounds several, until there are p_limit or a round
--- gives nothing. It looks at so many lanes at most. The last row has no number: it tells in how many seconds to look
--- again, and where this has stopped.
+-- stopped (p_stops, of the sets p_sets); one job of each, and several once all lanes have had their turn, until there are
+-- p_limit or a round gives nothing. It looks at so many lanes at most. The last row has no number: it tells in how many
+-- seconds to look again, which sets there are, and where it has stopped if that is behind the last job.
 CREATE FUNCTION @schema@.take_gated(
     p_worker bigint, p_limit int, p_bytes bigint, p_queues text[], p_except text[], p_sets text[], p_stops text[],
     p_turn int)
@@ -455,23 +463,23 @@ AS $$
 DECLARE
     v_probes int := @lanes_at_once@;
     v_left int := p_limit;
-    v_bytes bigint := p_bytes;
     v_look float8;
     v_sets text[] := '{}';
     v_stops text[] := '{}';
     v_found text[];
     v_lanes text[];
+    v_names text[];
     v_queue text;
     v_gates text;
-    v_from text;   -- behind this lane a round begins
+    v_from text;     -- behind this lane a round begins
     v_after text;
     v_stop text;
-    v_wrapped boolean;
-    v_opens float8;
-    v_again boolean;
-    v_closed boolean;
+    v_most int;
+    v_is_all boolean;
     v_each int;
-    v_round int;   -- jobs that this round has given
+    v_taken int;
+    v_round int;     -- jobs that this round has given
+    k record;
 BEGIN
     PERFORM FROM workers w WHERE w.number = p_worker FOR KEY SHARE SKIP LOCKED;
     IF NOT FOUND THEN p_queues := '{}'; END IF;
@@ -479,55 +487,49 @@ BEGIN
         CONTINUE WHEN EXISTS (SELECT FROM queues q WHERE q.name = v_queue AND q.paused);
         v_found := gate_sets(v_queue);
         FOR i IN 1 .. cardinality(v_found) LOOP
-            EXIT WHEN least(v_left, v_bytes, v_probes) <= 0;
             v_gates := v_found[1 + (i + p_turn) % cardinality(v_found)];
+            v_sets := v_sets || (v_queue || chr(31) || v_gates);
+            v_stops := v_stops || NULL::text;
+            CONTINUE WHEN least(v_left, v_probes) <= 0;
+            v_names := string_to_array(v_gates, chr(31));
             v_from := coalesce(p_stops[array_position(p_sets, v_queue || chr(31) || v_gates)], '');
-            v_stop := v_from;
             v_each := 1;
-            v_closed := false;
+            k := NULL;
             LOOP
                 v_after := v_from;
-                v_wrapped := v_from = '';
                 v_round := 0;
-                WHILE NOT v_closed LOOP
-                    v_lanes := next_lanes(v_queue, v_gates, v_after, CASE WHEN v_wrapped THEN nullif(v_from, '') END,
-                                          least(v_left, v_probes, 32));
-                    IF v_lanes = '{}' THEN
-                        EXIT WHEN v_wrapped;
-                        v_wrapped := true;
-                        v_after := '';
-                        CONTINUE;
+                LOOP
+                    v_most := least(v_left, v_probes, 64);
+                    v_lanes := next_lanes(v_queue, v_gates, v_after, v_from, v_most);
+                    v_is_all := cardinality(v_lanes) < v_most;
+                    EXIT WHEN v_lanes = '{}';
+                    IF v_is_all AND v_after = v_from THEN  -- each of all lanes has its turn in this one look
+                        v_each := greatest(v_each, ceil(v_left::float8 / cardinality(v_lanes)));
                     END IF;
                     v_after := v_lanes[cardinality(v_lanes)];
                     v_probes := v_probes - cardinality(v_lanes);
-                    FOR number, nonce, id, token, lease, attempt, crashes, losses, task, queue, rank, payload, options,
-                        expires_in, gates, lane, v_opens, v_again, v_closed
-                    IN SELECT * FROM take_from(
-                        p_worker, v_left, v_bytes, v_queue, v_gates, v_lanes, v_each, p_except)
-                    LOOP
-                        EXIT WHEN number IS NULL;
-                        v_stop := lane;
-                        v_left := v_left - 1;
-                        v_bytes := v_bytes - octet_length(payload);
-                        v_round := v_round + 1;
-                        RETURN NEXT;
-                    END LOOP;
-                    v_look := least(v_look, v_opens, CASE WHEN v_again THEN @gate_busy@ END);
-                    IF v_probes <= 0 AND v_left > 0 THEN
-                        v_look := least(v_look, @gate_busy@);
-                        v_stop := v_after;
+                    SELECT * INTO k FROM lock_gates(v_names, v_lanes, v_left);
+                    v_look := least(v_look, k.opens_in, CASE WHEN k.busy THEN @gate_busy@ END);
+                    RETURN QUERY SELECT * FROM take_from(p_worker, v_left, p_bytes, v_queue, v_gates, v_names, v_lanes,
+                                                         v_each, p_except, k.pairs, k.caps);
+                    GET DIAGNOSTICS v_taken = ROW_COUNT;
+                    v_left := v_left - v_taken;
+                    v_round := v_round + v_taken;
+                    IF k.over <> '{}' THEN
+                        PERFORM give_way_of(v_queue, v_gates, v_lanes, v_names, k.full_ones, k.over);
                     END IF;
-                    EXIT WHEN least(v_left, v_bytes, v_probes) <= 0;
+                    EXIT WHEN v_is_all OR k.closed OR least(v_left, v_probes) <= 0;
                 END LOOP;
-                EXIT WHEN v_round = 0 OR v_closed OR least(v_left, v_bytes, v_probes) <= 0;
+                IF v_probes <= 0 AND v_left > 0 AND NOT v_is_all THEN
+                    v_look := least(v_look, @gate_busy@);
+                    v_stops[cardinality(v_stops)] := v_after;
+                END IF;
+                EXIT WHEN v_round = 0 OR k.closed OR least(v_left, v_probes) <= 0;
                 v_each := ceil(v_left::float8 / greatest(1, v_round / v_each));
             END LOOP;
-            v_sets := v_sets || (v_queue || chr(31) || v_gates);
-            v_stops := v_stops || v_stop;
         END LOOP;
     END LOOP;
     SELECT v_look, v_sets, v_stops INTO look_in, sets, stops;
-    number := NULL;
     RETURN NEXT;
 END $$;
 
