@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -64,10 +65,23 @@ class Browser:
         return found
 
     def until(self, script: str) -> Any:
-        """What an expression of JavaScript is, once it is true."""
+        """What an expression of JavaScript is, once it is true; whatever pages come and go meanwhile."""
+        from selenium.common.exceptions import WebDriverException
         from selenium.webdriver.support.ui import WebDriverWait
 
-        return WebDriverWait(self.driver, 20).until(lambda driver: driver.execute_script(f"return {script}"))
+        wait = WebDriverWait(self.driver, 20, 0.05, (WebDriverException,))
+        return wait.until(lambda driver: driver.execute_script(f"return {script}"))
+
+    def click(self, css: str) -> None:
+        """Click it, in one step: what moves may be replaced at any moment."""
+        found = f"document.querySelector({json.dumps(css)})"
+        self.until(f"{found} && ({found}.click(), true)")
+
+    def press(self, css: str) -> None:
+        """Click what leads to another page, and wait until that is there."""
+        self.driver.execute_script("window.isOld = true")
+        self.click(css)
+        self.until("!window.isOld && document.readyState === 'complete'")
 
     def text(self) -> str:
         """What can be read."""

@@ -33,6 +33,8 @@ class Filled:
 
     failed: str
     """The id of a job that has failed for good."""
+    batch: str
+    """The id of a batch."""
 
 
 def fill(queue: Queue) -> Filled:
@@ -52,7 +54,7 @@ def fill(queue: Queue) -> Filled:
         if minute == 60:
             failed = _fail(queue, at_work[0])
             _begin(queue, at_work)
-        engine.move_clock(60.0)
+        engine.move_clock(51.0 if minute == 60 else 60.0)
     for name in QUEUES:
         waits = [NewJob("shop.payments.charge", b'{"order":4711,"currency":"EUR"}', queue=name) for _ in range(8)]
         engine.put_many([*waits, *(NewJob("shop.mail.send", b"{}", queue=name, delay=900.0) for _ in range(3))])
@@ -65,7 +67,25 @@ def fill(queue: Queue) -> Filled:
     limits = {"gateway": Allowance(running=20), "smtp": Allowance(starts=100, per=60.0, burst=10)}
     engine.limits.declare("shop", None, list(limits), [NewLimit(*limit, "wait") for limit in limits.items()], 60.0)
     queue.limits.set("gateway", key="tenant:42", running=2)
-    return Filled(failed)
+    return Filled(failed, _batch(queue, at_work[2]))
+
+
+def _batch(queue: Queue, worker: int) -> str:
+    """Half of it has ended; its id."""
+    engine = queue.engine
+    batch = queue.batch("invoices of November")
+    batch.put([NewJob("shop.pdf.render", b"{}", queue="payments", priority=5) for _ in range(40)])
+    batch.seal()
+    claims = engine.claim(worker, ["payments"], 22).claims
+    why = AttemptError(1, "failed", "TimeoutError", "", TRACEBACK.format(message=""))
+    engine.settle_many(
+        [
+            Settlement(claim, Verdict.DISCARD, error=why) if n % 11 == 10 else Settlement(claim, Verdict.COMPLETE)
+            for n, claim in enumerate(claims)
+        ]
+    )
+    engine.claim(worker, (), 0, (), [claim.lease for claim in claims])
+    return batch.id
 
 
 def _fail(queue: Queue, worker: int) -> str:

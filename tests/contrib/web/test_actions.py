@@ -211,3 +211,35 @@ def test_limits_are_set_and_reset(client: Client, queue: Queue, told: list[WebAc
 def declare(queue: Queue, name: str, allowed: Allowance) -> None:
     """As a worker whose program has the limit."""
     queue.engine.limits.declare("app", None, [name], [NewLimit(name, allowed, "wait")], 60.0)
+
+
+def test_a_batch_is_looked_at_and_cancelled(client: Client, queue: Queue, told: list[WebAction]) -> None:
+    with queue.batch("import of May", then=app.add.call(1), finally_=app.add.call(2)) as batch:
+        members = [app.add.options(delay=60).enqueue(n).job_id for n in range(60)]
+    assert "import of May" in client.get("/batches").text and "0 of 60" in client.get("/batches").text
+    page = client.get(f"/batch?id={batch.id}")
+    assert "at work" in page.text and members[0] in page.text and members[55] not in page.text
+    [more] = [link for link in page.links() if "after=" in link]
+    assert (
+        members[55] in client.get(more).text
+        and "No members in this state." in client.get(f"/batch?id={batch.id}&state=completed").text
+    )
+    assert f"/batch?id={batch.id}" in client.get(f"/job?id={members[0]}").links()
+    [(place, fields)] = page.forms()
+    answer = client.post(place, fields)
+    assert "The batch is cancelled." in client.get(answer.headers["Location"]).text
+    assert [(one.action, one.what, one.ids, one.changed) for one in told] == [("cancel", "batch", (batch.id,), 1)]
+    for wrong in ("batch?id=x", "batch?id=batch-77", "batch"):
+        assert client.get(f"/{wrong}").status == 404
+    assert client.get(f"/batch?id={batch.id}&state=x").status == client.get("/batches?before=x").status == 400
+    assert client.post("/do/cancel", [("what", "batch"), ("id", "batch-77")]).status == 409
+    assert client.post("/do/cancel", [("what", "batch"), ("id", "x")]).status in (400, 409)
+
+
+def test_many_batches_are_pages(client: Client, queue: Queue) -> None:
+    for number in range(60):
+        queue.batch(f"number {number}").seal()
+    page = client.get("/batches")
+    assert "number 59" in page.text and "number 9 " not in page.text
+    [older] = [link for link in page.links() if "before=" in link]
+    assert "number 9 " in client.get(older).text and "number 10 " not in client.get(older).text

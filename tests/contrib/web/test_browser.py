@@ -74,19 +74,6 @@ def browser(one_browser: Browser, serve: Callable[..., str]) -> Iterator[Browser
     assert complaints == []
 
 
-def press(browser: Browser, css: str) -> None:
-    """Press it, and wait until another page is there."""
-    button = browser.find(css)
-    browser.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", button)
-    old = browser.find("html")
-    button.click()
-    from selenium.webdriver.support import expected_conditions
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    WebDriverWait(browser.driver, 20).until(expected_conditions.staleness_of(old))
-    browser.until("document.readyState === 'complete'")
-
-
 @pytest.mark.every_engine
 def test_every_action(browser: Browser, queue: Queue, told: list[WebAction]) -> None:
     queue.schedules.put("nightly", app.add.call(1), Cron("0 3 * * *"))
@@ -97,45 +84,45 @@ def test_every_action(browser: Browser, queue: Queue, told: list[WebAction]) -> 
         browser.go("/errors")
         assert "ValueError even" in browser.text()
         browser.go(f"/job?id={failed[0]}")
-        press(browser, "form[action$='/do/retry'] button")
+        browser.press("form[action$='/do/retry'] button")
         assert "The job runs again." in browser.text()
         working.wait_for("JobGivenUp", 4)
         browser.until("document.body.innerText.includes('discarded')")  # it has refreshed by itself
     for action, job in (("cancel", later[0]), ("discard", later[1])):
         browser.go(f"/job?id={job}")
-        browser.find(f"details.menu:has(form[action$='/{action}']) summary").click()
-        press(browser, f"form[action$='/do/{action}'] button")
+        browser.click(f"details.menu:has(form[action$='/{action}']) summary")
+        browser.press(f"form[action$='/do/{action}'] button")
         assert queue.record(job).state.value == f"{action}{'l' if action == 'cancel' else ''}ed"
     browser.go("/jobs?state=scheduled")
-    assert browser.find("button[value=cancel]").get_attribute("disabled")
-    browser.find(f"input[value='{later[2]}']").click()
+    assert browser.until("document.querySelector('button[value=cancel]').disabled")
+    browser.click(f"input[value='{later[2]}']")
     assert browser.find("#chosen").text == "1 chosen"
-    press(browser, "button[value=cancel]")
+    browser.press("button[value=cancel]")
     assert "Cancel 1 job?" in browser.text()
-    press(browser, "form[action$='/do/cancel'] button")
+    browser.press("form[action$='/do/cancel'] button")
     assert queue.record(later[2]).state is JobState.CANCELLED
     browser.go("/jobs?state=discarded&task=odd")
-    press(browser, "a[href*='/confirm?action=retry']")
+    browser.press("a[href*='/confirm?action=retry']")
     assert "Retry 3 jobs?" in browser.text()
-    press(browser, "form[action$='/do/retry'] button")
+    browser.press("form[action$='/do/retry'] button")
     assert "3 jobs will run again" in browser.text()
     browser.go("/queues")
-    press(browser, "form[action$='/do/pause'] button")
+    browser.press("form[action$='/do/pause'] button")
     assert "It is paused." in browser.text() and any(row.paused for row in queue.stats().queues)
-    press(browser, "form[action$='/do/resume'] button")
+    browser.press("form[action$='/do/resume'] button")
     declare(queue, "stripe", Allowance(running=5))
     browser.go("/limits")
-    browser.find("details.menu summary").click()
+    browser.click("details.menu summary")
     browser.find("input[name=running]").send_keys("2")
     browser.see(1440, dark=False)
     browser.picture("limits-set")
-    press(browser, "form[action$='/do/set'] button")
+    browser.press("form[action$='/do/set'] button")
     assert "The limit is set." in browser.text() and "2 at a time" in browser.text()
-    press(browser, "form[action$='/do/reset'] button")
+    browser.press("form[action$='/do/reset'] button")
     browser.go("/schedules")
-    press(browser, "form[action$='/do/pause'] button")
-    press(browser, "form[action$='/do/resume'] button")
-    press(browser, "form[action$='/do/run'] button")
+    browser.press("form[action$='/do/pause'] button")
+    browser.press("form[action$='/do/resume'] button")
+    browser.press("form[action$='/do/run'] button")
     assert "The schedule has put this job." in browser.text()
     assert [one.action for one in told] == [
         *("retry", "cancel", "discard", "cancel", "retry", "pause", "resume", "set", "reset"),
@@ -157,7 +144,7 @@ def test_the_keyboard_and_what_moves(browser: Browser, queue: Queue) -> None:
     assert browser.driver.execute_script("return document.activeElement === document.body")
     job = app.add.options(delay=60).enqueue(1).job_id
     assert browser.find(f"input[value='{job}']")  # it has come without a click
-    browser.find(f"input[value='{job}']").click()
+    browser.click(f"input[value='{job}']")
     app.add.options(delay=60).enqueue(2)
     seen = browser.driver.execute_script("return performance.getEntriesByType('resource').length")
     browser.until(f"performance.getEntriesByType('resource').length > {seen}")
@@ -192,11 +179,16 @@ def test_what_it_looks_like(shown: Filled, browser: Browser, queue: Queue) -> No
     """In every width nothing is wider than the page, whatever the theme; and everything can be read."""
     [running] = queue.list(state="running", task="send")
     pages = {
-        "overview": "/", "jobs": "/jobs?state=discarded", "filter": "/jobs?task=charge&tag=eu", "errors": "/errors",
-        "job": f"/job?id={shown.failed}", "running": f"/job?id={running.id}", "schedules": "/schedules",
-        "queues": "/queues", "limits": "/limits", "workers": "/workers", "pools": "/pools", "sorry": "/job?id=job-4711",
+        "overview": "/",
+        "jobs": "/jobs?state=discarded",
+        "filter": "/jobs?task=charge&tag=eu",
+        "job": f"/job?id={shown.failed}",
+        "running": f"/job?id={running.id}",
+        "batch": f"/batch?id={shown.batch}",
         "confirm": "/confirm?action=retry&all=1&state=discarded",
-    }  # fmt: skip
+        "sorry": "/job?id=job-4711",
+        **{name: f"/{name}" for name in ("errors", "schedules", "queues", "limits", "batches", "workers", "pools")},
+    }
     with ThreadPool(4, name="thumbnails", monitor=True) as pool:
         pool.submit(len, "x").result(20)
         for name, path in pages.items():

@@ -16,7 +16,17 @@ from tests.contrib.web.client import Client
 from tests.durable.engines import ENGINES, EngineKind
 
 PAGES = (
-    *("/", "/errors", "/schedules", "/queues", "/workers", "/job?id=job-5", "/confirm?action=retry&all=1"),
+    *(
+        "/",
+        "/errors",
+        "/schedules",
+        "/queues",
+        "/limits",
+        "/batches",
+        "/workers",
+        "/job?id=job-5",
+        "/confirm?action=retry&all=1",
+    ),
     *(f"/jobs?{which}" for which in ("", "below=900", "task=t1", "tag=x", "queue=default", "error=E", "age=put:60")),
     *(f"/jobs?state={state}" for state in ("available", "scheduled", "retryable", "running", "completed", "waiting")),
     *(f"/jobs?state={state}&task=t1&age=ended:60" for state in ("discarded", "cancelled", "completed")),

@@ -21,7 +21,19 @@ from steadypool.contrib.web.audit import Audit
 from steadypool.contrib.web.changes import Changes
 from steadypool.contrib.web.guards import check_same_origin
 from steadypool.contrib.web.look import Look, Page
-from steadypool.contrib.web.pages import confirm, errors, job, jobs, limits, overview, pools, queues, schedules, workers
+from steadypool.contrib.web.pages import (
+    batches,
+    confirm,
+    errors,
+    job,
+    jobs,
+    limits,
+    overview,
+    pools,
+    queues,
+    schedules,
+    workers,
+)
 from steadypool.contrib.web.render import Renderer
 from steadypool.contrib.web.request import Request
 from steadypool.contrib.web.shown import Arguments, line
@@ -39,6 +51,8 @@ PAGES: dict[str, Callable[[Look], Page]] = {
     "/schedules": schedules.page,
     "/queues": queues.page,
     "/limits": limits.page,
+    "/batches": batches.page,
+    "/batch": batches.one,
     "/workers": workers.page,
     "/pools": pools.page,
 }
@@ -49,6 +63,7 @@ NAVIGATION = (
     ("/schedules", "Schedules"),
     ("/queues", "Queues"),
     ("/limits", "Limits"),
+    ("/batches", "Batches"),
     ("/workers", "Workers"),
     ("/pools", "Pools"),
 )

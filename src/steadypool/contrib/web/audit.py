@@ -21,10 +21,10 @@ class WebAction:
     action: str
     """``"retry"``, ``"cancel"``, ``"discard"``, ``"pause"``, ``"resume"``, ``"run"``, ``"set"`` or ``"reset"``."""
     what: str
-    """``"job"``, ``"queue"``, ``"schedule"`` or ``"limit"``."""
+    """``"job"``, ``"queue"``, ``"schedule"``, ``"limit"`` or ``"batch"``."""
     ids: tuple[str, ...]
-    """Of the jobs; or the name of the queue, the schedule or the limit, and of that the key. Empty: all jobs that the
-    filter finds."""
+    """Of the jobs, or the batch; or the name of the queue, the schedule or the limit, and of that the key. Empty: all
+    jobs that the filter finds."""
     filter: JobFilter | None
     at: float
     """In seconds since the epoch."""

@@ -21,7 +21,7 @@ from steadypool.contrib.web.shown import line
 from steadypool.contrib.web.store import Reader
 from steadypool.durable.client.bulk import change_until, with_states
 from steadypool.durable.client.queue import Queue
-from steadypool.durable.engine.errors import UnknownJob, UnknownLimit, UnknownSchedule, WrongState
+from steadypool.durable.engine.errors import UnknownBatch, UnknownJob, UnknownLimit, UnknownSchedule, WrongState
 from steadypool.durable.engine.records import ChangeKind, JobFilter
 from steadypool.durable.engine.states import ENDED, JobState
 from steadypool.durable.engine.texts import LONGEST_MESSAGE, storable
@@ -31,7 +31,7 @@ AT_WORK = 3.0
 """Seconds after which a change of many jobs is answered."""
 MOST_IDS = 200
 JOBS: dict[str, ChangeKind] = {"retry": "retry", "cancel": "cancel", "discard": "discard"}
-NOT_DONE = (UnknownJob, UnknownLimit, UnknownSchedule, WrongState)
+NOT_DONE = (UnknownBatch, UnknownJob, UnknownLimit, UnknownSchedule, WrongState)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,8 @@ class Changes:
         try:
             if what == "job" and action in JOBS:
                 return self._many(asked) if asked.form.get("all") else self._chosen(asked)
+            if what == "batch" and action == "cancel":
+                return self._batch(asked)
             if what == "queue" and action in ("pause", "resume"):
                 return self._queue_named(asked)
             if what == "limit" and action in ("set", "reset"):
@@ -158,6 +160,11 @@ class Changes:
         if put:
             return f"/job{query([('id', put[0]), ('said', 'run')])}"
         return f"/schedules{query([('said', asked.action)])}"
+
+    def _batch(self, asked: Asked) -> str:
+        batch_id = asked.form.get("id")
+        self._told(asked, "batch", (batch_id,), None, lambda: int(self._queue.get_batch(batch_id).cancel()))
+        return f"/batch{query([('id', batch_id), ('said', 'cancelled')])}"
 
     def _limit_named(self, asked: Asked) -> str:
         name, key = asked.form.get("name"), asked.form.get("key").strip() or None

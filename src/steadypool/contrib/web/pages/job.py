@@ -56,6 +56,7 @@ def page(look: Look) -> Page:
     values = {
         "job": record,
         "steps": list(_steps(record)),
+        "batch": look.reader.read(("of", record.number), lambda engine: engine.batches.of_job(record.number)),
         "links": look.reader.read(("links", record.number), lambda engine: _links(engine, record)),
         "held_by": look.reader.read(("held", record.id), lambda engine: list(_held_by(engine, record))),
         "arguments": arguments_of(record, look.arguments),
