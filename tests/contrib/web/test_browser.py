@@ -192,10 +192,10 @@ def test_what_it_looks_like(shown: Filled, browser: Browser, queue: Queue) -> No
     with ThreadPool(4, name="thumbnails", monitor=True) as pool:
         pool.submit(len, "x").result(20)
         for name, path in pages.items():
+            browser.go(path)
             for width in WIDTHS if PICTURES in os.environ else WIDTHS[:1]:
                 for dark in (False, True):
                     browser.see(width, dark)
-                    browser.go(path)
                     how = f"{name}-{width}-{'dark' if dark else 'light'}"
                     browser.picture(how)
                     assert browser.until("document.documentElement.scrollWidth <= innerWidth"), how
