@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +15,8 @@ from steadypool.contrib.web import Access, Request, WebAction, dashboard
 from tests.durable import app as durable_app
 
 PREFIX = "/ops/jobs"
+DJANGO = str(Path(__file__).with_name("django_site.py"))
+ROOT = Path(__file__).parents[3]
 Get = Callable[[str], tuple[int, str]]
 Post = Callable[[str, dict[str, str], dict[str, str]], tuple[int, str]]
 
@@ -94,31 +99,7 @@ def behind_a_proxy(board: Any) -> tuple[Get, Post]:
     )
 
 
-def in_django(board: Any) -> tuple[Get, Post]:
-    """As any WSGI application that hands a path on does it."""
-    from wsgiref.util import shift_path_info
-
-    def handed_on(environ: Any, start: Any) -> Any:
-        for _ in range(PREFIX.count("/")):
-            shift_path_info(environ)
-        return board(environ, start)
-
-    from werkzeug.test import Client
-
-    client = Client(handed_on)
-
-    def get(path: str) -> tuple[int, str]:
-        answer = client.get(path)
-        return answer.status_code, answer.text
-
-    def post(path: str, form: dict[str, str], headers: dict[str, str]) -> tuple[int, str]:
-        answer = client.post(path, data=form, headers=headers)
-        return answer.status_code, answer.headers.get("Location", "")
-
-    return get, post
-
-
-@pytest.mark.parametrize("mount", [in_flask, in_starlette, in_fastapi, behind_a_proxy, in_django])
+@pytest.mark.parametrize("mount", [in_flask, in_starlette, in_fastapi, behind_a_proxy])
 def test_links_and_forms_below_a_path(
     mount: Callable[[Any], tuple[Get, Post]], board: Any, queue: Queue, told: list[WebAction]
 ) -> None:
@@ -153,3 +134,13 @@ def test_a_server_of_asgi_starts_and_stops_it(board: Any) -> None:
             ).status_code
             == 413
         )
+
+
+def test_in_django(queue: Queue, url: str) -> None:
+    """In a process of its own: Django has one set of settings for each."""
+    job = durable_app.add.options(delay=60).enqueue(1).job_id
+    ended = subprocess.run(
+        [sys.executable, DJANGO, url, job], capture_output=True, text=True, timeout=50, check=False, cwd=ROOT
+    )
+    assert (ended.stdout, ended.stderr) == ("anonymous: 403\nstaff: 200\ncross-site: 403\nours: 303\n", "")
+    assert queue.record(job).state is JobState.CANCELLED

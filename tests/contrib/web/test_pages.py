@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import pytest
@@ -12,10 +13,12 @@ import pytest
 from steadypool import Cron, JobDiscarded, Queue, ThreadPool
 from steadypool.contrib.web.charts import chart_of
 from steadypool.contrib.web.pages.errors import place_in
+from steadypool.durable.engine.errors import EngineError, EngineGone
 from steadypool.durable.engine.figures import MinuteRow
 from steadypool.durable.engine.records import JobFilter
 from tests.contrib.web.client import Client
 from tests.durable import app
+from tests.durable.engines import EngineKind
 from tests.durable.working import Working
 from tests.pools.contract.stage import Stage
 
@@ -218,3 +221,27 @@ def test_the_script_is_small_and_the_package_has_its_files() -> None:
 
     assert len(read("web.js").encode()) < 6000 and len(read("web.css")) > 1000
     assert json.dumps(read("templates/layout.html"))
+
+
+@every_engine
+def test_a_store_that_goes_away_and_comes_back(client: Client, queue: Queue, url: str, engine_kind: EngineKind) -> None:
+    assert client.get("/jobs").status == 200
+    engine_kind.destroy(url)
+    answer = Client(client.dashboard).get("/jobs?task=x")
+    assert answer.status == 503 and "steadypool migrate" in answer.text and "Traceback" not in answer.html
+    queue.close()
+    with Queue(url) as other:
+        for _ in range(3):
+            with suppress(EngineGone):  # a new file may have the place on the disk that the old one had
+                other.engine.migrate()
+    found = [Client(client.dashboard).get("/jobs?task=x").status for _ in range(3)]
+    assert set(found) <= {200, 503} and found[-1] == 200
+
+
+@every_engine
+def test_what_reads_cannot_write(client: Client, queue: Queue, engine_kind: EngineKind) -> None:
+    """On PostgreSQL the server sees to it. On SQLite it is in the code: pages look over a connection of their own."""
+    client.get("/")
+    if engine_kind.name == "postgres":
+        with pytest.raises(EngineError, match="only reads"):
+            client.dashboard._reader.engine.pause("default", True)

@@ -19,6 +19,7 @@ from steadypool.contrib.web.answer import HTML, Answer, Refusal, not_found
 from steadypool.contrib.web.asgi_app import AsgiApp
 from steadypool.contrib.web.audit import Audit
 from steadypool.contrib.web.changes import Changes
+from steadypool.contrib.web.django_urls import urls_of
 from steadypool.contrib.web.guards import check_same_origin
 from steadypool.contrib.web.look import Look, Page
 from steadypool.contrib.web.pages import (
@@ -134,6 +135,13 @@ class Dashboard:
     def as_asgi(self) -> AsgiApp:
         """The same for FastAPI, Starlette, Litestar: ``app.mount("/jobs", dashboard(...).as_asgi())``."""
         return AsgiApp(self)
+
+    def as_django(self) -> list[Any]:
+        """The same for Django: ``path("ops/jobs/", include(dashboard(...).as_django()))``.
+
+        ``request.environ["django.request"].user`` is there for ``access``.
+        """
+        return urls_of(self)
 
     def close(self) -> None:
         """Give the connection back with which pages are read; the next request opens another."""

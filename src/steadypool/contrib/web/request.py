@@ -45,7 +45,8 @@ class Request:
     headers: Mapping[str, str]
     """By names in lower case."""
     environ: Mapping[str, Any] = field(repr=False)
-    """The WSGI environment. Of an ASGI application, ``asgi.scope`` is the scope."""
+    """The WSGI environment. Of an ASGI application ``asgi.scope`` is the scope, and in a Django site ``django.request``
+    the request."""
     query: Fields
 
     @staticmethod

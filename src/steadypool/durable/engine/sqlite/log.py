@@ -109,7 +109,9 @@ def _found(path: str) -> Log:
 
 
 def _checkpoint(mine: list[Connections]) -> bool:
-    connection = next(one.writer or one.reader for one in mine if one.writer or one.reader)
+    connection = next((one.writer or one.reader for one in mine if one.writer or one.reader), None)
+    if connection is None:
+        return True  # the file was made anew in the place of one that was removed: of that nothing is open here
     [[busy, *_]] = connection.execute("PRAGMA wal_checkpoint(FULL)").fetchall()
     return not busy
 
