@@ -338,7 +338,12 @@ class Jobs:
 
     def _check_ended(self, worker: CallerWorker, tasks: Counter[str], queue: str | None) -> None:
         __tracebackhide__ = True
-        due = self._of(None, queue, frozenset({JobState.AVAILABLE}))
+        paused = {known.name for known in self._engine.stats().queues if known.paused}
+        due = [
+            job
+            for job in self._of(None, queue, frozenset({JobState.AVAILABLE}))
+            if job.queue not in paused and not job.record.held_by
+        ]
         if due:
             [(name, count)] = tasks.most_common(1)
             raise AssertionError(
@@ -350,16 +355,14 @@ class Jobs:
         return [known.name for known in self._engine.stats().queues if known.name != PERFORM]
 
     @contextmanager
-    def _worker(self, loop: AbstractEventLoop | None = None, lease: float = LEASE) -> Iterator[CallerWorker]:
+    def _worker(self, loop: AbstractEventLoop | None = None) -> Iterator[CallerWorker]:
         __tracebackhide__ = True
         if self._is_running:
             raise RuntimeError("jobs are running already: a job of a test must not run others")
         self._is_running = True
         try:
-            settings = WorkerSettings(workers=1, name="test", lease=lease)
-            timeout = self._engine.timeout
+            settings = WorkerSettings(workers=1, name="test", lease=LEASE)
             context = WorkerContext.of(self.url, settings, self._engine)
-            self._engine.timeout = timeout
             with CallerWorker(context, self._queues, loop) as worker:
                 yield worker
         finally:

@@ -18,8 +18,9 @@ from steadypool.durable.client.lifespan import Lifespan
 from steadypool.durable.client.nested_waits import Slots, new_folder
 from steadypool.durable.client.task import DurableTask
 from steadypool.durable.engine.errors import EngineError
-from steadypool.durable.engine.records import Claim, Settlement, Verdict
+from steadypool.durable.engine.records import Claim, ClaimResult, Settlement, Verdict
 from steadypool.durable.engine.sweep_guard import MOST_SKIPPED
+from steadypool.durable.engine.turns import LOOK_EVERY
 from steadypool.durable.worker import lifespan
 from steadypool.durable.worker.claims import SETTLE, Claimer
 from steadypool.durable.worker.context import WorkerContext
@@ -34,6 +35,7 @@ from steadypool.durable.worker.pool_adapter import Pool, TaskAdapter
 from steadypool.durable.worker.room import Ask, Room
 from steadypool.durable.worker.schedules import Scheduler
 from steadypool.durable.worker.settlement import Settler
+from steadypool.model.clock import sleep
 from steadypool.model.errors import Snooze
 from steadypool.rules.near_names import near_name
 
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
 KINDS = ("thread", "async")
+LOOKS = 3
+"""For a job that waits in a lane, before there is none."""
 MOST_LOST = 1000
 """Jobs that a worker dies with."""
 
@@ -165,9 +169,13 @@ class CallerWorker:
             EngineError: the engine could not.
             LookupError: none of the queues knows its task, or two do.
         """
-        claims = self._claim(Ask(tuple(queues), 1)) if queues else ()
-        for claim in claims:
-            return self._run(claim if attempt is None else claim._replace(attempt=attempt))
+        for _ in range(LOOKS if queues else 0):
+            answer = self._claim(Ask(tuple(queues), 1))
+            for claim in answer.claims:
+                return self._run(claim if attempt is None else claim._replace(attempt=attempt))
+            if answer.next_due is None or answer.next_due > LOOK_EVERY:
+                return None
+            sleep(answer.next_due)  # an engine object looks at lanes only so often
         return None
 
     def lose(self, queues: Sequence[str], *, ran: bool) -> list[Claim]:
@@ -188,12 +196,12 @@ class CallerWorker:
         if self._in_flight.pending or self._in_flight.done:
             self._claim(SETTLE)
 
-    def _claim(self, ask: Ask) -> Sequence[Claim]:
+    def _claim(self, ask: Ask) -> ClaimResult:
         answer = self._claimer.settle_and_claim([ask])
         if answer is None:
             assert self._trouble is not None
             raise self._trouble
-        return answer.claims
+        return answer
 
     def _run(self, claim: Claim) -> Ended:
         self._check_task(claim)
