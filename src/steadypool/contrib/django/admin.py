@@ -117,6 +117,7 @@ class JobAdmin(admin.ModelAdmin):
         return TemplateResponse(request, "steadypool/job.html", context)
 
     def _context(self, request: HttpRequest, backend: SteadypoolBackend, title: str) -> dict[str, Any]:
+        request.current_app = self.admin_site.name
         return {
             **self.admin_site.each_context(request),
             "title": title,
