@@ -32,6 +32,16 @@ def sign_up(user_id: int) -> None:
 
 
 @queue.task
+def double(number: int) -> int:
+    return 2 * number
+
+
+@queue.task
+def broken() -> None:
+    raise Refused("always")
+
+
+@queue.task
 def forever() -> None:
     forever.enqueue()
 

@@ -169,10 +169,13 @@ class CallerWorker:
             EngineError: the engine could not.
             LookupError: none of the queues knows its task, or two do.
         """
-        for _ in range(LOOKS if queues else 0):
+        for look in range(LOOKS if queues else 0):
             answer = self._claim(Ask(tuple(queues), 1))
             for claim in answer.claims:
                 return self._run(claim if attempt is None else claim._replace(attempt=attempt))
+            if look == 0:
+                self._links.run()  # what the others wait for may have been given up
+                continue
             if answer.next_due is None or answer.next_due > LOOK_EVERY:
                 return None
             sleep(answer.next_due)  # an engine object looks at lanes only so often
