@@ -22,6 +22,7 @@ from bench.postgres_sides import RAW
 from bench.rounds import Effort, percentile
 from bench.schedules import schedules
 from bench.tables import Table, Target, at_least, in_unit
+from bench.workflows import workflows
 from steadypool.durable.engine.open import open_engine
 from tests.durable.engine.postgres import server
 
@@ -55,6 +56,7 @@ def tables(effort: Effort) -> Iterator[Table]:
         yield bloat(effort)
         yield faults(effort)
         yield schedules(effort)
+        yield workflows(effort)
     finally:
         server.remove_shared_server()
 

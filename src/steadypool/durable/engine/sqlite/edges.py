@@ -15,7 +15,7 @@ pruned. On PostgreSQL the same is in `sql/0002.sql`, with the races that it clos
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from steadypool.durable.engine.links import Unmet, unknown_before
@@ -52,38 +52,46 @@ def link(connection: Any, jobs: Sequence[NewJob], placed: Sequence[EnqueueResult
     Raises:
         UnknownJob: for a job that is not there; then none of them is to be.
     """
-    for place, (job, own) in enumerate(zip(jobs, placed, strict=True)):
-        keys = [_before(connection, placed, place, before) for before in job.after]
-        if keys and own.enqueued:
-            _link_one(connection, own.number, keys, job.needs)
+    keys: dict[str, JobKey] = {}
+    rows: list[tuple[int, int, int, int, str]] = []
+    for at, (job, own) in enumerate(zip(jobs, placed, strict=True)):
+        for place, before in enumerate(job.after, 1):
+            if isinstance(before, int):
+                number, nonce = placed[at + before][:2]
+            else:
+                number, nonce = keys[before] if before in keys else keys.setdefault(before, _known(connection, before))
+            if own.enqueued:
+                rows.append((number, own.number, nonce, place, job.needs))
+    connection.executemany("INSERT OR IGNORE INTO edges VALUES (?, ?, ?, ?, ?, 'open', 1)", rows)
+    mine = as_json({row[1] for row in rows})
+    connection.execute(f"UPDATE edges AS e SET state = 'met' WHERE job {_IN} AND {_IS_MET}", (mine,))
+    # What needs one that was given up is left to `tend`.
+    gone = f"UPDATE edges AS e SET checked = 0 WHERE job {_IN} AND state = 'open' AND NOT {_LIVES}"
+    connection.execute(gone, (mine,))
+    _wait(connection, mine)
 
 
-def _before(connection: Any, placed: Sequence[EnqueueResult], place: int, before: str | int) -> JobKey:
-    if isinstance(before, int):
-        return placed[place + before][:2]
+def _wait(connection: Any, numbers: str) -> None:
+    """Take those of these jobs from where they stand that have open edges."""
+    found = connection.execute(f"SELECT DISTINCT job FROM edges WHERE job {_IN} AND state = 'open'", (numbers,))
+    waiting = as_json(number for [number] in found.fetchall())
+    connection.execute(
+        "INSERT INTO waiting SELECT w.value, d.due FROM json_each(?) w LEFT JOIN delayed d ON d.number = w.value",
+        (waiting,),
+    )
+    connection.execute(f"DELETE FROM delayed WHERE number {_IN}", (waiting,))
+    connection.execute(f"DELETE FROM gated WHERE number {_IN}", (waiting,))
+    connection.execute(
+        f"DELETE FROM ready WHERE (queue, rank, number) IN (SELECT queue, rank, number FROM jobs WHERE number {_IN})",
+        (waiting,),
+    )
+
+
+def _known(connection: Any, before: str) -> JobKey:
     found = _key_of(connection, before)
     if found is None:
         raise unknown_before(before)
     return found
-
-
-def _link_one(connection: Any, number: int, keys: Iterable[JobKey], needs: str) -> None:
-    connection.executemany(
-        "INSERT OR IGNORE INTO edges VALUES (?, ?, ?, ?, ?, 'open', 1)",
-        [(before, number, nonce, place, needs) for place, (before, nonce) in enumerate(keys, 1)],
-    )
-    connection.execute(f"UPDATE edges AS e SET state = 'met' WHERE job = ? AND {_IS_MET}", (number,))
-    # What was given up is seen to by `tend`.
-    connection.execute(
-        f"UPDATE edges AS e SET checked = 0 WHERE job = ? AND state = 'open' AND NOT {_LIVES}", (number,)
-    )
-    if not connection.execute("SELECT 1 FROM edges WHERE job = ? AND state = 'open'", (number,)).fetchall():
-        return
-    delayed = connection.execute("DELETE FROM delayed WHERE number = ? RETURNING due", (number,)).fetchall()
-    connection.execute("INSERT INTO waiting VALUES (?, ?)", (number, delayed[0][0] if delayed else None))
-    connection.execute("DELETE FROM gated WHERE number = ?", (number,))
-    row = rows_of(connection, [number])[number]
-    connection.execute("DELETE FROM ready WHERE queue = ? AND rank = ? AND number = ?", (row.queue, row.rank, number))
 
 
 def _key_of(connection: Any, job_id: str) -> JobKey | None:

@@ -14,7 +14,7 @@ from steadypool.durable.engine.sqlite.rows import rows_of
 
 _JOB = (
     "INSERT INTO jobs (number, nonce, id, queue, task, rank, enqueued_at, expires_at, keep, unique_key, unique_held, "
-    "options, payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "options, payload, batch) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _READY = "INSERT INTO ready VALUES (?, ?, ?)"
 _GATED = "INSERT INTO gated VALUES (?, ?, ?, ?, ?)"
@@ -51,12 +51,8 @@ def put(connection: Any, jobs: Sequence[NewJob], now: float) -> list[EnqueueResu
 
 
 def _join(connection: Any, jobs: Sequence[NewJob], placed: Sequence[EnqueueResult], now: float) -> None:
-    """Those that were put are members of their batches. What follows those cannot be due: a batch has got members."""
-    members = [
-        (job.batch, own.number) for job, own in zip(jobs, placed, strict=True) if own.enqueued and job.batch is not None
-    ]
-    connection.executemany("UPDATE jobs SET batch = ? WHERE number = ?", members)
-    counts = Counter(batch for batch, _ in members)
+    """Batches have got members: so no job can follow one yet."""
+    counts = Counter(job.batch for job, own in zip(jobs, placed, strict=True) if own.enqueued and job.batch is not None)
     batches.change(connection, {batch: batches.Change(total=count) for batch, count in counts.items()}, now)
 
 
@@ -118,6 +114,7 @@ def _columns(number: int, nonce: int, job: NewJob, now: float) -> tuple[Any, ...
         held,
         job.options,
         job.payload,
+        job.batch,
     )
 
 

@@ -37,28 +37,35 @@ AS $$
 #variable_conflict use_column
 DECLARE
     v_places int[]; v_spots int[]; v_needs text[]; v_befores bigint[]; v_nonces bigint[]; v_ids text[]; v_backs int[];
+    v_chosen text[];
     v_unknown text;
     v_numbers bigint[]; v_own_nonces bigint[]; v_names text[]; v_put boolean[];
 BEGIN
     IF p_lock_timeout IS NOT NULL THEN
         PERFORM set_config('lock_timeout', p_lock_timeout, true);
     END IF;
-    SELECT array_agg(g.place), array_agg(a.spot), array_agg(coalesce(g.job ->> 'needs', 'success')),
+    SELECT array_agg(g.place), array_agg(a.spot), array_agg(coalesce(g.needs, 'success')),
            array_agg(CASE json_typeof(a.value) WHEN 'array' THEN (a.value ->> 0)::bigint END),
            array_agg(CASE json_typeof(a.value) WHEN 'array' THEN (a.value ->> 1)::bigint END),
            array_agg(CASE json_typeof(a.value) WHEN 'string' THEN a.value #>> '{}' END),
            array_agg(CASE json_typeof(a.value) WHEN 'number' THEN (a.value #>> '{}')::int END)
     INTO v_places, v_spots, v_needs, v_befores, v_nonces, v_ids, v_backs
-    FROM json_array_elements(p_jobs::json) WITH ORDINALITY AS g (job, place),
-         json_array_elements(g.job -> 'after') WITH ORDINALITY AS a (value, spot);
+    FROM (
+        SELECT x.place, x.job -> 'after' AS after, x.job ->> 'needs' AS needs
+        FROM json_array_elements(p_jobs::json) WITH ORDINALITY AS x (job, place)
+        OFFSET 0  -- so that a job is read once, and not for each of those that it waits for
+    ) g, json_array_elements(g.after) WITH ORDINALITY AS a (value, spot);
+    IF array_remove(v_ids, NULL) <> '{}' THEN
+        v_chosen := ARRAY(SELECT x.job ->> 'id' FROM json_array_elements(p_jobs::json) WITH ORDINALITY AS x (job, place)
+                          ORDER BY x.place);
+    END IF;
     SELECT coalesce(u.id, 'job-' || u.before || coalesce('-' || lpad(to_hex(u.nonce), 10, '0'), '')) INTO v_unknown
     FROM unnest(v_befores, v_nonces, v_ids, v_places) AS u (before, nonce, id, place)
     WHERE (u.before IS NOT NULL
            AND NOT EXISTS (SELECT FROM jobs j WHERE j.number = u.before AND j.nonce = coalesce(u.nonce, j.nonce))
            AND NOT EXISTS (SELECT FROM history h WHERE h.number = u.before AND h.nonce = coalesce(u.nonce, h.nonce)))
        OR (u.id IS NOT NULL AND NOT EXISTS (SELECT FROM keys k WHERE k.scope = '' AND k.key = u.id)
-           AND NOT EXISTS (SELECT FROM json_array_elements(p_jobs::json) WITH ORDINALITY AS g (job, place)
-                           WHERE g.place < u.place AND g.job ->> 'id' = u.id))
+           AND coalesce(array_position(v_chosen, u.id) >= u.place, true))
     LIMIT 1;
     IF FOUND THEN
         RETURN QUERY SELECT NULL::bigint, NULL::bigint, v_unknown, NULL::boolean;
