@@ -151,7 +151,21 @@ def numbers_in(text: str) -> list[int]:
     return [int(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
 
-PROGRAMS: dict[str, Any] = {"enqueue": enqueue, "greedy": be_greedy, "interrupted": be_interrupted}
+def fill(how: str) -> None:
+    """Open a batch, put members, in a transaction or not, say so, and wait to be killed."""
+    from tests.durable import app
+    from tests.durable.test_after import connect
+
+    connection = connect(app.queue.url) if how == "transaction" else None
+    then, finally_ = app.mark.call("/nowhere", 1), app.mark.call("/nowhere", 2)
+    with app.queue.batch("half", then=then, finally_=finally_, connection=connection) as batch:
+        for number in range(1500):
+            app.add.options(delay=3600).enqueue(number)
+        print("filled", batch.id, file=sys.stderr, flush=True)
+        signal.pause()
+
+
+PROGRAMS: dict[str, Any] = {"enqueue": enqueue, "fill": fill, "greedy": be_greedy, "interrupted": be_interrupted}
 
 if __name__ == "__main__":
     PROGRAMS[sys.argv[1]](*sys.argv[2:])

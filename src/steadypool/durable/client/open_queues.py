@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Protocol, Self
 
 from steadypool.durable.client.opened import Opened
+from steadypool.durable.engine.url import is_same_place
 
 
 class Movable(Protocol):
@@ -82,9 +83,16 @@ def add(queue: Movable) -> None:
         _present.came(queue)
 
 
-def every() -> list[Movable]:
-    """Those of this process."""
-    return list(_queues)
+def kept_at(url: str) -> list[Movable]:
+    """Those of this process that are open there, or would be."""
+    return [queue for queue in list(_queues) if _is_at(queue, url)]
+
+
+def _is_at(queue: Movable, url: str) -> bool:
+    try:
+        return is_same_place(queue._opened.at or queue.url, url)
+    except ValueError:
+        return False  # it has no address
 
 
 @atexit.register

@@ -10,11 +10,10 @@ import msgspec
 from steadypool.durable.client import nested_waits
 from steadypool.durable.client.batch import Batch
 from steadypool.durable.client.inputs import JobInput, input_of
-from steadypool.durable.client.open_queues import every
+from steadypool.durable.client.open_queues import kept_at
 from steadypool.durable.client.queue import Queue
 from steadypool.durable.engine.batches import batch_before
 from steadypool.durable.engine.records import JobRecord
-from steadypool.durable.engine.url import is_same_place
 from steadypool.model.errors import SteadypoolError
 from steadypool.primitives.job_context import JobContext, current_job, give_links
 
@@ -73,17 +72,10 @@ def _queue_of_job() -> Queue | None:
     slots = nested_waits.slots_here()
     if slots is None:
         return None
-    known = [one for one in every() if isinstance(one, Queue) and _is_at(one, slots.url)]
+    known = [one for one in kept_at(slots.url) if isinstance(one, Queue)]
     return max(known, key=lambda queue: len(queue.tasks), default=None) or _others.setdefault(
         slots.url, Queue(slots.url)
     )
-
-
-def _is_at(queue: Queue, url: str) -> bool:
-    try:
-        return is_same_place(queue.url, url)
-    except ValueError:
-        return False  # it has no address
 
 
 def _number_of(job: JobContext) -> int:

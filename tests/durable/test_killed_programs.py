@@ -1,4 +1,4 @@
-"""Batches, chains and diamonds, with workers that are killed at any moment: each job that follows is put once.
+"""Batches, chains and diamonds, with programs that are killed at any moment: each job that follows is put once.
 
 With ``STEADYPOOL_TEST_LONG=1`` there are as many as in production.
 """
@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from steadypool import JobState, Queue
+from steadypool import JobState, Queue, UnknownJob
 from tests.durable import app
 from tests.durable.programs import Program, start_worker
+from tests.durable.working import Working
 from tests.pools.contract.stage import WAIT
 
 LONG = os.environ.get("STEADYPOOL_TEST_LONG") == "1"
@@ -106,3 +107,28 @@ def test_diamonds_and_chains_run_in_order(queue: Queue, fleet: Fleet, tmp_path: 
     order = list(dict.fromkeys(lines))  # a job whose worker was killed has run again
     assert order[0] == -1 and set(order[1 : WIDTH + 1]) == set(range(WIDTH))
     assert order[WIDTH + 1 :] == list(range(WIDTH, WIDTH + 2 + LINKS))
+
+
+@pytest.mark.every_engine
+def test_a_program_that_is_killed_in_the_block_of_a_batch(queue: Queue) -> None:
+    queue.engine.migrate()
+    program = Program("tests.durable.programs", "fill", "alone")
+    batch = queue.get_batch(program.read_until("filled").split()[1])
+    program.kill()
+    with Working(queue):
+        assert (batch.progress().total, batch.progress().sealed) == (1000, False)
+        assert batch.cancel()
+        assert batch.result(WAIT).cancelled == 1000
+    for which in ("then", "finally"):
+        with pytest.raises(UnknownJob):
+            queue.get(f"batch:{batch.number}:{which}")
+
+
+@pytest.mark.every_engine
+def test_a_program_that_is_killed_with_its_transaction(queue: Queue) -> None:
+    queue.engine.migrate()
+    program = Program("tests.durable.programs", "fill", "transaction")
+    program.read_until("filled")
+    program.kill()
+    assert queue.engine.batches.page(10) == [] and queue.list() == []
+    assert queue.chain(app.add.call(1))[0].state is JobState.AVAILABLE  # and others go on
