@@ -66,8 +66,9 @@ def test_a_worker_and_what_it_has_done(client: Client, queue: Queue, stage: Stag
     assert "scheduled" in job and "red" in job and "Due in" in job and "No worker is at work." in job
     errors = client.get("/errors").text
     assert "ValueError attempt 3" in errors and "app.py:" in errors and "in fail" in errors
-    [row] = [row for row in queue.engine.figures.by_task(3600) if row.task.endswith(".fail")]
-    assert (row.completed, row.failed, row.discarded) == (0, 3, 1)
+    rows = {row.task.rpartition(".")[2]: row for row in queue.engine.figures.by_task(3600)}
+    assert rows["fail"][2:5] == (0, 3, 1) and rows["add"][2:5] == (1, 0, 0)
+    assert rows["act"].ran > 0.0 and rows["act"].completed == 1
 
 
 @every_engine

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 
@@ -13,6 +14,7 @@ from steadypool.contrib.web import Access, dashboard
 from steadypool.durable.engine.figures import Ended
 from steadypool.durable.engine.records import NewJob
 from tests.contrib.web.client import Client
+from tests.durable.engine.postgres import server
 from tests.durable.engines import ENGINES, EngineKind
 
 PAGES = (
@@ -96,6 +98,20 @@ def look_on(kind: EngineKind, folder: Any) -> None:
             app.close()  # its session says what it has done
             after = scans_of(connection)
     assert {table: after[table] - before[table] for table in after if after[table] != before[table]} == {}
+
+
+def test_the_role_that_reads_sees_every_page() -> None:
+    with server.clean_database() as url, Queue(url) as queue:
+        fill(queue)
+        batch = queue.batch("of one")
+        batch.seal()
+        reader = server.in_database(url, urlsplit(url).path[1:], "some_reader")
+        app = dashboard(Queue(reader), access=Access.act("ann"))
+        for page in (*PAGES, f"/batch?id={batch.id}"):
+            assert Client(app).get(page).status == 200, page
+        answer = Client(app).post("/do/pause", [("what", "queue"), ("name", "default")])
+        assert answer.status == 503 and "permission denied" in answer.text
+        app.close()
 
 
 def scans_of(connection: Any) -> dict[str, int]:

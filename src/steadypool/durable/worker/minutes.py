@@ -1,47 +1,51 @@
-"""What a worker has ended in the present minute, for those who look: written down once a second at most."""
+"""What a worker has ended in the present minute, for those who look: written down once a second at most.
+
+Every job comes by here, so jobs are counted many at a time, and run times added up by task alone: at the writing they
+are shared out among the queues of a task, by how many jobs of each have completed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 
 from steadypool.durable.engine.errors import EngineError
 from steadypool.durable.engine.figures import Ended
 from steadypool.durable.engine.protocol import Engine
-from steadypool.durable.engine.records import Claim, Settlement, Verdict
+from steadypool.durable.engine.records import Settlement, Verdict
 from steadypool.model.clock import monotonic
 
 EVERY = 1.0
 """Seconds between two writings."""
+Key = tuple[str, str]
+"""Queue and task."""
 
 
 class Minutes:
-    """Of one worker. Its loop alone calls it."""
+    """Of one worker. Its loop alone uses it."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._ended: dict[tuple[str, str], list[float]] = {}
+        self._completed: Counter[Key] = Counter()
+        self._failed: Counter[Key] = Counter()
+        self._discarded: Counter[Key] = Counter()
+        self.ran: dict[str, float] = {}
+        """Seconds that jobs have run that returned, by task. Who settles one adds to it."""
         self._due = 0.0
 
-    def note(self, settlement: Settlement) -> None:
-        """This has been written down."""
-        verdict = settlement.verdict
-        if verdict is Verdict.COMPLETE:
-            self._of(settlement.claim)[0] += 1
-        elif verdict in (Verdict.RETRY, Verdict.DISCARD):
-            counts = self._of(settlement.claim)
-            counts[1] += settlement.error is not None
-            counts[2] += verdict is Verdict.DISCARD
-
-    def note_time(self, claim: Claim, seconds: float) -> None:
-        """It has returned after so long."""
-        self._of(claim)[3] += seconds
-
-    def _of(self, claim: Claim) -> list[float]:
-        key = (claim.queue, claim.task)
-        found = self._ended.get(key)
-        if found is None:
-            found = self._ended[key] = [0, 0, 0, 0.0]
-        return found
+    def note(self, settlements: Sequence[Settlement], refused: Collection[tuple[int, int]]) -> None:
+        """These have been written down, but for the refused."""
+        if refused:
+            settlements = [one for one in settlements if (one.claim.number, one.claim.lease) not in refused]
+        claims = [one.claim for one in settlements if one.verdict is Verdict.COMPLETE]
+        self._completed.update([(claim.queue, claim.task) for claim in claims])
+        if len(claims) == len(settlements):
+            return
+        for settlement in settlements:
+            key = settlement.claim.queue, settlement.claim.task
+            if settlement.verdict in (Verdict.RETRY, Verdict.DISCARD):
+                self._failed[key] += settlement.error is not None
+                self._discarded[key] += settlement.verdict is Verdict.DISCARD
 
     def write_due(self) -> None:
         """Write them down, if it is time.
@@ -49,24 +53,45 @@ class Minutes:
         Raises:
             EngineError: it could not be done.
         """
-        if self._ended and monotonic() >= self._due:
+        if (self._completed or self._failed) and monotonic() >= self._due:
             self.write()
 
     def write(self) -> None:
         """Write down what there is. Raises likewise."""
-        if not self._ended:
+        rows = self._rows()
+        if not rows:
             return
         self._due = monotonic() + EVERY
         try:
-            self._engine.figures.add(self._rows())
+            self._engine.figures.add(rows)
         except EngineError as error:
-            if not error.nothing_happened:
-                self._ended.clear()  # it may have been added: rather too little than twice
+            if error.nothing_happened:
+                raise
+            self._forget()  # it may have been added: rather too little than twice
             raise
-        self._ended.clear()
+        self._forget()
 
-    def _rows(self) -> Sequence[Ended]:
+    def _rows(self) -> list[Ended]:
+        by_task: Counter[str] = Counter()
+        for (_, task), count in self._completed.items():
+            by_task[task] += count
         return [
-            Ended(queue, task, int(completed), int(failed), int(discarded), ran)
-            for (queue, task), (completed, failed, discarded, ran) in sorted(self._ended.items())
+            Ended(
+                *key,
+                self._completed[key],
+                self._failed[key],
+                self._discarded[key],
+                self.ran.get(key[1], 0.0) * self._completed[key] / max(1, by_task[key[1]]),
+            )
+            for key in sorted(_keys(self._completed, self._failed))
         ]
+
+    def _forget(self) -> None:
+        for _, task in self._completed:
+            self.ran.pop(task, None)
+        for counts in (self._completed, self._failed, self._discarded):
+            counts.clear()
+
+
+def _keys(*counts: Iterable[Key]) -> set[Key]:
+    return {key for one in counts for key in one}

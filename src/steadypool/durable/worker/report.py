@@ -92,6 +92,7 @@ class WorkCounts:
 
     def note_written(self, settlements: Sequence[Settlement], refused: frozenset[tuple[int, int]]) -> None:
         """The engine has these now, but for those that it refused."""
+        self._minutes.note(settlements, refused)
         for settlement in settlements:
             claim = settlement.claim
             if (claim.number, claim.lease) in refused:
@@ -99,7 +100,6 @@ class WorkCounts:
                 self._emitter.report(events.ResultRefused, claim.id, claim.token)
             else:
                 self.verdicts[settlement.verdict] += 1
-                self._minutes.note(settlement)
 
     def emit_unwritable(self, instead: Settlement, why: Exception) -> None:
         """A job has run, and is discarded since the store cannot keep its result."""

@@ -34,7 +34,7 @@ class Settler:
         self._in_flight = context.in_flight
         self._emitter = context.emitter
         self._counts = context.counts
-        self._minutes = context.minutes
+        self._ran = context.minutes.ran
         self._stop = context.stop
         self._caps = context.settings.caps
         self._give_up = context.settings.given_up_after
@@ -98,7 +98,7 @@ class Settler:
                 self._snooze(held, seconds)
                 return
             adapter.run_time.add(seconds)
-            self._minutes.note_time(claim, seconds)
+            self._ran[claim.task] = self._ran.get(claim.task, 0.0) + seconds
         try:
             texts = None if error is None else self._texts_of(error)
             if outcome is Outcome.FAILED and isinstance(error, verdicts.OF_ANOTHER_VERSION):
