@@ -45,7 +45,7 @@ def test_what_cannot_be_run_is_refused_at_once(queue: Queue) -> None:
             mine.task(work, name="work", on_discarded=wrong)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="needs 'customer', which is none of these"):
         mine.task(work, name="work", on_discarded=handler)
-    with pytest.raises(ValueError, match="must have no id and no unique"):
+    with pytest.raises(ValueError, match="must have no id, no unique and no after"):
         mine.task(work, name="work", on_discarded=app_task(mine).options(unique="k"))
 
 
