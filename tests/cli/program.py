@@ -17,7 +17,7 @@ from tests.cli.forks import shared_forks
 COMMAND = (sys.executable, "-m", "steadypool.cli")
 LIMIT = 30
 """Seconds that any one run may take before the test fails."""
-FORKED = frozenset({"jobs", "enqueue", "schedules", "migrate"})
+FORKED = frozenset({"batches", "enqueue", "jobs", "limits", "migrate", "schedules"})
 """Commands that are run in a fork of an interpreter that has imported what they need, unless their streams matter."""
 
 

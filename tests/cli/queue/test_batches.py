@@ -61,3 +61,5 @@ def test_batches_are_listed_shown_and_cancelled(shop: Program) -> None:
     ran = shop.run("batches", "cancel", never.id, batch.id, "batch-1", *URL)
     assert ran.code == 1 and f"{never.id} is cancelled" in ran.out
     assert f"{batch.id} has finished already" in ran.err and "no batch 'batch-1'" in ran.err
+    ran = shop.run("batches", "show", "import", *URL)
+    assert ran.code == 2 and ran.err.startswith("Error: there is no batch 'import'") and "Traceback" not in ran.err
