@@ -50,14 +50,26 @@ class DjangoStore:
     def write(self, *, make_tables: bool = True) -> Iterator[Any]:
         """In the transaction that the connection is in, as a savepoint; else in one that is committed here."""
         connection = connections[self._alias]
-        with self._missing_tables(), _transaction(connection):
-            yield Statements(connection)
+        with self._missing_tables():
+            if _is_in_transaction(connection):
+                with transaction.atomic(using=self._alias):
+                    yield Statements(connection)
+            else:
+                # Not by `atomic`, whose BEGIN is mostly a deferred one: to read first and write later is refused by
+                # SQLite at once when another process has written in between.
+                with _transaction(connection, "BEGIN IMMEDIATE"):
+                    yield Statements(connection)
 
     @contextmanager
     def look(self) -> Iterator[Any]:
         """At one state of the file, and of what the connection's transaction has done so far."""
-        with self._missing_tables(), transaction.atomic(using=self._alias):
-            yield Statements(connections[self._alias])
+        connection = connections[self._alias]
+        with self._missing_tables():
+            if _is_in_transaction(connection):
+                yield Statements(connection)
+            else:
+                with _transaction(connection, "BEGIN"):  # never waits for one that writes
+                    yield Statements(connection)
 
     @contextmanager
     def peek(self) -> Iterator[Any]:
@@ -106,16 +118,14 @@ def _as_format(statement: str) -> str:
     return statement.replace("%", "%%").replace("?", "%s")
 
 
+def _is_in_transaction(connection: Any) -> bool:
+    return bool(connection.in_atomic_block or not connection.get_autocommit())
+
+
 @contextmanager
-def _transaction(connection: Any) -> Iterator[None]:
-    if connection.in_atomic_block or not connection.get_autocommit():
-        with transaction.atomic(using=connection.alias):
-            yield
-        return
-    # Not by `atomic`, whose BEGIN is a deferred one: to read first and write later is refused by SQLite at once when
-    # another process has written in between.
+def _transaction(connection: Any, begin: str) -> Iterator[None]:
     statements = Statements(connection)
-    statements.execute("BEGIN IMMEDIATE")
+    statements.execute(begin)
     try:
         yield
         statements.execute("COMMIT")

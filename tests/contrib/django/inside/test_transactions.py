@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 from django.db import connections, transaction
@@ -74,6 +76,15 @@ def test_an_open_transaction_holds_up_nobody_on_postgres(outside: Queue) -> None
 def enqueue_elsewhere() -> None:
     tasks.noop.enqueue()
     connections.close_all()
+
+
+def test_a_look_waits_for_no_one_that_writes(outside: Queue) -> None:
+    result = tasks.noop.enqueue()
+    if connections["default"].vendor == "sqlite":
+        with closing(sqlite3.connect(connections["default"].settings_dict["NAME"])) as writer:
+            writer.execute("BEGIN IMMEDIATE")
+            assert tasks.noop.get_result(result.id) == result
+    assert connections["default"].get_autocommit() and not connections["default"].in_atomic_block
 
 
 def test_calls_are_put_there_too(outside: Queue) -> None:
