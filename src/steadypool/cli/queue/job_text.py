@@ -19,6 +19,7 @@ from steadypool.durable.client.queue import Queue
 from steadypool.durable.engine.links import Link
 from steadypool.durable.engine.records import JobRecord, public_id, tick_of_id
 from steadypool.durable.engine.states import JobState
+from steadypool.durable.engine.turns import Turn
 from steadypool.model.printable import printable, printable_lines
 from steadypool.model.queue_depth import MOST_COUNTED, QueueDepth
 from steadypool.rules.length_text import length_text
@@ -91,8 +92,10 @@ def _cut(text: str, longest: int) -> str:
 def lines_of(record: JobRecord, now: float, before: Sequence[Before] = ()) -> Iterator[str]:
     """Everything about one job; *before*: what it waits for."""
     for name, value in asdict(record).items():
-        if name not in ("errors", "last_error", "nonce") and value not in (None, "", False, ()):
+        if name not in ("errors", "last_error", "nonce", "turn") and value not in (None, "", False, ()):
             yield f"{name:14} {printable(_shown(name, value, now))}"
+    if record.turn is not None:
+        yield from _turn(record.turn)
     tick = tick_of_id(record.id)
     if tick is not None:
         yield f"{'schedule':14} {printable(tick[0])}, for {moment(tick[1].timestamp(), now)}"
@@ -114,6 +117,14 @@ def _waits_for(before: Before) -> str:
     state = "its record was pruned" if record is None else record.state.value
     needs = "" if link.needs == "success" else ", however it ends"
     return f"{what:14} {printable(other)} ({state}){needs}"
+
+
+def _turn(turn: Turn) -> Iterator[str]:
+    """Which limits it has to pass, and its lane."""
+    limits = ", ".join(f"{name}, key {key!r}" if key else name for name, key in turn.pairs)
+    for name, text in (("limits", limits), ("lane", turn.own_lane)):
+        if text:
+            yield f"{name:14} {printable(text)}"
 
 
 def _shown(name: str, value: Any, now: float) -> str:

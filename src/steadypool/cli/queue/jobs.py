@@ -270,6 +270,9 @@ def as_plain(record: JobRecord, *, errors: bool = True) -> dict[str, Any]:
     """The record as JSON carries it: arguments and result as what they are. A list has but the last error."""
     plain = asdict(record)
     plain["state"] = record.state.value
+    turn = plain.pop("turn")
+    plain["limits"] = [] if turn is None else [{"name": name, "key": key or None} for name, key in turn.pairs]
+    plain["lane"] = None if turn is None else turn.own_lane or None
     for name, raw in (("payload", record.payload), ("result", record.result)):
         plain[name] = None if raw is None else json.loads(raw)
     if not errors:

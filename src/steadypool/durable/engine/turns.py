@@ -65,6 +65,11 @@ class Turn(NamedTuple):
         """Its gates: name and key of each."""
         return tuple(zip(self.names, self.lane.split(SEPARATOR), strict=False))
 
+    @property
+    def own_lane(self) -> str:
+        """The lane that the task or the call names, or an empty text."""
+        return self.lane.rpartition(SEPARATOR)[2]
+
 
 def turn_of(gates: Iterable[tuple[str, str]], lane: str) -> Turn | None:
     """Where a job waits that has to pass these; ``None`` for one that has no gate and no lane."""
