@@ -63,6 +63,8 @@ class Changes:
     """What has ended of each batch."""
     needed: set[int] = field(default_factory=set)
     """Jobs whose records others need."""
+    has_edges: bool | None = None
+    """Whether any job waits for another; ``None``: it was not looked up."""
     let_go: bool = False
     """Jobs that have waited for these may run."""
 
@@ -72,7 +74,8 @@ class Changes:
         """It has returned: what nearly every job does."""
         if row.unique_held:
             self.held_keys.append((row.task, row.unique_key or "", row.number))
-        self._count(row, JobState.COMPLETED)
+        if row.batch is not None:
+            self._count(row.batch, JobState.COMPLETED)
         self.gone.append((row.number,))
         if row.keep <= 0 and row.number not in self.needed:
             self._forget(row)
@@ -87,14 +90,14 @@ class Changes:
             self.held_keys.append((row.task, row.unique_key or "", row.number))
         if state is JobState.DISCARDED:
             self.discarded[row.number] = reason
-        self._count(row, state)
+        if row.batch is not None:
+            self._count(row.batch, state)
         self.gone.append((row.number,))
         counts, until = (row.attempt, row.crashes, row.losses), self.now + max(row.keep, KEEP_GIVEN_UP)
         self.given_up.append((*counts, state.value, self.now, until, None, reason, *run, row.number))
 
-    def _count(self, row: Row, state: JobState) -> None:
-        if row.batch is not None:
-            self.batches[row.batch] = self.batches.get(row.batch, batches.Change()).more(state)
+    def _count(self, batch: int, state: JobState) -> None:
+        self.batches[batch] = self.batches.get(batch, batches.Change()).more(state)
 
     def _forget(self, row: Row) -> None:
         self.forgotten.append((row.number,))
@@ -137,7 +140,7 @@ class Changes:
         _many(connection, _ERROR, self.errors)
         _many(connection, "DELETE FROM errors WHERE job = ?", self.forgotten)
         behind.hand_on(connection, self.held_keys, self.now)
-        if self.gone and edges.is_any(connection):
+        if self.gone and (edges.is_any(connection) if self.has_edges is None else self.has_edges):
             given_up = {row[-1] for row in self.given_up}
             self.let_go = edges.end(connection, {number for (number,) in self.gone} - given_up, given_up, self.now)
         following += batches.change(connection, self.batches, self.now)
@@ -155,7 +158,8 @@ def settle(connection: Any, settlements: Sequence[Settlement], now: float) -> tu
     rows = rows_of(connection, [s.claim.number for s in settlements])
     cancels = cancelled_among(connection, rows)
     changes = Changes(now)
-    if edges.is_any(connection):
+    changes.has_edges = edges.is_any(connection)
+    if changes.has_edges:
         changes.needed = edges.needed_among(connection, rows)
     refused = set()
     for settlement in settlements:
