@@ -69,6 +69,7 @@ bench: $(BENCH)  ## measure against the peers, side by side
 
 bench-durable: $(BENCH)  ## measure the durable queue against the raw engine and the peers
 	$(BIN)/python -m bench durable postgres $(ARGS)
+	$(BIN)/python -m bench limits $(ARGS)
 
 compare: $(BENCH)  ## the crash and signal matrix against the peers, into docs/comparison.md
 	$(BIN)/python -m bench.compare $(ARGS)

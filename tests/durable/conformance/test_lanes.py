@@ -5,7 +5,7 @@ from __future__ import annotations
 from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.engine.states import JobState
 
-from .lanes import STRIPE, counts, gates, lanes_of, limit, put_in, take_all, tenant
+from .lanes import STRIPE, counts, gates, in_lane, lanes_of, limit, put_in, take_all, tenant
 from .steps import complete, put, record, take, worker
 
 
@@ -113,3 +113,16 @@ def test_the_latest_replaces_those_that_wait(engine: Engine) -> None:
     assert record(engine, second).reason == "limit stripe was reached, and a later job took its place"
     engine.settle_many([complete(claim)])
     assert [one.id for one in take_all(engine, me)] == [fourth]
+
+
+def test_a_job_that_gets_other_arguments_moves_to_their_lane(engine: Engine) -> None:
+    limit(engine, running=1)
+    me = worker(engine)
+    put_in(engine, tenant("ann"))
+    [_] = take(engine, me)
+    [job_id] = put_in(engine, tenant("ann"), unique="key")
+    assert take(engine, me) == []
+    [placed] = engine.put_many([in_lane(tenant("bob"), unique="key", on_taken="replace")])
+    assert (placed.id, placed.enqueued) == (job_id, False)
+    [claim] = take(engine, me)
+    assert (claim.id, claim.turn) == (job_id, tenant("bob"))
