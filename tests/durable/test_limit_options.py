@@ -66,9 +66,13 @@ def test_a_call_takes_its_turn_along(queue: Queue) -> None:
         (lambda q: q.limit("a" + SEPARATOR, running=1), ValueError, "the name of a limit"),
         (lambda q: q.limits.set("stripe"), ValueError, "needs something to set"),
         (lambda q: q.limits.set("stripe", running=-1), ValueError, "running must be 0 or more"),
+        (lambda q: q.limits.set("stripe", running=2**31), ValueError, "running must be 2,147,483,647 or less"),
+        (lambda q: q.limits.set("stripe", starts=2**31, per=1), ValueError, "2,147,483,647 or less"),
+        (lambda q: q.limit("big", running=2**31), ValueError, r"Limit\(running\) must be 2,147,483,647 or less"),
+        (lambda q: q.limits.set("stripe", key=42, running=3), ValueError, "has no keys"),
         (lambda q: q.limits.set("stripe", starts=3), ValueError, "needs per, too"),
         (lambda q: q.limits.set("stripe", burst=3), ValueError, "give starts and per, too"),
-        (lambda q: q.limits.set("stripe", key=object(), running=3), TypeError, "key must be"),
+        (lambda q: q.limits.set("each", key=object(), running=3), TypeError, "key must be"),
         (lambda q: q.limits.set("strip", running=3), UnknownLimit, "did you mean 'stripe'"),
         (lambda q: q.limits.reset("nothing"), UnknownLimit, "there is no limit"),
     ],
@@ -76,6 +80,7 @@ def test_a_call_takes_its_turn_along(queue: Queue) -> None:
 def test_mistakes(queue: Queue, mistake: Callable[[Queue], Any], error: type[Exception], said: str) -> None:
     queue.engine.migrate()
     queue.limit("stripe", running=5)
+    queue.limit("each", running=5, by="tenant")
     with pytest.raises(error, match=said):
         mistake(queue)
     queue.close()

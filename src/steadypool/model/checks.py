@@ -29,8 +29,8 @@ def as_seconds(value: Any) -> Any:
     return value if seconds is None else seconds()
 
 
-def check_count(what: str, value: object, least: int = 1) -> int:
-    """Return *value* if it is a whole number of at least *least*, or raise `TypeError`/`ValueError`."""
+def check_count(what: str, value: object, least: int = 1, most: int | None = None) -> int:
+    """Return *value* if it is a whole number from *least* to *most*, or raise `TypeError`/`ValueError`."""
     if type(value) is not int:
         try:
             if isinstance(value, bool):
@@ -40,6 +40,8 @@ def check_count(what: str, value: object, least: int = 1) -> int:
             raise TypeError(f"{what} must be a whole number, not {value!r}") from None
     if value < least:
         raise ValueError(f"{what} must be {least} or more; got {value!r}")
+    if most is not None and value > most:
+        raise ValueError(f"{what} must be {most:,} or less; got {value!r}")
     return value
 
 

@@ -13,6 +13,8 @@ By = str | tuple[str, ...] | Callable[..., object]
 """From what of a call a key is made: a parameter, some of them, or a function of the call's arguments."""
 Over = Literal["wait", "discard", "replace"]
 OVER = ("wait", "discard", "replace")
+MOST = 2**31 - 1
+"""The highest number that every store can keep."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Limit:
         _check_name(self.name)
         for what in ("running", "starts", "burst"):
             if getattr(self, what) is not None:
-                object.__setattr__(self, what, check_count(f"Limit({what})", getattr(self, what)))
+                object.__setattr__(self, what, check_count(f"Limit({what})", getattr(self, what), most=MOST))
         object.__setattr__(self, "per", check_seconds("Limit(per)", as_seconds(self.per)))
         self._check_together()
         object.__setattr__(self, "by", check_by("Limit(by)", self.by))

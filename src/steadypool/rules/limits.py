@@ -11,6 +11,9 @@ from typing import NamedTuple
 
 from steadypool.model.limit import Limit
 
+A_HAIR = 1e-6
+"""Seconds that sums of floats may be off."""
+
 
 class Allowance(NamedTuple):
     """What a limit allows for one key; ``None``: it says nothing about that."""
@@ -61,6 +64,16 @@ def after_start(allowed: Allowance, tat: float | None, now: float) -> float | No
     """The timestamp once a job has started; ``None`` if starts are not counted."""
     interval = allowed.interval
     return (now if tat is None else max(tat, now)) + interval if 0.0 < interval < inf else tat
+
+
+def no_later(allowed: Allowance, tat: float | None, now: float) -> float | None:
+    """The timestamp, no further ahead than these numbers can have moved it: others did, or another clock."""
+    interval = allowed.interval
+    burst = allowed.starts if allowed.burst is None else allowed.burst
+    if tat is None or burst is None or not 0.0 < interval < inf:
+        return tat
+    latest = now + burst * interval
+    return latest if tat > latest + A_HAIR else tat
 
 
 def after_refund(allowed: Allowance, tat: float | None) -> float | None:

@@ -6,6 +6,7 @@ import pytest
 
 from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.engine.records import Settlement, Verdict
+from steadypool.rules.limits import Allowance
 from steadypool.testing import EngineKind
 
 from .lanes import STRIPE, limit, put_in, take_all, tenant
@@ -108,4 +109,33 @@ def test_what_gates_remember_is_forgotten_once_it_says_nothing(engine: Engine) -
     assert starts(engine, me) == 0, "it is needed still"
     engine.move_clock(300.0)
     engine.prune(100)
+    assert starts(engine, me) == 1
+
+
+def test_a_faster_rate_does_not_wait_for_what_the_slower_one_has_made_due(engine: Engine) -> None:
+    limit(engine, starts=1, per=3600.0)
+    put_in(engine, STRIPE, 20)
+    me = worker(engine)
+    assert starts(engine, me) == 1 and starts(engine, me) == 0
+    engine.limits.set("stripe", "", Allowance(starts=10, per=100.0))
+    answer = engine.claim(me, QUEUES, 5)
+    assert answer.claims == () and answer.next_due is not None and answer.next_due <= 10.0
+    engine.move_clock(5.0)
+    assert starts(engine, me) == 0
+    engine.move_clock(5.1)
+    assert starts(engine, me) == 1
+    engine.move_clock(100.0)
+    assert starts(engine, me) == 10
+    engine.limits.reset("stripe", None)
+    assert starts(engine, me) == 0
+
+
+def test_a_clock_that_is_set_back_closes_no_gate_for_longer_than_its_rate(engine: Engine) -> None:
+    limit(engine, starts=2, per=60.0)
+    put_in(engine, STRIPE, 5)
+    me = worker(engine)
+    assert starts(engine, me) == 2
+    engine.move_clock(-86400.0)
+    assert starts(engine, me) == 0
+    engine.move_clock(30.1)
     assert starts(engine, me) == 1

@@ -14,7 +14,7 @@ from steadypool.durable.engine.limits import LimitRow
 from steadypool.durable.engine.protocol import Engine
 from steadypool.model.call_key import bounded, text_of
 from steadypool.model.checks import as_seconds, check_count, check_seconds
-from steadypool.model.limit import By, Limit, Over
+from steadypool.model.limit import MOST, By, Limit, Over
 from steadypool.model.queue_depth import LimitCount
 from steadypool.rules.limits import Allowance, merged
 from steadypool.rules.near_names import listed, near_name
@@ -105,6 +105,9 @@ class Limits:
         given = _checked(running, starts, per, burst)
         rows = self._rows()
         known = self._named(name, rows)
+        limit = self._queue.declared_limits.get(known)
+        if key is not None and limit is not None and limit.by is None:
+            raise ValueError(f"limit {known!r} has no keys: it counts all jobs together. Leave key out, or give it by=")
         _check_together(known, merged(*_layers(rows, known, ""), *_layers(rows, known, _key(key)), given))
         self._queue.engine.limits.set(known, _key(key), given)
 
@@ -168,10 +171,10 @@ def _checked(running: object, starts: object, per: object, burst: object) -> All
     if seconds == float("inf"):
         raise ValueError("per must be so many seconds, such as 60, not inf")
     return Allowance(
-        None if running is None else check_count("running", running, least=0),
-        None if starts is None else check_count("starts", starts),
+        None if running is None else check_count("running", running, least=0, most=MOST),
+        None if starts is None else check_count("starts", starts, most=MOST),
         seconds,
-        None if burst is None else check_count("burst", burst),
+        None if burst is None else check_count("burst", burst, most=MOST),
     )
 
 

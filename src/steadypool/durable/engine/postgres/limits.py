@@ -61,7 +61,7 @@ class PostgresLimits:
         found = self._call("rooms(%s::text[], %s::text[], 1)", [gates, keys])
         return {
             (name, key): GateUse(Allowance(*allowed), held, room == 0, opens or 0.0)
-            for name, key, *allowed, _, held, room, opens in found
+            for name, key, *allowed, _, held, room, opens, _ in found
         }
 
     def _call(self, function: str, values: Sequence[Any]) -> list[Any]:

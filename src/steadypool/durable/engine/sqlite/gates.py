@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from steadypool.durable.engine.sqlite.clock import now_of
 from steadypool.durable.engine.sqlite.rows import as_json
 from steadypool.rules import limits as rules
 from steadypool.rules.limits import Allowance
@@ -22,7 +23,6 @@ _GATED = """INSERT INTO gated SELECT queue, gates, lane, rank, number FROM jobs
     WHERE number IN (SELECT value FROM json_each(?)) AND gates IS NOT NULL"""
 IDLE = 60.0
 """Seconds after which a gate that counts no start any more is forgotten."""
-A_HAIR = 1e-6
 
 
 @dataclass(slots=True)
@@ -37,6 +37,8 @@ class Gate:
     """How many more jobs it lets through in this claim."""
     started: int = 0
     """How many it has let through."""
+    is_moved: bool = False
+    """Whether its next start was due later than its numbers allow."""
 
     @property
     def opens_at(self) -> float:
@@ -50,7 +52,7 @@ class Gate:
         if self.allowed.starts is None:
             return most
         tat, count = self.tat, 0
-        while count < most and rules.opens_at(self.allowed, self.held + count, tat) <= now + A_HAIR:
+        while count < most and rules.opens_at(self.allowed, self.held + count, tat) <= now + rules.A_HAIR:
             tat = rules.after_start(self.allowed, tat, now)
             count += 1
         return count
@@ -83,6 +85,8 @@ class Gates:
         if pair not in self._found:
             gate = self._found[pair] = self._read(*pair)
             if gate is not None:
+                due = rules.no_later(gate.allowed, gate.tat, self._now)
+                gate.is_moved, gate.tat = due != gate.tat, due
                 gate.left = gate.room(self._now, self._most)
         return self._found[pair]
 
@@ -116,11 +120,17 @@ class Gates:
         rows: Sequence[Any] = self._connection.execute(statement, values).fetchall()
         return rows
 
+    @property
+    def has_moved(self) -> bool:
+        """Whether a gate opens sooner than is written down."""
+        return any(gate is not None and gate.is_moved for gate in self._found.values())
+
     def write_starts(self) -> None:
         """Have the starts count of all that was let through."""
-        started = [(*pair, gate) for pair, gate in self._found.items() if gate is not None and gate.started]
         tats = [
-            (name, key, gate.tat_after(self._now)) for name, key, gate in started if gate.allowed.starts is not None
+            (*pair, gate.tat_after(self._now))
+            for pair, gate in self._found.items()
+            if gate is not None and gate.allowed.starts is not None and (gate.started or gate.is_moved)
         ]
         if tats:
             self._connection.executemany("INSERT OR REPLACE INTO gate_states VALUES (?, ?, ?)", tats)
@@ -147,7 +157,7 @@ def free(connection: Any, numbers: Sequence[int], given_back: Iterable[int]) -> 
 
 
 def _give_back(connection: Any, pair: Pair) -> None:
-    gate = Gates(connection, 0.0).of(pair)
+    gate = Gates(connection, now_of(connection)).of(pair)
     if gate is not None and gate.tat is not None:
         tat = rules.after_refund(gate.allowed, gate.tat)
         connection.execute("UPDATE gate_states SET tat = ? WHERE gate = ? AND key = ?", (tat, *pair))

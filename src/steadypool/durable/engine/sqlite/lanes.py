@@ -61,7 +61,7 @@ class Look:
     @property
     def finds(self) -> bool:
         """Whether there is something to do."""
-        return bool(self.rows or self.gives_way)
+        return bool(self.rows or self.gives_way or self.gates.has_moved)
 
     def wait(self, seconds: float) -> None:
         """Something may start then."""

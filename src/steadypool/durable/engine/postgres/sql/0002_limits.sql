@@ -173,9 +173,10 @@ END $$;
 
 -- What holds for each of these gates (code, then by hand, then by hand for the key), who has a place of it, and how many
 -- more may start now: p_most at most. `opens`: seconds until the next may, if it is its rate that holds them back.
+-- `late`: its next start is due later than these numbers can have moved it; that is read as if it were not.
 CREATE FUNCTION @schema@.rooms(p_gates text[], p_keys text[], p_most int)
 RETURNS TABLE (gate text, key text, running int, starts int, per float8, burst int, over text, held int, room int,
-               opens float8)
+               opens float8, late boolean)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = @schema@, pg_temp SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 SET enable_bitmapscan = off SET plan_cache_mode = force_generic_plan
@@ -188,9 +189,11 @@ BEGIN
     SELECT x.gate, x.key, x.running, x.starts, x.per, x.burst, x.over, x.held::int,
            greatest(0, least(p_most, x.running - x.held, floor(x.burst - x.ahead / x.interval + 1e-6)))::int,
            CASE WHEN x.running - x.held <= 0 OR x.burst - x.ahead / x.interval + 1e-6 >= 1 THEN NULL
-                ELSE x.ahead - (x.burst - 1) * x.interval END
+                ELSE x.ahead - (x.burst - 1) * x.interval END,
+           coalesce(x.due - v_now > x.burst * x.interval + 1e-6, false)
     FROM (
-        SELECT a.*, a.per / a.starts AS interval, greatest(0, coalesce(s.tat, v_now) - v_now) AS ahead,
+        SELECT a.*, a.per / a.starts AS interval, s.tat AS due,
+               least(greatest(0, coalesce(s.tat, v_now) - v_now), a.burst * a.per / a.starts) AS ahead,
                (SELECT count(*) FROM (SELECT FROM holders h WHERE h.gate = a.gate AND h.key = a.key LIMIT a.running) h)
                    AS held
         FROM (
@@ -239,6 +242,18 @@ BEGIN
     RETURN v_any;
 END $$;
 
+-- Have the next start of these gates due no later than their numbers can have moved it: others did, or another clock.
+CREATE FUNCTION @schema@.no_later(p_gates text[], p_keys text[]) RETURNS void LANGUAGE plpgsql
+SET search_path = @schema@, pg_temp SET enable_seqscan = off
+AS $$
+DECLARE
+    v_now float8 := extract(epoch FROM engine_clock());
+BEGIN
+    UPDATE gate_states s SET tat = v_now + r.burst * r.per / r.starts
+    FROM rooms(p_gates, p_keys, 1) r
+    WHERE r.late AND s.gate = r.gate AND s.key = r.key;
+END $$;
+
 -- Lock these gates, as far as no other claim has them, and say how many jobs each lets start. Two arrays of equal length:
 -- gates as name || chr(31) || key, and their rooms; one that another claim has is without room. Those that nothing
 -- limits are not among them.
@@ -252,6 +267,7 @@ AS $$
 DECLARE
     v_gates text[];
     v_keys text[];
+    v_late boolean;
 BEGIN
     WITH wanted AS MATERIALIZED (
         SELECT DISTINCT n.name AS gate, split_part(l.lane, chr(31), n.place::int) AS key
@@ -275,8 +291,12 @@ BEGIN
            coalesce(array_agg(r.gate || chr(31) || r.key) FILTER (WHERE r.room = 0 AND r.over <> 'wait'), '{}'),
            coalesce(array_agg(r.over) FILTER (WHERE r.room = 0 AND r.over <> 'wait'), '{}'),
            min(r.opens) FILTER (WHERE r.room = 0),
-           coalesce(bool_or(r.room = 0 AND r.key = '' AND r.over = 'wait'), false)
-    INTO pairs, caps, full_ones, over, opens_in, closed FROM rooms(v_gates, v_keys, p_most) r;
+           coalesce(bool_or(r.room = 0 AND r.key = '' AND r.over = 'wait'), false),
+           bool_or(r.late)
+    INTO pairs, caps, full_ones, over, opens_in, closed, v_late FROM rooms(v_gates, v_keys, p_most) r;
+    IF v_late THEN
+        PERFORM no_later(v_gates, v_keys);
+    END IF;
 END $$;
 
 -- Take the first jobs of these lanes, p_each of each and p_left in all, lane by lane in turn, as far as p_pairs have room
