@@ -124,6 +124,8 @@ def test_what_result_needs(queue: Queue) -> None:
         app.add.enqueue(Result)
     with pytest.raises(ValueError, match="there is no job before it"):
         queue.chain(app.add.call(Result))
+    with pytest.raises(ValueError, match="there is no job before it"):
+        queue.put(app.add.call(Result))
     with pytest.raises(ValueError, match="must succeed"):
         queue.chain(app.add.call(1), app.add.options(after=[app.add.enqueue(1)], needs="end").call(Result))
     with pytest.raises(ValueError, match="chain takes calls"):

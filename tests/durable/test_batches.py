@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from steadypool import BatchProgress, JobState, Queue, UnknownBatch, WrongState
+from steadypool import BatchProgress, JobState, Queue, Result, UnknownBatch, UnknownJob, WrongState
 from tests.durable import app
 from tests.durable.test_after import connect
 from tests.durable.working import Working
@@ -93,6 +93,16 @@ def test_an_error_in_the_block_cancels_what_was_put(queue: Queue) -> None:
     queue.engine.batches.tend(100)
     assert first.state is JobState.CANCELLED and batch.progress() == BatchProgress(1, 0, 0, 1, True, True)
     assert queue.get(f"batch:{batch.number}:finally").state is JobState.AVAILABLE
+
+
+@pytest.mark.every_engine
+def test_members_that_cannot_be_put_cancel_it(queue: Queue) -> None:
+    with pytest.raises(UnknownJob, match="job-9999"), queue.batch("broken") as batch:
+        first = app.add.enqueue(1)
+        assert first.id
+        app.add.options(after=["job-9999"]).enqueue(2)
+    queue.engine.batches.tend(100)
+    assert first.state is JobState.CANCELLED and batch.progress() == BatchProgress(1, 0, 0, 1, True, True)
 
 
 @pytest.mark.every_engine
@@ -195,6 +205,9 @@ def test_what_it_takes(queue: Queue) -> None:
         pass
     with pytest.raises(RuntimeError, match="one with block"), batch:
         pass
-    with pytest.raises(TimeoutError, match="0 of the 0 members"):
+    for fails in (lambda: queue.batch("a", then=app.add.call(Result)), lambda: queue.batch("a").add(app.add.call(Result))):
+        with pytest.raises(ValueError, match="there is no job before it"):
+            fails()
+    with pytest.raises(TimeoutError, match="0 of the 0 members .* it was not sealed"):
         queue.batch("open").result(0)
     assert not hasattr(app.add, "batch")

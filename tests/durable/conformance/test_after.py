@@ -188,6 +188,24 @@ def test_a_retry_by_hand_brings_back_what_was_cancelled(engine: Engine) -> None:
     assert states(engine, first, second, third) == ["completed"] * 3
 
 
+def test_a_retry_of_many_takes_those_first_that_others_need(engine: Engine) -> None:
+    first = put(engine)
+    second = put(engine, after=(first,))
+    settle(engine, give_up(*take(engine, worker(engine))))
+    tend(engine)
+    keys = [(found.number, found.nonce) for found in (record(engine, second), record(engine, first))]
+    changes = engine.change_many("retry", keys)
+    assert {change.number: change.changed for change in changes}[keys[1][0]]
+    assert JobState.CANCELLED not in {change.was for change in changes}
+    assert states(engine, first, second) == ["available", "waiting"]
+
+
+def test_one_of_the_same_call_whose_key_is_taken(engine: Engine) -> None:
+    one, two = engine.put_many([job(unique="k"), job(unique="k")])
+    last = put(engine, after=(two.id,))
+    assert [link.number for link in engine.links.before(record(engine, last).number, 9)] == [one.number]
+
+
 def test_it_comes_back_when_all_that_it_needs_runs_again(engine: Engine) -> None:
     first, other = put(engine), put(engine)
     last = put(engine, after=(first, other))

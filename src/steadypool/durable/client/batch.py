@@ -14,7 +14,7 @@ from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
-from steadypool.durable.client.call import Call
+from steadypool.durable.client.call import Call, check_has_input
 from steadypool.durable.client.group_commit import Writer
 from steadypool.durable.client.handle import JobHandle, Records, ResultDecoder
 from steadypool.durable.client.nested_waits import refuse_on_loop as refuse_to_wait_on_loop
@@ -156,7 +156,7 @@ class Batch:
             while not (found := self.progress()).finished:
                 left = until - monotonic()
                 if left <= 0:
-                    raise TimeoutError(f"{found.left} of the {found.total} members of {self.id} have not ended")
+                    raise TimeoutError(_why_open(self.id, found))
                 listener.wait(min(left, LOOK_AGAIN))
         return found
 
@@ -249,10 +249,17 @@ class Batch:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         assert self._token is not None
         _open.reset(self._token)
-        if kind is None:
-            self.seal()
-        else:
+        self._leave(kind is not None)
+
+    def _leave(self, by_error: bool) -> None:
+        if by_error:
             self._give_up()
+            return
+        try:
+            self.seal()
+        except BaseException:  # the last members could not be put, for one
+            self._give_up()
+            raise
 
     def _give_up(self) -> None:
         with self._lock:
@@ -274,7 +281,7 @@ class Batch:
 
         assert self._token is not None
         _open.reset(self._token)
-        await asyncio.to_thread(self.seal if kind is None else self._give_up)
+        await asyncio.to_thread(self._leave, kind is not None)
 
     def __repr__(self) -> str:
         return f"<batch {self._number if self._number is not None else 'not made yet'}>"
@@ -387,10 +394,15 @@ def unknown(text: str) -> UnknownBatch:
     )
 
 
+def _why_open(name: str, found: BatchProgress) -> str:
+    text = f"{found.left} of the {found.total} members of {name} have not ended"
+    return text if found.sealed else f"{text}, and it was not sealed: call seal() when there are no more"
+
+
 def _job_of(call: object) -> NewJob:
     if not isinstance(call, Call):
         raise TypeError(f"add takes a call, made by task.call(...), not {call!r}")
-    return call.job
+    return check_has_input(call.job)
 
 
 def _following(name: str, call: object) -> NewJob | None:
@@ -402,4 +414,4 @@ def _following(name: str, call: object) -> NewJob | None:
     for option, value in (("id", job.id), ("unique", job.unique), ("after", job.after or None)):
         if value is not None:
             raise ValueError(f"{name} runs once, under an id of the batch: leave {option}={value!r} out")
-    return job
+    return check_has_input(job)

@@ -17,6 +17,8 @@ _AS_JSON = frozenset({"payload", "options"})
 """Fields of a job that are JSON themselves."""
 _DEFAULTS = NewJob("", b"")
 SHOWN = 60
+RESULTS = "results"
+"""Among the options of a job: names of the parameters that are filled by what its first input has returned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ def jobs_of(calls: Iterable[Call[Any]], tasks: Mapping[str, object]) -> list[New
     """The jobs that the calls become, if *tasks* has the tasks of all.
 
     Raises:
-        TypeError, ValueError: naming the one that is no call, or whose task is missing.
+        TypeError, ValueError: naming the one that is no call, whose task is missing, or that takes a result of no job.
     """
     if isinstance(calls, Call):
         raise TypeError(f"put_many takes calls, as in put_many([{calls.task.rpartition('.')[2]}.call(...)]), not one")
@@ -89,6 +91,25 @@ def jobs_of(calls: Iterable[Call[Any]], tasks: Mapping[str, object]) -> list[New
             near = near_name(call.task, tasks)
             hint = f"; did you mean {near!r}?" if near else ""
             raise ValueError(f"this queue has no task {call.task!r}: put the call into the queue of its task{hint}")
-        jobs.append(call.job)
+        jobs.append(check_has_input(call.job))
     check_order(jobs)
     return jobs
+
+
+def check_has_input(job: NewJob) -> NewJob:
+    """Return *job*, unless it takes the result of another, and waits for none whose success it needs.
+
+    Raises:
+        ValueError: it does.
+    """
+    if job.options is None or RESULTS not in msgspec.json.decode(job.options):
+        return job
+    name = job.task.rpartition(".")[2]
+    if not job.after:
+        raise ValueError(
+            f"{name} is called with Result, and there is no job before it: put it behind another one, "
+            f"chain(other.call(), {name}.call(Result)), or say which, {name}.options(after=[job]).enqueue(Result)"
+        )
+    if job.needs != "success":
+        raise ValueError(f"{name} is called with Result, so what it waits for must succeed: leave needs='end' out")
+    return job

@@ -7,12 +7,8 @@ from typing import Any
 
 import msgspec
 
-from steadypool.durable.client.call import Call
+from steadypool.durable.client.call import RESULTS, Call, check_has_input
 from steadypool.durable.client.handle import JobHandle
-from steadypool.durable.engine.records import NewJob
-
-RESULTS = "results"
-"""Among the options of a job: names of the parameters that are filled by what its first input has returned."""
 
 
 class ResultMarker:
@@ -66,22 +62,3 @@ def with_results(options: bytes | None, names: Collection[str]) -> bytes:
     """The options of a job, with the parameters that are filled by the result of its first input."""
     given: dict[str, Any] = {} if options is None else msgspec.json.decode(options)
     return msgspec.json.encode({**given, RESULTS: list(names)})
-
-
-def check_has_input(job: NewJob) -> NewJob:
-    """Return *job*, unless it takes the result of another, and waits for none whose success it needs.
-
-    Raises:
-        ValueError: it does.
-    """
-    if job.options is None or RESULTS not in msgspec.json.decode(job.options):
-        return job
-    name = job.task.rpartition(".")[2]
-    if not job.after:
-        raise ValueError(
-            f"{name} is called with Result, and there is no job before it: put it behind another one, "
-            f"chain(other.call(), {name}.call(Result)), or say which, {name}.options(after=[job]).enqueue(Result)"
-        )
-    if job.needs != "success":
-        raise ValueError(f"{name} is called with Result, so what it waits for must succeed: leave needs='end' out")
-    return job

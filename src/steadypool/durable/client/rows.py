@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from steadypool.durable.client.chain import check_has_input
+from steadypool.durable.client.call import check_has_input
 from steadypool.durable.client.task import DurableTask
 from steadypool.durable.engine.errors import PayloadRefused
 from steadypool.durable.engine.records import NewJob

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeAlias, TypeVar, 
 from steadypool.durable.client import given_up
 from steadypool.durable.client import options as enqueueing
 from steadypool.durable.client.batch import as_member, open_batch
-from steadypool.durable.client.call import Call
-from steadypool.durable.client.chain import Result, check_has_input, with_results
+from steadypool.durable.client.call import Call, check_has_input
+from steadypool.durable.client.chain import Result, with_results
 from steadypool.durable.client.declared import Declared
 from steadypool.durable.client.group_commit import Writer
 from steadypool.durable.client.handle import JobHandle, Records

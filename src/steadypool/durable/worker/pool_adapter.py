@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import msgspec
 
 from steadypool.durable.client import own_retry
-from steadypool.durable.client.chain import RESULTS
+from steadypool.durable.client.call import RESULTS
 from steadypool.durable.client.lifespan import Manager
 from steadypool.durable.client.nested_waits import Slots
 from steadypool.durable.client.task import DurableTask

@@ -87,7 +87,7 @@ def _revive_one(connection: Any, number: int, now: float) -> bool:
 def change_many(connection: Any, kind: ChangeKind, jobs: Sequence[JobKey], reason: str, now: float) -> list[Change]:
     """Change each; a row for each that is there."""
     changes: list[Change] = []
-    for number, nonce in jobs:
+    for number, nonce in sorted(jobs):  # so that a job comes back before those that were cancelled for it
         if kind == "cancel":
             was = cancel(connection, number, nonce, now)
             is_changed = was not in ENDED

@@ -34,6 +34,8 @@ def put(connection: Any, jobs: Sequence[NewJob], now: float) -> list[EnqueueResu
     fresh: list[tuple[int, NewJob]] = []
     for number, job in enumerate(jobs, first):
         taken = _take_keys(connection, number, job, now) if job.id is not None or job.unique is not None else None
+        if taken is not None and taken.number >= first:  # one of these jobs has the key, and may not be inserted yet
+            taken = placed[taken.number - first]._replace(enqueued=False)
         if taken is None:
             fresh.append((number, job))
             taken = EnqueueResult(number, nonce, public_id(number, nonce, job.id), True)
