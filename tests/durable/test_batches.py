@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from steadypool import BatchProgress, JobState, Queue, Result, UnknownBatch, UnknownJob, WrongState
+from steadypool import BatchProgress, JobCancelled, JobState, Queue, Result, UnknownBatch, UnknownJob, WrongState
 from tests.durable import app
 from tests.durable.test_after import connect
 from tests.durable.working import Working
@@ -135,10 +135,27 @@ def test_cancelling_one(queue: Queue) -> None:
     with Working(queue):
         assert batch.cancel()
         assert batch.result(WAIT) == BatchProgress(5, 0, 0, 5, True, True)
+        with pytest.raises(JobCancelled, match=r"\) was cancelled: its batch was cancelled"):
+            queue.get(next(batch.members()).id).result(WAIT)
         assert follows(queue, batch, "finally")[2] == 0
     assert not batch.cancel()
     with pytest.raises(WrongState, match="has finished"):
         batch.add(app.add.call(1))
+    with pytest.raises(WrongState, match="has finished"), queue.batch("late", parent=batch):
+        pass
+
+
+@pytest.mark.every_engine
+def test_a_member_that_runs_again_by_hand_adds_others(queue: Queue) -> None:
+    with queue.batch("spread", then=app.report.call("then")) as batch:
+        handle = app.spread.options(delay=3600).enqueue(2)
+    queue.discard(handle.id)
+    queue.engine.batches.tend(100)
+    assert batch.progress().finished
+    queue.retry(handle.id)
+    with Working(queue):
+        assert batch.result(WAIT) == BatchProgress(3, 3, 0, 0, True, True)
+        assert follows(queue, batch, "then")[2:4] == (3, 0)
 
 
 @pytest.mark.every_engine
@@ -205,9 +222,12 @@ def test_what_it_takes(queue: Queue) -> None:
         pass
     with pytest.raises(RuntimeError, match="one with block"), batch:
         pass
-    for fails in (lambda: queue.batch("a", then=app.add.call(Result)), lambda: queue.batch("a").add(app.add.call(Result))):
+    for fails in (
+        lambda: queue.batch("a", then=app.add.call(Result)),
+        lambda: queue.batch("a").add(app.add.call(Result)),
+    ):
         with pytest.raises(ValueError, match="there is no job before it"):
             fails()
-    with pytest.raises(TimeoutError, match="0 of the 0 members .* it was not sealed"):
+    with pytest.raises(TimeoutError, match=r"0 of the 0 members .* it was not sealed"):
         queue.batch("open").result(0)
     assert not hasattr(app.add, "batch")

@@ -134,6 +134,13 @@ def test_with_a_logger_of_structlog(pool: Any) -> None:
     assert "pool closing" in [entry["event"] for entry in logged]
 
 
+def test_a_field_whose_name_records_have_already(logger: logging.Logger, records: Records) -> None:
+    LoggingSink(logger)(durable.BatchFinished("w", 0.0, "batch-7", "import", 5, 1, 0))
+    (record,) = records.of("BatchFinished")
+    assert (record.name, record.name_, record.batch) == ("test", "import", "batch-7")
+    assert record.getMessage() == "batch-7 (import) has finished: 5 completed, 1 failed, 0 cancelled"
+
+
 def test_every_kind_of_event_has_a_level_and_a_text() -> None:
     bases = {events.Event, events.JobEvent, events.JobEnded}
     kinds = {kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, events.Event)}

@@ -65,6 +65,8 @@ _KINDS: dict[type[Event], LogLine] = {
 LEVELS: Mapping[type[Event], int] = {kind: how.level for kind, how in _KINDS.items()}
 """The level of each kind of event, unless a sink is given another."""
 
+_TAKEN = {*vars(logging.makeLogRecord({})), "message", "asctime"}
+"""Attributes that records have already."""
 _LATER_KINDS = LogLine(INFO, "%(kind)s in pool %(pool)s")
 
 
@@ -117,11 +119,17 @@ def _record(
     logger: logging.Logger, level: int, text: str, facts: dict[str, Any], error: BaseException | None
 ) -> logging.LogRecord:
     caught = None if error is None else (type(error), error, error.__traceback__)
-    record = logger.makeRecord(logger.name, level, __file__, 0, text, (_told(facts),), caught, "__call__", facts)
+    record = logger.makeRecord(
+        logger.name, level, __file__, 0, text, (_told(facts),), caught, "__call__", _extra(facts)
+    )
     if error is not None:
         # What formatters take that write text: the job's own code has said what is in it.
         record.exc_text = printable_lines(traceback_text(error).rstrip())
     return record
+
+
+def _extra(facts: dict[str, Any]) -> dict[str, Any]:
+    return {f"{name}_" if name in _TAKEN else name: value for name, value in facts.items()}
 
 
 def _facts(event: Event) -> dict[str, Any]:

@@ -87,10 +87,16 @@ class Batch:
         with self._lock:
             if self._number is None:
                 assert self._new is not None
-                store = self._home.engine.batches
-                made = store.make(self._new) if self._connection is None else store.make_on(self._connection, self._new)
-                self._number = made
+                self._number = self._make(self._new)
             return self._number
+
+    def _make(self, new: NewBatch) -> int:
+        store = self._home.engine.batches
+        if self._connection is not None:
+            return store.make_on(self._connection, new)
+        if new.parent is not None:
+            Batch(self._home, None, new.parent)._refuse_if_finished()
+        return store.make(new)
 
     @property
     def id(self) -> str:
@@ -117,14 +123,8 @@ class Batch:
     def progress(self) -> BatchProgress:
         """How far it is. Raises as `row` does."""
         row = self.row()
-        return BatchProgress(
-            row.total,
-            row.ended - row.failed - row.cancelled,
-            row.failed,
-            row.cancelled,
-            row.sealed,
-            row.finished_at is not None and row.total == row.ended,
-        )
+        completed = row.ended - row.failed - row.cancelled
+        return BatchProgress(row.total, completed, row.failed, row.cancelled, row.sealed, _has_finished(row))
 
     def members(self, *states: JobState | str) -> Iterator[JobRecord]:
         """The members that are in one of these states, by default all, in the order in which they were put.
@@ -183,12 +183,17 @@ class Batch:
         jobs = [_job_of(call) for call in calls]
         self._put_gathered()
         connection = self._connection if connection is None else connection
-        if connection is None and (row := self.row()).finished_at is not None:
-            raise WrongState(f"{self.id} ({row.name}) has finished: make another batch", state="finished")
+        if connection is None:
+            self._refuse_if_finished()
         placed = self.put(jobs, connection)
         return [
             JobHandle(self._home, one, self._home.tasks.get(job.task)) for one, job in zip(placed, jobs, strict=True)
         ]
+
+    def _refuse_if_finished(self) -> None:
+        row = self.row()
+        if _has_finished(row):
+            raise WrongState(f"{self.id} ({row.name}) has finished: make another batch", state="finished")
 
     def put(self, jobs: Sequence[NewJob], connection: Any = None) -> list[EnqueueResult]:
         """Put jobs as members, after those that have gathered."""
@@ -392,6 +397,11 @@ def unknown(text: str) -> UnknownBatch:
         f"there is no batch {text!r}: it was never made here, its record was pruned a week after its end, or the "
         "transaction that made it has not committed"
     )
+
+
+def _has_finished(row: BatchRow) -> bool:
+    """It has not if a member runs again by hand."""
+    return row.finished_at is not None and row.total == row.ended
 
 
 def _why_open(name: str, found: BatchProgress) -> str:

@@ -209,7 +209,7 @@ class JobHandle(Generic[R]):
         if found.state is JobState.COMPLETED:
             return
         if found.state is JobState.CANCELLED:
-            why = f": it {found.reason}" if found.reason else ""
+            why = f": {found.reason}" if found.reason else ""
             raise JobCancelled(f"job {self.job_id} ({found.task}) was cancelled{why}", job_id=self.job_id)
         last = found.errors[-1] if found.errors else None
         told = f": {last.type_name}: {last.message}" if last is not None else ""
