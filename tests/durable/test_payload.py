@@ -146,6 +146,28 @@ def test_a_call_can_be_given_as_json() -> None:
             payload.from_json(wrong)
 
 
+@pytest.mark.parametrize(
+    ("given", "instead"),
+    [
+        ("1", "got 1; write '[1]'"),
+        ('"ann"', """got 'ann'; write '["ann"]'"""),
+        ("ann", """; write '["ann"]'"""),
+        ("9" * 90, "; write it in an array, as in '[1]'"),
+    ],
+)
+def test_a_value_that_stands_alone_is_shown_in_its_array(given: str, instead: str) -> None:
+    with pytest.raises(PayloadRefused) as caught:
+        Payload("task", positional).from_json(given)
+    assert str(caught.value).endswith(instead)
+
+
+@pytest.mark.parametrize("given", ["[1", "{", "[1, 2, 3, 4]"])
+def test_an_array_is_not_put_into_another(given: str) -> None:
+    with pytest.raises(PayloadRefused) as caught:
+        Payload("task", positional).from_json(given)
+    assert "write" not in str(caught.value)
+
+
 @dataclass
 class NewAddress:
     street: str

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypedDict, TypeVar, Unpack, overload
@@ -225,9 +225,7 @@ class Task(Generic[P, R_co]):
         Raises:
             TypeError, ValueError: for an option that does not exist or an invalid value.
         """
-        unknown = set(changes) - OPTION_NAMES
-        if unknown:
-            raise TypeError("; ".join(_no_such_option(name) for name in sorted(unknown)))
+        _refuse_unknown(set(changes) - OPTION_NAMES)
         given: dict[str, Any] = {**changes}
         derived = Task(self.fn, self._changed_options(given))
         derived._limits_name = self._limits_name or derived._limits_name
@@ -280,6 +278,11 @@ class Task(Generic[P, R_co]):
 
     def __repr__(self) -> str:
         return f"<task {task_name(self)}>"
+
+
+def _refuse_unknown(names: Collection[str]) -> None:
+    if names:
+        raise TypeError("; ".join(map(_no_such_option, sorted(names))))
 
 
 def _no_such_option(name: str) -> str:
@@ -347,6 +350,7 @@ def task(
     meta: Mapping[str, Any] | None = None,
     limit: Limit | Sequence[Limit] | None = None,
     lane: By | None = None,
+    **unknown: object,
 ) -> Any:
     """Make a function a `Task`: ``@task(timeout=30)`` above it, or ``fetch = task(requests.get, timeout=5)``.
 
@@ -355,8 +359,9 @@ def task(
     the values of that parameter take turns.
 
     Raises:
-        TypeError, ValueError: at once, for an invalid value.
+        TypeError, ValueError: at once, for an option that does not exist or an invalid value.
     """
+    _refuse_unknown(unknown)
     options = TaskOptions(name, id, as_seconds(timeout), as_seconds(total_timeout), retry, priority, meta, limit, lane)
     if fn is None:
         return lambda function: Task(function, options)

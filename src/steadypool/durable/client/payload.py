@@ -183,17 +183,20 @@ class Payload:
         Raises:
             PayloadRefused: it is neither, or does not fit the signature.
         """
+        by_place = [p.name for p in self._parameters if p.kind in _BY_PLACE]
         try:
             given = msgspec.json.decode(text)
         except msgspec.DecodeError as error:
-            raise PayloadRefused(f"the arguments of {self._name} are not JSON: {error}") from None
-        by_place = [p.name for p in self._parameters if p.kind in _BY_PLACE]
+            word = text.decode(errors="replace") if isinstance(text, bytes) else text
+            instead = "" if word.lstrip()[:1] in ("", "[", "{", '"') or not by_place else _as_array(word)
+            raise PayloadRefused(f"the arguments of {self._name} are not JSON: {error}{instead}") from None
         if isinstance(given, list) and len(given) <= len(by_place):
             given = dict(zip(by_place, given, strict=False))
         if not isinstance(given, dict):
+            instead = "" if isinstance(given, list) or not by_place else _as_array(given)
             raise PayloadRefused(
                 f"the arguments of {self._name}{self._signature} are an array of at most {len(by_place)}, "
-                f"or an object of them by name; got {_shortened(given)}"
+                f"or an object of them by name; got {_shortened(given)}{instead}"
             )
         payload = self._encoder.encode(given)
         if len(payload) > self._most_bytes:
@@ -423,6 +426,12 @@ def _advice(encoded: bytes, given: object, before: str) -> str:
         return ""
     spelt = hint.__qualname__ if isinstance(hint, type) and not hasattr(hint, "__args__") else str(hint)
     return f"; annotate it as {before}{spelt.replace('typing.', '')}" if helps and len(spelt) < 80 else ""
+
+
+def _as_array(argument: object) -> str:
+    """What to write for a call with that one argument."""
+    text = msgspec.json.encode([argument]).decode()
+    return f"; write '{text}'" if len(text) <= 80 else "; write it in an array, as in '[1]'"
 
 
 def _shortened(value: object) -> str:
