@@ -87,6 +87,7 @@ def test_an_error_in_the_block_cancels_what_was_put(queue: Queue) -> None:
         first = app.add.enqueue(1)
         assert first.id and first.enqueued
         lost = app.add.enqueue(2)
+        assert repr(lost) == "<durable job, not put yet>"
         raise ZeroDivisionError
     with pytest.raises(WrongState, match="was not put"):
         _ = lost.id
@@ -227,6 +228,10 @@ def test_what_it_takes(queue: Queue) -> None:
         lambda: queue.batch("a").add(app.add.call(Result)),
     ):
         with pytest.raises(ValueError, match="there is no job before it"):
+            fails()
+    elsewhere = Queue("sqlite:///elsewhere.db").task(len, name="other.len").call("a")
+    for fails in (lambda: queue.batch("a", then=elsewhere), lambda: queue.batch("a").add(elsewhere)):
+        with pytest.raises(ValueError, match=r"no task 'other\.len'"):
             fails()
     with pytest.raises(TimeoutError, match=r"0 of the 0 members .* it was not sealed"):
         queue.batch("open").result(0)

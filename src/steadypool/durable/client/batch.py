@@ -8,16 +8,17 @@ of other threads, which enqueues meanwhile, adds nothing.
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
-from steadypool.durable.client.call import Call, check_has_input
+from steadypool.durable.client.call import Call, jobs_of
 from steadypool.durable.client.group_commit import Writer
 from steadypool.durable.client.handle import JobHandle, Records, ResultDecoder
 from steadypool.durable.client.nested_waits import refuse_on_loop as refuse_to_wait_on_loop
+from steadypool.durable.client.open_queues import kept_at
 from steadypool.durable.client.options import check_name
 from steadypool.durable.engine.batches import BatchRow, NewBatch, OnFailure, batch_id, number_of_batch
 from steadypool.durable.engine.errors import UnknownBatch, WrongState
@@ -173,14 +174,14 @@ class Batch:
 
         Raises:
             WrongState: the batch has finished.
-            TypeError: it is no call, as ``task.call(...)`` makes one.
+            TypeError, ValueError: it is no call, as ``task.call(...)`` makes one, or its task is not of this store.
         """
         [handle] = self.add_many([call], connection=connection)
         return handle
 
     def add_many(self, calls: Iterable[Call[Any]], *, connection: Any = None) -> list[JobHandle[Any]]:
         """Put calls as members, in one transaction."""
-        jobs = [_job_of(call) for call in calls]
+        jobs = jobs_of(map(_call, calls), _tasks_beside(self._home))
         self._put_gathered()
         connection = self._connection if connection is None else connection
         if connection is None:
@@ -320,6 +321,9 @@ class MemberHandle(JobHandle[Any]):
         """Whether it was put."""
         return self._there().enqueued
 
+    def __repr__(self) -> str:
+        return "<durable job, not put yet>" if self.placed is None else f"<durable job {self.placed.id}>"
+
     @property
     def _key(self) -> tuple[int, int]:  # type: ignore[override]
         return self._there()[:2]
@@ -357,6 +361,7 @@ def new_batch(
     finally_: Call[Any] | None,
     on_failure: OnFailure,
     parent: Batch | None,
+    tasks: Mapping[str, object],
 ) -> NewBatch:
     """Checked.
 
@@ -370,8 +375,8 @@ def new_batch(
         raise TypeError(f"parent must be a batch, such as current_job().batch, not {parent!r}")
     return NewBatch(
         name,
-        _following("then", then),
-        _following("finally_", finally_),
+        _following("then", then, tasks),
+        _following("finally_", finally_, tasks),
         on_failure,
         None if parent is None else parent.number,
     )
@@ -409,19 +414,25 @@ def _why_open(name: str, found: BatchProgress) -> str:
     return text if found.sealed else f"{text}, and it was not sealed: call seal() when there are no more"
 
 
-def _job_of(call: object) -> NewJob:
+def _call(call: object) -> Call[Any]:
     if not isinstance(call, Call):
         raise TypeError(f"add takes a call, made by task.call(...), not {call!r}")
-    return check_has_input(call.job)
+    return call
 
 
-def _following(name: str, call: object) -> NewJob | None:
+def _tasks_beside(home: Home) -> Mapping[str, object]:
+    """Those of all queues of this process that are kept in the same store: a job does not choose its batch's queue."""
+    beside = [queue for queue in kept_at(home.url) if isinstance(queue, type(home))]
+    return {name: task for queue in (home, *beside) for name, task in queue.tasks.items()}
+
+
+def _following(name: str, call: object, tasks: Mapping[str, object]) -> NewJob | None:
     if call is None:
         return None
     if not isinstance(call, Call):
         raise TypeError(f"{name} must be a call, made by task.call(...), not {call!r}")
-    job = call.job
+    [job] = jobs_of([call], tasks)
     for option, value in (("id", job.id), ("unique", job.unique), ("after", job.after or None)):
         if value is not None:
             raise ValueError(f"{name} runs once, under an id of the batch: leave {option}={value!r} out")
-    return check_has_input(job)
+    return job

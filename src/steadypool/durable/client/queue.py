@@ -246,7 +246,7 @@ class Queue:
         Raises:
             TypeError, ValueError: at once, for what does not fit.
         """
-        return Batch(self, new_batch(name, then, finally_, on_failure, parent), connection=connection)
+        return Batch(self, new_batch(name, then, finally_, on_failure, parent, self.tasks), connection=connection)
 
     def get_batch(self, batch_id: str) -> Batch:
         """The batch of that id; raises `UnknownBatch` if there is none, or its record was pruned."""
