@@ -46,6 +46,7 @@ __all__ = [
     "ResultRefused",
     "ScheduleFired",
     "ScheduleSkipped",
+    "SinkFailed",
     "TaskForgotten",
     "TaskUnknown",
     "WaitsForOthers",
@@ -58,7 +59,7 @@ __all__ = [
 _OF_DURABLE_WORKERS = (
     "ArgumentsUnknown AttemptFailed BatchFinished DependencyFailed EngineAdvisory EngineFailed EngineRecovered "
     "JobGivenUp JobSnoozed JobsRecovered LeaseLost QueuePaused ResultRefused ScheduleFired ScheduleSkipped "
-    "TaskForgotten TaskUnknown WaitsForOthers WorkerRegistered"
+    "SinkFailed TaskForgotten TaskUnknown WaitsForOthers WorkerRegistered"
 )
 _PLACES = {
     "steadypool.durable.worker.events": _OF_DURABLE_WORKERS,

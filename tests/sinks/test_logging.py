@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import logging
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import structlog
 
+import steadypool.events
 from steadypool import Retry, ThreadPool, task
 from steadypool.durable.worker import events as durable
 from steadypool.model import events
@@ -205,6 +207,53 @@ def test_every_durable_event_says_how_it_is_logged() -> None:
     for kind in vars(durable).values():
         if isinstance(kind, type) and issubclass(kind, events.Event) and kind is not events.Event:
             assert kind.LOG.text, kind  # type: ignore[attr-defined]
+
+
+_EVERY_EVENT = [getattr(steadypool.events, name) for name in steadypool.events.__all__]
+
+
+def _made(kind: type[events.Event]) -> events.Event:
+    """An event of that kind; each field has something in it that its line can show."""
+    values: dict[str, Any] = {
+        "outcome": Outcome.FAILED,
+        "error": ValueError("no"),
+        "meta": {"tenant": 1},
+        "total": None,
+        "workers": ("vm-2",),
+    }
+    return kind(**{field.name: values.get(field.name, 1) for field in dataclasses.fields(kind)})
+
+
+@pytest.mark.parametrize("kind", _EVERY_EVENT, ids=steadypool.events.__all__)
+def test_every_event_can_be_logged_whatever_its_fields_are_called(
+    logger: logging.Logger, records: Records, kind: type[events.Event]
+) -> None:
+    event = _made(kind)
+    LoggingSink(logger)(event)
+    (record,) = records.of(kind.__name__)
+    assert record.getMessage() and record.name == "test"
+    with structlog.testing.capture_logs() as logged:
+        LoggingSink(structlog.get_logger())(event)
+    assert [entry["kind"] for entry in logged] == [kind.__name__]
+
+
+def test_a_field_of_an_own_event_whose_name_records_or_entries_have(logger: logging.Logger, records: Records) -> None:
+    @dataclasses.dataclass(frozen=True, slots=True)
+    class Mine(events.Event):
+        args: int
+        message: int
+        level: int
+        event: int
+        taskName: int
+        mine: int
+
+    event = Mine("p", 0.0, 1, 2, 3, 4, 5, 6)
+    named = {"args_": 1, "message_": 2, "level_": 3, "event_": 4, "taskName_": 5, "mine": 6}
+    LoggingSink(logger)(event)
+    assert named.items() <= vars(records.all[0]).items()
+    with structlog.testing.capture_logs() as logged:
+        LoggingSink(structlog.get_logger())(event)
+    assert named.items() <= logged[0].items()
 
 
 def test_control_characters_of_a_job_do_not_reach_a_terminal(

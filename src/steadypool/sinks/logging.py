@@ -65,8 +65,8 @@ _KINDS: dict[type[Event], LogLine] = {
 LEVELS: Mapping[type[Event], int] = {kind: how.level for kind, how in _KINDS.items()}
 """The level of each kind of event, unless a sink is given another."""
 
-_TAKEN = {*vars(logging.makeLogRecord({})), "message", "asctime"}
-"""Attributes that records have already."""
+_TAKEN = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", "level", "event"}
+"""Attributes that records have already, and what each entry of structlog has."""
 _LATER_KINDS = LogLine(INFO, "%(kind)s in pool %(pool)s")
 
 
@@ -101,7 +101,7 @@ class LoggingSink:
         error = getattr(event, "error", None) if how.traceback else None
         if self._standard is None:
             caught = {} if error is None else {"exc_info": error}
-            self._other.log(level, _words(kind.__name__), **_facts(event), **caught)
+            self._other.log(level, _words(kind.__name__), **_extra(_facts(event)), **caught)
         elif self._standard.isEnabledFor(level):
             self._standard.handle(_record(self._standard, level, how.text, _facts(event), error))
 

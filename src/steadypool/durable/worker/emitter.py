@@ -24,12 +24,17 @@ P = ParamSpec("P")
 
 
 class Emitter:
-    """The sinks of one worker. A sink that raises is removed, and a note is kept."""
+    """The sinks of one worker. When one raises, the others and itself get a `SinkFailed`, and it stays subscribed."""
+
+    SINK_SECONDS = 60.0
+    """Between two `SinkFailed` of one sink, which may fail at every event."""
 
     def __init__(self, name: str, notes: list[str]) -> None:
         self.name = name
         self._notes = notes
         self._sinks: tuple[Sink, ...] = ()
+        self._failed_at: dict[int, float] = {}
+        """When the last `SinkFailed` of a sink was emitted, by the sink's `id`."""
         self.failures: Counter[tuple[str, str, str]] = Counter()
         """Attempts that have failed, by queue, task and what came next."""
 
@@ -43,6 +48,7 @@ class Emitter:
     def unsubscribe(self, sink: Sink) -> None:
         """Emit to this one no more."""
         self._sinks = tuple(other for other in self._sinks if other is not sink)
+        self._failed_at.pop(id(sink), None)
 
     def emit(self, make: Callable[[], Any]) -> None:
         """Call every sink with the event that *make* gives."""
@@ -57,8 +63,18 @@ class Emitter:
             try:
                 sink(event)
             except Exception as error:
-                self._notes.append(f"a sink raised {in_a_line(error)}")
-                self.unsubscribe(sink)
+                self._sink_raised(sink, event, error)
+
+    def _sink_raised(self, sink: Sink, event: object, error: Exception) -> None:
+        if isinstance(event, events.SinkFailed):
+            return  # it has been said to all who can take it
+        before, now = self._failed_at.get(id(sink)), monotonic()
+        if before is None:
+            self._notes.append(f"a sink raised {in_a_line(error)}")
+        if before is None or now >= before + self.SINK_SECONDS:
+            self._failed_at[id(sink)] = now
+            name = getattr(sink, "__qualname__", type(sink).__qualname__)
+            self.report(events.SinkFailed, name, type(event).__name__, error)
 
     def report(self, kind: Callable[Concatenate[str, float, P], object], *facts: P.args, **more: P.kwargs) -> None:
         """Emit an event of this worker, now."""

@@ -236,6 +236,16 @@ class EngineRecovered(Event):
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class SinkFailed(Event):
+    """A sink has raised *error* when it got an event of the kind *got*. It stays subscribed."""
+
+    LOG: ClassVar[LogLine] = LogLine(ERROR, "the sink %(sink)s could not take %(got)s: %(error)s", traceback=True)
+    sink: str
+    got: str
+    error: Exception
+
+
 for _event in [value for value in vars().values() if isinstance(value, type) and issubclass(value, Event)]:
     _event.__module__ = "steadypool.events"  # as those of a pool
 del _event
