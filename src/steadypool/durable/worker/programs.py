@@ -11,7 +11,6 @@ A child that was forked and runs no other program has not got the mark; it is fo
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -21,6 +20,12 @@ from steadypool.durable.worker.program_mark import MARK
 
 TERM_GRACE = 0.5
 """Seconds between SIGTERM and SIGKILL."""
+_OWN_COMMANDS = (
+    "-m steadypool.durable.worker.heartbeat_helper",
+    "from multiprocessing.resource_tracker import main",
+    "from multiprocessing.forkserver import main",
+)
+"""Of the helper of the heartbeat, and of the servers that a pool of processes has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +57,23 @@ def _marked(mark: str) -> list[psutil.Process]:
     found = {process for process in psutil.process_iter() if process.pid != own and _has_mark(process, mark)}
     if mark.partition("-")[0] == str(own):
         found |= set(psutil.Process().children(recursive=True))
-    servers = _servers_of_multiprocessing()
-    return sorted((process for process in found if process.pid not in servers), key=lambda process: process.pid)
+    return sorted((process for process in found if not _is_own(process)), key=lambda process: process.pid)
 
 
-def _servers_of_multiprocessing() -> set[int | None]:
-    """What a pool of processes has started in this process, and no job: they end with it."""
-    forkserver, tracker = (sys.modules.get(f"multiprocessing.{name}") for name in ("forkserver", "resource_tracker"))
-    return {
-        getattr(getattr(forkserver, "_forkserver", None), "_forkserver_pid", None),
-        getattr(getattr(tracker, "_resource_tracker", None), "_pid", None),
-    }
+def _is_own(process: psutil.Process) -> bool:
+    """Whether the worker has started it and no job: it ends with the worker. Or it has ended already."""
+    command = _command(process)
+    if not any(text in command for text in _OWN_COMMANDS):
+        return not command
+    parent = process.parent() if process.is_running() else None
+    return parent is None or _command(parent) != command  # what a fork server has forked shows the server's command
+
+
+def _command(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
 
 
 def _has_mark(process: psutil.Process, mark: str) -> bool:
