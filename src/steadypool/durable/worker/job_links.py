@@ -9,7 +9,7 @@ import msgspec
 
 from steadypool.durable.client import nested_waits
 from steadypool.durable.client.batch import Batch
-from steadypool.durable.client.inputs import JobInput, input_of
+from steadypool.durable.client.job_summary import JobSummary, summary_of
 from steadypool.durable.client.open_queues import kept_at
 from steadypool.durable.client.queue import Queue
 from steadypool.durable.engine.batches import batch_before
@@ -24,13 +24,13 @@ GAP = "\n"
 class DurableLinks:
     """For the jobs of durable workers. It costs a job nothing that does not ask."""
 
-    def inputs(self, job: JobContext) -> list[JobInput]:
+    def inputs(self, job: JobContext) -> list[JobSummary]:
         """See `JobContext.inputs`."""
         found = _queue_of_job()
         if found is None:
             return []
         records = found.engine.links.inputs(_number_of(job))
-        return [input_of(record, _result_of(found.tasks, record)) for record in records]
+        return [summary_of(record, _result_of(found.tasks, record)) for record in records]
 
     def batch(self, job: JobContext) -> Batch | None:
         """See `JobContext.batch`."""

@@ -10,7 +10,7 @@ from steadypool.durable.engine.states import JobState
 
 
 @dataclass(frozen=True, slots=True)
-class JobInput:
+class JobSummary:
     """One job that the present one has waited for, as it has ended."""
 
     id: str
@@ -24,6 +24,6 @@ class JobInput:
     """Why it was discarded or cancelled."""
 
 
-def input_of(record: JobRecord, result: Any) -> JobInput:
+def summary_of(record: JobRecord, result: Any) -> JobSummary:
     """From its record, and its result as a value."""
-    return JobInput(record.id, record.task, record.state, result, record.errors, record.reason)
+    return JobSummary(record.id, record.task, record.state, result, record.errors, record.reason)
