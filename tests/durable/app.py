@@ -46,6 +46,13 @@ def report(name: str) -> tuple[str, str, int, int, list[str]]:
 
 
 @queue.task
+def results() -> list[tuple[str, str, list[str]]]:
+    """What the members of the batch that the job follows have returned, and why they failed."""
+    members = current_job().batch.members()
+    return [(one.state.value, repr(one.result), [error.type_name for error in one.errors]) for one in members]
+
+
+@queue.task
 async def report_async(name: str) -> tuple[str, str, int, int, list[str]]:
     return report(name)
 

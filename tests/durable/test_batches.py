@@ -57,6 +57,28 @@ def test_failed_members_and_the_heal(queue: Queue, tmp_path: Any) -> None:
 
 
 @pytest.mark.every_engine
+@pytest.mark.parametrize("kind", ["thread", "process"])
+def test_what_follows_reads_what_the_members_have_returned(queue: Queue, kind: str) -> None:
+    with queue.batch("sum", finally_=app.results.call()) as batch:
+        first = app.add.enqueue(1, 2)
+        app.inputs.options(after=[first]).enqueue()
+        app.need_file.enqueue("nowhere")
+    returned = [(first.id, "completed", 3)]
+    with Working(queue, kind=kind):
+        batch.result(WAIT)
+        assert follows(queue, batch, "finally") == [
+            ("completed", "3", []),
+            ("completed", repr(returned), []),
+            ("discarded", "None", ["FileNotFoundError"]),
+        ]
+    assert [one.result for one in batch.members("completed")] == [3, returned]
+    [failed] = batch.failed()
+    assert (failed.result, failed.reason, failed.errors[0].type_name) == (None, "no retry is left", "FileNotFoundError")
+    without_tasks = Queue(queue.url).get_batch(batch.id)
+    assert [one.result for one in without_tasks.members("completed")] == [3, [list(returned[0])]]
+
+
+@pytest.mark.every_engine
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_member_adds_members(queue: Queue, kind: str) -> None:
     spread = app.spread_async if kind == "async" else app.spread

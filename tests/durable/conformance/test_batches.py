@@ -92,7 +92,9 @@ def test_what_was_given_up_and_healed(engine: Engine) -> None:
     [third] = take(engine, who)
     engine.settle_many([give_up(third)])
     assert counts(engine, batch) == (3, 3, 2, 0) and following(engine, batch) == ["finally"]
-    assert [one.id for one in engine.batches.members(batch, {JobState.DISCARDED}, 0, 10)] == ids[1:]
+    failed = engine.batches.members(batch, {JobState.DISCARDED}, 0, 10)
+    assert [one.id for one in failed] == ids[1:]
+    assert [one.errors for one in failed] == [record(engine, job_id).errors for job_id in ids[1:]] and failed[0].errors
     for job_id in ids[1:]:
         found = record(engine, job_id)
         engine.retry(found.number, found.nonce)

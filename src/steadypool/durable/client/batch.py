@@ -17,12 +17,13 @@ from typing import Any, Protocol, Self
 from steadypool.durable.client.call import Call, jobs_of
 from steadypool.durable.client.group_commit import Writer
 from steadypool.durable.client.handle import JobHandle, Records, ResultDecoder
+from steadypool.durable.client.job_summary import JobSummary, summary_of
 from steadypool.durable.client.nested_waits import refuse_on_loop as refuse_to_wait_on_loop
 from steadypool.durable.client.open_queues import kept_at
 from steadypool.durable.client.options import check_name
 from steadypool.durable.engine.batches import BatchRow, NewBatch, OnFailure, batch_id, number_of_batch
 from steadypool.durable.engine.errors import UnknownBatch, WrongState
-from steadypool.durable.engine.records import EnqueueResult, JobRecord, NewJob
+from steadypool.durable.engine.records import EnqueueResult, NewJob
 from steadypool.durable.engine.states import JobState
 from steadypool.model.clock import monotonic
 
@@ -127,19 +128,20 @@ class Batch:
         completed = row.ended - row.failed - row.cancelled
         return BatchProgress(row.total, completed, row.failed, row.cancelled, row.sealed, _has_finished(row))
 
-    def members(self, *states: JobState | str) -> Iterator[JobRecord]:
+    def members(self, *states: JobState | str) -> Iterator[JobSummary]:
         """The members that are in one of these states, by default all, in the order in which they were put.
 
-        Read page by page, so that there may be any number of them. Those that left no record (``keep=0``) are missing.
+        Each has ``id``, ``task``, ``state``, ``result``, ``errors`` and ``reason``, as `JobContext.inputs` has them.
+        They are read page by page, so that there may be any number. Those that left no record (``keep=0``) are missing.
         """
         wanted: Collection[JobState] = frozenset(map(JobState, states)) or frozenset(JobState)
         after = 0
         self._put_gathered()
         while page := self._home.engine.batches.members(self.number, wanted, after, PAGE):
-            yield from page
+            yield from (summary_of(record, self._home.tasks) for record in page)
             after = page[-1].number
 
-    def failed(self) -> Iterator[JobRecord]:
+    def failed(self) -> Iterator[JobSummary]:
         """The members that were discarded; likewise."""
         return self.members(JobState.DISCARDED)
 

@@ -104,7 +104,7 @@ class BatchStore(Protocol):
         """The latest ones, those before that moment and number."""
 
     def members(self, number: int, states: Collection[JobState], after: int, limit: int) -> list[JobRecord]:
-        """Members in these states, by their numbers, which are above *after*: the first so many."""
+        """Members in these states, by their numbers, which are above *after*: the first so many, with their errors."""
 
     def of_job(self, number: int) -> int | None:
         """The batch of which that job is a member; ``None`` if of none."""

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import msgspec
 
 from steadypool.durable.client import nested_waits
@@ -13,7 +10,6 @@ from steadypool.durable.client.job_summary import JobSummary, summary_of
 from steadypool.durable.client.open_queues import kept_at
 from steadypool.durable.client.queue import Queue
 from steadypool.durable.engine.batches import batch_before
-from steadypool.durable.engine.records import JobRecord
 from steadypool.model.errors import SteadypoolError
 from steadypool.primitives.job_context import JobContext, current_job, give_links
 
@@ -30,7 +26,7 @@ class DurableLinks:
         if found is None:
             return []
         records = found.engine.links.inputs(_number_of(job))
-        return [summary_of(record, _result_of(found.tasks, record)) for record in records]
+        return [summary_of(record, found.tasks) for record in records]
 
     def batch(self, job: JobContext) -> Batch | None:
         """See `JobContext.batch`."""
@@ -80,13 +76,6 @@ def _queue_of_job() -> Queue | None:
 
 def _number_of(job: JobContext) -> int:
     return int(str(job.meta["fencing_token"]).partition("-")[0])
-
-
-def _result_of(tasks: Mapping[str, Any], record: JobRecord) -> Any:
-    if record.result is None:
-        return None
-    task = tasks.get(record.task)
-    return msgspec.json.decode(record.result) if task is None else task.decode_result(record.result)
 
 
 _others: dict[str, Queue] = {}

@@ -9,6 +9,7 @@ from typing import Any
 from steadypool.durable.engine.batches import BatchRow, NewBatch, TendedBatches, text_of
 from steadypool.durable.engine.postgres import caller_connection, rows
 from steadypool.durable.engine.postgres.claim import PostgresClaims
+from steadypool.durable.engine.postgres.job_errors import with_errors
 from steadypool.durable.engine.postgres.session import Calls
 from steadypool.durable.engine.records import JobRecord
 from steadypool.durable.engine.states import ENDED, JobState
@@ -74,7 +75,8 @@ class PostgresBatches:
                 values = [number, after, chosen, limit]
                 sql = f"SELECT {rows.RECORD} FROM {self._schema}.{kind} WHERE {which}"
                 found += map(rows.record_of, self._session.call(sql, values))
-        return sorted((one for one in found if one.state in states), key=lambda record: record.number)[:limit]
+        members = sorted((one for one in found if one.state in states), key=lambda record: record.number)[:limit]
+        return with_errors(self._session, self._schema, members)
 
     def of_job(self, number: int) -> int | None:
         """See `BatchStore.of_job`."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from steadypool.durable.engine.links import Link, Tended, Unmet, records_in_order
 from steadypool.durable.engine.postgres import rows
 from steadypool.durable.engine.postgres.claim import PostgresClaims
+from steadypool.durable.engine.postgres.job_errors import with_errors
 from steadypool.durable.engine.postgres.session import Calls
-from steadypool.durable.engine.records import AttemptError, JobRecord
+from steadypool.durable.engine.records import JobRecord
 from steadypool.durable.engine.states import JobState
 
 
@@ -31,15 +30,8 @@ class PostgresLinks:
         call, which = self._session.call, "= ANY (%s::bigint[])"
         found = call(f"SELECT {rows.RECORD} FROM {self._schema}.ended WHERE number {which}", numbers)
         found += call(f"SELECT {rows.RECORD} FROM {self._schema}.live WHERE number {which}", numbers)
-        errors: dict[int, list[AttemptError]] = {}
-        for job, *error in call(
-            f"SELECT job, {rows.ERROR} FROM {self._schema}.job_errors WHERE job {which} ORDER BY job, entry", numbers
-        ):
-            errors.setdefault(job, []).append(rows.error_of(error))
-        records = map(rows.record_of, found)
-        return records_in_order(
-            links, (replace(record, errors=tuple(errors.get(record.number, ()))) for record in records)
-        )
+        records = list(map(rows.record_of, found))
+        return records_in_order(links, with_errors(self._session, self._schema, records))
 
     def tend(self, limit: int) -> Tended:
         """See `LinkStore.tend`."""

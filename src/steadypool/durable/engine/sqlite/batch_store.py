@@ -13,7 +13,7 @@ from steadypool.durable.engine.sqlite import batches, caller_connection, read
 from steadypool.durable.engine.sqlite.clock import now_of
 from steadypool.durable.engine.sqlite.notify import Bells
 from steadypool.durable.engine.sqlite.put import put
-from steadypool.durable.engine.sqlite.rows import rows_of
+from steadypool.durable.engine.sqlite.rows import rows_of, with_errors
 from steadypool.durable.engine.sqlite.settle import remove_waiting
 from steadypool.durable.engine.sqlite.store import Transactions
 from steadypool.durable.engine.states import ENDED, WAITING, JobState
@@ -77,8 +77,9 @@ class SqliteBatches:
             if frozenset(states) - ENDED:
                 found += connection.execute(of_batch.format("jobs", "1 = 1"), (number, after, limit)).fetchall()
             chosen = sorted(one for [one] in found)[:limit]
-            records = read.ended_jobs(connection, chosen) + read.live_jobs(connection, chosen, now_of(connection))
-        return sorted((one for one in records if one.state in states), key=lambda record: record.number)
+            found = read.ended_jobs(connection, chosen) + read.live_jobs(connection, chosen, now_of(connection))
+            records = with_errors(connection, [one for one in found if one.state in states])
+        return sorted(records, key=lambda record: record.number)
 
     def of_job(self, number: int) -> int | None:
         """See `BatchStore.of_job`."""

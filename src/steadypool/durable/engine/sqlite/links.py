@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from steadypool.durable.engine.links import Link, Tended, Unmet, records_in_order
@@ -10,7 +9,7 @@ from steadypool.durable.engine.records import JobRecord
 from steadypool.durable.engine.sqlite import change, edges, read
 from steadypool.durable.engine.sqlite.clock import now_of
 from steadypool.durable.engine.sqlite.notify import Bells
-from steadypool.durable.engine.sqlite.rows import errors_of_jobs, rows_of
+from steadypool.durable.engine.sqlite.rows import rows_of, with_errors
 from steadypool.durable.engine.sqlite.settle import remove_waiting
 from steadypool.durable.engine.sqlite.store import Transactions
 from steadypool.durable.engine.states import JobState
@@ -34,9 +33,7 @@ class SqliteLinks:
             links = _links(connection, number, -1)
             numbers = [link.number for link in links]
             found = read.ended_jobs(connection, numbers) + read.live_jobs(connection, numbers, now_of(connection))
-            errors = errors_of_jobs(connection, numbers)
-            records = [replace(record, errors=tuple(errors[record.number])) for record in found]
-            return records_in_order(links, records)
+            return records_in_order(links, with_errors(connection, found))
 
     def tend(self, limit: int) -> Tended:
         """See `LinkStore.tend`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from steadypool.durable.engine.records import BEHIND, SET_ASIDE, AttemptError, JobRecord, public_id
@@ -67,6 +68,12 @@ def errors_of_jobs(connection: Any, numbers: Iterable[int]) -> Mapping[int, Sequ
     for job, *values in found.fetchall():
         errors[job].append(AttemptError(*values))
     return errors
+
+
+def with_errors(connection: Any, records: Sequence[JobRecord]) -> list[JobRecord]:
+    """The records of these jobs, each with its errors."""
+    errors = errors_of_jobs(connection, [record.number for record in records])
+    return [replace(record, errors=tuple(errors[record.number])) for record in records]
 
 
 HISTORY = (
