@@ -62,4 +62,7 @@ def test_batches_are_listed_shown_and_cancelled(shop: Program) -> None:
     assert ran.code == 1 and f"{never.id} is cancelled" in ran.out
     assert f"{batch.id} has finished already" in ran.err and "no batch 'batch-1'" in ran.err
     ran = shop.run("batches", "show", "import", *URL)
-    assert ran.code == 2 and ran.err.startswith("Error: there is no batch 'import'") and "Traceback" not in ran.err
+    assert ran.code == 2 and ran.err == (
+        "Error: there is no batch 'import': give its id, such as 'batch-7', which steadypool batches list shows\n"
+    )
+    assert "such as 'batch-99'" in shop.run("batches", "show", "99", *URL).err

@@ -141,3 +141,13 @@ def test_what_a_job_says_to_the_one_who_waits(shop: Program) -> None:
     assert failed.code == 1 and "\x1b" not in failed.err and "\\x1b[2J" in failed.err
     worker.terminate()
     assert worker.wait(20) == 0
+
+
+def test_a_bare_number_is_no_id_and_is_not_shown(shop: Program) -> None:
+    job_id = shop.run("enqueue", "shop:fail", '["x"]').out.strip()
+    number = job_id.split("-")[1]
+    shown = shop.run("jobs", "show", job_id, *URL).out
+    assert shown.startswith("id  ") and job_id in shown and "number" not in shown
+    mistake = shop.run("jobs", "show", number, *URL)
+    assert mistake.code == 2 and mistake.err.endswith(f"; did you mean 'job-{number}'?\n")
+    assert job_id in shop.run("jobs", "show", f"job-{number}", *URL).out

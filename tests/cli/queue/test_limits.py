@@ -33,3 +33,19 @@ def test_limits_are_shown_set_and_reset(program: Program) -> None:
     assert program.run("limits", "reset", "stripe", *URL).out == "stripe is reset\n"
     mistake = program.run("limits", "set", "strip", "--running", "2", *URL)
     assert (mistake.code, mistake.err) == (2, "Error: there is no limit 'strip'; did you mean 'stripe'?\n")
+    mistake = program.run("limits", "set", "other", "--running", "2", *URL)
+    assert (mistake.code, mistake.err) == (2, "Error: there is no limit 'other'; there are shop.sync, stripe\n")
+    mistake = program.run("limits", "set", "stripe", *URL)
+    assert (mistake.code, mistake.err) == (
+        2,
+        "Error: limits set needs something to set: --running, --starts with --per, or --burst; as in limits set stripe "
+        "--running 2\n",
+    )
+
+
+def test_before_the_first_worker_there_are_none(program: Program) -> None:
+    assert program.run("migrate", URL[1]).code == 0
+    said = "a worker declares those of its tasks when it starts"
+    assert program.run("limits", "list", *URL).out == f"no limits: {said}\n"
+    mistake = program.run("limits", "set", "stripe", "--running", "2", *URL)
+    assert mistake.err == f"Error: there is no limit 'stripe'; there are none so far: {said}\n"

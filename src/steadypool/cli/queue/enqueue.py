@@ -53,12 +53,12 @@ def enqueue_command(target: str, arguments: str, url: str | None, wait: float | 
     click.echo(f"{_shown(handle.job_id)}{note}")
     if wait is None:
         return DONE
-    try:
-        with as_usage_errors():
+    with as_usage_errors():
+        try:
             result = handle.record_at_end(wait).result
-    except (TimeoutError, JobDiscarded, JobCancelled) as error:
-        click.echo(f"Error: {printable_lines(str(error))}", err=True)
-        return SOME_FAILED
+        except (TimeoutError, JobDiscarded, JobCancelled) as error:
+            click.echo(f"Error: {printable_lines(str(error))}", err=True)
+            return SOME_FAILED
     click.echo(_shown((result or b"null").decode()))
     return DONE
 

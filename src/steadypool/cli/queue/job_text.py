@@ -30,6 +30,7 @@ LONGEST_ERROR = 80
 HEADINGS = ("id", "state", "task", "queue", "attempt", "age", "when", "arguments, error")
 Before = tuple[Link, JobRecord | None]
 """A job that another waits for, with its record if there is one."""
+_NOT_SHOWN = ("errors", "last_error", "number", "nonce", "turn")
 _MOMENTS = ("enqueued_at", "due_at", "running_since", "started_at", "ended_at")
 
 
@@ -92,7 +93,7 @@ def _cut(text: str, longest: int) -> str:
 def lines_of(record: JobRecord, now: float, before: Sequence[Before] = ()) -> Iterator[str]:
     """Everything about one job; *before*: what it waits for."""
     for name, value in asdict(record).items():
-        if name not in ("errors", "last_error", "nonce", "turn") and value not in (None, "", False, ()):
+        if name not in _NOT_SHOWN and value not in (None, "", False, ()):
             yield f"{name:14} {printable(_shown(name, value, now))}"
     if record.turn is not None:
         yield from _turn(record.turn)

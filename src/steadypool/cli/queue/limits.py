@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from steadypool.cli.durations import Length
-from steadypool.cli.exit_codes import DONE
+from steadypool.cli.exit_codes import DONE, UsageError
 from steadypool.cli.queue.job_text import echo_table
 from steadypool.cli.queue.jobs import URL_HELP, json_option, url_option
 from steadypool.cli.queue.target import as_usage_errors, queue_at
@@ -51,7 +51,7 @@ def list_command(url: str | None, as_json: bool) -> int:
     elif found:
         echo_table(HEADINGS, [_cells(info) for info in found])
     else:
-        click.echo("no limits")
+        click.echo("no limits: a worker declares those of its tasks when it starts")
     return DONE
 
 
@@ -68,6 +68,11 @@ def set_command(name: str, key: str | None, url: str | None, **values: Any) -> i
 
     What is left out stays as it is.
     """
+    if all(value is None for value in values.values()):
+        raise UsageError(
+            f"limits set needs something to set: --running, --starts with --per, or --burst; as in limits set {name} "
+            "--running 2"
+        )
     with as_usage_errors():
         queue_at(url).limits.set(name, key=key, **values)
     click.echo(printable(f"{_named(name, key)} is set"))

@@ -400,6 +400,11 @@ def number_in(text: object) -> int:
 
 def unknown(text: str) -> UnknownBatch:
     """The error for an unknown id."""
+    if number_of_batch(text) is None:
+        example = f"batch-{text}" if text.isdecimal() else "batch-7"
+        return UnknownBatch(
+            f"there is no batch {text!r}: give its id, such as {example!r}, which steadypool batches list shows"
+        )
     return UnknownBatch(
         f"there is no batch {text!r}: it was never made here, its record was pruned a week after its end, or the "
         "transaction that made it has not committed"

@@ -250,7 +250,8 @@ def outcome_of(found: JobRecord) -> Outcome | None:
 
 def unknown(job_id: str) -> UnknownJob:
     """The error for an unknown id."""
+    hint = f"; did you mean 'job-{job_id}'?" if job_id.isdecimal() else ""
     return UnknownJob(
         f"there is no job {job_id!r}: it was never enqueued here, its record was pruned, or the store has gone back to "
-        "a time before it"
+        f"a time before it{hint}"
     )

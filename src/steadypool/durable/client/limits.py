@@ -20,6 +20,7 @@ from steadypool.rules.limits import Allowance, merged
 from steadypool.rules.near_names import listed, near_name
 
 Rows = list[LimitRow]
+_NONE_SO_FAR = "there are none so far: a worker declares those of its tasks when it starts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +152,8 @@ class Limits:
         if ends:
             raise UnknownLimit(f"there are {len(ends)} limits {name!r}: {listed(sorted(ends))}; give the whole name")
         near = near_name(name, {*names, *(one.rpartition(".")[2] for one in names)})
-        raise UnknownLimit(f"there is no limit {name!r}{f'; did you mean {near!r}?' if near else ''}")
+        hint = f"did you mean {near!r}?" if near else f"there are {listed(names)}" if names else _NONE_SO_FAR
+        raise UnknownLimit(f"there is no limit {name!r}; {hint}")
 
 
 def _key(value: object) -> str:
