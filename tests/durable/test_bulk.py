@@ -23,6 +23,18 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.every_engine
+def test_what_comes_back_with_a_job_that_it_needs_is_no_conflict(queue: Queue, small: None) -> None:
+    first = app.add.enqueue(1)
+    others = [app.add.options(after=[first]).enqueue(number) for number in range(20)]
+    queue.discard(first.id)
+    queue.engine.links.tend(100)
+    assert {handle.state for handle in others} == {JobState.CANCELLED}
+    result = queue.retry_all(JobFilter(DISCARDED | {JobState.CANCELLED}))
+    assert (result.found, result.conflicts) == (21, ())
+    assert first.state is JobState.AVAILABLE and {handle.state for handle in others} == {JobState.WAITING}
+
+
+@pytest.mark.every_engine
 def test_all_that_a_filter_finds_in_batches(queue: Queue, small: None) -> None:
     tagged = queue.enqueue_many(app.add.options(tags=("tenant:42",)), [(number,) for number in range(40)])
     others = queue.enqueue_many(app.add, [(number,) for number in range(10)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from steadypool.durable.engine.protocol import Engine
@@ -35,7 +35,8 @@ class BulkResult:
     asked: int = 0
     """Of the changed, the ones that run, and were asked to stop."""
     conflicts: tuple[str, ...] = field(default=())
-    """Ids of jobs that were left as they are: another job has their unique key now, or is being put with it."""
+    """Ids of jobs that were left as they are: another job has their unique key now, or is being put with it; or they
+    need a job that is given up."""
     dry_run: bool = False
 
 
@@ -65,18 +66,41 @@ def change_until(
 ) -> tuple[BulkResult, int | None]:
     """The same, batch by batch, until *is_over* says so; and where the next call goes on (`JobFilter.below`), if there
     may be more."""
-    found = changed = asked = 0
-    conflicts: list[str] = []
+    result = BulkResult()
+    left: list[JobRecord] = []
     for records in _pages(engine, which, AT_ONCE):
-        found += len(records)
-        for change in engine.change_many(kind, [(record.number, record.nonce) for record in records], reason):
-            changed += change.changed
-            asked += change.changed and change.was is JobState.RUNNING
-            if not change.changed and change.was in which.states:
-                conflicts += [record.id for record in records if record.number == change.number]
+        result, conflicts = _change(engine, kind, which.states, reason, records, result)
+        result = replace(result, found=result.found + len(records))
+        left += conflicts
         if is_over():
-            return BulkResult(found, changed, asked, tuple(conflicts)), records[-1].number
-    return BulkResult(found, changed, asked, tuple(conflicts)), None
+            return _with_conflicts(result, left), records[-1].number
+    if kind == "retry":  # those that need a job which has come back since can, too, or have come with it
+        again, left = left[::-1], []
+        for start in range(0, len(again), AT_ONCE):
+            result, conflicts = _change(engine, kind, which.states, reason, again[start : start + AT_ONCE], result)
+            left += conflicts
+    return _with_conflicts(result, left), None
+
+
+def _change(
+    engine: Engine,
+    kind: ChangeKind,
+    states: Collection[JobState],
+    reason: str,
+    records: Sequence[JobRecord],
+    so_far: BulkResult,
+) -> tuple[BulkResult, list[JobRecord]]:
+    """Change these; the sum, and those that were left as they are."""
+    known = {record.number: record for record in records}
+    changes = engine.change_many(kind, [(record.number, record.nonce) for record in records], reason)
+    changed = so_far.changed + sum(change.changed for change in changes)
+    asked = so_far.asked + sum(change.changed and change.was is JobState.RUNNING for change in changes)
+    left = [known[change.number] for change in changes if not change.changed and change.was in states]
+    return replace(so_far, changed=changed, asked=asked), left
+
+
+def _with_conflicts(result: BulkResult, left: Sequence[JobRecord]) -> BulkResult:
+    return replace(result, conflicts=tuple(record.id for record in left))
 
 
 def with_states(kind: ChangeKind, which: JobFilter) -> JobFilter:
