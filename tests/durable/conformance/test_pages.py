@@ -28,11 +28,13 @@ def sizes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.fixture
 def everything(engine: Engine, sizes: None) -> list[JobRecord]:
     """The records of some jobs in each state, the latest first."""
-    who = worker(engine)
+    who, later = worker(engine), list[str]()
     for number in range(COUNT):
         where = {"queue": ("one", "two")[number % 2], "task": ("app.a", "app.b", "app.c")[number % 3]}
         delay = 3600.0 if number % 8 == 7 else 0.0
-        [placed] = engine.put_many([job(**where, priority=number % 4, delay=delay)])
+        after = tuple(later[:1]) if number % 8 == 5 else ()
+        [placed] = engine.put_many([job(**where, priority=number % 4, delay=delay, after=after)])
+        later += [placed.id] if delay else []
         if number % 8 == 6:
             engine.cancel(placed.number, placed.nonce)
     verdicts = itertools.cycle([Verdict.COMPLETE, Verdict.RETRY, Verdict.DISCARD, Verdict.RETURN, None])
