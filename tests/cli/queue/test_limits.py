@@ -49,3 +49,13 @@ def test_before_the_first_worker_there_are_none(program: Program) -> None:
     assert program.run("limits", "list", *URL).out == f"no limits: {said}\n"
     mistake = program.run("limits", "set", "stripe", "--running", "2", *URL)
     assert mistake.err == f"Error: there is no limit 'stripe'; there are none so far: {said}\n"
+
+
+def test_a_job_is_shown_with_its_limits_before_and_after_it_has_ended(program: Program) -> None:
+    (program.folder / "shop.py").write_text(textwrap.dedent(APP))
+    job_id = program.run("enqueue", "shop:sync", "[42]").out.strip()
+    limits = "limits         shop.sync, key '42', stripe\n"
+    assert limits in program.run("jobs", "show", job_id, *URL).out
+    assert program.run("work", "shop:queue", "--until-empty", "--kind", "thread").code == 0
+    shown = program.run("jobs", "show", job_id, *URL).out
+    assert "completed" in shown and limits in shown

@@ -70,6 +70,15 @@ def test_a_settlement_gives_the_place_back(engine: Engine, end: Callable[[Claim]
     assert len(take(engine, me)) == 1 and counts(engine)[0] == 1
 
 
+@pytest.mark.parametrize("end", [complete, give_up, cancelled], ids=lambda end: end.__name__)
+def test_a_job_that_has_ended_says_which_limits_it_had(engine: Engine, end: Callable[[Claim], Settlement]) -> None:
+    [job_id] = put_in(engine, tenant("ann"))
+    [claim] = take(engine, worker(engine))
+    engine.settle_many([end(claim)])
+    assert record(engine, job_id).turn == tenant("ann")
+    assert [found.turn for found in engine.list(JobFilter())] == [tenant("ann")]
+
+
 def test_a_job_between_two_attempts_holds_none(engine: Engine) -> None:
     limit(engine, running=1)
     put_in(engine, STRIPE, 2)

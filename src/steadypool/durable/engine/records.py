@@ -103,7 +103,7 @@ class NewJob(NamedTuple):
     on_discarded: str | None = None
     """The job that is put when this one is given up, as JSON (`client.on_discarded`)."""
     turn: Turn | None = None
-    """Where it waits for its turn; ``None``: it has no limit and no lane."""
+    """Where it waits for its turn, or has waited; ``None``: it has no limit and no lane."""
     after: tuple[str | int, ...] = ()
     """The jobs for which this one waits: ids; or, below zero, so many places before it in the same call."""
     needs: Needs = "success"

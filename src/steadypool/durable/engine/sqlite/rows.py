@@ -78,7 +78,7 @@ def with_errors(connection: Any, records: Sequence[JobRecord]) -> list[JobRecord
 
 HISTORY = (
     "number, nonce, id, task, queue, state, rank, attempt, crashes, losses, enqueued_at, ended_at, payload, result, "
-    "reason, worker, started_at, tags"
+    "reason, worker, started_at, tags, gates, lane"
 )
 BARE_HISTORY = HISTORY.replace("payload, result", "NULL, NULL")
 """The same without what may be large."""
@@ -87,7 +87,7 @@ BARE_HISTORY = HISTORY.replace("payload, result", "NULL, NULL")
 def ended_record(values: Sequence[Any]) -> JobRecord:
     """The record of an ended job, from the columns of `HISTORY`."""
     number, nonce, chosen, task, queue, state, rank, attempt, crashes, losses, enqueued, ended, *rest = values
-    payload, result, why, worker, started, tags = rest
+    payload, result, why, worker, started, tags, gates, lane = rest
     return JobRecord(
         number,
         nonce,
@@ -107,6 +107,7 @@ def ended_record(values: Sequence[Any]) -> JobRecord:
         worker=worker,
         started_at=started,
         tags=tags_of(tags),
+        turn=None if gates is None else Turn(gates, lane),
     )
 
 

@@ -656,14 +656,14 @@ BEGIN
         DELETE FROM jobs j USING unnest(p_numbers, p_tokens, p_leases, p_results) AS s (number, token, lease, result)
         WHERE j.number = s.number AND j.returns = s.token - 1 AND s.lease <> ALL (p_lost)
         RETURNING j.number, j.nonce, j.id, j.queue, j.task, j.rank, j.attempt, j.crashes, j.losses, j.returns,
-                  j.enqueued_at, j.keep, j.unique_key, j.unique_held, s.result, s.lease, j.tags, j.gates, j.batch
+                  j.enqueued_at, j.keep, j.unique_key, j.unique_held, s.result, s.lease, j.tags, j.gates, j.batch, j.lane
     ), kept AS (
         INSERT INTO history (number, nonce, id, queue, task, rank, attempt, crashes, losses, returns, enqueued_at, keep,
                              unique_key, unique_held, state, ended_at, keep_until, result, tags, gates, batch, worker,
-                             started_at)
+                             started_at, lane)
         SELECT number, nonce, id, queue, task, rank, attempt + 1, crashes, losses, returns + 1, enqueued_at, keep,
                unique_key, unique_held, 'completed', p_now, p_now + keep * interval '1 second', result, tags, gates,
-               batch, u.worker, u.since
+               batch, u.worker, u.since, lane
         FROM gone LEFT JOIN under u ON u.lease = gone.lease
         WHERE keep > 0 OR (v_edges AND EXISTS (SELECT FROM edges e WHERE e.before = gone.number))
     ), unlocked AS (
