@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -136,6 +137,39 @@ def test_jobs_that_are_stuck_at_one_place_stand_together() -> None:
     interrupted = (replace(INTERRUPTED, arguments="(1)"),)
     text = str(replace(REPORT, on_time=False, stuck=stuck[:1], interrupted=interrupted))
     assert "not everything ended in time, 1 stuck\n" in text and "p-2 m.g(1) in attempt 2" in text
+
+
+def test_the_books_read_well() -> None:
+    stats = replace(STATS, held_back={"stripe": 4}, oldest_waiting=3.25, drain_estimate=8.0, capacity=1, stuck=1)
+    assert str(stats).splitlines() == [
+        "pool 'p' closed: 2 of 2 workers, 1 job at a time, room for 10 jobs to wait",
+        "  28 accepted: 1 succeeded, 2 failed, 3 timed out, 4 cancelled, 5 crashed, 6 returned, 7 interrupted",
+        "  rejected: 8, retries: 9, stuck workers: 1, held back by stripe: 4",
+        "  the oldest job has waited 3.2 s, a drain would take 8.0 s",
+        "  w-1 runs p-1 m.f for 0.5 s",
+    ]
+    assert repr(stats).startswith("PoolStats(name='p', ")
+
+
+def test_many_workers_are_not_all_listed() -> None:
+    text = str(replace(STATS, worker_rows=STATS.worker_rows * 12))
+    assert text.count("w-1 runs") == 10 and text.endswith("... and 2 more")
+
+
+def test_books_of_nothing_are_two_lines() -> None:
+    empty = dict.fromkeys((*(outcome.value for outcome in Outcome), "accepted", "rejected", "retries"), 0)
+    text = str(replace(STATS, **empty, queue_size=None, worker_rows=(), name="\x1b[2J"))  # type: ignore[arg-type]
+    assert text == "pool '\\x1b[2J' closed: 2 of 2 workers, room for any number of jobs to wait\n  0 accepted: none"
+
+
+def test_a_group_of_errors_reads_well() -> None:
+    group = replace(ERRORS, arguments=("(1)",), rate=0.5, traceback="Traceback ...\nValueError: \x1b[2J\n")
+    first, place, *rest = str(group).splitlines()
+    assert first == "12 x m.f: ValueError: bad" and re.fullmatch(
+        r"  at f.py:3 in f; first \S+, last \S+, 30.0 a minute", place
+    )
+    assert rest == ["  latest job: p-4(1)", "    Traceback ...", r"    ValueError: \x1b[2J"]
+    assert "at an unknown place; " in str(replace(ERRORS, where="")) and repr(group).startswith("ErrorGroup(task=")
 
 
 def test_a_report_of_nothing_says_so() -> None:

@@ -72,13 +72,13 @@ def look(pool: ThreadPool, futures: list[JobFuture[int]]) -> Iterator[str]:
             future.result(PATIENCE)
         pool.submit_within(PATIENCE, same, 2).result(PATIENCE)
     except (TimeoutError, SteadypoolError) as error:
-        yield f"it is stuck: {error!r}, {pool.stats()}"
+        yield f"it is stuck: {error!r}, {pool.stats()!r}"
     closer = threading.Thread(target=pool.drain, daemon=True)  # without a limit, as `with pool:` does
     closer.start()
     closer.join(PATIENCE)
     stats = pool.stats()
     if closer.is_alive() or not stats.balanced or stats.accepted != stats.succeeded + stats.cancelled:
-        yield f"it does not end well: {stats}"
+        yield f"it does not end well: {stats!r}"
 
 
 def main(how: str, rounds: int, seed: int) -> None:

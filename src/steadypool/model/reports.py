@@ -2,13 +2,13 @@
 
 # Annotations are real here, not texts: who decodes these records looks them up, and the public ones say another
 # module than this one.
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from typing import Any
 
 from steadypool.model.printable import printable, printable_lines
-from steadypool.model.quantities import counted
+from steadypool.model.quantities import clock_time, counted
 from steadypool.model.states import Outcome, PoolState
 
 
@@ -86,6 +86,9 @@ class PoolStats:
         """Whether every accepted job is in exactly one place."""
         return self.accepted == self.waiting + self.running + self.retrying + self.ended
 
+    def __str__(self) -> str:
+        return "\n".join(map(printable, _stats_lines(self)))
+
 
 @dataclass(frozen=True, slots=True)
 class ErrorGroup:
@@ -116,6 +119,18 @@ class ErrorGroup:
     def sample(self) -> str:
         """The latest job of the group, as ``id(arguments)``."""
         return "".join((*self.job_ids[-1:], *self.arguments[-1:]))
+
+    def __str__(self) -> str:
+        """With the latest job and the traceback."""
+        rate = f"{self.rate * 60:.1f} a minute"
+        times = f"first {clock_time(self.first_seen)}, last {clock_time(self.last_seen)}, {rate}"
+        head = (
+            f"{self.count:,} x {self.task}: {self.type_name}: {self.message}",
+            f"  at {self.where or 'an unknown place'}; {times}",
+            f"  latest job: {self.sample}",
+        )
+        trace = printable_lines(self.traceback.rstrip()).split("\n")
+        return "\n".join((*map(printable, head), *_rows(trace)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,11 +261,45 @@ _LISTED = 10
 """How many jobs of a kind the text shows."""
 
 
+_OUTCOMES = tuple(outcome.value for outcome in Outcome)
+
+
+def _counts(stats: PoolStats, names: Iterable[str]) -> str:
+    """Those that are not zero."""
+    return ", ".join(f"{count} {name.replace('_', ' ')}" for name in names if (count := getattr(stats, name)))
+
+
+def _stats_lines(stats: PoolStats) -> list[str]:
+    at_once = "" if stats.capacity == stats.max_workers else f", {counted(stats.capacity, 'job')} at a time"
+    room = "any number of jobs" if stats.queue_size is None else counted(stats.queue_size, "job")
+    beside = [
+        f"{name}: {count}"
+        for name, count in (
+            ("rejected", stats.rejected),
+            ("retries", stats.retries),
+            ("stuck workers", stats.stuck),
+            ("restarts", stats.restarts),
+            ("sink errors", stats.sink_errors),
+            *((f"held back by {limit}", jobs) for limit, jobs in stats.held_back.items()),
+        )
+        if count
+    ]
+    times = [f"the oldest job has waited {stats.oldest_waiting:.1f} s"] if stats.oldest_waiting else []
+    times += [f"a drain would take {stats.drain_estimate:.1f} s"] if stats.drain_estimate else []
+    busy = [row for row in stats.worker_rows if row.job_id is not None]
+    return [
+        f"pool {stats.name!r} {stats.state.value}: {stats.workers} of {stats.max_workers} workers{at_once}, "
+        f"room for {room} to wait",
+        f"  {stats.accepted} accepted: {_counts(stats, ('waiting', 'running', 'retrying', *_OUTCOMES)) or 'none'}",
+        *(f"  {', '.join(facts)}" for facts in (beside, times) if facts),
+        *(f"  {row.name} runs {row.job_id} {row.task} for {row.running_for:.1f} s" for row in busy[:_LISTED]),
+        *_more(len(busy) - _LISTED),
+    ]
+
+
 def _lines(report: DrainReport) -> list[str]:
-    stats = report.stats
     lines = [f"pool {report.name!r} {report.state.value} after {report.elapsed:.2f} s: {_verdict(report)}"]
-    counts = [f"{getattr(stats, o.value)} {o.value.replace('_', ' ')}" for o in Outcome if getattr(stats, o.value)]
-    lines.append(f"  {stats.accepted} accepted: {', '.join(counts) or 'none ended'}")
+    lines.append(f"  {report.stats.accepted} accepted: {_counts(report.stats, _OUTCOMES) or 'none ended'}")
     lines += _section(
         "never started", [f"{j.id} {j.task}{j.arguments} waited {j.waited:.1f} s" for j in report.unfinished]
     )
