@@ -26,14 +26,15 @@ def test_a_group_shows_jobs_with_their_arguments(pool: Any, tmp_path: Any) -> No
     again = task(jobs.always_fail, retry=Retry(3, backoff=0), id="a")
     pool.submit(again, str(tmp_path / "notes")).exception(WAIT)
     (group,) = pool.errors()
-    assert group.arguments == (f"({str(tmp_path / 'notes')!r})",) and group.sample.startswith("a('")
+    (shown,) = group.arguments  # a long path is shortened in its middle
+    assert shown.startswith("('") and shown.endswith("notes')") and group.sample == f"a{shown}"
     assert (group.count, group.attempts, group.job_ids) == (1, 3, ("a",))
     assert 0 < group.rate <= 1 / 60
     assert "in always_fail" in group.traceback and "OSError: call 3" in group.traceback
     report = pool.drain(WAIT)
     assert report.errors[0].arguments == group.arguments
     assert json.loads(json.dumps(report.to_dict()))["errors"][0]["attempts"] == 3
-    assert f"latest a({str(tmp_path / 'notes')!r})" in str(report)
+    assert f"latest a{shown}" in str(report)
 
 
 def test_a_traceback_has_its_remote_part(pool: Any) -> None:
