@@ -87,4 +87,5 @@ def why_held(name: str, key: str, allowed: Allowance, running: int, wait: float)
     gate = f"limit {name}, key {key!r}" if key else f"limit {name}"
     if allowed.running is not None and running >= allowed.running:
         return f"{gate}: {running} of {allowed.running} running"
-    return f"{gate}: {allowed.starts} starts in {allowed.per:g} s, the next in {max(wait, 0.0):.1f} s"
+    starts = "1 start" if allowed.starts == 1 else f"{allowed.starts} starts"
+    return f"{gate}: {starts} in {allowed.per:g} s, the next in {max(wait, 0.0):.1f} s"

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from steadypool.cli.queue.job_text import moment
+from steadypool.cli.queue.job_text import lines_of, moment
+from steadypool.durable.engine.records import AttemptError, JobRecord
+from steadypool.durable.engine.states import JobState
 from steadypool.rules.length_text import length_text
 from tests.cli.program import Program
 from tests.cli.stage import Stage
@@ -129,6 +131,23 @@ def test_pause_and_resume_say_what_they_did(shop: Program) -> None:
 )
 def test_lengths(seconds: float, text: str) -> None:
     assert length_text(seconds) == text
+
+
+def test_the_line_of_an_attempt_whose_worker_died() -> None:
+    lost = AttemptError(1, "lost", "", "its worker died", "", at=100.0, started_at=40.0, worker="vm")
+    record = JobRecord(1, 2, "job-1", "t", "q", JobState.DISCARDED, 0, 1, 0, 1, 0.0, payload=b"[7]", errors=(lost,))
+    lines = list(lines_of(record, 160.0))
+    assert "arguments      [7]" in lines and not any("payload" in line for line in lines)
+    begun, ended = moment(40.0, 160.0), moment(100.0, 160.0)
+    assert lines[-1] == f"\nattempt 1 on vm, begun {begun}, ended {ended}: lost: its worker died"
+
+
+def test_why_it_waits(shop: Program) -> None:
+    job = shop.run("enqueue", "shop:fail", '["x"]').out.strip()
+    assert "note           No worker is at work.\n" in shop.run("jobs", "show", job, *URL).out
+    shop.run("jobs", "pause", *URL)
+    assert "note           Its queue, default, is paused.\n" in shop.run("jobs", "show", job, *URL).out
+    assert "payload" in shop.run("jobs", "show", job, *URL, "--json").results[0]
 
 
 def test_moments() -> None:

@@ -55,7 +55,7 @@ def test_a_closed_gate_says_when_it_opens(engine: Engine) -> None:
     assert starts(engine, me) == 1
     answer = engine.claim(me, QUEUES, 5)
     assert answer.claims == () and answer.next_due is not None and 200.0 < answer.next_due <= 300.0
-    assert record(engine, held).held_by.startswith("limit stripe: 1 starts in 300 s, the next in ")
+    assert record(engine, held).held_by.startswith("limit stripe: 1 start in 300 s, the next in ")
 
 
 def test_an_attempt_that_is_given_back_gives_its_start_back(engine: Engine) -> None:

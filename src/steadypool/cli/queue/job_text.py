@@ -31,6 +31,8 @@ HEADINGS = ("id", "state", "task", "queue", "attempt", "age", "when", "arguments
 Before = tuple[Link, JobRecord | None]
 """A job that another waits for, with its record if there is one."""
 _NOT_SHOWN = ("errors", "last_error", "number", "nonce", "turn")
+_LABELS = {"payload": "arguments"}
+"""What a field of the record is called, if not by its name."""
 _MOMENTS = ("enqueued_at", "due_at", "running_since", "started_at", "ended_at")
 
 
@@ -90,22 +92,23 @@ def _cut(text: str, longest: int) -> str:
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
-def lines_of(record: JobRecord, now: float, before: Sequence[Before] = ()) -> Iterator[str]:
-    """Everything about one job; *before*: what it waits for."""
+def lines_of(record: JobRecord, now: float, before: Sequence[Before] = (), notes: Sequence[str] = ()) -> Iterator[str]:
+    """Everything about one job; *before*: what it waits for; *notes*: what `why_idle` says."""
     for name, value in asdict(record).items():
         if name not in _NOT_SHOWN and value not in (None, "", False, ()):
-            yield f"{name:14} {printable(_shown(name, value, now))}"
+            yield f"{_LABELS.get(name, name):14} {printable(_shown(name, value, now))}"
     if record.turn is not None:
         yield from _turn(record.turn)
     tick = tick_of_id(record.id)
     if tick is not None:
         yield f"{'schedule':14} {printable(tick[0])}, for {moment(tick[1].timestamp(), now)}"
     yield from map(_waits_for, before)
+    yield from (f"{'note':14} {printable(note)}" for note in notes)
     for error in record.errors:
         ran = "" if error.started_at is None else f" on {error.worker}, begun {moment(error.started_at, now)}"
         message = error.message.partition("\n")[0] if error.traceback else error.message  # which ends with all of it
-        what = f"{error.outcome}: {error.type_name}: {message}"
-        head = f"attempt {error.attempt}{ran}, {moment(error.at, now)}: {what}"
+        what = ": ".join(filter(None, (error.outcome, error.type_name, message)))
+        head = f"attempt {error.attempt}{ran}, ended {moment(error.at, now)}: {what}"
         yield f"\n{printable(head)}"
         if error.traceback:
             yield printable_lines(error.traceback.rstrip())

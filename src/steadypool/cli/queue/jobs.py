@@ -20,6 +20,7 @@ from steadypool.durable.client.bulk import BulkResult
 from steadypool.durable.client.queue import Queue
 from steadypool.durable.engine.records import JobFilter, JobRecord, public_id
 from steadypool.durable.engine.states import ENDED, JobState
+from steadypool.durable.engine.why_idle import why_idle
 from steadypool.model.errors import SteadypoolError
 from steadypool.model.printable import printable
 from steadypool.rules.length_text import length_text
@@ -91,12 +92,13 @@ def show_command(job_id: str, url: str | None, as_json: bool) -> int:
         source = queue_at(url)
         record, now = source.record(job_id), source.engine.now()
         links = source.engine.links.before(record.number, LINKS_SHOWN + 1)
+        notes = list(why_idle(source.engine, record))
         before = [(link, source.engine.get(public_id(link.number, link.nonce, None))) for link in links[:LINKS_SHOWN]]
     if as_json:
         waits = [{"id": other and other.id, "needs": link.needs, "state": link.state} for link, other in before]
         _echo_json([{**as_plain(record), **({"after": waits} if waits else {})}])
         return DONE
-    for line in lines_of(record, now, before):
+    for line in lines_of(record, now, before, notes):
         click.echo(line)
     if len(links) > LINKS_SHOWN:
         click.echo("(it waits for more than these)")

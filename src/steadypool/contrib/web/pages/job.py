@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from steadypool.durable.engine.links import Link
 from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.engine.records import BEHIND, SET_ASIDE, AttemptError, JobRecord, public_id, tick_of_id
 from steadypool.durable.engine.states import ENDED, WAITING, JobState
+from steadypool.durable.engine.why_idle import why_idle
 
 LONGEST_ID = 1000
 STACK_FOR = 2.0
@@ -97,8 +98,12 @@ def _steps(record: JobRecord) -> Iterator[Step]:
 
 def _held_by(engine: Engine, record: JobRecord) -> Iterator[str]:
     """Why it does not run now."""
-    if record.state not in WAITING:
-        return
+    if record.state in WAITING:
+        yield from _of_the_record(record)
+    yield from map(line, why_idle(engine, record))
+
+
+def _of_the_record(record: JobRecord) -> Iterator[str]:
     if record.reason == SET_ASIDE:
         yield "No worker so far has known its task. The first that does runs it."
     elif record.reason == BEHIND:
@@ -107,8 +112,3 @@ def _held_by(engine: Engine, record: JobRecord) -> Iterator[str]:
         yield line(record.reason)
     if record.held_by:
         yield line(f"Held back by {record.held_by}.")
-    depths: Sequence[object] = engine.depths([record.queue], 1)
-    if depths and getattr(depths[0], "paused", False):
-        yield f"Its queue, {line(record.queue, 80)}, is paused."
-    if not any(worker.alive for worker in engine.workers()):
-        yield "No worker is at work."
