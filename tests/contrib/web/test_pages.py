@@ -100,6 +100,14 @@ def test_why_a_job_waits(client: Client, queue: Queue) -> None:
 
 
 @every_engine
+def test_a_job_whose_worker_is_gone(client: Client, queue: Queue) -> None:
+    job, who = app.add.enqueue(1).job_id, queue.engine.register("some-worker", 60.0)
+    queue.engine.claim(who, ["default"], 1)
+    queue.engine.renew(who, -1.0)
+    assert "Lease over: its worker, some-worker, is gone or cut off." in client.get(f"/job?id={job}").text
+
+
+@every_engine
 def test_what_a_job_waits_for(client: Client, queue: Queue) -> None:
     first = app.add.options(delay=60).enqueue(1)
     second = app.fail.options(after=[first], delay=60).enqueue()
