@@ -26,7 +26,7 @@ class Ended:
     """What a run of the command line in this process gave."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str], *arguments: str) -> None:
-        self.code = app._run(["top", *arguments])
+        self.code = app._run(["top", *arguments], "steadypool")
         self.out, self.err = capsys.readouterr()
 
 

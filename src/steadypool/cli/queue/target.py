@@ -10,9 +10,9 @@ from steadypool.cli.exit_codes import UsageError
 from steadypool.cli.target import load_object
 from steadypool.durable.client.queue import Queue
 from steadypool.durable.client.task import DurableTask
-from steadypool.durable.engine.errors import EngineError, SchemaMismatch
+from steadypool.durable.engine.errors import EngineError, JobDiscarded, SchemaMismatch
 from steadypool.durable.engine.url import URL_VARIABLE
-from steadypool.model.errors import SteadypoolError
+from steadypool.model.errors import JobCancelled, SteadypoolError
 
 
 def load_queue(spec: str, url: str | None, *, needs_address: bool = True) -> Queue:
@@ -85,5 +85,7 @@ def as_usage_errors() -> Iterator[None]:
     """A user's mistake, and a store that says no, are one line and exit code 2, not a traceback."""
     try:
         yield
+    except (JobDiscarded, JobCancelled):
+        raise  # that is how a job ended, and no mistake
     except (SteadypoolError, *MISTAKES) as error:
         raise UsageError(str(error)) from error

@@ -47,7 +47,7 @@ def test_a_schema_with_something_else_in_it_is_left_alone(empty: str, schema: st
 def test_a_schema_in_which_everybody_may_create_is_refused(empty: str) -> None:
     with psycopg.connect(empty, autocommit=True) as connection:
         connection.execute("GRANT CREATE ON SCHEMA public TO PUBLIC")
-    with Queue(f"{empty}&schema=public") as queue, pytest.raises(SchemaMismatch, match="everybody may create"):
+    with Queue(f"{empty}&schema=public") as queue, pytest.raises(SchemaMismatch, match="every user may create"):
         queue.engine.migrate()
 
 
