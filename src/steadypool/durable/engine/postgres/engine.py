@@ -99,8 +99,10 @@ class PostgresEngine:
         )
         self._put = f"SELECT * FROM {s}.put({columns})"
         self._put_more = f"SELECT * FROM {s}.put_jobs({columns}, %s::text[], %s::text[], %s::text[], %s::text[])"
+        asked = "%s::bigint[], %s::bigint[], %s::int[], %s::bigint[], %b::bytea[], %s::text, %s, %s"
+        # And whether it has let jobs go that waited for others.
         self._settle = (
-            f"SELECT {s}.settle(%s::bigint[], %s::bigint[], %s::int[], %s::bigint[], %b::bytea[], %s::text, %s, %s)"
+            f"SELECT refused, current_setting('{s}.let_go', true) = 'yes' FROM {s}.settle({asked}) AS refused"
         )
 
     @property
@@ -205,8 +207,10 @@ class PostgresEngine:
         if not settlements:
             return frozenset()
         values = rows.settle_values(settlements, self._session.encoding)
-        [(refused,)] = self._session.call(self._settle, [*values, *topics_of(settlements)])
-        self._claims.look_soon()
+        [(refused, has_let_go)] = self._session.call(self._settle, [*values, *topics_of(settlements)])
+        if has_let_go:
+            self._claims.look_soon()
+        self._claims.note_settled(settlements)
         return rows.pairs(refused)
 
     def report(self, worker: int, progress: Mapping[int, Progress]) -> None:
