@@ -35,7 +35,7 @@ TOGETHER_MOST = 1000
 def depth(mean_seconds: float | None) -> int:
     """Jobs to hand to a worker, if jobs take *mean_seconds* on average (``None``: not known yet)."""
     if mean_seconds is None:
-        return 2
+        return 1  # it may be long, and what lies behind it would not count as waiting
     if mean_seconds * MOST <= WORTH:
         return MOST
     least = 2 if mean_seconds <= ONE_BEHIND else 1
