@@ -260,7 +260,7 @@ with ProcessPool(1, get_context(sys.argv[1]), cancel_grace=0.05) as pool:
     for fn in (divide, lambda: divide()):
         error = pool.submit(fn).exception(timeout=60)
         print('File "<string>", line 6, in divide' in "".join(traceback.format_exception(error)))
-    print('File "<string>", line 9, in wait' in pool.submit(task(wait, timeout=0.3)).exception(timeout=60).stack)
+    print('File "<string>", line 9, in wait' in pool.submit(task(wait, timeout=1)).exception(timeout=60).stack)
 """
 
 

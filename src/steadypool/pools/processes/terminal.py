@@ -31,6 +31,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -53,12 +54,14 @@ CONTINUED = 8
 ENDED = 0
 """Beside the numbers of signals: the job has ended."""
 ANSWER = b"."
+_LETS_NONE_IN = sys.version_info[:2] == (3, 13)
+"""In a child that CPython 3.13.0 forked on another thread than the main one, no call of a function lets handlers in."""
 _ASKING = (signal.SIGTTIN, signal.SIGTTOU)
 _KEYS = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP)
 
 
 class Terminal:
-    """The worker's end. Its job has asked for the terminal while `is_wanted`."""
+    """The worker's end."""
 
     def __init__(self, program: int, line: int) -> None:
         self._program = program
@@ -66,7 +69,7 @@ class Terminal:
         self._line = line
         """The socket to the broker; what else comes there are calls to look at the page."""
         self._pid = os.getpid()
-        self.is_wanted = False
+        self._is_wanted = False
         self._listens = False
         self._had_until = 0.0
         with _terminal() as fd:
@@ -88,10 +91,21 @@ class Terminal:
         """No job runs now: give the terminal back if one had asked for it."""
         if self._is_there:
             signal.set_wakeup_fd(-1)
-            _run_handlers()  # of all signals that the broker has heard of
+            self._run_handlers()  # of all signals that the broker has heard of
             self._listens = False
-            if self.is_wanted:
+            if self._is_wanted:
                 self._give_back()
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether the job has asked for the terminal."""
+        self._run_handlers()
+        return self._is_wanted
+
+    def _run_handlers(self) -> None:
+        """Run the handlers of the signals that have come, on the main thread: each call of a function lets them in."""
+        if _LETS_NONE_IN and self._is_there:
+            os.kill(self._pid, 0)  # this looks for them itself
 
     def job_ended(self) -> None:
         """The job that had asked has ended, and others may follow at once."""
@@ -100,7 +114,7 @@ class Terminal:
 
     def _give_back(self) -> None:
         self._had_until = monotonic() + LATE_SECONDS
-        self.is_wanted = False
+        self._is_wanted = False
         self._send(ENDED)
         until = monotonic() + ANSWER_SECONDS
         while select.select([self._line], [], [], max(0.0, until - monotonic()))[0]:
@@ -113,14 +127,14 @@ class Terminal:
         if os.getpid() == self._pid:
             if not self._listens:
                 return  # what an earlier job has left running stays in the background
-            self.is_wanted = True
+            self._is_wanted = True
             self._make_heard(number)
         time.sleep(FIRST_LOOK)  # the system call that is not allowed begins again after this
 
     def _was_typed(self, number: int, frame: FrameType | None) -> None:
         """Meant for the program if this group has the terminal, and else what it always is; SIGINT is not for us."""
         is_worker = os.getpid() == self._pid
-        if is_worker and (self.is_wanted or monotonic() < self._had_until):
+        if is_worker and (self._is_wanted or monotonic() < self._had_until):
             self._make_heard(number)
         elif number == signal.SIGTSTP:
             os.kill(os.getpid(), signal.SIGSTOP)
@@ -145,7 +159,7 @@ class Terminal:
     def _forked(self) -> None:
         if self._listens and (now := signal.set_wakeup_fd(-1)) != self._line:
             signal.set_wakeup_fd(now)  # the child has one of its own
-        self._listens = self.is_wanted = False
+        self._listens = self._is_wanted = False
 
 
 class _Group:
@@ -309,10 +323,6 @@ def put_in_foreground(group: int, *, instead_of: int) -> bool:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return True
-
-
-def _run_handlers() -> None:
-    """Run the handlers of the signals that have come, on the main thread: each call of a function lets them in."""
 
 
 def _signal(group: int, number: int) -> None:
