@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from time import monotonic
+
 import psycopg
 
 from steadypool.durable.engine.open import open_engine
 from steadypool.durable.engine.records import NewJob, Settlement, Verdict
+from tests.pools.contract.stage import WAIT
 
 JOB = NewJob("app.work", b'{"a":[]}')
 
 
 def counts(address: str, column: str) -> dict[str, int]:
-    """A statistic of each table, as sessions that have ended have reported it."""
-    with psycopg.connect(address) as connection:
+    """A statistic of each table, as sessions that have ended have reported it: once they have."""
+    others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    with psycopg.connect(address, autocommit=True) as connection:
+        until = monotonic() + WAIT
+        while connection.execute(f"{others} AND backend_type = 'client backend'".encode()).fetchall() != [(0,)]:
+            assert monotonic() < until, "a session does not end"
         found = connection.execute(
             f"SELECT relname, {column} FROM pg_stat_user_tables WHERE schemaname = 'steadypool'".encode()
         ).fetchall()
