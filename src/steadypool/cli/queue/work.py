@@ -84,7 +84,7 @@ class WorkOptions:
     "queues",
     multiple=True,
     metavar="NAME[=SLOTS]",
-    help="A named queue to work on, and how many of its jobs run at a time; may be repeated.",
+    help="A named queue to work on (default: default), and how many of its jobs run at a time; may be repeated.",
 )
 @click.option("--name", help="Worker name, as shown by jobs stats (default: host and process id).")
 @click.option("--lease", type=SECONDS, default=6.0, help="Seconds after which a silent worker loses its jobs.")
