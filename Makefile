@@ -42,7 +42,7 @@ CHECKS = tests/docs/test_reference.py tests/typing tests/tidy/test_words.py
 # The tests are compiled beside the checks, once, and not by each of the processes that run them.
 test: $(TEST) $(DOCS)  ## the checks, then all tests (ARGS="-k name" to choose)
 	@$(BIN)/python -m pytest -qq --collect-only >/dev/null 2>&1 & $(MAKE) --no-print-directory check && wait
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --max-worker-restart 0 $(CHECKS:%=--ignore=%) $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0 $(CHECKS:%=--ignore=%) $(ARGS)
 
 check: $(TEST) $(DOCS)  ## lint, format, types (of examples and docs, too), import contracts, links, words
 	$(BIN)/ruff check .
