@@ -14,6 +14,7 @@ from time import process_time
 
 import psutil
 
+from bench.limit_peers import limit_peers
 from bench.rounds import Effort
 from bench.tables import Table, at_least
 from steadypool.durable.engine.limits import NewLimit
@@ -148,7 +149,8 @@ def limits(kind: str, effort: Effort) -> Table:
 
 
 def tables(effort: Effort) -> Iterator[Table]:
-    """Those of both kinds."""
+    """Those of both kinds, and the peers."""
     for kind in ("SQLite", "PostgreSQL"):
         yield limits(kind, effort)
     server.remove_shared_server()
+    yield limit_peers(effort)
