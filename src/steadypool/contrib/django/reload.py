@@ -30,7 +30,7 @@ class _Reloader:
         self._command = command
         self._has_changed = False
         self._is_ending = False
-        self._child = self._start()
+        self._child: subprocess.Popen[bytes] | None = None
 
     def run(self) -> int:
         autoreload.file_changed.connect(self._changed)
@@ -39,11 +39,12 @@ class _Reloader:
         watched = autoreload.get_reloader()
         for config in apps.get_app_configs():
             watched.watch_dir(config.path, "**/*.py")
+        # The first look comes before the worker reads the files: what changes from then on is noticed.
         for _ in watched.tick():
-            if self._has_changed and not self._is_ending:
+            if self._child is None or (self._has_changed and not self._is_ending):
                 self._has_changed = False
                 self._restart()
-            code = self._child.poll()
+            code = 0 if self._child is None else self._child.poll()
             if code is not None and (code == 0 or self._is_ending):
                 return code
         raise AssertionError("files are watched without an end")
@@ -53,7 +54,7 @@ class _Reloader:
         return subprocess.Popen(self._command, process_group=0)
 
     def _restart(self) -> None:
-        if self._child.poll() is None:
+        if self._child is not None and self._child.poll() is None:
             self._child.terminate()
             self._child.wait()
         if not self._is_ending:
@@ -66,5 +67,5 @@ class _Reloader:
 
     def _pass_on(self, number: int, _: FrameType | None) -> None:
         self._is_ending = True
-        if self._child.poll() is None:
+        if self._child is not None and self._child.poll() is None:
             self._child.send_signal(number)
