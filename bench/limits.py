@@ -14,6 +14,7 @@ from time import process_time
 
 import psutil
 
+from bench.chords import chords
 from bench.limit_peers import limit_peers
 from bench.rounds import Effort
 from bench.tables import Table, at_least
@@ -154,3 +155,4 @@ def tables(effort: Effort) -> Iterator[Table]:
         yield limits(kind, effort)
     server.remove_shared_server()
     yield limit_peers(effort)
+    yield chords(effort)
