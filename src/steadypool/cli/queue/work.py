@@ -104,7 +104,9 @@ class WorkOptions:
     default=25.0,
     help="Seconds that the end may take, everything included.",
 )
-@click.option("--until-empty", is_flag=True, help="Stop when nothing is left to do but what is scheduled for later.")
+@click.option(
+    "--until-empty", is_flag=True, help="Stop when only jobs scheduled for later are left; retries are waited for."
+)
 @click.option("--report", metavar="FILE", help="Write the report to FILE as JSON.")
 @click.option("--quiet", "-q", is_flag=True, help="Log warnings and errors alone, and print no report.")
 @click.option(
