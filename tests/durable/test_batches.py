@@ -7,7 +7,17 @@ from typing import Any
 
 import pytest
 
-from steadypool import BatchProgress, JobCancelled, JobState, Queue, Result, UnknownBatch, UnknownJob, WrongState
+from steadypool import (
+    BatchProgress,
+    JobCancelled,
+    JobState,
+    Queue,
+    Result,
+    ThreadPool,
+    UnknownBatch,
+    UnknownJob,
+    WrongState,
+)
 from tests.durable import app
 from tests.durable.test_after import connect
 from tests.durable.working import Working
@@ -126,6 +136,28 @@ def test_members_that_cannot_be_put_cancel_it(queue: Queue) -> None:
         app.add.options(after=["job-9999"]).enqueue(2)
     queue.engine.batches.tend(100)
     assert first.state is JobState.CANCELLED and batch.progress() == BatchProgress(1, 0, 0, 1, True, True)
+
+
+@pytest.mark.every_engine
+def test_it_does_not_end_without_members_whose_error_was_caught(queue: Queue) -> None:
+    with pytest.raises(WrongState, match=r"could not be put.*job-9999"), queue.batch("broken") as batch:
+        lost = app.add.enqueue(1)  # it is put together with the next one
+        with pytest.raises(UnknownJob, match="job-9999"):
+            assert app.add.options(after=["job-9999"]).enqueue(2).id
+        with pytest.raises(WrongState, match="was not put"):
+            assert lost.id
+        assert batch.progress().total == 0
+    queue.engine.batches.tend(100)
+    assert batch.progress().finished
+
+
+@pytest.mark.every_engine
+def test_threads_that_ask_for_ids_at_once_get_them(queue: Queue) -> None:
+    for _ in range(30):
+        with queue.batch("asked") as batch, ThreadPool(4) as pool:
+            handles = [app.add.enqueue(number) for number in range(4)]
+            assert len(set(pool.map(lambda handle: handle.id, handles * 4))) == 4
+        batch.cancel()
 
 
 @pytest.mark.every_engine

@@ -26,6 +26,7 @@ from steadypool.durable.engine.errors import UnknownBatch, WrongState
 from steadypool.durable.engine.records import EnqueueResult, NewJob
 from steadypool.durable.engine.states import JobState
 from steadypool.model.clock import monotonic
+from steadypool.model.error_text import in_a_line
 
 AT_ONCE, BYTES_AT_ONCE = 1000, 8_000_000
 """Members in one transaction, and bytes of their arguments."""
@@ -79,6 +80,8 @@ class Batch:
         self._lock = threading.RLock()
         self._gathered: list[tuple[NewJob, MemberHandle]] = []
         self._size = 0
+        self._unput: BaseException | None = None
+        """Why members that had gathered could not be put: then it may not end as if they had been."""
         self._token: Token[Batch | None] | None = None
 
     # -- what it is
@@ -224,15 +227,26 @@ class Batch:
     def _put_gathered(self) -> None:
         with self._lock:
             gathered, self._gathered, self._size = self._gathered, [], 0
-            placed = self._put([job for job, _ in gathered]) if gathered else []
-        for (_, handle), one in zip(gathered, placed, strict=True):
-            handle.placed = one
+            try:
+                placed = self._put([job for job, _ in gathered]) if gathered else []
+            except BaseException as error:
+                self._unput = error
+                raise
+            for (_, handle), one in zip(gathered, placed, strict=True):
+                handle.placed = one
 
     # -- its end
 
     def seal(self) -> None:
-        """Nothing more is added, but by members: what follows is put when all have ended."""
+        """Nothing more is added, but by members: what follows is put when all have ended.
+
+        Raises:
+            WrongState: jobs that were enqueued in its block could not be put, and their error was caught there.
+        """
         self._put_gathered()
+        if self._unput is not None:
+            why = in_a_line(self._unput)
+            raise WrongState(f"members of {self.id} could not be put ({why}): cancel it", state="open") from self._unput
         store = self._home.engine.batches
         if self._connection is None:
             store.seal(self.number)
@@ -310,7 +324,7 @@ class MemberHandle(JobHandle[Any]):
         if self.placed is None:
             self._batch._put_gathered()
         if self.placed is None:
-            raise WrongState("the job was not put: the block of its batch was left by an error", state="")
+            raise WrongState("the job was not put: its batch was left by an error, or could not put it", state="")
         return self.placed
 
     @property
