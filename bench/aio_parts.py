@@ -44,7 +44,7 @@ def parts(effort: Effort, wanted: float) -> Table:
         "our own lines: the time limit": seconds[OURS] - seconds[NO_LIMIT],
         "**all of it**": seconds[OURS],
         f"TaskGroup + Semaphore + `asyncio.timeout`, by {wanted:g}": seconds[TASK_GROUP] / wanted,
-        "what that would leave for our own lines": seconds[TASK_GROUP] / wanted - floor,
+        "left for our own lines": seconds[TASK_GROUP] / wanted - floor,
     }
     return Table(
         "parts",

@@ -198,7 +198,9 @@ class Jobs:
         at_most: int = 1000,
         queue: str | None = None,
     ) -> Ran:
-        """Run what is due, and what that enqueues, until nothing is; on this thread. It never waits for a time to come.
+        """Run the jobs that are due, and those that they enqueue, until none is due; on this thread.
+
+        It waits for no job that is due later.
 
         Args:
             raises: an attempt that fails raises here what it has raised; with ``"final"`` only one that is not

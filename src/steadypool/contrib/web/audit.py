@@ -44,7 +44,7 @@ Audit = Callable[[WebAction], object]
 
 
 def tell(action: WebAction, audit: Audit | None) -> None:
-    """Log it, and hand it to *audit*. What that raises is logged: the action is done by then."""
+    """Log the action, and hand it to *audit*. An error of *audit* is logged: the action is done by then."""
     _LOG.info("%s", action)
     if audit is None:
         return

@@ -325,7 +325,7 @@ class DurableTask(Task[P, R_co]):
 
 
 OfCoroutine: TypeAlias = DurableTask[P, Coroutine[Any, Any, T]]
-"""A task whose function is a coroutine function: its jobs end with what that returns."""
+"""A task whose function is a coroutine function: its jobs end with the value that the coroutine returns."""
 
 
 def durable_name(fn: Callable[..., Any], options: TaskOptions) -> str:

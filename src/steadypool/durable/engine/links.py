@@ -53,7 +53,7 @@ class LinkStore(Protocol):
     """The jobs of one store that wait for others. Each call is one transaction, and raises as those of `Engine` do."""
 
     def before(self, number: int, limit: int) -> list[Link]:
-        """What that job waits for, or has waited for, in the order in which it was named: the first so many."""
+        """The first so many jobs that this one waits for, or has waited for, in the order of their naming."""
 
     def inputs(self, number: int) -> list[JobRecord]:
         """The records of these jobs, all of them, with results and errors. One that left no record is *completed*."""

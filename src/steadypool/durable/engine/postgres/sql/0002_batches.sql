@@ -6,10 +6,10 @@
 -- sealed then, and as many have ended as it has, it puts the jobs that follow, in the same transaction, under ids that
 -- are theirs alone: so each is put once.
 --
--- * Every settlement folds the batches of its members, at its very end. If another has the row it is left to that one,
---   unless few members are left: then it waits. What that one could not see, for it was not committed, `tend_batches`
---   folds, which a worker calls each second; likewise the seal of a transaction that commits between, and members that
---   end in other ways.
+-- * Every settlement folds the batches of its members, at its very end. If another settlement has the batch's row, this
+--   one leaves the folding to it, unless few members are left: then this one waits for the row. Parts that the other
+--   settlement could not see, since they were not committed, are folded by `tend_batches`, which a worker calls each
+--   second; likewise the seal of a transaction that commits between, and members that end in other ways.
 -- * A member that adds others commits them before it ends: the sum is not reached in between.
 -- * A member that was given up and is run again by hand takes back what it has counted (`revive`). So `then` comes when all
 --   have completed in the end, and `finally` is not put a second time: `then_at` and `finished_at` say what was put.
