@@ -190,7 +190,7 @@ def test_what_it_looks_like(shown: Filled, browser: Browser, queue: Queue) -> No
         "sorry": "/job?id=job-4711",
         **{name: f"/{name}" for name in ("errors", "schedules", "queues", "limits", "batches", "workers", "pools")},
     }
-    with ThreadPool(4, name="thumbnails", monitor=True) as pool:
+    with ThreadPool(4, name="thumbnails_of_pages_and_pictures_for_customers", monitor=True) as pool:
         pool.submit(len, "x").result(20)
         for name, path in pages.items():
             browser.go(path)
