@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 LATE = 0.25
 """Seconds after which this thread takes it that the whole program was held up: by a SIGSTOP, a debugger, a pause."""
-CATCH_UP = 0.05
-"""Seconds that the others then have."""
+CATCH_UP = 0.2
+"""Seconds that the others then have: on a busy machine a thread waits so long for a core."""
 LONGEST_AFTER_FAULT = 1.0
 LONGEST_REST = 24 * 3600.0
 """Seconds; as asyncio's event loops have it."""
