@@ -217,17 +217,24 @@ def test_one_caller_alone_never_waits_for_company(queue: Queue, monkeypatch: pyt
     assert not waits and counted(queue) == 11
 
 
-def test_callers_of_many_threads_share_commits_and_lose_nothing(queue: Queue) -> None:
+def test_callers_of_many_threads_share_commits_and_lose_nothing(
+    queue: Queue, engine_kind: EngineKind, url: str
+) -> None:
     app.add.enqueue(0)
     sizes = batches_of(queue)
+    added = threading.Semaphore(0)
+    add = queue.writer._add
+    queue.writer._add = lambda put: (add(put), added.release())  # type: ignore[assignment,method-assign]
 
     def enqueue_some() -> None:
         for number in range(20):
             assert app.add.enqueue(number).enqueued
 
     threads = [threading.Thread(target=enqueue_some) for _ in range(8)]
-    for thread in threads:
-        thread.start()
+    with engine_kind.hold(url):  # one of them writes, and waits: the others gather behind it
+        for thread in threads:
+            thread.start()
+        assert all(added.acquire(timeout=WAIT) for _ in threads)
     for thread in threads:
         thread.join(WAIT)
     assert sum(sizes) == 160 and counted(queue) == 161
