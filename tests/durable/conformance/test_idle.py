@@ -61,7 +61,6 @@ def test_a_claim_in_vain_does_not_wait_for_who_writes(
     prepare(engine)
     who = worker(engine)
     take(engine, who)
-    engine.timeout = 1.0
     with engine_kind.hold(url):
         assert take(engine, who) == []
 

@@ -19,7 +19,10 @@ from tests.durable.programs import ROOT, start_worker
 from tests.durable.working import Working
 from tests.pools.contract.stage import WAIT
 
-COUNTED = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+COUNTED = (
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
+    "AND backend_type = 'client backend'"
+)
 PAUSE = threading.Event()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import psycopg
 
@@ -13,9 +12,6 @@ from steadypool.durable.engine.records import Settlement, Verdict
 from tests.durable.conformance.lanes import STRIPE, gates, limit, put_in, take_all, tenant
 from tests.durable.conformance.steps import take, worker
 
-OTHERS_WAIT = 1.0
-"""Seconds that a put or a claim may take on a busy machine, and none that waits for a transaction does."""
-
 
 def test_a_transaction_that_stays_open_holds_up_neither_puts_nor_claims_of_its_lane(address: str) -> None:
     queue = Queue(address, app="shop")
@@ -23,15 +19,14 @@ def test_a_transaction_that_stays_open_holds_up_neither_puts_nor_claims_of_its_l
     engine = open_engine(address)
     limit(engine, "tenants", running=50)
     me = worker(engine)
+    # What waited for the transaction would fail: it stays open until after that.
     with psycopg.connect(address) as connection:
         for _ in range(10):
             sync.enqueue(42, connection=connection)
-        began = time.monotonic()
         for _ in range(3):
             sync.enqueue(42)
             [claim] = take(engine, me)
             engine.settle_many([Settlement(claim, Verdict.COMPLETE)])
-        assert time.monotonic() - began < OTHERS_WAIT
         connection.commit()
     assert len(take_all(engine, me)) == 10
     engine.close()

@@ -117,9 +117,12 @@ def clean(deep: bool = False) -> bool:
 
 @task
 def count_connections() -> int:
-    """How many the database has; none is counted of a file."""
+    """How many the database has from programs; none is counted of a file."""
     with connection.cursor() as cursor:
         if connection.vendor != "postgresql":
             return 0
-        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+            "AND backend_type = 'client backend'"
+        )
         return int(cursor.fetchone()[0])
