@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from steadypool.contrib.django import job_text
+from steadypool.contrib.django import connection, job_text, queue
 from steadypool.contrib.web import shown, store
 from steadypool.contrib.web.pages.jobs import PASSED_OVER
 from steadypool.durable.worker import depths
@@ -40,6 +40,8 @@ def after_rtmin(number: int, elsewhere: int) -> str:
 
 FIGURES = {
     "ADMIN_PASSED_OVER": f"{job_text.PASSED_OVER:,} rows",
+    "DJANGO_COROUTINES": f"{queue.DjangoQueue.coroutines}",
+    "DJANGO_PATIENCE": unit(connection.PATIENCE),
     "WEB_LINE": f"{shown.LONGEST_LINE}",
     "WEB_MOST": f"{shown.MOST:,}",
     "WEB_PASSED_OVER": f"{PASSED_OVER:,} rows",

@@ -22,6 +22,9 @@ from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.engine.url import PostgresAddress, SqliteAddress
 
 TIMEOUT = 10.0
+PATIENCE = 60.0
+"""Seconds for which a worker's jobs wait for their turn to write to a file of SQLite, if the settings do not say. What
+comes by default is 5, and its turns are not in order: of a crowd some would fail."""
 
 
 def open_engine(alias: str, address: SqliteAddress | PostgresAddress) -> Engine:
@@ -204,6 +207,13 @@ class DjangoSession:
                 )
             with psycopg.Cursor(raw, row_factory=tuple_row) as cursor:
                 yield cursor
+
+
+def be_patient() -> None:
+    """Have the connections of this process, a worker's, wait for a file of SQLite that others write to."""
+    for connection in connections.all():
+        if connection.vendor == "sqlite":
+            connection.settings_dict["OPTIONS"].setdefault("timeout", PATIENCE)
 
 
 def tidy_connections(*, close: bool = False) -> None:

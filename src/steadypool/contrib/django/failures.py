@@ -47,16 +47,16 @@ class FailureSignals:
             if self._thread is None:
                 self._thread = CallbackThread(f"signals of {self._alias}", lambda: None)
                 atexit.register(self._thread.wait_idle, AT_EXIT)
-            self._thread.run(partial(self._send, event), event.job_id)
+            self._thread.run(partial(self._send, event, self._thread.has_more), event.job_id)
 
-    def _send(self, event: JobGivenUp) -> None:
+    def _send(self, event: JobGivenUp, has_more: Callable[[], bool]) -> None:
         tidy_connections()
         try:
             send_finished(self._alias, event.job_id, self._task_at(event.task), event.error)
         except Exception:
             logger.exception("task_finished of job %s could not be sent", event.job_id)
         finally:
-            tidy_connections()
+            tidy_connections(close=not has_more())  # the thread may end at any time, and is to leave none behind
 
 
 def send_finished(alias: str, job_id: str, task: Any, error: BaseException) -> None:

@@ -27,6 +27,9 @@ class DjangoQueue(Queue):
     transaction. A worker has connections of its own.
     """
 
+    coroutines = 20
+    """Fewer than other queues have: each that uses the database has a connection, and PostgreSQL takes 100."""
+
     def __init__(self, options: BackendOptions) -> None:
         self._options = options
         self._here = threading.local()

@@ -18,6 +18,7 @@ from typing import Any
 from django.apps import apps
 from django.utils.module_loading import import_string, module_has_submodule
 
+from steadypool.contrib.django.connection import be_patient
 from steadypool.contrib.django.failures import FailureSignals
 from steadypool.contrib.django.framework import Task
 from steadypool.contrib.django.options import BackendOptions
@@ -154,3 +155,4 @@ def set_up() -> None:
 
     if not apps.ready:
         django.setup()
+    be_patient()

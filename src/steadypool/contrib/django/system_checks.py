@@ -67,6 +67,18 @@ def check_places(**_: Any) -> Iterator[checks.CheckMessage]:
                 hint="Enqueue within transaction.on_commit(...), or name a database of the project's with 'database'.",
                 id="steadypool.W001",
             )
+        elif options.url is None and _reads_before_it_may_write(connections[options.database]):
+            yield checks.Warning(
+                f"DATABASES[{options.database!r}] is SQLite, where a transaction that reads and then writes fails with "
+                "'database is locked' if another has written in between, such as a job's.",
+                hint="Its OPTIONS: {'transaction_mode': 'IMMEDIATE', 'timeout': 20}.",
+                id="steadypool.W005",
+            )
+
+
+def _reads_before_it_may_write(connection: Any) -> bool:
+    mode = connection.settings_dict["OPTIONS"].get("transaction_mode") or "DEFERRED"
+    return connection.vendor == "sqlite" and not connection.is_in_memory_db() and mode.upper() == "DEFERRED"
 
 
 @checks.register(TAG, deploy=True)

@@ -77,6 +77,8 @@ class Queue:
     """Called first in each process of a worker, before it imports the modules of the tasks."""
     sinks: Sequence[Sink] = ()
     """What every worker of this queue emits to, from its beginning."""
+    coroutines: int = 100
+    """How many coroutine functions a worker runs at a time, if its settings do not say."""
 
     def __init__(
         self,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from steadypool.durable.client.lifespan import Lifespan
 from steadypool.durable.client.nested_waits import Slots, new_folder
+from steadypool.durable.client.queue import Queue
 from steadypool.durable.client.task import DurableTask
 from steadypool.durable.engine.errors import EngineError
 from steadypool.durable.engine.records import Claim, ClaimResult, Settlement, Verdict
@@ -115,7 +116,8 @@ class CallerWorker:
             for kind in [self._kinds[name]]
         }
         self._pools = KindPools(KINDS, self._open_pool, lambda: None)
-        room = Room(context.settings, slot_groups(context.settings, KINDS), self._kinds, self._in_flight)
+        groups = slot_groups(context.settings, KINDS, Queue.coroutines)
+        room = Room(context.settings, groups, self._kinds, self._in_flight)
         self._dispatcher = Dispatcher(context, self._pools, room, adapters, False, self._has_ended.set)
         self._settler = Settler(context, adapters, self._dispatcher)
 

@@ -73,6 +73,8 @@ class Heartbeat:
         """
         self._worker = worker
         self._engine.renew(worker, self._seconds)
+        if self._apart:
+            self._engine.close()  # the helper takes its place: a worker has one connection for its lease
         self._thread.start()
         if self._apart:
             self._up.wait(START_LIMIT)
@@ -109,14 +111,12 @@ class Heartbeat:
                     self._start_helper()
                 if self._helper is not None:
                     self._helper.follow(self._worker)
-                if not self._up.is_set():
-                    self._renew()
                 self._bell.wait(monotonic() + renewal_interval(self._seconds))
-                if self._up.is_set():
-                    self._engine.close()  # the helper has a connection of its own
                 if self._helper is not None and self._helper.has_ended:
                     self._helper = None
                     self._up.clear()
+                if not self._up.is_set() and not self._stopping:
+                    self._renew()
         finally:
             if self._helper is not None:
                 if self._keeps_helper:
@@ -139,6 +139,9 @@ class Heartbeat:
             alive = self._engine.renew(worker, self._seconds)
         except (EngineError, SchemaMismatch):
             return  # the next beat tries again; the lease holds for some more of them
+        finally:
+            if self._apart:
+                self._engine.close()
         self._take_renewal(worker, alive)
 
     def _helper_renewed(self, worker: int, alive: bool) -> None:

@@ -16,9 +16,6 @@ from steadypool.durable.worker.run_job import is_async
 from steadypool.durable.worker.settings import WorkerSettings
 from steadypool.pools.threads.pool import default_workers
 
-COROUTINES = 100
-"""As many as an `AsyncPool` runs by default."""
-
 
 def kind_of(task: DurableTask[Any, Any], default: str) -> str:
     """What runs its jobs in a worker whose ``--kind`` is *default*."""
@@ -47,8 +44,9 @@ class SlotGroup:
     """So many are not for jobs of the queues that have no number of slots."""
 
 
-def slot_groups(settings: WorkerSettings, kinds: Iterable[str]) -> tuple[SlotGroup, ...]:
-    """How the kinds share the worker's slots."""
+def slot_groups(settings: WorkerSettings, kinds: Iterable[str], coroutines: int) -> tuple[SlotGroup, ...]:
+    """How the kinds share the worker's slots; *coroutines*: as many as the queue has by default."""
+    defaults = {"thread": default_workers(), "process": os.cpu_count() or 1, "async": coroutines}
     own = {"process": settings.processes, "async": settings.coroutines}
     reserved = sum(settings.queue_slots.values())
     groups: list[SlotGroup] = []
@@ -58,14 +56,13 @@ def slot_groups(settings: WorkerSettings, kinds: Iterable[str]) -> tuple[SlotGro
         if count is None and settings.workers is not None:
             sharing.append(kind)
         else:
-            groups.append(SlotGroup((kind,), count or _by_default(kind, settings, reserved), reserved))
+            groups.append(SlotGroup((kind,), count or _by_default(defaults[kind], settings, reserved), reserved))
     if sharing:
         groups.append(SlotGroup(tuple(sharing), settings.workers or 1, reserved))
     return tuple(groups)
 
 
-def _by_default(kind: str, settings: WorkerSettings, reserved: int) -> int:
+def _by_default(count: int, settings: WorkerSettings, reserved: int) -> int:
     if reserved and set(settings.queues) <= settings.queue_slots.keys():
         return reserved
-    own = {"thread": default_workers(), "process": os.cpu_count() or 1, "async": COROUTINES}
-    return reserved + own[kind]
+    return reserved + count

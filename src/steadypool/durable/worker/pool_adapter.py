@@ -90,6 +90,10 @@ class Source(Protocol):
         """What its jobs need, made once for all."""
 
     @property
+    def coroutines(self) -> int:
+        """How many coroutine functions a worker runs at a time, if its settings do not say."""
+
+    @property
     def prepare(self) -> Callable[[], object] | None:
         """What a process calls before it imports the modules of the tasks."""
 

@@ -305,7 +305,7 @@ class Worker:
         self._registration.begin()
         tasks, settings = self._queue.tasks, self.settings
         kinds = {name: kind_of(task, settings.kind) for name, task in tasks.items()}
-        groups = slot_groups(settings, self._kinds)
+        groups = slot_groups(settings, self._kinds, self._queue.coroutines)
         self._room = room = Room(settings, groups, kinds, self._in_flight)
         slots = self._slots_of(groups, kinds)
         self._pools = pools = KindPools(

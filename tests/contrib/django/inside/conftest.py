@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -69,6 +70,14 @@ def refreshed(results: dict[str, Any]) -> dict[str, Any]:
     for result in results.values():
         result.refresh()
     return results
+
+
+def most_connections(said: str) -> dict[str, int]:
+    """For each process of a worker that has said this: how many connections it has had at most."""
+    most: dict[str, int] = {}
+    for process, now in re.findall(r"^(\d+) has (\d+) connections$", said, re.MULTILINE):
+        most[process] = max(int(now), most.get(process, 0))
+    return most
 
 
 class Manage:

@@ -11,8 +11,7 @@ def database(url: str) -> dict[str, object]:
     """The entry in DATABASES for an address."""
     parts = urlsplit(url)
     if parts.scheme == "sqlite":
-        options = {"transaction_mode": "IMMEDIATE", "timeout": 30}
-        return {"ENGINE": "django.db.backends.sqlite3", "NAME": parts.path[1:], "OPTIONS": options}
+        return {"ENGINE": "django.db.backends.sqlite3", "NAME": parts.path[1:]}
     age = os.environ.get("PROJECT_CONN_MAX_AGE", "60")
     return {
         "ENGINE": "django.db.backends.postgresql",
@@ -69,6 +68,8 @@ TEMPLATES = [
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
 DATABASES = {name: database(os.environ[f"PROJECT_{name.upper()}"]) for name in ("default", "other")}
+if "sqlite" in str(DATABASES["default"]["ENGINE"]):  # "other" is as Django has it by default
+    DATABASES["default"]["OPTIONS"] = {"transaction_mode": "IMMEDIATE", "timeout": 30}
 TASKS = {
     "default": {"BACKEND": OURS, "QUEUES": ["default", "mail"], "OPTIONS": {"modules": ["jobs"]}},
     "other": {"BACKEND": OURS, "QUEUES": [], "OPTIONS": {"database": "other"}},

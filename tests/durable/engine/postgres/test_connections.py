@@ -7,6 +7,7 @@ import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from time import monotonic
 
@@ -14,7 +15,10 @@ import psycopg
 import pytest
 
 from steadypool import Queue
+from steadypool.durable.engine.open import open_engine
+from steadypool.durable.worker.heartbeat import Heartbeat
 from tests.durable import app
+from tests.durable.engine.postgres.sockets import connections_like
 from tests.durable.programs import ROOT, start_worker
 from tests.durable.working import Working
 from tests.pools.contract.stage import WAIT
@@ -104,6 +108,19 @@ def test_a_worker(queue: Queue, counter: Counter, documented: dict[str, int], ki
     worker.read_until("is ready")
     assert counter.settles_at(documented["a worker, the helper that renews its lease included"])
     worker.kill()
+
+
+def test_a_lease_takes_one_connection(address: str) -> None:
+    """That of the helper, from the moment on when it has one."""
+    with closing(open_engine(address)) as engine, psycopg.connect(address) as other:
+        worker = engine.register("it", 60.0)
+        before = connections_like(other.fileno())
+        heartbeat = Heartbeat(address, 60.0, True, print)
+        heartbeat.start(worker)
+        try:
+            assert connections_like(other.fileno()) == before
+        finally:
+            heartbeat.stop(WAIT)
 
 
 def test_a_worker_whose_jobs_enqueue_and_wait(queue: Queue, counter: Counter, documented: dict[str, int]) -> None:

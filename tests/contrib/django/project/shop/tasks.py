@@ -7,7 +7,7 @@ import socket
 from datetime import date
 from typing import Any
 
-from django.db import connection
+from django.db import connections
 
 from steadypool import Cron, JobTimeout, Limit, Retry, current_job
 from steadypool.contrib.django import task
@@ -77,6 +77,20 @@ async def save_async(number: int) -> int:
     return await Order.objects.filter(number=number).acount()
 
 
+@task(kind="process")
+def save_in_process(number: int) -> int:
+    return save.call(number)
+
+
+@task
+def busy_timeout() -> float | None:
+    """Seconds that a statement waits for a file that others write to, where the settings do not say."""
+    if connections["other"].vendor == "sqlite":
+        with connections["other"].cursor() as cursor:
+            return cursor.execute("PRAGMA busy_timeout").fetchone()[0] / 1000
+    return None
+
+
 @task
 def save_and_follow(number: int) -> None:
     """Saves, and has another job do the same."""
@@ -113,16 +127,3 @@ def wait_for_the_test(name: str) -> list[Any]:
 @task(schedule=Cron("0 3 * * *", name="nightly", args={"deep": True}))
 def clean(deep: bool = False) -> bool:
     return deep
-
-
-@task
-def count_connections() -> int:
-    """How many the database has from programs; none is counted of a file."""
-    with connection.cursor() as cursor:
-        if connection.vendor != "postgresql":
-            return 0
-        cursor.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
-            "AND backend_type = 'client backend'"
-        )
-        return int(cursor.fetchone()[0])
