@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from steadypool import Queue
+from steadypool.durable.worker import punctuality
 from tests.durable import app
 from tests.durable.conformance.fixtures import engine, open_engine, url
 from tests.durable.engine.postgres import server
@@ -38,6 +39,12 @@ def queue(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Queue]:
     monkeypatch.setenv("STEADYPOOL_URL", url)
     yield app.queue
     app.queue.close()
+
+
+@pytest.fixture
+def quick_to_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers of this process take back what has run out a second after they began, and have long leases themselves."""
+    monkeypatch.setattr(punctuality, "GRACE", 1.0)
 
 
 @pytest.fixture

@@ -53,6 +53,7 @@ def test_nothing_is_lost_when_workers_and_enqueuers_are_killed(queue: Queue, tmp
     assert sum(ran.values()) - len(ran) <= lost, "a job ran twice that was in no killed worker's hands"
 
 
+@pytest.mark.usefixtures("quick_to_sweep")
 @pytest.mark.every_engine
 def test_a_killed_worker_s_job_runs_again_within_seconds(queue: Queue, stage: Stage) -> None:
     handle = app.act.enqueue(stage.address)
@@ -68,6 +69,7 @@ def test_a_killed_worker_s_job_runs_again_within_seconds(queue: Queue, stage: St
     assert [error.outcome for error in handle.errors] == ["lost"]
 
 
+@pytest.mark.usefixtures("quick_to_sweep")
 @pytest.mark.parametrize("kind", ["thread", "process"])
 def test_a_worker_that_was_stopped_loses_its_lease_and_goes_on(queue: Queue, stage: Stage, kind: str) -> None:
     handle = app.act.enqueue(stage.address, "first")
@@ -75,7 +77,7 @@ def test_a_worker_that_was_stopped_loses_its_lease_and_goes_on(queue: Queue, sta
     first = stage.enter()
     os.kill(worker.process.pid, signal.SIGSTOP)
     try:
-        with Working(queue, lease=1.0):
+        with Working(queue):
             second = stage.enter()  # the same job, in another worker
             os.kill(worker.process.pid, signal.SIGCONT)
             worker.read_until("the lease was lost")
@@ -132,6 +134,7 @@ def test_jobs_that_hold_the_gil_for_several_leases_are_not_taken_away(
         assert worker.end() == 0
 
 
+@pytest.mark.usefixtures("quick_to_sweep")
 def test_who_holds_the_gil_with_nobody_to_renew_its_lease_is_fenced_off(
     queue: Queue, stage: Stage, tmp_path: Path
 ) -> None:

@@ -39,7 +39,7 @@ def test_a_worker_completes_no_new_job_of_an_old_number(
     queue: Queue, stage: Stage, engine_kind: EngineKind, url: str, kind: str
 ) -> None:
     queue.engine.migrate()
-    with Working(queue, kind, workers=1, lease=1.0) as working:
+    with Working(queue, kind, workers=1, lease=3.0) as working:
         with engine_kind.remember(url) as go_back:
             app.act.enqueue(stage.address)
             actor = stage.enter()

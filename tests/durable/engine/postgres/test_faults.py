@@ -327,6 +327,7 @@ main()
 """
 
 
+@pytest.mark.usefixtures("quick_to_sweep")
 @pytest.mark.parametrize("hours", [-1, 1])
 def test_the_clock_of_a_worker_does_not_matter(queue: Queue, hours: int) -> None:
     late = app.add.options(delay=1800).enqueue(1)
@@ -335,7 +336,7 @@ def test_the_clock_of_a_worker_does_not_matter(queue: Queue, hours: int) -> None
         [sys.executable, "-c", SHIFTED, str(hours * 3600), *words],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    with Working(queue, queues=("other",), lease=1.0) as other:  # would take back what had run out
+    with Working(queue, queues=("other",)) as other:  # would take back what had run out
         assert app.add.enqueue(1, 2).result(WAIT) == 3
         fails_once = app.fail.enqueue(1)
         assert fails_once.result(WAIT) == 2

@@ -18,6 +18,8 @@ from tests.durable.programs import start_worker
 from tests.durable.working import WAIT, Working
 from tests.pools.contract.stage import Stage
 
+pytestmark = pytest.mark.usefixtures("quick_to_sweep")
+
 
 def cut_off(
     queue: Queue, stage: Stage, cable: Cable | Host, use: Callable[[bool], None], within: Sequence[str] = ()
@@ -29,7 +31,7 @@ def cut_off(
     first = stage.enter()
     cable.cut()
     use(False)
-    with Working(queue, lease=1.0) as near:
+    with Working(queue) as near:
         second = stage.enter()  # the same job, on this side
         near.wait_for("JobsRecovered")
         first.tell("return")
