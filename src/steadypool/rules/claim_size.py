@@ -2,7 +2,8 @@
 
 To claim is to take jobs away from other workers, and to write costs a wait for the disk. So a worker holds as many
 jobs as it has slots, and beyond that as many as it will get through in a moment (`AHEAD`), by what it has measured.
-Jobs of a second each are claimed one for one; jobs of microseconds by the hundred.
+Jobs of a second each are claimed one for one; jobs of microseconds by the hundred. What was measured may be wrong for
+the next job: what has waited for `LONGEST_BEHIND` behind it goes back.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 AHEAD = 0.1
 """Seconds of work that may be claimed beyond what runs."""
 MOST_AHEAD = 2000
+LONGEST_BEHIND = 1.0
+"""Seconds that a claimed job waits behind others before it goes back: another worker may be idle."""
 MOST_BYTES = 8_000_000
 """Of arguments that one claim brings, and that may be held beyond what runs; one job may have more."""
 GATHER = 0.005
@@ -32,10 +35,14 @@ class Pace:
     rate: float = 0.0
 
     def after(self, ended: int, seconds: float) -> Pace:
-        """The pace once *ended* jobs have ended in *seconds* during which there were some."""
+        """The pace once *ended* jobs have ended in *seconds* during which there were some.
+
+        What took as long as `AHEAD` counts at once: by the old pace too many would be claimed.
+        """
         if seconds <= 0:
             return self
-        return Pace(self.rate + SMOOTHING * (ended / seconds - self.rate))
+        rate = ended / seconds
+        return Pace(rate if seconds >= AHEAD else self.rate + SMOOTHING * (rate - self.rate))
 
 
 def window(slots: int, pace: Pace) -> int:

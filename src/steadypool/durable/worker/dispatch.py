@@ -21,6 +21,7 @@ from steadypool.durable.worker.in_flight import Bundle, HeldClaim, InFlight
 from steadypool.durable.worker.kind_pools import KindPools
 from steadypool.durable.worker.pool_adapter import TaskAdapter, most_bundled
 from steadypool.durable.worker.room import Room
+from steadypool.model.clock import monotonic
 from steadypool.model.errors import JobTimeout
 from steadypool.pools.executor.contract import Prepared
 
@@ -60,11 +61,12 @@ class Dispatcher:
     def start(self, claims: Sequence[Claim], worker: int) -> None:
         """Have these run, which the registration *worker* has claimed."""
         starting: list[HeldClaim] = []
+        now = monotonic() if claims else 0.0
         for claim in claims:
             adapter = self._adapters.get(claim.task)
             kind = "" if adapter is None else adapter.kind
             fits = adapter is None or self._room.fits(kind, claim.queue)
-            held = self._in_flight.take(claim, worker, kind)
+            held = self._in_flight.take(claim, worker, kind, now)
             if adapter is None and claim.turn is not None:
                 aside = Settlement(claim, Verdict.RETURN, delay=self._set_aside_for, aside=True)
                 self._in_flight.settle(held, aside)

@@ -28,6 +28,8 @@ class HeldClaim:
     """Under which registration it was claimed."""
     kind: str = ""
     """Of the pool that runs it."""
+    since: float = 0.0
+    """When it was claimed, by the worker's own clock."""
     future: Any = None
     bundle: Bundle | None = None
     """Those that it travels with."""
@@ -106,12 +108,12 @@ class InFlight:
         self.done: list[int] = []
         """Leases with no job left."""
 
-    def take(self, claim: Claim, worker: int, kind: str) -> HeldClaim:
+    def take(self, claim: Claim, worker: int, kind: str, since: float = 0.0) -> HeldClaim:
         """A claim has come, for a pool of that kind."""
         before = self.held.get(claim.number)
         if before is not None:
             self._lose(before)  # the store has forgotten that claim: it has gone back in time
-        held = self.held[claim.number] = HeldClaim(claim, worker, kind)
+        held = self.held[claim.number] = HeldClaim(claim, worker, kind, since)
         self.counts[kind, claim.queue] += 1
         self.size += len(claim.payload)
         self._open[claim.lease] += 1

@@ -53,6 +53,14 @@ class KindPools:
         """Submit them all; returns their futures, fewer if the pool has closed."""
         return self.of(kind)._submit_prepared(calls)
 
+    def hand_back(self, kind: str, future: Any) -> None:
+        """Settle a job of that pool as returned, unless it has begun or ended."""
+        self._pools[kind]._hand_back(future)
+
+    def is_blocked(self, kind: str) -> bool:
+        """Whether that pool begins nothing now."""
+        return self._pools[kind]._is_blocked
+
     def shutdown(self) -> None:
         """Take no more jobs; hand back what has not started."""
         for pool in self._pools.values():

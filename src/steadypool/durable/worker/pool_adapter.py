@@ -59,6 +59,13 @@ class Pool(Protocol):
     def _submit_prepared(self, calls: Sequence[Prepared]) -> Sequence[Any]:
         """Submit them all; returns their futures, fewer if the pool has closed."""
 
+    def _hand_back(self, future: Any) -> bool:
+        """Settle one of these as returned that has not begun; false if it has begun or ended."""
+
+    @property
+    def _is_blocked(self) -> bool:
+        """Whether it begins nothing now, since a job holds up all others."""
+
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more jobs; hand back what has not started."""
 

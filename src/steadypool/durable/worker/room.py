@@ -6,6 +6,9 @@ alone. While there is one kind and no such queue that is one claim without any c
 What kinds the jobs are of is known once they are claimed. So a claim is for no more than the kind with least room has,
 or a part of what the one with most room has; what does not fit after all goes back at once (`fits`), and the next claim
 leaves its kind out.
+
+How much is claimed beyond the slots goes by how many jobs end in a second, counted while there are some. So nothing is
+claimed beyond them while all slots run long jobs.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from dataclasses import dataclass
 from steadypool.durable.worker.in_flight import HeldClaim, InFlight
 from steadypool.durable.worker.kinds import SlotGroup
 from steadypool.durable.worker.settings import WorkerSettings
+from steadypool.model.states import Outcome
 from steadypool.rules import claim_size
 from steadypool.rules.claim_size import Pace
 
@@ -47,12 +51,19 @@ class Room:
         self._groups = groups
         self._kinds = kinds
         self._paces = {group: Pace() for group in groups}
+        self._since = dict.fromkeys(groups, 0.0)
+        """The moment from which on the next ends of each group are counted."""
+        self.shut: frozenset[str] = frozenset()
+        """Kinds whose pools begin nothing now."""
         self._is_careful = False
         """The latest claim brought what did not fit: it asks for less."""
         self.slots = sum(group.slots for group in groups)
 
-    def asks(self) -> list[Ask]:
+    def asks(self, now: float) -> list[Ask]:
         """The claims to make now; none while all has enough to do."""
+        for group in self._groups:
+            if not self._held(group):
+                self._since[group] = now
         asks = list(self._all())
         self._others = [*self._others[1:], *self._others[:1]]  # no queue is always the first
         self._is_careful = False
@@ -70,31 +81,47 @@ class Room:
 
     def fits(self, kind: str, queue: str) -> bool:
         """Whether a job that has been claimed can be held here."""
-        if len(self._groups) == 1 and not self._own:
+        if len(self._groups) == 1 and not self._own and not self.shut:
             return True
-        group = next(group for group in self._groups if kind in group.kinds)
-        fits = self._window(group, queue) > self._held(group, queue)
+        group = self.group_of(kind)
+        fits = kind not in self.shut and self._window(group, queue) > self._held(group, queue)
         fits = fits and (not self._own or self._window(group) > self._held(group))
         self._is_careful = self._is_careful or not fits
         return fits
 
-    def note_ended(self, ended: Iterable[HeldClaim], seconds: float) -> None:
-        """These have ended in a round of so many seconds."""
-        counts = Counter(held.kind for held in ended)
-        for group in self._groups:
+    def note_ended(self, ended: Iterable[HeldClaim], now: float) -> None:
+        """These have ended since the last time."""
+        counts = Counter(held.kind for held in ended if held.future.outcome is not Outcome.RETURNED)
+        for group in self._groups if counts else ():
             count = sum(counts[kind] for kind in group.kinds)
             if count:
-                self._paces[group] = self._paces[group].after(count, seconds)
+                self._paces[group] = self._paces[group].after(count, now - self._since[group])
+                self._since[group] = now
+
+    def group_of(self, kind: str) -> SlotGroup:
+        """The group of a kind."""
+        return next(group for group in self._groups if kind in group.kinds)
+
+    def beyond_slots(self, group: SlotGroup) -> int:
+        """How many jobs of the group are held that have no slot."""
+        return max(0, self._held(group) - group.slots)
+
+    def close_window(self, group: SlotGroup) -> None:
+        """Claim for free slots alone, until ends show that jobs of the group are short."""
+        self._paces[group] = Pace()
 
     def _ask(self, queues: tuple[str, ...], own: int | None) -> Ask | None:
-        rooms = {group: self._room_of(group, None if own else queues[0]) for group in self._groups}
+        rooms = {
+            group: 0 if self.shut.issuperset(group.kinds) else self._room_of(group, None if own else queues[0])
+            for group in self._groups
+        }
         free = [room for room in rooms.values() if room > 0]
         if not free:
             return None
         limit = min(free) if self._is_careful else max(min(free), max(free) // claim_size.CLAIM_WORTH)
         if own is not None:
             limit = min(limit, own - sum(self._in_flight.counts[kind, queues[0]] for kind in self._all_kinds()))
-        full = [kind for group, room in rooms.items() if room <= 0 for kind in group.kinds]
+        full = [kind for group, room in rooms.items() for kind in group.kinds if room <= 0 or kind in self.shut]
         others_than = tuple(name for name, kind in self._kinds.items() if kind in full) if full else ()
         return Ask(queues, limit, others_than) if limit > 0 else None
 

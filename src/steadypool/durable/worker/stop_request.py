@@ -34,6 +34,11 @@ class StopRequest:
         """Seconds until everything must be over, 0 when that has passed; ``None``: there is no limit."""
         return None if self.deadline is None else max(0.0, self.deadline - monotonic())
 
+    def within(self, seconds: float) -> float:
+        """So many seconds, or what remains of them."""
+        remaining = self.remaining
+        return seconds if remaining is None else min(seconds, remaining)
+
 
 def stop_on_signals(
     request_drain: Callable[[float | None], None], seconds: float | None

@@ -15,6 +15,7 @@ The loop's rounds are here. What each part of one does is in a file of its own::
     settlement  what has ended      ─▶ settlements in flight (`verdicts`: which)
     claims      what is in flight   ◀▶ engine: settle, then claim (`rules.claim_size`, `room`: how many, and when)
     dispatch    claims              ─▶ jobs of the pools (`kinds`, `kind_pools`), short ones in bundles
+    give_back   claims that wait    ─▶ settlements in flight, behind a job that takes long
     schedules   ticks that are due  ─▶ jobs of the queue
     wait        until there is news, or enough has ended
 
@@ -49,6 +50,7 @@ from steadypool.durable.worker.depths import Depths
 from steadypool.durable.worker.dispatch import Dispatcher
 from steadypool.durable.worker.emitter import events
 from steadypool.durable.worker.engine_backoff import RETRYABLE
+from steadypool.durable.worker.give_back import GiveBack
 from steadypool.durable.worker.kind_pools import KindPools, show_pool
 from steadypool.durable.worker.kinds import SlotGroup, kind_of, kinds_of, slot_groups
 from steadypool.durable.worker.limits import Limits, Program
@@ -266,7 +268,7 @@ class Worker:
 
     def _wait_for_the_end(self) -> None:
         # Looked at again each second: a signal handler may have set the limit meanwhile.
-        while not self._done.wait(min(claim_size.LOOK_AGAIN, _or(self._stop.remaining, claim_size.LOOK_AGAIN))):
+        while not self._done.wait(self._stop.within(claim_size.LOOK_AGAIN)):
             if self._stop.remaining == 0.0:
                 self._counts.notes.append("the time was up before everything was written down")
                 return
@@ -315,6 +317,7 @@ class Worker:
         self._dispatcher = Dispatcher(
             self._context, pools, room, adapters, not self._pool_sinks, self._wait.jobs_have_ended
         )
+        self._give_back = GiveBack(self._in_flight, pools, room)
         self._unknown = UnknownTasks(self._context, adapters)
         self._emptiness = UntilEmpty(self._context, self._unknown, self._links)
         self._settler = Settler(self._context, adapters, self._dispatcher)
@@ -416,7 +419,9 @@ class Worker:
     def _round(self) -> None:
         self._registration.begin_again()
         began = monotonic()
+        self._give_back.run_due(began)
         ended = self._in_flight.take_ended()
+        self._room.note_ended(ended, began)
         self._settler.settle_all(ended)
         if (answer := self._settle_and_claim(began)) is None:
             self._wait.sleep(self._backoff.pause)
@@ -430,8 +435,6 @@ class Worker:
             self._set_unknown_aside()
         else:
             self._wait_for_news(answer)
-        if later := list(self._in_flight.ended) or ended:
-            self._room.note_ended(later, monotonic() - began)
 
     def _set_unknown_aside(self) -> None:
         self._dispatcher.met_unknown = False
@@ -440,7 +443,7 @@ class Worker:
         self._try(self._unknown.set_aside)
 
     def _settle_and_claim(self, now: float) -> ClaimResult | None:
-        asks = self._room.asks()
+        asks = self._room.asks(now)
         if not asks and not self._in_flight.pending and now < self._look_at:
             return ClaimResult()  # nothing to write, no room: the engine is only asked for cancels, now and then
         self._look_at = now + claim_size.LOOK_AGAIN
@@ -452,7 +455,7 @@ class Worker:
             return  # something was settled without having run, or there is more to be had
         if has_room and not in_flight.ended and not self._is_empty():
             until = min(claim_size.LOOK_AGAIN, self._maintenance.until_prune(), self._scheduler.until_due())
-            self._wait.listen(min(until, _or(answer.next_due, until)))
+            self._wait.listen(until if answer.next_due is None else min(until, answer.next_due))
         elif not has_room and not in_flight.ended:
             self._wait.wait_for_end(min(claim_size.LOOK_AGAIN, self._scheduler.until_due()))
         self._wait.gather(self._room.slots)
@@ -493,7 +496,3 @@ class Worker:
 
     def _is_empty(self) -> bool:
         return self._until_empty and self._emptiness.is_empty()
-
-
-def _or(seconds: float | None, instead: float) -> float:
-    return instead if seconds is None else seconds

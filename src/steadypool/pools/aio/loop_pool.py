@@ -13,24 +13,25 @@ import threading
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures._base import PENDING, RUNNING
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar, cast
 
 from steadypool.model.clock import monotonic
 from steadypool.model.error_text import in_a_line
 from steadypool.model.errors import JobCancelled, PoolClosed
-from steadypool.model.options import Task
 from steadypool.model.reports import DrainReport, ErrorGroup, PoolStats
 from steadypool.model.sink_protocols import Sink
 from steadypool.model.states import Outcome, PoolState
 from steadypool.pools.aio.entered import Entered, Manager
 from steadypool.pools.aio.future import AsyncJob
 from steadypool.pools.aio.pool import AsyncPool
-from steadypool.pools.core.shared import Args
 from steadypool.pools.executor.contract import Prepared
 from steadypool.primitives.future import Waker
 from steadypool.primitives.thread_stacks import thread_stack
 
 R = TypeVar("R")
+CoroutineFunction = Callable[..., Awaitable[object]]
+Submit = Callable[[], Coroutine[object, object, AsyncJob]]
 PATIENCE = 1.0
 """Seconds beyond its limit after which a drain stops relying on the loop: a job may hold the loop itself."""
 
@@ -48,6 +49,15 @@ class LoopFuture(concurrent.futures.Future[object]):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
         self._loop = loop
+        self._unbegun = [None]
+
+    def take(self) -> bool:
+        """Whether the caller is the first to take it: who runs it, or who hands it back. From any thread."""
+        try:
+            self._unbegun.pop()
+        except IndexError:
+            return False
+        return True
 
     def cancel(self, *, running: bool = False, cause: str = "cancelled") -> bool:
         """Have the job cancelled, as `JobFuture.cancel` does; whether it was is seen when it ends."""
@@ -55,6 +65,17 @@ class LoopFuture(concurrent.futures.Future[object]):
             return False
         self._loop.call_soon_threadsafe(self._cancel_on_loop, running, cause)
         return True
+
+    def drop(self) -> None:
+        """On the loop: it was handed back, and is not to begin."""
+        if self.job is None:
+            self.told = "cancelled"
+        else:
+            self.job.cancel(running=True)
+
+    def until_cancelled(self) -> Awaitable[object]:
+        """On the loop: what runs instead of a job that was handed back, until `drop` is called."""
+        return self._loop.create_future()
 
     def _wake_when_done(self, waker: Waker) -> None:
         """As `JobFuture` does it."""
@@ -66,21 +87,35 @@ class LoopFuture(concurrent.futures.Future[object]):
         else:
             self.job.cancel(running=running, cause=cause)
 
-    def settle(self, outcome: Outcome, attempts: int, error: BaseException | None, result: object = None) -> None:
-        """Record the end, unless that was done."""
+    def settle(self, outcome: Outcome, attempts: int, error: BaseException | None, result: object = None) -> bool:
+        """Record the end; false if that was done."""
         if not self._is_first():
-            return
+            return False
         self.outcome, self.attempts = outcome, attempts
         if error is None:
             self.set_result(result)
         else:
             self.set_exception(error)
+        return True
 
     def _is_first(self) -> bool:
         """Whether the caller is the first to settle it."""
         with self._condition:
             first, self._state = self._state == PENDING, RUNNING if self._state == PENDING else self._state
             return first
+
+
+class Start:
+    """What the pool is given as a job's function: it begins the job, unless that was handed back."""
+
+    __slots__ = ("_fn", "_future")
+
+    def __init__(self, future: LoopFuture, fn: CoroutineFunction) -> None:
+        self._future = future
+        self._fn = fn
+
+    def __call__(self, *args: object) -> Awaitable[object]:
+        return self._fn(*args) if self._future.take() else self._future.until_cancelled()
 
 
 class LoopPool:
@@ -100,6 +135,8 @@ class LoopPool:
         self._thread = threading.Thread(target=self._serve, name="steadypool-loop", daemon=True)
         self._under_way: set[LoopFuture] = set()
         self._entered: list[Entered] = []
+        self._is_blocked = False
+        """The loop has not come to what it was last given: a job may hold it."""
         self._has_own_loop = loop is None
         if self._has_own_loop:
             self._thread.start()
@@ -110,21 +147,43 @@ class LoopPool:
         if self._core.refusal is not None:
             raise self._core.refusal()
         self._core.workers.resolve(fn)
-        future = LoopFuture(self._loop)
+        submit = partial(self._pool.submit, cast("CoroutineFunction", fn), *args)
+        return self._post(LoopFuture(self._loop), submit)
+
+    def _post(self, future: LoopFuture, submit: Submit) -> LoopFuture:
         self._under_way.add(future)
         future.add_done_callback(self._under_way.discard)
-        self._loop.call_soon_threadsafe(self._start, future, cast("Callable[..., Awaitable[object]]", fn), args)
+        self._loop.call_soon_threadsafe(self._start, future, submit)
         return future
 
     def _submit_prepared(self, calls: Sequence[Prepared]) -> list[LoopFuture]:
         """As `PoolContract._submit_prepared`. The caller keeps account of room."""
         futures: list[LoopFuture] = []
         for options, fn, args in calls:
-            try:
-                futures.append(self.submit_within(0.0, Task(fn, options), *args))
-            except PoolClosed:
+            if self._core.refusal is not None:
                 break
+            future = LoopFuture(self._loop)
+            start = Start(future, cast("CoroutineFunction", fn))
+            submit = partial(self._pool._submit_in_turn, "block", None, options, start, args, {})
+            futures.append(self._post(future, submit))
         return futures
+
+    def _hand_back(self, future: LoopFuture) -> bool:
+        """As `PoolContract._hand_back`, though a job may hold the loop: what the loop has to do follows."""
+        error = JobCancelled("it was handed back before it started", cause="returned")
+        if not (future.take() and future.settle(Outcome.RETURNED, 0, error)):
+            return False
+        self._is_blocked = True
+        try:
+            self._loop.call_soon_threadsafe(self._drop, future)
+        except RuntimeError:
+            if not self._loop.is_closed():
+                raise
+        return True
+
+    def _drop(self, future: LoopFuture) -> None:
+        self._is_blocked = False
+        future.drop()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """As `ThreadPool.shutdown`."""
@@ -198,13 +257,15 @@ class LoopPool:
     async def _open(self) -> None:
         await self._pool.__aenter__()
 
-    def _start(self, future: LoopFuture, fn: Callable[..., Awaitable[object]], args: Args) -> None:
-        """On the loop: submit, and have the future follow the job."""
-        asyncio.Task(self._follow(future, fn, args), loop=self._loop)
+    def _start(self, future: LoopFuture, submit: Submit) -> None:
+        """On the loop: submit, and have the future follow the job. One that was handed back is not submitted."""
+        asyncio.Task(self._follow(future, submit), loop=self._loop)
 
-    async def _follow(self, future: LoopFuture, fn: Callable[..., Awaitable[object]], args: Args) -> None:
+    async def _follow(self, future: LoopFuture, submit: Submit) -> None:
+        if future.done():
+            return
         try:
-            job = await self._pool.submit(fn, *args)
+            job = await submit()
         except PoolClosed as error:
             future.settle(Outcome.RETURNED, 0, JobCancelled(f"the pool closed: {error}", cause="shutdown"))
             return

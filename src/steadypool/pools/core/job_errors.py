@@ -22,6 +22,7 @@ class Forked(Protocol):
 _HOW_CANCELLED = {
     "cancelled": "was cancelled",
     "shutdown": "was stopped by the pool's shutdown",
+    "returned": "was handed back",
     "lease_lost": "was stopped, since its lease was lost",
 }
 

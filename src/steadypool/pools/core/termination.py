@@ -61,6 +61,14 @@ class Termination:
     def _take_waiting(self, job: Job) -> bool:
         return self._shared.queue.remove(job) or self._retries.take(job) or self._workers.sent.reclaim(job)
 
+    def hand_back(self, job: Job) -> bool:
+        """Settle a job as returned that has not begun, though the pool stays open; false if it has begun or ended."""
+        with self._shared.lock:
+            taken = self._take_waiting(job)
+        if taken:
+            self._settlement.settle(job, Outcome.RETURNED, cancelled_error(job, "returned"))
+        return taken
+
     def tell(self, job: Job, cause: str, error: BaseException) -> bool:
         """Tell a started attempt to stop; *error* is what it counts as unless it returns within the grace.
 

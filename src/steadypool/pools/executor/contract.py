@@ -66,6 +66,8 @@ class PoolContract(Books, Executor):
     _core: Core
     _sends_together = False
     """Whether items of a map may travel to their worker together."""
+    _is_blocked = False
+    """Whether a job may hold up all others."""
 
     def _open(self, core: Core, run_in_caller: Callable[[Job], None]) -> None:
         self._core = core
@@ -258,6 +260,10 @@ class PoolContract(Books, Executor):
             except PoolClosed:
                 break
         return futures
+
+    def _hand_back(self, future: Job) -> bool:
+        """Settle one of these as returned that has not begun; false if it has begun or ended."""
+        return self._core.termination.hand_back(future)
 
     async def run(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Submit from asyncio and await the result. It never blocks the loop: it waits for room as a task does.
