@@ -23,6 +23,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo demo-durable test check docs dist format bench bench-durable compare clean
+.PHONY: check-source check-site
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,17 +40,23 @@ demo-durable: $(BASE)  ## kill the worker of a durable queue half-way, and see t
 # Tests that `make check` runs; `make test` does not run them again.
 CHECKS = tests/docs/test_reference.py tests/typing tests/tidy/test_words.py
 
-# The tests are compiled beside the checks, once, and not by each of the processes that run them.
+# The tests are compiled beside the checks, once, and not by each of the processes that run them. The site is built
+# beside the other checks: it takes as long as they do.
 test: $(TEST) $(DOCS)  ## the checks, then all tests (ARGS="-k name" to choose)
 	@$(BIN)/python -m pytest -qq --collect-only >/dev/null 2>&1 & $(MAKE) --no-print-directory check && wait
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0 $(CHECKS:%=--ignore=%) $(ARGS)
 
 check: $(TEST) $(DOCS)  ## lint, format, types (of examples and docs, too), import contracts, links, words
+	@$(MAKE) --no-print-directory -j 2 check-source check-site
+
+check-source: $(TEST) $(DOCS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q $(CHECKS)
+
+check-site: $(TEST) $(DOCS)
 	@$(BUILD_DOCS) --site-dir $(VENV)/site 2> $(VENV)/docs.log || { cat $(VENV)/docs.log; exit 1; }
 
 docs: $(DOCS)  ## build the documentation into site/; open site/index.html
