@@ -12,13 +12,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from tests.cli.ended import Ended, json_lines
-from tests.cli.forks import shared_forks
+from tests.forks import Forked
 
 COMMAND = (sys.executable, "-m", "steadypool.cli")
 LIMIT = 30
 """Seconds that any one run may take before the test fails."""
-FORKED = frozenset({"batches", "enqueue", "jobs", "limits", "migrate", "schedules"})
-"""Commands that are run in a fork of an interpreter that has imported what they need, unless their streams matter."""
 
 
 class Program:
@@ -30,18 +28,18 @@ class Program:
 
     def start(self, *arguments: str, stdin: int | IO[Any] = subprocess.PIPE, **more: Any) -> subprocess.Popen[str]:
         """Start a run, with pipes to all its streams unless *more* says otherwise."""
-        more = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more}
-        environment = {**os.environ, "COLUMNS": "200"} | more.pop("env", {})
-        process = subprocess.Popen(
-            [*COMMAND, *arguments], cwd=self.folder, stdin=stdin, text=True, env=environment, **more
-        )
+        own = more.pop("env", {})
+        more = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "cwd": self.folder, "stdin": stdin, **more}
+        more["env"] = {**os.environ, "COLUMNS": "200", **own}
+        if "preexec_fn" in more or any(name.startswith("PYTHON") for name in own):
+            process = subprocess.Popen([*COMMAND, *arguments], text=True, **more)
+        else:
+            process = Forked(*COMMAND[2:], *arguments, **more)
         self._started.append(process)
         return process
 
     def run(self, *arguments: str, text: str = "", **more: Any) -> Ended:
         """Run to the end with *text* as standard input."""
-        if arguments and arguments[0] in FORKED and not more:
-            return shared_forks().run(self.folder, *arguments, text=text)
         return finish(self.start(*arguments, **more), text)
 
     def map(self, *arguments: str, text: str = "", **more: Any) -> Ended:

@@ -4,18 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from tests.cli.forks import Forks, shared_forks
 from tests.cli.program import LIMIT, Program
-
-
-@pytest.fixture
-def forks() -> Forks:
-    """Runs what is refused at once, in one interpreter."""
-    return shared_forks()
 
 
 @pytest.mark.parametrize(
@@ -42,8 +34,8 @@ def forks() -> Forks:
         (["jobs:upper", "-o", "x", "-e", "./x"], "x is given for results and for errors"),
     ],
 )
-def test_one_line_and_exit_code_2(forks: Forks, folder: Path, arguments: list[str], message: str) -> None:
-    ended = forks.run(folder, "map", *arguments, text="x\n")
+def test_one_line_and_exit_code_2(program: Program, arguments: list[str], message: str) -> None:
+    ended = program.map(*arguments, text="x\n")
     assert (ended.code, ended.out) == (2, "")
     assert message in ended.err
     assert len(ended.err.splitlines()) == 1
@@ -60,8 +52,8 @@ def test_one_line_and_exit_code_2(forks: Forks, folder: Path, arguments: list[st
         ([], "Missing argument"),
     ],
 )
-def test_a_wrong_option_is_refused_by_name(forks: Forks, folder: Path, arguments: list[str], message: str) -> None:
-    ended = forks.run(folder, "map", *arguments, text="x\n")
+def test_a_wrong_option_is_refused_by_name(program: Program, arguments: list[str], message: str) -> None:
+    ended = program.map(*arguments, text="x\n")
     assert (ended.code, ended.out) == (2, "")
     assert message in ended.err
     assert "Traceback" not in ended.err
@@ -76,11 +68,9 @@ def test_a_wrong_option_is_refused_by_name(forks: Forks, folder: Path, arguments
         ("import sys; sys.exit('not a module')\n", "SystemExit: not a module"),
     ],
 )
-def test_an_error_in_the_users_module_is_shown_with_its_place(
-    forks: Forks, folder: Path, source: str, shown: str
-) -> None:
-    (folder / "wrong.py").write_text(source)
-    ended = forks.run(folder, "map", "wrong:f", text="x\n")
+def test_an_error_in_the_users_module_is_shown_with_its_place(program: Program, source: str, shown: str) -> None:
+    (program.folder / "wrong.py").write_text(source)
+    ended = program.map("wrong:f", text="x\n")
     assert (ended.code, ended.out) == (2, "")
     assert shown in ended.err
     assert "wrong.py" in ended.err, "where it is wrong"

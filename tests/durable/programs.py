@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from tests.forks import Forked
 from tests.pools.contract.stage import WAIT
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,12 +27,11 @@ class Program:
     """
 
     def __init__(self, *command: str, within: Sequence[str] = ()) -> None:
-        self.process = subprocess.Popen(
-            [*within, sys.executable, "-m", *command],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+        pipes: dict[str, Any] = {"cwd": ROOT, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        self.process: subprocess.Popen[str] = (
+            subprocess.Popen([*within, sys.executable, "-m", *command], text=True, **pipes)
+            if within
+            else Forked(*command, **pipes)
         )
         self.said: list[str] = []
 

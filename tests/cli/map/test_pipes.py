@@ -83,7 +83,8 @@ def test_a_full_disk_is_said_and_leaves_whole_lines(program: Program) -> None:
 
 def peak_memory(program: Program, path: Path) -> int:
     """Kilobytes that one run over the file at *path* takes at most."""
-    process = program.start("map", "jobs:length", str(path), "--quiet", stdout=subprocess.DEVNULL)
+    command = [*COMMAND, "map", "jobs:length", str(path), "--quiet"]
+    process = subprocess.Popen(command, cwd=program.folder, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0

@@ -16,6 +16,7 @@ from concurrent.futures import wait
 from pathlib import Path
 from typing import Any
 
+from tests.forks import Forked
 from tests.pools.contract import jobs
 from tests.pools.contract.kinds import KINDS, Kind
 
@@ -25,8 +26,8 @@ kept: list[Any] = []
 
 def start(kind: Kind, program: Callable[..., None], *arguments: str) -> subprocess.Popen[str]:
     """Start one of the programs below."""
-    command = [sys.executable, "-m", "tests.pools.contract.program", kind.name, program.__name__, *arguments]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    command = ["tests.pools.contract.program", kind.name, program.__name__, *arguments]
+    return Forked(*command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def say(text: object) -> None:

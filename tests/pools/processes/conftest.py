@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from steadypool import ProcessPool
+from tests.forks import forks_of
 from tests.pools.contract.kinds import Kind
 from tests.pools.contract.stage import WAIT
 from tests.pools.processes.methods import METHODS
@@ -33,7 +35,8 @@ def kind(method: str) -> Kind:
 
 @pytest.fixture(scope="session")
 def _shared_pools() -> Iterator[dict[str, Any]]:
-    """They also warm `multiprocessing`, which keeps its forkserver and resource tracker for ever."""
+    """They also warm what is kept for ever: the forkserver and resource tracker of `multiprocessing`, and `Forks`."""
+    forks_of(os.getpid())
     pools = {method: warm(ProcessPool(2, multiprocessing.get_context(method))) for method in METHODS}
     yield pools
     for pool in pools.values():

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from steadypool import ProcessPool
+from tests.forks import Forked
 from tests.pools.contract import jobs
 from tests.pools.processes import deeds
 from tests.pools.processes.warming import warm
@@ -30,10 +31,8 @@ kept: list[Any] = []
 
 def start(program: Callable[..., None], *arguments: str) -> subprocess.Popen[str]:
     """Start one of the programs below, as the leader of a process group."""
-    command = [*COMMAND, program.__name__, *arguments]
-    return subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    command = ["tests.pools.processes.program", program.__name__, *arguments]
+    return Forked(*command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
 
 
 def say(text: object) -> None:
