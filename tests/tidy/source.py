@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -19,7 +19,11 @@ class Module:
     name: str
     path: Path
     text: str
-    tree: ast.Module
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        """The text as a tree, which takes a while: where the name will do, none is made."""
+        return ast.parse(self.text)
 
     @property
     def place(self) -> str:
@@ -37,7 +41,7 @@ def _module(path: Path) -> Module:
     text = path.read_text(encoding="utf-8")
     parts = path.relative_to(SOURCE.parent).with_suffix("").parts
     name = ".".join(parts).removesuffix(".__init__")
-    return Module(name, path, text, ast.parse(text))
+    return Module(name, path, text)
 
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

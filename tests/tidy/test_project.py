@@ -37,7 +37,7 @@ def test_continuous_integration_runs_targets_of_make() -> None:
 
 
 def test_pre_commit_runs_what_make_check_runs() -> None:
-    check = MAKEFILE.partition("\ncheck:")[2].partition("\n\n")[0].replace("$(BIN)", ".venv/bin")
+    check = MAKEFILE.partition("\ncheck-source:")[2].partition("\n\n")[0].replace("$(BIN)", ".venv/bin")
     for name, value in re.findall(r"^(\w+) *:?= (.*)$", MAKEFILE, re.MULTILINE):
         check = check.replace(f"$({name})", value)
     for hook in load(".pre-commit-config.yaml")["repos"][0]["hooks"]:
