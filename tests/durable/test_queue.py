@@ -57,6 +57,9 @@ def test_the_handle_tells_where_the_job_is(queue: Queue) -> None:
         TimeoutError, match=r"\(available\); no worker is there to run it: start one with steadypool work"
     ):
         handle.result(0.01)
+    queue.engine.register("w", 60.0, ["mail"])
+    with pytest.raises(TimeoutError, match="no worker serves queue default: start one with --queue default"):
+        handle.result(0.01)
 
 
 def test_options_of_one_job(queue: Queue) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import textwrap
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from steadypool.cli.queue.job_text import lines_of, moment
+from steadypool.durable.engine.open import open_engine
 from steadypool.durable.engine.records import AttemptError, JobRecord
 from steadypool.durable.engine.states import JobState
 from steadypool.rules.length_text import length_text
@@ -148,6 +150,20 @@ def test_why_it_waits(shop: Program) -> None:
     shop.run("jobs", "pause", *URL)
     assert "note           Its queue, default, is paused.\n" in shop.run("jobs", "show", job, *URL).out
     assert "payload" in shop.run("jobs", "show", job, *URL, "--json").results[0]
+
+
+def test_a_queue_that_no_worker_serves(shop: Program) -> None:
+    job = shop.run("enqueue", "shop:fail", '["x"]', "--queue", "mail").out.strip()
+    with closing(open_engine(f"sqlite:///{shop.folder}/jobs.db")) as engine:
+        engine.register("one", 60.0, ["default", "pdf"])
+        stats = shop.run("jobs", "stats", *URL).out
+        assert " default, pdf " in stats and stats.endswith("\nno worker serves queue mail, and jobs wait there\n")
+        [plain] = shop.run("jobs", "stats", *URL, "--json").results
+        assert plain["unserved"] == ["mail"] and plain["workers"][0]["queues"] == ["default", "pdf"]
+        assert "note           No worker serves queue mail.\n" in shop.run("jobs", "show", job, *URL).out
+        engine.register("of an older release", 60.0)
+        stats = shop.run("jobs", "stats", *URL).out
+        assert "not known" in stats and "no worker serves" not in stats
 
 
 def test_moments() -> None:

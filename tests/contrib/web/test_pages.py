@@ -99,6 +99,20 @@ def test_why_a_job_waits(client: Client, queue: Queue) -> None:
     assert "Its queue, default, is paused." in text and "No worker is at work." in text
 
 
+def test_a_queue_that_no_worker_serves(make_client: Callable[..., Client], queue: Queue) -> None:
+    client = make_client()
+    job = app.add.options(queue="mail").enqueue(1).job_id
+    queue.engine.register("some-worker", 60.0, ["default", "pdf"])
+    overview = client.get("/").text
+    assert "No worker serves queue mail, and jobs wait there." in overview and "no worker serves it" in overview
+    assert "no worker serves it" in client.get("/queues").text
+    assert "default, pdf" in client.get("/workers").text
+    assert "No worker serves queue mail." in client.get(f"/job?id={job}").text
+    queue.engine.register("old", 60.0)
+    later = make_client()  # which remembers nothing
+    assert "not known" in later.get("/workers").text and "No worker serves" not in later.get(f"/job?id={job}").text
+
+
 @every_engine
 def test_a_job_whose_worker_is_gone(client: Client, queue: Queue) -> None:
     job, who = app.add.enqueue(1).job_id, queue.engine.register("some-worker", 60.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from steadypool.durable.engine.protocol import Engine
-from steadypool.durable.engine.why_idle import why_idle
+from steadypool.durable.engine.why_idle import is_served, unserved, why_idle
 
 from .steps import LONG, complete, put, record, take, worker
 
@@ -21,6 +21,29 @@ def test_a_job_that_waits(engine: Engine) -> None:
     assert why(engine, job_id) == ["Its queue, default, is paused."]
     engine.pause("default", False)
     assert why(engine, job_id) == []
+
+
+def test_a_queue_that_no_worker_serves(engine: Engine) -> None:
+    job_id, other = put(engine, queue="mail"), put(engine, queue="later", delay=LONG)
+    who = engine.register("w", LONG, ["default", "pdf"])
+    assert [row.queues for row in engine.workers()] == [("default", "pdf")]
+    assert why(engine, job_id) == ["No worker serves queue mail."]
+    assert why(engine, other) == ["No worker serves queue later."]
+    stats = engine.stats()
+    assert unserved(stats.queues, stats.workers) == ["mail"], "nothing is due in the other"
+    assert unserved(engine.depths(["later", "mail"]), stats.workers) == ["mail"]
+    engine.pause("mail", True)
+    stats = engine.stats()
+    assert unserved(stats.queues, stats.workers) == [] and why(engine, job_id) == ["Its queue, mail, is paused."]
+    engine.pause("mail", False)
+    serving = engine.register("serves", LONG, ["mail"])
+    assert why(engine, job_id) == [] and not is_served("default", engine.workers()[1:])
+    engine.renew(serving, -1.0)
+    assert why(engine, job_id) == ["No worker serves queue mail."], "it is not alive"
+    worker(engine)
+    assert engine.workers()[-1].queues is None
+    assert why(engine, job_id) == why(engine, other) == [], "that one has not said which it serves"
+    engine.leave(who)
 
 
 def test_a_job_whose_worker_is_gone(engine: Engine) -> None:

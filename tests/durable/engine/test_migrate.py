@@ -32,7 +32,7 @@ def _version_one() -> dict[ModuleType, dict[str, Any]]:
 
 
 class VersionOne(PostgresEngine):
-    """Puts, and claims, as version 1 does. All else that it calls is as it was."""
+    """Puts, registers and claims as version 1 does. All else that it calls is as it was."""
 
     def __init__(self, address: PostgresAddress) -> None:
         super().__init__(address)
@@ -41,6 +41,10 @@ class VersionOne(PostgresEngine):
     def put_many(self, jobs: Sequence[NewJob], *, waits: bool = True) -> list[EnqueueResult]:
         [answer] = self._session.call(_PUT, [*rows.columns_of(jobs), True, None if waits else "20ms"])
         return rows.placed_of(jobs, answer)
+
+    def register(self, name: str, seconds: float, queues: Sequence[str] | None = None) -> int:
+        [(number,)] = self._call("register(%s, %s::float8)", [name, seconds])
+        return int(number)
 
 
 _PUT = (
@@ -159,6 +163,7 @@ def test_a_worker_of_version_one_goes_on_beside(monkeypatch: pytest.MonkeyPatch)
         new = open_engine(url)
         new.migrate()
         assert signatures.items() <= _signatures(url).items()
+        assert [row.queues for row in new.workers()] == [None], "it has not said which it serves"
         put(old, id="by the old one")
         put(new, id="by the new one")
         claims = take(old, who)

@@ -17,7 +17,7 @@ from rich.text import Text
 from steadypool.cli.console import console_on
 from steadypool.durable.client.queue import Queue
 from steadypool.durable.engine.links import Link
-from steadypool.durable.engine.records import JobRecord, public_id, tick_of_id
+from steadypool.durable.engine.records import JobRecord, WorkerRow, public_id, tick_of_id
 from steadypool.durable.engine.states import JobState
 from steadypool.durable.engine.turns import Turn
 from steadypool.model.printable import printable, printable_lines
@@ -28,6 +28,7 @@ from steadypool.rules.progress import progress_text
 LONGEST_ARGUMENTS = 60
 LONGEST_ERROR = 80
 HEADINGS = ("id", "state", "task", "queue", "attempt", "age", "when", "arguments, error")
+WORKER_HEADINGS = ("worker", "queues", "running", "since", "lease")
 Before = tuple[Link, JobRecord | None]
 """A job that another waits for, with its record if there is one."""
 _NOT_SHOWN = ("errors", "last_error", "number", "nonce", "turn")
@@ -141,7 +142,14 @@ def _shown(name: str, value: Any, now: float) -> str:
     return str(value) if isinstance(value, str) else json.dumps(value)
 
 
-# -- queues
+# -- workers and queues
+
+
+def worker_cells(worker: WorkerRow, now: float) -> list[str]:
+    """A row of the workers, under `WORKER_HEADINGS`."""
+    queues = "not known" if worker.queues is None else _cut(", ".join(worker.queues), LONGEST_ARGUMENTS)
+    lease = "held" if worker.alive else "over"
+    return [worker.name, queues, f"{worker.running:,}", length_text(now - worker.since), lease]
 
 
 def depth_of(queue: Queue, name: str) -> QueueDepth:

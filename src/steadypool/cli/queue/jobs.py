@@ -14,13 +14,22 @@ from click.core import ParameterSource
 from steadypool.cli.exit_codes import DONE, SOME_FAILED
 from steadypool.cli.map.command import COUNT
 from steadypool.cli.queue.filters import STATES, Chosen, chosen_jobs, filter_options
-from steadypool.cli.queue.job_text import HEADINGS, cells_of, depth_of, echo_table, held_by, lines_of
+from steadypool.cli.queue.job_text import (
+    HEADINGS,
+    WORKER_HEADINGS,
+    cells_of,
+    depth_of,
+    echo_table,
+    held_by,
+    lines_of,
+    worker_cells,
+)
 from steadypool.cli.queue.target import as_usage_errors, queue_at
 from steadypool.durable.client.bulk import BulkResult
 from steadypool.durable.client.queue import Queue
 from steadypool.durable.engine.records import JobFilter, JobRecord, public_id
 from steadypool.durable.engine.states import ENDED, JobState
-from steadypool.durable.engine.why_idle import why_idle
+from steadypool.durable.engine.why_idle import unserved, why_idle
 from steadypool.model.errors import SteadypoolError
 from steadypool.model.printable import printable
 from steadypool.rules.length_text import length_text
@@ -113,8 +122,9 @@ def stats_command(url: str | None, as_json: bool) -> int:
     with as_usage_errors():
         source = queue_at(url)
         stats, now = source.stats(), source.engine.now()
+    left = unserved(stats.queues, stats.workers)
     if as_json:
-        _echo_json([asdict(stats)])
+        _echo_json([{**asdict(stats), "unserved": left}])
         return DONE
     rows = [
         [
@@ -125,11 +135,10 @@ def stats_command(url: str | None, as_json: bool) -> int:
         for row in stats.queues
     ]
     echo_table(["queue", *STATES, "oldest"], rows)
-    workers = [
-        [worker.name, f"{worker.running:,}", length_text(now - worker.since), "held" if worker.alive else "over"]
-        for worker in stats.workers
-    ]
-    echo_table(["worker", "running", "since", "lease"], workers) if workers else click.echo("no workers")
+    workers = [worker_cells(worker, now) for worker in stats.workers]
+    echo_table(WORKER_HEADINGS, workers) if workers else click.echo("no workers")
+    for name in left:
+        click.echo(f"no worker serves queue {printable(name)}, and jobs wait there")
     return DONE
 
 

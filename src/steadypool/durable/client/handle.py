@@ -17,6 +17,7 @@ from steadypool.durable.engine.errors import JobDiscarded, UnknownJob
 from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.engine.records import AttemptError, EnqueueResult, JobRecord
 from steadypool.durable.engine.states import ENDED, WAITING, JobState
+from steadypool.durable.engine.why_idle import is_served
 from steadypool.model.clock import monotonic
 from steadypool.model.errors import JobCancelled
 from steadypool.model.states import Outcome
@@ -201,8 +202,11 @@ class JobHandle(Generic[R]):
 
     def _late(self, found: JobRecord, timeout: float | None) -> str:
         hint = ""
-        if found.state in WAITING and not any(worker.alive for worker in self._records.engine.workers()):
+        workers = self._records.engine.workers() if found.state in WAITING else ()
+        if found.state in WAITING and not any(worker.alive for worker in workers):
             hint = "; no worker is there to run it: start one with steadypool work MODULE:QUEUE"
+        elif found.state in WAITING and not is_served(found.queue, workers):
+            hint = f"; no worker serves queue {found.queue}: start one with --queue {found.queue}"
         return f"job {self.job_id} has not ended within {timeout} s ({found.state.value}){hint}"
 
     def _raise_unless_completed(self, found: JobRecord) -> None:

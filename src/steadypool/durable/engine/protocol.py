@@ -203,8 +203,11 @@ class Engine(Protocol):
 
     # -- working
 
-    def register(self, name: str, seconds: float) -> int:
-        """Add a worker whose leases hold for *seconds*, and return its number: a random one."""
+    def register(self, name: str, seconds: float, queues: Sequence[str] | None = None) -> int:
+        """Add a worker whose leases hold for *seconds*, and return its number: a random one.
+
+        *queues* is what it is going to claim from, for those who look; ``None``: that is not known.
+        """
 
     def renew(self, worker: int, seconds: float) -> bool:
         """Have the worker's leases hold for *seconds* from now; touches its one row.

@@ -413,6 +413,8 @@ class WorkerRow:
     """Its lease has not run out."""
     running: int
     since: float
+    queues: tuple[str, ...] | None = None
+    """Those that it claims from; ``None``: it has not said, as workers of an older release do not."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ class Registration:
         self._backoff = context.backoff
         self._in_flight = context.in_flight
         self._seconds = context.settings.lease
+        self._queues = context.settings.queues
         self._wake = wake
         self._heartbeat = Heartbeat(context.url, self._seconds, apart, self._was_lost)
         self.number = 0
@@ -37,7 +38,7 @@ class Registration:
         Raises:
             EngineError, SchemaMismatch: it cannot be had.
         """
-        self.number = self._engine.register(self._emitter.name, self._seconds)
+        self.number = self._engine.register(self._emitter.name, self._seconds, self._queues)
         try:
             self._heartbeat.start(self.number)
         except RETRYABLE:
@@ -53,7 +54,7 @@ class Registration:
         if not self.is_lost:
             return
         try:
-            number = self._engine.register(self._emitter.name, self._seconds)
+            number = self._engine.register(self._emitter.name, self._seconds, self._queues)
         except RETRYABLE as error:
             self._backoff.failed(error)
             return

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from steadypool.contrib.web import programs
 from steadypool.contrib.web.charts import Chart, chart_of
 from steadypool.contrib.web.look import Look, Page
+from steadypool.durable.engine.figures import MinuteRow
 from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.engine.records import JobFilter, JobRecord, WorkerRow
 from steadypool.durable.engine.states import JobState
+from steadypool.durable.engine.why_idle import unserved
 from steadypool.model.queue_depth import QueueDepth
 
 HOUR = 3600.0
@@ -31,6 +33,8 @@ class QueueLine:
 
     depth: QueueDepth
     chart: Chart
+    is_unserved: bool = False
+    """Jobs wait there, and no worker claims them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,17 @@ def depths_of(engine: Engine) -> tuple[Sequence[QueueDepth], int]:
     return engine.depths(names[:MOST_QUEUES], COUNTED), len(names)
 
 
+def lines_of(
+    depths: Sequence[QueueDepth], minutes: Sequence[MinuteRow], workers: Sequence[WorkerRow], now: float
+) -> list[QueueLine]:
+    """A line for each queue."""
+    left = unserved(depths, workers)
+    return [
+        QueueLine(depth, chart_of((row for row in minutes if row.queue == depth.name), now), depth.name in left)
+        for depth in depths
+    ]
+
+
 def read(engine: Engine) -> Overview:
     """All of it."""
     now = engine.now()
@@ -81,7 +96,7 @@ def read(engine: Engine) -> Overview:
     minutes = engine.figures.by_minute(HOUR)
     workers = engine.workers()
     return Overview(
-        [QueueLine(depth, chart_of((row for row in minutes if row.queue == depth.name), now)) for depth in depths],
+        lines_of(depths, minutes, workers, now),
         count,
         chart_of(minutes, now),
         workers,
@@ -95,6 +110,9 @@ def _warnings(engine: Engine, depths: Sequence[QueueDepth], workers: Sequence[Wo
     available = sum(depth.available or 0 for depth in depths)
     if not any(worker.alive for worker in workers):
         yield "No worker is at work" + (f", and {available:,} jobs wait." if available else ".")
+    else:
+        for name in unserved(depths, workers):
+            yield f"No worker serves queue {name}, and jobs wait there."
     paused = [depth.name for depth in depths if depth.paused]
     if paused:
         yield f"Paused: {', '.join(paused)}. Nothing is claimed from there."

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from steadypool.contrib.web.charts import chart_of
 from steadypool.contrib.web.look import Look, Page
-from steadypool.contrib.web.pages.overview import HOUR, QueueLine, depths_of
+from steadypool.contrib.web.pages.overview import HOUR, QueueLine, depths_of, lines_of
 from steadypool.durable.engine.protocol import Engine
 
 
@@ -17,7 +16,4 @@ def page(look: Look) -> Page:
 def _read(engine: Engine) -> tuple[list[QueueLine], int]:
     now = engine.now()
     depths, count = depths_of(engine)
-    minutes = engine.figures.by_minute(HOUR)
-    return [
-        QueueLine(depth, chart_of((row for row in minutes if row.queue == depth.name), now)) for depth in depths
-    ], count
+    return lines_of(depths, engine.figures.by_minute(HOUR), engine.workers(), now), count

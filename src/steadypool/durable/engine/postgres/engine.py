@@ -163,10 +163,12 @@ class PostgresEngine:
 
     # -- working
 
-    def register(self, name: str, seconds: float) -> int:
+    def register(self, name: str, seconds: float, queues: Sequence[str] | None = None) -> int:
         """See `Engine.register`."""
         self._lease = max(self._lease, seconds)
-        [(number,)] = self._call("register(%s, %s::float8)", [text_of(name, self._session.encoding), seconds])
+        encoding = self._session.encoding
+        told = None if queues is None else [text_of(queue, encoding) for queue in queues]
+        [(number,)] = self._call("register_for(%s, %s::float8, %s::text[])", [text_of(name, encoding), seconds, told])
         return int(number)
 
     def renew(self, worker: int, seconds: float) -> bool:
@@ -323,8 +325,11 @@ class PostgresEngine:
 
     def workers(self) -> tuple[WorkerRow, ...]:
         """See `Engine.workers`."""
-        found = self._select("SELECT name, alive, running, since FROM @.worker_counts ORDER BY since, number")
-        return tuple(WorkerRow(name, alive, running, since.timestamp()) for name, alive, running, since in found)
+        found = self._select("SELECT name, alive, running, since, queues FROM @.worker_counts ORDER BY since, number")
+        return tuple(
+            WorkerRow(name, alive, running, since.timestamp(), None if queues is None else tuple(queues))
+            for name, alive, running, since, queues in found
+        )
 
     def pause(self, queue: str, paused: bool) -> None:
         """See `Engine.pause`."""

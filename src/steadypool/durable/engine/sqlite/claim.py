@@ -43,11 +43,12 @@ class Wanted(NamedTuple):
     """Jobs of these tasks are left where they are."""
 
 
-def register(connection: Any, name: str, seconds: float, now: Moment) -> int:
+def register(connection: Any, name: str, seconds: float, now: Moment, queues: Sequence[str] | None) -> int:
     """Add a worker."""
     number = random_number()
     ends = (now.boot, now.steady + seconds, now.wall + seconds)
-    connection.execute("INSERT INTO workers VALUES (?, ?, ?, ?, ?, ?, NULL)", (number, name, now.wall, *ends))
+    told = None if queues is None else as_names(queues)
+    connection.execute("INSERT INTO workers VALUES (?, ?, ?, ?, ?, ?, NULL, ?)", (number, name, now.wall, *ends, told))
     return number
 
 

@@ -207,10 +207,10 @@ class SqliteEngine:
 
     # -- working
 
-    def register(self, name: str, seconds: float) -> int:
+    def register(self, name: str, seconds: float, queues: Sequence[str] | None = None) -> int:
         """See `Engine.register`."""
         with self._store.write() as connection:
-            return claim.register(connection, name, seconds, read_clock())
+            return claim.register(connection, name, seconds, read_clock(), queues)
 
     def renew(self, worker: int, seconds: float) -> bool:
         """See `Engine.renew`."""

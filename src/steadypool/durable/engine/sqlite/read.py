@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -138,11 +139,14 @@ def worker_rows(connection: Any, now: Moment) -> tuple[WorkerRow, ...]:
     rows = connection.execute(
         "SELECT w.name, CASE WHEN w.boot = ? THEN w.steady_until >= ? ELSE w.wall_until >= ? END, "
         "(SELECT count(*) FROM leases l, json_each(l.jobs) h JOIN jobs j ON j.number = json_extract(h.value, '$[0]') "
-        "AND j.returns = json_extract(h.value, '$[1]') - 1 WHERE l.worker = w.number), w.since "
+        "AND j.returns = json_extract(h.value, '$[1]') - 1 WHERE l.worker = w.number), w.since, w.queues "
         "FROM workers w ORDER BY w.since, w.number",
         (now.boot, now.steady, now.wall),
     )
-    return tuple(WorkerRow(name, bool(alive), running, since) for name, alive, running, since in rows.fetchall())
+    return tuple(
+        WorkerRow(name, bool(alive), running, since, None if queues is None else tuple(json.loads(queues)))
+        for name, alive, running, since, queues in rows.fetchall()
+    )
 
 
 def prune(connection: Any, limit: int, now: float) -> int:

@@ -17,6 +17,7 @@ ALTER TABLE @schema@.errors ADD COLUMN worker text, ADD COLUMN started_at timest
 ALTER TABLE @schema@.jobs ADD COLUMN lane text COLLATE "C";
 ALTER TABLE @schema@.history ADD COLUMN lane text COLLATE "C";
 ALTER TABLE @schema@.delayed ADD COLUMN gated boolean NOT NULL DEFAULT false;
+ALTER TABLE @schema@.workers ADD COLUMN queues text[];  -- it claims from these; null: it has not said
 CREATE INDEX jobs_of_batch ON @schema@.jobs (batch, number) WHERE batch IS NOT NULL;
 CREATE INDEX history_of_batch ON @schema@.history (batch, number) WHERE batch IS NOT NULL;
 
@@ -241,6 +242,25 @@ FROM @schema@.errors e;
 CREATE OR REPLACE VIEW @schema@.listed_jobs AS
 SELECT number, queue, task, tags, enqueued_at, payload, nonce,
        coalesce(id, 'job-' || number || '-' || lpad(to_hex(nonce), 10, '0')) AS id FROM @schema@.jobs;
+
+CREATE OR REPLACE VIEW @schema@.worker_counts AS
+SELECT w.number, w.name, w.until >= clock_timestamp() AS alive,
+       (SELECT count(*) FROM @schema@.held h WHERE h.worker = w.number) AS running, w.since, w.queues
+FROM @schema@.workers w;
+
+-- As `register`, for a worker that says which queues it claims from.
+CREATE FUNCTION @schema@.register_for(p_name text, p_seconds float8, p_queues text[]) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = @schema@, pg_temp
+AS $$
+DECLARE
+    v_number bigint;
+BEGIN
+    INSERT INTO workers (name, since, until, queues)
+    VALUES (p_name, clock_timestamp(), clock_timestamp() + p_seconds * interval '1 second', p_queues)
+    RETURNING number INTO v_number;
+    RETURN v_number;
+END $$;
 
 
 -- To put: with tags, and what becomes of a taken key ------------------------------------------------------------------
@@ -1298,7 +1318,7 @@ DECLARE
 BEGIN
     PERFORM grant_roles_0001();
     FOR v_role, v_what IN VALUES
-        ('worker', 'claim_except'), ('enqueuer', 'put_linked'), ('worker', 'put_linked'), ('worker', 'tend_edges'),
+        ('worker', 'register_for'), ('worker', 'claim_except'), ('enqueuer', 'put_linked'), ('worker', 'put_linked'), ('worker', 'tend_edges'),
         ('worker', 'waiting_depths'), ('reader', 'waiting_depths'),
         ('enqueuer', 'batch_json'), ('worker', 'batch_json'), ('enqueuer', 'cancel_batch'), ('worker', 'cancel_batch'),
         ('enqueuer', 'seal_batch'), ('worker', 'seal_batch'),
@@ -1368,7 +1388,7 @@ BEGIN
     FOR v_what IN
         SELECT pg_get_functiondef(p.oid) AS text FROM pg_proc p
         WHERE p.pronamespace = '@schema@'::regnamespace AND p.prosrc ~ v_true
-          AND p.proname NOT IN ('engine_clock', 'move_clock', 'register', 'renew')
+          AND p.proname NOT IN ('engine_clock', 'move_clock', 'register', 'register_for', 'renew')
         UNION ALL
         SELECT format('CREATE OR REPLACE VIEW @schema@.%I AS %s', v.viewname, v.definition) FROM pg_views v
         WHERE v.schemaname = '@schema@' AND v.definition ~ v_true AND v.viewname <> 'worker_counts'
