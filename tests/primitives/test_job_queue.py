@@ -104,21 +104,6 @@ def test_room_is_taken_and_given_back() -> None:
     assert not queue.take_room()
 
 
-def test_a_token_that_was_lost_is_found_missing() -> None:
-    queue = JobQueue(4)
-    put(queue, 1)
-    put(queue, 2, priority=1)
-    put(queue, 3, token=False)
-    queue.mend_room()
-    assert len(queue.room) == 2, "nothing was missing"
-    assert queue.take_room()  # by a producer that was interrupted
-    queue.mend_room()
-    assert len(queue.room) == 2
-    assert queue.take_rooms(2)
-    queue.mend_room()
-    assert len(queue.room) == 1, "an interrupt costs one at most: the other may be in somebody's hand"
-
-
 def test_a_job_without_room_gives_none_back() -> None:
     queue = JobQueue(1)
     put(queue, 0)

@@ -87,8 +87,9 @@ class CallbackThread:
                     return True
                 if self._runner is not None:
                     return True
-                runner = self._runner = _Runner()
+                runner = _Runner()
                 thread = self._thread_for(runner)
+                self._runner = runner
             thread.start()
         except RuntimeError:
             assert runner is not None

@@ -62,8 +62,6 @@ class Entry(Protocol):
 
 
 E = TypeVar("E", bound=Entry)
-LOOKS = 100
-"""How often `JobQueue.mend_room` looks, a millisecond apart."""
 BATCH = 1000
 """How many tokens are made at a time."""
 GATHER_SECONDS = 0.005
@@ -143,56 +141,48 @@ class JobQueue(Generic[E]):
 
     def take(self) -> E | None:
         """Take the job that is next; ``None`` if there is none."""
-        job = self._take_ranked() if self.heap else None
-        if job is None:
-            try:
-                job = self.items.popleft()
-            except IndexError:
-                return self._take_ranked() if self.heap else None
-            self.give_room()
-        return job
+        place: list[E] = []
+        return place[0] if self.take_into(place) else None
 
     def take_into(self, place: list[E]) -> bool:
-        """As `take`, to the end of *place*: whatever interrupts this thread, the job is in one of the two."""
-        if self.heap and self._take_ranked(place) is not None:
+        """As `take`, to the end of *place*: also when Ctrl-C comes, the job is in one of the two."""
+        if self.heap and self._take_ranked(place):
             return True
         try:
             place.extend(starmap(self.items.popleft, ONCE))  # one step in C
         except IndexError:
-            return bool(self.heap) and self._take_ranked(place) is not None
+            return bool(self.heap) and self._take_ranked(place)
         self.give_room()
         return True
 
-    def _take_ranked(self, place: list[E] | None = None) -> E | None:
+    def _take_ranked(self, place: list[E]) -> bool:
         """Take the top of the heap if it comes before the first plain job."""
         with self._lock:
             while True:
                 if not self.heap:
-                    return None
+                    return False
                 rank, number, job = self.heap[0]
                 if rank >= 0 and self._plain_is_first(rank, number):
-                    return None
+                    return False
                 if not isinstance(job, HeldJobs):
                     break
-                drawn = self._draw(job, place)
-                if drawn is not None:
-                    return drawn
-            if place is not None:
-                place.append(job)
+                if self._draw(job, place):
+                    return True
+            place.append(job)
             heapq.heappop(self.heap)
         if job._has_room:
             self.give_room()
-        return job
+        return True
 
-    def _draw(self, held: HeldJobs, place: list[E] | None) -> E | None:
-        """Take the held job whose turn it is; ``None`` if none can go any more. The top of the heap stands for it."""
+    def _draw(self, held: HeldJobs, place: list[E]) -> bool:
+        """Take the held job whose turn it is; false if none can go any more. The top of the heap stands for it."""
         held.offered = False
         heapq.heappop(self.heap)
-        job: E | None = held.draw([] if place is None else place)
+        job: E | None = held.draw(place)
         self.offer()
         if job is not None and job._has_room:
             self.give_room()
-        return job
+        return job is not None
 
     def _plain_is_first(self, rank: int, number: int) -> bool:
         try:
@@ -320,16 +310,12 @@ class JobQueue(Generic[E]):
         if not self.wait_for_room(None, is_closed):
             return 0
         taken, until = 1, monotonic() + GATHER_SECONDS
-        try:
-            while monotonic() < until:
-                if self.take_rooms(count - taken):
-                    return count
-                sleep(GATHER_SECONDS / 10)
-            while taken < count and self.take_room():
-                taken += 1
-        except BaseException:  # Ctrl-C
-            self.give_rooms(taken)
-            raise
+        while monotonic() < until:
+            if self.take_rooms(count - taken):
+                return count
+            sleep(GATHER_SECONDS / 10)
+        while taken < count and self.take_room():
+            taken += 1
         return taken
 
     def _make_room(self, count: int = BATCH) -> bool:
@@ -345,20 +331,6 @@ class JobQueue(Generic[E]):
         self.room.append(None)
         if self.blocked:
             self.open_gate()
-
-    def mend_room(self) -> None:
-        """Give back the token that a producer has lost: an exception such as Ctrl-C may come between any two steps.
-
-        Only for a queue whose jobs hold one token each. A token is missing also while another thread is between two
-        steps. That is a matter of moments: what is missing at every look is lost.
-        """
-        for _ in range(LOOKS):
-            with self._lock:
-                taken = len(self.items) + sum(entry[2]._has_room for entry in self._ranked())
-            if len(self.room) + taken >= self.made():
-                return
-            sleep(0.001)
-        self.give_room()
 
     def give_rooms(self, count: int) -> None:
         """Give *count* tokens back."""

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from steadypool.model.call_gates import CallGates
 from steadypool.model.clock import monotonic, sleep
-from steadypool.model.errors import QueueFull, SteadypoolError
+from steadypool.model.errors import QueueFull
 from steadypool.model.lazy_module import events
 from steadypool.model.options import Task, TaskOptions, task_name
 from steadypool.model.states import Outcome, PoolState
@@ -156,11 +156,6 @@ class Admission:
         self.withdraw(job)
         shared.bell.ring()
         raise refusal()
-
-    def submit_raised(self, error: BaseException) -> None:
-        """Called when submit raises; for an asynchronous exception (Ctrl-C) it schedules a repair."""
-        if not isinstance(error, SteadypoolError):
-            self._workers.was_interrupted()
 
     def reject(self, fn: Callable[..., object], options: TaskOptions, message: str) -> QueueFull:
         """Count a refused job and make the error."""

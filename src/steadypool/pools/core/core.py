@@ -38,6 +38,7 @@ from steadypool.pools.core.emitter import Emitter
 from steadypool.pools.core.forecast import Forecast
 from steadypool.pools.core.job_errors import forked_error
 from steadypool.pools.core.limits import Limits
+from steadypool.pools.core.reconcile import Reconciler
 from steadypool.pools.core.retries import Retries, Waiting
 from steadypool.pools.core.settings import Settings
 from steadypool.pools.core.settlement import Settlement
@@ -83,6 +84,7 @@ class Core(Shared):
         self.ledger = self.settlement.ledger
         self.termination = Termination(self, self.settlement, emitter, calls, self.retries, workers)
         self.admission = Admission(self, self.counts, emitter, self.settlement, self.termination, workers)
+        self.reconciler = Reconciler(self, self.counts, workers)
         self.books = Books(self, self.counts, emitter, waiting, workers)
         self.forecast = Forecast(self, emitter, self.books.drain_estimate)
         self._missing_since: float | None = None

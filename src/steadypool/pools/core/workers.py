@@ -169,10 +169,6 @@ class Workers(Protocol):
         """Have every idle worker look at the pool's state."""
         ...
 
-    def was_interrupted(self) -> None:
-        """An asynchronous exception (Ctrl-C) has ended a step half-way: schedule a repair, if one is needed."""
-        return
-
     def take_waiting(self) -> Job | None:
         """Take the job that is next in the queue, to settle it without running it; ``None`` if there is none."""
         ...

@@ -178,7 +178,7 @@ class PoolContract(Books, Executor):
                 core.emitter.defer_submitted(job)
             core.admission.enter(job, has_room=has_room)
         except BaseException as error:
-            core.admission.submit_raised(error)
+            core.reconciler.submit_raised(error)
             raise
         return job
 

@@ -140,15 +140,10 @@ class ProcessPool(PoolContract):
                 core.queue.room.pop()
             except IndexError:
                 return self._submit_when_full(options, fn, args, kwargs)
-            try:
-                # Only sinks can have a use for the context: it does not travel.
-                context = copy_context() if core.emitter.sinks else None
-                job: JobFuture[R] = JobFuture(core, options, fn, args, kwargs, context, monotonic(), next(core.tickets))
-                ready = self._workers.prepare(job)
-            except BaseException:
-                core.queue.give_room()
-                raise
-            if not ready:
+            # Only sinks can have a use for the context: it does not travel.
+            context = copy_context() if core.emitter.sinks else None
+            job: JobFuture[R] = JobFuture(core, options, fn, args, kwargs, context, monotonic(), next(core.tickets))
+            if not self._workers.prepare(job):
                 core.queue.give_room()
                 return job
             if not options.plain or core.emitter.sinks:
@@ -159,7 +154,7 @@ class ProcessPool(PoolContract):
             if core.refusal is not None:  # another thread may have closed the pool since the look above
                 core.admission.check_in(job)  # type: ignore[unreachable]
         except BaseException as error:
-            core.admission.submit_raised(error)
+            core.reconciler.submit_raised(error)
             raise
         return job
 
@@ -181,7 +176,7 @@ class ProcessPool(PoolContract):
             try:
                 chunk = None if alone or len(batch) < 2 else self._workers.chunks.enter(options, carried, batch, landed)
             except BaseException as error:
-                core.admission.submit_raised(error)
+                core.reconciler.submit_raised(error)
                 raise
             if chunk is not None:
                 yield chunk

@@ -3,6 +3,11 @@
 Jobs go to a worker one by one as they are submitted, as long as it holds few; what waits meanwhile goes together, in
 one packet, once it holds few again. A packet costs two system calls and twice the GIL, more than all the rest of a
 small job.
+
+A submitter pumps on the main thread too, where Ctrl-C may come between any two steps. What the pump has taken out of
+the queue is in ``_moving`` until it is over, and from the step that puts it into a hand ``_receiver`` is set. So
+`Pump._broken_off` knows what may be lost: it has the receiver leave, since only that worker knows what was sent to it,
+and what a worker never began goes to others when it ends. The supervisor puts back what is nowhere.
 """
 
 from __future__ import annotations
@@ -10,6 +15,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from concurrent.futures._base import PENDING, RUNNING
+from threading import Lock
+from typing import Any
 
 from steadypool.model.clock import monotonic
 from steadypool.model.errors import PoolClosed
@@ -18,7 +25,6 @@ from steadypool.pools.core.job_errors import cancelled_error
 from steadypool.pools.core.shared import Job
 from steadypool.pools.processes.chunk import Chunk
 from steadypool.pools.processes.fleet import Fleet
-from steadypool.pools.processes.interrupts import InterruptRepair
 from steadypool.pools.processes.ipc.buffers import Loan
 from steadypool.pools.processes.ipc.wire import (
     LOADING,
@@ -42,6 +48,8 @@ UTF8_MOST = 4
 """Bytes that a character of an id or a name may take."""
 ALONE = prefetch.TOGETHER_BYTES + 1
 """What counts as the size of a job that travels alone."""
+AFTERWARDS = 0.02
+"""Seconds after which no thread is still at what it was doing when the pump was broken off."""
 _WITHOUT_BLOCKING = (False,)
 
 
@@ -54,16 +62,20 @@ class Pump:
         places: Places,
         starts: JobStarts,
         preparation: Preparation,
-        interrupts: InterruptRepair,
         new_worker: Callable[[], ProcessWorker | None],
+        retire: Callable[[ProcessWorker, str], None],
     ) -> None:
         self._fleet = fleet
         self._core = fleet.core
         self._places = places
         self._starts = starts
         self._preparation = preparation
-        self._interrupts = interrupts
         self._new_worker = new_worker
+        self._retire = retire
+        self._lock = Lock()
+        """The thread that pumps holds it."""
+        self._moving: list[Any] = []
+        self._receiver: ProcessWorker | None = None
 
     def pump(self) -> None:
         """Hand waiting jobs to workers with room."""
@@ -73,10 +85,8 @@ class Pump:
             got: list[bool] = []
             try:
                 # One step in C: Ctrl-C cannot come between having the lock and knowing it.
-                got.extend(map(self._interrupts.lock.acquire, _WITHOUT_BLOCKING))
+                got.extend(map(self._lock.acquire, _WITHOUT_BLOCKING))
                 if True not in got:
-                    return
-                if self._interrupts.moving and not self._interrupts.see_to_moving():
                     return
                 self._fleet.full = True
                 worker = self._idle_worker()
@@ -85,12 +95,37 @@ class Pump:
                 else:
                     self._hand_over_only(worker)
             except BaseException:
-                self._fleet.full = False
-                self._core.workers.was_interrupted()
+                self._broken_off()
                 raise
             finally:
                 if True in got:
-                    self._interrupts.lock.release()
+                    self._lock.release()
+
+    def _broken_off(self) -> None:
+        """An exception ends the pump between two steps: no job is lost by it."""
+        self._fleet.full = False
+        self._fleet.plan(AFTERWARDS, self._bring_back, self._moving)
+        receiver, self._receiver, self._moving = self._receiver, None, []
+        if receiver is not None:
+            # Before anything else is sent to it: results are expected in the order of the hand.
+            self._retire(receiver, "interrupted")
+
+    def _bring_back(self, moved: list[Job | Chunk]) -> None:
+        """Put what is nowhere into the queue."""
+        with self._core.lock:
+            for entry in moved:
+                unfolded = entry.jobs if isinstance(entry, Chunk) else None
+                for one in [entry] if unfolded is None else unfolded:
+                    if self._is_nowhere(one):
+                        self._places.requeue(one)
+        self._fleet.look_again()
+
+    def _is_nowhere(self, entry: Job | Chunk) -> bool:
+        """Whether it waits in no place and has no outcome. The lock is held."""
+        if entry in self._moving or (entry._worker is not None and entry in entry._worker.hand):
+            return False
+        over = entry.done == entry.size if isinstance(entry, Chunk) else entry.outcome or entry._entry
+        return not over and not self._core.queue.has(entry)
 
     def pump_for(self, job: Job) -> None:
         """As `pump`, for a new job. Raises what prevents it, once the job is taken back."""
@@ -129,7 +164,7 @@ class Pump:
 
     def _hand_over_only(self, worker: ProcessWorker) -> None:
         """The short way: what the long one does, in its order, without what is needed for several jobs."""
-        moving = self._interrupts.moving
+        moving = self._moving
         if self._core.queue.take_into(moving):
             job = moving[0]
             if not isinstance(job, Chunk) and self._is_plain(job) and self._begins_in(worker, job):
@@ -138,6 +173,7 @@ class Pump:
             else:
                 self._hand_over(worker, job)
             moving.clear()
+            self._receiver = None
         self._fleet.full = False
 
     def _is_plain(self, job: Job) -> bool:
@@ -155,6 +191,7 @@ class Pump:
             job._serial = next_serial()
             job._began = monotonic()
             job._state = RUNNING
+            self._receiver = worker
             worker.hand.append(job)
         return True
 
@@ -180,7 +217,7 @@ class Pump:
 
     def _fill(self, worker: ProcessWorker, room: int) -> None:
         """Hand over what is next, up to *room* jobs if these can travel together."""
-        moving, size = self._interrupts.moving, 0
+        moving, size = self._moving, 0
         queue = self._core.queue
         while len(moving) < room and not (moving and queue.heap and queue.offers_first()) and queue.take_into(moving):
             size += _size_in_bundle(moving[-1])
@@ -194,6 +231,7 @@ class Pump:
         elif moving:
             self._hand_over(worker, moving[0])
         moving.clear()
+        self._receiver = None
 
     def _pick(self) -> ProcessWorker | None:
         best: ProcessWorker | None = None
@@ -248,10 +286,6 @@ class Pump:
             if self._places.take_out(worker, job):
                 self._core.settlement.settle(job, Outcome.FAILED, error)
             return
-        except BaseException:  # Ctrl-C: nothing was sent
-            if self._places.take_out(worker, job):
-                self._places.requeue(job)
-            raise
         if first:
             self._starts.became_first(job)
         self._send(worker, [job], packet, loan)
@@ -281,10 +315,8 @@ class Pump:
             serial = chunk._serial
         try:
             packet, loan = chunk_packet(chunk)
-        except BaseException as error:
+        except (OSError, ValueError):
             self._take_apart(worker, chunk)
-            if not isinstance(error, OSError):
-                raise
             return
         self._starts.watch.will_gather(worker, serial + LOADING)
         if first:
@@ -314,7 +346,8 @@ class Pump:
                 entry._state = PENDING
                 entry._worker = worker
                 entry._serial = serial
-                worker.hand.append(entry)
+            self._receiver = worker
+            worker.hand.extend(entries)
         return first
 
     def _may_go(self, job: Job) -> bool:
@@ -334,7 +367,6 @@ class Pump:
     def _send(self, worker: ProcessWorker, entries: Sequence[Job | Chunk], packet: bytes, loan: Loan | None) -> None:
         # Before it is tried: what makes room clears it, and that may be over by the time that this thread goes on.
         worker.socket_full = True
-        self._interrupts.moving.append(worker)
         sent: bool | None = None
         try:
             sent = worker.line.send(packet, () if loan is None else loan.fds())

@@ -70,23 +70,27 @@ class WorkerSet:
         self._numbers = iter(range(1 << 62))
 
     def new_worker(self) -> ProcessWorker | None:
-        with self._core.lock:
-            if not self._fleet.may_grow:
-                return None
-            self._core.workers.supervision.need_supervisor()
-            try:
-                worker = ProcessWorker(f"{self._core.name}_{next(self._numbers)}", self._fleet.packets)
-            except OSError as error:
-                self.try_later(error)
-                return None
-            worker.refused = import_guard.refusal() or self._refusal_of_initializer()
-            worker.restarts = self.vacated.pop() if self.vacated else 0
-            self._fleet.workers.add(worker)
-            self._fleet.recount()
+        worker: ProcessWorker | None = None
         try:
-            self.starter.run(partial(self._start, worker))
-        except BaseException:
-            self._core.workers.was_interrupted()
+            with self._core.lock:
+                if not self._fleet.may_grow:
+                    return None
+                self._core.workers.supervision.need_supervisor()
+                try:
+                    worker = ProcessWorker(f"{self._core.name}_{next(self._numbers)}", self._fleet.packets)
+                except OSError as error:
+                    self.try_later(error)
+                    return None
+                worker.refused = import_guard.refusal() or self._refusal_of_initializer()
+                worker.restarts = self.vacated.pop() if self.vacated else 0
+                self._fleet.workers.add(worker)
+                self._fleet.recount()
+            self._have_started(worker)
+        except BaseException:  # Ctrl-C: the supervisor starts it
+            with self._core.lock:
+                self._fleet.recount()
+                if worker in self._fleet.workers:
+                    self._fleet.plan(0.0, self._have_started, worker)
             raise
         return worker
 
@@ -96,13 +100,8 @@ class WorkerSet:
             return None
         return import_guard.refusal_of(initializer.fn, initializer.args)
 
-    def see_to_new_workers(self) -> None:
-        """Start workers that were made, and whose maker was interrupted."""
-        with self._core.lock:
-            self._fleet.recount()
-            waiting = [worker for worker in self._fleet.available if not worker.start_began]
-        for worker in waiting:
-            self.starter.run(partial(self._start, worker))
+    def _have_started(self, worker: ProcessWorker) -> None:
+        self.starter.run(partial(self._start, worker))
 
     def _start(self, worker: ProcessWorker) -> None:
         """On the starter thread."""

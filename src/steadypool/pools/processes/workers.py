@@ -32,7 +32,6 @@ The parts, each in a file of its own::
     worker_set        WorkerSet        starts, retires and kills workers
     deaths            Deaths           settles what died with a worker, and replaces it
     sent_jobs         SentToProcesses  what the core asks of jobs that were sent; kills for the sake of a retry
-    interrupts        InterruptRepair  repairs what Ctrl-C has left
     shutdown          Departure        the workers of a closed pool leave
     orphan_reaper     OrphanReaper     programs that a dead worker has left
 
@@ -64,7 +63,6 @@ from steadypool.pools.processes.chunk_intake import ChunkIntake
 from steadypool.pools.processes.deaths import Deaths
 from steadypool.pools.processes.fleet import Fleet
 from steadypool.pools.processes.handover_watch import HandoverWatch
-from steadypool.pools.processes.interrupts import InterruptRepair
 from steadypool.pools.processes.ipc.wire import can_keep_packets
 from steadypool.pools.processes.job_starts import JobStarts
 from steadypool.pools.processes.listener import Listener
@@ -123,8 +121,7 @@ class ProcessWorkers(HandWorkers):
             core, bell, lambda worker: self.reader.results_came(worker), lambda worker: self.deaths.worker_died(worker)
         )
         self.set = WorkerSet(fleet, self.listener, self.stealer, self.preparation, context, options)
-        self.interrupts = InterruptRepair(fleet, places, self.stealer, self.set)
-        self.pump = Pump(fleet, places, starts, self.preparation, self.interrupts, self.set.new_worker)
+        self.pump = Pump(fleet, places, starts, self.preparation, self.set.new_worker, self.set.retire)
         self.chunks = ChunkIntake(fleet, places, self.preparation, self.stealer, self.waits.is_own_thread)
         self.reader = ResultReader(fleet, places, starts, self.preparation, self.stealer, self.set)
         orphans = OrphanReaper(core, bell)
@@ -151,10 +148,6 @@ class ProcessWorkers(HandWorkers):
         self.supervision.supervise()
         if not self.fleet.full:
             self.fleet.pump()
-
-    def was_interrupted(self) -> None:
-        """See `Workers.was_interrupted`."""
-        self.interrupts.was_interrupted()
 
     def take_waiting(self) -> Job | None:
         """See `Workers.take_waiting`."""

@@ -41,4 +41,5 @@ class CallerRuns:
                 core.bell.ring()
         cause = job._exception.__cause__ if job._exception is not None else None
         if isinstance(cause, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+            job._look()  # its error has reached its caller
             raise cause  # the job is settled; but Ctrl-C was meant for the program

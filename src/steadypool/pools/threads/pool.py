@@ -146,7 +146,7 @@ class ThreadPool(PoolContract, ThreadPoolExecutor):
                 core.emitter.emit_deferred(job)
             return job
         except BaseException as error:
-            core.admission.submit_raised(error)
+            core.reconciler.submit_raised(error)
             raise
 
     def resize(self, max_workers: int) -> None:

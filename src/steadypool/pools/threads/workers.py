@@ -26,7 +26,6 @@ from steadypool.pools.core.shared import Args, Job
 from steadypool.pools.core.workers import NothingSent, WorkerFacts
 from steadypool.pools.threads.hands import HandWorkers
 from steadypool.pools.threads.nested_waits import NestedWaits
-from steadypool.pools.threads.reconcile import Reconciler
 from steadypool.pools.threads.starts import ThreadStarts
 from steadypool.pools.threads.worker import JobRunner, ThreadWorker
 from steadypool.primitives.job_queue import ONCE
@@ -63,7 +62,6 @@ class ThreadWorkers(HandWorkers):
         """Workers look at this before they take a job; true when one of them may have to leave."""
         self._worker_numbers = itertools.count()
         self.waits: NestedWaits = NestedWaits(self)
-        self._balance = Reconciler(self.core)
         self.starts: ThreadStarts = ThreadStarts(self)
         self.sent = NothingSent()
 
@@ -105,13 +103,6 @@ class ThreadWorkers(HandWorkers):
     def new_worker(self) -> ThreadWorker:
         """A worker whose thread was not started yet."""
         return ThreadWorker(self, f"{self._prefix}_{next(self._worker_numbers)}")
-
-    def was_interrupted(self) -> None:
-        """See `Workers.was_interrupted`: a place in the queue or a ticket may be missing, or a worker sleep while a job
-        waits."""
-        self.core.queue.mend_room()
-        self.pass_on()
-        self._balance.plan()
 
     def resize(self, max_workers: int) -> None:
         """See `ThreadPool.resize`."""
