@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+import os
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -20,8 +21,13 @@ from tests.pools.contract.stage import Stage
 # What jobs of tests need, imported once and not by each worker process that the forkserver starts.
 multiprocessing.set_forkserver_preload(["pytest", "numpy", "tests.pools.contract.jobs", "tests.pools.processes.deeds"])
 
-# A busy machine is no failure.
-settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# A busy machine is no failure. The examples are the same each time, and new ones with STEADYPOOL_TEST_LONG.
+settings.register_profile(
+    "suite",
+    deadline=None,
+    derandomize=os.environ.get("STEADYPOOL_TEST_LONG") != "1",
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("suite")
 
 

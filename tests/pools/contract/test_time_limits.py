@@ -156,6 +156,7 @@ def test_the_context_s_deadline_is_the_earlier_one(pool: Any, stage: Stage) -> N
 
 def test_the_total_limit_includes_every_attempt(make_pool: Callable[..., Any], tmp_path: Any) -> None:
     pool = make_pool(1)
+    pool.submit(jobs.nothing).result(WAIT)  # or the limit might pass while its worker starts
     path = str(tmp_path / "notes")
     often = Retry(attempts=1000, on=OSError, backoff=0.01, factor=1)
     future = pool.submit(task(jobs.always_fail, retry=often, total_timeout=0.3), path)
