@@ -11,17 +11,21 @@ from steadypool.durable.worker import punctuality
 from tests.durable import app
 from tests.durable.conformance.fixtures import engine, open_engine, url
 from tests.durable.engine.postgres import server
-from tests.durable.engines import ENGINES
+from tests.durable.engines import COMBINED, ENGINES
 from tests.pools.contract.stage import Stage
 
 __all__ = ["engine", "open_engine", "url"]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """The conformance suite runs on each kind of engine, the rest on the first; on one of each family if so marked."""
+    """The conformance suite runs on each kind of engine, the rest on the first.
+
+    On one of each family runs what is so marked, and what only combines calls.
+    """
     if "engine_kind" in metafunc.fixturenames:
-        every = "conformance" in metafunc.module.__name__
-        marked = metafunc.definition.get_closest_marker("every_engine") is not None
+        folder, _, module = metafunc.module.__name__.rpartition(".")
+        every = folder.endswith("conformance") and module not in COMBINED
+        marked = module in COMBINED or metafunc.definition.get_closest_marker("every_engine") is not None
         kinds = [kind for kind in ENGINES if every or (kind.runs_workers if marked else kind is ENGINES[0])]
         metafunc.parametrize("engine_kind", kinds, ids=lambda kind: kind.name)
 

@@ -17,6 +17,9 @@ import psycopg
 from steadypool import testing
 from tests.durable.engine.postgres import server
 
+COMBINED = ("test_moves", "test_pages")
+"""Scenarios with calls in every order and filters of every kind. Others make each of these by itself."""
+
 
 @contextmanager
 def hold_file_lock(url: str) -> Iterator[None]:
@@ -143,7 +146,7 @@ class EngineKind(testing.EngineKind):
     destroy: Callable[[str], None] = remove_file
     """Takes the store away from under its users."""
     runs_workers: bool = True
-    """Whether the tests of queues and workers run on it, too; the conformance suite does on each."""
+    """Whether the tests of queues and workers run on it, too, and `COMBINED`; the conformance suite does on each."""
 
 
 ENGINES = [

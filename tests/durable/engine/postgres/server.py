@@ -344,9 +344,8 @@ def _empty(url: str) -> bool:
                 return False
         except psycopg.Error:
             return False
-        for table in TABLES:
-            connection.execute(f"DELETE FROM steadypool.{table}")
-        connection.execute("SELECT setval('steadypool.job_numbers', 1, false)")
+        deletes = [f"DELETE FROM steadypool.{table}" for table in TABLES]
+        connection.execute("; ".join([*deletes, "SELECT setval('steadypool.job_numbers', 1, false)"]).encode())
         # Thousands of rows that are deleted, and not vacuumed, would slow the next test down.
         grown = f"SELECT pg_database_size(current_database()) - pg_database_size('{template()}') > 2e6"
         return connection.execute(grown.encode()).fetchone() == (False,)
