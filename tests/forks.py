@@ -19,6 +19,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
@@ -80,6 +81,16 @@ class Forked(subprocess.Popen[str]):
         answer = self._report.recv(NUMBER.size, flags)
         assert answer, "the interpreter that programs are forked from has ended"
         return int(NUMBER.unpack(answer)[0])
+
+
+def run_forked(*command: str, timeout: float, **more: Any) -> subprocess.CompletedProcess[str]:
+    """As `subprocess.run` does it with what is said captured."""
+    with Forked(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more) as program:
+        try:
+            out, err = program.communicate(timeout=timeout)
+        finally:
+            program.kill()
+    return subprocess.CompletedProcess(command, program.returncode, out, err)
 
 
 class Forks:
@@ -176,6 +187,9 @@ def become(streams: list[int], command: list[str], folder: str, environment: dic
     os.environ.clear()
     os.environ.update(environment)
     time.tzset()
+    if "PYTHONWARNINGS" in environment:
+        sys.warnoptions += environment["PYTHONWARNINGS"].split(",")
+        warnings._processoptions(sys.warnoptions)  # type: ignore[attr-defined]
     sys.path[0] = os.getcwd()
     sys.argv[1:] = command[1:]
     sys.orig_argv[:] = [sys.executable, "-m", *command]

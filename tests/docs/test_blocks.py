@@ -24,9 +24,10 @@ import pytest
 
 from steadypool.cli.app import COMMANDS, program
 from tests.docs.pages import PAGES, ROOT, SHELL, Block, Page
+from tests.forks import run_forked
 
 SECONDS = 50
-WARNINGS = ("-W", "error::ResourceWarning", "-W", "ignore:SQLite :RuntimeWarning")
+WARNINGS = "error::ResourceWarning,ignore:SQLite :RuntimeWarning"
 """The last is about the library of the machine at hand, which not every one has: see docs/durable.md."""
 BIN = Path(sys.executable).parent
 KNOWN_PROGRAMS = frozenset({"eval", "find", "pip", "printf", "head", "kill", "psql", "python", "python3", "source"})
@@ -45,16 +46,8 @@ def programs() -> Iterator[object]:
 
 @pytest.mark.parametrize(("text", "block"), list(programs()))
 def test_python_block(text: str, block: Block, tmp_path: Path) -> None:
-    script = tmp_path / "page.py"
-    script.write_text(text, encoding="utf-8")
-    ended = subprocess.run(
-        [sys.executable, *WARNINGS, script.name],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-    )
+    (tmp_path / "page.py").write_text(text, encoding="utf-8")
+    ended = run_forked("page", cwd=tmp_path, env={**os.environ, "PYTHONWARNINGS": WARNINGS}, timeout=SECONDS)
     assert (ended.returncode, ended.stderr) == (0, "")
     if block.output is not None:
         expected = re.sub(r"^\.\.\.\n", "...", block.output, flags=re.MULTILINE)

@@ -24,15 +24,15 @@ from tests.pools.processes import deeds
 from tests.pools.processes.warming import warm
 
 ROOT = Path(__file__).resolve().parents[3]
-COMMAND = [sys.executable, "-m", "tests.pools.processes.program"]
+NAME = "tests.pools.processes.program"
 METHODS = ("fork", "forkserver", "spawn")
 kept: list[Any] = []
 
 
 def start(program: Callable[..., None], *arguments: str) -> subprocess.Popen[str]:
     """Start one of the programs below, as the leader of a process group."""
-    command = ["tests.pools.processes.program", program.__name__, *arguments]
-    return Forked(*command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return Forked(NAME, program.__name__, *arguments, cwd=ROOT, start_new_session=True, **pipes)
 
 
 def say(text: object) -> None:

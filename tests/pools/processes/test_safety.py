@@ -6,13 +6,13 @@ import fcntl
 import os
 import signal
 import socket
-import subprocess
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from steadypool import JobTimeout, Outcome, WorkerCrashed, share, task
+from tests.forks import run_forked
 from tests.pools.contract import jobs
 from tests.pools.contract.stage import WAIT, Stage
 from tests.pools.processes import deeds, program
@@ -25,14 +25,7 @@ MakePool = Callable[..., Any]
 
 def run(name: str, *arguments: str) -> list[str]:
     """What one of the programs prints."""
-    done = subprocess.run(
-        [*program.COMMAND, name, *arguments],
-        cwd=program.ROOT,
-        capture_output=True,
-        text=True,
-        timeout=2 * WAIT,
-        check=False,
-    )
+    done = run_forked(program.NAME, name, *arguments, cwd=program.ROOT, timeout=2 * WAIT)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 

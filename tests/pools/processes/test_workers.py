@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 
 from steadypool import ProcessPool, WorkerCrashed
 from steadypool.model import events
+from tests.forks import run_forked
 from tests.pools.contract import jobs
 from tests.pools.contract.stage import WAIT, Stage
 from tests.pools.contract.watch import Watch
@@ -203,9 +203,7 @@ def test_progress_reaches_the_parent(make_pool: MakePool, stage: Stage) -> None:
 
 
 def test_what_jobs_print_goes_where_the_parent_prints() -> None:
-    done = subprocess.run(
-        [*program.COMMAND, "printing"], cwd=program.ROOT, capture_output=True, text=True, timeout=WAIT, check=False
-    )
+    done = run_forked(program.NAME, "printing", cwd=program.ROOT, timeout=WAIT)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [f"out {number}" for number in range(3)] * 3
     assert done.stderr.splitlines() == [f"err {number}" for number in range(3)] * 3
