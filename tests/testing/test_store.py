@@ -54,6 +54,17 @@ class TestShop(unittest.TestCase):
     test_each_test_has_an_empty_store_again = test_each_test_has_an_empty_store
 
 
+def test_a_queue_that_the_environment_leads_there_goes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STEADYPOOL_URL", f"sqlite:///{tmp_path}/own.db")
+    other = Queue()
+    with job_store(shop.queue) as jobs:
+        shop.welcome.enqueue(7)
+        assert len(other.list()) == len(jobs.all()) == 1
+    other.engine.migrate()
+    assert other.list() == []
+    other.close()
+
+
 def test_nothing_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STEADYPOOL_URL", "sqlite:///before.db")
     before = opened()

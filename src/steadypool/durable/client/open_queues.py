@@ -56,6 +56,8 @@ class Elsewhere:
             here, queue._opened, queue._elsewhere = queue._opened, before, None
             here.close()
         self._before.clear()
+        for queue in kept_at(self._url):  # one that the environment has led there
+            queue._opened.close()
 
     @property
     def queues(self) -> list[Movable]:
