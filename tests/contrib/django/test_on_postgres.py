@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -10,13 +9,6 @@ import pytest
 
 from tests.contrib.django.inside_run import LONGEST, run_inside
 from tests.durable.engine.postgres import pooler, server
-
-
-@pytest.fixture(scope="module", autouse=True)
-def shared_server() -> Iterator[None]:
-    """The server that this test starts ends with it."""
-    yield
-    server.remove_shared_server()
 
 
 @pytest.mark.timeout(LONGEST)

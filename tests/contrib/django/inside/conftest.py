@@ -17,7 +17,7 @@ import pytest
 django.setup()
 
 from django.core.management import call_command  # noqa: E402
-from django.db import connections  # noqa: E402
+from django.db import connections, transaction  # noqa: E402
 from django.test.utils import setup_test_environment  # noqa: E402
 
 from tests.cli.stage import Stage  # noqa: E402
@@ -56,9 +56,9 @@ def clear() -> None:
 
     for alias in ("default", "other"):
         connection = connections[alias]
-        Order.objects.using(alias).all().delete()
-        Signal.objects.using(alias).all().delete()
-        with connection.cursor() as cursor:
+        with transaction.atomic(using=alias), connection.cursor() as cursor:
+            Order.objects.using(alias).all().delete()
+            Signal.objects.using(alias).all().delete()
             cursor.execute(QUEUES_TABLES[connection.vendor])
             known = {"django_migrations", *connection.introspection.django_table_names()}
             for table in {name for [name] in cursor.fetchall()} - known:

@@ -19,9 +19,9 @@ from steadypool.contrib.django.framework import task_backends
 from tests.contrib.django.inside.conftest import Manage, clear, most_connections, refreshed
 from tests.patience import WAIT
 
-WORKERS, PROCESSES, COROUTINES = 4, 2, 2
+WORKERS, PROCESSES, COROUTINES = 4, 1, 2
 MANY = bool(os.environ.get("STEADYPOOL_TEST_LONG")) and connections["default"].vendor == "postgresql"
-ORM_JOBS = 1000 if MANY else 120
+ORM_JOBS = 1000 if MANY else 60
 
 
 class Worked(NamedTuple):
@@ -44,8 +44,7 @@ def worked(tables: None) -> Iterator[Worked]:
             "plain": tasks.noop.using(backend="stock").using(backend="default").enqueue(),
             "fails": tasks.refuse.enqueue(100),
             "fails once": tasks.refuse.using(retry=steadypool.Retry(1)).enqueue(200),
-            "hangs": tasks.hang.enqueue(),
-            "hangs shortly": tasks.hang.using(timeout=0.2).enqueue(),
+            "hangs": tasks.hang.using(timeout=0.3).enqueue(),
             "patient": tasks.busy_timeout.enqueue(),
             "tagged": tasks.noop.using(tags=["tenant:42"], meta={"of": "tests"}, keep=60).enqueue(),
         }
@@ -87,13 +86,11 @@ def test_a_job_fails_as_often_as_its_rule_says(worked: Worked) -> None:
 
 
 def test_a_time_limit_ends_a_job_that_hangs(worked: Worked) -> None:
-    for name in ("hangs", "hangs shortly"):
-        result = worked.results[name]
-        assert result.status == "FAILED" and result.attempts == 1
-        [error] = result.errors
-        assert error.exception_class is steadypool.JobTimeout
-        assert (result.finished_at - result.started_at).total_seconds() < WAIT
-    assert "while True" in worked.results["hangs"].errors[0].traceback
+    result = worked.results["hangs"]
+    assert result.status == "FAILED" and result.attempts == 1
+    [error] = result.errors
+    assert error.exception_class is steadypool.JobTimeout and "while True" in error.traceback
+    assert (result.finished_at - result.started_at).total_seconds() < WAIT
 
 
 def test_signals_come_in_order(worked: Worked) -> None:

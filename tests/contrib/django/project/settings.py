@@ -67,6 +67,8 @@ TEMPLATES = [
 ]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+# Their tables at once, and not by their dozens of migrations.
+MIGRATION_MODULES = dict.fromkeys(("admin", "auth", "contenttypes", "sessions"))
 DATABASES = {name: database(os.environ[f"PROJECT_{name.upper()}"]) for name in ("default", "other")}
 if "sqlite" in str(DATABASES["default"]["ENGINE"]):  # "other" is as Django has it by default
     DATABASES["default"]["OPTIONS"] = {"transaction_mode": "IMMEDIATE", "timeout": 30}

@@ -109,7 +109,7 @@ def charge(tenant: int, amount: int = 1) -> int:
     return tenant * amount
 
 
-@task(timeout=1, kind="process", retry=Retry(1, on=JobTimeout))
+@task(timeout=600, kind="process", retry=Retry(1, on=JobTimeout))
 def hang() -> None:
     while True:
         pass
