@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,8 @@ from tests.durable import app
 from tests.durable.programs import start_worker
 from tests.durable.working import Working
 from tests.pools.contract.stage import WAIT, Stage
+
+PAUSE = threading.Event()
 
 
 @pytest.mark.every_engine
@@ -82,6 +86,36 @@ def test_kinds_share_the_slots_of_the_worker(queue: Queue, stage: Stage) -> None
         assert working.worker.held == 2
         stage.close()
         working.worker.request_drain(5.0)
+
+
+def test_short_jobs_share_the_slots_as_well(tmp_path: Path) -> None:
+    """A worker claims short jobs ahead, but not into the free slots of another kind's pool."""
+    running: list[int] = []
+    at_once: list[int] = []
+
+    def enter() -> None:
+        running.append(1)
+        at_once.append(len(running))
+
+    with Queue(f"sqlite:///{tmp_path}/jobs.db") as queue:
+
+        @queue.task
+        def on_thread() -> None:
+            enter()
+            PAUSE.wait(0.001)
+            running.pop()
+
+        @queue.task
+        async def on_loop() -> None:
+            enter()
+            await asyncio.sleep(0.001)
+            running.pop()
+
+        tasks = on_loop, on_thread, on_thread.options(timeout=9), on_thread, on_loop.options(timeout=9)
+        calls = [task.call() for _ in range(12) for task in tasks]
+        queue.put_many([on_thread.call() for _ in range(60)] + calls)
+        report = queue.work(workers=2, until_empty=True)
+    assert report.completed == 120 and max(at_once) <= 2
 
 
 def test_a_kind_may_have_slots_of_its_own(queue: Queue, stage: Stage) -> None:

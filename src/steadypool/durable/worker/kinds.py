@@ -6,6 +6,7 @@ has as many as its pool has by default.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,7 +15,11 @@ from typing import Any
 from steadypool.durable.client.task import DurableTask
 from steadypool.durable.worker.run_job import is_async
 from steadypool.durable.worker.settings import WorkerSettings
+from steadypool.model.limit import Limit
 from steadypool.pools.threads.pool import default_workers
+
+_numbers = itertools.count(1)
+"""Two workers of one program may have one name."""
 
 
 def kind_of(task: DurableTask[Any, Any], default: str) -> str:
@@ -42,6 +47,16 @@ class SlotGroup:
     slots: int
     reserved: int
     """So many are not for jobs of the queues that have no number of slots."""
+
+
+def limits_of(groups: Iterable[SlotGroup], worker: str) -> dict[str, Limit]:
+    """For each kind that shares its slots, the limit that the pools of these kinds have in common.
+
+    Each of them could run as many jobs as there are slots, and some that were claimed ahead wait there.
+    """
+    shared = [group for group in groups if len(group.kinds) > 1]
+    made = {group: Limit(f"slots of {worker}, {next(_numbers)}", running=group.slots) for group in shared}
+    return {kind: limit for group, limit in made.items() for kind in group.kinds}
 
 
 def slot_groups(settings: WorkerSettings, kinds: Iterable[str], coroutines: int) -> tuple[SlotGroup, ...]:

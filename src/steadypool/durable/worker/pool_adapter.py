@@ -18,6 +18,8 @@ from steadypool.durable.engine.turns import Turn
 from steadypool.durable.worker import run_job
 from steadypool.durable.worker.job_links import with_gaps
 from steadypool.durable.worker.settings import WorkerSettings
+from steadypool.model.call_gates import CallGates
+from steadypool.model.limit import Limit
 from steadypool.model.options import Retry, TaskOptions
 from steadypool.model.reports import DrainReport, ErrorGroup, PoolStats
 from steadypool.model.sink_protocols import Sink
@@ -183,9 +185,9 @@ def with_long_waits(retry: Retry | None) -> Retry | None:
 
 
 class TaskAdapter:
-    """How one task's claims become the pool's jobs."""
+    """How one task's claims become the pool's jobs; *limit* bounds how many jobs of several pools run."""
 
-    def __init__(self, task: DurableTask[Any, Any], kind: str, slots: Slots) -> None:
+    def __init__(self, task: DurableTask[Any, Any], kind: str, slots: Slots, limit: Limit | None = None) -> None:
         self.retry = with_long_waits(task.task_options.retry)
         self.kind = kind
         # Retries are the queue's: each attempt is a job of its own for the pool. Order is the queue's, too.
@@ -196,7 +198,9 @@ class TaskAdapter:
             "total_timeout": None,
             "priority": 0,
         }
-        self._options = replace(task.task_options, limit=None, lane=None, **own).over(TaskOptions())
+        self._options = replace(task.task_options, limit=limit, lane=None, **own).over(TaskOptions())
+        if limit is not None:
+            self._options = self._options.with_gates(CallGates(task.fn, task.durable_name, [limit], None))
         self._meta = dict(task.task_options.meta or {})
         self._fn, self._args = _call_of(task, kind, slots)
         self._place = run_job.place_of(task) if kind == "process" else None
@@ -258,6 +262,8 @@ class TaskAdapter:
         timeout = given.get("timeout", self._options.timeout)
         changed = replace(self._options, timeout=None if timeout == "none" else timeout, total_timeout=claim.expires_in)
         own = {SCHEDULE: given["schedule"]} if "schedule" in given else {}
+        if self._options.gates is not None:
+            changed = changed.with_gates(self._options.gates)
         return changed, {**(given.get("meta") or {}), **meta, **own}
 
 
@@ -270,3 +276,17 @@ def _call_of(task: DurableTask[Any, Any], kind: str, slots: Slots) -> tuple[Call
     if place is not None:
         return run_job.perform_at, place
     return run_job.perform_function, (task.fn, task.durable_name, task.queue.max_payload)
+
+
+def adapters_of(
+    tasks: Mapping[str, DurableTask[Any, Any]],
+    kinds: Mapping[str, str],
+    slots: Mapping[str, Slots],
+    limits: Mapping[str, Limit],
+) -> dict[str, TaskAdapter]:
+    """An adapter for each task; slots and limits are those of its kind."""
+    return {
+        name: TaskAdapter(task, kind, slots[kind], limits.get(kind))
+        for name, task in tasks.items()
+        for kind in [kinds[name]]
+    }

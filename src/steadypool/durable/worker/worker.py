@@ -52,11 +52,11 @@ from steadypool.durable.worker.emitter import events
 from steadypool.durable.worker.engine_backoff import RETRYABLE
 from steadypool.durable.worker.give_back import GiveBack
 from steadypool.durable.worker.kind_pools import KindPools, show_pool
-from steadypool.durable.worker.kinds import SlotGroup, kind_of, kinds_of, slot_groups
+from steadypool.durable.worker.kinds import SlotGroup, kind_of, kinds_of, limits_of, slot_groups
 from steadypool.durable.worker.limits import Limits, Program
 from steadypool.durable.worker.links import LinkUpkeep
 from steadypool.durable.worker.maintenance import Maintenance
-from steadypool.durable.worker.pool_adapter import Pool, Source, TaskAdapter, check_pool_arguments, open_pool
+from steadypool.durable.worker.pool_adapter import Pool, Source, adapters_of, check_pool_arguments, open_pool
 from steadypool.durable.worker.progress_reports import ProgressReports
 from steadypool.durable.worker.registration import Registration
 from steadypool.durable.worker.report import WorkReport
@@ -313,7 +313,7 @@ class Worker:
         self._pools = pools = KindPools(
             self._kinds, lambda kind: self._open_pool(kind, slots[kind]), self._pool_has_closed
         )
-        adapters = {name: TaskAdapter(task, kinds[name], slots[kinds[name]]) for name, task in tasks.items()}
+        adapters = adapters_of(tasks, kinds, slots, limits_of(groups, settings.name))
         self._dispatcher = Dispatcher(
             self._context, pools, room, adapters, not self._pool_sinks, self._wait.jobs_have_ended
         )
