@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import textwrap
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from steadypool.cli.queue.job_text import lines_of, moment
+from steadypool.cli.queue.job_text import lines_of, moment, reason_of
+from steadypool.durable.engine.attempts import retries_of
 from steadypool.durable.engine.open import open_engine
-from steadypool.durable.engine.records import AttemptError, JobRecord
+from steadypool.durable.engine.records import SET_ASIDE, AttemptError, JobRecord, NewJob, WorkerRow
 from steadypool.durable.engine.states import JobState
+from steadypool.durable.engine.why_idle import Surroundings
 from steadypool.rules.length_text import length_text
 from tests.cli.program import Program
 from tests.cli.stage import Stage
@@ -164,6 +167,69 @@ def test_a_queue_that_no_worker_serves(shop: Program) -> None:
         engine.register("of an older release", 60.0)
         stats = shop.run("jobs", "stats", *URL).out
         assert "not known" in stats and "no worker serves" not in stats
+
+
+def test_the_reason_of_each_job_is_in_the_list(shop: Program) -> None:
+    first = shop.run("enqueue", "shop:fail", '["x"]', "--queue", "mail").out.strip()
+    with closing(open_engine(f"sqlite:///{shop.folder}/jobs.db")) as engine:
+        engine.put_many([NewJob("shop.renamed", b"{}", after=(first,)), NewJob("shop.renamed", b"{}", id="here")])
+        engine.register("one", 60.0, ["default"], ["shop.fail"])
+        _, *rows = shop.run("jobs", "list", *URL, env={"COLUMNS": "300"}).out.splitlines()
+        assert [row.rstrip().rpartition("  ")[2] for row in rows] == [
+            "no worker at work knows task shop.renamed",
+            f"waits for {first}",
+            "no worker serves queue mail",
+        ]
+        engine.cancel_chosen("here")
+        again = shop.run("jobs", "retry", "here", *URL)
+        assert (again.code, again.out) == (0, "here available\n")
+        warning = "warning: no worker at work knows task shop.renamed; its jobs wait for one that does\n"
+        assert again.err == warning
+        engine.cancel_chosen("here")
+        again = shop.run("jobs", "retry", "--task", "renamed", "--state", "cancelled", *URL)
+        assert (again.out, again.err) == ("1 jobs available\n", warning)
+
+
+AROUND = Surroundings((WorkerRow("w", True, 0, 0.0, ("q",)),), frozenset({"still"}), frozenset())
+ERROR = AttemptError(1, "failed", "ValueError", "no route\nto it")
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason"),
+    [
+        ({}, ""),
+        ({"queue": "still"}, "its queue, still, is paused"),
+        ({"held_by": "limit stripe: 5 of 5 running"}, "held back by limit stripe: 5 of 5 running"),
+        ({"queue": "mail", "last_error": ERROR}, "no worker serves queue mail"),
+        ({"last_error": ERROR}, "ValueError: no route"),
+        ({"state": JobState.RETRYABLE, "last_error": ERROR}, "ValueError: no route"),
+        ({"state": JobState.SCHEDULED, "reason": SET_ASIDE}, "no worker so far has known its task"),
+        ({"state": JobState.SCHEDULED, "queue": "mail"}, ""),
+        ({"state": JobState.CANCELLED, "reason": "needed job-7"}, "needed job-7"),
+        ({"state": JobState.COMPLETED, "last_error": ERROR}, ""),
+        ({"state": JobState.WAITING}, "waits for job-12"),
+    ],
+)
+def test_the_reason_of_a_job_in_a_few_words(facts: dict[str, Any], reason: str) -> None:
+    record = JobRecord(1, 2, "job-1", "t", "q", JobState.AVAILABLE, 0, 1, 0, 1, 0.0)
+    assert reason_of(replace(record, **facts), AROUND, "job-12") == reason
+
+
+def test_an_attempt_after_a_retry_by_hand() -> None:
+    numbers = (1, 2, 1, 1)
+    errors = tuple(AttemptError(number, "failed", "E", "", at=9.0 + place) for place, number in enumerate(numbers))
+    unfit = AttemptError(1, "returned", "ArgumentsUnfit", "", at=20.0)
+    record = JobRecord(1, 2, "job-1", "t", "q", JobState.RUNNING, 0, 2, 0, 1, 0.0, errors=(*errors, unfit))
+    heads = [line.strip().partition(",")[0] for line in lines_of(record, 30.0) if "attempt" in line]
+    after = "after retry by hand", "after 2 retries by hand"
+    assert heads == [
+        f"attempt        2 ({after[1]})",
+        *("attempt 1", "attempt 2", f"attempt 1 ({after[0]})", f"attempt 1 ({after[1]})", f"attempt 1 ({after[1]})"),
+    ]
+    assert retries_of(replace(record, errors=errors[:1])) == 0
+    assert retries_of(replace(record, errors=errors[:2])) == 1, "the second attempt runs, and one has failed before"
+    waits = replace(record, state=JobState.RETRYABLE, errors=errors[:2])
+    assert retries_of(waits) == 0 and retries_of(replace(waits, attempt=0)) == 1
 
 
 def test_moments() -> None:

@@ -46,6 +46,21 @@ def test_a_queue_that_no_worker_serves(engine: Engine) -> None:
     engine.leave(who)
 
 
+def test_a_task_that_no_worker_knows(engine: Engine) -> None:
+    tasks = ["app.work", "app.other"]
+    job_id = put(engine)
+    assert engine.unknown_tasks(tasks) == frozenset(), "there is no worker that could know one"
+    engine.register("one", LONG, ["default"], ["app.other"])
+    assert engine.unknown_tasks(tasks) == {"app.work"}
+    assert why(engine, job_id) == ["No worker at work knows task app.work."]
+    two = engine.register("two", LONG, ["mail"], ["app.work"])
+    assert engine.unknown_tasks(tasks) == frozenset() and why(engine, job_id) == []
+    engine.renew(two, -1.0)
+    assert engine.unknown_tasks([*tasks, *tasks]) == {"app.work"}
+    worker(engine)
+    assert engine.unknown_tasks(tasks) == frozenset(), "that one has not said what it knows"
+
+
 def test_a_job_whose_worker_is_gone(engine: Engine) -> None:
     job_id, who = put(engine), worker(engine)
     [claim] = take(engine, who)

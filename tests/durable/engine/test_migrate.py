@@ -42,7 +42,9 @@ class VersionOne(PostgresEngine):
         [answer] = self._session.call(_PUT, [*rows.columns_of(jobs), True, None if waits else "20ms"])
         return rows.placed_of(jobs, answer)
 
-    def register(self, name: str, seconds: float, queues: Sequence[str] | None = None) -> int:
+    def register(
+        self, name: str, seconds: float, queues: Sequence[str] | None = None, tasks: Sequence[str] | None = None
+    ) -> int:
         [(number,)] = self._call("register(%s, %s::float8)", [name, seconds])
         return int(number)
 

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 from rich.table import Table
@@ -16,10 +17,12 @@ from rich.text import Text
 
 from steadypool.cli.console import console_on
 from steadypool.durable.client.queue import Queue
+from steadypool.durable.engine.attempts import after_retries, retries_before, retries_of
 from steadypool.durable.engine.links import Link
 from steadypool.durable.engine.records import JobRecord, WorkerRow, public_id, tick_of_id
-from steadypool.durable.engine.states import JobState
+from steadypool.durable.engine.states import ENDED, JobState
 from steadypool.durable.engine.turns import Turn
+from steadypool.durable.engine.why_idle import Surroundings, why_waits
 from steadypool.model.printable import printable, printable_lines
 from steadypool.model.queue_depth import MOST_COUNTED, QueueDepth
 from steadypool.rules.length_text import length_text
@@ -27,7 +30,7 @@ from steadypool.rules.progress import progress_text
 
 LONGEST_ARGUMENTS = 60
 LONGEST_ERROR = 80
-HEADINGS = ("id", "state", "task", "queue", "attempt", "age", "when", "arguments, error")
+HEADINGS = ("id", "state", "task", "queue", "attempt", "age", "when", "arguments", "reason")
 WORKER_HEADINGS = ("worker", "queues", "running", "since", "lease")
 Before = tuple[Link, JobRecord | None]
 """A job that another waits for, with its record if there is one."""
@@ -54,8 +57,8 @@ def echo_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 # -- jobs
 
 
-def cells_of(record: JobRecord, now: float) -> list[str]:
-    """A row of the list, under `HEADINGS`."""
+def cells_of(record: JobRecord, now: float, reason: str) -> list[str]:
+    """A row of the list, under `HEADINGS`; *reason*: what `reason_of` says."""
     return [
         record.id,
         f"{record.state.value}, cancelling" if record.cancelling else record.state.value,
@@ -64,8 +67,20 @@ def cells_of(record: JobRecord, now: float) -> list[str]:
         str(record.attempt),
         length_text(now - record.enqueued_at),
         _when(record, now),
-        ", ".join(filter(None, (_arguments(record), _error(record)))),
+        _arguments(record),
+        reason,
     ]
+
+
+def reason_of(record: JobRecord, around: Surroundings, awaited: str) -> str:
+    """Why the job does not run, or has failed, in a few words; *awaited*: what it waits for."""
+    if record.state is JobState.WAITING:
+        return f"waits for {awaited}"
+    moves = record.state in (JobState.AVAILABLE, JobState.RUNNING)
+    sentences = chain(why_waits(record), around.why_idle(record) if moves else ())
+    sentence = next(sentences, "").partition(". ")[0].rstrip(".")
+    why = sentence[:1].lower() + sentence[1:] or _error(record)
+    return _cut(why or (record.reason if record.state in ENDED else ""), LONGEST_ERROR)
 
 
 def _when(record: JobRecord, now: float) -> str:
@@ -97,7 +112,8 @@ def lines_of(record: JobRecord, now: float, before: Sequence[Before] = (), notes
     """Everything about one job; *before*: what it waits for; *notes*: what `why_idle` says."""
     for name, value in asdict(record).items():
         if name not in _NOT_SHOWN and value not in (None, "", False, ()):
-            yield f"{_LABELS.get(name, name):14} {printable(_shown(name, value, now))}"
+            more = after_retries(retries_of(record)) if name == "attempt" else ""
+            yield f"{_LABELS.get(name, name):14} {printable(_shown(name, value, now))}{more}"
     if record.turn is not None:
         yield from _turn(record.turn)
     tick = tick_of_id(record.id)
@@ -105,11 +121,11 @@ def lines_of(record: JobRecord, now: float, before: Sequence[Before] = (), notes
         yield f"{'schedule':14} {printable(tick[0])}, for {moment(tick[1].timestamp(), now)}"
     yield from map(_waits_for, before)
     yield from (f"{'note':14} {printable(note)}" for note in notes)
-    for error in record.errors:
+    for error, retries in zip(record.errors, retries_before(record.errors), strict=True):
         ran = "" if error.started_at is None else f" on {error.worker}, begun {moment(error.started_at, now)}"
         message = error.message.partition("\n")[0] if error.traceback else error.message  # which ends with all of it
         what = ": ".join(filter(None, (error.outcome, error.type_name, message)))
-        head = f"attempt {error.attempt}{ran}, ended {moment(error.at, now)}: {what}"
+        head = f"attempt {error.attempt}{after_retries(retries)}{ran}, ended {moment(error.at, now)}: {what}"
         yield f"\n{printable(head)}"
         if error.traceback:
             yield printable_lines(error.traceback.rstrip())

@@ -22,14 +22,16 @@ from steadypool.cli.queue.job_text import (
     echo_table,
     held_by,
     lines_of,
+    reason_of,
     worker_cells,
 )
 from steadypool.cli.queue.target import as_usage_errors, queue_at
-from steadypool.durable.client.bulk import BulkResult
+from steadypool.durable.client.bulk import BulkResult, with_states
 from steadypool.durable.client.queue import Queue
+from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.engine.records import JobFilter, JobRecord, public_id
 from steadypool.durable.engine.states import ENDED, JobState
-from steadypool.durable.engine.why_idle import unserved, why_idle
+from steadypool.durable.engine.why_idle import Surroundings, unserved, why_idle
 from steadypool.model.errors import SteadypoolError
 from steadypool.model.printable import printable
 from steadypool.rules.length_text import length_text
@@ -46,6 +48,8 @@ def _own_or_the_groups(context: click.Context, param: click.Parameter, url: str 
 
 LINKS_SHOWN = 20
 """So many of the jobs that one waits for."""
+LOOKED_AT = 100
+"""Of jobs that are retried, so many are looked at for tasks that no worker knows."""
 url_option = click.option("--url", "-u", envvar="STEADYPOOL_URL", callback=_own_or_the_groups, help=URL_HELP)
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on each line, for programs.")
 
@@ -77,18 +81,38 @@ def list_command(url: str | None, which: JobFilter, limit: int, as_json: bool) -
         records = source.list(which)
         total = count_of(source, which, records) if len(records) > limit else len(records)
         now = source.engine.now()
-    records = records[:limit]
+        records = records[:limit]
+        reasons = [] if as_json else _reasons(source.engine, records)
     if as_json:
         _echo_json(as_plain(record, errors=False) for record in records)
         return DONE
     if not records:
         click.echo("no jobs")
         return DONE
-    echo_table(HEADINGS, [cells_of(record, now) for record in records])
+    echo_table(HEADINGS, [cells_of(record, now, why) for record, why in zip(records, reasons, strict=True)])
     if total is None or total > len(records):
         shown = f"the latest {len(records):,}" if total is None else f"{len(records):,} of {total:,}"
         click.echo(f"{shown} jobs are shown; --limit shows more")
     return DONE
+
+
+def _reasons(engine: Engine, records: Sequence[JobRecord]) -> list[str]:
+    """Why each of these does not run, or has failed, in a few words."""
+    around = Surroundings.of(engine, records)
+    waiting = [record.number for record in records if record.state is JobState.WAITING]
+    awaited = {number: _awaited(engine, number) for number in waiting[:LINKS_SHOWN]}
+    return [reason_of(record, around, awaited.get(record.number, "other jobs")) for record in records]
+
+
+def _awaited(engine: Engine, number: int) -> str:
+    """What a job waits for: the first such job that has not ended, and how many more there are."""
+    links = [link for link in engine.links.before(number, LINKS_SHOWN) if link.state == "open"]
+    if not links:
+        return "other jobs"
+    first = public_id(links[0].number, links[0].nonce, None)
+    found = engine.get(first)
+    more = f" and {len(links) - 1} more" if len(links) > 1 else ""
+    return (first if found is None else found.id) + more
 
 
 @jobs_group.command("show")
@@ -156,7 +180,21 @@ def retry_command(url: str | None, chosen: Chosen, as_json: bool) -> int:
     A filter without --state means discarded jobs. A job whose unique key another job has by now stays as it is.
     """
     queue = queue_at(url)
-    return _change(queue, Queue.retry, "available", queue.retry_all, chosen, as_json)
+    with as_usage_errors():
+        unknown = queue.engine.unknown_tasks(_tasks_of(queue.engine, chosen))
+    code = _change(queue, Queue.retry, "available", queue.retry_all, chosen, as_json)
+    for task in map(printable, sorted(unknown)):
+        click.echo(f"warning: no worker at work knows task {task}; its jobs wait for one that does", err=True)
+    return code
+
+
+def _tasks_of(engine: Engine, chosen: Chosen) -> set[str]:
+    """The tasks of the jobs that are to be retried; of many, those of the latest."""
+    if chosen.job_ids:
+        found = [engine.get(job_id) for job_id in chosen.job_ids[:LOOKED_AT]]
+    else:
+        found = [*engine.find(replace(with_states("retry", chosen.which), limit=LOOKED_AT))]
+    return {record.task for record in found if record is not None}
 
 
 @jobs_group.command("cancel")

@@ -203,10 +203,13 @@ class Engine(Protocol):
 
     # -- working
 
-    def register(self, name: str, seconds: float, queues: Sequence[str] | None = None) -> int:
+    def register(
+        self, name: str, seconds: float, queues: Sequence[str] | None = None, tasks: Sequence[str] | None = None
+    ) -> int:
         """Add a worker whose leases hold for *seconds*, and return its number: a random one.
 
-        *queues* is what it is going to claim from, for those who look; ``None``: that is not known.
+        For those who look: from which *queues* it is going to claim, and which *tasks* it knows; ``None``: that is not
+        known.
         """
 
     def renew(self, worker: int, seconds: float) -> bool:
@@ -350,6 +353,9 @@ class Engine(Protocol):
 
     def workers(self) -> tuple[WorkerRow, ...]:
         """Who works: a part of `stats` that is quick."""
+
+    def unknown_tasks(self, tasks: Collection[str]) -> frozenset[str]:
+        """Which of these tasks no live worker knows; none if there is none, or one has not said what it knows."""
 
     def pause(self, queue: str, paused: bool) -> None:
         """Stop or resume claims from a queue; what runs goes on. Resuming tells listeners for work."""

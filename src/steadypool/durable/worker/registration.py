@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from steadypool.durable.worker.context import WorkerContext
 from steadypool.durable.worker.emitter import events
@@ -16,17 +16,19 @@ class Registration:
     A helper process renews the lease where jobs could hold up a thread (`durable.worker.heartbeat`).
 
     Args:
+        tasks: the names of those that the worker knows.
         apart: whether jobs run in this process, where one may stop every thread.
         wake: called on the heartbeat's thread when the lease is lost.
     """
 
-    def __init__(self, context: WorkerContext, apart: bool, wake: Callable[[], None]) -> None:
+    def __init__(self, context: WorkerContext, tasks: Iterable[str], apart: bool, wake: Callable[[], None]) -> None:
         self._engine = context.engine
         self._emitter = context.emitter
         self._backoff = context.backoff
         self._in_flight = context.in_flight
         self._seconds = context.settings.lease
         self._queues = context.settings.queues
+        self._tasks = tasks
         self._wake = wake
         self._heartbeat = Heartbeat(context.url, self._seconds, apart, self._was_lost)
         self.number = 0
@@ -38,7 +40,7 @@ class Registration:
         Raises:
             EngineError, SchemaMismatch: it cannot be had.
         """
-        self.number = self._engine.register(self._emitter.name, self._seconds, self._queues)
+        self.number = self._register()
         try:
             self._heartbeat.start(self.number)
         except RETRYABLE:
@@ -54,7 +56,7 @@ class Registration:
         if not self.is_lost:
             return
         try:
-            number = self._engine.register(self._emitter.name, self._seconds, self._queues)
+            number = self._register()
         except RETRYABLE as error:
             self._backoff.failed(error)
             return
@@ -63,6 +65,9 @@ class Registration:
         self._heartbeat.follow(number)
         self._emitter.report(events.LeaseLost, len(lost))
         self.emit_registered()
+
+    def _register(self) -> int:
+        return self._engine.register(self._emitter.name, self._seconds, self._queues, tuple(self._tasks))
 
     @property
     def may_sweep(self) -> bool:

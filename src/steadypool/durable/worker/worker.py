@@ -124,7 +124,7 @@ class Worker:
         self._wait = WorkerWait(self._in_flight, self._is_interrupted)
         self._kinds = kinds_of(queue.tasks.values(), settings.kind)
         check_pool_arguments(settings, self._kinds)
-        self._registration = Registration(context, self._kinds != ("process",), self._wait.wake)
+        self._registration = Registration(context, queue.tasks, self._kinds != ("process",), self._wait.wake)
         self._claimer = Claimer(context, self._registration, Limits(context, queue).declare_due)
         self._progress = ProgressReports(self._engine, self._in_flight)
         self._maintenance = Maintenance(

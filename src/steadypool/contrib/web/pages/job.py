@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
 from steadypool.contrib.web import programs
@@ -11,11 +12,12 @@ from steadypool.contrib.web.answer import not_found
 from steadypool.contrib.web.look import Look, Page
 from steadypool.contrib.web.shown import HIDDEN, arguments_of, line
 from steadypool.durable.client.bulk import APPLIES_TO
+from steadypool.durable.engine.attempts import after_retries, retries_before, retries_of
 from steadypool.durable.engine.links import Link
 from steadypool.durable.engine.protocol import Engine
-from steadypool.durable.engine.records import BEHIND, SET_ASIDE, AttemptError, JobRecord, public_id, tick_of_id
-from steadypool.durable.engine.states import ENDED, WAITING, JobState
-from steadypool.durable.engine.why_idle import why_idle
+from steadypool.durable.engine.records import AttemptError, JobRecord, public_id, tick_of_id
+from steadypool.durable.engine.states import ENDED, JobState
+from steadypool.durable.engine.why_idle import why_idle, why_waits
 
 LONGEST_ID = 1000
 STACK_FOR = 2.0
@@ -83,32 +85,21 @@ def _links(engine: Engine, record: JobRecord) -> list[Before]:
 def _steps(record: JobRecord) -> Iterator[Step]:
     """What has happened, in order."""
     yield Step(record.enqueued_at, "put", "scheduled", f"into the queue {line(record.queue, 80)}")
-    for error in record.errors:
+    for error, retries in zip(record.errors, retries_before(record.errors), strict=True):
+        attempt = f"attempt {error.attempt}{after_retries(retries)}"
         on = f" on {line(error.worker, 80)}" if error.worker else ""
         if error.started_at is not None:
-            yield Step(error.started_at, f"attempt {error.attempt} began", "running", on.strip())
-        yield Step(error.at, f"attempt {error.attempt} {error.outcome.replace('_', ' ')}", error.outcome, error=error)
+            yield Step(error.started_at, f"{attempt} began", "running", on.strip())
+        yield Step(error.at, f"{attempt} {error.outcome.replace('_', ' ')}", error.outcome, error=error)
     is_after = not record.errors or record.errors[-1].started_at != record.started_at
     if record.started_at is not None and is_after:
         where = f"on {line(record.worker, 80)}" if record.worker else ""
-        yield Step(record.started_at, f"attempt {record.attempt} began", "running", where)
+        attempt = f"attempt {record.attempt}{after_retries(retries_of(record))}"
+        yield Step(record.started_at, f"{attempt} began", "running", where)
     if record.ended_at is not None:
         yield Step(record.ended_at, record.state.value, record.state.value, line(record.reason))
 
 
 def _held_by(engine: Engine, record: JobRecord) -> Iterator[str]:
     """Why it does not run now."""
-    if record.state in WAITING:
-        yield from _of_the_record(record)
-    yield from map(line, why_idle(engine, record))
-
-
-def _of_the_record(record: JobRecord) -> Iterator[str]:
-    if record.reason == SET_ASIDE:
-        yield "No worker so far has known its task. The first that does runs it."
-    elif record.reason == BEHIND:
-        yield "The job that has its unique key has not ended."
-    elif record.reason:
-        yield line(record.reason)
-    if record.held_by:
-        yield line(f"Held back by {record.held_by}.")
+    return map(line, chain(why_waits(record), why_idle(engine, record)))

@@ -163,12 +163,15 @@ class PostgresEngine:
 
     # -- working
 
-    def register(self, name: str, seconds: float, queues: Sequence[str] | None = None) -> int:
+    def register(
+        self, name: str, seconds: float, queues: Sequence[str] | None = None, tasks: Sequence[str] | None = None
+    ) -> int:
         """See `Engine.register`."""
         self._lease = max(self._lease, seconds)
         encoding = self._session.encoding
-        told = None if queues is None else [text_of(queue, encoding) for queue in queues]
-        [(number,)] = self._call("register_for(%s, %s::float8, %s::text[])", [text_of(name, encoding), seconds, told])
+        told = [None if names is None else [text_of(one, encoding) for one in names] for names in (queues, tasks)]
+        call = "register_for(%s, %s::float8, %s::text[], %s::text[])"
+        [(number,)] = self._call(call, [text_of(name, encoding), seconds, *told])
         return int(number)
 
     def renew(self, worker: int, seconds: float) -> bool:
@@ -330,6 +333,11 @@ class PostgresEngine:
             WorkerRow(name, alive, running, since.timestamp(), None if queues is None else tuple(queues))
             for name, alive, running, since, queues in found
         )
+
+    def unknown_tasks(self, tasks: Collection[str]) -> frozenset[str]:
+        """See `Engine.unknown_tasks`."""
+        found = self._call("unknown_tasks(%s::text[])", [[text_of(task, self._session.encoding) for task in tasks]])
+        return frozenset(name for [name] in found)
 
     def pause(self, queue: str, paused: bool) -> None:
         """See `Engine.pause`."""

@@ -43,12 +43,12 @@ class Wanted(NamedTuple):
     """Jobs of these tasks are left where they are."""
 
 
-def register(connection: Any, name: str, seconds: float, now: Moment, queues: Sequence[str] | None) -> int:
-    """Add a worker."""
+def register(connection: Any, name: str, seconds: float, now: Moment, told: Sequence[Sequence[str] | None]) -> int:
+    """Add a worker; *told*: the names of its queues, and of the tasks that it knows."""
     number = random_number()
     ends = (now.boot, now.steady + seconds, now.wall + seconds)
-    told = None if queues is None else as_names(queues)
-    connection.execute("INSERT INTO workers VALUES (?, ?, ?, ?, ?, ?, NULL, ?)", (number, name, now.wall, *ends, told))
+    row = number, name, now.wall, *ends, *(None if names is None else as_names(names) for names in told)
+    connection.execute("INSERT INTO workers VALUES (?, ?, ?, ?, ?, ?, NULL, ?, ?)", row)
     return number
 
 

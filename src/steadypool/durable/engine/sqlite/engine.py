@@ -207,10 +207,12 @@ class SqliteEngine:
 
     # -- working
 
-    def register(self, name: str, seconds: float, queues: Sequence[str] | None = None) -> int:
+    def register(
+        self, name: str, seconds: float, queues: Sequence[str] | None = None, tasks: Sequence[str] | None = None
+    ) -> int:
         """See `Engine.register`."""
         with self._store.write() as connection:
-            return claim.register(connection, name, seconds, read_clock(), queues)
+            return claim.register(connection, name, seconds, read_clock(), (queues, tasks))
 
     def renew(self, worker: int, seconds: float) -> bool:
         """See `Engine.renew`."""
@@ -358,6 +360,11 @@ class SqliteEngine:
         """See `Engine.workers`."""
         with self._store.look() as connection:
             return read.worker_rows(connection, read_clock())
+
+    def unknown_tasks(self, tasks: Collection[str]) -> frozenset[str]:
+        """See `Engine.unknown_tasks`."""
+        with self._store.look() as connection:
+            return read.unknown_tasks(connection, tasks, read_clock())
 
     def pause(self, queue: str, paused: bool) -> None:
         """See `Engine.pause`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -26,6 +26,7 @@ from steadypool.durable.engine.sqlite.rows import (
     LIVE,
     LIVE_FROM,
     as_json,
+    as_names,
     ended_record,
     live_record,
 )
@@ -134,10 +135,25 @@ def _oldest(connection: Any, queue: str, now: float) -> float | None:
     return None if oldest is None else max(0.0, now - oldest)
 
 
+_ALIVE = "CASE WHEN w.boot = ? THEN w.steady_until >= ? ELSE w.wall_until >= ? END"
+
+
+def unknown_tasks(connection: Any, tasks: Collection[str], now: Moment) -> frozenset[str]:
+    """Which of these no live worker knows."""
+    found = connection.execute(
+        f"WITH alive AS MATERIALIZED (SELECT w.number, w.tasks FROM workers w WHERE {_ALIVE}) "
+        "SELECT t.value FROM json_each(?) t WHERE EXISTS (SELECT 1 FROM alive) "
+        "AND NOT EXISTS (SELECT 1 FROM alive WHERE tasks IS NULL) "
+        "AND t.value NOT IN (SELECT k.value FROM alive, json_each(alive.tasks) k)",
+        (now.boot, now.steady, now.wall, as_names(tasks)),
+    )
+    return frozenset(name for [name] in found.fetchall())
+
+
 def worker_rows(connection: Any, now: Moment) -> tuple[WorkerRow, ...]:
     """Who works, and how much each holds."""
     rows = connection.execute(
-        "SELECT w.name, CASE WHEN w.boot = ? THEN w.steady_until >= ? ELSE w.wall_until >= ? END, "
+        f"SELECT w.name, {_ALIVE}, "
         "(SELECT count(*) FROM leases l, json_each(l.jobs) h JOIN jobs j ON j.number = json_extract(h.value, '$[0]') "
         "AND j.returns = json_extract(h.value, '$[1]') - 1 WHERE l.worker = w.number), w.since, w.queues "
         "FROM workers w ORDER BY w.since, w.number",

@@ -3,7 +3,7 @@
 jobs      one row for each job that has not ended; written once, deleted once, unless it comes back from a claim
 ready     what may be claimed, in the order in which it is
 delayed   what waits for a moment; with its task, queue and rank: for a worker that knows the task (`sqlite.aside`)
-workers   who works, by a random number, and on which queues; renewing a lease touches this row alone
+workers   who works, by a random number, for which queues and tasks; renewing a lease touches this row alone
 leases    one row for each claim of many jobs, by a random number: ``[[number, token], …]``, and the lowest and highest
 history   jobs that have ended, until ``keep_until``
 errors    failed attempts, of jobs and of history
@@ -83,6 +83,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
             for column in ("worker TEXT", "started_at REAL")
         ),
         "ALTER TABLE workers ADD COLUMN queues TEXT",
+        "ALTER TABLE workers ADD COLUMN tasks TEXT",
         "CREATE INDEX jobs_of_batch ON jobs (batch, number) WHERE batch IS NOT NULL",
         "CREATE INDEX history_of_batch ON history (batch, number) WHERE batch IS NOT NULL",
         """CREATE TABLE schedules (

@@ -17,7 +17,8 @@ ALTER TABLE @schema@.errors ADD COLUMN worker text, ADD COLUMN started_at timest
 ALTER TABLE @schema@.jobs ADD COLUMN lane text COLLATE "C";
 ALTER TABLE @schema@.history ADD COLUMN lane text COLLATE "C";
 ALTER TABLE @schema@.delayed ADD COLUMN gated boolean NOT NULL DEFAULT false;
-ALTER TABLE @schema@.workers ADD COLUMN queues text[];  -- it claims from these; null: it has not said
+-- The queues that it claims from, and the tasks that it knows; null: it has not said.
+ALTER TABLE @schema@.workers ADD COLUMN queues text[], ADD COLUMN tasks text[];
 CREATE INDEX jobs_of_batch ON @schema@.jobs (batch, number) WHERE batch IS NOT NULL;
 CREATE INDEX history_of_batch ON @schema@.history (batch, number) WHERE batch IS NOT NULL;
 
@@ -248,19 +249,29 @@ SELECT w.number, w.name, w.until >= clock_timestamp() AS alive,
        (SELECT count(*) FROM @schema@.held h WHERE h.worker = w.number) AS running, w.since, w.queues
 FROM @schema@.workers w;
 
--- As `register`, for a worker that says which queues it claims from.
-CREATE FUNCTION @schema@.register_for(p_name text, p_seconds float8, p_queues text[]) RETURNS bigint
+-- As `register`, for a worker that says what it works on.
+CREATE FUNCTION @schema@.register_for(p_name text, p_seconds float8, p_queues text[], p_tasks text[]) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = @schema@, pg_temp
 AS $$
 DECLARE
     v_number bigint;
 BEGIN
-    INSERT INTO workers (name, since, until, queues)
-    VALUES (p_name, clock_timestamp(), clock_timestamp() + p_seconds * interval '1 second', p_queues)
+    INSERT INTO workers (name, since, until, queues, tasks)
+    VALUES (p_name, clock_timestamp(), clock_timestamp() + p_seconds * interval '1 second', p_queues, p_tasks)
     RETURNING number INTO v_number;
     RETURN v_number;
 END $$;
+
+-- Which of these tasks no live worker knows; none while a live worker has not said which it knows.
+CREATE FUNCTION @schema@.unknown_tasks(p_tasks text[]) RETURNS SETOF text LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = @schema@, pg_temp
+AS $$
+    WITH alive AS MATERIALIZED (SELECT w.tasks FROM workers w WHERE w.until >= pg_catalog.clock_timestamp())
+    SELECT t FROM unnest(p_tasks) t
+    WHERE EXISTS (SELECT FROM alive) AND NOT EXISTS (SELECT FROM alive a WHERE a.tasks IS NULL)
+      AND t NOT IN (SELECT unnest(a.tasks) FROM alive a)
+$$;
 
 
 -- To put: with tags, and what becomes of a taken key ------------------------------------------------------------------
@@ -1318,7 +1329,7 @@ DECLARE
 BEGIN
     PERFORM grant_roles_0001();
     FOR v_role, v_what IN VALUES
-        ('worker', 'register_for'), ('worker', 'claim_except'), ('enqueuer', 'put_linked'), ('worker', 'put_linked'), ('worker', 'tend_edges'),
+        ('worker', 'register_for'), ('worker', 'unknown_tasks'), ('reader', 'unknown_tasks'), ('worker', 'claim_except'), ('enqueuer', 'put_linked'), ('worker', 'put_linked'), ('worker', 'tend_edges'),
         ('worker', 'waiting_depths'), ('reader', 'waiting_depths'),
         ('enqueuer', 'batch_json'), ('worker', 'batch_json'), ('enqueuer', 'cancel_batch'), ('worker', 'cancel_batch'),
         ('enqueuer', 'seal_batch'), ('worker', 'seal_batch'),
