@@ -5,9 +5,9 @@
 
 Theory of operation
 -------------------
-The HTTP is waitress's, a server without dependencies that needs no event loop of ours and no compiler: one thread of it
-waits for the sockets, `THREADS` others answer. They are daemons: they never hold the end of the program, and they
-answer whatever the pool and the main thread are doing. All of them sleep until a request comes.
+The HTTP is waitress's (`contrib.http_server`): one thread waits for the sockets, `THREADS` others answer. They are
+daemons: they never hold the end of the program, and they answer whatever the pool and the main thread are doing. All of
+them sleep until a request comes.
 
 An answer reads the books, which takes no lock for longer than that, and asks the loop of an `AsyncPool` for a sign of
 life, for a second at most (`rules.health.LOOP_PATIENCE`). Nothing else in it waits.
@@ -15,15 +15,13 @@ life, for a second at most (`rules.health.LOOP_PATIENCE`). Nothing else in it wa
 ``/metrics`` costs jobs nothing until it is first asked for: only then is a `PrometheusSink` subscribed to the pools.
 
 Any program that reaches the port may ask, so by default it is 127.0.0.1 alone. There, a ``Host`` header that names
-another machine is refused: a web page in a browser on this machine must not read the answers by giving
-127.0.0.1 a name of its own (DNS rebinding).
+another machine is refused (`contrib.http_server.is_rebound`).
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import socket
 import sys
 import threading
 import weakref
@@ -33,6 +31,7 @@ from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from steadypool.contrib.http_server import HttpServer, is_rebound
 from steadypool.model.checks import check_count
 from steadypool.model.health import Health
 from steadypool.pools.monitor.json_line import as_json
@@ -47,11 +46,6 @@ __all__ = ["StatusServer", "serve_status"]
 THREADS = 4
 CONNECTIONS = 100
 """Open at a time; more wait."""
-IDLE_SECONDS = 30
-"""After which a connection that says nothing is closed, as soon as there is another."""
-WAKE_SECONDS = 3600
-"""How often waitress looks round though nothing has happened."""
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
 TEXT = "text/plain; charset=utf-8"
 Environ = dict[str, Any]
 
@@ -104,11 +98,7 @@ def serve_status(
     """
     pools = _check_pools(pool)
     _check_address(host, port)
-    try:
-        waitress = import_module("waitress")
-    except ImportError as error:
-        raise ImportError("serve_status needs waitress: pip install 'steadypool[status]'") from error
-    return StatusServer(waitress, StatusPages(pools, registry, host), host, port)
+    return StatusServer(StatusPages(pools, registry, host), host, port)
 
 
 def _check_pools(pool: Any) -> tuple[Pool, ...]:
@@ -135,27 +125,16 @@ def _check_address(host: object, port: object) -> None:
 class StatusServer:
     """The server that `serve_status` has started. Any thread may call any method."""
 
-    def __init__(self, waitress: Any, pages: StatusPages, host: str, port: int) -> None:
-        listener = _listen(host, port)
-        self.host = host
-        self.port: int = listener.getsockname()[1]
-        self.url = f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+    def __init__(self, pages: StatusPages, host: str, port: int) -> None:
+        settings = {"threads": THREADS, "connection_limit": CONNECTIONS}
+        self._http = HttpServer(pages, host, port, ("serve_status", "status"), **settings)
+        self.host, self.port, self.url = host, self._http.port, self._http.url
         self._pages = pages
         self._closing = threading.Lock()
         self._closed = False
         self._pid = os.getpid()
-        self._server = waitress.create_server(
-            pages,
-            sockets=[listener],
-            threads=THREADS,
-            connection_limit=CONNECTIONS,
-            channel_timeout=IDLE_SECONDS,
-            asyncore_loop_timeout=WAKE_SECONDS,
-            asyncore_use_poll=True,
-            ident="steadypool",
-        )
-        self._server.task_dispatcher.queue_logger = _quiet_logger()
-        self._thread = threading.Thread(target=self._server.run, name=f"steadypool-status-{self.port}", daemon=True)
+        self._http.server.task_dispatcher.queue_logger = _quiet_logger()
+        self._thread = threading.Thread(target=self._http.run, name=f"steadypool-status-{self.port}", daemon=True)
         self._thread.start()
         _servers.add(self)
 
@@ -165,29 +144,14 @@ class StatusServer:
             if self._closed or self._pid != os.getpid():
                 return
             self._closed = True
-        self._server.task_dispatcher.shutdown(timeout=LOOP_PATIENCE + 1)
-        # On its own thread, or it could wait on descriptors that belong to other code by then. That thread may be awake
-        # already and come first: it must not close the trigger while this one is about to write to it.
-        pulled = threading.Event()
-
-        def close_all() -> None:
-            pulled.wait(LOOP_PATIENCE)
-            self._close_all()
-
-        try:
-            self._server.trigger.pull_trigger(close_all)
-        finally:
-            pulled.set()
+        self._http.stop(LOOP_PATIENCE + 1)
         self._thread.join(LOOP_PATIENCE + 1)
         self._pages.close()
-
-    def _close_all(self, ignore_all: bool = False) -> None:
-        import_module("waitress.wasyncore").close_all(self._server._map, ignore_all)
 
     def after_fork(self) -> None:
         """A forked child does not answer: let go of the port, or the child would keep it when its parent ends."""
         self._closed = True
-        self._close_all(ignore_all=True)
+        self._http.close_sockets(ignore_all=True)
 
     def __enter__(self) -> Self:
         return self
@@ -214,7 +178,7 @@ class StatusPages:
     def __init__(self, pools: tuple[Pool, ...], registry: CollectorRegistry | None, host: str) -> None:
         self._pools = pools
         self._registry = registry
-        self._for_this_machine = host in LOOPBACK or host.startswith("127.")
+        self._host = host
         self._lock = threading.Lock()
         self._unsubscribe: list[Callable[[], None]] = []
         self._pages: dict[str, Callable[[Environ], Answer]] = {
@@ -246,7 +210,7 @@ class StatusPages:
     def _answer(self, environ: Environ) -> Answer:
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             return Answer("405 Method Not Allowed", b"there is only GET here\n")
-        if self._for_this_machine and _host_of(environ) not in LOOPBACK and not _host_of(environ).startswith("127."):
+        if is_rebound(self._host, environ.get("HTTP_HOST", "localhost")):
             text = "this is served to this machine only: ask for 127.0.0.1 or localhost\n"
             return Answer("403 Forbidden", text.encode())
         page = self._pages.get(environ["PATH_INFO"])
@@ -294,28 +258,6 @@ class StatusPages:
 
 def _encoded(lines: list[str]) -> bytes:
     return "\n".join(lines).encode(errors="backslashreplace")
-
-
-def _host_of(environ: Environ) -> str:
-    """What the client calls this machine, without the port."""
-    name: str = environ.get("HTTP_HOST", "localhost")
-    return name if name.endswith("]") else name.rpartition(":")[0] or name
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        listener = socket.socket(family, socket.SOCK_STREAM)
-    except OSError as error:
-        raise OSError(error.errno, f"cannot serve the status on {host}, port {port}: {error.strerror}") from error
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(CONNECTIONS)
-    except OSError as error:
-        listener.close()
-        raise OSError(error.errno, f"cannot serve the status on {host}, port {port}: {error.strerror}") from error
-    return listener
 
 
 _servers: weakref.WeakSet[StatusServer] = weakref.WeakSet()

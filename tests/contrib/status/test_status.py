@@ -95,7 +95,7 @@ def test_a_blocked_loop_is_answered_for() -> None:
 def test_it_can_be_closed_while_its_thread_is_awake() -> None:
     with ThreadPool(1) as pool:
         server = serve_status(pool)
-        trigger = server._server.trigger
+        trigger = server._http.server.trigger
         pull = trigger._physical_pull
 
         def pull_late() -> None:
@@ -331,9 +331,9 @@ def test_a_request_before_any_thread_waits_for_one_is_nothing_to_warn_of(tmp_pat
         from steadypool import ThreadPool, serve_status
 
         with ThreadPool(1) as pool, serve_status(pool) as server:
-            server._server.task_dispatcher.active_count += 4  # as it is until its threads have begun to wait
+            server._http.server.task_dispatcher.active_count += 4  # as it is until its threads have begun to wait
             print(urllib.request.urlopen(server.url + "/livez", timeout=20).status)
-            server._server.task_dispatcher.active_count -= 4
+            server._http.server.task_dispatcher.active_count -= 4
         """,
     )
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "200\n", "")

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from steadypool import Cron, JobState, Queue, ThreadPool
+from steadypool.contrib.http_server import HttpServer
 from steadypool.contrib.web import WebAction, dashboard
-from steadypool.contrib.web.serve import Password, Server
+from steadypool.contrib.web.serve import Password, server_of
 from steadypool.pools.monitor import socket_dir
 from steadypool.rules.limits import Allowance
 from tests.contrib.web.browser import PICTURES, Browser, open_browser
@@ -42,16 +43,16 @@ def told() -> list[WebAction]:
 @pytest.fixture
 def serve(queue: Queue, told: list[WebAction]) -> Iterator[Callable[..., str]]:
     """Serves a dashboard, and returns its address."""
-    opened: list[tuple[Server, threading.Thread, Any]] = []
+    opened: list[tuple[HttpServer, threading.Thread, Any]] = []
     queue.engine.migrate()
 
     def start(**options: Any) -> str:
         made = dashboard(queue, access=Password(PASSWORD, "127.0.0.1", False), audit=told.append, **options)
-        server = Server(made, "127.0.0.1", 0)
+        server = server_of(made, "127.0.0.1", 0)
         thread = threading.Thread(target=server.run, daemon=True)
         thread.start()
         opened.append((server, thread, made))
-        return server.url.rstrip("/")
+        return server.url
 
     yield start
     for server, thread, made in opened:

@@ -62,8 +62,9 @@ def web_command(**given: Any) -> int:
     queue = _queue_of(options.target, options.url)
     with as_usage_errors():
         serve: Any = import_module("steadypool.contrib.web.serve")
+        http_server: Any = import_module("steadypool.contrib.http_server")
         given_password = _given_password(options.password_file)
-        if given_password is None and not serve.is_loopback(options.host):
+        if given_password is None and not http_server.is_loopback(options.host):
             raise UsageError(
                 f"--host {options.host} can be reached by others: give a password, by {PASSWORD_VARIABLE} or "
                 "--password-file; or leave --host out, and have a proxy or ssh -L lead to 127.0.0.1"
@@ -71,7 +72,7 @@ def web_command(**given: Any) -> int:
         password = given_password or serve.new_password()
         server = _listen(serve, queue, options, password)
     how = "with your password" if given_password else f"password {password}"
-    click.echo(f"{server.url}  user steadypool, {how}")
+    click.echo(f"{server.url}/  user steadypool, {how}")
     sys.stdout.flush()
     return _serve(server)
 
@@ -114,9 +115,9 @@ def _listen(serve: Any, queue: Queue, options: WebOptions, password: str) -> Any
         arguments="shown" if options.show_arguments else "hidden",
     )
     try:
-        return serve.Server(app, options.host, options.port)
+        return serve.server_of(app, options.host, options.port)
     except OSError as error:
-        raise UsageError(f"cannot listen on {options.host}, port {options.port}: {error.strerror or error}") from error
+        raise UsageError(str(error.strerror)) from error
 
 
 def _serve(server: Any) -> int:
