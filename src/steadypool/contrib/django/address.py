@@ -11,7 +11,6 @@ from django.core.exceptions import ImproperlyConfigured
 from steadypool.durable.engine.url import PostgresAddress, SqliteAddress, parse_postgres
 
 VENDORS = ("sqlite", "postgresql")
-IN_MEMORY = "sqlite:///:memory:"
 
 
 def url_of(connection: Any, schema: str, pooled: bool) -> str:

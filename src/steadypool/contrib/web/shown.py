@@ -107,8 +107,3 @@ def arguments_of(record: JobRecord, arguments: Arguments) -> str:
     except Exception:
         return HIDDEN
     return beginning(text) if isinstance(text, str) else HIDDEN
-
-
-def short_arguments_of(record: JobRecord) -> str:
-    """The beginning of them, in a line; of a function `Arguments` nothing: it is asked for one job at a time."""
-    return "" if record.payload is None else line(record.payload.decode(errors="backslashreplace"), 120)

@@ -23,7 +23,6 @@ class TaskTurns:
     """
 
     def __init__(self, fn: Callable[..., Any], task: str, limits: Sequence[Limit], lane: By | FixedLane | None) -> None:
-        self._fn = fn
         self._task = task
         self._lane = lane
         self._gates = CallGates(fn, task, limits, lane)
@@ -34,10 +33,6 @@ class TaskTurns:
         self._by += [] if lane is None or isinstance(lane, FixedLane) else [lane]
         for name in self.limits:
             check_limit_name(name)
-
-    def with_lane(self, lane: By | FixedLane | None) -> TaskTurns:
-        """The same with another lane."""
-        return TaskTurns(self._fn, self._task, tuple(self.limits.values()), lane)
 
     def of(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Turn | None:
         """Where a call waits.

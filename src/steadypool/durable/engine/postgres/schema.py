@@ -7,7 +7,6 @@ Steadypool calls stays until a later release.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -66,9 +65,9 @@ def check_version(found: tuple[int, int], schema: str, url: str) -> None:
         )
 
 
-def pending_steps(found: int, schema: str, steps: Sequence[str] | None = None) -> tuple[str, ...]:
+def pending_steps(found: int, schema: str) -> tuple[str, ...]:
     """The SQL that brings tables of version *found* up to date."""
-    return tuple(_filled(text, schema) for text in (steps or all_steps())[found:])
+    return tuple(_filled(text, schema) for text in all_steps()[found:])
 
 
 def apply_pending(cursor: psycopg.Cursor[Any], schema: str) -> tuple[int, tuple[str, ...]]:
