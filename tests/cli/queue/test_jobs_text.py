@@ -17,7 +17,7 @@ from steadypool.durable.engine.open import open_engine
 from steadypool.durable.engine.records import SET_ASIDE, AttemptError, JobRecord, NewJob, WorkerRow
 from steadypool.durable.engine.states import JobState
 from steadypool.durable.engine.why_idle import Surroundings
-from steadypool.rules.length_text import length_text
+from steadypool.model.quantities import length_text
 from tests.cli.program import Program
 from tests.cli.stage import Stage
 

@@ -17,7 +17,7 @@ from steadypool.cli.queue.target import as_usage_errors, queue_at
 from steadypool.durable.engine.batches import BatchRow
 from steadypool.durable.engine.errors import UnknownBatch
 from steadypool.model.printable import printable
-from steadypool.rules.length_text import length_text
+from steadypool.model.quantities import length_text
 
 HEADINGS = ("id", "name", "state", "members", "completed", "failed", "cancelled", "age")
 FAILED_SHOWN = 10

@@ -24,9 +24,8 @@ from steadypool.durable.engine.states import ENDED, JobState
 from steadypool.durable.engine.turns import Turn
 from steadypool.durable.engine.why_idle import Surroundings, why_waits
 from steadypool.model.printable import printable, printable_lines
+from steadypool.model.quantities import length_text, progress_text
 from steadypool.model.queue_depth import MOST_COUNTED, QueueDepth
-from steadypool.rules.length_text import length_text
-from steadypool.rules.progress import progress_text
 
 LONGEST_ARGUMENTS = 60
 LONGEST_ERROR = 80

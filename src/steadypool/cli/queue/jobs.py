@@ -34,7 +34,7 @@ from steadypool.durable.engine.states import ENDED, JobState
 from steadypool.durable.engine.why_idle import Surroundings, unserved, why_idle
 from steadypool.model.errors import SteadypoolError
 from steadypool.model.printable import printable
-from steadypool.rules.length_text import length_text
+from steadypool.model.quantities import length_text
 
 URL_HELP = "Where the jobs are, such as sqlite:///jobs.db (or STEADYPOOL_URL)."
 

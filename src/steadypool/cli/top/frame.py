@@ -20,11 +20,10 @@ from steadypool.cli.top.view import Page, View
 from steadypool.model.clock import monotonic
 from steadypool.model.health import Health
 from steadypool.model.printable import printable
-from steadypool.model.quantities import clock_length, clock_time, counted
+from steadypool.model.quantities import clock_length, clock_time, counted, progress_text
 from steadypool.model.reports import PoolStats, WorkerStats
 from steadypool.model.snapshots import ErrorLine, PoolSnapshot
 from steadypool.model.states import Outcome, PoolState
-from steadypool.rules.progress import progress_text
 
 BAR = 20
 CURVE = "▁▂▃▄▅▆▇█"

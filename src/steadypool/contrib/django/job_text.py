@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from steadypool.contrib.django.results import moment
 from steadypool.durable.engine.records import JobRecord
 from steadypool.durable.engine.states import ENDED, WAITING, JobState
-from steadypool.rules.progress import progress_text
+from steadypool.model.quantities import progress_text
 
 LONGEST = 80
 PASSED_OVER = 10_000

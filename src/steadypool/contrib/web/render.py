@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 from steadypool.contrib.web import shown
 from steadypool.contrib.web.answer import Headers, security_headers
-from steadypool.rules.progress import progress_text
+from steadypool.model.quantities import progress_text
 
 
 class Renderer:

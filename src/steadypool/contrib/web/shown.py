@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from steadypool.durable.engine.records import JobRecord
 from steadypool.model.printable import printable, printable_lines
-from steadypool.rules.length_text import length_text
+from steadypool.model.quantities import length_text
 
 LONGEST_LINE = 400
 LONGEST_TEXT = 20_000
