@@ -24,8 +24,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """
     if "engine_kind" in metafunc.fixturenames:
         folder, _, module = metafunc.module.__name__.rpartition(".")
-        every = folder.endswith("conformance") and module not in COMBINED
-        marked = module in COMBINED or metafunc.definition.get_closest_marker("every_engine") is not None
+        conforms, combined = folder.endswith("conformance"), module in COMBINED
+        every = conforms and not combined
+        marked = (conforms and combined) or metafunc.definition.get_closest_marker("every_engine") is not None
         kinds = [kind for kind in ENGINES if every or (kind.runs_workers if marked else kind is ENGINES[0])]
         metafunc.parametrize("engine_kind", kinds, ids=lambda kind: kind.name)
 
