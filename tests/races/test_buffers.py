@@ -17,7 +17,7 @@ from tests.pools.processes.ipc.ends import Ends
 from tests.races.arena import duel, switching_every
 
 SIZE = SMALL + 1000
-ROUNDS = 1000
+ROUNDS = 500
 Lent = list[memoryview]
 
 

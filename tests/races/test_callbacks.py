@@ -13,7 +13,7 @@ from tests.races.arena import PATIENCE, duel, pool_of
 from tests.races.books import check_final
 
 pytestmark = pytest.mark.usefixtures("switching")
-ROUNDS = 1000
+ROUNDS = 500
 EACH = 5
 
 
@@ -121,8 +121,8 @@ def test_a_callback_that_raises_takes_nothing_down(error: type[BaseException]) -
         first.add_done_callback(lambda _: called.set())
         second = pool.submit(current_job)
         gate.set()
-        second.result(5.0)
-        assert called.wait(5.0)
+        second.result(PATIENCE)
+        assert called.wait(PATIENCE)
 
 
 def test_a_callback_on_the_couriers_thread_that_raises_takes_nothing_down() -> None:
@@ -135,11 +135,11 @@ def test_a_callback_on_the_couriers_thread_that_raises_takes_nothing_down() -> N
     def hang() -> None:
         current_job().sleep(PATIENCE)
 
-    pool = ThreadPool(1)
+    pool = ThreadPool(1, cancel_grace=PATIENCE)
     first = pool.submit(hang)
     first.add_done_callback(misbehave)
     assert first.exception(PATIENCE) is not None
     second = pool.submit(hang)
     second.add_done_callback(lambda _: called.set())
-    assert called.wait(5.0)
-    assert not pool.drain(timeout=5.0).notes
+    assert called.wait(PATIENCE)
+    assert not pool.drain(timeout=PATIENCE).notes

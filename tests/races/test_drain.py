@@ -13,7 +13,7 @@ from tests.races.arena import PATIENCE, duel
 from tests.races.books import check_final
 
 pytestmark = pytest.mark.usefixtures("switching")
-ROUNDS = 1000
+ROUNDS = 500
 
 
 def noop() -> None:

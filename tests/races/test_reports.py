@@ -8,7 +8,7 @@ from steadypool import ThreadPool
 from tests.pools.contract import jobs
 from tests.pools.contract.stage import WAIT
 
-ROUNDS = 1000
+ROUNDS = 500
 
 
 def test_the_report_has_the_error_of_a_job_that_ends_as_the_drain_begins() -> None:

@@ -14,7 +14,7 @@ from tests.races.arena import PATIENCE, duel, pool_of
 from tests.races.books import check_final, check_sample
 
 pytestmark = pytest.mark.usefixtures("switching")
-ROUNDS = 1000
+ROUNDS = 500
 
 
 def noop() -> None:

@@ -15,7 +15,7 @@ from tests.races.arena import PATIENCE, pool_of
 from tests.races.books import check_final, check_sample
 
 pytestmark = pytest.mark.usefixtures("switching")
-ROUNDS = 500  # in each of the two ways of switching
+ROUNDS = 250  # in each of the two ways of switching
 LIMIT = 0.002
 chance = random.Random(1)
 
