@@ -22,7 +22,7 @@ from tests.pools.contract import jobs
 from tests.pools.contract.stage import WAIT, Stage
 from tests.pools.contract.watch import Watch
 from tests.pools.processes import deeds
-from tests.pools.processes.methods import on_every_method
+from tests.pools.processes.methods import on_each_parent
 from tests.pools.processes.test_chunk_races import hold_up, wait_for_rest
 from tests.pools.processes.test_chunks import fork_at
 from tests.pools.processes.warming import warm
@@ -109,7 +109,7 @@ def test_what_is_too_much_for_one_packet_goes_in_several(make_pool: MakePool) ->
     assert [future.result(WAIT) for future in futures] == [*texts, *range(30)]
 
 
-@on_every_method
+@on_each_parent
 def test_a_long_job_holds_nobody_up(make_pool: MakePool, stage: Stage) -> None:
     """The other worker is busy when they are sent, and gets free while the first of them runs on."""
     pool = warm(make_pool(2))
@@ -157,7 +157,7 @@ def test_a_drain_gives_back_those_behind(make_pool: MakePool, stage: Stage) -> N
     assert (report.stats.returned, report.stats.interrupted) == (20, 1)
 
 
-@on_every_method
+@on_each_parent
 def test_one_that_dies_dies_alone(make_pool: MakePool, tmp_path: Path) -> None:
     pool = warm(make_pool(1))
     log = str(tmp_path / "log")

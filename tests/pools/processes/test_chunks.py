@@ -15,7 +15,7 @@ from tests.pools.contract import jobs
 from tests.pools.contract.stage import WAIT, Stage
 from tests.pools.contract.watch import Watch
 from tests.pools.processes import deeds
-from tests.pools.processes.methods import on_every_method
+from tests.pools.processes.methods import on_each_parent
 from tests.pools.processes.warming import warm
 
 MakePool = Callable[..., Any]
@@ -103,7 +103,7 @@ def test_results_of_every_kind(make_pool: MakePool, value: object) -> None:
     assert_at_rest(pool)
 
 
-@on_every_method
+@on_each_parent
 def test_an_argument_that_kills_its_reader_crashes_alone(make_pool: MakePool) -> None:
     pool = make_pool(2)
     results = pool.map_unordered(jobs.same, [1, 2, KillsItsReader(), 4, 5], chunksize=5)

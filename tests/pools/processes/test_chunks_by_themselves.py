@@ -15,7 +15,7 @@ from tests.patience import WAIT
 from tests.pools.contract import jobs
 from tests.pools.contract.stage import Stage
 from tests.pools.processes import deeds
-from tests.pools.processes.methods import on_every_method
+from tests.pools.processes.methods import on_each_parent
 from tests.pools.processes.warming import warm
 
 MakePool = Callable[..., Any]
@@ -117,7 +117,7 @@ def test_a_long_one_among_them_holds_up_no_other(make_pool: MakePool, stage: Sta
     assert list(results) == ["actor"]
 
 
-@on_every_method
+@on_each_parent
 def test_one_that_kills_its_worker_crashes_alone(make_pool: MakePool, tmp_path: Path) -> None:
     log = str(tmp_path / "log")
     pool = known_as_short(make_pool(2), deeds.note_and_die_at_777, (log, 0))

@@ -18,7 +18,7 @@ from tests.pools.contract import jobs
 from tests.pools.contract.stage import WAIT, Stage
 from tests.pools.contract.watch import Watch
 from tests.pools.processes import deeds
-from tests.pools.processes.methods import on_every_method
+from tests.pools.processes.methods import on_each_parent
 from tests.pools.processes.remains import descriptors, wait_gone
 
 MakePool = Callable[..., Any]
@@ -33,7 +33,7 @@ def crash(future: Any) -> WorkerCrashed:
     return error
 
 
-@on_every_method
+@on_each_parent
 @pytest.mark.parametrize(
     ("deed", "arguments", "exitcode", "signal_name"),
     [
@@ -91,7 +91,7 @@ def test_a_kill_leaves_no_stack_but_says_what_is_known_of_memory(warm_pool: Any)
     assert crash(warm_pool.submit(deeds.segfault)).oom is None
 
 
-@on_every_method
+@on_each_parent
 def test_killed_from_outside_while_running(warm_pool: Any, stage: Stage) -> None:
     future, actor = stage.start(warm_pool)
     pid, _ = actor.ask("worker")
@@ -100,7 +100,7 @@ def test_killed_from_outside_while_running(warm_pool: Any, stage: Stage) -> None
     assert warm_pool.submit(deeds.pid).result(WAIT) != pid
 
 
-@on_every_method
+@on_each_parent
 def test_killed_while_idle(warm_pool: Any) -> None:
     watch = Watch(warm_pool)
     killed = warm_pool.worker_pids()
@@ -114,10 +114,10 @@ def test_killed_while_idle(warm_pool: Any) -> None:
     assert stats.crashed == 0
 
 
-@on_every_method
-def test_killed_right_after_submit(warm_pool: Any, method: str) -> None:
+@on_each_parent
+def test_killed_right_after_submit(warm_pool: Any) -> None:
     """Whether it had begun or not: the job has an outcome, and the next one runs."""
-    for _ in range(4 if method != "spawn" else 2):
+    for _ in range(4):
         future = warm_pool.submit(deeds.pid)
         killed = warm_pool.worker_pids()
         for pid in killed:
@@ -130,7 +130,7 @@ def test_killed_right_after_submit(warm_pool: Any, method: str) -> None:
     assert warm_pool.submit(jobs.same, 1).result(WAIT) == 1
 
 
-@on_every_method
+@on_each_parent
 def test_killed_while_it_starts(make_pool: MakePool) -> None:
     """Before it is ready, or after: the job has an outcome all the same."""
     pool = make_pool(1)
@@ -143,7 +143,7 @@ def test_killed_while_it_starts(make_pool: MakePool) -> None:
     assert future.attempts == 1
 
 
-@on_every_method
+@on_each_parent
 def test_killed_in_the_middle_of_writing_a_result_of_200_mb(warm_pool: Any, stage: Stage) -> None:
     before = descriptors()
     sibling, actor = stage.start(warm_pool)
@@ -163,9 +163,9 @@ def test_killed_while_a_result_is_pickled(warm_pool: Any, stage: Stage) -> None:
     assert crash(future).pid == pid
 
 
-@on_every_method
-def test_thirty_in_a_row(warm_pool: Any, method: str) -> None:
-    count = 30 if method != "spawn" else 8  # there a worker takes a while to start
+@on_each_parent
+def test_thirty_in_a_row(warm_pool: Any) -> None:
+    count = 30
     futures = [warm_pool.submit(*call) for _ in range(count) for call in ((deeds.kill,), (jobs.same, 1))]
     for future in futures[::2]:
         assert crash(future).signal_name == "SIGKILL"
@@ -176,7 +176,7 @@ def test_thirty_in_a_row(warm_pool: Any, method: str) -> None:
     assert stats.restarts == count
 
 
-@on_every_method
+@on_each_parent
 def test_jobs_behind_it_go_elsewhere_unmarked(make_pool: MakePool, stage: Stage, tmp_path: Path) -> None:
     pool = make_pool(1)
     [(first, actor)] = stage.occupy(pool)
@@ -190,7 +190,7 @@ def test_jobs_behind_it_go_elsewhere_unmarked(make_pool: MakePool, stage: Stage,
     assert {future.attempts for future in behind} == {1}
 
 
-@on_every_method
+@on_each_parent
 def test_retry_on_a_crash(warm_pool: Any, tmp_path: Path) -> None:
     watch = Watch(warm_pool)
     dies_twice = task(deeds.kill_until, retry=Retry(3, on=WorkerCrashed, backoff=0.0))

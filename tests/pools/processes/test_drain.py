@@ -11,7 +11,7 @@ from steadypool import Outcome, PoolState
 from tests.pools.contract import jobs
 from tests.pools.contract.stage import WAIT, Stage
 from tests.pools.processes import deeds
-from tests.pools.processes.methods import on_every_method
+from tests.pools.processes.methods import on_each_parent
 from tests.pools.processes.remains import is_dead, open_watch
 from tests.pools.processes.warming import warm
 
@@ -23,7 +23,7 @@ def alive(pids: list[int]) -> list[int]:
     return [pid for pid in pids if (watch := open_watch(pid)) is not None and not is_dead(watch, 0)]
 
 
-@on_every_method
+@on_each_parent
 @pytest.mark.parametrize("deed", [deeds.ignore_all, deeds.count_on_stage, deeds.stop_process])
 def test_with_workers_that_ignore_everything(make_pool: MakePool, stage: Stage, deed: Any) -> None:
     pool = warm(make_pool(2, cancel_grace=0.1))
@@ -45,7 +45,7 @@ def test_with_workers_that_ignore_everything(make_pool: MakePool, stage: Stage, 
     assert pool.worker_pids() == []
 
 
-@on_every_method
+@on_each_parent
 def test_with_idle_workers(make_pool: MakePool) -> None:
     pool = warm(make_pool(2))
     pids = pool.worker_pids()
@@ -80,7 +80,7 @@ def test_at_once_with_a_worker_that_is_just_starting(make_pool: MakePool) -> Non
     assert pool.worker_pids() == []
 
 
-@on_every_method
+@on_each_parent
 def test_what_runs_may_finish(make_pool: MakePool, stage: Stage) -> None:
     pool = make_pool(2)
     running = [future for future, _ in stage.occupy(pool, 2)]

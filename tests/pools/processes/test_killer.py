@@ -17,16 +17,11 @@ from steadypool import Outcome, Retry, WorkerCrashed, task
 from tests.pools.contract import jobs
 from tests.pools.contract.stage import WAIT
 from tests.pools.processes import deeds
-from tests.pools.processes.methods import on_every_method
+from tests.pools.processes.methods import on_each_parent
 from tests.pools.processes.warming import warm
 from tests.races.books import check_final, check_sample
 
 MakePool = Callable[..., Any]
-
-
-def few(method: str, kills: int) -> int:
-    """Fewer where a worker takes long to start."""
-    return kills // 4 if method == "spawn" else kills
 
 
 class Killer:
@@ -62,13 +57,13 @@ class Killer:
                     continue
 
 
-@on_every_method
+@on_each_parent
 @pytest.mark.parametrize("seed", [1, 2])
-def test_small_and_big_jobs(make_pool: MakePool, method: str, seed: int) -> None:
+def test_small_and_big_jobs(make_pool: MakePool, seed: int) -> None:
     pool = make_pool(3, queue_size=100)
     chance = random.Random(seed)
     sent: list[tuple[Any, Any]] = []
-    with Killer(pool, few(method, 12), seed) as killer:
+    with Killer(pool, 12, seed) as killer:
         for number in range(1000):
             value: Any = number
             if number % 50 == 0:
@@ -96,7 +91,7 @@ def test_small_and_big_jobs(make_pool: MakePool, method: str, seed: int) -> None
 def test_with_retries_all_succeed(make_pool: MakePool, method: str) -> None:
     pool = make_pool(3)
     tough = task(deeds.sleep_and_return, retry=Retry(50, on=WorkerCrashed, backoff=0.0))
-    with Killer(pool, few(method, 15), seed=3) as killer:
+    with Killer(pool, 15, seed=3) as killer:
         futures = [pool.submit(tough, number) for number in range(500)]
         assert [future.result(WAIT) for future in futures] == list(range(500))
     stats = pool.stats()
@@ -104,13 +99,13 @@ def test_with_retries_all_succeed(make_pool: MakePool, method: str) -> None:
     assert stats.retries == sum(future.attempts - 1 for future in futures) <= len(killer.killed)
 
 
-def test_chunks(make_pool: MakePool, method: str, tmp_path: Path) -> None:
+def test_chunks(make_pool: MakePool, tmp_path: Path) -> None:
     """Each item runs once, or its worker was killed."""
     pool = warm(make_pool(3))
     log = str(tmp_path / "log")
     ended: list[Any] = []
     pool.subscribe(lambda event: ended.append(event) if hasattr(event, "outcome") else None)
-    with Killer(pool, few(method, 10), seed=4):
+    with Killer(pool, 10, seed=4):
         results = pool.map(deeds.note_slowly, [log] * 1000, range(1000), chunksize=10)
         pool.drain(WAIT * 2)
     results.close()
@@ -126,8 +121,8 @@ def test_killed_and_cancelled_and_timed_out_at_once(make_pool: MakePool, method:
     pool = make_pool(3, cancel_grace=0.05)
     chance = random.Random(5)
     futures = []
-    with Killer(pool, few(method, 8), seed=5) as killer:
-        for number in range(300 if method != "spawn" else 100):
+    with Killer(pool, 8, seed=5) as killer:
+        for number in range(300):
             kind = chance.randrange(10)
             if kind == 0:
                 futures.append(pool.submit(task(deeds.count_for_ever, timeout=0.02)))

@@ -13,7 +13,7 @@ from steadypool import JobExit, Outcome, PoolState, RemoteError, WorkerCrashed
 from tests.pools.contract import jobs
 from tests.pools.contract.stage import WAIT, Stage
 from tests.pools.processes import deeds
-from tests.pools.processes.methods import on_every_method
+from tests.pools.processes.methods import on_each_parent
 from tests.pools.processes.warming import warm
 
 CANNOT_PICKLE = (TypeError, pickle.PicklingError, AttributeError)
@@ -94,7 +94,7 @@ MORE = [
 """Of the same kind."""
 
 
-@on_every_method
+@on_each_parent
 @pytest.mark.parametrize("poison", MATRIX, ids=lambda poison: poison.name)
 def test_only_the_poisoned_job_fails(make_pool: Any, stage: Stage, poison: Poison) -> None:
     check_poison(make_pool, stage, poison)
@@ -134,7 +134,7 @@ def check_poison(make_pool: Any, stage: Stage, poison: Poison) -> None:
     assert sum(group.count for group in report.errors) == 1
 
 
-@on_every_method
+@on_each_parent
 def test_as_many_poisons_as_workers_and_more(warm_pool: Any) -> None:
     """Some pools lose a worker to each."""
     futures = [(poison, warm_pool.submit(poison.fn, *poison.args())) for poison in MATRIX + MORE]

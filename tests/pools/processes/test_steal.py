@@ -21,7 +21,7 @@ from tests.pools.contract import jobs
 from tests.pools.contract.stage import WAIT, Stage
 from tests.pools.contract.watch import Watch
 from tests.pools.processes import deeds
-from tests.pools.processes.methods import on_every_method
+from tests.pools.processes.methods import on_each_parent
 from tests.pools.processes.test_bundles import send_together
 from tests.pools.processes.test_chunk_races import wait_for_rest
 from tests.pools.processes.warming import warm
@@ -30,7 +30,7 @@ from tests.races.arena import switching_every
 MakePool = Callable[..., Any]
 
 
-@on_every_method
+@on_each_parent
 @pytest.mark.parametrize("used_to", ["nothing", "short jobs", "jobs of no length"])
 def test_a_long_job_holds_nobody_up(make_pool: MakePool, stage: Stage, used_to: str) -> None:
     """One long job among two hundred of a millisecond: they all end while it runs."""
@@ -155,7 +155,7 @@ def outcomes(watch: Watch, count: int) -> Counter[Outcome]:
     return Counter(event.outcome for event in watch.wait_for(events.JobEnded, count))
 
 
-@on_every_method
+@on_each_parent
 def test_a_bad_item_fails_alone(make_pool: MakePool) -> None:
     pool = make_pool(2)
     watch = Watch(pool)
@@ -198,7 +198,7 @@ def test_an_item_that_cannot_be_pickled_fails_alone(make_pool: MakePool) -> None
     results.close()
 
 
-@on_every_method
+@on_each_parent
 def test_an_item_that_kills_its_worker(make_pool: MakePool, tmp_path: Path) -> None:
     """It alone is crashed, whether the results before it had left or not; the others run, each once."""
     pool = make_pool(2)
@@ -225,7 +225,7 @@ def test_an_item_that_is_killed_for_its_time_limit(make_pool: MakePool, tmp_path
     results.close()
 
 
-@on_every_method
+@on_each_parent
 def test_results_leave_while_a_long_item_runs(make_pool: MakePool, stage: Stage) -> None:
     pool = make_pool(1)
     results = pool.map_unordered(deeds.same_or_act, [1, 2, stage.address, 4], chunksize=4)

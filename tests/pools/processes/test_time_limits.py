@@ -16,14 +16,14 @@ from tests.pools.contract import jobs
 from tests.pools.contract.stage import WAIT, Stage
 from tests.pools.contract.watch import Watch
 from tests.pools.processes import deeds
-from tests.pools.processes.methods import on_every_method
+from tests.pools.processes.methods import on_each_parent
 from tests.pools.processes.remains import is_dead, open_watch, wait_gone
 from tests.pools.processes.warming import known_pids, warm
 
 MakePool = Callable[..., Any]
 
 
-@on_every_method
+@on_each_parent
 @pytest.mark.usefixtures("patient_stacks")
 @pytest.mark.parametrize("hog", [deeds.count_for_ever, deeds.match_for_ever], ids=["sum", "re"])
 def test_c_code_that_holds_the_gil_is_killed(make_pool: MakePool, stage: Stage, hog: Any) -> None:
@@ -52,7 +52,7 @@ def test_c_code_that_holds_the_gil_is_killed(make_pool: MakePool, stage: Stage, 
     assert hog.__name__ in group.where or "re" in group.where
 
 
-@on_every_method
+@on_each_parent
 def test_cancel_of_a_running_job_is_as_hard(make_pool: MakePool, stage: Stage) -> None:
     pool = make_pool(1, cancel_grace=0.1)
     future = pool.submit(deeds.count_on_stage, stage.address)
@@ -77,7 +77,7 @@ def test_a_stopped_process_is_killed(make_pool: MakePool, stage: Stage) -> None:
     assert pool.submit(jobs.same, 1).result(WAIT) == 1
 
 
-@on_every_method
+@on_each_parent
 @pytest.mark.parametrize("told", ["cancel", "limit"])
 @pytest.mark.parametrize("waits", [deeds.spin_until_told, deeds.sleep_until_told])
 def test_the_worker_sees_that_it_is_told(make_pool: MakePool, stage: Stage, told: str, waits: Any) -> None:
@@ -109,7 +109,7 @@ def test_being_told_is_for_one_job_only(make_pool: MakePool, stage: Stage) -> No
         assert following.result(WAIT) == "actor"
 
 
-@on_every_method
+@on_each_parent
 def test_a_killed_jobs_children_are_killed_too(make_pool: MakePool, stage: Stage) -> None:
     pool = make_pool(1, cancel_grace=0.1)
     future = pool.submit(deeds.with_child, stage.address)
