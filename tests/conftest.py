@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -14,14 +15,22 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from steadypool.durable.worker import heartbeat
 from steadypool.pools.processes.ipc import stack_request
+from tests.forks import Forked
 from tests.patience import STACK
 from tests.pools.contract.differences import is_left_out
 from tests.pools.contract.kinds import Kind
 from tests.pools.contract.stage import Stage
 
 # What jobs of tests need, imported once and not by each worker process that the forkserver starts.
-multiprocessing.set_forkserver_preload(["pytest", "numpy", "tests.pools.contract.jobs", "tests.pools.processes.deeds"])
+multiprocessing.set_forkserver_preload(
+    [
+        *("pytest", "numpy", "tests.pools.contract.jobs", "tests.pools.processes.deeds"),
+        *("steadypool.durable.client.queue", "steadypool.durable.worker.run_job"),
+        "steadypool.durable.engine.sqlite.engine",
+    ]
+)
 
 # A busy machine is no failure. The examples are the same each time, and new ones with STEADYPOOL_TEST_LONG.
 settings.register_profile(
@@ -61,6 +70,18 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def _set_aside(folder: Path) -> None:
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _helpers_are_forked() -> Iterator[None]:
+    """The helper process of each worker that the tests start in this process: an interpreter takes 0.2 s."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(heartbeat, "start_program", _fork_helper)
+        yield
+
+
+def _fork_helper(module: str) -> Forked:
+    return Forked(module, text=False, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
 
 
 @pytest.fixture(autouse=True)

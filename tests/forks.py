@@ -38,11 +38,11 @@ USED = (
 NUMBER = struct.Struct("i")
 
 
-class Forked(subprocess.Popen[str]):
+class Forked(subprocess.Popen[Any]):
     """``python -m`` *command*, forked from the interpreter; *more* is what `subprocess.Popen` may be told."""
 
-    def __init__(self, *command: str, **more: Any) -> None:
-        super().__init__(command, text=True, **more)
+    def __init__(self, *command: str, text: bool = True, **more: Any) -> None:
+        super().__init__(command, text=text, **more)
 
     def _execute_child(self, *given: Any) -> None:
         """In the place of a fork and an exec."""
@@ -194,6 +194,7 @@ def become(streams: list[int], command: list[str], folder: str, environment: dic
     sys.argv[1:] = command[1:]
     sys.orig_argv[:] = [sys.executable, "-m", *command]
     sys.modules["__main__"] = ModuleType("__main__")
+    sys.modules.pop(command[0], None)
     runpy._run_module_as_main(command[0])  # type: ignore[attr-defined]
 
 

@@ -160,12 +160,7 @@ class Helper:
     """The helper process, and the thread that reads what it says."""
 
     def __init__(self, config: HelperConfig, on_renewal: Callable[[int, bool], None]) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "steadypool.durable.worker.heartbeat_helper"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C is for us
-        )
+        self._process = start_program("steadypool.durable.worker.heartbeat_helper")
         self._on_renewal = on_renewal
         self._followed: int | None = None
         write_config(self._process.stdin, config)
@@ -206,3 +201,13 @@ class Helper:
         assert self._process.stdout is not None
         for worker, alive in read_renewals(self._process.stdout):
             self._on_renewal(worker, alive)
+
+
+def start_program(module: str) -> subprocess.Popen[bytes]:
+    """Start a module of ours as a program that reads and answers through pipes."""
+    return subprocess.Popen(
+        [sys.executable, "-m", module],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,  # Ctrl-C is for us
+    )
