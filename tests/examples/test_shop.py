@@ -10,7 +10,13 @@ from pathlib import Path
 import pytest
 
 SHOP = Path(__file__).parents[2] / "examples" / "shop"
-ORDER = "from django.test import Client; Client().post('/orders/', {'item': 'tea', 'mail': 'ada@example.com'})"
+ORDER = """
+from django.core.management import call_command
+from django.test import Client
+
+call_command("migrate", verbosity=0)
+Client().post("/orders/", {"item": "tea", "mail": "ada@example.com"})
+"""
 
 
 def manage(folder: Path, *words: str) -> str:
@@ -29,7 +35,6 @@ def test_the_tests_of_the_shop(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(180)
 def test_a_receipt_is_sent(tmp_path: Path) -> None:
-    manage(tmp_path, "migrate", "--verbosity", "0")
     manage(tmp_path, "shell", "-c", ORDER)
     assert not (tmp_path / "mails").exists()
     assert "1 completed" in manage(tmp_path, "steadypool", "work", "--until-empty")

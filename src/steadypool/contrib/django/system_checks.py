@@ -71,7 +71,7 @@ def check_places(**_: Any) -> Iterator[checks.CheckMessage]:
             yield checks.Warning(
                 f"DATABASES[{options.database!r}] is SQLite, where a transaction that reads and then writes fails with "
                 "'database is locked' if another has written in between, such as a job's.",
-                hint="Its OPTIONS: {'transaction_mode': 'IMMEDIATE', 'timeout': 20}.",
+                hint=f"DATABASES[{options.database!r}]['OPTIONS'] = {{'transaction_mode': 'IMMEDIATE', 'timeout': 20}}",
                 id="steadypool.W005",
             )
 

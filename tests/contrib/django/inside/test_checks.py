@@ -65,7 +65,7 @@ class Checks(TestCase):
             task_backends["default"].queue.engine.schema()  # to enqueue it need not be
 
     def test_a_module_that_cannot_be_imported(self) -> None:
-        with override_settings(TASKS={"default": {"BACKEND": OURS, "OPTIONS": {"modules": ["broken"]}}}):
+        with override_settings(TASKS={"default": {"BACKEND": OURS, "QUEUES": [], "OPTIONS": {"modules": ["broken"]}}}):
             [error] = system_checks.check_modules()
             assert error.id == "steadypool.E008" and "ZeroDivisionError" in error.msg
 
