@@ -36,7 +36,7 @@ def send_together(pool: Any, *calls: tuple[Any, ...]) -> list[Any]:
     workers, fleet = pool._workers, pool._workers.fleet
     if not fleet.packets:
         pytest.skip("what is in a stream cannot be taken back, so that each job travels alone")
-    with workers.interrupts.lock:
+    with workers.pump._lock:
         futures = [pool.submit(*call) for call in calls]
     fleet.pace.depth = 64  # as if jobs took no time, however busy the machine is
     fleet.look_again()
