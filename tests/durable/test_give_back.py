@@ -35,15 +35,15 @@ def _claims_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_claims_ahead")
-@pytest.mark.parametrize("kind", TASKS)
-def test_what_waits_behind_a_job_that_hangs_runs_on_another_worker(queue: Queue, stage: Stage, kind: str) -> None:
-    run_behind(queue, stage, kind)
+@pytest.mark.every_engine
+def test_what_waits_behind_a_job_that_hangs_runs_on_another_worker(queue: Queue, stage: Stage) -> None:
+    run_behind(queue, stage, "thread")
 
 
 @pytest.mark.usefixtures("_claims_ahead")
-@pytest.mark.every_engine
-def test_it_is_given_back_to_every_engine(queue: Queue, stage: Stage) -> None:
-    run_behind(queue, stage, "thread")
+@pytest.mark.parametrize("kind", ["process", "async"])
+def test_so_it_does_for_every_kind_of_pool(queue: Queue, stage: Stage, kind: str) -> None:
+    run_behind(queue, stage, kind)
 
 
 def run_behind(queue: Queue, stage: Stage, kind: str) -> None:
