@@ -72,6 +72,7 @@ from steadypool.durable.engine.batches import BatchStore
 from steadypool.durable.engine.figures import FigureStore
 from steadypool.durable.engine.limits import LimitStore
 from steadypool.durable.engine.links import LinkStore
+from steadypool.durable.engine.notes import NoteStore
 from steadypool.durable.engine.records import (
     Change,
     ChangeKind,
@@ -141,6 +142,10 @@ class Engine(Protocol):
     @property
     def batches(self) -> BatchStore:
         """Batches: likewise."""
+
+    @property
+    def notes(self) -> NoteStore:
+        """What jobs have saved for their next run: likewise."""
 
     @property
     def advisory(self) -> str:

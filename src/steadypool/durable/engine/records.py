@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Literal, NamedTuple
 
+from steadypool.durable.engine.notes import Note
 from steadypool.durable.engine.states import JobState
 from steadypool.durable.engine.turns import Turn
 from steadypool.model.checks import check_count, check_seconds
@@ -210,6 +211,8 @@ class Settlement(NamedTuple):
     """For RETURN: where it has to wait from now on. It was put before its task had these limits, or by older code."""
     aside: bool = False
     """For RETURN: no worker so far knows its task. It is set aside for *delay* seconds, as `Engine.set_aside` does."""
+    note: Note | None = None
+    """For RETRY and RETURN: what the job has saved for its next run."""
 
 
 def topics_of(settlements: Sequence[Settlement]) -> tuple[bool, bool]:
@@ -307,6 +310,10 @@ class JobRecord:
     """Where it waits for its turn, if it has limits or a lane."""
     held_by: str = ""
     """What holds it back, for one that is available: ``"limit stripe: 5 of 5 running"``."""
+    checkpoint: bytes | None = None
+    """What it has saved for its next run, as JSON, as far as that is written. `Engine.list` leaves it out."""
+    saved_at: float | None = None
+    """When that was written."""
 
 
 @dataclass(frozen=True, slots=True)

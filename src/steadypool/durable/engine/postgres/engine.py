@@ -25,6 +25,7 @@ from steadypool.durable.engine.postgres.figures import PostgresFigures
 from steadypool.durable.engine.postgres.limits import PostgresLimits
 from steadypool.durable.engine.postgres.links import PostgresLinks
 from steadypool.durable.engine.postgres.listen import NotifyThrottle, PostgresListener
+from steadypool.durable.engine.postgres.notes import PostgresNotes
 from steadypool.durable.engine.postgres.schedules import PostgresSchedules
 from steadypool.durable.engine.postgres.session import Calls, Session
 from steadypool.durable.engine.protocol import Listener
@@ -85,6 +86,7 @@ class PostgresEngine:
         self._claims = PostgresClaims(self._session, address.schema)
         self.links = PostgresLinks(self._session, address.schema, self._claims)
         self.batches = PostgresBatches(self._session, address.schema, self._claims)
+        self.notes = PostgresNotes(self._session, address.schema)
         self._throttle = NotifyThrottle()
         self._clock_guard = ClockGuard()
         self._lease = 15.0
@@ -250,12 +252,12 @@ class PostgresEngine:
             number = self._number_of(job_id)
         if number is None:
             return None
-        found = self._select(f"SELECT {rows.RECORD} FROM @.live WHERE number = %s", [number])
+        found = self._select(_LIVE_ONE, [number])
         # Looked at second: a job goes from one to the other, and back only by `retry`.
-        found = found or self._select(f"SELECT {rows.RECORD} FROM @.ended WHERE number = %s", [number])
+        found = found or self._select(_ENDED_ONE, [number])
         if not found:
             return None
-        record = rows.record_of(found[0])
+        record = rows.record_saved(found[0])
         if nonce is not None and record.nonce != nonce:
             return None
         errors = self._select(f"SELECT {rows.ERROR} FROM @.job_errors WHERE job = %s ORDER BY entry", [number])
@@ -442,6 +444,10 @@ class PostgresEngine:
 
 
 _RUNS = JobState.RUNNING
+_LIVE_ONE = (
+    f"SELECT {rows.RECORD}, saved, saved_at FROM @.live LEFT JOIN @.saved_notes ON job = number WHERE number = %s"
+)
+_ENDED_ONE = f"SELECT {rows.RECORD}, NULL, NULL FROM @.ended WHERE number = %s"
 _HOLDERS = "SELECT number, name, since, progress::text FROM @.held WHERE number = ANY (%s::bigint[])"
 _LAST_ERRORS = (
     "SELECT DISTINCT ON (job) job, attempt, outcome, type_name, message, '', at, worker, started_at FROM @.job_errors "

@@ -209,7 +209,7 @@ def _others_as_json(settlements: Sequence[Settlement], encoding: str) -> str:
 
 
 def _as_object(settlement: Settlement, encoding: str) -> dict[str, Any]:
-    error = settlement.error
+    error, note = settlement.error, settlement.note
     why = {} if error is None else _error_as_object(error, encoding)
     return {
         "number": settlement.claim.number,
@@ -222,6 +222,7 @@ def _as_object(settlement: Settlement, encoding: str) -> dict[str, Any]:
         "crashed": settlement.crashed,
         **({} if settlement.turn is None else settlement.turn._asdict()),
         **({"aside": True} if settlement.aside else {}),
+        **({} if note is None else {"saves": note.saves, "state": b64encode(note.state).decode()}),
         **why,
     }
 
@@ -328,6 +329,12 @@ def record_of(row: Sequence[Any]) -> JobRecord:
         tags=tuple(tags or ()),
         turn=None if gates is None else Turn(gates, lane),
     )
+
+
+def record_saved(row: Sequence[Any]) -> JobRecord:
+    """The same, from those columns and what the job has saved, and when."""
+    *columns, saved, at = row
+    return replace(record_of(columns), checkpoint=saved, saved_at=_moment(at))
 
 
 def detailed(

@@ -53,6 +53,7 @@ from steadypool.durable.engine.sqlite.figures import SqliteFigures
 from steadypool.durable.engine.sqlite.limits import SqliteLimits
 from steadypool.durable.engine.sqlite.links import SqliteLinks
 from steadypool.durable.engine.sqlite.next_jobs import SqliteClaims
+from steadypool.durable.engine.sqlite.notes import SqliteNotes, with_checkpoint
 from steadypool.durable.engine.sqlite.notify import Bells
 from steadypool.durable.engine.sqlite.rows import BARE_HISTORY, BARE_LIVE, HISTORY, LIVE, errors_of_job
 from steadypool.durable.engine.sqlite.schedules import SqliteSchedules
@@ -105,6 +106,7 @@ class SqliteEngine:
         self.limits = SqliteLimits(self._store, self._bells)
         self.links = SqliteLinks(self._store, self._bells)
         self.batches = SqliteBatches(self._store, self._bells)
+        self.notes = SqliteNotes(self._store)
         self._claims = SqliteClaims(self._store, self._bells)
         self._sweep_turn = SweepTurn(HELD_UP)
         self._advised = False
@@ -289,6 +291,7 @@ class SqliteEngine:
                 if record is None:
                     return None
                 record = read.complete(connection, record, errors_of_job(connection, record.number))
+                record = with_checkpoint(connection, record)
         except EngineRefused:
             return None  # no text that could be kept: no job has it
         return with_holders(self.limits, [record])[0]

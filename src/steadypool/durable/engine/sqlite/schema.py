@@ -20,7 +20,7 @@ limits       limits: what the code says, and what was set by hand; ``gated``: av
              is due if they come evenly spaced (`durable.engine.turns`)
 batches      batches: how many members each has, and how many of them have ended (`sqlite.batches`)
 edges        which job waits for which; ``waiting``: where it stands meanwhile, and when it may run (`sqlite.edges`)
-notes        what running jobs have noted for their next attempt
+notes        what jobs have saved for their next run (`durable.engine.notes`)
 starts       who began each attempt, and when
 minutes      what ended in each minute
 """
@@ -124,8 +124,8 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX edges_open ON edges (job) WHERE state = 'open'",
         "CREATE INDEX edges_unchecked ON edges (before) WHERE NOT checked",
         "CREATE TABLE waiting (job INTEGER PRIMARY KEY, due REAL)",
-        """CREATE TABLE notes (job INTEGER PRIMARY KEY, token INTEGER NOT NULL, state BLOB, done REAL, total REAL,
-            note TEXT, at REAL NOT NULL)""",
+        """CREATE TABLE notes (job INTEGER PRIMARY KEY, token INTEGER NOT NULL, saves INTEGER NOT NULL,
+            state BLOB NOT NULL, at REAL NOT NULL)""",
         "CREATE TABLE behind (owner INTEGER PRIMARY KEY, number INTEGER NOT NULL, due REAL)",
         "CREATE INDEX behind_of_job ON behind (number)",
         """CREATE TABLE minutes (queue TEXT NOT NULL, task TEXT NOT NULL, minute REAL NOT NULL,

@@ -11,9 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from steadypool.durable.engine.notes import Note
 from steadypool.durable.engine.on_discarded import job_of
 from steadypool.durable.engine.records import KEEP_GIVEN_UP, AttemptError, NewJob, Settlement, Verdict, public_id
-from steadypool.durable.engine.sqlite import batches, behind, edges, gates
+from steadypool.durable.engine.sqlite import batches, behind, edges, gates, notes
 from steadypool.durable.engine.sqlite.claim import leases_of
 from steadypool.durable.engine.sqlite.put import IDS, put
 from steadypool.durable.engine.sqlite.rows import Row, as_json, rows_of
@@ -59,6 +60,8 @@ class Changes:
     discarded: dict[int, str] = field(default_factory=dict)
     """Of those that have ended, why they will not run again."""
     errors: list[tuple[Any, ...]] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+    """What those that come back have saved."""
     batches: dict[int, batches.Change] = field(default_factory=dict)
     """What has ended of each batch."""
     needed: set[int] = field(default_factory=set)
@@ -138,6 +141,9 @@ class Changes:
         _many(connection, "UPDATE delayed SET task = ?, queue = ?, rank = ? WHERE number = ?", self.aside)
         _many(connection, "DELETE FROM keys WHERE scope = ? AND key = ? AND job = ?", self.keys)
         _many(connection, _ERROR, self.errors)
+        notes.keep(connection, self.notes, self.now)
+        if self.gone:
+            notes.forget(connection, [number for (number,) in self.gone])
         _many(connection, "DELETE FROM errors WHERE job = ?", self.forgotten)
         behind.hand_on(connection, self.held_keys, self.now)
         if self.gone and (edges.is_any(connection) if self.has_edges is None else self.has_edges):
@@ -192,6 +198,7 @@ def _apply(changes: Changes, row: Row, settlement: Settlement, run: Run, cancell
         changes.aside.append((row.task, row.queue, row.rank, row.number))
     if verdict.puts_back:
         changes.put_back(row, settlement.delay, again=verdict is Verdict.RETRY)
+        changes.notes += [settlement.note] if settlement.note is not None else []
     elif verdict is Verdict.DISCARD:
         changes.end(row, JobState.DISCARDED, run, reason=settlement.reason)
     else:

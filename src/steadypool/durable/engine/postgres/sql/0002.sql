@@ -165,16 +165,15 @@ CREATE TABLE @schema@.waiting (
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 5000,
         autovacuum_vacuum_cost_delay = 0);
 
--- What running jobs have noted for their next attempt, and how far they are.
+-- What jobs have saved for their next run, and in which run that was (`durable.engine.notes`).
 CREATE TABLE @schema@.notes (
     job bigint PRIMARY KEY,
     token int NOT NULL,
-    state bytea,
-    done double precision,
-    total double precision,
-    note text,
+    saves bigint NOT NULL,
+    state bytea NOT NULL,
     at timestamptz NOT NULL
-) WITH (fillfactor = 50);
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 1000,
+        autovacuum_vacuum_cost_delay = 0);
 
 -- A job that waits for the end of another that runs and has its unique key. It stands in `delayed`, due in the year 9999,
 -- and `due` says when it may run after that. Who puts jobs inserts rows here, and changes only those of the same key.
@@ -627,6 +626,9 @@ DECLARE
 BEGIN
     DELETE FROM jobs WHERE number = p.number;
     DELETE FROM cancels WHERE job = p.number;
+    IF EXISTS (SELECT FROM notes) THEN
+        DELETE FROM notes WHERE job = p.number;
+    END IF;
     IF p.gates IS NOT NULL THEN
         DELETE FROM holders WHERE number = p.number;
     END IF;
@@ -726,6 +728,9 @@ BEGIN
     IF EXISTS (SELECT FROM cancels) THEN
         DELETE FROM cancels WHERE job = ANY (v_held);
     END IF;
+    IF EXISTS (SELECT FROM notes) THEN
+        DELETE FROM notes WHERE job = ANY (v_held);
+    END IF;
     IF cardinality(v_held) = cardinality(p_numbers) THEN RETURN '{}'; END IF;
     RETURN (
         SELECT array_agg(x.value ORDER BY s.number, x.place)
@@ -733,6 +738,45 @@ BEGIN
              unnest(ARRAY[s.number, s.lease]) WITH ORDINALITY AS x (value, place)
         WHERE v_held IS NULL OR s.number <> ALL (v_held)
     );
+END $$;
+
+-- What jobs save for their next run. A note gives way to a later one alone: of a later run, or of more saves.
+CREATE VIEW @schema@.saved_notes AS SELECT job, state AS saved, at AS saved_at FROM @schema@.notes;
+
+CREATE FUNCTION @schema@.keep_note(p_job bigint, p_token int, p_saves bigint, p_state bytea, p_now timestamptz)
+RETURNS void LANGUAGE sql
+SET search_path = @schema@, pg_temp SET enable_seqscan = off
+AS $$
+    INSERT INTO notes VALUES (p_job, p_token, p_saves, p_state, p_now) ON CONFLICT (job) DO UPDATE
+    SET token = excluded.token, saves = excluded.saves, state = excluded.state, at = excluded.at
+    WHERE (notes.token, notes.saves) < (excluded.token, excluded.saves);
+$$;
+
+-- Keep notes of claims that hold. Returns (number, lease, number, lease, ...) of the refused.
+CREATE FUNCTION @schema@.save_notes(
+    p_numbers bigint[], p_tokens int[], p_leases bigint[], p_saves bigint[], p_states bytea[])
+RETURNS bigint[] LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = @schema@, pg_temp SET enable_seqscan = off SET lock_timeout = '10s'
+AS $$
+DECLARE
+    n record;
+    v_now timestamptz := clock_timestamp();
+    v_refused bigint[] := '{}';
+BEGIN
+    FOR n IN
+        SELECT * FROM unnest(p_numbers, p_tokens, p_leases, p_saves, p_states) AS u (number, token, lease, saves, state)
+        ORDER BY u.number
+    LOOP
+        -- The fence. Should another transaction have the row, this waits, and looks at `returns` again.
+        PERFORM FROM jobs j WHERE j.number = n.number AND j.returns = n.token - 1
+            AND EXISTS (SELECT FROM leases l WHERE l.number = n.lease) FOR SHARE OF j;
+        IF FOUND THEN
+            PERFORM keep_note(n.number, n.token, n.saves, n.state, v_now);
+        ELSE
+            v_refused := v_refused || ARRAY[n.number, n.lease];
+        END IF;
+    END LOOP;
+    RETURN v_refused;
 END $$;
 
 CREATE OR REPLACE FUNCTION @schema@.settle_others(p_settlements text, p_lost bigint[], p_now timestamptz)
@@ -748,7 +792,8 @@ DECLARE
 BEGIN
     FOR s IN SELECT * FROM json_to_recordset(p_settlements::json) AS (
         number bigint, token int, lease bigint, verdict text, result text, delay float8, reason text, crashed boolean,
-        attempt int, outcome text, type_name text, message text, traceback text, gates text, lane text, aside boolean)
+        attempt int, outcome text, type_name text, message text, traceback text, gates text, lane text, aside boolean,
+        saves bigint, state text)
     LOOP
         SELECT * INTO j FROM jobs
         WHERE number = s.number AND returns = s.token - 1 AND s.lease <> ALL (p_lost) FOR UPDATE;
@@ -779,6 +824,9 @@ BEGIN
             WHEN 'retry' THEN PERFORM put_back(j, s.delay, true, p_now);
             WHEN 'return' THEN PERFORM put_back(j, s.delay, false, p_now);
         END CASE;
+        IF v_verdict IN ('retry', 'return') AND s.state IS NOT NULL THEN
+            PERFORM keep_note(s.number, s.token, s.saves, decode(s.state, 'base64'), p_now);
+        END IF;
         IF v_verdict = 'return' AND s.aside THEN
             UPDATE delayed SET task = j.task WHERE number = s.number;
         END IF;
@@ -1329,7 +1377,7 @@ DECLARE
 BEGIN
     PERFORM grant_roles_0001();
     FOR v_role, v_what IN VALUES
-        ('worker', 'register_for'), ('worker', 'unknown_tasks'), ('reader', 'unknown_tasks'), ('worker', 'claim_except'), ('enqueuer', 'put_linked'), ('worker', 'put_linked'), ('worker', 'tend_edges'),
+        ('worker', 'register_for'), ('worker', 'unknown_tasks'), ('reader', 'unknown_tasks'), ('worker', 'claim_except'), ('worker', 'save_notes'), ('enqueuer', 'put_linked'), ('worker', 'put_linked'), ('worker', 'tend_edges'),
         ('worker', 'waiting_depths'), ('reader', 'waiting_depths'),
         ('enqueuer', 'batch_json'), ('worker', 'batch_json'), ('enqueuer', 'cancel_batch'), ('worker', 'cancel_batch'),
         ('enqueuer', 'seal_batch'), ('worker', 'seal_batch'),
@@ -1353,7 +1401,7 @@ BEGIN
     END LOOP;
     FOREACH v_role IN ARRAY ARRAY['worker', 'reader'] LOOP
         IF EXISTS (SELECT FROM pg_roles WHERE rolname = '@schema@_' || v_role) THEN
-            EXECUTE format('GRANT SELECT ON scheduled, minute_counts, listed_gated, listed_limits, listed_waiting, links, listed_batches, batch_members '
+            EXECUTE format('GRANT SELECT ON scheduled, minute_counts, saved_notes, listed_gated, listed_limits, listed_waiting, links, listed_batches, batch_members '
                            'TO %I', '@schema@_' || v_role);
         END IF;
     END LOOP;
