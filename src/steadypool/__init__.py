@@ -39,8 +39,10 @@ if TYPE_CHECKING:
     from steadypool.durable.worker.settings import WorkerSettings
     from steadypool.durable.worker.worker import Worker
     from steadypool.model.errors import (
+        CheckpointRefused,
         JobCancelled,
         JobExit,
+        JobInterrupted,
         JobTimeout,
         PoolBroken,
         PoolClosed,
@@ -70,6 +72,7 @@ __all__ = [
     "BatchProgress",
     "BulkResult",
     "Call",
+    "CheckpointRefused",
     "Cron",
     "DrainReport",
     "EngineBusy",
@@ -88,6 +91,7 @@ __all__ = [
     "JobFilter",
     "JobFuture",
     "JobHandle",
+    "JobInterrupted",
     "JobState",
     "JobTimeout",
     "Limit",
@@ -146,8 +150,8 @@ _PLACES = {
     "steadypool.durable.worker.settings": "WorkerSettings",
     "steadypool.durable.worker.worker": "Worker",
     "steadypool.model.errors": (
-        "JobCancelled JobExit JobTimeout PoolBroken PoolClosed QueueFull RemoteError Snooze SteadypoolError "
-        "WorkerCrashed WouldDeadlock"
+        "CheckpointRefused JobCancelled JobExit JobInterrupted JobTimeout PoolBroken PoolClosed QueueFull RemoteError "
+        "Snooze SteadypoolError WorkerCrashed WouldDeadlock"
     ),
     "steadypool.model.health": "Health",
     "steadypool.model.limit": "Limit",

@@ -10,6 +10,7 @@ import pytest
 from steadypool.contrib.django import connection, job_text, queue
 from steadypool.contrib.web import shown, store
 from steadypool.contrib.web.pages.jobs import PASSED_OVER
+from steadypool.durable.engine import notes
 from steadypool.durable.worker import depths
 from steadypool.model import error_text, queue_depth
 from steadypool.pools.core import report_rows
@@ -71,6 +72,7 @@ FIGURES = {
     "PREFETCH_MOST": f"{prefetch.MOST}",
     "PREFETCH_WORTH": unit(prefetch.WORTH),
     "SAMPLE": f"{run_times.SAMPLE}",
+    "STATE_BYTES": f"{notes.MOST_BYTES:,} bytes",
     "SHOWING": f"{report_rows.SHOWING} s",
     "STACK_SECONDS": f"{stack_request.STACK_SECONDS} s",
     "STACK_SIGNAL": after_rtmin(stack_request.KNOCK, 10),

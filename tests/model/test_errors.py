@@ -11,9 +11,11 @@ import pytest
 
 from steadypool.model import errors
 from steadypool.model.errors import (
+    CheckpointRefused,
     InternalError,
     JobCancelled,
     JobExit,
+    JobInterrupted,
     JobTimeout,
     PoolBroken,
     PoolClosed,
@@ -24,7 +26,7 @@ from steadypool.model.errors import (
     WouldDeadlock,
 )
 
-FACTS: dict[type[SteadypoolError], dict[str, Any]] = {
+FACTS: dict[type[SteadypoolError | JobInterrupted], dict[str, Any]] = {
     SteadypoolError: {},
     PoolClosed: {},
     PoolBroken: {},
@@ -35,6 +37,8 @@ FACTS: dict[type[SteadypoolError], dict[str, Any]] = {
     JobExit: {"code": 3},
     RemoteError: {"type_name": "m.E", "text": "why", "traceback": "Traceback ..."},
     WorkerCrashed: {"pid": 42, "exitcode": -11, "signal_name": "SIGSEGV", "stack": "here", "oom": False},
+    CheckpointRefused: {},
+    JobInterrupted: {},
     InternalError: {},
 }
 
@@ -46,7 +50,7 @@ def test_every_error_is_in_the_table() -> None:
 
 @pytest.mark.parametrize("again", [lambda e: pickle.loads(pickle.dumps(e)), copy.copy], ids=["pickled", "copied"])
 @pytest.mark.parametrize("cls", list(FACTS), ids=lambda cls: cls.__name__)
-def test_it_comes_back_as_it_was(cls: type[SteadypoolError], again: Any) -> None:
+def test_it_comes_back_as_it_was(cls: type[SteadypoolError | JobInterrupted], again: Any) -> None:
     error = cls("the message", **FACTS[cls])
     error.add_note("a note")
     other = again(error)
@@ -58,9 +62,9 @@ def test_it_comes_back_as_it_was(cls: type[SteadypoolError], again: Any) -> None
 
 
 @pytest.mark.parametrize("cls", list(FACTS), ids=lambda cls: cls.__name__)
-def test_it_can_be_made_of_nothing(cls: type[SteadypoolError]) -> None:
+def test_it_can_be_made_of_nothing(cls: type[SteadypoolError | JobInterrupted]) -> None:
     error = cls()
-    assert isinstance(str(error), str) and isinstance(error, SteadypoolError)
+    assert isinstance(str(error), str) and isinstance(error, SteadypoolError) == isinstance(error, Exception)
     assert vars(pickle.loads(pickle.dumps(error))) == vars(error)
 
 

@@ -8,10 +8,12 @@
     ├── JobTimeout          (TimeoutError)      the job's time limit passed
     ├── JobCancelled        (CancelledError)    the job was cancelled, returned or interrupted
     ├── Snooze                                  raised by a durable job: not now, but later
+    ├── CheckpointRefused                       a state that a durable job cannot save, or begin with
     ├── JobExit                                 the job raised SystemExit or KeyboardInterrupt
     ├── RemoteError                             stands in for an exception that cannot be carried over, or raised
     ├── WorkerCrashed                           the worker process died under the job
     └── InternalError                           a fault of Steadypool itself: please report it
+    JobInterrupted          (BaseException)     raised where a durable job saves: its worker drains
 
 Facts are attributes, the message is for people. Every class can be pickled: the message is the only
 positional argument, the facts travel in ``__dict__``.
@@ -28,9 +30,11 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
 __all__ = [
+    "CheckpointRefused",
     "InternalError",
     "JobCancelled",
     "JobExit",
+    "JobInterrupted",
     "JobTimeout",
     "PoolBroken",
     "PoolClosed",
@@ -130,6 +134,18 @@ class Snooze(SteadypoolError):
         self.seconds = checked
 
 
+class CheckpointRefused(SteadypoolError):
+    """A state cannot be saved: it is of another type than its task declares, or too large. Or what the last run saved
+    is none of the type that the task declares by now: then the attempt fails."""
+
+
+class JobInterrupted(BaseException):
+    """The worker drains: `JobContext.save` raises it once the state is kept, and the job goes on in another worker.
+
+    Let it through, as ``except Exception`` does. No attempt is spent.
+    """
+
+
 class RemoteError(SteadypoolError):
     """Stands in for an exception that could not be carried from the worker process.
 
@@ -182,6 +198,7 @@ class InternalError(SteadypoolError):
     """Should be impossible: a fault of Steadypool itself. Please report it."""
 
 
+_OURS = (SteadypoolError, JobInterrupted)
 for _error in list(globals().values()):
-    if isinstance(_error, type) and issubclass(_error, SteadypoolError) and _error is not InternalError:
+    if isinstance(_error, type) and issubclass(_error, _OURS) and _error is not InternalError:
         _error.__module__ = "steadypool"  # what a user sees in a traceback is the name that they can import

@@ -35,6 +35,9 @@ class JobContext:
         meta: the task's ``meta`` option.
     """
 
+    _note: bytes | None = None
+    """What the attempt has left for its owner; where the owner is."""
+
     def __init__(
         self,
         id: str = "",
@@ -68,6 +71,66 @@ class JobContext:
         """Of a durable job: the `Batch` of which it is a member, or which it follows; ``None`` if there is none. It
         looks at the database each time."""
         return None if not self or _links is None else _links.batch(self)
+
+    @property
+    def checkpoint(self) -> Any:
+        """Of a durable job with a ``checkpoint``: what its last run saved, in that type; ``None`` in the first run."""
+        saver = job_saver.get()
+        return None if saver is None else saver.checkpoint
+
+    def save(self, state: Any, *, flush: bool = False) -> None:
+        """Keep *state* for the next run of a durable job, which begins with it as its `checkpoint`.
+
+        It takes microseconds: the worker writes the latest state about once a second, and whenever the job comes back.
+        When the worker drains, this raises, once the state is kept, and the job goes on in another worker at once.
+        Outside of any job nothing happens.
+
+        Args:
+            state: of the type that the task is declared with, ``@queue.task(checkpoint=int)``.
+            flush: wait until it is written.
+
+        Raises:
+            JobInterrupted: the worker drains. Let it through.
+            JobTimeout, JobCancelled: as `raise_if_cancelled` does, with the state kept; and `JobCancelled` with
+                *flush*, if the lease was lost, since another worker may run the job by now.
+            CheckpointRefused: the state is of another type, or too large; it is not kept.
+            EngineError: it could not be written, with *flush*.
+            RuntimeError: the job has no checkpoint; or *flush* would block an event loop: use `save_async`.
+        """
+        saver = self._saver()
+        if saver is None:
+            return
+        if flush and running_loop() is not None:
+            raise RuntimeError(
+                "save(flush=True) waits for the disk, and this thread runs an event loop: use "
+                "await current_job().save_async(state)"
+            )
+        saver.save(state)
+        if flush:
+            saver.flush()
+        saver.go_on()
+
+    async def save_async(self, state: Any) -> None:
+        """``save(state, flush=True)`` from asyncio: the loop goes on while it is written."""
+        saver = self._saver()
+        if saver is None:
+            return
+        saver.save(state)
+        await saver.flush_async()
+        saver.go_on()
+
+    def _saver(self) -> JobSaver | None:
+        saver = job_saver.get()
+        if saver is None and self:
+            raise RuntimeError(
+                f"{self!r} has no checkpoint: save(...) is for jobs of a durable task that is declared with the type "
+                "of its states, as in @queue.task(checkpoint=int)"
+            )
+        return saver
+
+    def _leave_note(self, note: bytes) -> None:
+        """Leave it for the owner of the job, instead of what was left before."""
+        self._note = note
 
     def __repr__(self) -> str:
         return f"<job {self.id} {self.task} attempt {self.attempt}>" if self else "<no job>"
@@ -185,6 +248,30 @@ running_task: ContextVar[RunningTask | None] = ContextVar("steadypool_job", defa
 
 job_resources: ContextVar[Any] = ContextVar("steadypool_resources", default=None)
 """Set by a durable queue's worker in the context of each job, if there are any."""
+
+
+class JobSaver(Protocol):
+    """Keeps what a durable job saves."""
+
+    @property
+    def checkpoint(self) -> Any:
+        """See `JobContext.checkpoint`."""
+
+    def save(self, state: Any) -> None:
+        """Hand it to the worker."""
+
+    def flush(self) -> None:
+        """Write it, and wait for that."""
+
+    async def flush_async(self) -> None:
+        """The same from asyncio."""
+
+    def go_on(self) -> None:
+        """Raise, if the job is to stop here."""
+
+
+job_saver: ContextVar[JobSaver | None] = ContextVar("steadypool_saver", default=None)
+"""Set by a durable queue's worker in the context of each job that has a checkpoint."""
 
 
 class JobLinks(Protocol):

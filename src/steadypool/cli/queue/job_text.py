@@ -36,7 +36,7 @@ Before = tuple[Link, JobRecord | None]
 _NOT_SHOWN = ("errors", "last_error", "number", "nonce", "turn")
 _LABELS = {"payload": "arguments"}
 """What a field of the record is called, if not by its name."""
-_MOMENTS = ("enqueued_at", "due_at", "running_since", "started_at", "ended_at")
+_MOMENTS = ("enqueued_at", "due_at", "running_since", "started_at", "ended_at", "saved_at")
 
 
 def moment(at: float, now: float) -> str:

@@ -316,16 +316,18 @@ def _cancel(queue: Queue, job_id: str) -> str | bool:
 
 
 def as_plain(record: JobRecord, *, errors: bool = True) -> dict[str, Any]:
-    """The record as JSON carries it: arguments and result as what they are. A list has but the last error."""
+    """The record as JSON carries it: arguments, result and checkpoint as what they are. A list has but the last error,
+    and no checkpoint."""
     plain = asdict(record)
     plain["state"] = record.state.value
     turn = plain.pop("turn")
     plain["limits"] = [] if turn is None else [{"name": name, "key": key or None} for name, key in turn.pairs]
     plain["lane"] = None if turn is None else turn.own_lane or None
-    for name, raw in (("payload", record.payload), ("result", record.result)):
+    for name, raw in (("payload", record.payload), ("result", record.result), ("checkpoint", record.checkpoint)):
         plain[name] = None if raw is None else json.loads(raw)
     if not errors:
-        del plain["errors"]
+        for name in ("errors", "checkpoint", "saved_at"):
+            del plain[name]
     return plain
 
 

@@ -13,6 +13,7 @@ from django.utils.module_loading import import_string
 
 from steadypool.contrib.django.framework import InvalidTask, Task, task_backends
 from steadypool.durable.client.call import Call
+from steadypool.durable.client.checkpoint import StateType
 from steadypool.durable.client.declared import as_schedules
 from steadypool.durable.client.options import EnqueueOptions, check_aliases, check_key, check_kind
 from steadypool.durable.client.schedule import Schedule
@@ -25,7 +26,7 @@ from steadypool.rules.near_names import near_name
 Seconds = float | timedelta
 UNIQUE = ("unique", "unique_for", "on_taken", "at_most")
 OF_TASKS = ("timeout", "total_timeout", "retry", "meta")
-DECLARED = ("limit", "kind", "aliases", "schedule")
+DECLARED = ("limit", "kind", "aliases", "schedule", "checkpoint")
 """Options of the task itself: none of them can be changed for one call."""
 AFTER = ("after", "needs")
 PER_CALL = (*OF_TASKS, *UNIQUE, *AFTER, "lane", "keep", "tags")
@@ -49,6 +50,7 @@ class SteadypoolTask(Task):
         unique_for, on_taken, at_most, keep, tags: as `steadypool.Queue.task` takes them.
         kind: what runs it, whatever the worker: ``"process"``, ``"thread"`` or ``"async"``.
         aliases: paths that the task had before: jobs that were enqueued under one of them are run, too.
+        checkpoint: the type of the states that its jobs save for their next run, as in ``checkpoint=int``.
         schedule: a `steadypool.Cron` or `Every`, or a list of them: workers then put jobs by themselves.
     """
 
@@ -69,6 +71,7 @@ class SteadypoolTask(Task):
     kind: str | None = None
     aliases: Sequence[str] = ()
     schedule: Schedule | Sequence[Schedule] = ()
+    checkpoint: Any = None
 
     def __post_init__(self) -> None:
         self.get_backend().validate_task(self)
@@ -168,6 +171,8 @@ def check_options(task: Any) -> None:
         if check_kind(getattr(task, "kind", None)) == "async" and not inspect.iscoroutinefunction(task.func):
             raise TypeError("kind='async' is for coroutine functions (async def)")
         check_aliases(getattr(task, "aliases", ()))
+        if (checkpoint := getattr(task, "checkpoint", None)) is not None:
+            StateType(task.module_path, checkpoint)
         schedules = as_schedules(getattr(task, "schedule", ()))
         for schedule in schedules:
             bind(task, (), schedule.args)

@@ -20,6 +20,7 @@ class DurableKeywords(EnqueueKeywords, total=False):
     aliases: Iterable[str]
     schedule: Schedule | Sequence[Schedule]
     kind: Kind | None
+    checkpoint: Any
 
 
 def as_schedules(given: object) -> tuple[Schedule, ...]:

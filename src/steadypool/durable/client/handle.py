@@ -34,6 +34,9 @@ class ResultDecoder(Protocol):
     def decode_result(self, encoded: bytes) -> Any:
         """The value that was stored as this JSON, in the type that the task returns."""
 
+    def decode_checkpoint(self, encoded: bytes) -> Any:
+        """The state that was saved as this JSON, in the type of the task's ``checkpoint``."""
+
 
 class Records(Protocol):
     """A queue, as far as a handle needs it."""
@@ -112,6 +115,20 @@ class JobHandle(Generic[R]):
     def errors(self) -> tuple[AttemptError, ...]:
         """Why each failed attempt failed, in order."""
         return self.record().errors
+
+    @property
+    def checkpoint(self) -> Any:
+        """What the job has saved for its next run, as far as it is written; ``None``: nothing, or the job has ended.
+
+        Raises:
+            CheckpointRefused: it is none of the type that the task declares here.
+            UnknownJob: as `record` does.
+        """
+        found = self.record()
+        if found.checkpoint is None:
+            return None
+        task = self._task_of(found)
+        return msgspec.json.decode(found.checkpoint) if task is None else task.decode_checkpoint(found.checkpoint)
 
     def result(self, timeout: float | None = None) -> R:
         """Wait for the end and return the result, *timeout* seconds at most (``None``: without limit).
@@ -227,9 +244,12 @@ class JobHandle(Generic[R]):
 
     def _decoded(self, found: JobRecord) -> R:
         encoded = found.result or b"null"
-        task = self._task or self._records.tasks.get(found.task)
+        task = self._task_of(found)
         value: R = task.decode_result(encoded) if task is not None else msgspec.json.decode(encoded)
         return value
+
+    def _task_of(self, found: JobRecord) -> ResultDecoder | None:
+        return self._task or self._records.tasks.get(found.task)
 
 
 def _until(timeout: float | None) -> float:

@@ -147,7 +147,7 @@ class Payload:
             read = tuple(read)
         if not (is_same_json if name in self._json_alone else is_same)(read, given):
             raise PayloadRefused(
-                f"{self._name}: argument {name!r} would not arrive as it is: {_change(read, given)}"
+                f"{self._name}: argument {name!r} would not arrive as it is: {change_text(read, given)}"
                 f"{self._advice(name, given)}",
                 argument=name,
             )
@@ -173,7 +173,7 @@ class Payload:
             return self._signature.bind(*args, **kwargs).arguments
         except TypeError as error:
             options = {name: kwargs[name] for name in kwargs if name in OPTION_NAMES and name not in self._fields}
-            shown = ", ".join(f"{name}={_shortened(value)}" for name, value in options.items())
+            shown = ", ".join(f"{name}={shortened(value)}" for name, value in options.items())
             hint = f"; options stand before it: .options({shown}).enqueue(...)" if options else ""
             raise PayloadRefused(f"{self._name}{self._signature} cannot be called like that: {error}{hint}") from None
 
@@ -196,7 +196,7 @@ class Payload:
             instead = "" if isinstance(given, list) or not by_place else _as_array(given)
             raise PayloadRefused(
                 f"the arguments of {self._name}{self._signature} are an array of at most {len(by_place)}, "
-                f"or an object of them by name; got {_shortened(given)}{instead}"
+                f"or an object of them by name; got {shortened(given)}{instead}"
             )
         payload = self._encoder.encode(given)
         if len(payload) > self._most_bytes:
@@ -265,7 +265,7 @@ class Payload:
                 return encoded
             if not self._is_same_result(read := self.decode_result(encoded), value):
                 raise ResultUnfit(
-                    f"{self._name} returned what would not be read as it is: {_change(read, value)}"
+                    f"{self._name} returned what would not be read as it is: {change_text(read, value)}"
                     f"{_advice(encoded, value, '-> ')}"
                 )
         except ResultUnfit:
@@ -304,7 +304,7 @@ class Payload:
 
     def _check_type(self, name: str, hint: Any) -> None:
         try:
-            strange = _is_strange(msgspec.inspect.type_info(hint))
+            strange = is_strange(msgspec.inspect.type_info(hint))
         except Exception:
             strange = True
         if strange:
@@ -317,7 +317,7 @@ class Payload:
 
     def _result_decoder(self, hint: Any) -> Any:
         try:
-            if _is_strange(msgspec.inspect.type_info(hint)):
+            if is_strange(msgspec.inspect.type_info(hint)):
                 return msgspec.json.Decoder()
             return msgspec.json.Decoder(hint, dec_hook=models.decode)
         except Exception:
@@ -346,7 +346,7 @@ class Payload:
         wanted = self._signature.parameters.get(name)
         annotated = f" as {wanted}" if wanted is not None and wanted.annotation is not wanted.empty else ""
         return PayloadRefused(
-            f"{self._name}: argument {name!r} cannot be stored{annotated}: {error}; got {_shortened(value)}",
+            f"{self._name}: argument {name!r} cannot be stored{annotated}: {error}; got {shortened(value)}",
             argument=name,
         )
 
@@ -360,7 +360,7 @@ class Payload:
         return "?"
 
 
-def _is_strange(found: Any) -> bool:
+def is_strange(found: Any) -> bool:
     """Whether a type is one of which JSON knows nothing."""
     return isinstance(found, msgspec.inspect.CustomType) and not models.is_model(found.cls)
 
@@ -406,12 +406,12 @@ def _takes_names(fn: Callable[..., Any], names: Iterable[str]) -> bool:
     return all(name in own and own[name].kind in by_name for name in names)
 
 
-def _change(read: object, given: object) -> str:
+def change_text(read: object, given: object) -> str:
     """What becomes of a value, in words."""
     kinds = type(given).__qualname__, type(read).__qualname__
     if kinds[0] == kinds[1]:
         kinds = ("", "")
-    was, becomes = (f"{_shortened(v)}{kind and f' ({kind})'}" for v, kind in zip((given, read), kinds, strict=True))
+    was, becomes = (f"{shortened(v)}{kind and f' ({kind})'}" for v, kind in zip((given, read), kinds, strict=True))
     if isinstance(given, datetime) and isinstance(read, datetime) and given == read and given.fold == read.fold:
         return f"{given} would lose the rules of its zone, {given.tzinfo}; convert it with astimezone(timezone.utc)"
     return f"{was} would become {becomes}"
@@ -434,7 +434,7 @@ def _as_array(argument: object) -> str:
     return f"; write '{text}'" if len(text) <= 80 else "; write it in an array, as in '[1]'"
 
 
-def _shortened(value: object) -> str:
+def shortened(value: object) -> str:
     try:
         text = repr(value)
     except Exception:

@@ -13,6 +13,7 @@ from steadypool.durable.client.batch import Batch, as_member, new_batch, number_
 from steadypool.durable.client.bulk import BulkResult, change_all, check_filter
 from steadypool.durable.client.call import Call, jobs_of
 from steadypool.durable.client.chain import Chain, jobs_in_line
+from steadypool.durable.client.checkpoint import StateType
 from steadypool.durable.client.declared import DurableKeywords, as_schedules, declare
 from steadypool.durable.client.ends import Ends
 from steadypool.durable.client.group_commit import Writer
@@ -118,6 +119,7 @@ class Queue:
         ``aliases`` are names that the task had before: jobs that were enqueued under one of them are run, too.
         ``schedule`` is a `Cron` or `Every`, or a list of them: workers then put jobs of the task on their own.
         ``limit`` is a `Limit` or a list of them, and ``lane`` by what its jobs take turns, as in ``lane="tenant"``.
+        ``checkpoint`` is the type of the states that its jobs save for their next run: see `JobContext.save`.
         ``kind`` says what its jobs run on, whatever the worker: ``"process"``, ``"thread"`` or ``"async"``. By default
         a coroutine function runs on an event loop, and any other function as the worker's ``--kind`` says.
 
@@ -130,6 +132,7 @@ class Queue:
         aliases = enqueueing.check_aliases(options.pop("aliases", ()))
         schedules = as_schedules(options.pop("schedule", ()))
         kind = enqueueing.check_kind(options.pop("kind", None))
+        checkpoint = options.pop("checkpoint", None)
         ours, others = enqueueing.split_options(options)
         settings = TaskOptions(**others)
         how = EnqueueOptions(**ours)
@@ -140,6 +143,7 @@ class Queue:
                 raise TypeError(f"kind='async' is for coroutine functions (async def), and {function!r} is none")
             made = DurableTask(self, function, settings, how, aliases=aliases, made=here())
             made.kind = kind
+            made.states = None if checkpoint is None else StateType(made.durable_name, checkpoint)
             made.set_turns()
             made.schedules = declare(made, schedules)
             add_task(self.tasks, made, self._limits.by_name)

@@ -9,11 +9,14 @@ from inspect import isasyncgenfunction, isgeneratorfunction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeAlias, TypeVar, Unpack, overload
 
+import msgspec
+
 from steadypool.durable.client import given_up
 from steadypool.durable.client import options as enqueueing
 from steadypool.durable.client.batch import as_member, open_batch
 from steadypool.durable.client.call import Call, check_has_input
 from steadypool.durable.client.chain import Result, with_results
+from steadypool.durable.client.checkpoint import StateType
 from steadypool.durable.client.declared import Declared
 from steadypool.durable.client.group_commit import Writer
 from steadypool.durable.client.handle import JobHandle, Records
@@ -74,6 +77,8 @@ class DurableTask(Task[P, R_co]):
         self._aliases = aliases
         self.kind: str | None = None
         """What runs its jobs: ``"thread"``, ``"process"``, ``"async"``; ``None``: the worker decides."""
+        self.states: StateType | None = None
+        """How the states are kept that its jobs save, if they save any."""
         self._made = made
         self._name: str | None = None
         self.queue = queue
@@ -143,6 +148,10 @@ class DurableTask(Task[P, R_co]):
     def decode_result(self, encoded: bytes) -> Any:
         """The value that was stored as this JSON, in the type that the task returns."""
         return self.payload.decode_result(encoded)
+
+    def decode_checkpoint(self, encoded: bytes) -> Any:
+        """The state that was saved as this JSON, in the type of the task's ``checkpoint``."""
+        return msgspec.json.decode(encoded) if self.states is None else self.states.decode(encoded)
 
     @overload
     def enqueue(self: OfCoroutine[P, T], /, *args: P.args, **kwargs: P.kwargs) -> JobHandle[T]: ...
@@ -253,7 +262,7 @@ class DurableTask(Task[P, R_co]):
             options = options.with_gates(self.task_options.gates)
         derived = DurableTask(self.queue, self.fn, options, enqueueing.change(self.enqueue_options, ours))
         derived._changed = changed
-        derived.turns = self.turns
+        derived.turns, derived.states = self.turns, self.states
         if lane is not None:
             derived.set_turns()
         derived._origin = self._origin

@@ -17,10 +17,12 @@ from typing import Any
 from steadypool.durable.engine.records import Claim, Settlement, Verdict
 from steadypool.durable.worker import verdicts
 from steadypool.durable.worker.context import WorkerContext
+from steadypool.durable.worker.engine_backoff import RETRYABLE
 from steadypool.durable.worker.in_flight import Bundle, HeldClaim, InFlight
 from steadypool.durable.worker.kind_pools import KindPools
 from steadypool.durable.worker.pool_adapter import TaskAdapter, most_bundled
 from steadypool.durable.worker.room import Room
+from steadypool.durable.worker.saver import Beginning
 from steadypool.model.clock import monotonic
 from steadypool.model.errors import JobTimeout
 from steadypool.pools.executor.contract import Prepared
@@ -54,6 +56,11 @@ class Dispatcher:
         self._may_bundle = may_bundle
         self._on_end = on_end
         self._set_aside_for = context.settings.given_up_after
+        self._engine, self._backoff = context.engine, context.backoff
+        self._has_savers = any(adapter.states is not None for adapter in adapters.values())
+        self.interrupt_at: int | None = None
+        """The save at which jobs are interrupted, for tests; likewise the state with which they begin."""
+        self.state: bytes | None = None
         self.met_unknown = False
         """Whether there were jobs that cannot be run here: they are given back, and are to be set aside."""
         self._set_aside: Counter[str] = Counter()
@@ -81,8 +88,30 @@ class Dispatcher:
                 self._give_up(held, verdicts.expired(claim), error)
             else:
                 starting.append(held)
+        if starting and self._has_savers:
+            starting = self._begun(starting)
         if starting:
             self._submit(self._bundled(starting))
+
+    def _begun(self, starting: Sequence[HeldClaim]) -> list[HeldClaim]:
+        """Those that may start, each with what its last run has saved. If that cannot be read, it goes back."""
+        adapters = self._adapters
+        back = [held for held in starting if held.claim.token > 1 and adapters[held.claim.task].states is not None]
+        try:
+            states = self._engine.notes.read([held.claim.number for held in back]) if back else {}
+        except RETRYABLE as error:
+            self._backoff.failed(error)
+            for held in back:
+                self._in_flight.settle(held, given_back(held.claim))
+            starting = [held for held in starting if held not in back]
+            states = {}
+        for held in starting:
+            claim, kind = held.claim, adapters[held.claim.task].states
+            if kind is not None:
+                state = states.get(claim.number, self.state)
+                facts = claim.number, claim.token, claim.lease, state, self._pools.mark, self.interrupt_at
+                held.beginning = Beginning(kind, *facts)
+        return list(starting)
 
     def take_set_aside(self) -> Counter[str]:
         """How many jobs of each task stood in lanes, cannot be run here, and are set aside."""
@@ -159,7 +188,7 @@ class Dispatcher:
     def _call_of(self, group: Sequence[HeldClaim]) -> Prepared:
         adapter = self._adapters[group[0].claim.task]
         if len(group) == 1:
-            return adapter.prepare(group[0].claim)
+            return adapter.prepare(group[0].claim, group[0].beginning)
         return adapter.prepare_bundle([held.claim for held in group])
 
     def _give_up(self, held: HeldClaim, settlement: Settlement, error: Exception) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from steadypool.durable.engine.records import Claim, Settlement
 from steadypool.durable.worker.run_job import Ended, Performed
+from steadypool.durable.worker.saver import Beginning
 from steadypool.model.clock import monotonic
 from steadypool.model.states import Outcome
 from steadypool.pools.processes.ipc.exceptions import unpack_error
@@ -31,6 +32,8 @@ class HeldClaim:
     since: float = 0.0
     """When it was claimed, by the worker's own clock."""
     future: Any = None
+    beginning: Beginning | None = None
+    """With what a job begins that saves."""
     bundle: Bundle | None = None
     """Those that it travels with."""
     wanted_cancelled: bool = False

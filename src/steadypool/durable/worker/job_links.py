@@ -22,7 +22,7 @@ class DurableLinks:
 
     def inputs(self, job: JobContext) -> list[JobSummary]:
         """See `JobContext.inputs`."""
-        found = _queue_of_job()
+        found = queue_of_job()
         if found is None:
             return []
         records = found.engine.links.inputs(_number_of(job))
@@ -30,7 +30,7 @@ class DurableLinks:
 
     def batch(self, job: JobContext) -> Batch | None:
         """See `JobContext.batch`."""
-        found = _queue_of_job()
+        found = queue_of_job()
         if found is None:
             return None
         number = batch_before(job.id)
@@ -54,7 +54,7 @@ def filled(payload: str) -> str:
         return payload
     _, names, rest = payload.split(GAP, 2)
     job = current_job()
-    queue = _queue_of_job()
+    queue = queue_of_job()
     inputs = queue.engine.links.inputs(_number_of(job)) if queue is not None else []
     if not inputs or inputs[0].result is None:
         raise SteadypoolError(f"job {job.id} takes the result of the one before it, which left none")
@@ -63,15 +63,15 @@ def filled(payload: str) -> str:
     return msgspec.json.encode({**given, **dict.fromkeys(msgspec.json.decode(names), result)}).decode()
 
 
-def _queue_of_job() -> Queue | None:
+def queue_of_job() -> Queue | None:
     """One that is kept where the job is: with tasks, if the process has such a one."""
     slots = nested_waits.slots_here()
     if slots is None:
         return None
     known = [one for one in kept_at(slots.url) if isinstance(one, Queue)]
-    return max(known, key=lambda queue: len(queue.tasks), default=None) or _others.setdefault(
-        slots.url, Queue(slots.url)
-    )
+    # In a test, one that is kept there for a while: others are not to be opened there.
+    own = max(known, key=lambda queue: (queue._elsewhere is not None, len(queue.tasks)), default=None)
+    return own or _others.setdefault(slots.url, Queue(slots.url))
 
 
 def _number_of(job: JobContext) -> int:

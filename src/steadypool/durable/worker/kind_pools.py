@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields, replace
 from typing import Any
 
@@ -20,10 +22,18 @@ class KindPools:
         kinds: those that are needed, the worker's own first.
         open_one: opens the pool of a kind.
         on_closed: called when one takes no more, though it was not asked to close.
+        mark: the file that tells jobs which save that they are to hand over.
     """
 
-    def __init__(self, kinds: Sequence[str], open_one: Callable[[str], Pool], on_closed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        kinds: Sequence[str],
+        open_one: Callable[[str], Pool],
+        on_closed: Callable[[], None],
+        mark: str | None = None,
+    ) -> None:
         self.kinds = kinds
+        self.mark = mark
         self._open_one = open_one
         self.on_closed = on_closed
         self.entered: list[Callable[[], object]] = []
@@ -62,7 +72,12 @@ class KindPools:
         return self._pools[kind]._is_blocked
 
     def shutdown(self) -> None:
-        """Take no more jobs; hand back what has not started."""
+        """Take no more jobs; hand back what has not started, and have those that save hand over."""
+        if self.mark is not None:
+            with suppress(OSError):  # the disk is full: they go on until the drain stops them
+                os.makedirs(os.path.dirname(self.mark), mode=0o700, exist_ok=True)
+                with open(self.mark, "a"):
+                    pass
         for pool in self._pools.values():
             pool.shutdown(wait=False, cancel_futures=True)
 

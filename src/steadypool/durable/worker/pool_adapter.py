@@ -17,6 +17,7 @@ from steadypool.durable.engine.records import Claim
 from steadypool.durable.engine.turns import Turn
 from steadypool.durable.worker import run_job
 from steadypool.durable.worker.job_links import with_gaps
+from steadypool.durable.worker.saver import Beginning, run_from, run_from_async
 from steadypool.durable.worker.settings import WorkerSettings
 from steadypool.model.call_gates import CallGates
 from steadypool.model.limit import Limit
@@ -190,6 +191,7 @@ class TaskAdapter:
     def __init__(self, task: DurableTask[Any, Any], kind: str, slots: Slots, limit: Limit | None = None) -> None:
         self.retry = with_long_waits(task.task_options.retry)
         self.kind = kind
+        self.states = task.states
         # Retries are the queue's: each attempt is a job of its own for the pool. Order is the queue's, too.
         own: dict[str, Any] = {
             "name": task.durable_name,
@@ -225,8 +227,8 @@ class TaskAdapter:
         given = msgspec.json.decode(claim.options)
         return with_long_waits(own_retry.for_error(given["retry"], error)) if "retry" in given else self.retry
 
-    def prepare(self, claim: Claim) -> Prepared:
-        """What the pool is given for the claim."""
+    def prepare(self, claim: Claim, beginning: Beginning | None = None) -> Prepared:
+        """What the pool is given for the claim; *beginning*: of a job that saves."""
         options = self._options
         meta = {**self._meta, "fencing_token": claim.fencing_token}
         payload = claim.payload.decode()
@@ -236,6 +238,9 @@ class TaskAdapter:
             if RESULTS in given:
                 payload = with_gaps(given[RESULTS], payload)
         options = options.for_job(claim.id, meta, claim.attempt - 1)
+        if beginning is not None:
+            run: Callable[..., Any] = run_from_async if self.kind == "async" else run_from
+            return options, run, (beginning, self._fn, *self._args, payload)
         return options, self._fn, (*self._args, payload)
 
     @staticmethod
@@ -245,7 +250,7 @@ class TaskAdapter:
 
     def most_together(self, claim: Claim) -> int:
         """With how many of its task it may travel at most, itself included."""
-        if self._place is None or not self.is_plain(claim):
+        if self._place is None or self.states is not None or not self.is_plain(claim):
             return 1
         return self.run_time.fit_into(bundle_seconds(self._options.timeout))
 

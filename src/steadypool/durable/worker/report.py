@@ -32,7 +32,8 @@ class WorkReport:
     discarded: int
     cancelled: int
     returned: int
-    """Claims that were given back, with their attempts: not started, interrupted, snoozed, or of an unknown task."""
+    """Claims that were given back, with their attempts: not started, interrupted, handed over where they saved,
+    snoozed, or of an unknown task."""
     refused: int
     """Results that came too late: the lease was lost."""
     unwritten: tuple[str, ...] = ()

@@ -35,7 +35,7 @@ from steadypool.primitives.job_context import JobContext, current_job, set_finde
 Place = tuple[str, str]
 Performed = tuple[bytes | None, float]
 """What the task returned, encoded, and how many seconds it took. Or ``None``, and for how long it is not to run: it has
-raised `Snooze`."""
+raised `Snooze`; or was interrupted where it saved, and it is `saver.HANDED_OVER`."""
 Ended = tuple[bytes | None, float | None]
 """The same; or an error, packed, and ``None``."""
 Item = tuple[str, str, int, str]

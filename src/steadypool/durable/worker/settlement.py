@@ -12,7 +12,9 @@ from steadypool.durable.worker import verdicts
 from steadypool.durable.worker.context import WorkerContext
 from steadypool.durable.worker.dispatch import Dispatcher, given_back
 from steadypool.durable.worker.in_flight import HeldClaim, end_of
+from steadypool.durable.worker.notes import note_of
 from steadypool.durable.worker.pool_adapter import TaskAdapter
+from steadypool.durable.worker.saver import HANDED_OVER
 from steadypool.durable.worker.verdicts import AttemptEnd
 from steadypool.model.error_text import is_quickly_described
 from steadypool.model.errors import PoolBroken
@@ -95,7 +97,7 @@ class Settler:
         if result is not None:
             encoded, seconds = result
             if encoded is None:
-                self._snooze(held, seconds)
+                self._come_back(held, seconds)
                 return
             adapter.run_time.add(seconds)
             self._ran[claim.task] = self._ran.get(claim.task, 0.0) + seconds
@@ -116,7 +118,10 @@ class Settler:
             self._emit(claim, settlement, error)
         self._record(held, settlement)
 
-    def _snooze(self, held: HeldClaim, seconds: float) -> None:
+    def _come_back(self, held: HeldClaim, seconds: float) -> None:
+        if seconds == HANDED_OVER:
+            self._record(held, given_back(held.claim))
+            return
         if not held.lost:
             self._emitter.emit_snoozed(held.claim, seconds)
         self._record(held, verdicts.snoozed(held.claim, seconds))
@@ -158,6 +163,8 @@ class Settler:
             self._emitter.emit_failure(claim, settlement, error)
 
     def _record(self, held: HeldClaim, settlement: Settlement) -> None:
+        if settlement.verdict.puts_back and (note := note_of(held)) is not None:
+            settlement = settlement._replace(note=note)
         if held.lost:
             self._in_flight.let_go(held)
             self._in_flight.pending.append(settlement)  # the fence will refuse it, unless no other has taken the job

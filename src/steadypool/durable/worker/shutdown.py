@@ -77,6 +77,7 @@ class Shutdown:
             self._settler.settle_finished()
             if self._in_flight.pending:
                 self._claimer.settle_and_claim()
+            self._report()
 
     def _must_flush(self) -> bool:
         """Whether there is just the time left to write down what there is; the pool has had its own and more."""
@@ -96,6 +97,12 @@ class Shutdown:
     def _wait_for_pool(self) -> None:
         self._counts.pool = self._pools.drain()
         self._wait.wake()
+
+    def _report(self) -> None:
+        try:
+            self._claimer.report()
+        except RETRYABLE as error:
+            self._backoff.failed(error)
 
     def _write_minutes(self) -> None:
         try:

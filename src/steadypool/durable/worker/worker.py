@@ -57,7 +57,6 @@ from steadypool.durable.worker.limits import Limits, Program
 from steadypool.durable.worker.links import LinkUpkeep
 from steadypool.durable.worker.maintenance import Maintenance
 from steadypool.durable.worker.pool_adapter import Pool, Source, adapters_of, check_pool_arguments, open_pool
-from steadypool.durable.worker.progress_reports import ProgressReports
 from steadypool.durable.worker.registration import Registration
 from steadypool.durable.worker.report import WorkReport
 from steadypool.durable.worker.room import Room
@@ -126,7 +125,6 @@ class Worker:
         check_pool_arguments(settings, self._kinds)
         self._registration = Registration(context, queue.tasks, self._kinds != ("process",), self._wait.wake)
         self._claimer = Claimer(context, self._registration, Limits(context, queue).declare_due)
-        self._progress = ProgressReports(self._engine, self._in_flight)
         self._maintenance = Maintenance(
             self._engine, settings.caps.losses, claim_size.LOOK_AGAIN, lambda: self._registration.may_sweep
         )
@@ -310,8 +308,10 @@ class Worker:
         groups = slot_groups(settings, self._kinds, self._queue.coroutines)
         self._room = room = Room(settings, groups, kinds, self._in_flight)
         slots = self._slots_of(groups, kinds)
+        has_savers = any(task.states is not None for task in tasks.values())
+        mark = os.path.join(self._folder, "drains") if has_savers else None
         self._pools = pools = KindPools(
-            self._kinds, lambda kind: self._open_pool(kind, slots[kind]), self._pool_has_closed
+            self._kinds, lambda kind: self._open_pool(kind, slots[kind]), self._pool_has_closed, mark
         )
         adapters = adapters_of(tasks, kinds, slots, limits_of(groups, settings.name))
         self._dispatcher = Dispatcher(
@@ -453,11 +453,12 @@ class Worker:
         in_flight, has_room = self._in_flight, self._room.has_some()
         if in_flight.pending or self._is_interrupted() or (answer.more and has_room):
             return  # something was settled without having run, or there is more to be had
+        until = min(claim_size.LOOK_AGAIN, self._scheduler.until_due(), self._claimer.notes.until_due())
         if has_room and not in_flight.ended and not self._is_empty():
-            until = min(claim_size.LOOK_AGAIN, self._maintenance.until_prune(), self._scheduler.until_due())
+            until = min(until, self._maintenance.until_prune())
             self._wait.listen(until if answer.next_due is None else min(until, answer.next_due))
         elif not has_room and not in_flight.ended:
-            self._wait.wait_for_end(min(claim_size.LOOK_AGAIN, self._scheduler.until_due()))
+            self._wait.wait_for_end(until)
         self._wait.gather(self._room.slots)
 
     def _is_interrupted(self) -> bool:
@@ -477,7 +478,7 @@ class Worker:
 
     def _maintain(self) -> None:
         """Tell how far jobs are and what has ended, take back what dead workers held, and prune; now and then."""
-        self._try(lambda: self._progress.report(self._registration.number))
+        self._try(self._claimer.report)
         self._try(self._context.minutes.write_due)
         if self._try(self._links.run_due):
             self._wait.wake()  # there is more

@@ -251,3 +251,8 @@ class AsyncJobContext(JobContext):
         job._progress = (done, total)
         if workers.emitter.sinks:
             workers.emitter.emit(events.JobProgressed(workers.name, monotonic(), *job_facts(job), done, total))  # type: ignore[arg-type]
+
+    def _leave_note(self, note: bytes) -> None:
+        super()._leave_note(note)
+        if self._job is not None:
+            self._job._job_context = self

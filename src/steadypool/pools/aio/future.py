@@ -30,6 +30,7 @@ from steadypool.model.options import TaskOptions, task_name
 from steadypool.model.states import NEVER_LOOKED_AT, Outcome
 from steadypool.pools.core.shared import Args, Kwargs
 from steadypool.primitives.gates import GatedCall
+from steadypool.primitives.job_context import JobContext
 from steadypool.primitives.unretrieved import Unretrieved
 
 T = TypeVar("T")
@@ -125,6 +126,8 @@ class AsyncJobFuture(Future[T]):
     _deferred_events: Any = None
     _pristine_context: Context | None = None
     _progress: tuple[float, float | None] | None = None
+    _job_context: JobContext | None = None
+    """If it has left a note."""
     # What follows from something else is not stored, and what the common core writes there has no effect.
     _worker = property(lambda self: self._owner.attempt_of(self))
     _attempt_ends = property(lambda self: _attempt_ends_of(self), lambda self, ends: None)

@@ -51,6 +51,7 @@ from steadypool.pools.processes.ipc.wire import (
     KEYWORDS,
     LOADING,
     NOT_FOUND,
+    NOTE,
     NOTHING,
     PROGRESS,
     READY,
@@ -414,6 +415,10 @@ class Worker:
         """Send a job's progress up."""
         self._out.send_aside(PROGRESS, serial, pickle.dumps((done, total)))
 
+    def leave_note(self, serial: int, note: bytes) -> None:
+        """Send up what a job leaves for its owner."""
+        self._out.send_aside(NOTE, serial, note)
+
 
 def _do_carried(frame: JobFrame, context: contextvars.Context) -> None:
     """Do what sinks of the parent's want done before the job. What goes wrong there is not the job's."""
@@ -469,6 +474,9 @@ class ProcessJobContext(JobContext):
         """See `JobContext`."""
         done, total = check_progress(done, total)
         self._worker.report_progress(self._serial, done, total)
+
+    def _leave_note(self, note: bytes) -> None:
+        self._worker.leave_note(self._serial, note)
 
 
 def _pack_raised(error: BaseException) -> bytes:

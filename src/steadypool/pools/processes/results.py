@@ -23,6 +23,7 @@ from steadypool.pools.processes.ipc.wire import (
     BROKEN,
     ERROR,
     NOT_FOUND,
+    NOTE,
     NOTHING,
     PROGRESS,
     READY,
@@ -43,6 +44,7 @@ from steadypool.pools.processes.preparation import Preparation
 from steadypool.pools.processes.steal import Stealer
 from steadypool.pools.processes.worker import ProcessWorker
 from steadypool.pools.processes.worker_set import WorkerSet
+from steadypool.primitives.job_context import JobContext
 from steadypool.primitives.run_times import SAMPLE, WORTH_MEASURING
 
 _OWN_WORDS = frozenset({READY, RETIRING, BROKEN, UNFIT})
@@ -209,6 +211,12 @@ class ResultReader:
                 came()
             else:
                 self._core.user_calls.send(self._preparation.loader, came, "loading a job's progress")
+        elif status == NOTE:
+            self.take_gathered(worker)
+            if (job := self._running(worker, serial)) is not None:
+                context = JobContext()
+                context._note = payload
+                job._job_context = context  # one of the attributes that threads may set
         elif status == NOT_FOUND:
             self._was_not_found(worker, serial, payload)
         elif status == VALUES:
@@ -349,10 +357,14 @@ class ResultReader:
             self._core.run_times.add_to_task(job._task_name, seconds)
         return job
 
-    def _progress_came(self, worker: ProcessWorker, serial: int, payload: bytes) -> None:
+    def _running(self, worker: ProcessWorker, serial: int) -> Job | None:
+        """The job that a word of a running one is from; ``None``: it was settled meanwhile."""
         with self._core.lock:
             job = self._places.first_unfolded(worker)
-        if job is not None and job._serial == serial:
+        return job if job is not None and job._serial == serial else None
+
+    def _progress_came(self, worker: ProcessWorker, serial: int, payload: bytes) -> None:
+        if (job := self._running(worker, serial)) is not None:
             done, total = job._progress = pickle.loads(payload)
             if self._core.emitter.sinks:
                 self._core.emitter.emit(

@@ -45,11 +45,13 @@ class Options(TestCase):
             keep=60,
             kind="process",
             priority=3,
+            checkpoint=int,
         )(fresh())
         durable = made.durable_task
         assert (durable.durable_name, durable.kind, durable.task_options.priority) == (made.module_path, "process", 3)
         assert durable.task_options.timeout == 60.0 and durable.task_options.retry == Retry(4)
         assert durable.enqueue_options.keep == 60 and durable.enqueue_options.tags == ("a",)
+        assert durable.decode_checkpoint(b"7") == 7 and durable.states is not None
         plain = task(fresh()).durable_task
         assert plain.task_options.timeout is None and plain.enqueue_options.keep == 86_400
 
@@ -84,6 +86,7 @@ class Options(TestCase):
             ),
             ({"tags": "one"}, "tags must be"),
             ({"keep": -5}, "keep"),
+            ({"checkpoint": object()}, "is no type that can be stored"),
         ):
             with pytest.raises(InvalidTask, match=said):
                 task(**options)(fresh())

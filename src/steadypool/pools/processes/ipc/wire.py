@@ -62,6 +62,8 @@ WITHHELD = 11
 """Neither this job nor those behind it in its packet was begun, and none will be."""
 UNFIT = 12
 """The worker could not set itself up, and says why as text."""
+NOTE = 13
+"""What the job that runs leaves for its owner, instead of what it has left before."""
 
 
 def sending(serial: int) -> int:
