@@ -19,8 +19,10 @@ from steadypool import (
     Retry,
     Task,
     ThreadPool,
+    current_job,
     task,
 )
+from steadypool.testing import Interrupted, Jobs
 
 queue = Queue("sqlite:///jobs.db")
 
@@ -110,6 +112,14 @@ def queues() -> None:
     assert_type(send.call("a"), Call[int])
     assert_type(queue.put(send.call("a")), JobHandle[int])
     assert_type(queue.enqueue_many(send, [("a",), {"to": "b"}]), list[JobHandle[int]])
+    assert_type(queue.task(checkpoint=int | None)(plain).enqueue("a").result(), int)
+
+
+def kit(jobs: Jobs) -> None:
+    current_job().save(1, flush=True)
+    assert_type(jobs.perform(send, "a", checkpoint=3), int)
+    assert_type(jobs.interrupt(send, "a", after_saves=2), Interrupted[int])
+    assert_type(jobs.interrupt(send, "a").interrupt().resume(), int)
 
 
 async def queues_of_coroutines() -> None:

@@ -12,15 +12,17 @@ if TYPE_CHECKING:
     from steadypool.testing.engine_kind import EngineKind
     from steadypool.testing.jobs import Jobs, Ran
     from steadypool.testing.matches import Between, EnqueuedJob, between
+    from steadypool.testing.one_job import Interrupted
     from steadypool.testing.pools import watch_pools
     from steadypool.testing.store import job_store
 
-__all__ = ["Between", "EngineKind", "EnqueuedJob", "Jobs", "Ran", "between", "job_store", "watch_pools"]
+__all__ = ["Between", "EngineKind", "EnqueuedJob", "Interrupted", "Jobs", "Ran", "between", "job_store", "watch_pools"]
 
 _PLACES = {
     "steadypool.testing.engine_kind": "EngineKind",
     "steadypool.testing.jobs": "Jobs Ran",
     "steadypool.testing.matches": "Between EnqueuedJob between",
+    "steadypool.testing.one_job": "Interrupted",
     "steadypool.testing.pools": "watch_pools",
     "steadypool.testing.store": "job_store",
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -10,10 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
-import steadypool
 from steadypool.durable.client.open_queues import Elsewhere
 from steadypool.durable.client.queue import Queue
-from steadypool.durable.client.task import DurableTask
 from steadypool.durable.engine.errors import UnknownSchedule
 from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.engine.records import JobFilter, QueueStats, Verdict
@@ -27,6 +24,7 @@ from steadypool.model.options import Task
 from steadypool.primitives.job_context import running_loop
 from steadypool.testing.inline import Inline, InlineWriter
 from steadypool.testing.matches import _NOT_GIVEN, ENQUEUED, EnqueuedJob, Expected, none_found, seen
+from steadypool.testing.one_job import ALONE, Interrupted, OneJob, as_the_job, own_queue
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -40,13 +38,10 @@ PAGE = 1000
 LOOK_EVERY = 0.01
 """Seconds between two looks for a job that another thread or process puts."""
 LEASE = 86_400.0
-PACKAGE = os.path.dirname(steadypool.__file__)
 ALREADY = 1.0
 """Seconds by which a moment may be past that the clock is to go to: a tool may have moved the clock of the process."""
 A_HAIR = 0.001
 """Seconds later than a moment: clocks are read one after the other."""
-PERFORM = "steadypool.perform"
-"""The named queue of the one job that `Jobs.perform` runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,13 +239,21 @@ class Jobs:
             ran = _together(ran, self._run(raises, at_most - _count(ran), None, None))
 
     def perform(
-        self, task: Task[P, R], /, *args: Any, attempt: int = 1, meta: Mapping[str, Any] | None = None, **kwargs: Any
+        self,
+        task: Task[P, R],
+        /,
+        *args: Any,
+        attempt: int = 1,
+        meta: Mapping[str, Any] | None = None,
+        checkpoint: Any = None,
+        **kwargs: Any,
     ) -> R:
         """Run one job of *task*, whatever else waits, and return what it returns: encoded, claimed, run and settled.
 
         Args:
             attempt: which one it is to be, for `current_job` and for its retries.
             meta: what `current_job` has as ``meta``.
+            checkpoint: what its last run has saved.
 
         Raises:
             PayloadRefused: an argument, or the result, cannot be stored.
@@ -259,24 +262,30 @@ class Jobs:
         """
         __tracebackhide__ = True
         self._refuse_on_loop("perform")
-        if not isinstance(task, DurableTask):
-            raise TypeError(f"perform needs a task, made by @queue.task, not {task!r}")
-        check_count("attempt", attempt)
-        changes: dict[str, Any] = {"queue": PERFORM, "delay": 0} | ({} if meta is None else {"meta": dict(meta)})
-        [placed] = self._engine.put_many([task.options(**changes).new_job(args, kwargs)])
-        if not placed.enqueued:
-            raise AssertionError(f"{task.durable_name} was not put: job {placed.id} has its id or unique key")
-        with self._worker() as worker:
-            ended = worker.step([PERFORM], attempt)
-        if ended is None:
-            record = self._engine.get(placed.id)
-            self._engine.cancel(placed.number, placed.nonce)
-            why = "it has gone" if record is None else record.held_by or f"it is {record.state.value}"
-            raise AssertionError(f"job {placed.id} of {task.durable_name} may not run now: {why}")
-        if ended.error is not None:
-            raise _as_the_job(ended.error)
-        result: R = task.decode_result(ended.settlement.result or b"null")
-        return result
+        return OneJob[R](self._engine, self._worker, task, (args, kwargs), meta).run(attempt, checkpoint)
+
+    def interrupt(
+        self,
+        task: Task[P, R],
+        /,
+        *args: Any,
+        after_saves: int = 1,
+        attempt: int = 1,
+        meta: Mapping[str, Any] | None = None,
+        checkpoint: Any = None,
+        **kwargs: Any,
+    ) -> Interrupted[R]:
+        """Run one job of *task* as `perform` does, up to its save of that number, as if its worker drained then:
+        ``jobs.interrupt(export, 42, after_saves=3).resume()``.
+
+        Raises:
+            AssertionError: it has ended before.
+            Exception: as `perform` does.
+        """
+        __tracebackhide__ = True
+        self._refuse_on_loop("interrupt")
+        one = OneJob[R](self._engine, self._worker, task, (args, kwargs), meta, own_queue())
+        return one.interrupt(after_saves, attempt, checkpoint)
 
     @contextmanager
     def inline(self, *, raises: Raises = True) -> Iterator[None]:
@@ -309,7 +318,7 @@ class Jobs:
                 if ended.has_failed:
                     assert ended.error is not None
                     if raises is True or (raises and ended.is_given_up):
-                        raise _as_the_job(ended.error)
+                        raise as_the_job(ended.error)
                     errors.append(ended.error)
                 if tasks.total() >= at_most:
                     worker.write()
@@ -354,7 +363,7 @@ class Jobs:
             )
 
     def _queue_names(self) -> list[str]:
-        return [known.name for known in self._engine.stats().queues if known.name != PERFORM]
+        return [known.name for known in self._engine.stats().queues if not known.name.startswith(ALONE)]
 
     @contextmanager
     def _worker(self, loop: AbstractEventLoop | None = None) -> Iterator[CallerWorker]:
@@ -449,14 +458,6 @@ class Jobs:
                 f"jobs.{name}(...) runs jobs, and this thread runs an event loop: use await jobs.run_async(), or "
                 f"await asyncio.to_thread(jobs.{name}, ...)"
             )
-
-
-def _as_the_job(error: BaseException) -> BaseException:
-    """The error, with a traceback that begins with the job's own code, if it comes to that."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(PACKAGE):
-        trace = trace.tb_next
-    return error if trace is None else error.with_traceback(trace)
 
 
 def _seconds(time: Mapping[str, float]) -> float:

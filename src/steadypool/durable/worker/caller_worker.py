@@ -161,16 +161,25 @@ class CallerWorker:
         self._links.run()
         self._maintenance.run_all()
 
-    def step(self, queues: Sequence[str], attempt: int | None = None) -> Ended | None:
+    def step(
+        self,
+        queues: Sequence[str],
+        attempt: int | None = None,
+        state: bytes | None = None,
+        interrupt_at: int | None = None,
+    ) -> Ended | None:
         """Run one job of these queues; ``None``: there is none that may run now.
 
         Args:
             attempt: which one it is to be, whatever the store says.
+            state: what its last run has saved, if the store does not say.
+            interrupt_at: the save at which it is interrupted.
 
         Raises:
             EngineError: the engine could not.
             LookupError: none of the queues knows its task, or two do.
         """
+        self._dispatcher.state, self._dispatcher.interrupt_at = state, interrupt_at
         for look in range(LOOKS if queues else 0):
             answer = self._claim(Ask(tuple(queues), 1))
             for claim in answer.claims:
