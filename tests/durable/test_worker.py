@@ -220,7 +220,8 @@ def test_a_bundle_that_dies_costs_the_others_a_run_and_no_attempt(queue: Queue) 
             if place != 50:
                 handle.result(WAIT)
         assert {handle.attempts for handle in handles[:50] + handles[51:]} == {1}
-        assert handles[50].record().crashes > 0 or handles[50].state is JobState.RUNNING
+        found = handles[50].record()
+        assert found.crashes > 0 or found.state is JobState.RUNNING
         handles[50].cancel()
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from steadypool import JobState, Limit, Queue
+from steadypool.durable.worker import maintenance
+from steadypool.rules import claim_size
 from tests.durable.limits import mill
 from tests.durable.working import Working
 from tests.pools.contract.stage import WAIT, Stage
@@ -19,7 +21,11 @@ def queue(url: str, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped
     mill.queue.close()
 
 
-def test_a_place_that_one_worker_frees_is_taken_by_an_idle_one_at_once(queue: Queue, stage: Stage) -> None:
+def test_a_place_that_one_worker_frees_is_taken_by_an_idle_one_at_once(
+    queue: Queue, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claim_size, "LOOK_AGAIN", 3600.0)  # so none looks on its own
+    monkeypatch.setattr(maintenance, "PRUNE_EVERY", 3600.0)
     with Working(queue, workers=2) as busy:
         for name in "ab":
             mill.act.enqueue(stage.address, name)
@@ -29,7 +35,7 @@ def test_a_place_that_one_worker_frees_is_taken_by_an_idle_one_at_once(queue: Qu
             busy.worker.request_drain(WAIT)  # it claims no more
             assert stage.is_empty(0.2) and waits.state is JobState.AVAILABLE
             actors["a"].close()
-            assert stage.enter_within(0.9) is not None, "sooner than it looks on its own"
+            stage.enter()
             assert idle.worker.held == 1
             stage.close()
 
@@ -40,13 +46,13 @@ def test_what_is_set_by_hand_holds_on_all_workers_and_survives_a_new_start(queue
         stage.enter_many(2)
         assert stage.is_empty(0.1)
         queue.limits.set("stones", running=3)
-        assert stage.enter_within(2.0) is not None
+        stage.enter()
         assert stage.is_empty(0.1)
         with Working(queue, workers=4):  # it declares what the code says
             assert stage.is_empty(0.2)
             queue.limits.reset("stones")
             queue.limits.set("stones", running=4)
-            assert stage.enter_within(2.0) is not None
+            stage.enter()
             stage.close()
             assert [handle.result(WAIT) for handle in handles] == ["0", "1", "2", "3"]
     [info] = [info for info in queue.limits.list() if info.name == "stones"]
@@ -119,5 +125,5 @@ def test_tenants_take_turns_on_every_kind(queue: Queue, kind: str) -> None:
     queue.work(kind=kind, workers=2, until_empty=True)
     records = [handle.record() for handle in handles]
     assert {record.state for record in records} == {JobState.COMPLETED}
-    last = records[-1].started_at
-    assert last is not None and last <= min(record.started_at or 0.0 for record in records) + 5.0
+    starts = [record.started_at or 0.0 for record in records]
+    assert sum(start < starts[-1] for start in starts) <= 2, "the one of the other tenant is among the first"

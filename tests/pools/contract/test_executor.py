@@ -180,7 +180,7 @@ def test_the_standard_library_may_hold_the_condition_while_the_job_ends(pool: An
         return True
 
     thread, ended = in_thread(hold)
-    thread.join(WAIT / 4)
+    thread.join(WAIT)
     assert ended == [True]
     assert future.result(WAIT) == "actor"
 

@@ -21,7 +21,7 @@ def quick():
 if __name__ == "__main__":
     with {pool}(1) as pool:
         pool.submit(nothing).result()
-        future = pool.submit(task(quick, timeout=0.8))
+        future = pool.submit(task(quick, timeout=1.2))
         print("running", flush=True)
         print(repr(future.exception(30)), future.outcome.value, flush=True)
 """
@@ -34,7 +34,7 @@ async def quick():
     return "its result"
 async def main():
     async with AsyncPool(1) as pool:
-        future = await pool.submit(task(quick, timeout=0.8))
+        future = await pool.submit(task(quick, timeout=1.2))
         print("running", flush=True)
         await asyncio.wait([future])
         print(repr(future.exception()), future.outcome.value, flush=True)

@@ -135,7 +135,7 @@ def test_retry_on_a_time_limit_waits_for_the_kill(make_pool: MakePool, tmp_path:
     """The old attempt has ended when the next one starts."""
     pool = make_pool(2, cancel_grace=0.1)
     log = str(tmp_path / "log")
-    hang = task(deeds.note_pid_and_hang, timeout=0.4, retry=Retry(3, on=JobTimeout, backoff=0.0))
+    hang = task(deeds.note_pid_and_hang, timeout=0.8, retry=Retry(3, on=JobTimeout, backoff=0.0))
     future = pool.submit(hang, log)
     assert future.result(WAIT) == "the others are dead"
     assert future.attempts == 3
