@@ -25,7 +25,7 @@ from tests.pools.processes import deeds
 from tests.pools.processes.methods import on_each_parent
 from tests.pools.processes.test_chunk_races import hold_up, wait_for_rest
 from tests.pools.processes.test_chunks import fork_at
-from tests.pools.processes.warming import warm
+from tests.pools.processes.warming import as_if_jobs_took_no_time, warm
 from tests.races.arena import switching_every
 
 MakePool = Callable[..., Any]
@@ -38,7 +38,7 @@ def send_together(pool: Any, *calls: tuple[Any, ...]) -> list[Any]:
         pytest.skip("what is in a stream cannot be taken back, so that each job travels alone")
     with workers.pump._lock:
         futures = [pool.submit(*call) for call in calls]
-    fleet.pace.depth = 64  # as if jobs took no time, however busy the machine is
+        as_if_jobs_took_no_time(pool)
     fleet.look_again()
     return futures
 

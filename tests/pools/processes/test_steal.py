@@ -24,7 +24,7 @@ from tests.pools.processes import deeds
 from tests.pools.processes.methods import on_each_parent
 from tests.pools.processes.test_bundles import send_together
 from tests.pools.processes.test_chunk_races import wait_for_rest
-from tests.pools.processes.warming import warm
+from tests.pools.processes.warming import as_if_jobs_took_no_time, warm
 from tests.races.arena import switching_every
 
 MakePool = Callable[..., Any]
@@ -121,7 +121,7 @@ def test_what_comes_first_since_another_was_taken_back_has_its_limit(make_pool: 
     os.kill(pid, signal.SIGSTOP)
     while psutil.Process(pid).status() != psutil.STATUS_STOPPED:
         sleep(0.001)
-    fleet.pace.depth = 64
+    as_if_jobs_took_no_time(pool)
     first = pool.submit(jobs.same, 1)
     second = pool.submit(task(deeds.count_for_ever, timeout=0.2))
     assert pool._workers.stealer.take_back(worker, most=1) == 1

@@ -20,6 +20,13 @@ def warm(pool: Any) -> Any:
     return pool
 
 
+def as_if_jobs_took_no_time(pool: Any) -> None:
+    """However busy the machine is, and though the supervisor may be about to judge by the jobs that have warmed it."""
+    pace = pool._workers.fleet.pace
+    pace.judge = lambda: None
+    pace.depth = 64
+
+
 def known_pids(pool: Any, workers: int = 1) -> list[int]:
     """The pids of so many workers. A job may have begun before the thread that starts its process has noted the pid."""
     give_up = monotonic() + WAIT
