@@ -139,6 +139,24 @@ def test_what_the_program_has_set_up_stays_unless_a_format_is_given(shop: Progra
     assert "shop: [job-2] charging 8" in said and not [line for line in said.splitlines() if line[:4] == "own "]
 
 
+def test_what_a_logger_shows_by_itself_is_not_shown_twice(shop: Program) -> None:
+    """So does Django's in development."""
+    own = """
+        import logging
+        shown = logging.StreamHandler()
+        shown.setFormatter(logging.Formatter("own %(message)s"))
+        logging.getLogger("shop").addHandler(shown)
+        from shop import *
+    """
+    (shop.folder / "own.py").write_text(textwrap.dedent(own))
+    shop.run("enqueue", "own:charge", '["7"]')
+    said = work(shop, "--kind", "thread", module="own")
+    assert set(lines_of(said, "charging")) == {"own charging 7"} and lines_of(said, "ERROR steadypool: job job-1")
+    shop.run("enqueue", "own:charge", '["8"]')
+    said = work(shop, "--kind", "thread", "--log-format", "json", module="own")
+    assert "charging 8" in {json.loads(line)["message"] for line in said.splitlines()}
+
+
 def test_the_status_is_served_where_it_is_told(shop: Program) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

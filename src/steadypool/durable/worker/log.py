@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -34,12 +35,38 @@ class LogSettings:
             return
         handler = logging.StreamHandler()
         handler.setFormatter(JsonLines() if self.format == "json" else TextLines(self.level == "debug"))
+        if self.format is None:
+            handler.addFilter(_is_not_shown_yet)
+        else:
+            _take_over(handler)
         root.handlers[:] = [handler]
         root.setLevel(level)
 
 
 def _is_set_up(logger: logging.Logger) -> bool:
     return any(not isinstance(handler, logging.NullHandler) for handler in logger.handlers)
+
+
+def _is_not_shown_yet(record: logging.LogRecord) -> bool:
+    """Whether no logger on the way to the root has put it on the terminal itself, as that of Django does."""
+    logger: logging.Logger | None = logging.getLogger(record.name)
+    while logger is not None and logger.parent is not None:
+        if any(record.levelno >= one.level and one.filter(record) for one in logger.handlers if _is_console(one)):
+            return False
+        logger = logger.parent
+    return True
+
+
+def _take_over(handler: logging.Handler) -> None:
+    """Have *handler* say what other loggers have put on the terminal."""
+    for logger in list(logging.root.manager.loggerDict.values()):
+        if isinstance(logger, logging.Logger) and any(map(_is_console, logger.handlers)):
+            others = [one for one in logger.handlers if not _is_console(one)]
+            logger.handlers[:] = others if logger.propagate else [*others, handler]
+
+
+def _is_console(handler: logging.Handler) -> bool:
+    return isinstance(handler, logging.StreamHandler) and handler.stream in (sys.stdout, sys.stderr)
 
 
 class TextLines(logging.Formatter):
