@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from tests.cli.program import Program
+from tests.patience import WAIT
 
 APP = """
     import logging, os
@@ -164,11 +166,16 @@ def test_the_status_is_served_where_it_is_told(shop: Program) -> None:
         taken.listen()
         refused = shop.run("work", "shop:queue", "--status-port", port)
         assert refused.code == 2 and refused.err.count("\n") == 1 and f"port {port}" in refused.err
-    worker = shop.start("work", "shop:queue", "--kind", "thread", "--status-port", port)
+    worker = shop.start(
+        "work", "shop:queue", "--kind", "thread", "--status-port", "0"
+    )  # a port that was free may not be
     for line in worker.stderr or ():
         if "is ready" in line:
             break
+    [place] = [one.laddr for one in psutil.Process(worker.pid).net_connections("tcp") if one.status == "LISTEN"]
+    assert place.ip == "127.0.0.1"
     for path in ("livez", "readyz", "metrics"):
-        assert httpx.get(f"http://127.0.0.1:{port}/{path}", trust_env=False, verify=False).status_code == 200
+        url = f"http://127.0.0.1:{place.port}/{path}"
+        assert httpx.get(url, timeout=WAIT, trust_env=False, verify=False).status_code == 200
     worker.terminate()
     assert worker.wait(20) == 0
