@@ -15,7 +15,7 @@ HINDRANCES = {
     "read only": "ALTER DATABASE {database} SET default_transaction_read_only = on",
     "no right": "CREATE USER {user}",
     "no right any more": "CREATE USER {user} IN ROLE steadypool_worker; "
-    "REVOKE EXECUTE ON FUNCTION steadypool.register FROM steadypool_worker",
+    "REVOKE EXECUTE ON FUNCTION steadypool.register_for FROM steadypool_worker",
     "no connection": "CREATE USER {user} IN ROLE steadypool_worker CONNECTION LIMIT 0",
     "one connection": "CREATE USER {user} IN ROLE steadypool_worker CONNECTION LIMIT 1",
     "no login": "CREATE ROLE {user} IN ROLE steadypool_worker",

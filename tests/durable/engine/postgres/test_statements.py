@@ -93,4 +93,4 @@ def test_the_clock_that_tests_move_is_put_where_it_is_called(address: str) -> No
             "SELECT proname FROM pg_proc WHERE pronamespace = 'steadypool'::regnamespace "
             "AND prosrc ~ '(?<!pg_catalog\\.)clock_timestamp' ORDER BY proname"
         ).fetchall()
-        assert [name for (name,) in left] == ["engine_clock", "move_clock", "register", "renew"]
+        assert [name for (name,) in left] == ["engine_clock", "move_clock", "register", "register_for", "renew"]
