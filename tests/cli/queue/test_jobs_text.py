@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from steadypool.cli.queue.job_text import lines_of, moment, reason_of
+from steadypool.cli.queue.jobs import as_plain
 from steadypool.durable.engine.attempts import retries_of
 from steadypool.durable.engine.open import open_engine
 from steadypool.durable.engine.records import SET_ASIDE, AttemptError, JobRecord, NewJob, WorkerRow
@@ -145,6 +146,16 @@ def test_the_line_of_an_attempt_whose_worker_died() -> None:
     assert "arguments      [7]" in lines and not any("payload" in line for line in lines)
     begun, ended = moment(40.0, 160.0), moment(100.0, 160.0)
     assert lines[-1] == f"\nattempt 1 on vm, begun {begun}, ended {ended}: lost: its worker died"
+
+
+def test_what_a_job_has_saved() -> None:
+    record = JobRecord(
+        1, 2, "job-1", "t", "q", JobState.RUNNING, 0, 1, 0, 0, 0.0, checkpoint=b'{"row":7}', saved_at=9.0
+    )
+    lines = list(lines_of(record, 10.0))
+    assert 'checkpoint     {"row":7}' in lines and f"saved_at       {moment(9.0, 10.0)}" in lines
+    assert as_plain(record)["checkpoint"] == {"row": 7} and as_plain(record)["saved_at"] == 9.0
+    assert "checkpoint" not in as_plain(record, errors=False), "a list does not read it"
 
 
 def test_why_it_waits(shop: Program) -> None:

@@ -15,6 +15,7 @@ from steadypool.contrib.web.charts import chart_of
 from steadypool.contrib.web.pages.errors import place_in
 from steadypool.durable.engine.errors import EngineError, EngineGone
 from steadypool.durable.engine.figures import MinuteRow
+from steadypool.durable.engine.notes import Note
 from steadypool.durable.engine.records import JobFilter
 from tests.contrib.web.client import Client
 from tests.durable import app
@@ -143,6 +144,16 @@ def test_where_a_running_job_is(
             assert (stage.address in page.html) == (arguments == "shown")
         actor.tell("return")
         job.result(20)
+
+
+@every_engine
+def test_what_a_job_has_saved(make_client: Callable[..., Client], queue: Queue) -> None:
+    job = app.add.enqueue(1)
+    [claim] = queue.engine.claim(queue.engine.register("some-worker", 60.0), ["default"], 1).claims
+    queue.engine.notes.save([Note(claim.number, claim.token, claim.lease, 1, b'{"row": 7}')])
+    for arguments in ("hidden", "shown"):
+        page = make_client(arguments=arguments).get(f"/job?id={job.job_id}")
+        assert ("Checkpoint" in page.text) == ('"row": 7' in page.text) == (arguments == "shown")
 
 
 @every_engine
