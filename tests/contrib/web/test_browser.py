@@ -1,4 +1,4 @@
-"""The pages in a real browser, against a real worker on each engine: every page, every action, and what it looks like.
+"""The pages in a real browser, against a real worker: every page, every action, and what it looks like.
 
 With the variable of `browser.PICTURES` the pictures of all pages go to a folder, in three widths and both themes.
 """
@@ -75,7 +75,6 @@ def browser(one_browser: Browser, serve: Callable[..., str]) -> Iterator[Browser
     assert complaints == []
 
 
-@pytest.mark.every_engine
 def test_every_action(browser: Browser, queue: Queue, told: list[WebAction]) -> None:
     queue.schedules.put("nightly", app.add.call(1), Cron("0 3 * * *"))
     failed = [app.odd.enqueue(2 * n).job_id for n in range(3)]
