@@ -42,6 +42,7 @@ def shared_server() -> Iterator[None]:
 def queue(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Queue]:
     """The queue of `app`, on an empty store."""
     monkeypatch.setenv("STEADYPOOL_URL", url)
+    app.queue.close()  # a job of a test that has this address but not this fixture may have opened it
     yield app.queue
     app.queue.close()
 

@@ -410,6 +410,18 @@ def test_a_relative_address_is_that_of_the_folder_in_which_the_queue_was_made(
         assert queue.stats().queues[0].available == 4
 
 
+def test_a_queue_is_open_at_one_address_until_it_is_closed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with Queue() as queue:
+        task = queue.task(lambda: 1)
+        for name in ("a", "b"):
+            monkeypatch.setenv("STEADYPOOL_URL", f"sqlite:///{tmp_path}/{name}.db")
+            queue.engine.migrate()
+            monkeypatch.setenv("STEADYPOOL_URL", f"sqlite:///{tmp_path}/other.db")
+            assert task.enqueue().state is JobState.AVAILABLE
+            queue.close()
+    assert sorted(file.name for file in tmp_path.glob("*.db")) == ["a.db", "b.db"]
+
+
 def test_a_relative_address_in_a_folder_that_was_removed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")

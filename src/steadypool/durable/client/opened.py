@@ -20,7 +20,7 @@ class Opened:
     drops its own, which has nothing open yet.
 
     Args:
-        address: asked for the address when the first part is made.
+        address: asked for the address when the first part is made; the others are at the same one.
     """
 
     def __init__(self, address: Callable[[], str]) -> None:
@@ -82,5 +82,6 @@ class Opened:
             self._pid = os.getpid()
 
     def _use(self) -> str:
-        self.at = self._address()
+        if self.at is None or not self._parts:  # else all parts are where the first one is, whatever has changed
+            self.at = self._address()
         return self.at
