@@ -103,6 +103,7 @@ def test_the_story_of_the_pool(make_pool: Callable[..., Any], stage: Stage) -> N
     pool = make_pool(1, cancel_grace=30)
     watch = Watch(pool)
     _, actor = stage.start(pool)
+    watch.wait_for(events.WorkerStarted)
     pool.resize(2)
     actor.tell("obey")
     report = pool.drain(0.1)

@@ -52,12 +52,11 @@ def _supervise(core: Core) -> None:
     faults = 0
     wake: float | None = None
     while not core.is_closed():
-        if wake is not None and monotonic() > wake + LATE:
-            sleep(CATCH_UP)  # the program was stopped for a while, it seems: what has ended since may say so first
+        caught_up = wake is not None and _catch_up_with(wake)
         core.next_wake = float("inf")
         # From here on a thread that has something earlier rings: what this pass does not see, the next one will.
         try:
-            wake = earliest_wake(step(core))
+            wake = earliest_wake(step(core, caught_up))
             core.next_wake = float("inf") if wake is None else wake
             if not core.is_closed():
                 core.workers.rest(wake)
@@ -70,12 +69,20 @@ def _supervise(core: Core) -> None:
             sleep(min(AFTER_FAULT * faults, LONGEST_AFTER_FAULT))
 
 
+def _catch_up_with(due: float) -> bool:
+    """If the program was stopped for a while when this was due, let what has ended since say so first."""
+    if monotonic() <= due + LATE:
+        return False
+    sleep(CATCH_UP)
+    return True
+
+
 def earliest_wake(due: float | None) -> float | None:
     """When to wake for what is *due*: within a day, since no selector takes a wait of months."""
     return None if due is None else min(due, monotonic() + LONGEST_REST)
 
 
-def step(core: Core) -> float | None:
+def step(core: Core, caught_up: bool) -> float | None:
     """Do all that is due now. Returns when something will be due next."""
     core.workers.sent.hear_all()
     take_requests(core)
@@ -83,7 +90,7 @@ def step(core: Core) -> float | None:
     opens = look_at_limits(core)
     if core.broken_by is not None:
         core.fail_waiting()  # also what a thread put back that held it while the pool broke
-    deadline = _end_overdue_attempts(core)
+    deadline = _end_overdue_attempts(core, caught_up)
     walk_ladder(core)
     core.forecast.look()
     with core.lock:
@@ -107,14 +114,18 @@ def do_due(core: Core) -> None:
         action(*args)
 
 
-def _end_overdue_attempts(core: Core) -> float | None:
-    """Time out the attempts whose limit has passed; returns when the next one's will."""
+def _end_overdue_attempts(core: Core, caught_up: bool) -> float | None:
+    """Time out the attempts whose limit has passed; returns when the next one's will.
+
+    The program may have been stopped before this thread has seen a limit at all.
+    """
     nearest: float | None = None
     for job in core.workers.jobs_with_limits():
         ends = core.workers.attempt_ends(job)
         if ends is None:
             continue
         if ends <= monotonic():
+            caught_up = caught_up or _catch_up_with(ends)
             core.termination.attempt_time_is_up(job)
         else:
             nearest = earlier(nearest, ends)
