@@ -67,27 +67,26 @@ def walk_on(path: str, stop: str) -> int:
 @queue.task(checkpoint=int, retry=Retry(3, backoff=0.01, max_backoff=0.01))
 def fail_once(path: str, count: int, at: int) -> list[int]:
     """Raise behind the item *at*, in the first attempt. Says where it began, and in which attempt."""
-    job = current_job()
-    first: int = job.checkpoint or 0
-    for item in range(first, count):
-        app.mark(path, item)
-        job.save(item + 1)
-        if item == at and job.attempt == 1:
+    for item in range(first := current_job().checkpoint or 0, count):
+        _mark_and_save(path, item)
+        if item == at and current_job().attempt == 1:
             raise ValueError(item)
-    return [first, job.attempt]
+    return [first, current_job().attempt]
 
 
 @queue.task(checkpoint=int, kind="process")
 def die_once(path: str, count: int, at: int) -> list[int]:
     """Die behind the item *at*, in the first attempt."""
-    job = current_job()
-    first: int = job.checkpoint or 0
-    for item in range(first, count):
-        app.mark(path, item)
-        job.save(item + 1)
-        if item == at and job.attempt == 1:
+    for item in range(first := current_job().checkpoint or 0, count):
+        _mark_and_save(path, item)
+        if item == at and current_job().attempt == 1:
             os._exit(3)
-    return [first, job.attempt]
+    return [first, current_job().attempt]
+
+
+def _mark_and_save(path: str, item: int) -> None:
+    app.mark(path, item)
+    current_job().save(item + 1)
 
 
 @queue.task(checkpoint=int)

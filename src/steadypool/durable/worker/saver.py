@@ -24,6 +24,7 @@ from steadypool.primitives.job_context import current_job, job_saver
 
 HANDED_OVER = -1.0
 """For how long a job is not to run that was interrupted where it saved: it may go on at once."""
+INTERRUPTED: Performed = None, HANDED_OVER
 _COUNT = 8
 """Bytes of a note before the state: how many saves the run has made."""
 
@@ -50,7 +51,7 @@ class Beginning:
 
 
 class Saver:
-    """For one run, in its context.
+    """For one run: a ``with`` block around it, which ends early where the run is interrupted.
 
     Raises:
         CheckpointRefused: what the last run has saved is of another type.
@@ -63,6 +64,13 @@ class Saver:
         self._left = b""
         state = beginning.state
         self.checkpoint = None if state is None else beginning.states.decode(state)
+
+    def __enter__(self) -> None:
+        self._before = job_saver.set(self)
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        job_saver.reset(self._before)
+        return error is not None and _is_interruption(error)
 
     def save(self, state: Any) -> None:
         """See `JobSaver.save`."""
@@ -109,28 +117,16 @@ class Saver:
 
 def run_from(beginning: Beginning, fn: Callable[..., Performed], *args: Any) -> Performed:
     """Run a job that saves, on a thread or in a process."""
-    before = job_saver.set(Saver(beginning))
-    try:
+    with Saver(beginning):
         return fn(*args)
-    except BaseException as error:
-        if not _is_interruption(error):
-            raise
-        return None, HANDED_OVER
-    finally:
-        job_saver.reset(before)
+    return INTERRUPTED
 
 
 async def run_from_async(beginning: Beginning, fn: Callable[..., Awaitable[Performed]], *args: Any) -> Performed:
     """The same on the running loop."""
-    before = job_saver.set(Saver(beginning))
-    try:
+    with Saver(beginning):
         return await fn(*args)
-    except BaseException as error:
-        if not _is_interruption(error):
-            raise
-        return None, HANDED_OVER
-    finally:
-        job_saver.reset(before)
+    return INTERRUPTED
 
 
 def _is_interruption(error: BaseException) -> bool:
