@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 WAIT = 20.0
@@ -18,6 +18,14 @@ SLACK = 0.5
 TICK = 0.005
 STEPS = 6
 """How often something of what is timed has to wait for its turn on the machine, one after the other."""
+
+
+def eventually(is_so: Callable[[], bool]) -> None:
+    """Look until it is so: for what another process, a server or the clock does, and nothing says."""
+    until = time.monotonic() + WAIT
+    while not is_so():
+        assert time.monotonic() < until
+        time.sleep(TICK)
 
 
 @contextmanager

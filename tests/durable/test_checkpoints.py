@@ -6,7 +6,7 @@ import os
 import signal
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from tests.durable import app, savers
 from tests.durable.engines import file_of
 from tests.durable.programs import Program, numbers_in
 from tests.durable.working import Working
+from tests.patience import eventually
 from tests.pools.contract.stage import WAIT, Stage
 
 LONG = os.environ.get("STEADYPOOL_TEST_LONG") == "1"
@@ -31,13 +32,6 @@ def queue(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Queue]:
     yield savers.queue
     savers.queue.close()
     app.queue.close()  # it has the same address, and a flush takes either
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    until = time.monotonic() + WAIT
-    while not is_so():
-        assert time.monotonic() < until
-        time.sleep(0.01)
 
 
 def drains(working: Working) -> bool:
@@ -55,7 +49,7 @@ def test_a_drain_hands_the_job_over_where_it_saves(queue: Queue, stage: Stage, t
         actor = stage.enter()
         assert (handle.checkpoint, handle.state) == (3, JobState.RUNNING), "it was flushed"
         working.worker.request_drain(WAIT)
-        wait_until(lambda: drains(working))
+        eventually(lambda: drains(working))
         actor.tell("return")
         report = working.ended(WAIT)
     record = handle.record()
@@ -87,10 +81,10 @@ def test_sigterm_repeats_nothing_and_sigkill_what_was_not_written(queue: Queue, 
             *("steadypool.cli", "work", "tests.durable.savers:queue", "--kind", "thread", "--workers", "1"),
             *("--lease", "1.5"),
         )
-        wait_until(lambda begin=begin: len(items()) > begin + 5)  # type: ignore[misc]
+        eventually(lambda begin=begin: len(items()) > begin + 5)  # type: ignore[misc]
         again = items()[begin]
         assert again == last + 1 or (was is signal.SIGKILL and kept <= again <= last)
-        wait_until(lambda again=again: handle.checkpoint is not None and handle.checkpoint > again)  # type: ignore[misc]
+        eventually(lambda again=again: handle.checkpoint is not None and handle.checkpoint > again)  # type: ignore[misc]
         kept, was = handle.checkpoint, number
         program.process.send_signal(number)
         program.end()
@@ -132,7 +126,7 @@ def test_who_has_lost_its_lease_saves_nothing(queue: Queue, stage: Stage) -> Non
             queue.engine.sweep(1000)
             return handle.record().losses > 0
 
-        wait_until(is_lost)
+        eventually(is_lost)
         second = stage.enter()  # the same job, in another slot of the worker, which has registered anew
         assert (first.name, second.name) == ("1", "2")
         second.tell("return")
@@ -151,9 +145,9 @@ def test_a_cancelled_job_is_told_where_it_saves(queue: Queue, stage: Stage, tmp_
     with Working(queue) as working:
         actor = stage.enter()
         assert handle.cancel()
-        wait_until(lambda: actor.ask("cause") == "cancelled")
+        eventually(lambda: actor.ask("cause") == "cancelled")
         actor.tell("return")
-        wait_until(lambda: handle.state is JobState.CANCELLED)
+        eventually(lambda: handle.state is JobState.CANCELLED)
     assert working.report is not None and working.report.cancelled == 1
     assert numbers_in((tmp_path / "items").read_text()) == [0, 1, 2] and handle.checkpoint is None
 
@@ -171,7 +165,7 @@ def test_a_job_is_written_once_a_second_however_often_it_saves(queue: Queue, sta
     with Working(queue):
         began = time.monotonic()
         actor = stage.enter()
-        wait_until(lambda: handle.checkpoint == CALLS - 1)
+        eventually(lambda: handle.checkpoint == CALLS - 1)
         seconds = time.monotonic() - began
         actor.tell("return")
         handle.result(WAIT)

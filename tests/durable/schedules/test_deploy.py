@@ -8,6 +8,7 @@ from steadypool import Cron, Every, JobHandle, Queue, UnknownSchedule, Worker, W
 from steadypool.durable.worker.schedules import RETIRED_AFTER, is_older
 from tests.durable.schedules.shop import jobs_of, moments, queue_of, row, ticks_of, work_once
 from tests.durable.working import Working
+from tests.patience import eventually
 
 pytestmark = pytest.mark.every_engine
 
@@ -70,12 +71,7 @@ def test_one_that_is_gone_stops_is_shown_so_and_begins_from_now_if_it_comes_back
 
 
 def wait_until_gone(queue: Queue) -> None:
-    import time
-
-    until = time.monotonic() + 20
-    while row(queue).retired_at is None:
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    eventually(lambda: row(queue).retired_at is not None)
 
 
 def test_a_live_worker_of_the_program_keeps_what_it_declares(url: str, first: Queue) -> None:
@@ -150,12 +146,7 @@ def test_old_and_new_workers_side_by_side_put_each_tick_once(url: str) -> None:
 
 
 def wait_until_due(queue: Queue, moment: float) -> None:
-    import time
-
-    until = time.monotonic() + 20
-    while row(queue).due <= moment:
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    eventually(lambda: row(queue).due > moment)
 
 
 def test_an_older_release_changes_nothing_of_a_later_one(url: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -18,6 +17,7 @@ from tests.durable.engines import file_of
 from tests.durable.programs import Program, start_worker
 from tests.durable.schedules.shop import is_completed, jobs_of, queue_of, row, ticks_of, work_once
 from tests.durable.working import Working
+from tests.patience import eventually
 from tests.pools.contract.stage import Stage
 
 pytestmark = pytest.mark.every_engine
@@ -111,22 +111,13 @@ def test_each_tick_once_while_workers_are_killed(queue: Queue) -> None:
             workers[-1].read_until("is ready")
             if len(workers) > 2:
                 workers.pop(0).kill()
-        _wait_until(lambda: row(queue, "beat").due >= first + 4)
+        eventually(lambda: row(queue, "beat").due >= first + 4)
     finally:
         for worker in workers:
             worker.kill()
     count = round(row(queue, "beat").due - first)
     assert ticks_of(queue, "beat") == [first + number for number in range(count)]
     assert row(queue, "beat").fired == count
-
-
-def _wait_until(is_so: Callable[[], bool]) -> None:
-    import time
-
-    until = time.monotonic() + 30
-    while not is_so():
-        assert time.monotonic() < until
-        time.sleep(0.05)
 
 
 def test_a_failure_between_the_row_and_the_job_leaves_neither(url: str) -> None:
@@ -204,7 +195,7 @@ def test_a_key_that_a_transaction_holds_open_delays_its_own_schedule_alone(url: 
                 worker.wait_for("ScheduleFired", 2)
             assert row(queue, "keyed").fired == 0 and row(queue, "free").fired >= 2
             connection.rollback()
-            _wait_until(lambda: row(queue, "keyed").fired > 0)
+            eventually(lambda: row(queue, "keyed").fired > 0)
     queue.close()
 
 

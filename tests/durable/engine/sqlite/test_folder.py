@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from steadypool.durable.engine.open import open_engine
 from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.engine.sqlite import folder
 from tests.durable.conformance.steps import put
-from tests.patience import WAIT
+from tests.patience import eventually
 
 ENDS = ("-wal", "-shm", "-lock")
 REMOVED = [names for count in (1, 2, 3) for names in itertools.combinations(ENDS, count) if names != ("-lock",)]
@@ -36,14 +35,6 @@ def engine(path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
     settle(engine)
     yield engine  # type: ignore[misc]
     engine.close()
-
-
-def eventually(is_so: Callable[[], bool]) -> None:
-    """The system's clock goes on: there is nothing to wait on."""
-    until = time.monotonic() + WAIT
-    while not is_so():
-        assert time.monotonic() < until
-        time.sleep(0.005)
 
 
 def settle(engine: Engine) -> None:
