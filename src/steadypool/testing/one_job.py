@@ -17,8 +17,8 @@ from steadypool.model.checks import check_count
 
 R = TypeVar("R")
 ALONE = "steadypool.perform"
-"""The named queue of a job that is performed, and what that of one begins with that is interrupted: it may wait there
-while others run."""
+"""The named queue of a job that is performed. An interrupted job, which may wait while others run, has its own: its
+name begins like this."""
 _PACKAGE = os.path.dirname(steadypool.__file__)
 _numbers = count()
 

@@ -298,7 +298,7 @@ def test_it_answers_while_everything_is_busy_and_never_holds_the_end(tmp_path: P
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "200\n", "")
 
 
-@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="needs /proc")
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="a system without /proc")
 def test_it_sleeps_while_nobody_asks(tmp_path: Path) -> None:
     ended = run(
         tmp_path,
@@ -339,7 +339,7 @@ def test_a_request_before_any_thread_waits_for_one_is_nothing_to_warn_of(tmp_pat
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "200\n", "")
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a system that cannot fork")
 def test_a_forked_child_lets_go_of_the_port(tmp_path: Path) -> None:
     ended = run(
         tmp_path,

@@ -42,7 +42,7 @@ def test_commands_have_the_queue_of_the_settings(capsys: pytest.CaptureFixture[s
     assert code == 2 and "No such command 'jbos'" in unknown
 
 
-@pytest.mark.skipif(connection.vendor != "sqlite", reason="it is the same there")
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="the database makes no difference: once is enough")
 def test_a_worker_that_follows_the_files(manage: Manage) -> None:
     """``work --reload``: a file that is changed has the worker drained, and another one started."""
     module = PROJECT / "shop" / "changing.py"

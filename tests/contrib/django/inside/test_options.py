@@ -55,7 +55,7 @@ class Options(TestCase):
         plain = task(fresh()).durable_task
         assert plain.task_options.timeout is None and plain.enqueue_options.keep == 86_400
 
-    @pytest.mark.skipif(django.VERSION[:2] == (6, 0), reason="the decorator of that version takes none")
+    @pytest.mark.skipif(django.VERSION[:2] == (6, 0), reason="the @task of Django 6.0 takes no options of a backend")
     def test_the_frameworks_own_decorator_takes_them(self) -> None:
         """Since Django 6.1, and in the backport."""
         assert theirs(timeout=5, unique="one")(fresh()).durable_task.task_options.timeout == 5
