@@ -16,6 +16,18 @@ SOURCE = ROOT / "src" / "steadypool"
 PACKAGES = sorted(path.parent for path in SOURCE.rglob("__init__.py") if path.parent != SOURCE)
 
 
+_NAMES = r"(?:`(\w+)`,\s+)?(?:`(\w+)`\s+and\s+)?`(\w+)`"
+_DEFINITION = re.compile(
+    r"^\s*(?:(?:async )?def|class) (\w+)|^\s*(?:\w+\.)*(\w+)(?:: .*)? = |^CREATE .*(?:FUNCTION|VIEW) @schema@\.(\w+)",
+    re.MULTILINE,
+)
+
+
+def definitions(text: str) -> set[str]:
+    """What a file of Python or SQL defines."""
+    return {name for names in _DEFINITION.findall(text) for name in names if name}
+
+
 def contract(name: str) -> list[str]:
     """The layers of an import contract, the lowest first."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -39,7 +51,8 @@ def test_the_picture_shows_the_walls(name: str) -> None:
 
 
 def test_each_change_names_its_files_and_tests() -> None:
-    for change, begin, _, tests in page("architecture").table("changes"):
+    changes = [row for table in page("architecture").tables("changes") for row in table]
+    for change, begin, _, tests in changes:
         assert any((SOURCE / name).exists() for name in names_in(begin)), change
         assert names_in(tests) and all((ROOT / name).exists() for name in names_in(tests)), change
 
@@ -58,8 +71,14 @@ def test_the_parts_of_a_pool_of_processes_are_those_that_it_makes() -> None:
     assert {names_in(row[0])[0] for row in page("architecture").table("parts")} == made
 
 
-def test_the_names_of_the_steps_are_in_their_files() -> None:
-    said = re.findall(r"`(\w+)`\s+in\s+`([\w/]+\.(?:py|sql))`", page("architecture").text)
-    assert len(said) > 10
-    for name, file in said:
-        assert re.search(rf"\b{name}\b", (SOURCE / file).read_text(encoding="utf-8")), (name, file)
+def test_each_name_is_defined_in_the_file_that_it_is_said_to_be_in() -> None:
+    text = page("architecture").text
+    said = re.findall(rf"{_NAMES}\s+(?:in|of)\s+`([\w/]+\.(?:py|sql))`", text)
+    assert len(said) > 40
+    for *names, file in said:
+        for name in filter(None, names):
+            assert name in definitions((SOURCE / file).read_text(encoding="utf-8")), (name, file)
+            if file.endswith(".sql"):
+                later = [other for other in (SOURCE / file).parent.glob("0*.sql") if other.name > Path(file).name]
+                found = [other.name for other in later if name in definitions(other.read_text(encoding="utf-8"))]
+                assert not found, f"{name} of {file} is replaced in {found}"
