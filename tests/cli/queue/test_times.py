@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import click
 import pytest
 
-from steadypool.cli.durations import LENGTH, MOMENT
+from steadypool.cli.option_types import LENGTH, MOMENT
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,6 @@ from steadypool.cli.console import (
     print_stop,
     say,
 )
-from steadypool.cli.durations import SecondsRange
 from steadypool.cli.exit_codes import CLOSED_PIPE, DONE, SOME_FAILED, OutputClosed, UsageError
 from steadypool.cli.exit_limit import TimedExit
 from steadypool.cli.kinds import KINDS, Kind, LinePool, check_workers
@@ -33,6 +32,7 @@ from steadypool.cli.map.progress import Progress, progress_for
 from steadypool.cli.map.run import LineRun, RunRules
 from steadypool.cli.map.stuck_watch import StuckWatch
 from steadypool.cli.map.writer import LineWriter
+from steadypool.cli.option_types import SecondsRange
 from steadypool.cli.target import is_coroutine_function, is_generator_function, load_target
 from steadypool.durable.engine.errors import EngineError, OtherRun
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from steadypool.cli.durations import LENGTH
 from steadypool.cli.exit_codes import UsageError
+from steadypool.cli.option_types import LENGTH
 from steadypool.durable.engine.records import JobFilter
 from steadypool.durable.engine.states import JobState
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from steadypool.cli.durations import Length
 from steadypool.cli.exit_codes import DONE, UsageError
+from steadypool.cli.option_types import Length
 from steadypool.cli.queue.job_text import echo_table
 from steadypool.cli.queue.jobs import URL_HELP, json_option, url_option
 from steadypool.cli.queue.target import as_usage_errors, queue_at

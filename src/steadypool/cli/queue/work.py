@@ -16,11 +16,11 @@ from rich.text import Text
 
 import steadypool
 from steadypool.cli.console import console_on, print_errors
-from steadypool.cli.durations import LENGTH, SecondsRange
 from steadypool.cli.exit_codes import DONE, SOME_FAILED, NotStarted, UsageError
 from steadypool.cli.exit_limit import TimedExit
 from steadypool.cli.kinds import check_workers
 from steadypool.cli.map.command import COUNT, SECONDS
+from steadypool.cli.option_types import LENGTH, SecondsRange
 from steadypool.cli.queue.known_tasks import check_tasks
 from steadypool.cli.queue.target import as_usage_errors, load_queue, store_said_plainly
 from steadypool.durable.client.options import KINDS, Kind

@@ -10,8 +10,8 @@ import click
 from rich.console import Console
 
 from steadypool.cli.console import console_on, say
-from steadypool.cli.durations import SecondsRange
 from steadypool.cli.exit_codes import DONE, UsageError
+from steadypool.cli.option_types import SecondsRange
 from steadypool.cli.top.frame import plain
 from steadypool.cli.top.keys import Keyboard
 from steadypool.cli.top.link import Link
