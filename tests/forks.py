@@ -29,8 +29,8 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 USED = (
-    *("cli.app", "cli.console", "cli.kinds", "cli.target", "cli.map.command", "cli.queue.enqueue", "cli.queue.jobs"),
-    *("cli.queue.migrate", "cli.queue.schedules", "cli.queue.work", "durable.engine.postgres.engine"),
+    *("cli.app", "cli.console", "cli.kinds", "cli.target", "cli.map.call", "cli.queue.enqueue", "cli.queue.jobs"),
+    *("cli.queue.migrate", "cli.queue.schedules", "cli.queue.work_call", "durable.engine.postgres.engine"),
     *("durable.engine.sqlite.engine", "durable.worker.worker", "pools.aio.loop_pool", "pools.processes.pool"),
     *("pools.threads.pool", "sinks.logging"),
 )

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import closing
+from pathlib import Path
 
 import click
 import pytest
 
 import steadypool
 from steadypool.cli.app import COMMANDS, Commands, program
+from steadypool.durable.engine.open import open_engine
 from tests.patience import WAIT
 
 ALWAYS = {"steadypool", "steadypool.model", "steadypool.model.lazy_module"}
@@ -79,10 +82,39 @@ def test_the_version_needs_no_parser_of_options() -> None:
     assert "click" not in loaded_by_program("--version")
 
 
-def loaded_by_program(option: str) -> set[str]:
+@pytest.mark.parametrize("name", ["map", "top", "work"])
+def test_the_help_of_a_command_loads_nothing_that_runs(name: str) -> None:
+    names = loaded_by_program(name, "--help")
+    assert not {"rich", "msgspec", "psutil", "multiprocessing", "asyncio"} & names
+    assert not within(names, "steadypool.pools", "steadypool.durable.client", "steadypool.durable.engine")
+    assert not within(names, "steadypool.durable.worker.worker", "steadypool.durable.worker.events")
+
+
+def test_a_look_at_a_queue_loads_no_pool_and_no_other_command(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/jobs.db"
+    with closing(open_engine(url)) as engine:
+        engine.migrate()
+    names = loaded_by_program("jobs", "list", "--url", url)
+    assert "steadypool.durable.engine.sqlite.engine" in names
+    assert not {"rich", "psutil", "multiprocessing", "asyncio", "pickle"} & names
+    assert not within(names, "steadypool.pools", "steadypool.durable.worker", "steadypool.model.events")
+    assert not within(names, "steadypool.cli.map", "steadypool.cli.top")
+
+
+@pytest.mark.parametrize("name", ["batches", "limits", "schedules"])
+def test_a_command_loads_no_other(name: str) -> None:
+    assert not within(loaded_by_program(name, "--help"), "steadypool.cli.queue.jobs", "rich")
+
+
+def within(names: set[str], *packages: str) -> set[str]:
+    """Those of *names* that are one of the packages, or below it."""
+    return {name for name in names if f"{name}.".startswith(tuple(f"{package}." for package in packages))}
+
+
+def loaded_by_program(*words: str) -> set[str]:
     return loaded(
         "import contextlib\nfrom steadypool.cli import main\n"
-        f"with contextlib.suppress(SystemExit):\n    main([{option!r}])"
+        f"with contextlib.suppress(SystemExit):\n    main({list(words)!r})"
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from steadypool import JobDiscarded, Queue
-from steadypool.cli.queue.work import WorkLog
+from steadypool.cli.queue.work_log import WorkLog
 from steadypool.events import Event, SinkFailed
 from tests.durable import app
 from tests.durable.working import Working

@@ -1,18 +1,19 @@
-"""What is said at the end: the drain report, the list of errors, and what was not done."""
+"""What is said at the end: the drain report and the list of errors."""
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
 
-from steadypool import DrainReport, ErrorGroup
-from steadypool.cli.map.counts import Tally
 from steadypool.model.printable import printable
 from steadypool.model.quantities import clock_time, counted
+
+if TYPE_CHECKING:
+    from steadypool import DrainReport, ErrorGroup
 
 LOG_WIDTH = 160
 """Columns where there is no terminal to ask."""
@@ -53,31 +54,6 @@ def print_error_count(console: Console, groups: tuple[ErrorGroup, ...]) -> None:
     line = Text(f"{counted(total, 'error')}{several} {_what(most)} at {most.where or most.task}")
     line.truncate(console.width, overflow="ellipsis")
     console.print(line, soft_wrap=True, highlight=False)
-
-
-def print_stop(console: Console, tally: Tally, number: int) -> None:
-    """What a signal left undone, and where to go on."""
-    name = signal.Signals(number).name
-    handed_back = f", {tally.not_done:,} read but not done" if tally.not_done else ""
-    say(
-        console,
-        f"stopped by {name} after line {tally.taken:,}: {tally.succeeded:,} succeeded, "
-        f"{tally.failed:,} failed{handed_back}; nothing after line {tally.taken:,} was started",
-    )
-
-
-def print_fail_fast(console: Console, tally: Tally) -> None:
-    """What ``--fail-fast`` left undone."""
-    say(console, f"stopped at the first failure, after line {tally.taken:,}: {tally.not_done:,} read but not done")
-
-
-def print_drained(console: Console, tally: Tally) -> None:
-    """What was left undone when another process drained the pool, such as `steadypool top`."""
-    say(
-        console,
-        f"the pool was drained from outside after line {tally.taken:,}: {tally.succeeded:,} succeeded, "
-        f"{tally.failed:,} failed, {tally.not_done:,} read but not done; nothing after that line was started",
-    )
 
 
 def _error_lines(groups: list[ErrorGroup], width: int) -> Iterator[Text]:

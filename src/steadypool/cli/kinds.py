@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol
 
-from steadypool import DrainReport, JobFuture, PoolStats, ProcessPool, Task, ThreadPool
 from steadypool.cli.exit_codes import UsageError
+
+if TYPE_CHECKING:
+    from steadypool import DrainReport, JobFuture, PoolStats, Task
 
 
 class LinePool(Protocol):
@@ -45,24 +47,23 @@ class Kind:
     """One kind of pool."""
 
     name: str
-    open: Callable[..., Any]
-    """Makes the pool, from ``max_workers`` and the keyword arguments that all pools share."""
+    pool: str
+    """Where its class is: it is imported when one is made."""
     takes_coroutines: bool
     """Whether its functions are coroutine functions, or plain ones."""
     most: int
     """So many workers are more than any machine has use for: a slip of the fingers."""
 
-
-def _open_on_a_loop(*args: Any, **options: Any) -> Any:
-    from steadypool.pools.aio.loop_pool import LoopPool  # asyncio, for those who ask for it
-
-    return LoopPool(*args, **options)
+    def open(self, max_workers: int | None, **options: Any) -> Any:
+        """Make a pool; *options* are those that all pools share."""
+        module, _, name = self.pool.partition(":")
+        return getattr(import_module(module), name)(max_workers, **options)
 
 
 KINDS = {
-    "thread": Kind("thread", ThreadPool, takes_coroutines=False, most=10_000),
-    "process": Kind("process", ProcessPool, takes_coroutines=False, most=1_000),
-    "async": Kind("async", _open_on_a_loop, takes_coroutines=True, most=1_000_000),
+    "thread": Kind("thread", "steadypool:ThreadPool", takes_coroutines=False, most=10_000),
+    "process": Kind("process", "steadypool:ProcessPool", takes_coroutines=False, most=1_000),
+    "async": Kind("async", "steadypool.pools.aio.loop_pool:LoopPool", takes_coroutines=True, most=1_000_000),
 }
 
 

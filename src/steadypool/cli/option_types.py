@@ -1,4 +1,4 @@
-"""Lengths of time and moments, as they are typed: ``90``, ``5m``, ``1h30m``; ``2026-01-31T12:00+01:00``."""
+"""Types of options: counts, seconds, lengths of time and moments (``5m``, ``1h30m``; ``2026-01-31T12:00+01:00``)."""
 
 from __future__ import annotations
 
@@ -54,9 +54,6 @@ def _example() -> str:
     return datetime.now().astimezone().isoformat(timespec="seconds")
 
 
-LENGTH, MOMENT = Length(), Moment()
-
-
 class SecondsRange(click.FloatRange):
     """A number of seconds. `click.FloatRange` takes what is no number (``nan``) for one of any range."""
 
@@ -66,3 +63,7 @@ class SecondsRange(click.FloatRange):
         if math.isnan(seconds):
             self.fail(f"{value!r} is no number of seconds.", param, ctx)
         return seconds
+
+
+COUNT, SECONDS = click.IntRange(min=1), SecondsRange(min=0, min_open=True)
+LENGTH, MOMENT = Length(), Moment()

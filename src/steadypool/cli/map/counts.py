@@ -1,7 +1,8 @@
-"""The run's own count: what became of the lines."""
+"""The run's own count: what became of the lines, and what is said of those that were not done."""
 
 from __future__ import annotations
 
+import signal
 from dataclasses import dataclass
 
 
@@ -30,3 +31,22 @@ class Tally:
     def under_way(self) -> int:
         """Lines that wait in the pool or run."""
         return self.taken - self.ended
+
+    def after_signal(self, number: int) -> str:
+        """What a signal left undone, and where to go on."""
+        handed_back = f", {self.not_done:,} read but not done" if self.not_done else ""
+        return (
+            f"stopped by {signal.Signals(number).name} after line {self.taken:,}: {self.succeeded:,} succeeded, "
+            f"{self.failed:,} failed{handed_back}; nothing after line {self.taken:,} was started"
+        )
+
+    def after_failure(self) -> str:
+        """What ``--fail-fast`` left undone."""
+        return f"stopped at the first failure, after line {self.taken:,}: {self.not_done:,} read but not done"
+
+    def after_drain(self) -> str:
+        """What was left undone when another process drained the pool, such as `steadypool top`."""
+        return (
+            f"the pool was drained from outside after line {self.taken:,}: {self.succeeded:,} succeeded, "
+            f"{self.failed:,} failed, {self.not_done:,} read but not done; nothing after that line was started"
+        )

@@ -10,10 +10,9 @@ from typing import Any
 import click
 
 from steadypool.cli.exit_codes import DONE, SOME_FAILED
-from steadypool.cli.map.command import COUNT
+from steadypool.cli.option_types import COUNT
 from steadypool.cli.queue.job_text import echo_table, moment
-from steadypool.cli.queue.jobs import URL_HELP, json_option, url_option
-from steadypool.cli.queue.target import as_usage_errors, queue_at
+from steadypool.cli.queue.target import URL_HELP, as_usage_errors, json_option, queue_at, url_option
 from steadypool.durable.engine.batches import BatchRow
 from steadypool.durable.engine.errors import UnknownBatch
 from steadypool.model.printable import printable

@@ -8,8 +8,7 @@ from typing import Any
 import click
 
 from steadypool.cli.exit_codes import DONE, SOME_FAILED, UsageError
-from steadypool.cli.map.command import SECONDS
-from steadypool.cli.option_types import LENGTH, MOMENT
+from steadypool.cli.option_types import LENGTH, MOMENT, SECONDS
 from steadypool.cli.queue.target import as_usage_errors, load_durable_task
 from steadypool.durable.engine.errors import JobDiscarded
 from steadypool.model.errors import JobCancelled

@@ -8,8 +8,7 @@ from contextlib import contextmanager
 import click
 
 from steadypool.cli.exit_codes import DONE, UsageError
-from steadypool.cli.queue.jobs import url_option
-from steadypool.cli.queue.target import as_usage_errors, queue_at
+from steadypool.cli.queue.target import as_usage_errors, queue_at, url_option
 from steadypool.durable.engine.sqlite.engine import SqliteEngine
 
 

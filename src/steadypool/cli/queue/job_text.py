@@ -12,10 +12,6 @@ from datetime import datetime
 from itertools import chain
 from typing import Any
 
-from rich.table import Table
-from rich.text import Text
-
-from steadypool.cli.console import console_on
 from steadypool.durable.client.queue import Queue
 from steadypool.durable.engine.attempts import after_retries, retries_before, retries_of
 from steadypool.durable.engine.links import Link
@@ -47,6 +43,11 @@ def moment(at: float, now: float) -> str:
 
 def echo_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table on standard output."""
+    from rich.table import Table  # for those who have rows to show
+    from rich.text import Text
+
+    from steadypool.cli.console import console_on
+
     table = Table(*headings, box=None)
     for row in rows:
         table.add_row(*(Text(printable(cell)) for cell in row))

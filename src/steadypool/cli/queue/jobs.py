@@ -9,10 +9,9 @@ from functools import partial
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from steadypool.cli.exit_codes import DONE, SOME_FAILED
-from steadypool.cli.map.command import COUNT
+from steadypool.cli.option_types import COUNT
 from steadypool.cli.queue.filters import STATES, Chosen, chosen_jobs, filter_options
 from steadypool.cli.queue.job_text import (
     HEADINGS,
@@ -25,7 +24,7 @@ from steadypool.cli.queue.job_text import (
     reason_of,
     worker_cells,
 )
-from steadypool.cli.queue.target import as_usage_errors, queue_at
+from steadypool.cli.queue.target import URL_HELP, as_usage_errors, json_option, queue_at, url_option
 from steadypool.durable.client.bulk import BulkResult, with_states
 from steadypool.durable.client.queue import Queue
 from steadypool.durable.engine.protocol import Engine
@@ -36,22 +35,10 @@ from steadypool.model.errors import SteadypoolError
 from steadypool.model.printable import printable
 from steadypool.model.quantities import length_text
 
-URL_HELP = "Where the jobs are, such as sqlite:///jobs.db (or STEADYPOOL_URL)."
-
-
-def _own_or_the_groups(context: click.Context, param: click.Parameter, url: str | None) -> str | None:
-    """``jobs --url X list`` means ``jobs list --url X``: what stands nearer wins, and both before the environment."""
-    if context.get_parameter_source("url") is ParameterSource.COMMANDLINE:
-        return url
-    return context.obj or url
-
-
 LINKS_SHOWN = 20
 """So many of the jobs that one waits for."""
 LOOKED_AT = 100
 """Of jobs that are retried, so many are looked at for tasks that no worker knows."""
-url_option = click.option("--url", "-u", envvar="STEADYPOOL_URL", callback=_own_or_the_groups, help=URL_HELP)
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on each line, for programs.")
 
 
 @click.group("jobs")

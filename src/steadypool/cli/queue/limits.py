@@ -11,8 +11,7 @@ import click
 from steadypool.cli.exit_codes import DONE, UsageError
 from steadypool.cli.option_types import Length
 from steadypool.cli.queue.job_text import echo_table
-from steadypool.cli.queue.jobs import URL_HELP, json_option, url_option
-from steadypool.cli.queue.target import as_usage_errors, queue_at
+from steadypool.cli.queue.target import URL_HELP, as_usage_errors, json_option, queue_at, url_option
 from steadypool.durable.client.limits import LimitInfo
 from steadypool.model.printable import printable
 

@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import click
+from click.core import ParameterSource
+
 from steadypool.cli.exit_codes import UsageError
 from steadypool.cli.target import load_object
 from steadypool.durable.client.queue import Queue
@@ -13,6 +16,19 @@ from steadypool.durable.client.task import DurableTask
 from steadypool.durable.engine.errors import EngineError, JobDiscarded, SchemaMismatch
 from steadypool.durable.engine.url import URL_VARIABLE
 from steadypool.model.errors import JobCancelled, SteadypoolError
+
+URL_HELP = "Where the jobs are, such as sqlite:///jobs.db (or STEADYPOOL_URL)."
+
+
+def _own_or_the_groups(context: click.Context, param: click.Parameter, url: str | None) -> str | None:
+    """``jobs --url X list`` means ``jobs list --url X``: what stands nearer wins, and both before the environment."""
+    if context.get_parameter_source("url") is ParameterSource.COMMANDLINE:
+        return url
+    return context.obj or url
+
+
+url_option = click.option("--url", "-u", envvar=URL_VARIABLE, callback=_own_or_the_groups, help=URL_HELP)
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on each line, for programs.")
 
 
 def load_queue(spec: str, url: str | None, *, needs_address: bool = True) -> Queue:
