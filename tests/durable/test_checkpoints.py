@@ -62,8 +62,21 @@ def test_a_drain_hands_the_job_over_where_it_saves(queue: Queue, stage: Stage, t
     assert handle.checkpoint is None and queue.engine.notes.read([record.number]) == {}
 
 
+def take_back(queue: Queue, handle: JobHandle[int]) -> None:
+    """What is done once the lease of a killed worker has run out."""
+    newest = queue.engine.register("looks", 60.0)
+
+    def is_back() -> bool:
+        for number in range(max(1, newest - 10), newest + 1):
+            queue.engine.renew(number, -1.0)  # again and again: a helper that has not ended yet renews it, too
+        queue.engine.sweep(1000)
+        return handle.state is JobState.AVAILABLE
+
+    eventually(is_back)
+
+
 @pytest.mark.every_engine
-@pytest.mark.timeout(900 if LONG else 60)
+@pytest.mark.timeout(900 if LONG else 240)
 def test_sigterm_repeats_nothing_and_sigkill_what_was_not_written(queue: Queue, tmp_path: Path) -> None:
     queue.engine.migrate()
     path, stop = tmp_path / "items", tmp_path / "stop"
@@ -78,8 +91,7 @@ def test_sigterm_repeats_nothing_and_sigkill_what_was_not_written(queue: Queue, 
     for number in stops:
         begin = len(items())
         program = Program(
-            *("steadypool.cli", "work", "tests.durable.savers:queue", "--kind", "thread", "--workers", "1"),
-            *("--lease", "1.5"),
+            *("steadypool.cli", "work", "tests.durable.savers:queue", "--kind", "thread", "--workers", "1")
         )
         eventually(lambda begin=begin: len(items()) > begin + 5)  # type: ignore[misc]
         again = items()[begin]
@@ -91,12 +103,14 @@ def test_sigterm_repeats_nothing_and_sigkill_what_was_not_written(queue: Queue, 
         last = items()[-1]
         if number is signal.SIGTERM:
             assert handle.checkpoint == last + 1 and handle.state is JobState.AVAILABLE
+        else:
+            take_back(queue, handle)
     stop.touch()
     with Working(queue):
         assert handle.result(WAIT) >= kept
     record = handle.record()
     kills = stops.count(signal.SIGKILL)
-    assert record.losses >= kills and record.attempt == record.losses + 1
+    assert record.losses == kills and record.attempt == kills + 1
     assert sorted(set(items())) == list(range(max(items()) + 1))
 
 

@@ -64,7 +64,7 @@ def jobs_of(queue: Queue, name: str) -> list[Any]:
     return [record for record in queue.list(task="tests.durable.app.mark", limit=100_000) if record.id.endswith(name)]
 
 
-@pytest.mark.timeout(900 if LONG else 60)
+@pytest.mark.timeout(900 if LONG else 240)
 @pytest.mark.every_engine
 def test_what_follows_a_batch_is_put_once(queue: Queue, fleet: Fleet, tmp_path: Path) -> None:
     path, follows = str(tmp_path / "members"), str(tmp_path / "follows")
@@ -88,7 +88,7 @@ def test_what_follows_a_batch_is_put_once(queue: Queue, fleet: Fleet, tmp_path: 
         queue.get(job_id).result(WAIT)
 
 
-@pytest.mark.timeout(900 if LONG else 60)
+@pytest.mark.timeout(900 if LONG else 240)
 @pytest.mark.every_engine
 def test_diamonds_and_chains_run_in_order(queue: Queue, fleet: Fleet, tmp_path: Path) -> None:
     path = tmp_path / "order"

@@ -15,8 +15,8 @@ from tests.durable.engines import EngineKind, file_of
 from tests.durable.working import Working
 from tests.pools.contract.stage import WAIT, Stage
 
-LEASE = 2.0
-LOCKED = 4.0
+LEASE = 3.0
+LOCKED = 4.5
 
 
 @contextmanager

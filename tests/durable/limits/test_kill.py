@@ -47,7 +47,7 @@ def wait_until_some_run(queue: Queue) -> None:
             listener.wait(0.02)
 
 
-@pytest.mark.timeout(300 if IS_LONG else 60)
+@pytest.mark.timeout(300 if IS_LONG else 240)
 def test_no_tenant_has_more_than_its_places_though_workers_are_killed(queue: Queue) -> None:
     chance = random.Random(7)
     handles = queue.enqueue_many(mill.grind, [(number % TENANTS, SECONDS) for number in range(JOBS)])
