@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import psycopg
 import pytest
 
 from steadypool import Queue
@@ -36,8 +37,10 @@ def queue(address: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Queue]:
 
 @pytest.fixture
 def own_queue(own_server: server.Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Queue]:
-    """The queue of `app` on a server that may be stopped; its tables are made by the first worker."""
+    """The queue of `app`, without jobs, on a server that may be stopped."""
     monkeypatch.setenv("STEADYPOOL_URL", own_server.url)
     app.queue.engine.migrate()
     yield app.queue
     app.queue.close()
+    with psycopg.connect(own_server.url, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA steadypool CASCADE")
