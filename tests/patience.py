@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-WAIT = 20.0
+WAIT = 40.0
 """Seconds until a test gives up on something that must happen. Only a failing test waits that long."""
-LONG = 30.0
-"""A limit or a grace that no test waits for."""
+LONG = 90.0
+"""A limit or a grace that no test waits for: it is longer than `WAIT`."""
 STACK = 3.0
 """Seconds that the stack of a worker process may take on a busy machine: `patient_stacks`."""
 SLACK = 0.5

@@ -13,9 +13,10 @@ from typing import IO, Any
 
 from tests.cli.ended import Ended, json_lines
 from tests.forks import Forked
+from tests.patience import WAIT
 
 COMMAND = (sys.executable, "-m", "steadypool.cli")
-LIMIT = 30
+LIMIT = WAIT
 """Seconds that any one run may take before the test fails."""
 
 

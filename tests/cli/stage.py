@@ -6,6 +6,8 @@ import socket
 from pathlib import Path
 from types import TracebackType
 
+from tests.patience import WAIT
+
 
 class Actor:
     """One job that has started and waits."""
@@ -31,13 +33,13 @@ class Stage:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.bind(str(path))
         self._socket.listen(64)
-        self._socket.settimeout(20)
+        self._socket.settimeout(WAIT)
         self._actors: list[Actor] = []
 
     def enter(self) -> Actor:
         """The next job that has started."""
         connection, _ = self._socket.accept()
-        connection.settimeout(20)
+        connection.settimeout(WAIT)
         actor = Actor(connection)
         self._actors.append(actor)
         return actor

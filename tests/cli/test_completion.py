@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import WAIT
+
 STEADYPOOL = Path(sys.executable).with_name("steadypool")
 
 
@@ -20,7 +22,7 @@ def test_the_shell_is_told_how(shell: str) -> None:
         env={**os.environ, "_STEADYPOOL_COMPLETE": f"{shell}_source"},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=WAIT,
         check=False,
     )
     assert "_STEADYPOOL_COMPLETE" in said.stdout
@@ -30,6 +32,6 @@ def test_the_shell_is_told_how(shell: str) -> None:
 def test_commands_are_completed() -> None:
     words = {"COMP_WORDS": "steadypool mi", "COMP_CWORD": "1", "_STEADYPOOL_COMPLETE": "bash_complete"}
     said = subprocess.run(
-        [STEADYPOOL], env={**os.environ, **words}, capture_output=True, text=True, timeout=30, check=False
+        [STEADYPOOL], env={**os.environ, **words}, capture_output=True, text=True, timeout=WAIT, check=False
     )
     assert "migrate" in said.stdout

@@ -15,6 +15,7 @@ from steadypool import Call, PayloadRefused, Queue
 from tests.durable import app
 from tests.durable.engines import EngineKind, file_of
 from tests.durable.working import Working
+from tests.patience import WAIT
 
 
 def test_a_call_is_checked_at_once_frozen_and_json() -> None:
@@ -74,9 +75,9 @@ def test_calls_of_different_tasks_are_put_and_run(queue: Queue) -> None:
     again = queue.put(app.add.options(id="mine").call(9))
     assert one.enqueued and [handle.enqueued for handle in more] == [True] * 3 and not again.enqueued
     with Working(queue):
-        assert one.result(20) == 3
-        assert [handle.result(20) for handle in more[1:]] == [3, 4]
-        assert again.result(20) == 3 and more[0].result(20).endswith(":1")
+        assert one.result(WAIT) == 3
+        assert [handle.result(WAIT) for handle in more[1:]] == [3, 4]
+        assert again.result(WAIT) == 3 and more[0].result(WAIT).endswith(":1")
     assert queue.put_many([]) == []
 
 

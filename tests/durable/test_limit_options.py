@@ -11,6 +11,7 @@ import pytest
 
 from steadypool import JobCancelled, Limit, PayloadRefused, Queue, UnknownLimit
 from steadypool.durable.engine.turns import SEPARATOR, Turn
+from tests.patience import WAIT
 
 
 @pytest.fixture
@@ -129,11 +130,11 @@ def test_a_chain_whose_keys_are_known_when_it_is_put(queue: Queue) -> None:
 def test_a_task_that_a_pool_runs_keeps_its_limits(queue: Queue) -> None:
     from steadypool import ThreadPool
 
-    task = queue.task(name="t", limit=Limit(running=1, over="discard"))(lambda stop: stop.wait(10) if stop else True)
+    task = queue.task(name="t", limit=Limit(running=1, over="discard"))(lambda stop: stop.wait(WAIT) if stop else True)
     with ThreadPool(2) as pool:
         stop = threading.Event()
         first = pool.submit(task, stop)
         with pytest.raises(JobCancelled):
-            pool.submit(task.options(priority=1), None).result(10)
+            pool.submit(task.options(priority=1), None).result(WAIT)
         stop.set()
-        assert first.result(10)
+        assert first.result(WAIT)

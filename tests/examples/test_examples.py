@@ -15,12 +15,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import WAIT
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def test_five_jobs() -> None:
     ended = subprocess.run(
-        [sys.executable, EXAMPLES / "five_jobs.py"], capture_output=True, text=True, timeout=30, check=True
+        [sys.executable, EXAMPLES / "five_jobs.py"], capture_output=True, text=True, timeout=WAIT, check=True
     )
     lines = ended.stdout.splitlines()
     for what in ("started", "finished"):
@@ -63,7 +65,7 @@ class Client(threading.Thread):
 def ask(address: str, body: bytes | None = None) -> tuple[int, str]:
     """The answer's status and text."""
     try:
-        with urllib.request.urlopen(address, data=body, timeout=20) as answer:
+        with urllib.request.urlopen(address, data=body, timeout=WAIT) as answer:
             return answer.status, answer.read().decode().strip()
     except urllib.error.HTTPError as refused:
         with refused:
@@ -83,14 +85,14 @@ def test_the_service_finishes_refuses_and_reports(service: subprocess.Popen[str]
     clients = [Client(address, f"password {n}", answered) for n in range(CLIENTS)]
     for client in clients:
         client.start()
-    answered.wait(20)  # whoever was first, the others run or wait: each takes as long as that one did
+    answered.wait(WAIT)  # whoever was first, the others run or wait: each takes as long as that one did
     service.send_signal(number)
     assert read_line(service) == "draining\n"
     while ask(f"{address}health") == (200, "open"):
         pass
     assert ask(f"{address}health")[0] == 503
     assert ask(address, b"too late")[0] == 503
-    out, err = service.communicate(timeout=20)
+    out, err = service.communicate(timeout=WAIT)
     for client in clients:
         client.join()
     served = [client for client in clients if client.status == 200]

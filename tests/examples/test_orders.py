@@ -20,6 +20,7 @@ import yaml
 from steadypool.durable.worker.heartbeat_helper import RENEWALS
 from steadypool.rules.claim_size import LOOK_AGAIN
 from tests.durable.engine.postgres import server
+from tests.patience import WAIT
 
 ORDERS = Path(__file__).parents[2] / "examples" / "orders"
 GRACE, DRAIN = 30, 25
@@ -48,20 +49,20 @@ def shop(address: str) -> Iterator[str]:
         raise AssertionError(said)
     yield found[1]
     process.terminate()
-    process.communicate(timeout=20)
+    process.communicate(timeout=WAIT)
 
 
 def test_an_order_and_its_job_are_there_or_neither_is(shop: str, address: str) -> None:
     items = ("tea", "nothing", "milk")
-    taken = [httpx.post(f"{shop}/orders", params={"item": item}, timeout=20) for item in items]
+    taken = [httpx.post(f"{shop}/orders", params={"item": item}, timeout=WAIT) for item in items]
     assert [answer.status_code for answer in taken] == [201, 409, 201]
-    assert httpx.get(f"{shop}/health/ready", timeout=20).json() == {"waiting": 2}
+    assert httpx.get(f"{shop}/health/ready", timeout=WAIT).json() == {"waiting": 2}
     worker = [sys.executable, "-m", "steadypool.cli", "work", "app:queue", "--kind", "thread", "--until-empty"]
     subprocess.run(worker, cwd=ORDERS, env=os.environ | {"PYTHONPATH": str(ORDERS)}, check=True, capture_output=True)
     with psycopg.connect(address) as connection:
         orders = connection.execute("SELECT number FROM orders ORDER BY 1").fetchall()
         assert connection.execute("SELECT order_number FROM confirmations ORDER BY 1").fetchall() == orders
-    assert len(orders) == 2 and httpx.get(f"{shop}/health/ready", timeout=20).json() == {"waiting": 0}
+    assert len(orders) == 2 and httpx.get(f"{shop}/health/ready", timeout=WAIT).json() == {"waiting": 0}
 
 
 def manifests() -> list[dict[str, Any]]:

@@ -26,10 +26,9 @@ from steadypool import (
     current_job,
     task,
 )
+from tests.patience import WAIT
 from tests.races.books import check_final
 
-PATIENCE = 20.0
-"""Seconds after which something that must happen is given up. Only a failing test waits that long."""
 TURNS = 8
 """Rounds of the loop after which everything that can happen without a timer has."""
 
@@ -127,7 +126,7 @@ class AsyncBooks(RuleBasedStateMachine):
         workers=st.integers(1, 3),
         room=st.integers(1, 4),
         on_full=st.sampled_from(["block", "reject", "discard_oldest"]),
-        grace=st.sampled_from([0.0, PATIENCE]),
+        grace=st.sampled_from([0.0, WAIT]),
     )
     def open(self, workers: int, room: int, on_full: str, grace: float) -> None:
         self.loop = asyncio.new_event_loop()
@@ -150,7 +149,7 @@ class AsyncBooks(RuleBasedStateMachine):
             self.check_books()
             return result
 
-        return self.loop.run_until_complete(asyncio.wait_for(with_all_that_follows(), PATIENCE))
+        return self.loop.run_until_complete(asyncio.wait_for(with_all_that_follows(), WAIT))
 
     def is_settled(self) -> bool:
         """Whether everybody for whom there is room has begun, and everybody who was let in knows it."""
@@ -180,7 +179,7 @@ class AsyncBooks(RuleBasedStateMachine):
         target=jobs,
         fn=st.sampled_from(list(ENDS)),
         priority=priorities,
-        timeout=st.sampled_from([None, PATIENCE]),
+        timeout=st.sampled_from([None, WAIT]),
         limit=limits,
     )
     def submit_short(self, fn: Any, priority: int, timeout: float | None, limit: Any) -> Record:
@@ -283,7 +282,7 @@ class AsyncBooks(RuleBasedStateMachine):
     @rule()
     def begin_to_drain(self) -> None:
         """Nobody new is let in; who is there has time."""
-        self.draining = self.loop.create_task(self.pool.drain(PATIENCE))
+        self.draining = self.loop.create_task(self.pool.drain(WAIT))
         self.do()
 
     @precondition(lambda self: self.pool._core.settings.cancel_grace == 0)
@@ -337,7 +336,7 @@ class AsyncBooks(RuleBasedStateMachine):
             if Outcome.SUCCEEDED not in record.may_end and record.can_change and record.future is not None:
                 record.future.cancel()  # or its next attempt would have to be waited for
                 record.may_end.add(Outcome.CANCELLED)
-        report = self.do(self.pool.drain(PATIENCE))
+        report = self.do(self.pool.drain(WAIT))
         assert report is self.do(self.pool.drain())
         for record in self.records:
             if record.future is not None:

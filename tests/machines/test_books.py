@@ -14,10 +14,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 
 from steadypool import JobFuture, Limit, Outcome, PoolClosed, QueueFull, Retry, ThreadPool, current_job, task
 from steadypool.primitives.gates import GATES
+from tests.patience import WAIT
 from tests.races.books import check_final
-
-PATIENCE = 20.0
-"""Seconds after which something that must happen is given up. Only a failing test waits that long."""
 
 
 @dataclass(eq=False)
@@ -37,7 +35,7 @@ class Record:
         """Run until released; then see whether that was because it was asked to stop."""
         self.is_inside = True
         self.started.set()
-        assert self.released.wait(PATIENCE)
+        assert self.released.wait(WAIT)
         self.is_inside = False
         current_job().raise_if_cancelled()
         return "released"
@@ -59,7 +57,7 @@ def recover() -> str:
 
 
 def wait_until_told() -> None:
-    current_job().sleep(PATIENCE)
+    current_job().sleep(WAIT)
     current_job().raise_if_cancelled()
 
 
@@ -77,7 +75,7 @@ class Books(RuleBasedStateMachine):
 
     @initialize(workers=st.integers(1, 3), room=st.integers(1, 4))
     def open(self, workers: int, room: int) -> None:
-        self.pool = ThreadPool(workers, queue_size=room, on_full="reject", cancel_grace=PATIENCE)
+        self.pool = ThreadPool(workers, queue_size=room, on_full="reject", cancel_grace=WAIT)
         self.records: list[Record] = []
         self.rejected = 0
         self.closed = False
@@ -124,7 +122,7 @@ class Books(RuleBasedStateMachine):
         record = Record(set(TIMED_OUT))
         self.submit(record, task(wait_until_told, total_timeout=0.001))
         if record.future is not None:
-            assert not wait([record.future], PATIENCE).not_done
+            assert not wait([record.future], WAIT).not_done
 
     @rule(record=consumes(hanging))
     def release(self, record: Record) -> None:
@@ -136,7 +134,7 @@ class Books(RuleBasedStateMachine):
         started = record.started.is_set()
         record.released.set()
         if started and record.future is not None:
-            assert not wait([record.future], PATIENCE).not_done
+            assert not wait([record.future], WAIT).not_done
 
     @rule(record=jobs)
     def cancel(self, record: Record) -> None:
@@ -198,7 +196,7 @@ class Books(RuleBasedStateMachine):
             return
         for record in self.records:
             record.released.set()
-        report = self.pool.drain(timeout=PATIENCE)
+        report = self.pool.drain(timeout=WAIT)
         assert report is self.pool.drain()
         for record in self.records:
             assert record.future is not None and record.future.outcome in record.may_end, record

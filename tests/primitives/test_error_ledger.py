@@ -7,6 +7,7 @@ from typing import Any
 
 from steadypool.model.error_text import MAX_TEXT
 from steadypool.primitives.error_ledger import MAX_GROUPS, MAX_JOB_IDS, Ledger
+from tests.patience import WAIT
 
 
 def raised(error: BaseException) -> BaseException:
@@ -87,7 +88,7 @@ def test_many_threads_count_and_nothing_is_lost() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(WAIT)
     assert [group.count for group in ledger.groups()] == [400, 400, 400]
 
 

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from steadypool import JobCancelled, JobFuture, JobTimeout, Outcome
+from tests.patience import WAIT
 from tests.primitives.loose import Nobody, loose_job
 from tests.races.arena import duel, switching_every
 
-PATIENCE = 10.0
 ROUNDS = 1000
 Job = JobFuture[Any]
 
@@ -216,26 +216,26 @@ def test_what_is_no_failure_is_not(end: Callable[[Job], None], caplog: pytest.Lo
 
 
 def waits_for_the_result(job: Job) -> object:
-    return job.result(PATIENCE)
+    return job.result(WAIT)
 
 
 def waits_for_the_exception(job: Job) -> object:
-    return job.exception(PATIENCE)
+    return job.exception(WAIT)
 
 
 def waits_as_the_standard_library(job: Job) -> object:
-    return concurrent.futures.wait([job], PATIENCE).done == {job}
+    return concurrent.futures.wait([job], WAIT).done == {job}
 
 
 def iterates_as_the_standard_library(job: Job) -> object:
-    return list(concurrent.futures.as_completed([job], PATIENCE)) == [job]
+    return list(concurrent.futures.as_completed([job], WAIT)) == [job]
 
 
 def leaves_a_callback(job: Job) -> object:
     ran: list[Job] = []
     called = threading.Event()
     job.add_done_callback(lambda future: (ran.append(future), called.set()))
-    assert called.wait(PATIENCE)
+    assert called.wait(WAIT)
     return ran == [job]
 
 
@@ -361,10 +361,10 @@ def test_many_coroutines_await_one_job_while_it_ends() -> None:
             job = loose_job(number)
             thread = threading.Thread(target=succeed, args=(job,))
             waiting = [asyncio.ensure_future(_awaited(job)) for _ in range(3)]
-            waiting.append(asyncio.ensure_future(asyncio.wait_for(asyncio.wrap_future(job), PATIENCE)))
+            waiting.append(asyncio.ensure_future(asyncio.wait_for(asyncio.wrap_future(job), WAIT)))
             await asyncio.sleep(0)
             thread.start()
-            assert await asyncio.wait_for(asyncio.gather(*waiting), PATIENCE) == ["result"] * 4
-            thread.join(PATIENCE)
+            assert await asyncio.wait_for(asyncio.gather(*waiting), WAIT) == ["result"] * 4
+            thread.join(WAIT)
 
     asyncio.run(main())

@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from steadypool.primitives.job_queue import JobQueue
+from tests.patience import WAIT
 from tests.primitives.loose import loose_job
 from tests.races.arena import duel, switching_every
-
-PATIENCE = 10.0
 
 
 def put(queue: JobQueue, number: int, priority: int = 0, *, token: bool = True) -> Any:
@@ -193,7 +192,7 @@ def blocked_producers(queue: JobQueue, number: int, is_closed: Any = never) -> t
     """Threads that wait for room, and where they write what came of it."""
     answers: list[Any] = []
     threads = [
-        threading.Thread(target=lambda: answers.append(queue.wait_for_room(PATIENCE, is_closed)), daemon=True)
+        threading.Thread(target=lambda: answers.append(queue.wait_for_room(WAIT, is_closed)), daemon=True)
         for _ in range(number)
     ]
     for thread in threads:
@@ -211,7 +210,7 @@ def test_each_room_given_wakes_one_producer() -> None:
     answers, threads = blocked_producers(queue, 3)
     assert len(list(taken(queue))) == 3
     for thread in threads:
-        thread.join(PATIENCE)
+        thread.join(WAIT)
     assert answers == [True, True, True]
     assert not queue.take_room() and not queue.blocked
 
@@ -224,7 +223,7 @@ def test_when_the_pool_closes_all_producers_look() -> None:
     closed.set()
     queue.open_all_gates()
     for thread in threads:
-        thread.join(PATIENCE)
+        thread.join(WAIT)
     assert answers == [False] * 4 and not queue.blocked
 
 
@@ -270,7 +269,7 @@ def test_producers_and_takers_race_and_nothing_is_lost_or_doubled(interval: floa
 
     def produce(base: int) -> None:
         for number in range(base, base + jobs_each):
-            assert queue.wait_for_room(PATIENCE, never)
+            assert queue.wait_for_room(WAIT, never)
             if number % 3:
                 queue.items.append(loose_job(number))
             else:
@@ -292,7 +291,7 @@ def test_producers_and_takers_race_and_nothing_is_lost_or_doubled(interval: floa
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(PATIENCE)
+            thread.join(WAIT)
     assert sorted(out) == list(range(producers * jobs_each))
     assert max(most) <= size
     assert len(queue.room) == size and not queue.blocked

@@ -9,8 +9,7 @@ import pytest
 
 from steadypool import JobExit, Outcome, RemoteError, Retry, ThreadPool, task
 from steadypool.primitives.error_ledger import Ledger
-
-PATIENCE = 5.0
+from tests.patience import WAIT
 
 
 class TextRaises(Exception):
@@ -102,11 +101,11 @@ def test_a_job_that_raises_it_has_failed(kind: type[BaseException]) -> None:
     pool = ThreadPool(1)
     future = pool.submit(body)
     waiting = pool.submit(int)
-    error = future.exception(PATIENCE)
+    error = future.exception(WAIT)
     assert future.outcome is Outcome.FAILED
     assert isinstance(error, JobExit if issubclass(kind, SystemExit) else kind)
-    assert waiting.result(PATIENCE) == 0
-    report = pool.drain(timeout=PATIENCE)
+    assert waiting.result(WAIT) == 0
+    report = pool.drain(timeout=WAIT)
     assert report.on_time and report.stats.failed == 1
     assert str(report) and report.to_dict()
     assert [group.count for group in report.errors] == [1]
@@ -137,10 +136,10 @@ def test_a_failure_of_which_nothing_can_be_learnt_is_settled_and_stood_in_for() 
 
     pool = ThreadPool(1)
     future = pool.submit(body)
-    error = future.exception(PATIENCE)
+    error = future.exception(WAIT)
     assert isinstance(error, RemoteError) and "AttributesAreGone" in str(error)
     assert future.outcome is Outcome.FAILED
-    report = pool.drain(timeout=PATIENCE)
+    report = pool.drain(timeout=WAIT)
     assert report.stats.failed == 1 and [group.count for group in report.errors] == [1]
 
 
@@ -157,13 +156,13 @@ class Proxy:
 
 
 def test_a_callable_whose_attributes_raise_is_a_job_like_any_other() -> None:
-    pool = ThreadPool(1, timeout=PATIENCE, retry=Retry(2, on=OSError, backoff=0))
+    pool = ThreadPool(1, timeout=WAIT, retry=Retry(2, on=OSError, backoff=0))
     seen: list[Any] = []
     pool.subscribe(seen.append)
     good, bad = pool.submit(Proxy()), pool.submit(Proxy(), OSError)
-    assert good.result(PATIENCE) == 1
-    assert isinstance(bad.exception(PATIENCE), OSError) and bad.attempts == 2
-    report = pool.drain(timeout=PATIENCE)
+    assert good.result(WAIT) == 1
+    assert isinstance(bad.exception(WAIT), OSError) and bad.attempts == 2
+    report = pool.drain(timeout=WAIT)
     assert [group.task for group in report.errors] == [f"{__name__}.Proxy"]
     assert {event.task for event in seen if hasattr(event, "task")} == {f"{__name__}.Proxy"}
 
@@ -186,9 +185,9 @@ def test_a_retry_that_cannot_be_decided_is_none() -> None:
 
     pool = ThreadPool(1)
     future = pool.submit(body)
-    assert isinstance(future.exception(PATIENCE), OSError)
+    assert isinstance(future.exception(WAIT), OSError)
     assert future.outcome is Outcome.FAILED and future.attempts == 1
-    assert pool.drain(timeout=PATIENCE).on_time
+    assert pool.drain(timeout=WAIT).on_time
 
 
 class ReprExits:
@@ -202,9 +201,9 @@ def test_an_argument_without_a_repr_is_reported_all_the_same() -> None:
 
     gate = threading.Event()
     runs = threading.Event()
-    pool = ThreadPool(1, cancel_grace=PATIENCE)
-    pool.submit(lambda: (runs.set(), gate.wait(PATIENCE)))
-    assert runs.wait(PATIENCE)
+    pool = ThreadPool(1, cancel_grace=WAIT)
+    pool.submit(lambda: (runs.set(), gate.wait(WAIT)))
+    assert runs.wait(WAIT)
     waiting = pool.submit(id, ReprExits())
     waiting.add_done_callback(lambda _: gate.set())
     report = pool.drain(timeout=0)

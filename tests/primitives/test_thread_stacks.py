@@ -13,8 +13,8 @@ from typing import Any
 
 from steadypool.pools.processes.ipc.faulthandler_text import read_stack
 from steadypool.primitives.thread_stacks import MAX_FRAMES, thread_stack
+from tests.patience import WAIT
 
-PATIENCE = 10.0
 POOL_FILE = threading.__file__
 """Every thread's outermost frames are in it: here it plays the pool's own file."""
 
@@ -35,7 +35,7 @@ def thread_that_waits(depth: int) -> Iterator[int]:
     gate.acquire()
     thread = threading.Thread(target=waits_here, args=(depth, ready, gate), daemon=True)
     thread.start()
-    assert ready.wait(PATIENCE)
+    assert ready.wait(WAIT)
     while (frame := sys._current_frames()[thread.ident or 0]).f_code.co_name != "waits_here":
         del frame  # on its way out of `ready.set`
     try:
@@ -43,7 +43,7 @@ def thread_that_waits(depth: int) -> Iterator[int]:
         yield thread.ident
     finally:
         gate.release()
-        thread.join(PATIENCE)
+        thread.join(WAIT)
 
 
 def own_rows(stack: str) -> list[str]:
@@ -144,6 +144,6 @@ print(gc.isenabled())
 def test_the_garbage_collector_may_start_threads_meanwhile() -> None:
     """Before 3.11.9 `sys._current_frames` hangs the process then."""
     ended = subprocess.run(
-        [sys.executable, "-c", FINALIZERS_THAT_START_THREADS], capture_output=True, text=True, timeout=PATIENCE * 3
+        [sys.executable, "-c", FINALIZERS_THAT_START_THREADS], capture_output=True, text=True, timeout=WAIT * 3
     )
     assert (ended.stdout, ended.stderr) == ("True\n", "")

@@ -9,9 +9,8 @@ import threading
 from time import monotonic
 
 from steadypool.primitives.wakeup import Bell, PipeBell
+from tests.patience import WAIT
 from tests.races.arena import switching_every
-
-PATIENCE = 10.0
 
 
 def test_a_bell_stays_rung_until_it_is_heard() -> None:
@@ -33,7 +32,7 @@ def test_it_wakes_a_thread_that_waits_without_limit() -> None:
     thread = threading.Thread(target=lambda: (bell.wait(None), heard.set()), daemon=True)
     thread.start()
     bell.ring()
-    assert heard.wait(PATIENCE)
+    assert heard.wait(WAIT)
 
 
 def test_a_far_moment_is_no_error() -> None:
@@ -74,7 +73,7 @@ def test_no_ring_is_lost_between_two_waits() -> None:
         for _ in range(2000):
             noted[0] += 1
             bell.ring()
-        assert end.wait(PATIENCE)
+        assert end.wait(WAIT)
 
 
 def test_a_pipe_bell_stays_rung_until_it_is_heard_and_then_is_quiet() -> None:
@@ -130,8 +129,8 @@ def test_many_threads_ring_a_pipe_bell_and_the_last_ring_is_never_lost() -> None
             thread.start()
         while sum(rung) < 3 * rounds:
             before = monotonic()
-            bell.wait(PATIENCE)
-            assert monotonic() - before < PATIENCE, "a ring was lost"
+            bell.wait(WAIT)
+            assert monotonic() - before < WAIT, "a ring was lost"
     for thread in threads:
-        thread.join(PATIENCE)
+        thread.join(WAIT)
     bell.close()

@@ -11,10 +11,9 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from steadypool import ThreadPool
+from tests.patience import WAIT
 
 S = TypeVar("S")
-PATIENCE = 20.0
-"""Seconds after which a move that does not end is a deadlock. Nothing here waits that long unless it failed."""
 
 
 @contextmanager
@@ -65,12 +64,12 @@ class _Arena:
 
     def play(self, number: int, state: Any) -> list[Any]:
         self._state = state
-        self._start.wait(PATIENCE)
+        self._start.wait(WAIT)
         try:
-            self._end.wait(PATIENCE)
+            self._end.wait(WAIT)
         except threading.BrokenBarrierError:
             faulthandler.dump_traceback()
-            raise AssertionError(f"round {number}: a move has not ended within {PATIENCE} s") from None
+            raise AssertionError(f"round {number}: a move has not ended within {WAIT} s") from None
         finally:
             self._state = None
         if self._errors:
@@ -81,9 +80,9 @@ class _Arena:
     def close(self) -> None:
         self._open = False
         if not self._end.broken:
-            self._start.wait(PATIENCE)
+            self._start.wait(WAIT)
             for thread in self._threads:
-                thread.join(PATIENCE)
+                thread.join(WAIT)
 
     def _run(self, place: int, move: Callable[[Any], Any]) -> None:
         chance = random.Random(place)
@@ -114,5 +113,5 @@ def pool_of(max_workers: int, **options: Any) -> Iterator[ThreadPool]:
     except BaseException:
         pool.drain(timeout=0)
         raise
-    report = pool.drain(timeout=PATIENCE)
+    report = pool.drain(timeout=WAIT)
     assert report.on_time, report

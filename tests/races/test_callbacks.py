@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from steadypool import JobFuture, ThreadPool, current_job, task
-from tests.races.arena import PATIENCE, duel, pool_of
+from tests.patience import WAIT
+from tests.races.arena import duel, pool_of
 from tests.races.books import check_final
 
 pytestmark = pytest.mark.usefixtures("switching")
@@ -37,7 +38,7 @@ class Watched:
 
     def check(self, expected: int) -> None:
         for _ in range(expected):
-            assert self.all_called.acquire(timeout=PATIENCE)
+            assert self.all_called.acquire(timeout=WAIT)
         assert sorted(self.calls) == list(range(expected))
 
 
@@ -46,7 +47,7 @@ def test_adding_against_the_end() -> None:
 
     def prepare(_: int) -> Watched:
         gate = threading.Event()
-        watched = Watched(pool.submit(gate.wait, PATIENCE), gate)
+        watched = Watched(pool.submit(gate.wait, WAIT), gate)
         futures.append(watched.future)
         return watched
 
@@ -66,12 +67,12 @@ def test_adding_against_a_cancel() -> None:
     gate = threading.Event()
 
     def prepare(_: int) -> Watched:
-        watched = Watched(pool.submit(gate.wait, PATIENCE), gate)
+        watched = Watched(pool.submit(gate.wait, WAIT), gate)
         futures.append(watched.future)
         return watched
 
     with pool_of(1) as pool:
-        futures.append(pool.submit(gate.wait, PATIENCE))
+        futures.append(pool.submit(gate.wait, WAIT))
         duel(
             ROUNDS,
             prepare,
@@ -87,7 +88,7 @@ def test_adding_against_a_time_limit() -> None:
 
     @task(timeout=0.001)
     def hang() -> None:
-        current_job().sleep(PATIENCE)
+        current_job().sleep(WAIT)
 
     futures: list[JobFuture[Any]] = []
 
@@ -116,13 +117,13 @@ def test_a_callback_that_raises_takes_nothing_down(error: type[BaseException]) -
         raise error("from a callback")
 
     with pool_of(1) as pool:
-        first = pool.submit(gate.wait, PATIENCE)
+        first = pool.submit(gate.wait, WAIT)
         first.add_done_callback(misbehave)
         first.add_done_callback(lambda _: called.set())
         second = pool.submit(current_job)
         gate.set()
-        second.result(PATIENCE)
-        assert called.wait(PATIENCE)
+        second.result(WAIT)
+        assert called.wait(WAIT)
 
 
 def test_a_callback_on_the_couriers_thread_that_raises_takes_nothing_down() -> None:
@@ -133,13 +134,13 @@ def test_a_callback_on_the_couriers_thread_that_raises_takes_nothing_down() -> N
 
     @task(timeout=0.001)
     def hang() -> None:
-        current_job().sleep(PATIENCE)
+        current_job().sleep(WAIT)
 
-    pool = ThreadPool(1, cancel_grace=PATIENCE)
+    pool = ThreadPool(1, cancel_grace=WAIT)
     first = pool.submit(hang)
     first.add_done_callback(misbehave)
-    assert first.exception(PATIENCE) is not None
+    assert first.exception(WAIT) is not None
     second = pool.submit(hang)
     second.add_done_callback(lambda _: called.set())
-    assert called.wait(PATIENCE)
-    assert not pool.drain(timeout=PATIENCE).notes
+    assert called.wait(WAIT)
+    assert not pool.drain(timeout=WAIT).notes

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from steadypool import JobCancelled, JobFuture, Outcome, Retry, ThreadPool, current_job, task
-from tests.races.arena import PATIENCE, duel, pool_of
+from tests.patience import LONG, WAIT
+from tests.races.arena import duel, pool_of
 from tests.races.books import check_final
 
 pytestmark = pytest.mark.usefixtures("switching")
@@ -28,7 +29,7 @@ class HeldClaim:
 
 def hold(pool: ThreadPool, futures: list[JobFuture[Any]]) -> HeldClaim:
     held = HeldClaim(None)  # type: ignore[arg-type]
-    first = pool.submit(held.gate.wait, PATIENCE)
+    first = pool.submit(held.gate.wait, WAIT)
     held.future = pool.submit(held.ran.append, 1)
     futures += [first, held.future]
     return held
@@ -42,9 +43,9 @@ def test_cancel_against_start() -> None:
         if cancelled:
             assert held.future.cancelled() and held.future.outcome is Outcome.CANCELLED
             with pytest.raises(CancelledError):
-                held.future.result(PATIENCE)
+                held.future.result(WAIT)
         else:
-            assert held.future.result(PATIENCE) is None
+            assert held.future.result(WAIT) is None
         assert len(held.ran) == (0 if cancelled else 1)
 
     with pool_of(1) as pool:
@@ -58,7 +59,7 @@ def test_two_cancels_and_a_start_with_running() -> None:
     def check(held: HeldClaim, results: list[Any]) -> None:
         told = any(results[1:])
         try:
-            held.future.result(PATIENCE)
+            held.future.result(WAIT)
         except JobCancelled:
             assert told and held.future.outcome is Outcome.CANCELLED and not held.ran
         else:
@@ -88,12 +89,12 @@ def start(pool: ThreadPool, futures: list[JobFuture[Any]], fn: Any) -> Started:
 
     def body() -> Any:
         runs.set()
-        assert started.gate.wait(PATIENCE)
+        assert started.gate.wait(WAIT)
         return fn()
 
     started.future = pool.submit(task(body, retry=fn.task_options.retry) if hasattr(fn, "task_options") else body)
     futures.append(started.future)
-    assert runs.wait(PATIENCE)
+    assert runs.wait(WAIT)
     return started
 
 
@@ -106,7 +107,7 @@ def test_cancel_running_against_its_end() -> None:
     futures: list[JobFuture[Any]] = []
 
     def check(started: Started, results: list[Any]) -> None:
-        error = started.future.exception(PATIENCE)
+        error = started.future.exception(WAIT)
         if error is None:
             assert started.future.outcome is Outcome.SUCCEEDED and started.future.result() == "done"
         else:
@@ -123,7 +124,7 @@ def test_cancel_running_against_its_end() -> None:
     check_final(pool.stats(), futures)
 
 
-@task(retry=Retry(2, on=OSError, backoff=30.0, max_backoff=30.0))
+@task(retry=Retry(2, on=OSError, backoff=LONG, max_backoff=LONG))
 def fail_for_long() -> None:
     raise OSError("the first attempt")
 
@@ -135,7 +136,7 @@ def test_cancel_running_against_a_failure_that_would_be_retried() -> None:
     def check(started: Started, results: list[Any]) -> None:
         assert results[1] is True
         with pytest.raises(JobCancelled):
-            started.future.result(5.0)
+            started.future.result(WAIT)
         assert started.future.outcome is Outcome.CANCELLED and started.future.attempts == 1
 
     pool = ThreadPool(2)
@@ -169,14 +170,14 @@ def test_cancel_against_a_retry_that_is_due() -> None:
         return future
 
     def cancel(future: JobFuture[str]) -> bool:
-        assert failed.acquire(timeout=PATIENCE)
+        assert failed.acquire(timeout=WAIT)
         return future.cancel()
 
     def check(future: JobFuture[str], results: list[Any]) -> None:
         if results[0]:
             assert future.outcome is Outcome.CANCELLED and future.attempts == 1
         else:
-            assert future.result(PATIENCE) == "done" and future.attempts == 2
+            assert future.result(WAIT) == "done" and future.attempts == 2
 
     with pool_of(2) as pool:
         duel(ROUNDS, prepare, (cancel,), check)

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from steadypool import DrainReport, JobFuture, Outcome, PoolClosed, PoolState, QueueFull, ThreadPool, task
-from tests.races.arena import PATIENCE, duel
+from tests.patience import WAIT
+from tests.races.arena import duel
 from tests.races.books import check_final
 
 pytestmark = pytest.mark.usefixtures("switching")
@@ -55,7 +56,7 @@ def test_submit_against_drain(on_full: str) -> None:
     duel(
         ROUNDS // 4,
         lambda _: Round(ThreadPool(2, queue_size=2, on_full=on_full)),
-        (lambda s: s.pool.drain(PATIENCE), Round.submit_until_closed, Round.submit_until_closed),
+        (lambda s: s.pool.drain(WAIT), Round.submit_until_closed, Round.submit_until_closed),
         check,
     )
 
@@ -74,7 +75,7 @@ def test_one_submit_against_drain(options: dict[str, Any]) -> None:
     duel(
         ROUNDS // 2,
         lambda _: Round(ThreadPool(1)),
-        (lambda s: s.pool.drain(PATIENCE), submit, submit),
+        (lambda s: s.pool.drain(WAIT), submit, submit),
         lambda state, results: state.check(results[0]),
     )
 
@@ -116,14 +117,14 @@ def test_two_drains_give_one_report() -> None:
         state.futures += [state.pool.submit(noop) for _ in range(3)]
         return state
 
-    duel(ROUNDS // 2, prepare, (lambda s: s.pool.drain(PATIENCE), lambda s: s.pool.drain(None)), check)
+    duel(ROUNDS // 2, prepare, (lambda s: s.pool.drain(WAIT), lambda s: s.pool.drain(None)), check)
 
 
 def test_two_drains_of_a_pool_that_had_no_job() -> None:
     duel(
         ROUNDS // 2,
         lambda _: Round(ThreadPool(1)),
-        (lambda s: s.pool.drain(PATIENCE), lambda s: s.pool.drain(0), lambda s: s.pool.request_drain(None)),
+        (lambda s: s.pool.drain(WAIT), lambda s: s.pool.drain(0), lambda s: s.pool.request_drain(None)),
         lambda state, results: state.check(results[0]),
     )
 
@@ -158,7 +159,7 @@ def test_resize_against_drain() -> None:
     duel(
         ROUNDS // 2,
         prepare,
-        (lambda s: s.pool.drain(PATIENCE), resize),
+        (lambda s: s.pool.drain(WAIT), resize),
         lambda state, results: state.check(results[0]),
     )
 
@@ -169,10 +170,10 @@ def test_a_blocked_producer_learns_that_the_pool_closes() -> None:
         gate: threading.Event = field(default_factory=threading.Event)
 
     def prepare(_: int) -> Full:
-        state = Full(ThreadPool(1, queue_size=1, cancel_grace=PATIENCE))
+        state = Full(ThreadPool(1, queue_size=1, cancel_grace=WAIT))
         runs = threading.Event()
-        state.futures.append(state.pool.submit(lambda: (runs.set(), state.gate.wait(PATIENCE))))
-        assert runs.wait(PATIENCE)
+        state.futures.append(state.pool.submit(lambda: (runs.set(), state.gate.wait(WAIT))))
+        assert runs.wait(WAIT)
         state.futures.append(state.pool.submit(noop))
         return state
 

@@ -20,7 +20,8 @@ from steadypool.model.events import (
     JobStuck,
     JobSubmitted,
 )
-from tests.races.arena import PATIENCE, pool_of
+from tests.patience import WAIT
+from tests.races.arena import pool_of
 
 pytestmark = pytest.mark.usefixtures("switching")
 JOBS = 500
@@ -68,7 +69,7 @@ def test_retries() -> None:
         pool.subscribe(stories)
         futures = [pool.submit(recover) for _ in range(JOBS)]
         for future in futures:
-            assert future.result(PATIENCE) == "done"
+            assert future.result(WAIT) == "done"
     for future in futures:
         stories.check(future)
 
@@ -87,13 +88,13 @@ def test_plain_jobs_and_cancels() -> None:
 def test_time_limits() -> None:
     @task(timeout=0.001)
     def hang() -> None:
-        current_job().sleep(PATIENCE)
+        current_job().sleep(WAIT)
 
     stories = Stories()
     with pool_of(2) as pool:
         pool.subscribe(stories)
         futures = [pool.submit(hang) for _ in range(JOBS // 2)]
         for future in futures:
-            future.exception(PATIENCE)
+            future.exception(WAIT)
     for future in futures:
         stories.check(future)

@@ -8,7 +8,7 @@ import pytest
 
 from steadypool import ProcessPool
 from steadypool.pools.processes.worker import ProcessWorker
-from tests.races.arena import PATIENCE
+from tests.patience import WAIT
 
 pytestmark = pytest.mark.usefixtures("switching")
 QUESTIONS = 3000
@@ -17,7 +17,7 @@ QUESTIONS = 3000
 def test_a_hand_that_is_emptied_meanwhile() -> None:
     with ProcessPool(1) as pool:
         job = pool.submit(abs, -1)
-        job.result(PATIENCE)
+        job.result(WAIT)
     worker = ProcessWorker("worker", packets=True)
     asked = threading.Event()
 

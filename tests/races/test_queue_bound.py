@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from steadypool import JobFuture, Outcome, QueueFull, ThreadPool, task
-from tests.races.arena import PATIENCE, duel, pool_of
+from tests.patience import WAIT
+from tests.races.arena import duel, pool_of
 from tests.races.books import check_final
 
 pytestmark = pytest.mark.usefixtures("switching")
@@ -33,17 +34,17 @@ class Blocked:
 
     def block(self) -> Blocked:
         runs = threading.Event()
-        self.first = self.pool.submit(lambda: (runs.set(), self.gate.wait(PATIENCE)))
-        assert runs.wait(PATIENCE)
+        self.first = self.pool.submit(lambda: (runs.set(), self.gate.wait(WAIT)))
+        assert runs.wait(WAIT)
         return self
 
     def let_go(self) -> None:
         self.gate.set()
         assert self.first is not None
-        self.first.result(PATIENCE)
+        self.first.result(WAIT)
         for future in self.futures:
             if not future.cancelled():
-                future.result(PATIENCE)
+                future.result(WAIT)
 
 
 def try_three(state: Blocked) -> int:
@@ -133,7 +134,7 @@ def test_blocked_producers_are_all_let_in() -> None:
     def check(_: Any, results: list[list[JobFuture[None]]]) -> None:
         for futures in results:
             for future in futures:
-                future.result(PATIENCE)
+                future.result(WAIT)
             everything.extend(futures)
 
     with pool_of(2, queue_size=1) as pool:

@@ -10,7 +10,8 @@ import pytest
 
 from steadypool import JobFuture, ThreadPool
 from steadypool.model.events import CapacityChanged, Event, WorkerEnded
-from tests.races.arena import PATIENCE, duel, pool_of
+from tests.patience import WAIT
+from tests.races.arena import duel, pool_of
 from tests.races.books import check_final, check_sample
 
 pytestmark = pytest.mark.usefixtures("switching")
@@ -29,9 +30,9 @@ def test_submit_against_shrinking() -> None:
     def prepare(_: int) -> ThreadPool:
         pool.resize(2)
         # Two jobs that wait for each other: both workers are there, and idle afterwards.
-        futures.extend(pool.submit(both.wait, PATIENCE) for _ in range(2))
+        futures.extend(pool.submit(both.wait, WAIT) for _ in range(2))
         for future in futures[-2:]:
-            future.result(PATIENCE)
+            future.result(WAIT)
         return pool
 
     def submit(pool: ThreadPool) -> JobFuture[None]:
@@ -39,7 +40,7 @@ def test_submit_against_shrinking() -> None:
 
     def check(pool: ThreadPool, results: list[Any]) -> None:
         futures.append(results[0])
-        assert results[0].result(PATIENCE) is None
+        assert results[0].result(WAIT) is None
 
     with pool_of(2) as pool:
         duel(ROUNDS, prepare, (submit, lambda p: p.resize(1)), check)
@@ -52,7 +53,7 @@ def test_submit_against_growing() -> None:
     def check(_: Any, results: list[Any]) -> None:
         futures.extend(results[:2])
         for future in results[:2]:
-            assert future.result(PATIENCE) is None
+            assert future.result(WAIT) is None
         pool.resize(1)
 
     with pool_of(1) as pool:
@@ -95,12 +96,12 @@ def test_resizes_against_each_other_under_load() -> None:
     with pool_of(4) as pool:
         duel(ROUNDS // 4, lambda _: pool, (resize_often, resize_often, submit_some), check)
         for future in futures:
-            future.result(PATIENCE)
+            future.result(WAIT)
         pool.resize(3)
         meet = threading.Barrier(3)
-        futures += [pool.submit(meet.wait, PATIENCE) for _ in range(3)]
+        futures += [pool.submit(meet.wait, WAIT) for _ in range(3)]
         for future in futures[-3:]:
-            future.result(PATIENCE)
+            future.result(WAIT)
         check_sample(pool.stats())
         assert pool.stats().capacity == pool.stats().max_workers == 3
     assert not too_many
@@ -113,19 +114,19 @@ def test_a_worker_that_leaves_passes_on_what_it_was_woken_for() -> None:
     gone = threading.Event()
     futures: list[JobFuture[Any]] = []
     with pool_of(2) as pool:
-        futures += [pool.submit(meet.wait, PATIENCE) for _ in range(2)]
+        futures += [pool.submit(meet.wait, WAIT) for _ in range(2)]
         for future in futures:
-            future.result(PATIENCE)
+            future.result(WAIT)
 
         def slow_sink(event: Event) -> None:
             if isinstance(event, WorkerEnded):
                 gone.set()
             elif isinstance(event, CapacityChanged) and event.max_workers == 1:
                 futures.append(pool.submit(noop))
-                gone.wait(PATIENCE)
+                gone.wait(WAIT)
 
         unsubscribe = pool.subscribe(slow_sink)
         pool.resize(1)
         unsubscribe()
-        assert futures[-1].result(5.0) is None
+        assert futures[-1].result(WAIT) is None
     check_final(pool.stats(), futures)

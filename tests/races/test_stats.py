@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from steadypool import JobFuture, JobTimeout, PoolStats, QueueFull, Retry, ThreadPool, current_job, task
-from tests.races.arena import PATIENCE, pool_of
+from tests.patience import WAIT
+from tests.races.arena import pool_of
 from tests.races.books import check_final, check_sample
 
 pytestmark = pytest.mark.usefixtures("switching")
@@ -36,13 +37,13 @@ def recover() -> str:
 @task(retry=Retry(2, on=(OSError, JobTimeout), backoff=0.0), timeout=0.003)
 def hang_once() -> str:
     if current_job().attempt == 1:
-        current_job().sleep(PATIENCE)
+        current_job().sleep(WAIT)
     return "done"
 
 
 @task(timeout=0.002)
 def hang() -> None:
-    current_job().sleep(PATIENCE)
+    current_job().sleep(WAIT)
     current_job().raise_if_cancelled()
 
 
@@ -79,7 +80,7 @@ class Sampler(threading.Thread):
 
     def stop(self) -> None:
         self._done.set()
-        self.join(PATIENCE)
+        self.join(WAIT)
         if self.error is not None:
             raise self.error
 
@@ -105,7 +106,7 @@ def test_every_sample_balances_under_mixed_load(on_full: str) -> None:
         for producer in producers:
             producer.start()
         for producer in producers:
-            producer.join(PATIENCE)
+            producer.join(WAIT)
             assert not producer.is_alive()
     sampler.stop()
     assert sampler.samples > 1

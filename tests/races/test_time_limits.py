@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from steadypool import JobFuture, JobTimeout, Outcome, Retry, ThreadPool, current_job, task
-from tests.races.arena import PATIENCE, pool_of
+from tests.patience import WAIT
+from tests.races.arena import pool_of
 from tests.races.books import check_final, check_sample
 
 pytestmark = pytest.mark.usefixtures("switching")
@@ -31,7 +32,7 @@ def spin_until_deadline() -> None:
 
 def settle_all(pool: ThreadPool, futures: list[JobFuture[Any]]) -> None:
     for future in futures:
-        future.exception(PATIENCE)
+        future.exception(WAIT)
         check_sample(pool.stats())
 
 
@@ -93,14 +94,14 @@ def test_total_timeout_against_start() -> None:
     with pool_of(1) as pool:
         for number in range(ROUNDS):
             gate = threading.Event()
-            futures.append(pool.submit(gate.wait, PATIENCE))
+            futures.append(pool.submit(gate.wait, WAIT))
             until = monotonic() + LIMIT + chance.uniform(-0.0003, 0.0003)
             future = pool.submit(body, number)
             futures.append(future)
             while monotonic() < until:
                 pass
             gate.set()
-            if future.exception(PATIENCE) is None:
+            if future.exception(WAIT) is None:
                 assert future.result() == number and number in ran
             else:
                 assert future.outcome is Outcome.TIMED_OUT
@@ -124,7 +125,7 @@ def test_cancel_against_timeout_leaves_one_outcome() -> None:
             while monotonic() < until:
                 pass
             future.cancel(running=True)
-            wait([future], PATIENCE)
+            wait([future], WAIT)
             assert future.outcome in (Outcome.TIMED_OUT, Outcome.CANCELLED)
     check_final(pool.stats(), futures)
 

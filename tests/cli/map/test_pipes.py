@@ -11,6 +11,7 @@ import pytest
 
 from tests.cli.program import COMMAND, Program, finish, json_lines, type_lines
 from tests.cli.stage import Stage
+from tests.patience import WAIT
 
 LONG_ECHO = """
 def long(line):
@@ -21,7 +22,7 @@ def long(line):
 def test_a_reader_that_leaves_ends_it_quietly(program: Program) -> None:
     command = f"yes | {' '.join(COMMAND)} map jobs:upper | head -n 3; echo ${{PIPESTATUS[1]}}"
     ended = subprocess.run(
-        ["bash", "-c", command], cwd=program.folder, capture_output=True, text=True, timeout=30, check=True
+        ["bash", "-c", command], cwd=program.folder, capture_output=True, text=True, timeout=WAIT, check=True
     )
     assert ended.stdout.splitlines() == ['"Y"', '"Y"', '"Y"', "141"]
     assert ended.stderr == ""
@@ -34,7 +35,7 @@ def test_a_reader_that_leaves_is_noticed_while_there_is_no_input(program: Progra
     process.stdout.readline()
     process.stdout.close()
     assert process.stderr is not None
-    assert (process.stderr.read(), process.wait(10)) == ("", 141)
+    assert (process.stderr.read(), process.wait(WAIT)) == ("", 141)
 
 
 def test_a_reader_that_leaves_does_not_wait_for_a_job_that_hangs(program: Program, stage: Stage) -> None:
@@ -44,7 +45,7 @@ def test_a_reader_that_leaves_does_not_wait_for_a_job_that_hangs(program: Progra
     assert process.stdout is not None
     process.stdout.close()
     assert process.stderr is not None
-    assert (process.stderr.read(), process.wait(10)) == ("", 141)
+    assert (process.stderr.read(), process.wait(WAIT)) == ("", 141)
 
 
 @pytest.mark.parametrize("to_file", [True, False], ids=["file", "pipe"])
@@ -129,6 +130,6 @@ def test_stderr_may_be_closed_by_its_reader(program: Program) -> None:
 
 def test_standard_input_may_be_closed(program: Program) -> None:
     command = f"{' '.join(COMMAND)} map jobs:upper <&-"
-    ended = subprocess.run(["bash", "-c", command], cwd=program.folder, capture_output=True, text=True, timeout=30)
+    ended = subprocess.run(["bash", "-c", command], cwd=program.folder, capture_output=True, text=True, timeout=WAIT)
     assert ended.returncode == 2
     assert ended.stderr.splitlines() == ["Error: cannot read standard input: Bad file descriptor"]

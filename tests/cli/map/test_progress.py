@@ -8,6 +8,7 @@ import re
 
 from tests.cli.program import Program, finish, type_lines
 from tests.cli.stage import Stage
+from tests.patience import WAIT
 
 
 def test_a_log_gets_a_plain_line_every_few_seconds(program: Program, stage: Stage) -> None:
@@ -35,7 +36,7 @@ def test_a_terminal_gets_a_bar_with_rate_failures_and_time_left(program: Program
     read_until(screen, rb"(?s)2 done.*accepted: 1 succeeded, 1 failed")
     assert process.stdout is not None
     assert process.stdout.read() == '"done"\n'
-    assert process.wait(10) == 1
+    assert process.wait(WAIT) == 1
     os.close(screen)
 
 

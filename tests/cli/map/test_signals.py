@@ -10,7 +10,7 @@ import pytest
 
 from tests.cli.program import Program, finish, json_lines, type_lines
 from tests.cli.stage import Stage
-from tests.patience import takes
+from tests.patience import WAIT, takes
 
 BOTH = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 
@@ -23,7 +23,7 @@ def test_it_stops_at_once_while_it_waits_for_input(program: Program, number: sig
     assert process.stdout.readline() == '"FIRST"\n'
     with takes(1.5):
         process.send_signal(number)
-        assert process.wait(10) == 128 + number
+        assert process.wait(WAIT) == 128 + number
     assert process.stderr is not None
     assert f"stopped by {number.name} after line 1: 1 succeeded, 0 failed" in process.stderr.read()
 

@@ -12,6 +12,7 @@ import pytest
 from steadypool.durable.engine.open import open_engine
 from steadypool.durable.engine.sqlite.driver import has_wal_reset_bug
 from tests.cli.program import Program
+from tests.patience import WAIT
 
 APP = """
     from datetime import datetime
@@ -88,7 +89,7 @@ def test_enqueue_can_wait_for_the_result(shop: Program) -> None:
     failed = shop.run("enqueue", "shop:divide", "[6, 0]", "--wait", "20")
     assert failed.code == 1 and "division by zero" in failed.err
     worker.terminate()
-    assert worker.wait(20) == 0
+    assert worker.wait(WAIT) == 0
 
 
 def test_a_worker_is_seen_from_outside(shop: Program, tmp_path: Path) -> None:
@@ -102,7 +103,7 @@ def test_a_worker_is_seen_from_outside(shop: Program, tmp_path: Path) -> None:
     [pool] = json.loads(seen.out)["pools"]
     assert pool["stats"]["max_workers"] == 3 and "shop:queue default" in seen.out
     worker.terminate()
-    worker.communicate(timeout=20)
+    worker.communicate(timeout=WAIT)
 
 
 @pytest.mark.skipif(not has_wal_reset_bug(sqlite3.sqlite_version_info), reason="this SQLite does not have the bug")

@@ -21,6 +21,7 @@ from steadypool.durable.engine.why_idle import Surroundings
 from steadypool.model.quantities import length_text
 from tests.cli.program import Program
 from tests.cli.stage import Stage
+from tests.patience import WAIT
 
 APP = """
     import socket
@@ -83,7 +84,7 @@ def test_when_it_is_due_and_why_it_failed(shop: Program) -> None:
     rows = shop.run("jobs", "list", *URL, "--json").results
     assert rows[-1]["last_error"]["message"] == "no route" and "errors" not in rows[-1]
     worker.terminate()
-    assert worker.wait(20) == 0
+    assert worker.wait(WAIT) == 0
 
 
 @pytest.mark.parametrize("kind", ["thread", "process", "async"])
@@ -98,7 +99,7 @@ def test_since_when_where_and_how_far_it_runs(shop: Program, stage: Stage, kind:
     assert "running_since" in shown and " ago)" in shown
     actor.tell("return")
     worker.terminate()
-    assert worker.wait(20) == 0
+    assert worker.wait(WAIT) == 0
 
 
 def wait_for(shop: Program, text: str) -> str:
@@ -252,7 +253,7 @@ def test_what_a_job_says_to_the_one_who_waits(shop: Program) -> None:
     failed = shop.run("enqueue", "shop:fail_at_once", json.dumps(["\x1b[2J"]), "--wait", "20")
     assert failed.code == 1 and "\x1b" not in failed.err and "\\x1b[2J" in failed.err
     worker.terminate()
-    assert worker.wait(20) == 0
+    assert worker.wait(WAIT) == 0
 
 
 def test_a_bare_number_is_no_id_and_is_not_shown(shop: Program) -> None:

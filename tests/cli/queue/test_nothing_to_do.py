@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.program import Program
+from tests.patience import WAIT
 
 SHOP = """
     from steadypool import Queue, Retry
@@ -76,4 +77,4 @@ def test_a_wait_for_a_retry_is_told(shop: Program) -> None:
     else:
         pytest.fail("it was not said")
     worker.terminate()
-    assert worker.wait(20) == 0
+    assert worker.wait(WAIT) == 0

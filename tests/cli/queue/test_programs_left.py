@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from tests.cli.program import Program
+from tests.patience import WAIT
 
 APP = """
     import subprocess
@@ -52,7 +53,7 @@ def start(shop: Program, kind: str, apart: str) -> tuple[object, list[psutil.Pro
 def is_over(process: psutil.Process) -> bool:
     """Whether it has ended, within the time that a busy machine may take."""
     try:
-        process.wait(20)
+        process.wait(WAIT)
     except psutil.TimeoutExpired:
         return process.status() == psutil.STATUS_ZOMBIE
     return True
@@ -63,7 +64,7 @@ def test_they_end_with_the_worker(shop: Program, kind: str, number: signal.Signa
     worker, programs = start(shop, kind, "false")
     worker.send_signal(number)  # type: ignore[attr-defined]
     said = worker.stderr.read()  # type: ignore[attr-defined]
-    worker.wait(20)  # type: ignore[attr-defined]
+    worker.wait(WAIT)  # type: ignore[attr-defined]
     assert all(map(is_over, programs))
     assert "sleep 4711" in said and "ended" in said
 
@@ -72,7 +73,7 @@ def test_what_is_in_a_session_of_its_own_is_left_and_named(shop: Program, kind: 
     worker, programs = start(shop, kind, "true")
     try:
         worker.terminate()  # type: ignore[attr-defined]
-        worker.wait(20)  # type: ignore[attr-defined]
+        worker.wait(WAIT)  # type: ignore[attr-defined]
         if kind == "thread":  # asyncio's own code kills the process of a cancelled job, but not what that has started
             assert all(process.is_running() for process in programs)
         assert programs[1].is_running()

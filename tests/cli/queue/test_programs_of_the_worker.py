@@ -9,6 +9,7 @@ import textwrap
 import pytest
 
 from tests.cli.program import Program
+from tests.patience import WAIT
 
 APP = """
     import time
@@ -42,6 +43,6 @@ def test_no_line_names_them(program: Program, number: signal.Signals) -> None:
     worker.send_signal(number)
     assert worker.stderr is not None
     said = worker.stderr.read()  # to its end: when the helper and the servers have gone
-    worker.wait(20)
+    worker.wait(WAIT)
     assert "is ready" in said
     assert not any(text in said for text in ("ended what", "of its own", "; ended", "multiprocessing"))

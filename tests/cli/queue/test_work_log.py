@@ -178,4 +178,4 @@ def test_the_status_is_served_where_it_is_told(shop: Program) -> None:
         url = f"http://127.0.0.1:{place.port}/{path}"
         assert httpx.get(url, timeout=WAIT, trust_env=False, verify=False).status_code == 200
     worker.terminate()
-    assert worker.wait(20) == 0
+    assert worker.wait(WAIT) == 0

@@ -23,6 +23,7 @@ from steadypool.cli.app import program
 from steadypool.contrib.web.answer import Refusal
 from steadypool.contrib.web.request import Request
 from steadypool.contrib.web.serve import Password
+from tests.patience import WAIT
 
 FIELDS = b"what=job&all=1&state=discarded"
 
@@ -50,7 +51,7 @@ def served(*words: str, **variables: str) -> Iterator[tuple[str, str]]:
         said = process.stdout.readline()
         yield re.findall(r"http://\S+/", said)[0], said
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(WAIT) == 0
     finally:
         process.kill()
         process.communicate()
@@ -61,7 +62,7 @@ def ask(url: str, password: str | None = None, data: bytes | None = None, **head
     if password is not None:
         given["Authorization"] = basic("steadypool", password)
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, data, given), timeout=20) as answer:
+        with urllib.request.urlopen(urllib.request.Request(url, data, given), timeout=WAIT) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:

@@ -23,6 +23,7 @@ from tests.contrib.web.figures import Filled, fill
 from tests.contrib.web.test_actions import declare
 from tests.durable import app
 from tests.durable.working import Working
+from tests.patience import WAIT
 
 PASSWORD = "open sesame"
 WIDTHS = (360, 800, 1440)
@@ -57,7 +58,7 @@ def serve(queue: Queue, told: list[WebAction]) -> Iterator[Callable[..., str]]:
     yield start
     for server, thread, made in opened:
         server.stop()
-        thread.join(20)
+        thread.join(WAIT)
         made.close()
 
 
@@ -191,7 +192,7 @@ def test_what_it_looks_like(shown: Filled, browser: Browser, queue: Queue) -> No
         **{name: f"/{name}" for name in ("errors", "schedules", "queues", "limits", "batches", "workers", "pools")},
     }
     with ThreadPool(4, name="thumbnails_of_pages_and_pictures_for_customers", monitor=True) as pool:
-        pool.submit(len, "x").result(20)
+        pool.submit(len, "x").result(WAIT)
         for name, path in pages.items():
             browser.go(path)
             for width in WIDTHS if PICTURES in os.environ else WIDTHS[:1]:

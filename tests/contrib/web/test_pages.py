@@ -21,6 +21,7 @@ from tests.contrib.web.client import Client
 from tests.durable import app
 from tests.durable.engines import EngineKind
 from tests.durable.working import Working
+from tests.patience import WAIT
 from tests.pools.contract.stage import Stage
 
 every_engine = pytest.mark.every_engine
@@ -44,16 +45,16 @@ def test_a_worker_and_what_it_has_done(client: Client, queue: Queue, stage: Stag
     with Working(queue) as working:
         running = app.act.enqueue(stage.address)
         actor = stage.enter()
-        assert added.result(20) == 3
+        assert added.result(WAIT) == 3
         with pytest.raises(JobDiscarded):
-            failed.result(20)
+            failed.result(WAIT)
         page = client.get("/workers")
         assert working.worker.settings.name in page.text and "tests.durable.app.act" in page.text
         assert "lease over" not in client.get("/").text
         job = client.get(f"/job?id={running.job_id}").text
         assert "running" in job and "attempt 1 began" in job and working.worker.settings.name in job
         actor.tell("return")
-        assert running.result(20) == "actor"
+        assert running.result(WAIT) == "actor"
     overview = client.get("/").text
     assert "1 scheduled" in overview and "later" in overview
     job = client.get(f"/job?id={added.job_id}").text
@@ -143,7 +144,7 @@ def test_where_a_running_job_is(
             assert "Where it is now" in page.text and "jobs.py" in page.text and "in act" in page.text
             assert (stage.address in page.html) == (arguments == "shown")
         actor.tell("return")
-        job.result(20)
+        job.result(WAIT)
 
 
 @every_engine
@@ -180,11 +181,11 @@ def test_pools_of_this_machine(client: Client, tmp_path: object) -> None:
 
     def wait() -> None:
         started.set()
-        done.wait(20)
+        done.wait(WAIT)
 
     with ThreadPool(2, name="my pool", monitor=True) as pool:
         pool.submit(wait)
-        assert started.wait(20)
+        assert started.wait(WAIT)
         page = client.get("/pools").text
         assert "my pool" in page and "1 run" in page and "wait" in page
         assert "my pool" in client.get("/").text

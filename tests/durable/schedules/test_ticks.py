@@ -17,7 +17,7 @@ from tests.durable.engines import file_of
 from tests.durable.programs import Program, start_worker
 from tests.durable.schedules.shop import is_completed, jobs_of, queue_of, row, ticks_of, work_once
 from tests.durable.working import Working
-from tests.patience import eventually
+from tests.patience import WAIT, eventually
 from tests.pools.contract.stage import Stage
 
 pytestmark = pytest.mark.every_engine
@@ -207,7 +207,7 @@ def test_jobs_of_schedules_run_on_every_kind(queue: Queue, kind: str) -> None:
     queue.schedules.put("hourly", app.scheduled.call(), Every(hours=1, tz="Asia/Kathmandu"))
     handle = queue.schedules.get("hourly").run()
     with Working(queue, kind, workers=1):
-        name, moment = handle.result(20)
+        name, moment = handle.result(WAIT)
     assert name == "hourly" and moment.endswith("+05:45")
     assert is_completed(queue.record(handle.job_id))
 

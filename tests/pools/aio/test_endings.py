@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import WAIT
+
 ROOT = Path(__file__).parents[3]
-WAIT = 20.0
 
 
 @pytest.fixture(params=["asyncio", "uvloop"])

@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+from tests.patience import WAIT
+
 PATCHES = {
     "gevent": "from gevent import monkey; monkey.patch_all()",
     "eventlet": "import eventlet; eventlet.monkey_patch()",
@@ -67,7 +69,7 @@ def test_an_async_pool_works(patch: str) -> None:
         pytest.skip(f"{patch} is not installed")
     ran = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", PROGRAM.format(patch=PATCHES[patch])],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=WAIT, check=False,
     )  # fmt: skip
     assert ran.stdout.splitlines() == [
         "True", "True", "[7]", "JobTimeout", "ValueError 2", "JobCancelled", "CLOSED 84 1 1",

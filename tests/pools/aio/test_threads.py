@@ -11,6 +11,7 @@ from contextvars import ContextVar
 import pytest
 
 from steadypool import AsyncPool, JobCancelled, JobTimeout, PoolClosed, Retry, task
+from tests.patience import WAIT
 from tests.pools.aio.cues import Cue, fail, hang, later, turns
 
 Make = Callable[..., AsyncPool]
@@ -39,10 +40,10 @@ async def test_from_another_thread(make_pool: Make) -> None:
         futures = [pool.submit_threadsafe(later, number) for number in range(20)]
         assert all(isinstance(future, concurrent.futures.Future) for future in futures)
         with pytest.raises(ValueError):
-            pool.submit_threadsafe(fail).result(10)
+            pool.submit_threadsafe(fail).result(WAIT)
         with pytest.raises(TypeError, match=r"ThreadPool\.run"):
             pool.submit_threadsafe(len and in_thread)  # type: ignore[arg-type]
-        return [future.result(10) for future in futures]
+        return [future.result(WAIT) for future in futures]
 
     assert await asyncio.to_thread(in_thread) == list(range(20))
 
@@ -64,7 +65,7 @@ async def test_context_variables_go_along(pool: AsyncPool) -> None:
 
     def in_thread() -> str:
         variable.set("the thread's")
-        return pool.submit_threadsafe(get).result(10)
+        return pool.submit_threadsafe(get).result(WAIT)
 
     assert await asyncio.to_thread(in_thread) == "the thread's"
 

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from tests.patience import WAIT
+
 PATCHES = {
     "gevent": "from gevent import monkey; monkey.patch_all()",
     "gevent, sockets alone": "from gevent import monkey; monkey.patch_socket()",
@@ -37,7 +39,7 @@ def test_a_pool_is_refused_at_once(patch: str) -> None:
     skip_without(patch.partition(",")[0])
     ran = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", PROGRAM.format(patch=PATCHES[patch])],
-        capture_output=True, text=True, timeout=60, check=True,
+        capture_output=True, text=True, timeout=WAIT, check=True,
     )  # fmt: skip
     threads, processes = ran.stdout.splitlines()
     library = patch.partition(",")[0]
@@ -52,5 +54,5 @@ def test_a_pool_is_refused_at_once(patch: str) -> None:
 def test_a_library_that_is_only_imported_changes_nothing() -> None:
     skip_without("gevent")
     program = PROGRAM.format(patch="import gevent.monkey")
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=WAIT, check=True)
     assert ran.stdout.splitlines() == ["ThreadPool works", "ProcessPool works"]

@@ -15,6 +15,7 @@ from shop.models import Order
 from steadypool import Queue
 from steadypool.contrib.django.framework import TaskResultDoesNotExist, task_backends
 from steadypool.contrib.django.testing import run_jobs
+from tests.patience import WAIT
 
 pytestmark = pytest.mark.usefixtures("committed")
 
@@ -69,7 +70,7 @@ def test_an_open_transaction_holds_up_nobody_on_postgres(outside: Queue) -> None
         tasks.save.enqueue(1)
         thread = threading.Thread(target=enqueue_elsewhere, daemon=True)
         thread.start()
-        thread.join(20)
+        thread.join(WAIT)
         assert not thread.is_alive() and [record.task for record in outside.list()] == ["shop.tasks.noop"]
 
 

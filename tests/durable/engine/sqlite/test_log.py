@@ -19,6 +19,7 @@ from steadypool.durable.engine.sqlite import log
 from steadypool.durable.engine.sqlite.lock_holders import holders_of
 from tests.durable.conformance.steps import job, put
 from tests.durable.programs import ROOT
+from tests.patience import WAIT
 
 ENDS = ("-wal", "-shm", "-lock")
 REMOVED = [names for count in (1, 2, 3) for names in itertools.combinations(ENDS, count) if names != ("-lock",)]
@@ -129,7 +130,7 @@ class Other:
         return self._read()
 
     def end(self) -> None:
-        self._process.communicate("", timeout=30)
+        self._process.communicate("", timeout=WAIT)
 
     def _read(self) -> str:
         assert self._process.stdout is not None

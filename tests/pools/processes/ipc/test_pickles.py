@@ -24,6 +24,7 @@ from steadypool.pools.processes.ipc.pickles import (
     dump,
     load,
 )
+from tests.patience import WAIT
 from tests.pools.processes.ipc.ends import Ends
 
 values = st.recursive(
@@ -131,7 +132,7 @@ sys.stdout.buffer.write(pickle.dumps((dump((own, 4)).stream, dump((own, 4), main
 
 
 def test_what_belongs_to_the_main_module_goes_by_value_unless_told_otherwise() -> None:
-    done = subprocess.run([sys.executable, "-c", MAIN], capture_output=True, check=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", MAIN], capture_output=True, check=True, timeout=WAIT)
     by_value, by_name = pickle.loads(done.stdout)
     fn, argument = load(by_value)
     assert fn(argument) == 5

@@ -11,6 +11,7 @@ import threading
 import pytest
 
 from steadypool.pools.processes.ipc.status_page import CAUSES, LOG_FORMAT, LOG_SIZE, NONE, Page, make_page
+from tests.patience import WAIT
 
 
 def two_ends() -> tuple[Page, Page]:
@@ -70,7 +71,7 @@ CHILD = "import sys; from steadypool.pools.processes.ipc.status_page import Page
 def test_the_memory_is_shared_with_another_process() -> None:
     parent, fd = make_page()
     try:
-        subprocess.run([sys.executable, "-c", CHILD, str(fd)], pass_fds=[fd], check=True, timeout=30)
+        subprocess.run([sys.executable, "-c", CHILD, str(fd)], pass_fds=[fd], check=True, timeout=WAIT)
     finally:
         os.close(fd)
     assert (parent.running(), parent.began()) == (42, 1.5)
@@ -91,7 +92,7 @@ def test_whoever_reads_meanwhile_never_sees_a_serial_that_was_not_written() -> N
     for serial in written:
         worker.begin(serial, 0.0)
     end.set()
-    thread.join(10)
+    thread.join(WAIT)
     assert seen <= {NONE, *written}
     worker.close(), parent.close()
 
@@ -155,7 +156,7 @@ def test_no_mixture_of_two_logs_is_read() -> None:
         worker.open_log(serial)
         write(worker, *[serial] * (serial % 7))
     end.set()
-    thread.join(10)
+    thread.join(WAIT)
     assert all(value == serial for serial, value in seen)
 
 
@@ -187,5 +188,5 @@ def test_a_page_may_be_closed_while_another_thread_looks() -> None:
         thread.start()
         started.wait()
         parent.close()
-        thread.join(10)
+        thread.join(WAIT)
         assert not faults

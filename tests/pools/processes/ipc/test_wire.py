@@ -26,6 +26,7 @@ from steadypool.pools.processes.ipc.wire import (
     read_bundle,
     read_job,
 )
+from tests.patience import WAIT
 
 frames = st.builds(
     JobFrame,
@@ -137,7 +138,7 @@ def test_one_waits_for_the_other(line: tuple[Line, Line]) -> None:
     thread.start()
     for number in range(300):
         assert parent.send(str(number).encode() * 100, wait=True)
-    thread.join(10)
+    thread.join(WAIT)
     assert got == [(str(number).encode() * 100, ()) for number in range(300)]
 
 
@@ -175,7 +176,7 @@ def test_what_was_not_read_can_be_taken_back_and_is_read_by_nobody_else(line: tu
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(WAIT)
     duplicate.close()
     numbers = [int(packet) for packet in read + back]
     assert len(numbers) == len(set(numbers)) and set(numbers) == set(range(len(numbers)))
