@@ -12,11 +12,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from steadypool.durable.client.call import Call, jobs_of
-from steadypool.durable.client.group_commit import Writer
-from steadypool.durable.client.handle import JobHandle, Records, ResultDecoder
+from steadypool.durable.client.handle import JobHandle
+from steadypool.durable.client.home import Home, ResultDecoder
 from steadypool.durable.client.job_summary import JobSummary, summary_of
 from steadypool.durable.client.nested_waits import refuse_on_loop as refuse_to_wait_on_loop
 from steadypool.durable.client.open_queues import kept_at
@@ -55,14 +55,6 @@ class BatchProgress:
     def left(self) -> int:
         """How many have not ended."""
         return self.total - self.completed - self.failed - self.cancelled
-
-
-class Home(Records, Protocol):
-    """A queue, as far as its batches need it."""
-
-    @property
-    def writer(self) -> Writer:
-        """Puts jobs."""
 
 
 class Batch:
@@ -314,9 +306,9 @@ class MemberHandle(JobHandle[Any]):
 
     __slots__ = ("_batch", "placed")
 
-    def __init__(self, batch: Batch, records: Records, task: ResultDecoder) -> None:
+    def __init__(self, batch: Batch, home: Home, task: ResultDecoder) -> None:
         self._batch = batch
-        self._records = records
+        self._home = home
         self._task = task
         self.placed: EnqueueResult | None = None
 
@@ -348,7 +340,7 @@ class MemberHandle(JobHandle[Any]):
 _open: ContextVar[Batch | None] = ContextVar("steadypool_batch", default=None)
 
 
-def open_batch(home: object) -> Batch | None:
+def open_batch(home: Home) -> Batch | None:
     """The batch of that queue in whose ``with`` block the calling code is."""
     batch = _open.get()
     return batch if batch is not None and batch._home is home else None
@@ -362,7 +354,7 @@ def place(home: Home, jobs: Sequence[NewJob], connection: Any) -> Sequence[Enque
     return home.writer.put(jobs) if connection is None else home.engine.put_on(connection, jobs)
 
 
-def as_member(home: object, job: NewJob) -> NewJob:
+def as_member(home: Home, job: NewJob) -> NewJob:
     """The job, as a member of that batch, if the calling code is in such a block."""
     batch = open_batch(home)
     if batch is None:

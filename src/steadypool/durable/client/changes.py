@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from steadypool.durable.client.handle import unknown
+from steadypool.durable.client.home import unknown
 from steadypool.durable.engine.errors import WrongState
 from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.engine.records import JobRecord, parts_of_id

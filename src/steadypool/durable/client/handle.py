@@ -1,20 +1,16 @@
-"""`JobHandle`: a durable job, seen from outside. Every look is a fresh one at the database.
-
-The queue makes handles, and handles ask the queue: what they ask for stands here, as `Records`.
-"""
+"""`JobHandle`: a durable job, seen from outside. Every look is a fresh one at the database."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from contextlib import nullcontext
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from steadypool.durable.client.ends import Ends
+from steadypool.durable.client.home import Home, ResultDecoder, unknown
 from steadypool.durable.client.nested_waits import LOOK_EVERY, Watch, refuse_on_loop
-from steadypool.durable.engine.errors import JobDiscarded, UnknownJob
-from steadypool.durable.engine.protocol import Engine
+from steadypool.durable.engine.errors import JobDiscarded
 from steadypool.durable.engine.records import AttemptError, EnqueueResult, JobRecord
 from steadypool.durable.engine.states import ENDED, WAITING, JobState
 from steadypool.durable.engine.why_idle import is_served
@@ -28,39 +24,6 @@ LONGEST_WAIT = 3600.0
 _BY_ERROR = {"timed_out": Outcome.TIMED_OUT, "crashed": Outcome.CRASHED, "lost": Outcome.CRASHED}
 
 
-class ResultDecoder(Protocol):
-    """A task, as far as a handle needs it."""
-
-    def decode_result(self, encoded: bytes) -> Any:
-        """The value that was stored as this JSON, in the type that the task returns."""
-
-    def decode_checkpoint(self, encoded: bytes) -> Any:
-        """The state that was saved as this JSON, in the type of the task's ``checkpoint``."""
-
-
-class Records(Protocol):
-    """A queue, as far as a handle needs it."""
-
-    @property
-    def url(self) -> str:
-        """Where the jobs are kept."""
-
-    @property
-    def engine(self) -> Engine:
-        """Looks at single jobs, and changes them."""
-
-    @property
-    def ends(self) -> Ends:
-        """Waits for jobs to end."""
-
-    @property
-    def tasks(self) -> Mapping[str, ResultDecoder]:
-        """The queue's tasks by name."""
-
-    def record(self, job_id: str) -> JobRecord:
-        """Everything that is known of one job; raises `UnknownJob`."""
-
-
 class JobHandle(Generic[R]):
     """One job. It costs nothing to make and to keep.
 
@@ -70,10 +33,10 @@ class JobHandle(Generic[R]):
             this is the job that has it.
     """
 
-    __slots__ = ("_key", "_records", "_task", "enqueued", "job_id")
+    __slots__ = ("_home", "_key", "_task", "enqueued", "job_id")
 
-    def __init__(self, records: Records, placed: EnqueueResult, task: ResultDecoder | None = None) -> None:
-        self._records = records
+    def __init__(self, home: Home, placed: EnqueueResult, task: ResultDecoder | None = None) -> None:
+        self._home = home
         self._task = task
         self._key = (placed.number, placed.nonce)
         self.job_id = placed.id
@@ -91,7 +54,7 @@ class JobHandle(Generic[R]):
             UnknownJob: its record was pruned, the transaction that put it has not been committed, or the store has
                 gone back to a time before it: another job that has been given its id since is not taken for it.
         """
-        found = self._records.record(self.job_id)
+        found = self._home.record(self.job_id)
         if (found.number, found.nonce) != self._key:
             raise unknown(self.job_id)
         return found
@@ -164,7 +127,7 @@ class JobHandle(Generic[R]):
 
     def cancel(self) -> bool:
         """Cancel it: at once if it waits, within two seconds if it runs; false if it has ended."""
-        found = self._records.engine.cancel(*self._key)
+        found = self._home.engine.cancel(*self._key)
         if found is None:
             raise unknown(self.job_id)
         return found not in ENDED
@@ -176,9 +139,9 @@ class JobHandle(Generic[R]):
         if timeout != 0:
             # Before the first look: whether it is refused must not depend on which of the two jobs is faster.
             refuse_on_loop()
-        nested = Watch.here(self._records.url, self._records.engine)
+        nested = Watch.here(self._home.url, self._home.engine)
         looks = self._looks(_until(timeout), timeout, nested)
-        with self._records.ends.of(self._key) as waiter, nested or nullcontext():
+        with self._home.ends.of(self._key) as waiter, nested or nullcontext():
             while True:
                 # First the waiter, then the look: an end between the two wakes it.
                 found, pause = next(looks)
@@ -189,8 +152,8 @@ class JobHandle(Generic[R]):
     async def _wait_async(self, timeout: float | None) -> JobRecord:
         from steadypool.durable.client.task_waiter import TaskWaiter, look  # for those who use asyncio
 
-        ends = self._records.ends
-        nested = Watch.here(self._records.url, self._records.engine)
+        ends = self._home.ends
+        nested = Watch.here(self._home.url, self._home.engine)
         until = _until(timeout)
         looks, seconds = self._looks(until, timeout, nested), _pause(until, nested)
         waiter = TaskWaiter(self._key)
@@ -219,7 +182,7 @@ class JobHandle(Generic[R]):
 
     def _late(self, found: JobRecord, timeout: float | None) -> str:
         hint = ""
-        workers = self._records.engine.workers() if found.state in WAITING else ()
+        workers = self._home.engine.workers() if found.state in WAITING else ()
         if found.state in WAITING and not any(worker.alive for worker in workers):
             hint = "; no worker is there to run it: start one with steadypool work MODULE:QUEUE"
         elif found.state in WAITING and not is_served(found.queue, workers):
@@ -249,7 +212,7 @@ class JobHandle(Generic[R]):
         return value
 
     def _task_of(self, found: JobRecord) -> ResultDecoder | None:
-        return self._task or self._records.tasks.get(found.task)
+        return self._task or self._home.tasks.get(found.task)
 
 
 def _until(timeout: float | None) -> float:
@@ -272,10 +235,7 @@ def outcome_of(found: JobRecord) -> Outcome | None:
     return _BY_ERROR.get(found.errors[-1].outcome, Outcome.FAILED) if found.errors else Outcome.FAILED
 
 
-def unknown(job_id: str) -> UnknownJob:
-    """The error for an unknown id."""
-    hint = f"; did you mean 'job-{job_id}'?" if job_id.isdecimal() else ""
-    return UnknownJob(
-        f"there is no job {job_id!r}: it was never enqueued here, its record was pruned, or the store has gone back to "
-        f"a time before it{hint}"
-    )
+def handle_of(home: Home, job_id: str) -> JobHandle[Any]:
+    """See `Queue.get`."""
+    found = home.record(job_id)
+    return JobHandle(home, EnqueueResult(found.number, found.nonce, found.id, False), home.tasks.get(found.task))

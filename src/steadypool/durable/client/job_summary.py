@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from steadypool.durable.client.handle import ResultDecoder
+from steadypool.durable.client.home import ResultDecoder
 from steadypool.durable.engine.records import AttemptError, JobRecord
 from steadypool.durable.engine.states import JobState
 

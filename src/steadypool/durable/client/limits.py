@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol, TypedDict
+from typing import TypedDict
 
+from steadypool.durable.client.home import Home
 from steadypool.durable.client.task import refuse_on_loop
 from steadypool.durable.client.turns import kept_as
 from steadypool.durable.engine.errors import UnknownLimit
 from steadypool.durable.engine.limits import LimitRow
-from steadypool.durable.engine.protocol import Engine
 from steadypool.model.call_key import bounded, text_of
 from steadypool.model.checks import as_seconds, check_count, check_seconds
 from steadypool.model.limit import MOST, By, Limit, Over
@@ -57,23 +57,12 @@ class LimitKeywords(TypedDict, total=False):
     over: Over
 
 
-class LimitedQueue(Protocol):
-    """A queue, as far as its limits need it."""
-
-    @property
-    def engine(self) -> Engine:
-        """Where they are kept."""
-
-    @property
-    def declared_limits(self) -> Mapping[str, Limit]:
-        """Those in the code, by name."""
-
-
 class Limits:
     """The limits of one queue. Made by `Queue.limits`."""
 
-    def __init__(self, queue: LimitedQueue) -> None:
-        self._queue = queue
+    def __init__(self, home: Home, declared: Callable[[], Mapping[str, Limit]]) -> None:
+        self._home = home
+        self._declared = declared
 
     def set(
         self,
@@ -106,11 +95,11 @@ class Limits:
         given = _checked(running, starts, per, burst)
         rows = self._rows()
         known = self._named(name, rows)
-        limit = self._queue.declared_limits.get(known)
+        limit = self._declared().get(known)
         if key is not None and limit is not None and limit.by is None:
             raise ValueError(f"limit {known!r} has no keys: it counts all jobs together. Leave key out, or give it by=")
         _check_together(known, merged(*_layers(rows, known, ""), *_layers(rows, known, _key(key)), given))
-        self._queue.engine.limits.set(known, _key(key), given)
+        self._home.engine.limits.set(known, _key(key), given)
 
     def reset(self, name: str, *, key: object = None) -> bool:
         """Have what the code says hold again: of the limit and all of its keys, or of one key.
@@ -123,11 +112,11 @@ class Limits:
         """
         refuse_on_loop("queue.limits.reset", "asyncio.to_thread")
         known = self._named(name, self._rows())
-        return self._queue.engine.limits.reset(known, None if key is None else _key(key))
+        return self._home.engine.limits.reset(known, None if key is None else _key(key))
 
     def list(self) -> list[LimitInfo]:
         """Every limit, by name, and every key for which one was set by hand."""
-        store = self._queue.engine.limits
+        store = self._home.engine.limits
         rows = self._rows()
         counts = {count.name: count for count in store.counts()}
         names = sorted({(row.name, "") for row in rows} | {(row.name, row.key) for row in rows})
@@ -135,9 +124,9 @@ class Limits:
 
     def _rows(self) -> Rows:
         """What is kept, and what the code has that no worker has declared so far."""
-        rows = list(self._queue.engine.limits.rows())
+        rows = list(self._home.engine.limits.rows())
         known = {row.name for row in rows if not row.by_hand}
-        news = kept_as((name, limit) for name, limit in self._queue.declared_limits.items() if name not in known)
+        news = kept_as((name, limit) for name, limit in self._declared().items() if name not in known)
         return rows + [LimitRow(new.name, "", False, new.allowed, new.over) for new in news]
 
     def _named(self, name: object, rows: Rows) -> str:

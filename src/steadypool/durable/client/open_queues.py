@@ -6,22 +6,11 @@ import atexit
 import os
 import weakref
 from collections.abc import Iterable
-from typing import Protocol, Self
+from typing import Self
 
+from steadypool.durable.client.home import Home
 from steadypool.durable.client.opened import Opened
 from steadypool.durable.engine.url import is_same_place
-
-
-class Movable(Protocol):
-    """A queue, as far as it can be moved."""
-
-    _opened: Opened
-    _elsewhere: str | None
-    """Its address for a while, instead of its own."""
-
-    @property
-    def url(self) -> str:
-        """Where the jobs are kept."""
 
 
 class Elsewhere:
@@ -35,10 +24,10 @@ class Elsewhere:
         RuntimeError: they have been moved already.
     """
 
-    def __init__(self, url: str, queues: Iterable[Movable] | None = None) -> None:
+    def __init__(self, url: str, queues: Iterable[Home] | None = None) -> None:
         self._url = url
         self._chosen = None if queues is None else list(queues)
-        self._before: list[tuple[Movable, Opened]] = []
+        self._before: list[tuple[Home, Opened]] = []
 
     def __enter__(self) -> Self:
         global _present
@@ -60,37 +49,37 @@ class Elsewhere:
             queue._opened.close()
 
     @property
-    def queues(self) -> list[Movable]:
+    def queues(self) -> list[Home]:
         """Those that are there."""
         return [queue for queue, _ in self._before]
 
-    def came(self, queue: Movable) -> None:
+    def came(self, queue: Home) -> None:
         """A queue was made."""
         if self._chosen is None:
             self._move(queue)
 
-    def _move(self, queue: Movable) -> None:
+    def _move(self, queue: Home) -> None:
         self._before.append((queue, queue._opened))
         queue._opened, queue._elsewhere = Opened(lambda: queue.url), self._url
 
 
-_queues: weakref.WeakSet[Movable] = weakref.WeakSet()
+_queues: weakref.WeakSet[Home] = weakref.WeakSet()
 _present: Elsewhere | None = None
 
 
-def add(queue: Movable) -> None:
+def add(queue: Home) -> None:
     """A queue was made."""
     _queues.add(queue)
     if _present is not None:
         _present.came(queue)
 
 
-def kept_at(url: str) -> list[Movable]:
+def kept_at(url: str) -> list[Home]:
     """Those of this process that are open there, or would be."""
     return [queue for queue in list(_queues) if _is_at(queue, url)]
 
 
-def _is_at(queue: Movable, url: str) -> bool:
+def _is_at(queue: Home, url: str) -> bool:
     try:
         return is_same_place(queue._opened.at or queue.url, url)
     except ValueError:

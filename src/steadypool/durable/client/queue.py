@@ -14,10 +14,9 @@ from steadypool.durable.client.bulk import BulkResult, change_all, check_filter
 from steadypool.durable.client.call import Call, jobs_of
 from steadypool.durable.client.chain import Chain, jobs_in_line
 from steadypool.durable.client.checkpoint import StateType
-from steadypool.durable.client.declared import DurableKeywords, as_schedules, declare
-from steadypool.durable.client.ends import Ends
-from steadypool.durable.client.group_commit import Writer
-from steadypool.durable.client.handle import JobHandle, unknown
+from steadypool.durable.client.declared import DurableKeywords, as_schedules
+from steadypool.durable.client.handle import JobHandle, handle_of
+from steadypool.durable.client.home import Home
 from steadypool.durable.client.lifespan import Lifespan, check_lifespan
 from steadypool.durable.client.limits import LimitKeywords, Limits
 from steadypool.durable.client.opened import Opened
@@ -27,16 +26,14 @@ from steadypool.durable.client.payload import MOST_BYTES, check_most
 from steadypool.durable.client.rows import batches_of
 from steadypool.durable.client.schedules import Schedules
 from steadypool.durable.client.task import DurableTask, check_function, refuse_on_loop
-from steadypool.durable.client.task_table import add_task, limits_of
+from steadypool.durable.client.task_table import add_task, declare, limits_of
 from steadypool.durable.client.turns import SharedLimits
 from steadypool.durable.engine.batches import OnFailure
-from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.engine.records import EngineStats, EnqueueResult, JobFilter, JobRecord, NewJob
 from steadypool.durable.engine.states import ENDED, JobState, state_named
 from steadypool.durable.engine.texts import LONGEST_MESSAGE, storable
 from steadypool.durable.engine.url import (
     URL_VARIABLE,
-    check_address,
 )
 from steadypool.model.limit import Limit
 from steadypool.model.options import Task, TaskOptions
@@ -51,7 +48,7 @@ R = TypeVar("R")
 Rows = Iterable[tuple[Any, ...] | Mapping[str, Any]]
 
 
-class Queue:
+class Queue(Home):
     """A durable queue.
 
     Args:
@@ -100,8 +97,6 @@ class Queue:
         """Every task of this queue by each name that it has in the database: its own, and its aliases."""
         self._limits = SharedLimits()
         self._opened = Opened(lambda: self.url)
-        self._elsewhere: str | None = None
-        """Its address for a while, instead of its own."""
         open_queues.add(self)
 
     # -- tasks
@@ -274,7 +269,7 @@ class Queue:
     @property
     def limits(self) -> Limits:
         """The limits as they hold now: ``queue.limits.set("stripe", running=2)``."""
-        return Limits(self)
+        return Limits(self, lambda: self.declared_limits)
 
     @property
     def declared_limits(self) -> Mapping[str, Limit]:
@@ -294,26 +289,13 @@ class Queue:
         Raises:
             UnknownJob: there is none, or its record was pruned.
         """
-        found = self.record(job_id)
-        placed = EnqueueResult(found.number, found.nonce, found.id, False)
-        return JobHandle(self, placed, self.tasks.get(found.task))
+        return handle_of(self, job_id)
 
     async def get_async(self, job_id: str) -> JobHandle[Any]:
         """The same from asyncio, with the same errors: the loop goes on meanwhile."""
         from steadypool.durable.client.task_waiter import look  # for those who use asyncio
 
         return await look(self.ends, self.get, job_id)
-
-    def record(self, job_id: str) -> JobRecord:
-        """Everything that is known of one job.
-
-        Raises:
-            UnknownJob: there is none, or its record was pruned.
-        """
-        found = self.engine.get(enqueueing.checked_id(job_id))
-        if found is None:
-            raise unknown(job_id)
-        return found
 
     def cancel(self, job_id: str) -> bool:
         """Cancel a job: one that waits at once, one that runs within two seconds.
@@ -430,53 +412,11 @@ class Queue:
         worker = Worker(self, WorkerSettings(**settings))
         return worker.run(until_empty=until_empty, drain_timeout=drain_timeout, on_signals=on_signals)
 
-    def close(self) -> None:
-        """Write what waits and close the connections. The next use opens them again."""
-        self._opened.close()
-
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    # -- what it stands on
-
-    @property
-    def url(self) -> str:
-        """Where the jobs are kept.
-
-        Raises:
-            ValueError: no address was given, and the environment has none.
-        """
-        return self._kept_at.find(self._elsewhere)
-
-    def use_address(self, url: str | None) -> None:
-        """Have *url* as the address of a queue that was made without one; ``None``: see that it has one.
-
-        Raises:
-            ValueError: there is none, here or there; or the queue has another one, or is in use at another one. Neither
-                wins: code elsewhere relies on the other.
-        """
-        if not url:
-            check_address(self.url)
-        else:
-            self._kept_at.take(url, self._opened.at if self._elsewhere is None else None)
-
-    @property
-    def engine(self) -> Engine:
-        """The engine of this process, for looking and for changing single jobs."""
-        return self._opened.engine
-
-    @property
-    def writer(self) -> Writer:
-        """The writer of this process."""
-        return self._opened.writer
-
-    @property
-    def ends(self) -> Ends:
-        """How the threads and asyncio tasks of this process wait for results."""
-        return self._opened.ends
 
     def __repr__(self) -> str:
         return f"<Queue {self._kept_at.own or URL_VARIABLE}>"

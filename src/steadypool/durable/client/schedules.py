@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 from steadypool.durable.client.call import Call, jobs_of
 from steadypool.durable.client.declared import check_for_many
-from steadypool.durable.client.handle import JobHandle, Records
+from steadypool.durable.client.handle import JobHandle, handle_of
+from steadypool.durable.client.home import Home
 from steadypool.durable.client.options import check_name
 from steadypool.durable.client.schedule import Cron, Every, Schedule, read_definition
-from steadypool.durable.client.task import DurableTask, refuse_on_loop
+from steadypool.durable.client.task import refuse_on_loop
 from steadypool.durable.client.ticks import by_hand, due_after, kept_as, next_ticks
 from steadypool.durable.engine.errors import UnknownSchedule, WrongState
-from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.engine.schedules import NewSchedule, ScheduleRow
 from steadypool.model.checks import check_count
 from steadypool.rules.near_names import listed, near_name
@@ -25,34 +25,11 @@ TRIES = 20
 """So often a change is tried anew when a worker has fired the schedule in between."""
 
 
-class ScheduledQueue(Records, Protocol):
-    """A queue, as far as its schedules need it."""
-
-    @property
-    def engine(self) -> Engine:
-        """Where they are kept."""
-
-    @property
-    def tasks(self) -> Mapping[str, DurableTask[Any, Any]]:
-        """Its tasks, by name."""
-
-    @property
-    def app(self) -> str:
-        """The program that declares them."""
-
-    @property
-    def release(self) -> str | None:
-        """Its release."""
-
-    def get(self, job_id: str) -> JobHandle[Any]:
-        """A job."""
-
-
 @dataclass(frozen=True, slots=True)
 class ScheduleHandle:
     """One schedule as it was found, and what can be done with it."""
 
-    queue: ScheduledQueue
+    queue: Home
     row: ScheduleRow
     """Everything that is kept of it."""
 
@@ -110,7 +87,7 @@ class ScheduleHandle:
                 break
             for done in store.fire([by_hand(row, store.now())]):
                 if done.jobs:
-                    return self.queue.get(done.jobs[0])
+                    return handle_of(self.queue, done.jobs[0])
                 raise WrongState(f"schedule {self.name!r} has put no job: {done.skips[0]}", state=self.state)
         raise UnknownSchedule(f"there is no schedule {self.name!r} any more")
 
@@ -139,8 +116,8 @@ class ScheduleHandle:
 class Schedules:
     """The schedules of one queue. Made by `Queue.schedules`."""
 
-    def __init__(self, queue: ScheduledQueue) -> None:
-        self._queue = queue
+    def __init__(self, home: Home) -> None:
+        self._home = home
 
     def put(self, name: str, call: Call[Any], when: Schedule) -> ScheduleHandle:
         """Keep a schedule as data: any worker of the store puts its jobs. One of that name is replaced.
@@ -159,13 +136,13 @@ class Schedules:
         refuse_on_loop("queue.schedules.put", "asyncio.to_thread")
         check_name("name", name, "tenant-42-invoice")
         _check_kept(name, call, when)
-        jobs_of([call], self._queue.tasks)
-        store = self._queue.engine.schedules
+        jobs_of([call], self._home.tasks)
+        store = self._home.engine.schedules
         job = call.to_json()
         new = kept_as(name, when, job, store.now())
         if name in dict(self._declared()) or store.put(new) == "code":
             raise ValueError(f"a task is declared with the schedule {name!r}: give this one another name")
-        return ScheduleHandle(self._queue, _row_of(new))
+        return ScheduleHandle(self._home, _row_of(new))
 
     def get(self, name: str) -> ScheduleHandle:
         """The schedule of that name; or of a task's own name without its module, where that is unique.
@@ -174,17 +151,17 @@ class Schedules:
             UnknownSchedule: there is none, or more than one.
         """
         check_name("name", name, "nightly")
-        found = self._queue.engine.schedules.get([name])
+        found = self._home.engine.schedules.get([name])
         if not found:
             stored = {row.name: row for row in self._stored("", in_code=True)}
-            now = self._queue.engine.schedules.now() if self._declared() else 0.0
+            now = self._home.engine.schedules.now() if self._declared() else 0.0
             code = {**self._undeclared(now), **stored}
             ends = [known for known in code if known == name or known.endswith(f".{name}")]
             if len(ends) != 1:
-                near = {*code, *(row.name for row in self._queue.engine.schedules.page("", PAGE))}
+                near = {*code, *(row.name for row in self._home.engine.schedules.page("", PAGE))}
                 raise UnknownSchedule(_unknown(name, ends, near))
             found = [code[ends[0]]]
-        return ScheduleHandle(self._queue, found[0])
+        return ScheduleHandle(self._home, found[0])
 
     def list(self, *, task: str | None = None, after: str = "", limit: int = 100) -> list[ScheduleHandle]:
         """Schedules by their names, *limit* at most.
@@ -196,7 +173,7 @@ class Schedules:
         check_count("limit", limit)
         found: list[ScheduleHandle] = []
         for row in self._stored(after):
-            handle = ScheduleHandle(self._queue, row)
+            handle = ScheduleHandle(self._home, row)
             if task is None or f".{handle.task}".endswith(f".{task}"):
                 found.append(handle)
             if len(found) == limit:
@@ -205,34 +182,32 @@ class Schedules:
 
     def declared(self, now: float) -> Sequence[ScheduleHandle]:
         """Those that the queue's tasks are declared with, as a worker would keep them from *now* on."""
-        return [ScheduleHandle(self._queue, row) for row in self._undeclared(now).values()]
+        return [ScheduleHandle(self._home, row) for row in self._undeclared(now).values()]
 
     def _stored(self, after: str, *, in_code: bool = False) -> Iterator[ScheduleRow]:
-        while page := self._queue.engine.schedules.page(after, PAGE, in_code=in_code):
+        while page := self._home.engine.schedules.page(after, PAGE, in_code=in_code):
             yield from page
             after = page[-1].name
 
     def _declared(self) -> Iterable[tuple[str, Schedule]]:
-        return [one for task in dict.fromkeys(self._queue.tasks.values()) for one in task.schedules]
+        return [one for task in dict.fromkeys(self._home.tasks.values()) for one in task.schedules]
 
     def _undeclared(self, now: float) -> dict[str, ScheduleRow]:
-        news = declared_by(self._queue.tasks, self._queue.app, self._queue.release, now)
+        news = declared_by(self._home, now)
         return {new.name: _row_of(new) for new in news}
 
 
-def declared_by(
-    tasks: Mapping[str, DurableTask[Any, Any]], app: str, release: str | None, now: float
-) -> list[NewSchedule]:
-    """What these tasks are declared with; the first tick of each comes after *now*.
+def declared_by(home: Home, now: float) -> list[NewSchedule]:
+    """What the tasks of that queue are declared with; the first tick of each comes after *now*.
 
     Raises:
         PayloadRefused: arguments of a schedule cannot be stored.
     """
     return [
         kept_as(name, schedule, task.call(**schedule.args).to_json(), now, in_code=True)._replace(
-            app=app, release=release
+            app=home.app, release=home.release
         )
-        for task in dict.fromkeys(tasks.values())
+        for task in dict.fromkeys(home.tasks.values())
         for name, schedule in task.schedules
     ]
 

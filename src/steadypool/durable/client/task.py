@@ -5,26 +5,26 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
-from inspect import isasyncgenfunction, isgeneratorfunction
+from inspect import Parameter, isasyncgenfunction, isgeneratorfunction, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeAlias, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar, Unpack, overload
 
 import msgspec
 
-from steadypool.durable.client import given_up
 from steadypool.durable.client import options as enqueueing
 from steadypool.durable.client.batch import as_member, open_batch
 from steadypool.durable.client.call import Call, check_has_input
 from steadypool.durable.client.chain import Result, with_results
 from steadypool.durable.client.checkpoint import StateType
 from steadypool.durable.client.declared import Declared
-from steadypool.durable.client.group_commit import Writer
-from steadypool.durable.client.handle import JobHandle, Records
+from steadypool.durable.client.handle import JobHandle
+from steadypool.durable.client.home import Home
 from steadypool.durable.client.options import EnqueueKeywords, EnqueueOptions
 from steadypool.durable.client.origin import Origin
 from steadypool.durable.client.payload import Payload
 from steadypool.durable.client.turns import TaskTurns
 from steadypool.durable.engine.links import check_order
+from steadypool.durable.engine.on_discarded import JOB_ID, REASON, to_text
 from steadypool.durable.engine.records import NewJob
 from steadypool.durable.engine.turns import Turn
 from steadypool.model.limit import Limit, as_limits, lane_of_options
@@ -33,25 +33,13 @@ from steadypool.primitives.job_context import running_loop
 
 _ELSEWHERE = ("delay", "apply_async", "send", "send_with_options", "kiq", "schedule", "defer", "defer_async", "submit")
 """How other queues call it."""
+_FACTS = frozenset({JOB_ID, REASON})
+"""What a task of ``on_discarded=`` can have as arguments, besides those of the job that is given up."""
+_MANY = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 P = ParamSpec("P")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
-
-
-class Enqueuer(Records, Protocol):
-    """A queue, as far as its tasks need it."""
-
-    @property
-    def max_payload(self) -> int | None:
-        """Bytes that the arguments of one job may have, and its result."""
-
-    @property
-    def writer(self) -> Writer:
-        """Puts jobs."""
-
-    def use_address(self, url: str | None) -> None:
-        """Have *url* as the address, if there is none yet."""
 
 
 class DurableTask(Task[P, R_co]):
@@ -63,7 +51,7 @@ class DurableTask(Task[P, R_co]):
 
     def __init__(
         self,
-        queue: Enqueuer,
+        queue: Home,
         fn: Callable[P, R_co],
         options: TaskOptions,
         how: EnqueueOptions,
@@ -93,7 +81,7 @@ class DurableTask(Task[P, R_co]):
         self.schedules: Declared = ()
         """The schedules that it is declared with, by their names."""
         if how.on_discarded is not None:
-            given_up.check(self, how.on_discarded)
+            _check_on_discarded(self, how.on_discarded)
 
     @property
     def durable_name(self) -> str:
@@ -319,7 +307,7 @@ class DurableTask(Task[P, R_co]):
         other = how.on_discarded
         if not isinstance(other, DurableTask):
             return job
-        return job._replace(on_discarded=given_up.text_of(self, other, job))
+        return job._replace(on_discarded=_on_discarded(self, other, job))
 
     def _connection_among(self, kwargs: dict[str, Any]) -> Any:
         if "connection" not in kwargs or self.payload.has_parameter("connection"):
@@ -384,3 +372,40 @@ def refuse_on_loop(call: str, instead: str) -> None:
         raise RuntimeError(
             f"{call}(...) waits for the disk, and this thread runs an event loop: use await {instead}(...)"
         )
+
+
+# -- the task that is run when a job is given up
+
+
+def _check_on_discarded(task: DurableTask[Any, Any], other: object) -> None:
+    """Do nothing if *other* can be run when a job of *task* is given up.
+
+    Raises:
+        TypeError, ValueError: it cannot, naming what is wrong.
+    """
+    name = task.durable_name
+    if not isinstance(other, type(task)) or other.queue is not task.queue:
+        raise TypeError(f"{name}: on_discarded must be a task of the same queue, made by @queue.task, not {other!r}")
+    how = other.enqueue_options
+    if other.task_options.id is not None or how.unique is not None or how.after:
+        raise ValueError(
+            f"{name}: on_discarded runs for each job: {other.durable_name} must have no id, no unique and no after"
+        )
+    known = _parameters(task).keys() | _FACTS
+    for parameter in _parameters(other).values():
+        if parameter.name not in known and parameter.default is parameter.empty:
+            raise TypeError(
+                f"{name}: on_discarded is called with {JOB_ID}, {REASON} and the arguments of {name}, and "
+                f"{other.durable_name} needs {parameter.name!r}, which is none of these"
+            )
+
+
+def _on_discarded(task: DurableTask[Any, Any], other: DurableTask[Any, Any], job: NewJob) -> str:
+    """What is kept with *job*, a call of *task*."""
+    wanted = frozenset(_parameters(other))
+    arguments = task.payload.some_of(job.payload, wanted & _parameters(task).keys() - _FACTS)
+    return to_text(other.job_with(arguments), wanted)
+
+
+def _parameters(task: DurableTask[Any, Any]) -> dict[str, Parameter]:
+    return {name: one for name, one in signature(task.fn).parameters.items() if one.kind not in _MANY}

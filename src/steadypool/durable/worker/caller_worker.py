@@ -12,9 +12,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from steadypool.durable.client.lifespan import Lifespan
 from steadypool.durable.client.nested_waits import Slots, new_folder
 from steadypool.durable.client.queue import Queue
 from steadypool.durable.client.task import DurableTask
@@ -22,14 +21,13 @@ from steadypool.durable.engine.errors import EngineError
 from steadypool.durable.engine.records import Claim, ClaimResult, Settlement, Verdict
 from steadypool.durable.engine.sweep_guard import MOST_SKIPPED
 from steadypool.durable.engine.turns import LOOK_EVERY
-from steadypool.durable.worker import lifespan
 from steadypool.durable.worker.claims import SETTLE, Claimer
 from steadypool.durable.worker.context import WorkerContext
 from steadypool.durable.worker.dispatch import Dispatcher, given_back
 from steadypool.durable.worker.emitter import events
 from steadypool.durable.worker.kind_pools import KindPools
 from steadypool.durable.worker.kinds import kind_of, slot_groups
-from steadypool.durable.worker.limits import Limits, Program
+from steadypool.durable.worker.limits import Limits
 from steadypool.durable.worker.links import LinkUpkeep
 from steadypool.durable.worker.maintenance import Maintenance
 from steadypool.durable.worker.pool_adapter import Pool, TaskAdapter
@@ -48,14 +46,6 @@ LOOKS = 3
 """For a job that waits in a lane, before there is none."""
 MOST_LOST = 1000
 """Jobs that a worker dies with."""
-
-
-class Source(Program, Protocol):
-    """A queue, as far as this worker needs it."""
-
-    @property
-    def lifespan(self) -> Lifespan | None:
-        """What its jobs need, made once for all."""
 
 
 class Ended:
@@ -87,13 +77,11 @@ class CallerWorker:
 
     Args:
         context: as of every worker; its engine stays open.
-        sources: the queues whose tasks it knows. All are kept in the one store.
+        queues: the ones whose tasks it knows. All are kept in the one store.
         loop: where coroutine functions run; ``None``: on one of its own.
     """
 
-    def __init__(
-        self, context: WorkerContext, sources: Sequence[Source], loop: AbstractEventLoop | None = None
-    ) -> None:
+    def __init__(self, context: WorkerContext, queues: Sequence[Queue], loop: AbstractEventLoop | None = None) -> None:
         self._context = context
         self._engine, self._in_flight = context.engine, context.in_flight
         self._loop = loop
@@ -101,18 +89,20 @@ class CallerWorker:
         self._error: BaseException | None = None
         self._trouble: Exception | None = None
         self.number = 0
-        self._limits = [Limits(context, source) for source in sources]
+        self._limits = [Limits(context, queue) for queue in queues]
         self._claimer = Claimer(context, self, self._declare_limits)
-        self._schedulers = [Scheduler(context, source) for source in sources]
+        self._schedulers = [Scheduler(context, queue) for queue in queues]
         self._links = LinkUpkeep(context)
         self._maintenance = Maintenance(self._engine, context.settings.caps.losses, 0.0, lambda: True)
-        self._tasks, self._twice = _all_tasks(sources)
-        self._kinds = {name: _kind_of(task) for name, (task, _) in self._tasks.items()}
-        self._slots = {(id(source), kind): self._slots_of(source, kind) for source in sources for kind in KINDS}
-        self._entered: set[tuple[int, str]] = set()
+        self._tasks, self._twice = _all_tasks(queues)
+        self._kinds = {name: _kind_of(task) for name, task in self._tasks.items()}
+        self._slots: dict[tuple[object, str], Slots] = {
+            (queue, kind): self._slots_of(queue, kind) for queue in queues for kind in KINDS
+        }
+        self._entered: set[tuple[object, str]] = set()
         adapters = {
-            name: TaskAdapter(task, kind, self._slots[id(source), kind])
-            for name, (task, source) in self._tasks.items()
+            name: TaskAdapter(task, kind, self._slots[task.queue, kind])
+            for name, task in self._tasks.items()
             for kind in [self._kinds[name]]
         }
         self._pools = KindPools(KINDS, self._open_pool, lambda: None)
@@ -257,9 +247,9 @@ class CallerWorker:
 
     # -- what runs them
 
-    def _slots_of(self, source: Source, kind: str) -> Slots:
+    def _slots_of(self, queue: Queue, kind: str) -> Slots:
         url, settings = self._context.url, self._context.settings
-        names = frozenset(name for name, (_, owner) in self._tasks.items() if owner is source)
+        names = frozenset(name for name, task in self._tasks.items() if task.queue is queue)
         return Slots(url, settings.name, settings.queues, 1, kind == "async", new_folder(), names)
 
     def _open_pool(self, kind: str) -> Pool:
@@ -278,38 +268,26 @@ class CallerWorker:
         Raises:
             LifespanFailed: it cannot be entered.
         """
-        source, kind = self._tasks[name][1], self._kinds[name]
-        manager, slots = source.lifespan, self._slots[id(source), kind]
-        if manager is None or (id(source), kind) in self._entered:
-            return
-        pool: Any = self._pools.of(kind)
-        try:
-            on_loop = kind == "async"
-            lifespan.keep(slots, pool.enter(lifespan.manager_of(manager)) if on_loop else self._enter_here(manager))
-        except Exception as error:
-            raise lifespan.failed(error) from error
-        self._entered.add((id(source), kind))
-        self._pools.entered.insert(0, lambda: lifespan.drop(slots))
-
-    def _enter_here(self, manager: Lifespan) -> object:
-        entered = lifespan.Lifespan(manager)
-        self._pools.entered.append(entered.leave)
-        return entered.resources
+        queue, kind = self._tasks[name].queue, self._kinds[name]
+        if queue.lifespan is not None and (queue, kind) not in self._entered:
+            pool = self._pools.of(kind)
+            self._pools.enter(queue.lifespan, self._slots[queue, kind], pool if kind == "async" else None)
+            self._entered.add((queue, kind))
 
 
 def _kind_of(task: DurableTask[Any, Any]) -> str:
     return "async" if kind_of(task, "thread") == "async" else "thread"
 
 
-def _all_tasks(sources: Sequence[Source]) -> tuple[Mapping[str, tuple[DurableTask[Any, Any], Source]], set[str]]:
+def _all_tasks(queues: Sequence[Queue]) -> tuple[Mapping[str, DurableTask[Any, Any]], set[str]]:
     """By their names, and names that two functions have. Of a function that was made a task again, as by a factory of
     applications, the last task counts."""
-    tasks: dict[str, tuple[DurableTask[Any, Any], Source]] = {}
+    tasks: dict[str, DurableTask[Any, Any]] = {}
     twice: set[str] = set()
-    for source in sources:
-        for name, task in source.tasks.items():
+    for queue in queues:
+        for name, task in queue.tasks.items():
             known = tasks.get(name)
-            if known is not None and getattr(known[0].fn, "__code__", None) is not getattr(task.fn, "__code__", task):
+            if known is not None and getattr(known.fn, "__code__", None) is not getattr(task.fn, "__code__", task):
                 twice.add(name)
-            tasks[name] = task, source
+            tasks[name] = task
     return tasks, twice

@@ -6,8 +6,12 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields, replace
+from functools import partial
 from typing import Any
 
+from steadypool.durable.client.lifespan import Lifespan
+from steadypool.durable.client.nested_waits import Slots
+from steadypool.durable.worker import lifespan
 from steadypool.durable.worker.pool_adapter import Pool
 from steadypool.model.error_text import in_a_line
 from steadypool.model.reports import DrainReport, PoolStats
@@ -58,6 +62,24 @@ class KindPools:
             pool._core.at_close.append(self.on_closed)
             self._pools = {**self._pools, kind: pool}  # other threads may be reading
         return pool
+
+    def enter(self, manager: Lifespan, slots: Slots, on_loop: Any = None) -> None:
+        """Enter a queue's lifespan for all jobs that have these slots: on the loop of the pool *on_loop*, or here.
+
+        Raises:
+            LifespanFailed: it cannot be entered.
+        """
+        try:
+            if on_loop is not None:
+                resources = on_loop.enter(lifespan.manager_of(manager))
+            else:
+                entered = lifespan.Lifespan(manager)
+                self.entered.append(entered.leave)
+                resources = entered.resources
+        except Exception as error:
+            raise lifespan.failed(error) from error
+        lifespan.keep(slots, resources)
+        self.entered.insert(0, partial(lifespan.drop, slots))  # when all has been left
 
     def submit(self, kind: str, calls: Sequence[Prepared]) -> Sequence[Any]:
         """Submit them all; returns their futures, fewer if the pool has closed."""

@@ -9,35 +9,25 @@ both.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Sequence
 
+from steadypool.durable.client.queue import Queue
 from steadypool.durable.client.turns import kept_as
 from steadypool.durable.engine.limits import NewLimit
 from steadypool.durable.worker.context import WorkerContext
 from steadypool.durable.worker.schedules import RETIRED_AFTER, SEEN_EVERY, is_older
-from steadypool.durable.worker.schedules import Program as ScheduledProgram
 from steadypool.model.clock import monotonic
-from steadypool.model.limit import Limit
 
 FORGOTTEN_AFTER = RETIRED_AFTER
-
-
-class Program(ScheduledProgram, Protocol):
-    """A queue, as far as its schedules and limits go."""
-
-    @property
-    def declared_limits(self) -> Mapping[str, Limit]:
-        """Its limits, by name."""
 
 
 class Limits:
     """Of one worker, on its loop."""
 
-    def __init__(self, context: WorkerContext, program: Program) -> None:
+    def __init__(self, context: WorkerContext, queue: Queue) -> None:
         self._store = context.engine.limits
         self._notes = context.counts.notes
-        self._program = program
+        self._queue = queue
         self._is_declared = False
         self._due = 0.0
 
@@ -49,10 +39,10 @@ class Limits:
         """
         if monotonic() < self._due:
             return
-        declared = kept_as(self._program.declared_limits.items())
+        declared = kept_as(self._queue.declared_limits.items())
         changed = () if self._is_declared else self._changed(declared)
         names = [limit.name for limit in declared]
-        self._store.declare(self._program.app, self._program.release, names, changed, FORGOTTEN_AFTER)
+        self._store.declare(self._queue.app, self._queue.release, names, changed, FORGOTTEN_AFTER)
         self._is_declared = True
         self._due = monotonic() + SEEN_EVERY * (0.5 + random.random())
 
@@ -61,7 +51,7 @@ class Limits:
         changed: list[NewLimit] = []
         for limit in declared:
             row = known.get(limit.name)
-            if row is not None and is_older(self._program.release, row.release):
+            if row is not None and is_older(self._queue.release, row.release):
                 self._notes.append(f"limit {limit.name!r} stays as release {row.release} has it")
             elif row is None or (row.allowed, row.over) != (limit.allowed, limit.over):
                 changed.append(limit)

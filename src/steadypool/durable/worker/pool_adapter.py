@@ -10,8 +10,8 @@ import msgspec
 
 from steadypool.durable.client import own_retry
 from steadypool.durable.client.call import RESULTS
-from steadypool.durable.client.lifespan import Manager
 from steadypool.durable.client.nested_waits import Slots
+from steadypool.durable.client.queue import Queue
 from steadypool.durable.client.task import DurableTask
 from steadypool.durable.engine.records import Claim
 from steadypool.durable.engine.turns import Turn
@@ -88,26 +88,6 @@ class Pool(Protocol):
         """Have *sink* called with the pool's events."""
 
 
-class Source(Protocol):
-    """A queue, as far as a pool needs it."""
-
-    @property
-    def tasks(self) -> Mapping[str, DurableTask[Any, Any]]:
-        """Its tasks, by name."""
-
-    @property
-    def lifespan(self) -> Callable[[], Manager] | None:
-        """What its jobs need, made once for all."""
-
-    @property
-    def coroutines(self) -> int:
-        """How many coroutine functions a worker runs at a time, if its settings do not say."""
-
-    @property
-    def prepare(self) -> Callable[[], object] | None:
-        """What a process calls before it imports the modules of the tasks."""
-
-
 def check_pool_arguments(settings: WorkerSettings, kinds: Sequence[str]) -> None:
     """Do nothing, unless there is an argument for a kind of pool that no task needs.
 
@@ -122,7 +102,7 @@ def check_pool_arguments(settings: WorkerSettings, kinds: Sequence[str]) -> None
             )
 
 
-def open_pool(settings: WorkerSettings, kind: str, name: str, slots: Slots, queue: Source) -> Pool:
+def open_pool(settings: WorkerSettings, kind: str, name: str, slots: Slots, queue: Queue) -> Pool:
     """A pool of that kind as the settings say for the tasks of *queue*, whose processes know of *slots*."""
     workers = slots.count
     common: dict[str, Any] = {"queue_size": ROOM, "cancel_grace": settings.cancel_grace}

@@ -19,14 +19,13 @@ while all of them are away nothing is, and what was missed is caught up as the s
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, Protocol
 
 from steadypool.durable.client.call import Call
+from steadypool.durable.client.queue import Queue
 from steadypool.durable.client.schedule import read_definition
 from steadypool.durable.client.schedules import TRIES, declared_by
-from steadypool.durable.client.task import DurableTask
 from steadypool.durable.client.ticks import due_after, firing_of
 from steadypool.durable.engine.errors import KeyBusy
 from steadypool.durable.engine.schedules import Fired, Firing, NewSchedule, ScheduleRow
@@ -48,22 +47,6 @@ A_HAIR = 0.001
 """Seconds later than the engine has said: its clock and ours do not tick alike."""
 
 
-class Program(Protocol):
-    """A queue, as far as its schedules go."""
-
-    @property
-    def tasks(self) -> Mapping[str, DurableTask[Any, Any]]:
-        """Its tasks, by name."""
-
-    @property
-    def app(self) -> str:
-        """What the program is called."""
-
-    @property
-    def release(self) -> str | None:
-        """Its release."""
-
-
 class Scheduler:
     """For one worker, on its loop.
 
@@ -71,11 +54,11 @@ class Scheduler:
         PayloadRefused, TypeError: arguments of a schedule cannot be stored.
     """
 
-    def __init__(self, context: WorkerContext, program: Program) -> None:
+    def __init__(self, context: WorkerContext, queue: Queue) -> None:
         self._store = context.engine.schedules
         self._emitter = context.emitter
         self._notes = context.counts.notes
-        self._program = program
+        self._queue = queue
         self._names = [new.name for new in self._declared(0.0)]
         self._is_declared = False
         self._look_at = self._seen_at = 0.0
@@ -102,7 +85,7 @@ class Scheduler:
             self._declare()
             self._is_declared = True
         if monotonic() >= self._seen_at:
-            self._store.seen(self._program.app, self._names, RETIRED_AFTER)
+            self._store.seen(self._queue.app, self._names, RETIRED_AFTER)
             self._seen_at = monotonic() + SEEN_EVERY * (0.5 + random.random())
         found = self._store.due(self._names, AT_ONCE, self._skip)
         dues = self._fire(found.rows, found.now)
@@ -156,7 +139,7 @@ class Scheduler:
     # -- a deploy
 
     def _declared(self, now: float) -> list[NewSchedule]:
-        return declared_by(self._program.tasks, self._program.app, self._program.release, now)
+        return declared_by(self._queue, now)
 
     def _declare(self) -> None:
         if self._names:

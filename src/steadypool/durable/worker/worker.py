@@ -38,10 +38,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import wait
 from contextlib import nullcontext
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
-from steadypool.durable.client.lifespan import Manager
 from steadypool.durable.client.nested_waits import Slots, new_folder
+from steadypool.durable.client.queue import Queue
 from steadypool.durable.engine.records import ClaimResult, Verdict
 from steadypool.durable.worker import lifespan
 from steadypool.durable.worker.claims import Claimer
@@ -53,10 +53,10 @@ from steadypool.durable.worker.engine_backoff import RETRYABLE
 from steadypool.durable.worker.give_back import GiveBack
 from steadypool.durable.worker.kind_pools import KindPools, show_pool
 from steadypool.durable.worker.kinds import SlotGroup, kind_of, kinds_of, limits_of, slot_groups
-from steadypool.durable.worker.limits import Limits, Program
+from steadypool.durable.worker.limits import Limits
 from steadypool.durable.worker.links import LinkUpkeep
 from steadypool.durable.worker.maintenance import Maintenance
-from steadypool.durable.worker.pool_adapter import Pool, Source, adapters_of, check_pool_arguments, open_pool
+from steadypool.durable.worker.pool_adapter import Pool, adapters_of, check_pool_arguments, open_pool
 from steadypool.durable.worker.registration import Registration
 from steadypool.durable.worker.report import WorkReport
 from steadypool.durable.worker.room import Room
@@ -88,18 +88,6 @@ WRITE_OUT = 5.0
 """Seconds to write down what has ended, when the pool was closed from outside."""
 
 
-class TaskSource(Program, Source, Protocol):
-    """A queue, as far as a worker needs it."""
-
-    @property
-    def url(self) -> str:
-        """Where the jobs are kept."""
-
-    @property
-    def sinks(self) -> Sequence[Sink]:
-        """What every worker emits to, from its beginning."""
-
-
 class Worker:
     """Works on a queue until a drain is requested. Made for one run.
 
@@ -110,7 +98,7 @@ class Worker:
     Any thread, and a signal handler, may call `request_drain`.
     """
 
-    def __init__(self, queue: TaskSource, settings: WorkerSettings | None = None) -> None:
+    def __init__(self, queue: Queue, settings: WorkerSettings | None = None) -> None:
         self.settings = settings = settings or WorkerSettings()
         self._queue = queue
         self._context = context = WorkerContext.of(queue.url, settings)
@@ -345,42 +333,23 @@ class Worker:
         return slots
 
     def _open_pool(self, kind: str, slots: Slots) -> Pool:
-        settings = self.settings
+        settings, pools = self.settings, self._pools
+        assert pools is not None
         name = settings.pool.get("name") or " ".join(settings.queues)
         if kind != self._kinds[0]:
             name = f"{name} ({kind})"
         manager = self._queue.lifespan
         if manager is not None and kind == "thread":
-            self._enter(slots, lambda: self._enter_here(manager))
+            pools.enter(manager, slots)
         pool = open_pool(settings, kind, name, slots, self._queue)
         if manager is not None and kind == "async":
-            on_loop: Any = pool
-            self._enter(slots, lambda: on_loop.enter(lifespan.manager_of(manager)))
+            pools.enter(manager, slots, pool)
         for sink in self._pool_sinks:
             pool.subscribe(sink)
         for sink in self._sinks:
             if sink not in self._pool_sinks:
                 show_pool(pool, sink)
         return pool
-
-    def _enter_here(self, manager: Callable[[], Manager]) -> object:
-        entered = lifespan.Lifespan(manager)
-        assert self._pools is not None
-        self._pools.entered.append(entered.leave)
-        return entered.resources
-
-    def _enter(self, slots: Slots, enter: Callable[[], object]) -> None:
-        """Enter the lifespan.
-
-        Raises:
-            LifespanFailed: it cannot be entered.
-        """
-        assert self._pools is not None
-        try:
-            lifespan.keep(slots, enter())
-        except Exception as error:
-            raise lifespan.failed(error) from error
-        self._pools.entered.insert(0, partial(lifespan.drop, slots))  # when all has been left
 
     def _raise_unless_entered(self, future: Any) -> None:
         try:
