@@ -140,6 +140,36 @@ def test_what_belongs_to_the_main_module_goes_by_value_unless_told_otherwise() -
         load(by_name)
 
 
+IN_CALLS = """
+import pickle, sys
+from steadypool.pools.processes.ipc.pickles import dump
+def own(x): return x + 1
+sys.stdout.buffer.write(dump([(own, bytes(range(256))), (own, b"")]).stream)
+"""
+
+
+def test_what_belongs_to_the_main_module_is_found_among_the_calls_of_a_map() -> None:
+    done = subprocess.run([sys.executable, "-c", IN_CALLS], capture_output=True, check=True, timeout=30)
+    assert [fn(4) for fn, _ in load(done.stdout)] == [5, 5]
+
+
+LOOKS_LIKE_A_NAME = b"\x8c\x08__main__\x94\x8c\x03own\x94\x93 multiprocessing.connection"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        LOOKS_LIKE_A_NAME,
+        [LOOKS_LIKE_A_NAME, 1],
+        (LOOKS_LIKE_A_NAME, "a"),
+        [("a", LOOKS_LIKE_A_NAME), ("b", b"")],
+        {1: LOOKS_LIKE_A_NAME},
+    ],
+)
+def test_bytes_are_no_names(value: Any) -> None:
+    assert load(dump(value).stream) == value
+
+
 # -- functions
 
 

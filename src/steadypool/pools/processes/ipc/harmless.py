@@ -47,14 +47,21 @@ class _RefusedError(Exception):
 
 
 class _Loader(pickle.Unpickler):
-    """Finds classes alone, and only harmless ones."""
+    """Finds harmless classes alone, and in a pickle that calls what it names only what may be called."""
+
+    def __init__(self, stream: Buffer, buffers: Sequence[Buffer]) -> None:
+        super().__init__(io.BytesIO(stream), buffers=buffers)
+        self._stream = stream
+        self._calls: bool | None = None
 
     def find_class(self, module: str, name: str) -> object:
         """As `pickle` asks."""
         found = _imported(module, name)
         if (module, name) in _CALLED:
             return found
-        if type(found) is not type:
+        if self._calls is None:  # not before: to search a big stream takes long, and most big ones name no class
+            self._calls = _REDUCE.search(self._stream) is not None
+        if self._calls or type(found) is not type:
             raise _RefusedError
         harmless = _known.get(found)
         if harmless is None:
@@ -66,23 +73,12 @@ class _Loader(pickle.Unpickler):
         return found
 
 
-class _CallingLoader(pickle.Unpickler):
-    """For a pickle that calls what it names."""
-
-    def find_class(self, module: str, name: str) -> object:
-        """As `pickle` asks."""
-        if (module, name) not in _CALLED:
-            raise _RefusedError
-        return _imported(module, name)
-
-
 def load_harmless(stream: Buffer, buffers: Sequence[Buffer] = ()) -> tuple[object] | None:
     """The value, in a tuple; ``None`` if that may take code of the user's."""
     if copyreg._inverted_registry:  # type: ignore[attr-defined] # numbers that stand for any names
         return None
-    loader = _CallingLoader if _REDUCE.search(stream) else _Loader
     try:
-        return (loader(io.BytesIO(stream), buffers=buffers).load(),)
+        return (_Loader(stream, buffers).load(),)
     except Exception:  # the loader's thread meets it again, and says what is wrong
         return None
 

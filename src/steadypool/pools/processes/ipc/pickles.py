@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
+from itertools import chain
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,7 @@ NAMES = b"\x93"
 """The only instruction by which a pickle of protocol 5 names something; but for numbers that stand for names, of which
 programs may have some in `copyreg`."""
 _SIMPLE = frozenset({int, float, complex, bool, str, type(None)})
+_NAMELESS = _SIMPLE | {bytes}
 _CACHING = type(lru_cache(len))
 _BY_REFERENCE = (FunctionType, BuiltinFunctionType, type, Task, _CACHING)
 
@@ -106,6 +108,8 @@ def dump(value: object, *, main_by_name: bool = False, to_parent: bool = False, 
         stream = pickle.dumps(value, 5, buffer_callback=keep)
     except (pickle.PicklingError, AttributeError, TypeError) as refused:
         return _dump_by_value(value, refused, main_by_name=main_by_name, to_parent=to_parent, only_try=only_try)
+    if NAMES not in stream or _is_nameless(value):
+        return Pickled(stream, buffers)  # to search a big stream for longer words takes longer than all else
     if b"__main__" in stream and not main_by_name and not to_parent:
         # By reference it would be looked up in the worker's own __main__, which is another module.
         return _dump_by_value(value, None, only_try=only_try)
@@ -150,6 +154,14 @@ def _outside(value: object) -> object:
     if type(value) is tuple:
         return tuple(_outside(item) if type(item) in (bytes, bytearray) else item for item in value)
     return value
+
+
+def _is_nameless(value: object) -> bool:
+    """Whether the pickle surely names nothing: of bytes and the like, alone, in a row, or as the calls of a map."""
+    if type(value) is not list and type(value) is not tuple:
+        return type(value) in _NAMELESS
+    kinds = set(map(type, value))
+    return kinds <= _NAMELESS or (kinds == {tuple} and _NAMELESS.issuperset(map(type, chain.from_iterable(value))))
 
 
 def load(stream: Buffer, buffers: Sequence[Buffer] = ()) -> Any:
