@@ -12,8 +12,7 @@ from typing import Any, TypeVar
 from steadypool.model.call_gates import CallGates
 from steadypool.model.clock import monotonic
 from steadypool.model.options import TaskOptions
-from steadypool.pools.aio.attempt import Attempt, Job
-from steadypool.pools.aio.attempts import Attempts
+from steadypool.pools.aio.attempts import Attempt, Attempts, Job
 from steadypool.pools.aio.future import AsyncJob, AsyncJobFuture, Owner
 from steadypool.pools.core.shared import Args, Kwargs
 

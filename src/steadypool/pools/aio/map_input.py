@@ -30,7 +30,7 @@ from typing import Generic, Protocol, TypeVar
 
 from steadypool.model.clock import monotonic
 from steadypool.model.options import TaskOptions
-from steadypool.pools.aio.attempt import TURN
+from steadypool.pools.aio.attempts import TURN
 from steadypool.pools.aio.future import AsyncJobFuture
 from steadypool.pools.aio.workers import AsyncWorkers
 from steadypool.pools.core.shared import Args

@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 
 from steadypool.model.errors import WouldDeadlock
-from steadypool.pools.aio.attempt import Attempt, Job
-from steadypool.pools.aio.attempts import Attempts
+from steadypool.pools.aio.attempts import Attempt, Attempts, Job
 from steadypool.pools.aio.future import AsyncJob
 from steadypool.primitives.job_context import running_task
 from steadypool.primitives.wait_circle import closes_circle

@@ -20,7 +20,7 @@ from steadypool.model.options import Retry, TaskOptions
 from steadypool.model.reports import DrainReport, JobFailure
 from steadypool.model.states import PoolState
 from steadypool.pools.aio import map
-from steadypool.pools.aio.attempt import TURN
+from steadypool.pools.aio.attempts import TURN
 from steadypool.pools.aio.drain_on_signal import DrainOnLoopSignal
 from steadypool.pools.aio.future import AsyncJobFuture
 from steadypool.pools.aio.group import AsyncGroup

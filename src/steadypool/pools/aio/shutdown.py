@@ -17,8 +17,7 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
-from steadypool.pools.aio.attempt import TURN
-from steadypool.pools.aio.attempts import Attempts
+from steadypool.pools.aio.attempts import TURN, Attempts
 from steadypool.primitives.task_stacks import await_chain, frame_of
 
 CANCELS = 3

@@ -40,8 +40,7 @@ from steadypool.model.lazy_module import events
 from steadypool.model.options import Task, TaskOptions
 from steadypool.model.reports import StuckJob
 from steadypool.model.states import PoolState
-from steadypool.pools.aio.attempt import Attempt, Job
-from steadypool.pools.aio.attempts import Attempts
+from steadypool.pools.aio.attempts import Attempt, Attempts, Job
 from steadypool.pools.aio.functions import check_coroutine_function
 from steadypool.pools.aio.future import AsyncJob
 from steadypool.pools.aio.launcher import Launcher
