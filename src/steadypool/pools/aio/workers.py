@@ -53,7 +53,7 @@ from steadypool.pools.core.core import Core
 from steadypool.pools.core.emitter import job_facts
 from steadypool.pools.core.functions import options_within
 from steadypool.pools.core.settings import Settings
-from steadypool.pools.core.workers import NothingSent, WorkerFacts, Workers
+from steadypool.pools.core.workers import WorkerFacts, Workers
 
 R = TypeVar("R")
 
@@ -74,7 +74,6 @@ class AsyncWorkers(Workers):
         self.launcher: Launcher = Launcher(self.attempts, self)
         self.supervision: LoopSupervisor = LoopSupervisor(core, bell, self.attempts.deadlines, self.launcher.fill)
         self.waits: AsyncWaits = AsyncWaits(self.attempts)
-        self.sent = NothingSent()
         self.loop: asyncio.AbstractEventLoop = None  # type: ignore[assignment] # until `check_loop` was called
         self.is_bound = False
         self.keeper: asyncio.Task[None] | None = None
@@ -118,14 +117,6 @@ class AsyncWorkers(Workers):
         """See `AsyncJobFuture.cancel`."""
         return self.core.cancel(job, running, cause)
 
-    def rest(self, until: float | None) -> None:
-        """The loop rests on its own."""
-        return
-
-    def join(self, until: float | None) -> None:
-        """See `pools.aio.shutdown`."""
-        return
-
     def begin_drain(self, seconds: float | None) -> None:
         """Begin a drain now, on the pool's own loop; on any loop, if it was never opened on one."""
         if self.is_bound:
@@ -150,9 +141,6 @@ class AsyncWorkers(Workers):
     def wake_worker(self) -> None:
         """A job was put into the queue."""
         self.launcher.fill()
-
-    def wake_all_workers(self) -> None:
-        """The pool has closed: no worker is idle here."""
 
     def holds(self, job: Job) -> bool:
         """Whether an attempt of the job runs."""
@@ -245,9 +233,7 @@ class AsyncWorkers(Workers):
 
     def resize(self, max_workers: int) -> None:
         """See `AsyncPool.resize`."""
-        if self.core.state is PoolState.CLOSED:
-            raise self.core.closed_error()
-        self.core.max_workers = max_workers
+        self.core.set_max_workers(max_workers)
         self.attempts.recount()
         if self.core.emitter.sinks:
             self.attempts.say_capacity()

@@ -138,6 +138,20 @@ class Core(Shared):
         self.forecast.look()
         return self.admission.reject(fn, options, message)
 
+    # -- a resize
+
+    def set_max_workers(self, max_workers: int) -> None:
+        """Have that many workers from now on. The lock is held.
+
+        Raises:
+            PoolClosed: the pool is closed, or the parent process has it.
+        """
+        if self.pid != os.getpid():
+            raise forked_error(self)
+        if self.state is PoolState.CLOSED:
+            raise self.closed_error()
+        self.max_workers = max_workers
+
     # -- whether all is over
 
     def all_ended(self) -> bool:

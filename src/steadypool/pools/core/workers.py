@@ -74,11 +74,15 @@ class Entry(Protocol):
         """What reports call its task."""
 
 
-class SentJobs(Protocol):
-    """Jobs that were sent to workers out of this process, which may not have begun there."""
+class SentJobs:
+    """Jobs that were sent to workers out of this process, which may not have begun there.
+
+    The answers given here hold where a worker takes a job in order to run it: no job is on its way.
+    """
 
     def reclaim(self, job: Job) -> bool:
         """Take back a job that has not begun; false if it cannot be."""
+        return False
 
     def reclaim_waiting(self) -> None:
         """Put every such job back into the queue."""
@@ -88,51 +92,22 @@ class SentJobs(Protocol):
 
     def retries_once_killed(self, job: Job) -> bool:
         """The grace is over: whether the worker was killed, and the job goes on from its death."""
+        return False
 
     def has_begun(self, job: Job) -> bool:
         """See `primitives.future.Owner`."""
-
-    def count_running(self, held: list[Job]) -> int:
-        """How many of the jobs in workers' hands a worker runs."""
-
-    def sent_jobs(self) -> Sequence[Entry]:
-        """What has not begun. The lock is held."""
-
-    def jobs_in(self, entry: Any) -> int:
-        """How many jobs one entry of the queue stands for."""
-
-
-class NothingSent:
-    """Where a worker takes a job in order to run it, no job is on its way. See `SentJobs`."""
-
-    def reclaim(self, job: Job) -> bool:
-        """None can be taken back."""
-        return False
-
-    def reclaim_waiting(self) -> None:
-        """There is none."""
-
-    def hear_all(self) -> None:
-        """Workers say at once what they have to say."""
-
-    def retries_once_killed(self, job: Job) -> bool:
-        """No worker is killed."""
-        return False
-
-    def has_begun(self, job: Job) -> bool:
-        """It has, once a worker has it."""
         return True
 
     def count_running(self, held: list[Job]) -> int:
-        """All of them run."""
+        """How many of the jobs in workers' hands a worker runs."""
         return len(held)
 
-    def sent_jobs(self) -> list[Job]:
-        """None."""
-        return []
+    def sent_jobs(self) -> Sequence[Entry]:
+        """What has not begun. The lock is held."""
+        return ()
 
-    def jobs_in(self, entry: object) -> int:
-        """Each entry is one job."""
+    def jobs_in(self, entry: Any) -> int:
+        """How many jobs one entry of the queue stands for."""
         return 1
 
 
@@ -145,7 +120,7 @@ class Workers(Protocol):
     """The workers left behind, each with the job that did not stop."""
     supervision: Supervision
     waits: Waits
-    sent: SentJobs
+    sent: SentJobs = SentJobs()
 
     # -- jobs on their way to a worker
 
@@ -167,7 +142,7 @@ class Workers(Protocol):
 
     def wake_all_workers(self) -> None:
         """Have every idle worker look at the pool's state."""
-        ...
+        return
 
     def take_waiting(self) -> Job | None:
         """Take the job that is next in the queue, to settle it without running it; ``None`` if there is none."""
@@ -254,7 +229,7 @@ class Workers(Protocol):
 
     def rest(self, until: float | None) -> None:
         """The supervisor has nothing to do until *until* (`time.monotonic`), or until it is rung."""
-        ...
+        return
 
     def shut_down_workers(self) -> None:
         """The pool is closed, and the supervisor about to end."""
@@ -262,7 +237,7 @@ class Workers(Protocol):
 
     def join(self, until: float | None) -> None:
         """Wait for the workers that are not stuck to end, until *until* (`time.monotonic`) at most."""
-        ...
+        return
 
     def has_workers(self) -> bool:
         """Whether there is a worker, so that the end of the pool would be noticed."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from steadypool.model.states import PoolState
 from steadypool.pools.core.shared import Job
+from steadypool.pools.core.workers import SentJobs
 from steadypool.pools.processes.chunk import Chunk
 from steadypool.pools.processes.fleet import Fleet
 from steadypool.pools.processes.listener import Listener
@@ -19,16 +20,27 @@ from steadypool.pools.processes.worker_set import WorkerSet
 _MAY_RETRY = (PoolState.OPEN, PoolState.DRAINING)
 
 
-class SentToProcesses:
-    """See `pools.core.workers.SentJobs`."""
+class SentToProcesses(SentJobs):
+    """The answers for worker processes."""
 
     def __init__(self, fleet: Fleet, listener: Listener, stealer: Stealer, workers: WorkerSet) -> None:
         self._fleet = fleet
         self._core = fleet.core
+        self._stealer = stealer
         self._set = workers
-        self.reclaim = stealer.reclaim
-        self.reclaim_waiting = stealer.reclaim_waiting
-        self.hear_all = listener.hear_all
+        self._listener = listener
+
+    def reclaim(self, job: Job) -> bool:
+        """See `Stealer.reclaim`."""
+        return self._stealer.reclaim(job)
+
+    def reclaim_waiting(self) -> None:
+        """See `Stealer.reclaim_waiting`."""
+        self._stealer.reclaim_waiting()
+
+    def hear_all(self) -> None:
+        """See `Listener.hear_all`."""
+        self._listener.hear_all()
 
     def retries_once_killed(self, job: Job) -> bool:
         """Kill the worker of a job that has a retry left, and did not heed its time limit: its death is the failure."""

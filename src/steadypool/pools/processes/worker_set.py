@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from functools import partial
 from multiprocessing.context import BaseContext
@@ -11,7 +10,6 @@ from steadypool.model.clock import monotonic
 from steadypool.model.errors import WorkerCrashed
 from steadypool.model.lazy_module import events
 from steadypool.model.states import PoolState
-from steadypool.pools.core.job_errors import forked_error
 from steadypool.pools.processes import import_guard
 from steadypool.pools.processes.fleet import Fleet
 from steadypool.pools.processes.ipc.exceptions import unpack_error
@@ -212,11 +210,7 @@ class WorkerSet:
     def resize(self, max_workers: int) -> None:
         """See `ProcessPool.resize`."""
         with self._core.lock:
-            if self._core.pid != os.getpid():
-                raise forked_error(self._core)
-            if self._core.state is PoolState.CLOSED:
-                raise self._core.closed_error()
-            self._core.max_workers = max_workers
+            self._core.set_max_workers(max_workers)
             self._fleet.recount()
         if self._core.emitter.sinks:
             self._core.emitter.emit(events.CapacityChanged(self._core.name, monotonic(), max_workers, max_workers))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import _thread
 import itertools
-import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,10 +19,9 @@ from steadypool.model.errors import InternalError
 from steadypool.model.lazy_module import events
 from steadypool.model.states import Outcome, PoolState
 from steadypool.pools.core.emitter import job_facts
-from steadypool.pools.core.job_errors import forked_error
 from steadypool.pools.core.settings import Settings
 from steadypool.pools.core.shared import Args, Job
-from steadypool.pools.core.workers import NothingSent, WorkerFacts
+from steadypool.pools.core.workers import WorkerFacts
 from steadypool.pools.threads.hands import HandWorkers
 from steadypool.pools.threads.nested_waits import NestedWaits
 from steadypool.pools.threads.starts import ThreadStarts
@@ -63,7 +61,6 @@ class ThreadWorkers(HandWorkers):
         self._worker_numbers = itertools.count()
         self.waits: NestedWaits = NestedWaits(self)
         self.starts: ThreadStarts = ThreadStarts(self)
-        self.sent = NothingSent()
 
     # -- workers come and go
 
@@ -107,11 +104,7 @@ class ThreadWorkers(HandWorkers):
     def resize(self, max_workers: int) -> None:
         """See `ThreadPool.resize`."""
         with self.core.lock:
-            if self.core.pid != os.getpid():
-                raise forked_error(self.core)
-            if self.core.state is PoolState.CLOSED:
-                raise self.core.closed_error()
-            self.core.max_workers = max_workers
+            self.core.set_max_workers(max_workers)
             self.recount()
         self._capacity_changed()
 
