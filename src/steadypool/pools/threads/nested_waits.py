@@ -7,14 +7,12 @@ Otherwise a pool whose every job waits for one that has no place could never go 
 from __future__ import annotations
 
 import os
-from typing import Protocol
 
 from steadypool.model.errors import WouldDeadlock
 from steadypool.pools.core.core import Core
 from steadypool.pools.core.job_errors import forked_error
 from steadypool.pools.core.shared import Job
-from steadypool.pools.threads.starts import ThreadStarts
-from steadypool.pools.threads.worker import JobRunner, ThreadWorker, here
+from steadypool.pools.threads.worker import Crew, JobRunner, ThreadWorker, here
 from steadypool.primitives.wait_circle import closes_circle
 from steadypool.rules.capacity import lent_limit
 
@@ -43,28 +41,10 @@ class PlainWaits:
         """Nothing is lent."""
 
 
-class Lenders(Protocol):
-    """What lending asks of the workers of a pool."""
-
-    core: Core
-    workers: set[ThreadWorker]
-    leaving: bool
-    starts: ThreadStarts
-
-    def allowed(self) -> int:
-        """How many workers may live now."""
-
-    def recount(self) -> None:
-        """Something changed that `allowed` depends on."""
-
-    def wake_all_workers(self) -> None:
-        """Have every parked worker look at the pool's state."""
-
-
 class NestedWaits(PlainWaits):
     """Waits of jobs that run on threads."""
 
-    def __init__(self, workers: Lenders) -> None:
+    def __init__(self, workers: Crew) -> None:
         super().__init__(workers.core)
         self._workers = workers
         self.lent = 0

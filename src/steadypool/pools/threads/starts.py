@@ -2,42 +2,16 @@
 
 from __future__ import annotations
 
-import _thread
-import threading
-from typing import Protocol
-
 from steadypool.model.clock import monotonic
 from steadypool.model.states import PoolState
-from steadypool.pools.core.core import Core
-from steadypool.pools.threads.supervisor_thread import SupervisorThread
-from steadypool.pools.threads.worker import ThreadWorker
+from steadypool.pools.threads.worker import Crew, ThreadWorker
 from steadypool.rules.respawn import restart_delay
-
-
-class Starting(Protocol):
-    """What starting asks of the workers of a pool."""
-
-    core: Core
-    supervision: SupervisorThread
-    workers: set[ThreadWorker]
-    threads: set[threading.Thread]
-    parked: list[_thread.LockType]
-    may_grow: bool
-
-    def allowed(self) -> int:
-        """How many workers may live now."""
-
-    def recount(self) -> None:
-        """Something changed that the number of workers depends on."""
-
-    def new_worker(self) -> ThreadWorker:
-        """A worker whose thread was not started yet."""
 
 
 class ThreadStarts:
     """Starts the workers of one pool."""
 
-    def __init__(self, workers: Starting) -> None:
+    def __init__(self, workers: Crew) -> None:
         self._workers = workers
         self.on_hold = False
         """No thread could be started a moment ago."""

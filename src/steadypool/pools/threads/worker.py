@@ -41,6 +41,7 @@ from steadypool.pools.core.functions import unawaited_error
 from steadypool.pools.core.job_errors import cancelled_error, timeout_error
 from steadypool.pools.core.shared import Args, Job
 from steadypool.pools.core.tame_errors import trace_of
+from steadypool.pools.threads.supervisor_thread import SupervisorThread
 from steadypool.primitives.job_context import JobContext, check_progress, set_finder
 from steadypool.primitives.run_times import SAMPLE, WORTH_MEASURING
 from steadypool.primitives.thread_stacks import thread_stack
@@ -253,7 +254,7 @@ class JobRunner:
 
 
 class Starts(Protocol):
-    """How a worker thread says that it has begun."""
+    """How worker threads are started, and say that they have begun."""
 
     def begin(self, worker: ThreadWorker) -> bool:
         """Whether the thread that runs now is wanted."""
@@ -264,19 +265,40 @@ class Starts(Protocol):
     def initializer_failed(self, worker: ThreadWorker, error: BaseException) -> None:
         """In this worker, which ends."""
 
+    def catch_up(self) -> None:
+        """There may be more workers than before: start some for what waits already."""
+
 
 class Crew(Protocol):
-    """What a worker thread asks of those that it belongs to."""
+    """The workers of a pool, as each of them sees them, what starts them, and jobs that wait for their own pool."""
 
     core: Core
+    supervision: SupervisorThread
+    workers: set[ThreadWorker]
+    threads: set[threading.Thread]
     parked: list[_thread.LockType]
+    """The gates at which idle workers sleep."""
+    may_grow: bool
     leaving: bool
+    """Workers look at this before they take a job; true when one of them may have to leave."""
     initializer: Callable[..., object] | None
     initargs: Args
 
     @property
     def starts(self) -> Starts:
         """How workers are started."""
+
+    def allowed(self) -> int:
+        """How many workers may live now. The lock is held."""
+
+    def recount(self) -> None:
+        """Something changed that `allowed` depends on. The lock is held."""
+
+    def new_worker(self) -> ThreadWorker:
+        """A worker whose thread was not started yet."""
+
+    def wake_all_workers(self) -> None:
+        """Have every parked worker look at the pool's state."""
 
     def must_leave(self, worker: ThreadWorker) -> bool:
         """Whether this worker, which holds no job, is to end; if so it is taken off the books."""
