@@ -308,35 +308,9 @@ def find(module: str | None, qualname: str | None) -> object:
 
 
 @overload
-def task(fn: Callable[P, R], /) -> Task[P, R]: ...
+def task(fn: Callable[P, R], /, **options: Unpack[TaskKeywords]) -> Task[P, R]: ...
 @overload
-def task(
-    fn: Callable[P, R],
-    /,
-    *,
-    name: str | None = ...,
-    id: str | None = ...,
-    timeout: float | timedelta | None = ...,
-    total_timeout: float | timedelta | None = ...,
-    retry: Retry | None = ...,
-    priority: int = ...,
-    meta: Mapping[str, Any] | None = ...,
-    limit: Limit | Sequence[Limit] | None = ...,
-    lane: By | None = ...,
-) -> Task[P, R]: ...
-@overload
-def task(
-    *,
-    name: str | None = ...,
-    id: str | None = ...,
-    timeout: float | timedelta | None = ...,
-    total_timeout: float | timedelta | None = ...,
-    retry: Retry | None = ...,
-    priority: int = ...,
-    meta: Mapping[str, Any] | None = ...,
-    limit: Limit | Sequence[Limit] | None = ...,
-    lane: By | None = ...,
-) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+def task(**options: Unpack[TaskKeywords]) -> Callable[[Callable[P, R]], Task[P, R]]: ...
 def task(
     fn: Callable[..., Any] | None = None,
     /,
