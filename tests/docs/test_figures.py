@@ -22,7 +22,7 @@ from steadypool.pools.processes.ipc import buffers, pickles, stack_request
 from steadypool.primitives import arguments, error_ledger, run_times
 from steadypool.rules import capacity, prefetch, respawn
 from steadypool.rules.health import LOOP_PATIENCE
-from steadypool.sinks.watched import MOST_POOLS
+from steadypool.sinks.metrics import MOST_POOLS
 from tests.docs.pages import PAGES, Page
 
 MARK = re.compile(r"<!-- n:(\w+) -->")

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from steadypool import QueueFull, Retry, ThreadPool, task
 from steadypool.model import events
-from steadypool.sinks.labels import OTHER, BoundedNames
+from steadypool.sinks.metrics import OTHER, BoundedNames
 from steadypool.sinks.prometheus import PrometheusSink
 from tests.pools.contract import jobs
 from tests.pools.contract.kinds import Kind

@@ -34,10 +34,8 @@ from steadypool.model.error_text import in_a_line, type_name
 from steadypool.model.events import Event, JobEvent
 from steadypool.model.printable import printable
 from steadypool.model.states import Outcome
-from steadypool.sinks.labels import BoundedNames
-from steadypool.sinks.metrics_sink import MetricsSink
-from steadypool.sinks.pool_metrics import COUNTERS, FAILURES, GAUGES, LIMIT_GAUGES, QUEUE_GAUGES, TICKS, Figure
-from steadypool.sinks.watched import QueueSources, T, WatchedPools
+from steadypool.sinks.metrics import BoundedNames, MetricsSink, QueueSources, T, WatchedPools
+from steadypool.sinks.pool_metrics import COUNTERS, GAUGES, LIMIT_GAUGES, QUEUE_GAUGES, TALLIES, Figure, Tally
 
 SCOPE = "steadypool"
 MOST_SPANS = 100_000
@@ -56,8 +54,6 @@ OUTCOME = "steadypool.job.outcome"
 WAITED = "steadypool.job.waited"
 WORKER = "steadypool.worker"
 LIMIT = "steadypool.limit"
-NEXT = "steadypool.next"
-OUTCOME_OF_TICK = "steadypool.schedule.outcome"
 
 _ERRORS = frozenset({Outcome.FAILED, Outcome.TIMED_OUT, Outcome.CRASHED})
 _Key = tuple[str, str, int]
@@ -227,8 +223,8 @@ class _Metrics:
             _show(gauge, depth, partial(_observe, self.queues.depths, depth))
         for count in LIMIT_GAUGES:
             _show(gauge, count, partial(_observe, self.queues.limits, count, label=LIMIT))
-        _show(counter, FAILURES, partial(_observe_failures, self.queues))
-        _show(counter, TICKS, partial(_observe_ticks, self.queues))
+        for tally in TALLIES:
+            _show(counter, tally, partial(_observe_tally, self.queues, tally))
 
     def _attributes(self, pool: str, task: str) -> dict[str, str]:
         return {**_facts_of(self.pools.label(pool)), TASK: self._names(task)}
@@ -264,7 +260,7 @@ class _Metrics:
             self._kills.add(1, {DESTINATION: self.pools.label(event.pool)})
 
 
-def _show(create: Callable[..., object], figure: Figure[T], look: Callable[..., Iterable[Observation]]) -> None:
+def _show(create: Callable[..., object], figure: Figure[T] | Tally, look: Callable[..., Iterable[Observation]]) -> None:
     create(f"{SCOPE}.{figure.opentelemetry}", [look], figure.unit, figure.text)
 
 
@@ -281,11 +277,6 @@ def _observe(
             yield Observation(value, {label: name})
 
 
-def _observe_failures(queues: QueueSources, options: CallbackOptions) -> Iterable[Observation]:
-    for (queue, task, then), count in queues.failures().items():
-        yield Observation(count, {**_facts_of(queue), TASK: task, NEXT: then})
-
-
-def _observe_ticks(queues: QueueSources, options: CallbackOptions) -> Iterable[Observation]:
-    for (queue, task, outcome), count in queues.ticks().items():
-        yield Observation(count, {**_facts_of(queue), TASK: task, OUTCOME_OF_TICK: outcome})
+def _observe_tally(queues: QueueSources, tally: Tally, options: CallbackOptions) -> Iterable[Observation]:
+    for (queue, task, third), count in tally.read(queues).items():
+        yield Observation(count, {**_facts_of(queue), TASK: task, tally.attribute: third})

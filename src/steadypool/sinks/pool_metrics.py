@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple
 
 from steadypool.model.queue_depth import LimitCount, QueueDepth
 from steadypool.model.reports import PoolStats
 from steadypool.model.states import PoolState
-
-T = TypeVar("T")
+from steadypool.sinks.metrics import QueueSources, T
 
 
 @dataclass(frozen=True)
@@ -89,12 +88,41 @@ LIMIT_GAUGES: Sequence[Figure[LimitCount]] = (
     Figure("limit_running", "limit.running", JOB, "Durable jobs under a limit that run.", lambda c: c.running),
     Figure("limit_waiting", "limit.waiting", JOB, "Available ones that have to pass it.", lambda c: c.waiting),
 )
-FAILURES: Figure[QueueDepth] = Figure(
-    "attempts_failed", "attempts.failed", "{attempt}", "Attempts of durable jobs that failed here.", lambda d: None
-)
 
-TICKS: Figure[QueueDepth] = Figure(
-    "schedule_ticks", "schedule.ticks", "{tick}", "Ticks of schedules that this worker has seen to.", lambda d: None
+
+class Tally(NamedTuple):
+    """What the workers of durable queues have counted by queue, task, and a third label."""
+
+    prometheus: str
+    opentelemetry: str
+    unit: str
+    text: str
+    label: str
+    """The third one, in Prometheus."""
+    attribute: str
+    """The same in OpenTelemetry."""
+    read: Callable[[QueueSources], Mapping[tuple[str, str, str], int]]
+
+
+TALLIES = (
+    Tally(
+        "attempts_failed",
+        "attempts.failed",
+        "{attempt}",
+        "Attempts of durable jobs that failed here.",
+        "next",
+        "steadypool.next",
+        QueueSources.failures,
+    ),
+    Tally(
+        "schedule_ticks",
+        "schedule.ticks",
+        "{tick}",
+        "Ticks of schedules that this worker has seen to.",
+        "outcome",
+        "steadypool.schedule.outcome",
+        QueueSources.ticks,
+    ),
 )
 
 COUNTERS: Sequence[Figure[PoolStats]] = (

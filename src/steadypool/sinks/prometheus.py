@@ -20,13 +20,9 @@ from prometheus_client.registry import Collector
 from steadypool.model import events
 from steadypool.model.checks import check_count
 from steadypool.model.events import Event
-from steadypool.model.queue_depth import LimitCount, QueueDepth
-from steadypool.model.reports import PoolStats
 from steadypool.model.states import Outcome
-from steadypool.sinks.labels import BoundedNames
-from steadypool.sinks.metrics_sink import MetricsSink
-from steadypool.sinks.pool_metrics import COUNTERS, FAILURES, GAUGES, LIMIT_GAUGES, QUEUE_GAUGES, TICKS, Figure
-from steadypool.sinks.watched import QueueSources, T, WatchedPools
+from steadypool.sinks.metrics import BoundedNames, MetricsSink, QueueSources, T, WatchedPools
+from steadypool.sinks.pool_metrics import COUNTERS, GAUGES, LIMIT_GAUGES, QUEUE_GAUGES, TALLIES, Figure
 
 BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
 """Upper bounds, in seconds, of the histograms: from quick requests to half an hour."""
@@ -166,33 +162,26 @@ class _Figures(Collector):
 
     def describe(self) -> Iterator[Metric]:
         """Their names: to register must not look at a store."""
-        return _families({}, {}, {}, {}, {})
+        return _families(WatchedPools(), QueueSources(BoundedNames(0)))
 
     def collect(self) -> Iterator[Metric]:
         """Called by the registry."""
-        queues = self._queues
-        return _families(self._pools.books(), queues.depths(), queues.limits(), queues.failures(), queues.ticks())
+        return _families(self._pools, self._queues)
 
 
-def _families(
-    books: Mapping[str, Iterable[PoolStats]],
-    depths: Mapping[str, Iterable[QueueDepth]],
-    limits: Mapping[str, Iterable[LimitCount]],
-    failures: Mapping[tuple[str, str, str], int],
-    ticks: Mapping[tuple[str, str, str], int],
-) -> Iterator[Metric]:
+def _families(pools: WatchedPools, queues: QueueSources) -> Iterator[Metric]:
+    books = pools.books()
     yield from _family(GaugeMetricFamily, GAUGES, "pool", books)
     yield from _family(CounterMetricFamily, COUNTERS, "pool", books)
-    yield from _family(GaugeMetricFamily, QUEUE_GAUGES, "queue", depths)
-    yield from _family(GaugeMetricFamily, LIMIT_GAUGES, "limit", limits)
-    counter = CounterMetricFamily(f"steadypool_{FAILURES.prometheus}", FAILURES.text, labels=("queue", "task", "next"))
-    for labels, count in failures.items():
-        counter.add_metric(labels, count)
-    yield counter
-    counter = CounterMetricFamily(f"steadypool_{TICKS.prometheus}", TICKS.text, labels=("queue", "task", "outcome"))
-    for labels, count in ticks.items():
-        counter.add_metric(labels, count)
-    yield counter
+    yield from _family(GaugeMetricFamily, QUEUE_GAUGES, "queue", queues.depths())
+    yield from _family(GaugeMetricFamily, LIMIT_GAUGES, "limit", queues.limits())
+    for tally in TALLIES:
+        counter = CounterMetricFamily(
+            f"steadypool_{tally.prometheus}", tally.text, labels=("queue", "task", tally.label)
+        )
+        for values, count in tally.read(queues).items():
+            counter.add_metric(values, count)
+        yield counter
 
 
 def _family(

@@ -1,21 +1,44 @@
-"""The pools and the workers of durable queues whose figures a sink reads when it is asked for numbers."""
+"""What the sinks with metrics share: names for labels, the pools and queues that they read, a method for each event."""
 
 from __future__ import annotations
 
 import threading
 import weakref
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import Generic, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Generic, TypeVar
 
+from steadypool.model.events import Event
+from steadypool.model.printable import printable
 from steadypool.model.queue_depth import LimitCount, QueueDepth
 from steadypool.model.reports import PoolStats
 from steadypool.model.sink_protocols import Watched, WatchedQueues
-from steadypool.sinks.labels import BoundedNames
 
+OTHER = "other"
+"""Stands for every name beyond the bound."""
 MOST_POOLS = MOST_QUEUES = 50
 """So many pools, and so many named queues, have a label of their own."""
 T = TypeVar("T")
+
+
+class BoundedNames:
+    """The first *most* different names, and `OTHER` for the rest: each label costs memory wherever metrics are kept.
+
+    Control characters and lone surrogates are written out: for one that is no UTF-8, Prometheus gets no metrics at all.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._known: dict[str, str] = {}
+
+    def __call__(self, name: str) -> str:
+        """The name as a label. From any thread; two that come at once may exceed the bound by one."""
+        known = self._known.get(name)
+        if known is not None:
+            return known
+        if len(self._known) >= self._most:
+            return OTHER
+        return self._known.setdefault(name, printable(name))
 
 
 class Sources(Generic[T]):
@@ -97,3 +120,40 @@ class QueueSources(Sources[WatchedQueues]):
             for (queue, task, then), count in one.items():
                 found[self._queue_label(queue), self._task_label(task), then] += count
         return found
+
+
+class MetricsSink:
+    """A sink in whose table each kind of event that it counts has a method.
+
+    Args:
+        take: what is called with an event, by its kind. Others are passed over.
+    """
+
+    def __init__(
+        self, take: Mapping[type[Event], Callable[[Any], None]], pools: WatchedPools, queues: QueueSources
+    ) -> None:
+        self._take = take
+        self._pools = pools
+        self._queues = queues
+
+    def __call__(self, event: Event) -> None:
+        """Take one event."""
+        take = self._take.get(type(event))
+        if take is not None:
+            take(event)
+
+    def watch(self, pool: Watched) -> None:
+        """See `Watcher`."""
+        self._pools.add(pool)
+
+    def unwatch(self, pool: Watched) -> None:
+        """See `Watcher`."""
+        self._pools.discard(pool)
+
+    def watch_queues(self, source: WatchedQueues) -> None:
+        """See `QueueWatcher`."""
+        self._queues.add(source)
+
+    def unwatch_queues(self, source: WatchedQueues) -> None:
+        """See `QueueWatcher`."""
+        self._queues.discard(source)
