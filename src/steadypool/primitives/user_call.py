@@ -31,6 +31,25 @@ MOST_HANGING = 8
 """Threads that may hang at a time."""
 
 
+def run_elsewhere(call: Callable[[], object], seconds: float) -> bool:
+    """Have a thread of its own run *call*, and wait up to *seconds*; whether it has ended by then.
+
+    Raises:
+        RuntimeError: no thread can be started.
+    """
+    ended = _thread.allocate_lock()
+    ended.acquire()
+
+    def run() -> None:
+        try:
+            call()
+        finally:
+            ended.release()
+
+    _thread.start_new_thread(run, ())
+    return ended.acquire(timeout=seconds)
+
+
 class Aside:
     """The asides of one pool. From any thread."""
 
@@ -49,27 +68,22 @@ class Aside:
         if seconds < LEAST:
             return otherwise
         answer: list[Any] = []
-        answered = _thread.allocate_lock()
-        answered.acquire()
 
         def run() -> None:
             try:
                 answer.append((fn(), None))
             except BaseException as error:
                 answer.append((None, error))
-            finally:
-                answered.release()
-                with self._lock:
-                    self._hanging -= 1
+            with self._lock:
+                self._hanging -= 1
 
+        began = monotonic()
         try:
-            _thread.start_new_thread(run, ())
+            came = run_elsewhere(run, seconds)
         except RuntimeError:  # no thread can be started
             with self._lock:
                 self._hanging -= 1
             return otherwise
-        began = monotonic()
-        came = answered.acquire(timeout=seconds)
         with self._lock:
             self._left -= max(0.0, monotonic() - began - FREE)
         if not came:

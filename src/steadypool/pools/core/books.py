@@ -64,10 +64,6 @@ class Books:
                 **workers,
             )
 
-    def drain_estimate(self) -> float | None:
-        """Seconds that a drain would take now; ``None`` if that is unknown."""
-        return self.stats().drain_estimate
-
     def _waiting_tasks(self, count: int) -> Counter[str]:
         """How many jobs of each task wait for a worker or their next attempt; of very many, an even selection.
 

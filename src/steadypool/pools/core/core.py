@@ -86,7 +86,7 @@ class Core(Shared):
         self.admission = Admission(self, self.counts, emitter, self.settlement, self.termination, workers)
         self.reconciler = Reconciler(self, self.counts, workers)
         self.books = Books(self, self.counts, emitter, waiting, workers)
-        self.forecast = Forecast(self, emitter, self.books.drain_estimate)
+        self.forecast = Forecast(self, emitter, lambda: self.stats().drain_estimate)
         self._missing_since: float | None = None
         """Since when a ticket had no job anywhere."""
         self.requests: deque[float | None] = deque()

@@ -6,7 +6,6 @@ next one is left with the job as an `PendingEvents`, and the first thread that c
 
 from __future__ import annotations
 
-import _thread
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -90,22 +89,13 @@ class Emitter:
 
     def _have_told(self, errand: Callable[[], object]) -> None:
         """The supervisor has something for the sinks: it waits a moment for them, and goes on without."""
-        told = _thread.allocate_lock()
-        told.acquire()
-
-        def run() -> None:
-            try:
-                errand()
-            finally:
-                told.release()
-
         if self._sinks_are_late and self.messenger.is_idle():
             self._sinks_are_late = False
-        if not self.messenger.run(run, "a sink"):
+        if not self.messenger.run(errand, "a sink"):
             with self._lock:
                 self.sink_errors += 1  # one of them hangs, and this event would be the last of very many
         elif not self._sinks_are_late:
-            self._sinks_are_late = not told.acquire(timeout=SINKS_SECONDS)
+            self._sinks_are_late = not self.messenger.wait_idle(SINKS_SECONDS)
 
     def _tell_sinks(self, event: events.Event) -> None:
         for sink in self.sinks:

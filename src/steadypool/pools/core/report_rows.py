@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,6 +10,7 @@ from steadypool.model.lazy_module import reports
 from steadypool.pools.core.settings import Settings
 from steadypool.pools.core.shared import Args, Job, Kwargs
 from steadypool.primitives.arguments import Show, arguments_text, is_quickly_shown, plain_text
+from steadypool.primitives.user_call import run_elsewhere
 
 if TYPE_CHECKING:
     from steadypool.model.reports import InterruptedJob, UnfinishedJob
@@ -44,26 +44,20 @@ def unfinished_rows(show: Show, returned: list[Returned]) -> tuple[UnfinishedJob
     jobs = list(returned)
     texts: list[str] = []
     until = monotonic() + SHOWING
-    written = _thread.allocate_lock()
-    written.acquire()
 
     def write() -> None:
-        try:
-            for job in jobs:
-                if monotonic() >= until:
-                    return
-                texts.append(arguments_text(show, job.task, job.args, job.kwargs))
-        finally:
-            written.release()
+        for job in jobs:
+            if monotonic() >= until:
+                return
+            texts.append(arguments_text(show, job.task, job.args, job.kwargs))
 
     if all(is_quickly_shown(show, job.args, job.kwargs) for job in jobs):
         write()
     else:
         try:
-            _thread.start_new_thread(write, ())
+            run_elsewhere(write, SHOWING)
         except RuntimeError:
             write()  # from 3.12 on, at interpreter exit: no thread can be started
-        written.acquire(timeout=SHOWING)
     shown = [*texts, *[NOT_SHOWN] * len(jobs)]
     return tuple(
         reports.UnfinishedJob(j.id, j.task, text, j.waited, j.meta) for j, text in zip(jobs, shown, strict=False)

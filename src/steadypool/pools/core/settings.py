@@ -58,10 +58,10 @@ def check_settings(
     if not isinstance(initargs, tuple):
         raise TypeError(f"initargs must be a tuple, not {initargs!r}")
     if on_full not in ON_FULL:
-        import difflib  # for a mistake alone
+        from steadypool.rules.near_names import near_name  # for a mistake alone
 
-        near = difflib.get_close_matches(str(on_full).lower(), ON_FULL, 1)
-        hint = f'; did you mean "{near[0]}"?' if near else ""
+        near = near_name(str(on_full).lower(), ON_FULL)
+        hint = f'; did you mean "{near}"?' if near else ""
         raise ValueError(f"on_full must be one of {', '.join(ON_FULL)}, not {on_full!r}{hint}")
     _check_on_error(on_error)
     if not (isinstance(show_arguments, bool) or callable(show_arguments)):
