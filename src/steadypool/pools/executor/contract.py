@@ -89,7 +89,30 @@ class PoolContract(Books, Executor):
         core = self._core
         if core.queue.reserve and core.queue.take_room():
             return self._take_on(options, fn, args, kwargs)
-        how = core.settings.on_full
+        return self._submit_without_room(core.settings.on_full, None, options, fn, args, kwargs)
+
+    def _submit_as(
+        self, on_full: str, seconds: float | None, fn: Callable[..., R], args: Args, kwargs: Kwargs
+    ) -> JobFuture[R]:
+        """Submit whatever the pool's own ``on_full`` is; ``"block"`` waits *seconds*."""
+        core = self._core
+        if core.refusal is not None:
+            raise core.refusal()
+        fn, options = core.workers.resolve(fn)
+        if core.queue.take_room():
+            return self._take_on(options, fn, args, kwargs)
+        return self._submit_without_room(on_full, seconds, options, fn, args, kwargs)
+
+    def _submit_without_room(
+        self,
+        how: str,
+        seconds: float | None,
+        options: TaskOptions,
+        fn: Callable[..., R],
+        args: Args,
+        kwargs: Kwargs,
+    ) -> JobFuture[R]:
+        core = self._core
         core.forecast.look()
         if how == "caller_runs" and options.gates is not None:
             how = "block"  # the caller cannot run what a limit holds back
@@ -102,15 +125,10 @@ class PoolContract(Books, Executor):
             return self._submit_discarding(options, fn, args, kwargs)
         if how == "reject":
             raise core.reject(fn, options, f"the queue of pool {core.name!r} is full ({core.queue.size} jobs wait)")
-        return self._submit_waiting(None, options, fn, args, kwargs)
+        return self._submit_waiting(seconds, options, fn, args, kwargs)
 
     def _submit_waiting(
-        self,
-        seconds: float | None,
-        options: TaskOptions,
-        fn: Callable[..., R],
-        args: Args,
-        kwargs: Kwargs,
+        self, seconds: float | None, options: TaskOptions, fn: Callable[..., R], args: Args, kwargs: Kwargs
     ) -> JobFuture[R]:
         core = self._core
         if running_loop() is not None:
@@ -190,13 +208,7 @@ class PoolContract(Books, Executor):
             PoolClosed: the pool takes no more jobs.
             TypeError: *fn* is nothing that a worker can run.
         """
-        core = self._core
-        if core.refusal is not None:
-            raise core.refusal()
-        fn, options = core.workers.resolve(fn)
-        if not core.queue.take_room():
-            raise core.reject(fn, options, f"the queue of pool {core.name!r} is full ({core.queue.size} jobs wait)")
-        return self._take_on(options, fn, args, kwargs)
+        return self._submit_as("reject", None, fn, args, kwargs)
 
     def submit_within(self, seconds: float, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> JobFuture[R]:
         """Submit, waiting up to *seconds* for room, whatever ``on_full`` says.
@@ -209,29 +221,13 @@ class PoolContract(Books, Executor):
         if seconds is None:
             raise TypeError("submit_within(seconds) must be a number of seconds, not None; use submit to wait for ever")
         check_seconds("submit_within(seconds)", seconds, zero=True, none=False)
-        core = self._core
-        if core.refusal is not None:
-            raise core.refusal()
-        fn, options = core.workers.resolve(fn)
-        if core.queue.take_room():
-            return self._take_on(options, fn, args, kwargs)
-        if core.workers.waits.is_own_thread():
-            return self._take_on(options, fn, args, kwargs, has_room=False)
-        return self._submit_waiting(seconds, options, fn, args, kwargs)
+        return self._submit_as("block", seconds, fn, args, kwargs)
 
     def _submit_patiently(self, fn: Callable[..., R], args: Args) -> JobFuture[R]:
         """Submit for a map or a group, which wait for room whatever ``on_full`` says."""
-        core = self._core
-        if core.settings.on_full == "block":
+        if self._core.settings.on_full == "block":
             return self.submit(fn, *args)
-        if core.refusal is not None:
-            raise core.refusal()
-        fn, options = core.workers.resolve(fn)
-        if core.queue.take_room():
-            return self._take_on(options, fn, args, {})
-        if core.workers.waits.is_own_thread():
-            return self._take_on(options, fn, args, {}, has_room=False)
-        return self._submit_waiting(None, options, fn, args, {})
+        return self._submit_as("block", None, fn, args, {})
 
     def _items_together(self, fn: Callable[..., R], window: int) -> int:
         """How many items of a map travel together next, if its caller does not say: *fn* is what will run."""
@@ -447,9 +443,7 @@ class PoolContract(Books, Executor):
         From now on the pool refuses work.
         """
         check_seconds("request_drain(timeout)", timeout, zero=True)
-        core = self._core
-        core.refusal = core.refusal or core.closed_error
-        core.request_drain(timeout)
+        self._core.request_drain(timeout)
 
     def drain_on_signal(
         self, timeout: float | None = 30.0, signals: Iterable[int] = (signal.SIGTERM, signal.SIGINT)
@@ -484,6 +478,16 @@ class PoolContract(Books, Executor):
                 f"{what} was called from a signal handler, which would hold up the code that it interrupted: "
                 f"call {instead} there, or use drain_on_signal()"
             )
+
+    # Names of the standard classes that third parties look at.
+
+    @property
+    def _max_workers(self) -> int:
+        return self._core.max_workers
+
+    @property
+    def _broken(self) -> bool:
+        return self._core.broken_by is not None
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(

@@ -220,19 +220,9 @@ class ProcessPool(PoolContract):
         """The process ids of the workers that live now."""
         return self._workers.fleet.pids()
 
-    # Names of the standard class that third parties look at.
-
-    @property
-    def _max_workers(self) -> int:
-        return self._core.max_workers
-
     @property
     def _processes(self) -> dict[int, BaseProcess]:
         return {worker.pid: worker.process for worker in list(self._workers.workers) if worker.started}
-
-    @property
-    def _broken(self) -> bool:
-        return self._core.broken_by is not None
 
 
 def _count_or_none(what: str, value: object) -> int | None:

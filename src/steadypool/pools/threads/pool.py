@@ -39,7 +39,7 @@ def default_workers() -> int:
     return min(32, (count_processors() or 1) + 4)
 
 
-class ThreadPool(PoolContract, ThreadPoolExecutor):
+class ThreadPool(PoolContract, ThreadPoolExecutor):  # type: ignore[override] # what it writes can only be read here
     """A bounded pool of threads: a drop-in for `concurrent.futures.ThreadPoolExecutor`.
 
     Args:
@@ -158,16 +158,6 @@ class ThreadPool(PoolContract, ThreadPoolExecutor):
         """
         self._workers.resize(check_workers(max_workers))
 
-    # Names of the standard class that third parties look at.
-
-    @property
-    def _max_workers(self) -> int:  # type: ignore[override]
-        return self._core.max_workers
-
     @property
     def _threads(self) -> set[threading.Thread]:  # type: ignore[override]
         return self._workers.threads
-
-    @property
-    def _broken(self) -> bool:  # type: ignore[override]
-        return self._core.broken_by is not None
