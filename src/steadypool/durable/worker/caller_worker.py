@@ -258,7 +258,7 @@ class CallerWorker:
             from steadypool.pools.aio.loop_pool import LoopPool
 
             return LoopPool(1, loop=self._loop, name=name)
-        from steadypool.pools.threads.caller_pool import CallerPool
+        from steadypool.pools.threads.pool import CallerPool
 
         return CallerPool(1, name=name)
 

@@ -24,10 +24,9 @@ from steadypool.pools.aio.attempts import TURN
 from steadypool.pools.aio.drain_on_signal import DrainOnLoopSignal
 from steadypool.pools.aio.future import AsyncJobFuture
 from steadypool.pools.aio.group import AsyncGroup
-from steadypool.pools.aio.loop_end import wait_closed
 from steadypool.pools.aio.map_input import Items
 from steadypool.pools.aio.queue_wait import wait_for_room
-from steadypool.pools.aio.shutdown import end_stuck
+from steadypool.pools.aio.shutdown import end_stuck, wait_closed
 from steadypool.pools.aio.workers import AsyncWorkers
 from steadypool.pools.core import at_exit
 from steadypool.pools.core.settings import OnFull, check_settings, check_workers

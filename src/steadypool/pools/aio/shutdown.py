@@ -1,6 +1,7 @@
-"""Ends the tasks that did not stop, so that ``asyncio.run`` can end behind a closed pool.
+"""The end of a pool on its loop: a loop that ends under an open pool, and tasks that did not stop.
 
-Three steps, each for what the one before could not end:
+`watch_loop` is a task that notices when the loop is about to end. `end_stuck` ends what still runs, so that
+``asyncio.run`` can end behind a closed pool, in three steps, each for what the one before could not end:
 
 1. *Cancel again*, a few times: it may have swallowed the first one only, or be in a ``finally`` that waits.
 2. *Close the coroutine.* ``close()`` raises ``GeneratorExit`` where it awaits, which is no ``CancelledError`` and
@@ -15,15 +16,47 @@ What none of them reaches is code that does not await: it blocks the whole loop,
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import Protocol
 
 from steadypool.pools.aio.attempts import TURN, Attempts
+from steadypool.pools.aio.timers import Closed
+from steadypool.pools.core.core import Core
 from steadypool.primitives.task_stacks import await_chain, frame_of
 
 CANCELS = 3
 CLOSES = 10
 
 _kept: list[object] = []
+
+
+async def watch_loop(core: Core, closed: Closed, attempts: Attempts) -> None:
+    """Wait for the pool to close. Cancelled, with every other task of a loop that ends, close it without patience."""
+    try:
+        await closed.wait()
+    except asyncio.CancelledError:
+        core.request_drain(0.0)
+        await wait_closed(core, closed)
+        await end_stuck(attempts)
+        _say(core)
+
+
+async def wait_closed(core: Core, closed: Closed) -> bool:
+    """Wait until the pool is closed, being cancelled or not. Returns whether it was."""
+    cancelled = False
+    while not closed.is_set():
+        try:
+            await closed.wait()
+        except asyncio.CancelledError:
+            cancelled = True
+            core.request_drain(0.0)
+    return cancelled
+
+
+def _say(core: Core) -> None:
+    report = core.report
+    if report is not None and (report.stuck or report.unfinished or report.interrupted) and sys.stderr is not None:
+        print(f"steadypool: left open when its event loop ended, {report}", file=sys.stderr, flush=True)
 
 
 async def end_stuck(attempts: Attempts) -> None:

@@ -44,9 +44,9 @@ from steadypool.pools.aio.attempts import Attempt, Attempts, Job
 from steadypool.pools.aio.functions import check_coroutine_function
 from steadypool.pools.aio.future import AsyncJob
 from steadypool.pools.aio.launcher import Launcher
-from steadypool.pools.aio.loop_end import watch_loop
 from steadypool.pools.aio.loop_lag import Pulse
 from steadypool.pools.aio.nested_waits import AsyncWaits
+from steadypool.pools.aio.shutdown import watch_loop
 from steadypool.pools.aio.supervisor import LoopSupervisor
 from steadypool.pools.aio.timers import LoopBell
 from steadypool.pools.core.core import Core

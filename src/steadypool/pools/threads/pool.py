@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from types import FunctionType
@@ -16,7 +16,8 @@ from steadypool.model.options import Retry
 from steadypool.pools.core.functions import ASYNC_CODE
 from steadypool.pools.core.greenlets import THREADS, check_unpatched
 from steadypool.pools.core.settings import OnFull, check_settings, check_workers
-from steadypool.pools.executor.contract import PoolContract
+from steadypool.pools.core.shared import Job
+from steadypool.pools.executor.contract import PoolContract, Prepared
 from steadypool.pools.threads.caller_runs import CallerRuns
 from steadypool.pools.threads.workers import ThreadWorkers
 from steadypool.primitives.arguments import Show
@@ -161,3 +162,11 @@ class ThreadPool(PoolContract, ThreadPoolExecutor):  # type: ignore[override] # 
     @property
     def _threads(self) -> set[threading.Thread]:  # type: ignore[override]
         return self._workers.threads
+
+
+class CallerPool(ThreadPool):
+    """A `ThreadPool` for a floor above, which submits what it has prepared and finds it ended."""
+
+    def _submit_prepared(self, calls: Sequence[Prepared]) -> list[Job]:
+        """See `PoolContract._submit_prepared`."""
+        return [self._run_in_caller(options, fn, args, {}) for options, fn, args in calls]
