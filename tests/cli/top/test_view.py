@@ -24,6 +24,7 @@ BOOKS = dict.fromkeys((field.name for field in dataclasses.fields(PoolStats)), 0
     "max_workers": 3,
     "capacity": 3,
     "queue_size": 100,
+    "held_back": {},
     "worker_rows": (),
 }
 HEALTH = Health("pool", PoolState.OPEN, alive=True, ready=True, capacity=3)
@@ -63,6 +64,7 @@ def view_of(*pools: PoolSnapshot) -> View:
         (b"\x1b[24~\t\r", ["tab", "enter"]),
         (b"\xc3\xa4s\x01", ["s"]),
         (b"\x1b[", []),
+        (b"\x1b[[Cc\x1b[\x1b[A", ["c", "up"]),
     ],
 )
 def test_keys(typed: bytes, keys: list[str]) -> None:
@@ -215,3 +217,11 @@ def test_a_wide_screen_shows_how_the_rate_went() -> None:
 def test_lost_room_is_said() -> None:
     lost = dataclasses.replace(pool(stuck=2, running=1, capacity=2))
     assert "1 of 3 busy   room for 2   2 stuck" in draw(view_of(lost), 80, 24).plain
+
+
+def test_the_limits_that_hold_jobs_back_are_named_the_most_first() -> None:
+    seen = pool(waiting=7, retrying=1)
+    held = dataclasses.replace(seen, stats=dataclasses.replace(seen.stats, held_back={"mail": 2, "api\x1b": 4}))
+    line = next(line for line in draw(view_of(held), 120, 24).plain.splitlines() if "  queue " in line)
+    assert line.split(" 7 of 100   ")[1] == "4 held back by api\\x1b   2 held back by mail   1 retrying"
+    assert "held back" not in draw(view_of(seen), 120, 24).plain

@@ -12,6 +12,7 @@ can show their first rows; what is left goes to these.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from textwrap import wrap
 
 from rich.text import Text
 
@@ -137,9 +138,11 @@ def _queue_line(pool: PoolSnapshot) -> Text:
     )
     if stats.oldest_waiting:
         line.append(f", the oldest for {_seconds(stats.oldest_waiting)}")
-    for count, noun in ((stats.retrying, "retrying"), (stats.rejected, "rejected")):
+    held_back = sorted(stats.held_back.items(), key=lambda limit: -limit[1])
+    held = [(count, f"held back by {printable(limit)}") for limit, count in held_back]
+    for count, what in (*held, (stats.retrying, "retrying"), (stats.rejected, "rejected")):
         if count:
-            line.append(f"   {count:,} {noun}", "yellow")
+            line.append(f"   {count:,} {what}", "yellow")
     return line
 
 
@@ -295,14 +298,9 @@ def _page(page: Page, width: int, room: int) -> list[Text]:
 
 def _folded(line: str, width: int) -> list[str]:
     """The line in pieces of that width; the further ones as far indented as the first, and a little more."""
+    width = max(1, width)
     indent = " " * min(len(line) - len(line.lstrip()) + 2, width // 2)
-    pieces = []
-    while len(line) > max(1, width):
-        at = line.rfind(" ", width * 2 // 3, width) + 1 or max(1, width)
-        pieces.append(line[:at])
-        # Whatever the width is, a piece takes at least one letter.
-        line = indent[: max(0, width - 1)] + line[at:]
-    return [*pieces, line]
+    return wrap(line, width, subsequent_indent=indent, break_on_hyphens=False) or [""]
 
 
 # -- foot

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import termios
 import tty
 from types import TracebackType
@@ -21,32 +22,14 @@ _SEQUENCES = {
     b"\n": "enter",
     b"\x1b": "escape",
 }
-_LONGEST_FIRST = sorted(_SEQUENCES, key=len, reverse=True)
+_KEY = re.compile(rb"\x1b[\[O][^A-Za-z~\x1b]*[A-Za-z~]?|[\x1b\t\r\n -~]")
+"""A sequence, up to the letter or tilde that ends it; or one byte."""
 
 
 def keys_in(data: bytes) -> list[str]:
     """The keys that these bytes stand for: names of special keys, and characters. What is unknown is left out."""
-    keys = []
-    while data:
-        sequence = next((known for known in _LONGEST_FIRST if data.startswith(known)), None)
-        if sequence == b"\x1b" and data[1:2] in (b"[", b"O"):
-            data = data[_length_of_sequence(data) :]  # a key that means nothing here
-        elif sequence is not None:
-            keys.append(_SEQUENCES[sequence])
-            data = data[len(sequence) :]
-        else:
-            if data[:1].isascii() and data[:1].decode().isprintable():
-                keys.append(data[:1].decode())
-            data = data[1:]
-    return keys
-
-
-def _length_of_sequence(data: bytes) -> int:
-    """Up to the letter or tilde that ends it."""
-    for at in range(2, len(data)):
-        if data[at : at + 1].isalpha() or data[at : at + 1] == b"~":
-            return at + 1
-    return len(data)
+    keys = [_SEQUENCES.get(key, key.decode(errors="replace")) for key in _KEY.findall(data)]
+    return [key for key in keys if not key.startswith("\x1b")]
 
 
 class Keyboard:
