@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from click.testing import CliRunner
 
+from steadypool.cli.queue.work import ELSEWHERE, work_command
 from tests.cli.program import Program
 
 
@@ -29,3 +31,17 @@ def test_it_is_refused(program: Program, monkeypatch: pytest.MonkeyPatch, words:
     assert program.run("migrate").code == 0
     ended = program.run(*words)
     assert ended.code == 2 and says in ended.err and "Traceback" not in ended.err, ended.err
+
+
+@pytest.mark.parametrize(("names", "here"), ELSEWHERE.items())
+def test_what_an_option_of_other_workers_is_here(names: tuple[str, ...], here: str) -> None:
+    for name in names:
+        ended = CliRunner().invoke(work_command, ["app:queue", name, "4"])
+        assert ended.exit_code == 2 and f"No such option '{name}': {here}" in ended.output
+    written = {word for word in here.split() if word.startswith("--")}
+    assert written <= {option for parameter in work_command.params for option in parameter.opts}
+
+
+def test_an_option_that_no_worker_has() -> None:
+    ended = CliRunner().invoke(work_command, ["app:queue", "--quick"])
+    assert ended.exit_code == 2 and "No such option" in ended.output and "--quiet" in ended.output

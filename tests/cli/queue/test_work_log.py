@@ -73,6 +73,15 @@ def test_each_failed_attempt_and_each_discard_is_a_line(shop: Program, kind: str
     assert lines_of(said, " INFO shop: [job-1] charging 7"), "what the job's own code logs comes through"
 
 
+def test_a_worker_that_is_ready_says_what_it_serves(shop: Program) -> None:
+    served = "4 tasks of queues mail=4, default: charge_async, shop.charge, shop.die, shop.late"
+    options = ("--kind", "thread", "--workers", "5", "--queue", "mail=4", "--queue", "default")
+    [line] = lines_of(work(shop, *options), "serves")
+    assert line.endswith(f" INFO steadypool: it serves {served}")
+    [line] = lines_of(work(shop, "--kind", "thread", "--log-format", "json"), "serves")
+    assert json.loads(line)["queues"] == ["default"] and "shop.late" in json.loads(line)["tasks"]
+
+
 def test_they_are_said_at_once(shop: Program) -> None:
     worker = shop.start("work", "shop:queue", "--kind", "thread")
     shop.run("enqueue", "shop:charge", '["7"]')

@@ -10,8 +10,34 @@ from steadypool.cli.kinds import KINDS
 from steadypool.cli.option_types import COUNT, LENGTH, SECONDS, SecondsRange
 from steadypool.durable.worker.log import FORMATS, LEVELS
 
+ELSEWHERE = {
+    ("-c", "--concurrency"): "how many jobs run at a time is --workers 8",
+    ("-Q", "--queues"): "name each queue to work on, as in --queue mail --queue pdf",
+    ("-A", "--app"): "the queue is an argument: steadypool work app:queue",
+    ("-l", "--loglevel", "--logging-level"): "the lowest level to log is --log-level info",
+    ("-n", "--hostname"): "the worker's name is --name",
+    ("-P", "--pool"): "what runs the jobs is --kind process",
+    ("-b", "--burst"): "to stop when nothing is left to do is --until-empty",
+    ("-B", "--beat", "--with-scheduler"): "every worker puts the jobs of schedules: leave it out",
+}
+"""Options that the workers of Celery and RQ have, and what to write here."""
 
-@click.command("work")
+
+class WorkCommand(click.Command):
+    """Tells those who come from Celery or RQ what an option is here."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """See `click.Command.parse_args`."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            for names, here in ELSEWHERE.items():
+                if error.option_name in names:
+                    raise click.UsageError(f"No such option {error.option_name!r}: {here}", ctx) from error
+            raise
+
+
+@click.command("work", cls=WorkCommand)
 @click.argument("target", metavar="MODULE:QUEUE")
 @click.option("--url", "-u", help="Where the jobs are, if the queue does not say (default: STEADYPOOL_URL).")
 @click.option("--workers", "-w", type=COUNT, help="How many jobs run at a time (default: as many as each kind has).")

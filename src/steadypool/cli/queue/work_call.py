@@ -84,7 +84,7 @@ class Work:
         self._write_report(b"")  # before there is one: a place where none can be written is found out at once
         with as_usage_errors():
             worker = Worker(queue, self._settings())
-            worker.subscribe(WorkLog(), jobs=options.log_level == "debug")
+            worker.subscribe(WorkLog(options.queues, queue.tasks), jobs=options.log_level == "debug")
         kinds = kinds_of(queue.tasks.values(), options.kind)
         mark = put_mark() if kinds != ("process",) else ""  # a process takes along what it has started
         with store_said_plainly(), self._served(worker):
