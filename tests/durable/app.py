@@ -99,6 +99,12 @@ def act(address: str, name: str = "actor") -> Any:
 
 
 @queue.task
+def perhaps_act(address: str | None) -> Any:
+    """Act where there is a stage."""
+    return None if address is None else jobs.act(address, "actor")
+
+
+@queue.task
 async def act_async(address: str, name: str = "actor") -> str:
     import asyncio
 

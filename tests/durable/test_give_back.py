@@ -8,7 +8,7 @@ import pytest
 
 from steadypool import Outcome, Queue, ThreadPool, WorkerSettings
 from steadypool.durable.engine.records import Claim
-from steadypool.durable.worker import give_back
+from steadypool.durable.worker import give_back, pool_adapter
 from steadypool.durable.worker.give_back import GiveBack
 from steadypool.durable.worker.in_flight import InFlight
 from steadypool.durable.worker.kind_pools import KindPools
@@ -61,6 +61,29 @@ def run_behind(queue: Queue, stage: Stage, kind: str) -> None:
     assert (one.report.claimed, one.report.returned, one.report.completed) == (2 + BEHIND, BEHIND, 2)
     records = [handle.record() for handle in (first, *others)]
     assert [(record.worker, record.attempt) for record in records] == [("one", 1), *[("two", 1)] * BEHIND]
+
+
+@pytest.mark.usefixtures("_claims_ahead")
+def test_so_it_does_if_it_travels_together_with_the_one_that_hangs(
+    queue: Queue, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_adapter, "BUNDLE_SECONDS", 3600.0)
+    monkeypatch.setattr(pool_adapter, "KNOWN_AFTER", 0)
+    monkeypatch.setattr(give_back, "LONGEST_BEHIND", 3600.0)
+    with Working(queue, "process", workers=1, name="one") as one:
+        app.perhaps_act.enqueue(None).result(WAIT)
+        handles = queue.put_many([app.perhaps_act.call(who) for who in (None, None, stage.address, *[None] * 13)])
+        actor = stage.enter()
+        monkeypatch.setattr(give_back, "LONGEST_BEHIND", 0.0)
+        with Working(queue, "process", workers=1, name="two"):
+            assert [handle.result(WAIT) for handle in handles[3:]] == [None] * 13
+        actor.close()
+        assert handles[2].result(WAIT)
+    assert one.report is not None and one.report.ok
+    assert one.report.pool is not None and one.report.pool.stats.accepted < one.report.claimed == 17
+    assert (one.report.returned, one.report.completed) == (13, 4)
+    records = [handle.record() for handle in handles]
+    assert [(record.worker, record.attempt) for record in records] == [*[("one", 1)] * 3, *[("two", 1)] * 13]
 
 
 class Holding:

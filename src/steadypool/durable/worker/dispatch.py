@@ -201,7 +201,7 @@ class WakeOnEnd:
 
     __slots__ = ("_group", "_in_flight", "_on_end")
 
-    def __init__(self, in_flight: InFlight, group: Sequence[HeldClaim], on_end: Callable[[], Any]) -> None:
+    def __init__(self, in_flight: InFlight, group: list[HeldClaim], on_end: Callable[[], Any]) -> None:
         self._in_flight = in_flight
         self._group = group
         self._on_end = on_end

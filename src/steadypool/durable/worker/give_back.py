@@ -17,14 +17,15 @@ Races:
 On an event loop a job that does not await holds up all others, in free slots, too. What the loop has not begun after
 that second goes back from there, and nothing more is claimed for the loop until it answers (`Room.shut`).
 
-Short jobs that travel to a process together (`durable.worker.dispatch`) go back together, or not once the first of them
-has begun.
+Short jobs that travel to a process together (`durable.worker.dispatch`) go back together while the first of them has
+not begun. After that the process is kept from beginning the others (`pools.processes.parts`), and those go back.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from steadypool.durable.worker.dispatch import given_back
 from steadypool.durable.worker.in_flight import HeldClaim, InFlight
 from steadypool.durable.worker.kind_pools import KindPools
 from steadypool.durable.worker.kinds import SlotGroup
@@ -40,20 +41,21 @@ class GiveBack:
     """For one worker. On its loop."""
 
     def __init__(self, in_flight: InFlight, pools: KindPools, room: Room) -> None:
-        self._held = in_flight.held
+        self._in_flight = in_flight
         self._pools = pools
         self._room = room
         self._due = 0.0
 
     def run_due(self, now: float) -> None:
-        """Have the pools hand back what has waited for too long: it is among what has ended when this returns."""
+        """Have the pools hand back what has waited for too long: it has ended when this returns, or is settled."""
         if self._room.shut:
             self._note_shut()
-        first = next(iter(self._held.values()), None)
+        held_now = self._in_flight.held.values()
+        first = next(iter(held_now), None)
         if first is None or now < first.since + LONGEST_BEHIND or now < self._due:
             return
         self._due = now + LOOK_EVERY
-        self._hand_back([held for held in self._held.values() if now >= held.since + LONGEST_BEHIND])
+        self._hand_back([held for held in held_now if now >= held.since + LONGEST_BEHIND])
 
     def _hand_back(self, late: Sequence[HeldClaim]) -> None:
         """The latest claims first: those before them are nearer to a slot."""
@@ -63,7 +65,11 @@ class GiveBack:
             beyond.setdefault(group, room.beyond_slots(group))
             if beyond[group] > 0 or held.kind == "async":
                 self._pools.hand_back(held.kind, held.future)
-                if held.future.outcome is Outcome.RETURNED:  # by this call, or with another of its bundle
+                returned = held.future.outcome is Outcome.RETURNED  # by this call, or with another of its bundle
+                if not returned and held.bundle is not None and held.bundle.take_back(held):
+                    self._in_flight.settle(held, given_back(held.claim))
+                    returned = True
+                if returned:
                     beyond[group] -= 1
                     room.close_window(group)
         self._note_shut()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from steadypool.durable.worker.run_job import Ended, Performed
 from steadypool.durable.worker.saver import Beginning
 from steadypool.model.clock import monotonic
 from steadypool.model.states import Outcome
+from steadypool.pools.processes import parts
 from steadypool.pools.processes.ipc.exceptions import unpack_error
 
 End = tuple[Outcome, BaseException | None, Performed | None]
@@ -42,12 +44,29 @@ class HeldClaim:
 
 
 class Bundle:
-    """Short jobs of one task that are one job for the pool."""
+    """Short jobs of one task that are one job for the pool.
+
+    Each leaves ``members`` by one atomic step: all that are left when the bundle ends, some when they are taken back.
+    """
 
     def __init__(self, members: list[HeldClaim], future: Any) -> None:
+        self._members = members
         self._future = future
+        self._begun: int | None = None
+        """How many have begun at most, once the others are withheld from the process."""
         self._places = {held.claim.number: place for place, held in enumerate(members)}
         self._ended: list[Ended] | None = None
+
+    def take_back(self, held: HeldClaim) -> bool:
+        """Have this one not begin; false if it has, or has ended. It is then for the caller to settle it."""
+        if self._begun is None:
+            self._begun = parts.withhold(self._future)
+        if self._begun is None or self._places[held.claim.number] < self._begun:
+            return False
+        with suppress(ValueError):  # the bundle has just ended
+            self._members.remove(held)
+            return True
+        return False
 
     def end_of(self, held: HeldClaim) -> End | None:
         """How one of them has ended; ``None`` if that is not known, and it has to run alone."""
@@ -122,10 +141,14 @@ class InFlight:
         self._open[claim.lease] += 1
         return held
 
-    def finish(self, group: Iterable[HeldClaim]) -> None:
-        """Jobs have ended. From any thread."""
+    def finish(self, group: list[HeldClaim]) -> None:
+        """Jobs have ended: they leave the list. From any thread."""
         self.since = self.since or monotonic()
-        self.ended.extend(group)
+        while group:
+            try:
+                self.ended.append(group.pop(0))
+            except IndexError:
+                break  # the last one was just taken back
 
     def take_ended(self) -> list[HeldClaim]:
         """The jobs that have ended since this was last called."""

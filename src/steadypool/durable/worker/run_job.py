@@ -29,6 +29,7 @@ from steadypool.model.clock import monotonic
 from steadypool.model.error_text import in_a_line
 from steadypool.model.errors import Snooze
 from steadypool.model.options import find
+from steadypool.pools.processes import parts
 from steadypool.pools.processes.ipc.exceptions import pack_error
 from steadypool.primitives.job_context import JobContext, current_job, set_finder
 
@@ -79,16 +80,16 @@ def perform_within(slots: Slots, task: DurableTask[Any, Any], payload: str) -> P
 def perform_bundle(module: str, name: str, items: list[Item]) -> list[Ended]:
     """Run several short jobs of the task that is found there, one after the other, each in a context of its own.
 
-    Stops early when the bundle is asked to stop: what has not run has no entry, and neither has the one that fails
-    then, since the stop may be meant for another. What is no ``Exception`` ends the bundle, and the jobs are then run
-    one by one.
+    Stops early when the bundle is asked to stop, or the worker has taken back what has not begun: what has not run has
+    no entry, and neither has the one that fails when it is to stop, since that may be meant for another. What is no
+    ``Exception`` ends the bundle, and the jobs are then run one by one.
     """
     task, outer = _task_at(module, name), current_job()
     ended: list[Ended] = []
     before = set_finder(None)
     try:
-        for item in items:
-            if outer.cause is not None:
+        for place, item in enumerate(items):
+            if outer.cause is not None or not parts.begins(outer, place):
                 break
             job = ItemContext(outer, *item[:3])
             set_finder(job.found)

@@ -24,8 +24,8 @@ LOG_FORMAT = 2
 """Of `marshal`: the last one in which a value does not refer to another, so that some in a row are a list's items."""
 SIZE = mmap.PAGESIZE + LOG_BYTES
 # Where the fields are, counted in cells of eight bytes; the parent's have a cache line of their own.
-_BEGAN, RUNNING, LOG_FIRST, LOG_SIZE = 0, 1, 2, 3
-_CAUSE, _TOLD, _HELD_FROM, HELD_TO = 8, 9, 10, 11
+_BEGAN, RUNNING, LOG_FIRST, LOG_SIZE, _PART = 0, 1, 2, 3, 4
+_CAUSE, _TOLD, _HELD_FROM, HELD_TO, _IN_PARTS = 8, 9, 10, 11, 12
 CAUSES = ("", "timeout", "cancelled", "shutdown", "lease_lost")
 NONE = 0
 """No job. A job is written as the serial of its sending, so that a retry is another one."""
@@ -61,6 +61,15 @@ class Page:
     def began(self) -> float:
         """When it started."""
         return self._moments[_BEGAN]
+
+    def begin_part(self, serial: int, part: int) -> bool:
+        """The worker starts this part of the job; false if it must not: see `pools.processes.parts`."""
+        self.serials[_PART] = part
+        return self.serials[_IN_PARTS] != serial
+
+    def part(self) -> int:
+        """The part that the worker started last."""
+        return self.serials[_PART]
 
     def open_log(self, serial: int) -> None:
         """The next outcomes are of this serial and those behind it; what the log held is in the socket."""
@@ -115,6 +124,10 @@ class Page:
     def is_withheld(self, serial: int) -> bool:
         """Whether the worker, which has written this serial as the running one, must not begin it."""
         return serial < self.serials[HELD_TO] and serial >= self.serials[_HELD_FROM]
+
+    def withhold_parts(self, serial: int) -> None:
+        """Ask the worker to begin no further part of this job."""
+        self.serials[_IN_PARTS] = serial
 
     def close(self) -> None:
         """Give the memory back; what it said last stays readable.
