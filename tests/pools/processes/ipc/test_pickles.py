@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steadypool import task
+from steadypool.pools.processes.ipc.memory_file import BIG_BYTES
 from steadypool.pools.processes.ipc.pickles import (
     INLINE_MOST,
     OUT_OF_BAND,
@@ -48,7 +49,7 @@ def test_any_value_comes_back(value: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray])
-@pytest.mark.parametrize("size", [0, 1, OUT_OF_BAND - 1, OUT_OF_BAND, OUT_OF_BAND + 1, 3 * 2**20])
+@pytest.mark.parametrize("size", [0, 1, OUT_OF_BAND - 1, OUT_OF_BAND, OUT_OF_BAND + 1, BIG_BYTES - 1, BIG_BYTES])
 def test_bytes_travel_beside_the_stream_once_they_are_big(kind: type, size: int) -> None:
     value = kind(b"x" * size)
     pickled = dump(value)

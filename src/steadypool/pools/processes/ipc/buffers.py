@@ -62,6 +62,7 @@ from steadypool.pools.processes.ipc.memory_file import (
     Buffer,
     advise,
     anonymous_file,
+    copy_into,
     mapped,
     private_memory,
     read_copy,
@@ -86,8 +87,6 @@ _HEAD: Final = 4096
 """More than that: an array of such a size has a pickle with it."""
 _WASTE: Final = 4
 """A slab may be so many times too large."""
-_PIECE: Final = 1 << 20
-"""Copied with the GIL held: a tenth of a millisecond."""
 _ALIGNED: Final = 64
 """Parts begin at multiples of this: what computes with them may need it."""
 
@@ -161,9 +160,7 @@ class _Slab:
         view = memoryview(self.memory)
         for part, begin in zip(parts, offsets, strict=True):
             data = memoryview(part).cast("B")
-            for at in range(0, len(data), _PIECE):
-                piece = data[at : at + _PIECE]
-                view[begin + at : begin + at + len(piece)] = piece
+            copy_into(view[begin : begin + len(data)], data)
 
     def let_go(self, *, was_free: bool) -> None:
         """Give up the memory; its pages at once if no view of them is left."""
@@ -463,7 +460,5 @@ def _lend_once(parts: Sequence[Buffer], offsets: list[int], loan: Loan) -> Loan:
 
 def _copy(source: memoryview, total: int) -> memoryview:
     copy = private_memory(total)
-    for at in range(0, total, _PIECE):
-        end = min(total, at + _PIECE)
-        copy[at:end] = source[at:end]
+    copy_into(copy, source[:total])
     return copy

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copyreg
 import io
+import mmap
 import pickle
 import sys
 import warnings
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from steadypool.model.options import Task, task_name
 from steadypool.pools.processes.ipc.main_globals import TravelledFunction
-from steadypool.pools.processes.ipc.memory_file import Buffer
+from steadypool.pools.processes.ipc.memory_file import BIG_BYTES, Buffer, in_big_pages
 from steadypool.pools.processes.ipc.segments import Segment, segment_of
 from steadypool.pools.processes.ipc.wire import MAX_DESCRIPTORS
 
@@ -45,6 +46,7 @@ NAMES = b"\x93"
 """The only instruction by which a pickle of protocol 5 names something; but for numbers that stand for names, of which
 programs may have some in `copyreg`."""
 _SIMPLE = frozenset({int, float, complex, bool, str, type(None)})
+_HAS_BIG_PAGES = hasattr(mmap, "MADV_HUGEPAGE")
 _NAMELESS = _SIMPLE | {bytes}
 _CACHING = type(lru_cache(len))
 _BY_REFERENCE = (FunctionType, BuiltinFunctionType, type, Task, _CACHING)
@@ -89,7 +91,9 @@ class _Outside:
         self.data = data
 
     def __reduce_ex__(self, protocol: object) -> tuple[object, ...]:
-        return type(self.data), (pickle.PickleBuffer(self.data),)
+        kind = type(self.data)
+        make = in_big_pages if _HAS_BIG_PAGES and kind is bytes and len(self.data) >= BIG_BYTES else kind
+        return make, (pickle.PickleBuffer(self.data),)
 
 
 def dump(value: object, *, main_by_name: bool = False, to_parent: bool = False, only_try: bool = False) -> Pickled:
