@@ -1,11 +1,11 @@
 """What runs in a worker process.
 
-One loop on the main thread: read a packet, run its jobs, send each result at once. It leaves when the line ends, which
-is how the parent retires it, and is killed through the lifeline when the parent is gone, even inside C code.
+One loop on the main thread: read a packet, run its calls, send their outcomes (`ipc.wire` has the theory of it). It
+leaves when the line ends, which is how the parent retires it, and is killed through the lifeline when the parent is
+gone, even inside C code.
 
 The order of the writes is what the parent relies on to know whom to blame if this process dies: the page says
-"running k" before job k runs, the result of k is in the socket before the page says "running k+1", and what the
-socket holds outlives this process.
+"running k" before call k runs, and the outcome of k is in the socket or in the log before the page says "running k+1".
 """
 
 from __future__ import annotations
@@ -43,9 +43,7 @@ from steadypool.pools.processes.ipc.pickles import LoadedFunctions, dump, load
 from steadypool.pools.processes.ipc.status_page import HELD_TO, NONE, RUNNING, Page
 from steadypool.pools.processes.ipc.wire import (
     BROKEN,
-    BUNDLE,
     CARRIED,
-    CHUNK,
     ERROR,
     IN_BUFFER,
     KEYWORDS,
@@ -57,6 +55,7 @@ from steadypool.pools.processes.ipc.wire import (
     READY,
     RESULT,
     RETIRING,
+    SEVERAL,
     SINGLE,
     UNFIT,
     UNREADABLE,
@@ -64,9 +63,8 @@ from steadypool.pools.processes.ipc.wire import (
     VALUE_IN_BUFFER,
     WHOLE,
     WITHHELD,
-    JobFrame,
-    read_bundle,
-    read_job,
+    CallFrame,
+    read_packet,
 )
 from steadypool.pools.processes.memory import memory_reader
 from steadypool.pools.processes.outbox import ATOMS, GATHER_SECONDS, ForkedOutbox, Outbox, is_small
@@ -149,7 +147,7 @@ class Worker:
         self._functions = LoadedFunctions()
         self._done = 0
         self._context: ProcessJobContext | None = None
-        self._frame: JobFrame | None = None
+        self._frame: CallFrame | None = None
         self._wears_out = kit.max_tasks is not None or kit.max_memory is not None
         self._rss = memory_reader() if kit.max_memory is not None else None
         os.set_blocking(self.control, False)
@@ -188,13 +186,15 @@ class Worker:
             self._terminal.listen()
             if not packet:
                 return
-            frame = read_job(packet)
-            if frame.flags & CHUNK:
-                self._run_chunk(frame, fds)
-            elif frame.flags & BUNDLE:
-                self._run_bundle(packet)
-            else:
-                self._run(frame, fds)
+            frames = read_packet(packet)
+            alone = len(frames) == 1
+            if not alone:
+                self._out.start_clock()
+            for frame in frames:
+                if not self._run(frame, fds, alone):
+                    break
+            self._out.flush()
+            self._frame = None
         self._out.send(RETIRING, NONE)
         _flush_output()
         self._wait_for_the_end()
@@ -229,75 +229,76 @@ class Worker:
         else:
             self._line.end.recv(1, socket.MSG_PEEK)
 
-    def _run_bundle(self, packet: bytes) -> None:
-        """Run jobs that travelled together. But for that, each is a job like any other."""
-        self._out.start_clock()
-        for job in read_bundle(packet):
-            if not self._run(job, gathers=True):
-                return
-        self._out.flush()
-
-    def _run(self, frame: JobFrame, fds: Sequence[int] = (), *, gathers: bool = False) -> bool:
-        """Run one job. False if it must not begin, and what came with it neither."""
+    def _run(self, frame: CallFrame, fds: Sequence[int], alone: bool) -> bool:
+        """Run the calls of a frame. False if one must not begin, and what stands behind it in the packet neither."""
+        several = frame.flags & SEVERAL
         began = monotonic()
-        self.page.begin(frame.serial, began)
+        self.page.begin(frame.serial + LOADING if several else frame.serial, began)
         if self.page.is_withheld(frame.serial):  # after the line above: see `pools.processes.steal`
             self._out.send(WITHHELD, frame.serial)
             return False
         self._done += 1
         self._context, self._frame = None, frame
-        # A context of its own for each job: what it sets is gone with it.
+        # A context of its own for each call: what it sets is gone with it.
         context = contextvars.Context()
         try:
             if frame.flags & CARRIED:
                 _do_carried(frame, context)
-            fn, args, kwargs = self._read_call(frame, fds)
-            if frame.extras:
-                # The attempt's clock: what its function's module takes to be imported is not the job's time.
-                began = monotonic()
-                self.page.begin(frame.serial, began)
+            fn, args, kwargs = self._load(frame, fds)
+        except BaseException as error:
+            self._could_not_load(frame, error, began)
+            return True
+        if several or frame.extras:
+            # The attempt's clock: what its function's module takes to be imported is not the job's time.
+            began = monotonic()
+            self.page.begin(frame.serial, began)
+        if several:
+            self._run_several(frame.serial, fn, args, context)
+            return True
+        try:
             try:
                 result = context.run(fn, *args, **kwargs)
             finally:
-                if self._terminal.is_wanted:
-                    self._terminal.job_ended()
+                self._see_to_terminal()
             del fn, args, kwargs
-        except NotFound as not_found:
-            self._out.send(NOT_FOUND, frame.serial, pack_error(not_found.error))
         except BaseException as error:
             if isinstance(self._out, ForkedOutbox):
                 end_child(error)
             self._out.send(ERROR, frame.serial, _pack_raised(error), monotonic() - began)
         else:
-            self._deliver(frame.serial, result, began, gathers)
-        self._frame = None
+            self._deliver(frame.serial, result, began, alone)
         return True
 
-    def _run_chunk(self, chunk: JobFrame, fds: Sequence[int]) -> None:
-        """Run items that travelled together. Each is a job of its own: in the page, in its context, in its outcome."""
-        self._context, self._frame = None, chunk
-        self.page.begin(chunk.serial + LOADING, monotonic())
-        try:
-            fn, items = self._load_chunk(chunk, fds)
-        except Exception as error:
-            for_main = isinstance(error, AttributeError | ImportError) and b"__main__" in chunk.function + chunk.call
-            self._out.send(UNREADABLE, chunk.serial, b"main" if for_main else b"")
-            return
-        self._done += len(items)
-        self.page.begin(chunk.serial, monotonic())
+    def _could_not_load(self, frame: CallFrame, error: BaseException, began: float) -> None:
+        """What a frame holds cannot be read: a call fails by it, and several are to come back one by one."""
+        if isinstance(self._out, ForkedOutbox):
+            end_child(error)
+        if frame.flags & SEVERAL:
+            self._out.send(UNREADABLE, frame.serial)
+        elif isinstance(error, AttributeError | ImportError) and b"__main__" in frame.function + frame.call:
+            # It is not there under its name in a worker: the parent sends it by value.
+            self._out.send(NOT_FOUND, frame.serial, pack_error(error))
+        else:
+            self._out.send(ERROR, frame.serial, _pack_raised(error), monotonic() - began)
+
+    def _run_several(
+        self, serial: int, fn: Callable[..., object], calls: Iterable[Iterable[object]], context: contextvars.Context
+    ) -> None:
+        """Run the calls of one frame. Each is a job of its own: in the page, in its context, in its outcome."""
         self._out.start_clock()
-        calls = enumerate(zip(items) if chunk.flags & SINGLE else items, chunk.serial)
-        while contextvars.Context().run(self._run_items, fn, calls):
-            pass
+        numbered = enumerate(calls, serial)
+        while context.run(self._run_items, fn, numbered):
+            context = contextvars.Context()
+        self._see_to_terminal()
+
+    def _see_to_terminal(self) -> None:
         if self._terminal.is_wanted:
             self._terminal.job_ended()
-        self._out.flush()
-        self._frame = None
 
     def _run_items(self, fn: Callable[..., object], calls: Iterator[tuple[int, Iterable[object]]]) -> bool:
-        """Run what is left of a chunk, up to the first item that sets a context variable: the next needs a new context.
+        """Run what is left of several calls, up to the first that sets a context variable: the next needs a new one.
 
-        This is the innermost loop: what it does for each item it does itself, as far as that is usual.
+        This is the innermost loop: what it does for each call it does itself, as far as that is usual.
         """
         cells, out, atoms, context = self.page.serials, self._out, ATOMS, contextvars.copy_context
         gather = out.gather
@@ -322,12 +323,12 @@ class Worker:
                 return True
         return False
 
-    def _deliver(self, serial: int, result: object, began: float, gathers: bool) -> None:
-        """Send the result of a job, or let it gather, if that takes a moment only."""
+    def _deliver(self, serial: int, result: object, began: float, alone: bool) -> None:
+        """Send the result of a call, or let it gather if the call travelled with others and took a moment only."""
         if isinstance(self._out, ForkedOutbox):
             end_child(None)
         now = monotonic()
-        if not gathers or now - began > GATHER_SECONDS:
+        if alone or now - began > GATHER_SECONDS:
             self._out.send(*self._pack_result(serial, result), now - began)
             return
         if not (is_small(result) and self._out.gather(serial, result)):
@@ -341,38 +342,21 @@ class Worker:
         if status != VALUE or not self._out.gather(serial, [payload]):
             self._out.send(status, serial, payload)
 
-    def _read_call(self, frame: JobFrame, fds: Sequence[int]) -> tuple[Callable[..., object], Any, dict[str, object]]:
-        try:
-            return self._load_call(frame, fds)
-        except (AttributeError, ImportError) as error:
-            if b"__main__" in frame.function or b"__main__" in frame.call:
-                raise NotFound(error) from None
-            raise
-
     @loads_jobs
-    def _load_chunk(self, chunk: JobFrame, fds: Sequence[int]) -> tuple[Callable[..., object], list[Any]]:
-        call: Any = self._payloads.load(chunk.call, fds) if chunk.flags & IN_BUFFER else load(chunk.call)
-        if chunk.flags & WHOLE:
-            fn, items = call
-            return fn, items
-        return self._functions.load(chunk.function), call
-
-    @loads_jobs
-    def _load_call(self, frame: JobFrame, fds: Sequence[int]) -> tuple[Callable[..., object], Any, dict[str, object]]:
-        call: Any = frame.call
-        if not frame.flags and not call:
-            return self._functions.load(frame.function), (), {}
-        if frame.flags & IN_BUFFER:
-            call = self._payloads.load(frame.call, fds)
-        elif call:
-            call = load(call)
+    def _load(self, frame: CallFrame, fds: Sequence[int]) -> tuple[Callable[..., object], Any, dict[str, object]]:
+        """What a frame holds: the function, and the arguments of its call, or those of each of its calls."""
+        flags, call = frame.flags, frame.call
+        args: Any = self._payloads.load(call, fds) if flags & IN_BUFFER else load(call) if call else ()
+        kwargs: dict[str, object] = {}
+        if not flags & WHOLE:
+            fn = self._functions.load(frame.function)
+            if flags & KEYWORDS:
+                args, kwargs = args
+        elif flags & SEVERAL:
+            fn, args = args
         else:
-            call = ()
-        if frame.flags & WHOLE:
-            fn, args, kwargs = call
-            return fn, args, kwargs
-        fn = self._functions.load(frame.function)
-        return (fn, *call) if frame.flags & KEYWORDS else (fn, call, {})
+            fn, args, kwargs = args
+        return fn, zip(args) if flags & SINGLE else args, kwargs
 
     def _pack_result(self, serial: int, result: object) -> tuple[int, int, bytes]:
         """Status, serial and payload of a result; the memory of a big one is sent ahead, if it is new."""
@@ -400,13 +384,13 @@ class Worker:
             return None
         if self._context is None:
             frame = self._frame
-            if frame.flags & CHUNK:
+            if frame.flags & SEVERAL:
                 serial = self.page.running()
                 frame = frame._replace(serial=serial, number=frame.number + serial - frame.serial)
             self._context = ProcessJobContext(self, frame)
         return self._context
 
-    def name_of(self, frame: JobFrame) -> str:
+    def name_of(self, frame: CallFrame) -> str:
         """The name of a task that has none of its own."""
         name = task_name(self._functions.load(frame.function)) if frame.function else "?"
         return name.replace("__mp_main__.", "__main__.", 1)  # what multiprocessing calls the parent's main module
@@ -420,7 +404,7 @@ class Worker:
         self._out.send_aside(NOTE, serial, note)
 
 
-def _do_carried(frame: JobFrame, context: contextvars.Context) -> None:
+def _do_carried(frame: CallFrame, context: contextvars.Context) -> None:
     """Do what sinks of the parent's want done before the job. What goes wrong there is not the job's."""
     try:
         for action in pickle.loads(pickle.loads(frame.extras)[-1]):
@@ -429,18 +413,10 @@ def _do_carried(frame: JobFrame, context: contextvars.Context) -> None:
         logging.getLogger("steadypool").exception("what a sink sent along with a job failed in the worker")
 
 
-class NotFound(Exception):
-    """Something of the main module is not there under its name in a worker: the parent sends it by value."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(str(error))
-        self.error = error
-
-
 class ProcessJobContext(JobContext):
     """The context of a job that runs in a worker process."""
 
-    def __init__(self, worker: Worker, frame: JobFrame) -> None:
+    def __init__(self, worker: Worker, frame: CallFrame) -> None:
         if frame.extras:
             id, name, attempt, timeout, total_ends, meta, _ = pickle.loads(frame.extras)
         else:

@@ -20,12 +20,9 @@ from steadypool.model.clock import monotonic
 from steadypool.model.options import TaskOptions, task_name
 from steadypool.pools.core.core import Core
 from steadypool.pools.core.shared import Job
-from steadypool.pools.processes.ipc.pickles import Pickled
 from steadypool.primitives.future import JobFuture
 
 Landed = SimpleQueue[Any]
-PackedChunk = tuple[int, bytes, bytes, Pickled]
-"""Flags, function, extras and calls, as they travel."""
 
 
 class ChunkOwner(Protocol):
@@ -40,11 +37,13 @@ class ChunkOwner(Protocol):
 class Chunk:
     """Plain calls of one function, and what has come back of them. The core's lock protects it."""
 
-    # What the queue, the hand and the pump touch of any entry.
+    # What the queue, the hand, the pump and the packet touch of any entry.
     attempts = 0
     outcome = None
     _told = None
     _attempt_ends: float | None = None
+    _total_ends: float | None = None
+    _packed_meta: bytes | None = None
     _has_room = True
     _state = PENDING
     _worker: Any = None
@@ -58,7 +57,7 @@ class Chunk:
         fn: Callable[..., object],
         calls: list[tuple[object, ...]],
         numbers: list[int],
-        packed: PackedChunk,
+        packed: Any,
         landed: Landed | None,
     ) -> None:
         self._core = workers.core
@@ -69,7 +68,7 @@ class Chunk:
         self._numbers = numbers
         self._number = numbers[0]
         self._submitted = monotonic()
-        self.packed = packed
+        self._packed = packed
         self.size = len(calls)
         self.rooms = self.size - 1
         """Places of the queue that it holds, besides the one that any entry does."""

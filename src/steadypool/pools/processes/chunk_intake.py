@@ -11,11 +11,9 @@ from collections.abc import Callable
 from itertools import islice
 
 from steadypool.model.options import TaskOptions
-from steadypool.pools.processes.chunk import Chunk, Landed, PackedChunk
+from steadypool.pools.processes.chunk import Chunk, Landed
 from steadypool.pools.processes.fleet import Fleet
-from steadypool.pools.processes.packets import (
-    pack_chunk,
-)
+from steadypool.pools.processes.packets import PackedCall, pack_chunk
 from steadypool.pools.processes.places import Places
 from steadypool.pools.processes.preparation import Preparation
 from steadypool.pools.processes.steal import Stealer
@@ -81,14 +79,15 @@ class ChunkIntake:
 
     def _pack_together(
         self, fn: Callable[..., object], calls: list[tuple[object, ...]]
-    ) -> tuple[PackedChunk | None, list[tuple[object, ...]]]:
+    ) -> tuple[PackedCall | None, list[tuple[object, ...]]]:
         """Pickle as many of the first of these calls as fit a packet, and say which; none if they are to go singly."""
         while len(calls) > 1:
             try:
                 packed = pack_chunk(self._preparation.functions, fn, calls)
             except Exception:
                 break  # one of them cannot be pickled: each for itself, so that it fails alone
-            size = packed[-1].size
+            assert packed.call is not None
+            size = packed.call.size
             self._fleet.pace.item_bytes = size / len(calls)
             if size <= prefetch.CHUNK_BYTES:
                 return packed, calls

@@ -1,4 +1,4 @@
-"""A job on its way to a worker process: pickled once, by the thread that submits it."""
+"""Jobs and chunks as frames of a packet: pickled once, by the thread that submits them."""
 
 from __future__ import annotations
 
@@ -9,22 +9,20 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 
-from steadypool.model.options import task_name
 from steadypool.pools.core.shared import Job
-from steadypool.pools.processes.chunk import Chunk, PackedChunk
+from steadypool.pools.processes.chunk import Chunk
 from steadypool.pools.processes.ipc.buffers import Loan
 from steadypool.pools.processes.ipc.pickles import Functions, Pickled, dump, is_plain
 from steadypool.pools.processes.ipc.wire import (
     CARRIED,
-    CHUNK,
     IN_BUFFER,
     ITEMS_MOST,
     JOB,
     KEYWORDS,
+    SEVERAL,
     SINGLE,
     WHOLE,
-    bundle_frame,
-    job_frame,
+    call_frame,
 )
 from steadypool.pools.processes.unpicklable import culprit_note
 
@@ -32,7 +30,7 @@ _serials = itertools.count(ITEMS_MOST, ITEMS_MOST)
 
 
 class PackedCall:
-    """What of a job does not change from one sending to the next."""
+    """What of a job or a chunk does not change from one sending to the next."""
 
     __slots__ = ("call", "flags", "function", "main_by_name", "plain", "sizes")
 
@@ -82,33 +80,21 @@ def _pack_call(functions: Functions, job: Job) -> PackedCall:
     return PackedCall(0, function, dump(job._args, main_by_name=by_name), by_name)
 
 
-def pack_chunk(functions: Functions, fn: Callable[..., object], calls: list[tuple[object, ...]]) -> PackedChunk:
+def pack_chunk(functions: Functions, fn: Callable[..., object], calls: list[tuple[object, ...]]) -> PackedCall:
     """Pickle calls of one function together. Raises what pickling raises."""
-    function = functions.dump(fn)
-    flags = CHUNK
+    function, by_name = functions.dump(fn), functions.main_by_name
+    flags = SEVERAL
     items: Sequence[object] = calls
     if set(map(len, calls)) == {1}:
-        flags, items = CHUNK | SINGLE, list(chain.from_iterable(calls))
+        flags, items = SEVERAL | SINGLE, list(chain.from_iterable(calls))
     if function is None:
-        call = dump((fn, items), main_by_name=functions.main_by_name)
-        extras = pickle.dumps((None, task_name(fn), 1, None, None, None, None), 5)
-        return flags | WHOLE, b"", extras, call
-    call = dump(items, main_by_name=functions.main_by_name)
-    return flags, function, b"", call
+        return PackedCall(flags | WHOLE, b"", dump((fn, items), main_by_name=by_name), by_name)
+    return PackedCall(flags, function, dump(items, main_by_name=by_name), by_name)
 
 
 def next_serial() -> int:
     """A serial for the next sending."""
     return next(_serials)
-
-
-def chunk_packet(chunk: Chunk) -> tuple[bytes, Loan | None]:
-    """As `job_packet`, for this sending of the chunk."""
-    flags, function, extras, call = chunk.packed
-    if not call.is_big:
-        return job_frame(chunk._serial, chunk._number, flags, function, extras, call.stream), None
-    loan = chunk._worker.outgoing.lend(call.parts(), call.segments())
-    return job_frame(chunk._serial, chunk._number, flags | IN_BUFFER, function, extras, loan.describe()), loan
 
 
 def workers_import_main() -> bool:
@@ -123,42 +109,43 @@ def workers_import_main() -> bool:
     return file is not None and os.path.isfile(file)  # a pipe cannot be read again
 
 
-def bundle_packet(jobs: list[Job]) -> bytes:
-    """The packet for this sending of these jobs, none of which needs a buffer."""
-    return bundle_frame(jobs[0]._serial, [job_packet(job)[0] for job in jobs])
-
-
-def job_packet(job: Job, carried: bytes | None = None) -> tuple[bytes, Loan | None]:
-    """The packet for this sending of the job, and the buffer that it is in if it is big.
+def packet_of(entries: Sequence[Job | Chunk], carried: bytes | None = None) -> tuple[bytes, Loan | None]:
+    """The packet for this sending of these, and the buffer that it is in if it is big: then it is one of one entry.
 
     *carried* is the pickle of what sinks want done before the job.
 
     Raises:
         OSError: no memory, or no descriptor, for a buffer.
     """
-    packed: PackedCall = job._packed
+    if len(entries) == 1:
+        return _frame_of(entries[0], carried)
+    return b"".join([_frame_of(entry, None)[0] for entry in entries]), None
+
+
+def _frame_of(entry: Job | Chunk, carried: bytes | None) -> tuple[bytes, Loan | None]:
+    packed: PackedCall = entry._packed
     if (
         carried is None
         and packed.plain is not None
-        and job._options.bare
-        and job.attempts == 1
+        and entry._options.bare
+        and entry.attempts == 1
         and not packed.flags & WHOLE
     ):
-        return JOB.pack(job._serial, job._number, packed.flags, *packed.sizes) + packed.plain, None
+        return JOB.pack(entry._serial, entry._number, packed.flags, *packed.sizes) + packed.plain, None
     flags, loan = packed.flags | (CARRIED if carried is not None else 0), None
-    extras = _extras(job, carried)
+    extras = _extras(entry, carried)
     if packed.call is None:
         call = b""
     elif packed.call.is_big:
-        loan = job._worker.outgoing.lend(packed.call.parts(), packed.call.segments())
+        loan = entry._worker.outgoing.lend(packed.call.parts(), packed.call.segments())
         flags |= IN_BUFFER
         call = loan.describe()
     else:
         call = packed.call.stream
-    return job_frame(job._serial, job._number, flags, packed.function, extras, call), loan
+    return call_frame(entry._serial, entry._number, flags, packed.function, extras, call), loan
 
 
-def _extras(job: Job, carried: bytes | None) -> bytes:
+def _extras(job: Job | Chunk, carried: bytes | None) -> bytes:
     """What the job's context needs to know, unless that goes without saying."""
     options = job._options
     name = options.name

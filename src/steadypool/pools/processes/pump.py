@@ -31,12 +31,7 @@ from steadypool.pools.processes.ipc.wire import (
     WHOLE,
 )
 from steadypool.pools.processes.job_starts import JobStarts
-from steadypool.pools.processes.packets import (
-    bundle_packet,
-    chunk_packet,
-    job_packet,
-    next_serial,
-)
+from steadypool.pools.processes.packets import next_serial, packet_of
 from steadypool.pools.processes.places import Places
 from steadypool.pools.processes.preparation import Preparation
 from steadypool.pools.processes.worker import ProcessWorker
@@ -169,7 +164,7 @@ class Pump:
             job = moving[0]
             if not isinstance(job, Chunk) and self._is_plain(job) and self._begins_in(worker, job):
                 self._starts.watch.see_to_unread()
-                self._send(worker, (job,), *job_packet(job))
+                self._send(worker, (job,), *packet_of((job,)))
             else:
                 self._hand_over(worker, job)
             moving.clear()
@@ -281,7 +276,7 @@ class Pump:
         if first is None:
             return
         try:
-            packet, loan = job_packet(job, self._starts.carried(job) if self._core.emitter.context_carriers else None)
+            packet, loan = packet_of([job], self._starts.carried(job) if self._core.emitter.context_carriers else None)
         except (OSError, ValueError) as error:
             if self._places.take_out(worker, job):
                 self._core.settlement.settle(job, Outcome.FAILED, error)
@@ -295,7 +290,7 @@ class Pump:
         if first is None:
             return
         self._starts.watch.will_gather(worker, jobs[-1]._serial)
-        packet = bundle_packet(jobs)
+        packet, _ = packet_of(jobs)
         if first:
             self._starts.became_first(jobs[0])
         self._send(worker, jobs, packet, None)
@@ -314,7 +309,7 @@ class Pump:
             first = self._put_into_hand(worker, [chunk])
             serial = chunk._serial
         try:
-            packet, loan = chunk_packet(chunk)
+            packet, loan = packet_of([chunk])
         except (OSError, ValueError):
             self._take_apart(worker, chunk)
             return

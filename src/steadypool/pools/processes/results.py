@@ -222,7 +222,7 @@ class ResultReader:
         elif status == VALUES:
             self._values_came(worker, serial, seconds, marshal.loads(payload))
         elif status == UNREADABLE:
-            self._chunk_was_unreadable(worker, serial, bool(payload))
+            self._was_unreadable(worker, serial)
         elif status == WITHHELD:
             self._stealer.was_withheld(worker, serial)
         else:
@@ -288,10 +288,8 @@ class ResultReader:
         job.attempts -= 1
         self._preparation.prepare_elsewhere(load, job)
 
-    def _chunk_was_unreadable(self, worker: ProcessWorker, serial: int, for_main: bool) -> None:
+    def _was_unreadable(self, worker: ProcessWorker, serial: int) -> None:
         """None of a chunk's items has run, for one of them cannot be loaded: each goes for itself, and fails alone."""
-        if for_main:
-            self._preparation.functions.carry_main_by_value()
         with self._core.lock:
             self._places.first_unfolded(worker)
             if worker.taken is not None and sending(worker.taken._serial) == sending(serial):

@@ -27,7 +27,7 @@ from steadypool.pools.processes.ipc.buffers import Description
 from steadypool.pools.processes.ipc.wire import (
     IN_BUFFER,
     ITEMS_MOST,
-    read_job,
+    read_packet,
     sending,
 )
 from steadypool.pools.processes.job_starts import JobStarts
@@ -77,7 +77,7 @@ class Stealer:
             if received is None or not received[0]:
                 return False
             packet, fds = received
-            frame = read_job(packet)
+            frame = read_packet(packet)[0]
             if frame.flags & IN_BUFFER:
                 lent = Description.read(frame.call)
                 worker.outgoing.take_back(lent.number, lent.is_new)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 KNOWN_SECONDS = 1.0
 """How long it may take that thread to go on."""
-_AT_A_JOB = frozenset({"_run", "_run_chunk", "_run_items"})
+_AT_A_JOB = frozenset({"_run", "_run_items"})
 _CUT = "\n  ...\n"
 """How `faulthandler` ends a stack that is too deep."""
 

@@ -13,23 +13,20 @@ from hypothesis import strategies as st
 
 from steadypool.pools.processes.ipc.memory_file import anonymous_file, read_copy, write_parts
 from steadypool.pools.processes.ipc.wire import (
-    BUNDLE,
     IN_BUFFER,
     KEYWORDS,
     WHOLE,
-    JobFrame,
+    CallFrame,
     Line,
-    bundle_frame,
+    call_frame,
     can_keep_packets,
-    job_frame,
     make_line,
-    read_bundle,
-    read_job,
+    read_packet,
 )
 from tests.patience import WAIT
 
 frames = st.builds(
-    JobFrame,
+    CallFrame,
     serial=st.integers(0, 2**64 - 1),
     number=st.integers(0, 2**64 - 1),
     flags=st.sampled_from([0, KEYWORDS, IN_BUFFER, WHOLE, KEYWORDS | IN_BUFFER]),
@@ -39,17 +36,9 @@ frames = st.builds(
 )
 
 
-@given(frames)
-def test_a_job_in_a_packet(job: JobFrame) -> None:
-    assert read_job(job_frame(*job)) == job
-
-
 @given(st.lists(frames, min_size=1, max_size=20))
-def test_jobs_in_a_bundle(jobs: list[JobFrame]) -> None:
-    packet = bundle_frame(jobs[0].serial, [job_frame(*job) for job in jobs])
-    head = read_job(packet)
-    assert (head.serial, head.number, head.flags) == (jobs[0].serial, len(jobs), BUNDLE)
-    assert list(read_bundle(packet)) == jobs
+def test_frames_in_a_packet(calls: list[CallFrame]) -> None:
+    assert read_packet(b"".join(call_frame(*call) for call in calls)) == calls
 
 
 KINDS = [pytest.param(True, id="packets"), pytest.param(False, id="stream")]

@@ -1,15 +1,34 @@
-"""What travels between the parent and a worker process.
+"""What travels between the parent and a worker process: packets of calls down, their outcomes up.
 
-Jobs go down one socket, results come up another as a stream of frames, many to a read. A packet holds one job, a bundle
-of them, or a chunk of a map. It is atomic (``SOCK_SEQPACKET``): there is no lock that a killed worker could die
-with, and a packet that the worker has not read yet can be taken back, through a duplicate of the worker's own end.
+Theory of operation
+-------------------
+*A packet is calls that are sent together*, each with a serial of its own; the worker runs one after the other. It is a
+list of frames, and a frame is one function with one call, or with several that were pickled as one list. So a job
+alone is a frame, small jobs that wait together are some frames one behind the other, and a chunk of a map is a frame
+with several calls. The header of a frame stands outside the pickle, so a call that cannot be read fails alone.
 
-Each frame's header (job number, status) stands outside the pickle, so a payload that cannot be read fails its own
-job and nothing else. A big payload travels in a buffer of shared memory (`ipc.buffers`): the packet says which, and
-brings the descriptor of one that is new.
+*A serial* stands for one sending of one call. The serials of a packet follow each other, and those of two packets are
+`ITEMS_MOST` apart: `sending` tells which packet one belongs to. What the parent has sent stands in the worker's *hand*
+in the order of the serials.
 
-Without ``SOCK_SEQPACKET`` (macOS) jobs go down a stream, each behind its length. What is in it cannot be taken back,
-so a worker is then only ever given one job.
+*Which call runs* says the worker's page (`ipc.status_page`), written before the call begins; while the worker loads
+the calls of a frame with several, it names `LOADING`. *Outcomes* come in the order of the serials. That of a lone call
+leaves at once. Those of calls that travelled together gather in a log behind the page, if they are short and quick.
+Each is in the socket or in the log before the page names the next call, and both outlive the worker.
+
+From this follows what the pool promises:
+
+* *Blame.* When a worker dies, the parent reads the socket, then the log. Of the calls left, the one that the page
+  names, and it alone, has begun. Those behind it go back into the queue. If the page says `LOADING`, all do, each for
+  itself: the one that cannot be read dies alone then.
+* *Fairness, and cancel.* A packet that was not read is taken out of the socket, through a duplicate of the worker's own
+  end. Of one that was read the parent withholds, in the page, the calls that have not begun (`pools.processes.steal`).
+  So no call waits behind a long one while a worker is idle, and what has not begun can be cancelled.
+* *No lock is left behind.* A packet is atomic (``SOCK_SEQPACKET``): the worker has read it, or it has not.
+
+A payload that is big travels in a buffer of shared memory (`ipc.buffers`), in a packet of its own: it says which, and
+brings the descriptor of one that is new. Without ``SOCK_SEQPACKET`` (macOS) packets go down a stream, each behind its
+length. What is in that cannot be taken back, so a worker is then only ever given one job.
 """
 
 from __future__ import annotations
@@ -19,7 +38,7 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 JOB: Final = struct.Struct("<QQBIII")
@@ -36,30 +55,28 @@ Frame = tuple[int, int, float, bytes]
 MAX_DESCRIPTORS = 64
 """In a packet."""
 
-# flags of a job
+# flags of a frame
 KEYWORDS = 1
 IN_BUFFER = 2
 """The call describes a loan: see `ipc.buffers`."""
 WHOLE = 4
 """Function and arguments are one pickle."""
-CHUNK = 8
-"""The call is a list of argument tuples; the items' serials and numbers follow the frame's own."""
+SEVERAL = 8
+"""It holds several calls: a list of argument tuples. Their serials and numbers follow the frame's own."""
 SINGLE = 16
-"""Of a chunk: it is a list of single arguments."""
+"""Of several calls: it is a list of single arguments."""
 CARRIED = 32
 """The extras hold something that is to be done before the job."""
-BUNDLE = 64
-"""The packet holds several jobs, one behind the other; the number is how many."""
 
 ITEMS_MOST = 1 << 16
-"""Serials of sendings are this far apart, so that each job of a bundle and each item of a chunk has one."""
+"""The first serials of two packets are this far apart."""
 LOADING = ITEMS_MOST - 1
-"""Added to a chunk's serial: the worker reads it, and has begun no item yet."""
+"""Added to the serial of several calls: the worker reads them, and has begun none yet."""
 
 # statuses of a result
 NOTHING, VALUE, VALUE_IN_BUFFER, ERROR, READY, BROKEN, PROGRESS, RETIRING, NOT_FOUND, VALUES, UNREADABLE = range(11)
 WITHHELD = 11
-"""Neither this job nor those behind it in its packet was begun, and none will be."""
+"""Neither this call nor those behind it in its packet was begun, and none will be."""
 UNFIT = 12
 """The worker could not set itself up, and says why as text."""
 NOTE = 13
@@ -71,8 +88,8 @@ def sending(serial: int) -> int:
     return serial // ITEMS_MOST
 
 
-class JobFrame(NamedTuple):
-    """One job, as the worker reads it."""
+class CallFrame(NamedTuple):
+    """One function with one call or several, as the worker reads it."""
 
     serial: int
     number: int
@@ -82,32 +99,23 @@ class JobFrame(NamedTuple):
     call: bytes
 
 
-def job_frame(serial: int, number: int, flags: int, function: bytes, extras: bytes, call: bytes) -> bytes:
-    """One job as bytes."""
+def call_frame(serial: int, number: int, flags: int, function: bytes, extras: bytes, call: bytes) -> bytes:
+    """A frame as bytes. Some, one behind the other, are a packet."""
     return b"".join((JOB.pack(serial, number, flags, len(function), len(extras), len(call)), function, extras, call))
 
 
-def bundle_frame(serial: int, jobs: list[bytes]) -> bytes:
-    """Several jobs in one packet; *serial* is the first one's."""
-    return b"".join((JOB.pack(serial, len(jobs), BUNDLE, 0, 0, 0), *jobs))
-
-
-def read_job(packet: bytes, at: int = 0) -> JobFrame:
-    """The job or the chunk in a packet, or what stands before the jobs of a bundle; or the job at this place of one."""
-    serial, number, flags, function, extras, call = JOB.unpack_from(packet, at)
-    a = at + JOB.size
-    b = a + function
-    c = b + extras
-    return JobFrame(serial, number, flags, packet[a:b], packet[b:c], packet[c : c + call])
-
-
-def read_bundle(packet: bytes) -> Iterator[JobFrame]:
-    """The jobs of a bundle."""
-    at = JOB.size
-    while at < len(packet):
-        job = read_job(packet, at)
-        at += JOB.size + len(job.function) + len(job.extras) + len(job.call)
-        yield job
+def read_packet(packet: bytes) -> list[CallFrame]:
+    """The frames of a packet."""
+    frames: list[CallFrame] = []
+    at, size = 0, len(packet)
+    while at < size:
+        serial, number, flags, function, extras, call = JOB.unpack_from(packet, at)
+        a = at + JOB.size
+        b = a + function
+        c = b + extras
+        at = c + call
+        frames.append(CallFrame(serial, number, flags, packet[a:b], packet[b:c], packet[c:at]))
+    return frames
 
 
 class Line:
