@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -90,6 +91,20 @@ def test_help_names_every_exit_code(program: Program) -> None:
     assert ended.code == 0
     for code in ("0 ", "1 ", "2 ", "130 ", "141 "):
         assert any(line.strip().startswith(code) or f" {code}" in line for line in ended.out.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("command", "closed", "code"), [(["--version"], "stdout", 141), (["map", "--nope"], "stderr", 2)]
+)
+def test_a_reader_that_has_left_changes_no_exit_code(
+    program: Program, command: list[str], closed: str, code: int
+) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    process = program.start(*command, env={"PYTHONUNBUFFERED": ""}, **{closed: write})
+    os.close(write)
+    process.communicate(timeout=LIMIT)
+    assert process.returncode == code
 
 
 def test_version(program: Program) -> None:

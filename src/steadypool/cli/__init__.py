@@ -26,7 +26,9 @@ def _show_version() -> NoReturn:
     try:
         print(f"steadypool, version {__version__}", flush=True)
     except BrokenPipeError:
+        from steadypool.cli.closed_pipes import let_go_of_closed_pipes
         from steadypool.cli.exit_codes import CLOSED_PIPE
 
+        let_go_of_closed_pipes()
         sys.exit(CLOSED_PIPE)
     sys.exit()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from io import TextIOWrapper
 from typing import NoReturn
@@ -11,6 +12,7 @@ from typing import NoReturn
 import click
 
 from steadypool import __version__
+from steadypool.cli.closed_pipes import let_go_of_closed_pipes
 from steadypool.cli.exit_codes import CLOSED_PIPE, INTERRUPTED, UsageError
 from steadypool.cli.exit_limit import limit_exit
 
@@ -82,7 +84,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def run_command(arguments: Sequence[str] | None, name: str = "steadypool") -> int:
     """Run the program, which help and errors call *name*; returns its exit code, with which to leave now."""
-    code = _run(arguments, name)
+    try:
+        code = _run(arguments, name)
+    finally:
+        let_go_of_closed_pipes()
     limit_exit(code)
     return code
 
@@ -92,7 +97,8 @@ def _run(arguments: Sequence[str] | None, name: str) -> int:
     try:
         code = program.main(arguments, prog_name=name, standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        with suppress(BrokenPipeError):
+            error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED

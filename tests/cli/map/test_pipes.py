@@ -118,8 +118,9 @@ def test_input_is_read_only_as_the_workers_need_it(program: Program, stage: Stag
     process.kill()
 
 
-def test_stderr_may_be_closed_by_its_reader(program: Program) -> None:
-    process = program.start("map", "jobs:number")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_stderr_may_be_closed_by_its_reader(program: Program, unbuffered: str) -> None:
+    process = program.start("map", "jobs:number", env={"PYTHONUNBUFFERED": unbuffered})
     assert process.stderr is not None
     process.stderr.close()
     process.stderr = None
