@@ -29,7 +29,7 @@ async def until_told() -> None:
 
 WORKER = WorkerSettings(kind="async", workers=20) if "BEGAN_FILE" in os.environ else None
 app = FastAPI(
-    lifespan=queue_lifespan(queue, worker=WORKER, drain_timeout=1, on_drained=lambda report: print(report, flush=True))
+    lifespan=queue_lifespan(queue, worker=WORKER, drain_timeout=6, on_drained=lambda report: print(report, flush=True))
 )
 app.mount("/ready", Readiness(lambda: app.state.worker))
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from steadypool import Queue
-from steadypool.durable.worker import punctuality
+from steadypool.durable.worker import punctuality, shutdown
 from tests.durable import app
 from tests.durable.conformance.fixtures import engine, open_engine, url
 from tests.durable.engine.postgres import server
@@ -51,6 +51,14 @@ def queue(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Queue]:
 def quick_to_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers of this process take back what has run out a second after they began, and have long leases themselves."""
     monkeypatch.setattr(punctuality, "GRACE", 1.0)
+
+
+@pytest.fixture
+def roomy(monkeypatch: pytest.MonkeyPatch) -> float:
+    """A time limit of which jobs get less than a second, and the rest is kept for what comes after, which is quick."""
+    monkeypatch.setattr(shutdown, "FLUSH_SHARE", 0.97)
+    monkeypatch.setattr(shutdown, "LONGEST_FLUSH", 60.0)
+    return 25.0
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import time
 import pytest
 
 from steadypool import EngineFull, EngineGone, JobState, PoolBroken, Queue, SchemaMismatch
-from steadypool.durable.worker import shutdown
 from tests.durable import app
 from tests.durable.engines import EngineKind
 from tests.durable.working import Working
@@ -27,14 +26,6 @@ def test_what_runs_is_finished_and_what_has_not_started_goes_back(queue: Queue, 
     assert {handle.state for handle in running} == {JobState.COMPLETED}
     assert waiting.state is JobState.AVAILABLE and waiting.attempts == 0
     assert report.ok and report.completed == 2
-
-
-@pytest.fixture
-def roomy(monkeypatch: pytest.MonkeyPatch) -> float:
-    """A time limit of which jobs get less than a second, and the rest is kept for what comes after, which is quick."""
-    monkeypatch.setattr(shutdown, "FLUSH_SHARE", 0.97)
-    monkeypatch.setattr(shutdown, "LONGEST_FLUSH", 60.0)
-    return 25.0
 
 
 @pytest.mark.every_engine

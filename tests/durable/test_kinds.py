@@ -58,7 +58,7 @@ def test_a_queue_of_one_kind_has_one_pool(tmp_path: Path) -> None:
 
 
 @pytest.mark.every_engine
-def test_a_kind_without_room_holds_up_no_other_and_holds_no_job_back(queue: Queue, stage: Stage) -> None:
+def test_a_kind_without_room_holds_up_no_other_and_holds_no_job_back(queue: Queue, stage: Stage, roomy: float) -> None:
     """Others may run what waits for a slot here."""
     with Working(queue, workers=2, processes=1, coroutines=3) as working:
         long = [app.act_in_process.enqueue(stage.address, f"long {number}") for number in range(30)]
@@ -72,7 +72,7 @@ def test_a_kind_without_room_holds_up_no_other_and_holds_no_job_back(queue: Queu
         assert all(handle.attempts == 0 for handle in long[1:])
         actor.close()
         stage.enter()
-        working.worker.request_drain(3.0)
+        working.end(roomy)
     assert [handle.state for handle in long].count(JobState.AVAILABLE) == 29, "the one that ran is back, too"
 
 
@@ -141,15 +141,13 @@ def test_a_drain_on_a_signal_waits_for_every_kind(queue: Queue, stage: Stage) ->
 
 
 @pytest.mark.every_engine
-def test_a_drain_whose_time_is_up_gives_every_kind_back(queue: Queue, stage: Stage) -> None:
-    program = start_worker("--workers", "1", "--processes", "1", "--coroutines", "2", "--drain-timeout", "1")
-    handles = [task.enqueue(stage.address) for task in (app.act_in_process, app.act_async)]
-    actors = [stage.enter() for _ in handles]
-    actors[0].tell("obey")
-    actors[1].tell("obey")
-    program.process.send_signal(signal.SIGTERM)
-    program.end()
-    assert [(handle.state, handle.attempts) for handle in handles] == [(JobState.AVAILABLE, 0)] * 2
+def test_a_drain_whose_time_is_up_gives_every_kind_back(queue: Queue, stage: Stage, roomy: float) -> None:
+    with Working(queue, workers=1, processes=1, coroutines=2) as working:
+        handles = [task.enqueue(stage.address) for task in (app.act, app.act_in_process, app.act_async)]
+        for actor in [stage.enter() for _ in handles]:
+            actor.tell("obey")
+        working.end(roomy)
+    assert [(handle.state, handle.attempts) for handle in handles] == [(JobState.AVAILABLE, 0)] * 3
 
 
 def test_what_is_wrong_is_said_at_once(queue: Queue, tmp_path: Path) -> None:
