@@ -82,7 +82,7 @@ def test_what_is_stuck_or_late_says_where(
     pool = make_pool(1, cancel_grace=30)
     pool.submit(jobs.nothing).result(WAIT)  # or the limit might pass while its module is imported
     pool.subscribe(LoggingSink(logger))
-    late, actor = stage.start(pool, fn=task(jobs.act, id="late", timeout=0.05))
+    late, actor = stage.start(pool, fn=task(jobs.act, id="late", timeout=0.5))
     late.exception(WAIT)
     actor.tell("return")
     pool.drain(WAIT)

@@ -9,6 +9,7 @@ import pytest
 
 from steadypool import AsyncPool, ProcessPool, ThreadPool
 from steadypool.testing import watch_pools
+from tests.patience import eventually
 
 
 def test_pools_that_were_drained_are_in_order() -> None:
@@ -48,6 +49,7 @@ def test_one_with_a_job_that_runs_has_it_interrupted() -> None:
         with watch_pools(drain_timeout=0.05):
             pool = ThreadPool(1, cancel_grace=0.05)
             pool.submit(release.wait)
+            eventually(lambda: pool.stats().running == 1)
     release.set()
 
 
@@ -65,6 +67,7 @@ def test_a_job_that_runs_on_after_the_drain_is_found() -> None:
         with watch_pools():
             pool = ThreadPool(1, cancel_grace=0.05, name="stuck")
             pool.submit(release.wait)
+            eventually(lambda: pool.stats().running == 1)
             pool.drain(0.05)
     release.set()
 

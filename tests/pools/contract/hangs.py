@@ -20,7 +20,7 @@ def hold() -> None:
     """Hang until the test is over."""
     if os.getpid() == PARENT:
         ENTERED.set()
-        GATE.wait(120)
+        GATE.wait(300)
 
 
 class Shown:

@@ -351,8 +351,3 @@ def note_while_there_is(folder: str, path: str) -> None:
     time.sleep(0.1)
     Path(folder, "x").write_text("x")
     note(path)
-
-
-def nap_a_little() -> None:
-    """Take a moment."""
-    time.sleep(0.1)

@@ -362,8 +362,11 @@ def test_a_blocking_done_callback_does_not_hold_it_up(
 def test_a_blocking_done_callback_does_not_hold_up_time_limits(make_pool: Callable[..., Any], stage: Stage) -> None:
     pool = make_pool(2, cancel_grace=LONG)
     let_go = threading.Event()
+    before = stage.occupy(pool, 2)
     first = pool.submit(task(jobs.act, timeout=0.05), stage.address)
-    first.add_done_callback(lambda _: let_go.wait(WAIT))  # at once: it would block this thread if the job had ended
+    first.add_done_callback(lambda _: let_go.wait(WAIT))  # before it begins: it would block this thread had it ended
+    for _, actor in before:
+        actor.tell("return")
     one = stage.enter()
     second, other = stage.start(pool, fn=task(jobs.act, timeout=0.2))
     assert first.exception(WAIT) is not None

@@ -206,7 +206,7 @@ def test_a_failure_is_in_the_ledger_before_anybody_waiting_wakes(pool: Any) -> N
 def test_a_time_limit_is_in_the_ledger_with_its_place(make_pool: Callable[..., Any], stage: Stage) -> None:
     pool = make_pool(1, cancel_grace=30)
     pool.submit(jobs.nothing).result(WAIT)  # or the limit might pass while its module is imported
-    future, actor = stage.start(pool, fn=task(jobs.act, timeout=0.05))
+    future, actor = stage.start(pool, fn=task(jobs.act, timeout=0.5))
     future.exception(WAIT)
     [group] = pool.errors()
     assert group.type_name.endswith("JobTimeout") and ":" in group.where

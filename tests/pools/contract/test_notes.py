@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from steadypool import task
+from tests.patience import WAIT
 from tests.pools.contract import hangs, jobs
 from tests.pools.contract.stage import Stage
 
@@ -18,15 +19,18 @@ pytestmark = pytest.mark.differs_on("asyncio", "what blocks the loop holds every
 def over() -> Iterator[None]:
     """What hangs goes on when the test is over."""
     hangs.GATE.clear()
+    hangs.ENTERED.clear()
     yield
     hangs.GATE.set()
 
 
 def test_a_callback_of_a_job_that_was_timed_out(make_pool: Callable[..., Any], stage: Stage) -> None:
     pool = make_pool(1, cancel_grace=0.05)
+    _, before = stage.start(pool)
     future = pool.submit(task(jobs.act, timeout=0.1), stage.address, "x")
-    future.add_done_callback(lambda _: hangs.hold())
-    stage.enter()
+    future.add_done_callback(lambda _: hangs.hold())  # before it begins: once it has ended, this thread would call it
+    before.tell("return")
+    assert hangs.ENTERED.wait(WAIT)
     report = pool.drain(0.5)
     hangs.GATE.set()
     (note,) = [note for note in report.notes if "callback" in note]
@@ -34,11 +38,12 @@ def test_a_callback_of_a_job_that_was_timed_out(make_pool: Callable[..., Any], s
     assert "note: " in str(report)
 
 
-def test_a_callback_that_its_worker_runs(make_pool: Callable[..., Any]) -> None:
+def test_a_callback_that_its_worker_runs(make_pool: Callable[..., Any], stage: Stage) -> None:
     pool = make_pool(1, cancel_grace=0.05)
-    gate = hangs.GATE
-    future = pool.submit(jobs.nap_a_little)
+    future, actor = stage.start(pool)
     future.add_done_callback(lambda _: hangs.hold())
+    actor.tell("return")
+    assert hangs.ENTERED.wait(WAIT)
     report = pool.drain(0.5)
-    gate.set()
+    hangs.GATE.set()
     assert any("in hold" in note for note in report.notes), report

