@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from steadypool.durable.engine.on_discarded import to_text
+from steadypool.durable.engine.job_json import kept_for_discard
 from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.engine.records import JobFilter, NewJob
 from steadypool.durable.engine.states import JobState
@@ -34,7 +34,7 @@ def told(engine: Engine, who: int) -> list[dict[str, object]]:
 
 def test_a_job_that_fails_for_good_has_the_other_put_once(engine: Engine) -> None:
     who = worker(engine)
-    put(engine, id='o"ne', on_discarded=to_text(TELL, BOTH))
+    put(engine, id='o"ne', on_discarded=kept_for_discard(TELL, BOTH))
     [claim] = take(engine, who)
     engine.settle_many([again(claim)])
     assert told(engine, who) == []
@@ -53,7 +53,7 @@ def test_a_job_that_fails_for_good_has_the_other_put_once(engine: Engine) -> Non
 def test_no_other_end_has_it_put(engine: Engine) -> None:
     who = worker(engine)
     for name in ("completes", "is cancelled", "is cancelled waiting"):
-        put(engine, id=name, on_discarded=to_text(TELL, BOTH))
+        put(engine, id=name, on_discarded=kept_for_discard(TELL, BOTH))
     one, two = take(engine, who, 2)
     engine.settle_many([complete(one), cancelled(two)])
     engine.cancel_chosen("is cancelled waiting")
@@ -63,7 +63,7 @@ def test_no_other_end_has_it_put(engine: Engine) -> None:
 @pytest.mark.parametrize("way", ["by hand", "many by hand", "lost", "unknown"])
 def test_however_it_is_given_up(engine: Engine, way: str) -> None:
     who = worker(engine)
-    text = to_text(TELL._replace(payload=b"{}"), frozenset({"job_id"}))
+    text = kept_for_discard(TELL._replace(payload=b"{}"), frozenset({"job_id"}))
     job_id = put(engine, on_discarded=text)
     found = record(engine, job_id)
     if way == "by hand":
@@ -84,7 +84,7 @@ def test_however_it_is_given_up(engine: Engine, way: str) -> None:
 
 def test_what_needs_neither_id_nor_reason(engine: Engine) -> None:
     who = worker(engine)
-    put(engine, on_discarded=to_text(TELL, frozenset({"order"})), keep=0.0)
-    put(engine, on_discarded=to_text(TELL._replace(payload=b"{}", tags=()), frozenset()))
+    put(engine, on_discarded=kept_for_discard(TELL, frozenset({"order"})), keep=0.0)
+    put(engine, on_discarded=kept_for_discard(TELL._replace(payload=b"{}", tags=()), frozenset()))
     engine.settle_many([give_up(claim) for claim in take(engine, who)])
     assert told(engine, who) == [{"order": [1, "ü"]}, {}]

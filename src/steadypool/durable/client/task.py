@@ -23,8 +23,8 @@ from steadypool.durable.client.options import EnqueueKeywords, EnqueueOptions
 from steadypool.durable.client.origin import Origin
 from steadypool.durable.client.payload import Payload
 from steadypool.durable.client.turns import TaskTurns
+from steadypool.durable.engine.job_json import JOB_ID, REASON, kept_for_discard
 from steadypool.durable.engine.links import check_order
-from steadypool.durable.engine.on_discarded import JOB_ID, REASON, to_text
 from steadypool.durable.engine.records import NewJob
 from steadypool.durable.engine.turns import Turn
 from steadypool.model.limit import Limit, as_limits, lane_of_options
@@ -404,7 +404,7 @@ def _on_discarded(task: DurableTask[Any, Any], other: DurableTask[Any, Any], job
     """What is kept with *job*, a call of *task*."""
     wanted = frozenset(_parameters(other))
     arguments = task.payload.some_of(job.payload, wanted & _parameters(task).keys() - _FACTS)
-    return to_text(other.job_with(arguments), wanted)
+    return kept_for_discard(other.job_with(arguments), wanted)
 
 
 def _parameters(task: DurableTask[Any, Any]) -> dict[str, Parameter]:

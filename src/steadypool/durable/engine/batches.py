@@ -6,15 +6,12 @@ jobs that follow a batch, each once. A job that follows has an id of its own: `f
 
 from __future__ import annotations
 
-import json
 import re
-from base64 import b64decode, b64encode
 from collections.abc import Collection
 from typing import Any, Literal, NamedTuple, Protocol
 
 from steadypool.durable.engine.records import JobRecord, NewJob
 from steadypool.durable.engine.states import JobState
-from steadypool.durable.engine.turns import Turn
 
 OnFailure = Literal["go_on", "cancel_rest"]
 ITS_BATCH = "its batch was cancelled"
@@ -133,45 +130,3 @@ def batch_before(job_id: str) -> int | None:
     """The batch that the job of this id follows; ``None`` if it follows none."""
     found = _FOLLOWING_ID.fullmatch(job_id)
     return None if found is None else int(found[1])
-
-
-def text_of(job: NewJob | None) -> str | None:
-    """What is kept of a job that follows: JSON, which PostgreSQL reads as well."""
-    if job is None:
-        return None
-    plain: dict[str, Any] = {
-        "task": job.task,
-        "queue": job.queue,
-        "rank": -job.priority,
-        "delay": job.delay or None,
-        "at": job.at,
-        "total_timeout": job.total_timeout,
-        "keep": job.keep,
-        "options": None if job.options is None else b64encode(job.options).decode(),
-        "payload": b64encode(job.payload).decode(),
-        "tags": list(job.tags) or None,
-        "on_discarded": job.on_discarded,
-        **({} if job.turn is None else job.turn._asdict()),
-    }
-    return json.dumps({name: value for name, value in plain.items() if value is not None}, ensure_ascii=False)
-
-
-def job_of(text: str, number: int, which: str) -> NewJob:
-    """The job that follows."""
-    kept = json.loads(text)
-    options = kept.get("options")
-    return NewJob(
-        kept["task"],
-        b64decode(kept["payload"]),
-        kept["queue"],
-        -kept["rank"],
-        kept.get("delay", 0.0),
-        kept.get("at"),
-        following_id(number, which),
-        total_timeout=kept.get("total_timeout"),
-        keep=kept["keep"],
-        options=None if options is None else b64decode(options),
-        tags=tuple(kept.get("tags", ())),
-        on_discarded=kept.get("on_discarded"),
-        turn=Turn(kept["gates"], kept["lane"]) if "gates" in kept else None,
-    )

@@ -102,7 +102,7 @@ class NewJob(NamedTuple):
     at_most: float | None = None
     """For ``push_back``: so many seconds after it was put the job that waits is not pushed back any further."""
     on_discarded: str | None = None
-    """The job that is put when this one is given up, as JSON (`client.on_discarded`)."""
+    """The job that is put when this one is given up, as JSON (`engine.job_json`)."""
     turn: Turn | None = None
     """Where it waits for its turn, or has waited; ``None``: it has no limit and no lane."""
     after: tuple[str | int, ...] = ()

@@ -6,10 +6,11 @@ import json
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from steadypool.durable.engine.batches import BatchRow, NewBatch, TendedBatches, text_of
+from steadypool.durable.engine.batches import BatchRow, NewBatch, TendedBatches
+from steadypool.durable.engine.job_json import kept_as
 from steadypool.durable.engine.postgres import caller_connection, rows
 from steadypool.durable.engine.postgres.claim import PostgresClaims
-from steadypool.durable.engine.postgres.job_errors import with_errors
+from steadypool.durable.engine.postgres.in_schema import InSchema
 from steadypool.durable.engine.postgres.session import Calls
 from steadypool.durable.engine.records import JobRecord
 from steadypool.durable.engine.states import ENDED, JobState
@@ -17,12 +18,11 @@ from steadypool.durable.engine.states import ENDED, JobState
 _COLUMNS = ", ".join(BatchRow._fields)
 
 
-class PostgresBatches:
+class PostgresBatches(InSchema):
     """The batches in one schema."""
 
     def __init__(self, session: Calls, schema: str, claims: PostgresClaims) -> None:
-        self._session = session
-        self._schema = schema
+        super().__init__(session, schema)
         self._claims = claims
 
     def make(self, new: NewBatch) -> int:
@@ -69,18 +69,17 @@ class PostgresBatches:
         for kind, chosen in (("ended", wanted), ("live", ["live"] if frozenset(states) - ENDED else [])):
             if chosen:
                 which = (
-                    f"number IN (SELECT m.number FROM {self._schema}.batch_members m WHERE m.batch = %s "
+                    "number IN (SELECT m.number FROM @.batch_members m WHERE m.batch = %s "
                     "AND m.number > %s AND m.state = ANY (%s::text[]) ORDER BY m.number LIMIT %s)"
                 )
-                values = [number, after, chosen, limit]
-                sql = f"SELECT {rows.RECORD} FROM {self._schema}.{kind} WHERE {which}"
-                found += map(rows.record_of, self._session.call(sql, values))
+                sql = f"SELECT {rows.RECORD} FROM @.{kind} WHERE {which}"
+                found += map(rows.record_of, self._select(sql, [number, after, chosen, limit]))
         members = sorted((one for one in found if one.state in states), key=lambda record: record.number)[:limit]
-        return with_errors(self._session, self._schema, members)
+        return self._with_errors(members)
 
     def of_job(self, number: int) -> int | None:
         """See `BatchStore.of_job`."""
-        found = self._session.call(f"SELECT batch FROM {self._schema}.batch_members WHERE number = %s", [number])
+        found = self._select("SELECT batch FROM @.batch_members WHERE number = %s", [number])
         return found[0][0] if found else None
 
     def tend(self, limit: int) -> TendedBatches:
@@ -91,11 +90,8 @@ class PostgresBatches:
         known = [self.get(number) for number, _ in finished]
         return TendedBatches(tuple(row for row in known if row is not None), more)
 
-    def _call(self, function: str, values: Sequence[Any]) -> list[Any]:
-        return self._session.call(f"SELECT * FROM {self._schema}.{function}", values)
-
     def _read(self, which: str, values: Sequence[Any]) -> list[BatchRow]:
-        found = self._session.call(f"SELECT {_COLUMNS} FROM {self._schema}.listed_batches WHERE {which}", values)
+        found = self._select(f"SELECT {_COLUMNS} FROM @.listed_batches WHERE {which}", values)
         return [BatchRow(*row) for row in found]
 
 
@@ -104,8 +100,8 @@ def _made(new: NewBatch) -> str:
         {
             "name": new.name,
             "parent": new.parent,
-            "then_job": text_of(new.then),
-            "finally_job": text_of(new.finally_),
+            "then_job": kept_as(new.then),
+            "finally_job": kept_as(new.finally_),
             "on_failure": new.on_failure,
         },
         ensure_ascii=False,

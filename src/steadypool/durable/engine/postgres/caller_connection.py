@@ -16,8 +16,8 @@ from typing import Any
 import psycopg
 from psycopg.rows import tuple_row
 
+from steadypool.durable.engine.job_json import as_json
 from steadypool.durable.engine.links import unknown_before
-from steadypool.durable.engine.postgres.rows import jobs_as_json
 from steadypool.durable.engine.records import EnqueueResult, NewJob
 from steadypool.durable.engine.url import PostgresAddress
 
@@ -26,7 +26,7 @@ Run = Callable[[Any, str, dict[str, Any]], Sequence[Any]]
 
 def put(connection: Any, address: PostgresAddress, jobs: Sequence[NewJob]) -> list[EnqueueResult]:
     """See `durable.engine.protocol.Engine.put_on`."""
-    return run(connection, address, "put_json", jobs_as_json(jobs)) if jobs else []
+    return run(connection, address, "put_json", as_json(jobs)) if jobs else []
 
 
 def run(connection: Any, address: PostgresAddress, function: str, what: str) -> list[EnqueueResult]:
@@ -39,7 +39,7 @@ async def put_async(connection: Any, address: PostgresAddress, jobs: Sequence[Ne
     """See `durable.engine.protocol.Engine.put_on_async`."""
     if not jobs:
         return []
-    statement, values = _statement(address, "put_json"), _values(address, jobs_as_json(jobs))
+    statement, values = _statement(address, "put_json"), _values(address, as_json(jobs))
     if isinstance(connection, psycopg.AsyncConnection):
         async with connection.cursor(row_factory=tuple_row) as cursor:
             await cursor.execute(statement, values)

@@ -14,7 +14,9 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from steadypool.durable.engine.errors import EngineBusy, EngineRefused, KeyBusy
+from steadypool.durable.engine import details
+from steadypool.durable.engine.errors import EngineBusy, EngineRefused
+from steadypool.durable.engine.job_json import as_json
 from steadypool.durable.engine.limits import with_holders
 from steadypool.durable.engine.pages import Dialect, list_jobs
 from steadypool.durable.engine.postgres import caller_connection, rows, schema
@@ -22,12 +24,13 @@ from steadypool.durable.engine.postgres.batches import PostgresBatches
 from steadypool.durable.engine.postgres.characters import text_of
 from steadypool.durable.engine.postgres.claim import PostgresClaims
 from steadypool.durable.engine.postgres.figures import PostgresFigures
+from steadypool.durable.engine.postgres.in_schema import InSchema
 from steadypool.durable.engine.postgres.limits import PostgresLimits
 from steadypool.durable.engine.postgres.links import PostgresLinks
 from steadypool.durable.engine.postgres.listen import NotifyThrottle, PostgresListener
 from steadypool.durable.engine.postgres.notes import PostgresNotes
 from steadypool.durable.engine.postgres.schedules import PostgresSchedules
-from steadypool.durable.engine.postgres.session import Calls, Session
+from steadypool.durable.engine.postgres.session import Calls, Session, raise_if_for_key
 from steadypool.durable.engine.protocol import Listener
 from steadypool.durable.engine.records import (
     LONGEST_SECONDS,
@@ -63,12 +66,11 @@ Records = list[JobRecord]
 TIMEOUT = 10.0
 KEY_TIMEOUT = "20ms"
 """For a call that is not to wait for another's key: longer than another's commit takes, by and large."""
-LOCK_TIMEOUT = "55P03"
 HELD_UP = 0.5
 """Seconds that a sweep may take to look for leases that have run out; see `SweepTurn`."""
 
 
-class PostgresEngine:
+class PostgresEngine(InSchema):
     """See `durable.engine.protocol.Engine`. The tables are made by `migrate` alone.
 
     Args:
@@ -79,8 +81,7 @@ class PostgresEngine:
     def __init__(self, address: PostgresAddress, session: Calls | None = None) -> None:
         self.url = address.url
         self._address = address
-        self._schema = address.schema
-        self._session = Session(address, TIMEOUT) if session is None else session
+        super().__init__(Session(address, TIMEOUT) if session is None else session, address.schema)
         self.schedules = PostgresSchedules(self._session, address.schema)
         self.limits = PostgresLimits(self._session, address.schema)
         self._claims = PostgresClaims(self._session, address.schema)
@@ -148,8 +149,8 @@ class PostgresEngine:
         try:
             placed = self._placed(jobs, notifies, limit)
         except EngineBusy as error:
-            if not waits and getattr(error.__cause__, "sqlstate", None) == LOCK_TIMEOUT:
-                raise KeyBusy(f"{self.url}: a job of the same id or unique key is being put") from error
+            if not waits:
+                raise_if_for_key(error, self.url)
             raise
         if not notifies and self._throttle.came_late(monotonic()) and self._throttle.must_notify(monotonic()):
             self._session.call("SELECT pg_notify(%s, '')", [f"{self._schema}.work"])
@@ -260,9 +261,8 @@ class PostgresEngine:
         record = rows.record_saved(found[0])
         if nonce is not None and record.nonce != nonce:
             return None
-        errors = self._select(f"SELECT {rows.ERROR} FROM @.job_errors WHERE job = %s ORDER BY entry", [number])
-        [detailed] = self._with_details([record])
-        return replace(detailed, errors=tuple(map(rows.error_of, errors)))
+        [record] = self._with_errors(self._with_details([record]))
+        return record
 
     def not_ended(self, jobs: Sequence[JobKey]) -> frozenset[JobKey]:
         """See `Engine.not_ended`."""
@@ -395,7 +395,7 @@ class PostgresEngine:
     def _placed(self, jobs: Sequence[NewJob], notifies: bool, limit: str | None) -> Sequence[EnqueueResult]:
         kind = rows.puts_by(jobs)
         if kind in rows.BY_JSON:
-            found = self._call(f"{rows.BY_JSON[kind]}(%s, %s::text)", [rows.jobs_as_json(jobs), limit])
+            found = self._call(f"{rows.BY_JSON[kind]}(%s, %s::text)", [as_json(jobs), limit])
             return rows.placed_each(found)
         values = [*rows.columns_of(jobs), notifies, limit]
         if kind == rows.PLAIN:
@@ -404,23 +404,20 @@ class PostgresEngine:
             [answer] = self._session.call(self._put_more, [*values, *rows.more_columns_of(jobs)])
         return rows.placed_of(jobs, answer)
 
-    def _call(self, function: str, values: Sequence[Any]) -> Rows:
-        return self._session.call(f"SELECT * FROM {self._schema}.{function}", values)
-
-    def _select(self, statement: str, values: Sequence[Any] = ()) -> Rows:
-        return self._session.call(statement.replace("@.", f"{self._schema}."), values)
-
     def _change(self, function: str, values: Sequence[Any]) -> JobRecord | None:
         found = self._session.call(f"SELECT {rows.RECORD} FROM {self._schema}.{function}", values)
         return rows.record_of(found[0]) if found else None
 
     def _with_details(self, records: Sequence[JobRecord]) -> Records:
         """The records, with who runs them since when and how far, and why they failed last."""
-        running = [record.number for record in records if record.state is _RUNS]
-        failed = [record.number for record in records if record.attempt]
-        held = self._select(_HOLDERS, [rows.bigints(running)]) if running else []
-        errors = self._select(_LAST_ERRORS, [rows.bigints(failed)]) if failed else []
-        return with_holders(self.limits, rows.detailed(records, held, errors))
+        found = details.with_details(
+            records,
+            lambda running: self._select(_HOLDERS, [rows.bigints(running)]),
+            lambda failed: (
+                (job, rows.error_of(error)) for job, *error in self._select(_LAST_ERRORS, [rows.bigints(failed)])
+            ),
+        )
+        return with_holders(self.limits, found)
 
     def _number_of(self, job_id: str) -> int | None:
         try:
@@ -443,12 +440,14 @@ class PostgresEngine:
         return Dialect(self._read, *terms, partial(records, "live"), partial(records, "ended"))
 
 
-_RUNS = JobState.RUNNING
 _LIVE_ONE = (
     f"SELECT {rows.RECORD}, saved, saved_at FROM @.live LEFT JOIN @.saved_notes ON job = number WHERE number = %s"
 )
 _ENDED_ONE = f"SELECT {rows.RECORD}, NULL, NULL FROM @.ended WHERE number = %s"
-_HOLDERS = "SELECT number, name, since, progress::text FROM @.held WHERE number = ANY (%s::bigint[])"
+_HOLDERS = (
+    "SELECT number, name, extract(epoch FROM since)::float8, progress::text FROM @.held "
+    "WHERE number = ANY (%s::bigint[])"
+)
 _LAST_ERRORS = (
     "SELECT DISTINCT ON (job) job, attempt, outcome, type_name, message, '', at, worker, started_at FROM @.job_errors "
     "WHERE job = ANY (%s::bigint[]) ORDER BY job, entry DESC"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from steadypool.durable.engine import pages
 from steadypool.durable.engine.figures import Ended, Failure, MinuteRow
 from steadypool.durable.engine.postgres import rows
+from steadypool.durable.engine.postgres.in_schema import InSchema
 from steadypool.durable.engine.postgres.session import Calls
 from steadypool.durable.engine.records import JobFilter, JobRecord
 from steadypool.model.queue_depth import MOST_COUNTED
@@ -31,7 +31,7 @@ _FAILURES = f"""
     ORDER BY e.at DESC"""
 
 
-class PostgresFigures:
+class PostgresFigures(InSchema):
     """The figures in one schema."""
 
     def __init__(
@@ -41,8 +41,7 @@ class PostgresFigures:
         dialect: Callable[[str], pages.Dialect],
         with_details: Callable[[Sequence[JobRecord]], Sequence[JobRecord]],
     ) -> None:
-        self._session = session
-        self._schema = schema
+        super().__init__(session, schema)
         self._bare = dialect(rows.BARE_RECORD)
         beginning = f"substr(payload, 1, {SHOWN_BYTES}), NULL::bytea"
         self._with_arguments = dialect(rows.RECORD.replace("payload, result", beginning))
@@ -52,7 +51,7 @@ class PostgresFigures:
         """See `FigureStore.add`."""
         columns = [list(column) for column in zip(*ended, strict=True)]
         kinds = "%s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::float8[]"
-        self._session.call(f"SELECT {self._schema}.add_to_minute({kinds})", columns)
+        self._call(f"add_to_minute({kinds})", columns)
 
     def by_minute(self, seconds: float) -> list[MinuteRow]:
         """See `FigureStore.by_minute`."""
@@ -82,6 +81,3 @@ class PostgresFigures:
     def count(self, which: JobFilter, most: int) -> tuple[int, bool]:
         """See `FigureStore.count`."""
         return pages.count(self._bare, which, most)
-
-    def _select(self, statement: str, values: Sequence[Any]) -> list[Any]:
-        return self._session.call(statement.replace("@.", f"{self._schema}."), values)

@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
 from steadypool.durable.engine.limits import MOST_COUNTED, GateUse, LimitRow, NewLimit
-from steadypool.durable.engine.postgres.session import Calls
+from steadypool.durable.engine.postgres.in_schema import InSchema
 from steadypool.durable.engine.turns import Turn
 from steadypool.model.queue_depth import LimitCount
 from steadypool.rules.limits import Allowance
 
 
-class PostgresLimits:
+class PostgresLimits(InSchema):
     """The limits in one schema."""
-
-    def __init__(self, session: Calls, schema: str) -> None:
-        self._session = session
-        self._schema = schema
 
     def rows(self) -> list[LimitRow]:
         """See `LimitStore.rows`."""
-        found = self._session.call(
-            "SELECT name, key, by_hand, running, starts, per, burst, over, app, release "
-            f"FROM {self._schema}.listed_limits ORDER BY name, key, by_hand"
+        found = self._select(
+            "SELECT name, key, by_hand, running, starts, per, burst, over, app, release FROM @.listed_limits "
+            "ORDER BY name, key, by_hand"
         )
         return [
             LimitRow(name, key, by_hand, Allowance(*allowed), over, app, release)
@@ -63,6 +58,3 @@ class PostgresLimits:
             (name, key): GateUse(Allowance(*allowed), held, room == 0, opens or 0.0)
             for name, key, *allowed, _, held, room, opens, _ in found
         }
-
-    def _call(self, function: str, values: Sequence[Any]) -> list[Any]:
-        return self._session.call(f"SELECT * FROM {self._schema}.{function}", values)

@@ -9,10 +9,10 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from steadypool.durable.engine.job_json import fields_of, length_of
 from steadypool.durable.engine.links import unknown_before
 from steadypool.durable.engine.postgres.characters import text_of
 from steadypool.durable.engine.records import (
-    LONGEST_SECONDS,
     AttemptError,
     Claim,
     EnqueueResult,
@@ -20,14 +20,10 @@ from steadypool.durable.engine.records import (
     NewJob,
     Settlement,
     Verdict,
-    parts_of_id,
     public_id,
 )
 from steadypool.durable.engine.states import JobState
 from steadypool.durable.engine.turns import Turn, set_of
-
-LATEST = 2.0e11
-"""The year 8307."""
 
 
 def bigints(values: Iterable[int]) -> str:
@@ -42,7 +38,7 @@ def columns_of(jobs: Sequence[NewJob]) -> list[Any]:
     """The arguments of ``put_jobs``, the columns: one whose values are all alike is sent as one."""
     return [
         [job.payload for job in jobs],
-        *map(_column, zip(*map(_fields, jobs), strict=True)),
+        *map(_column, zip(*map(fields_of, jobs), strict=True)),
         None if all(job.options is None for job in jobs) else [job.options for job in jobs],
     ]
 
@@ -92,30 +88,11 @@ def _array(texts: Sequence[str]) -> str:
     return f"{{{','.join(f'{chr(34)}{text}{chr(34)}' for text in escaped)}}}"
 
 
-def _fields(job: NewJob) -> tuple[Any, ...]:
-    return (
-        job.task,
-        job.queue,
-        -job.priority,
-        _length(job.delay) or None,
-        None if job.at is None else min(job.at, LATEST),
-        job.id,
-        job.unique,
-        _length(job.unique_for),
-        _length(job.total_timeout),
-        _length(job.keep),
-    )
-
-
 def _column(values: tuple[Any, ...]) -> list[Any] | None:
     first = values[0]
     if values.count(first) != len(values):
         return list(values)
     return None if first is None else [first]
-
-
-def _length(seconds: float | None) -> float | None:
-    return None if seconds is None else float(min(seconds, LONGEST_SECONDS))
 
 
 def placed_of(jobs: Sequence[NewJob], answer: Sequence[Any]) -> list[EnqueueResult]:
@@ -129,52 +106,6 @@ def placed_of(jobs: Sequence[NewJob], answer: Sequence[Any]) -> list[EnqueueResu
         number, nonce = numbers[at - 1], owner_nonce or 0  # the record is gone, and its key still holds
         placed[at - 1] = EnqueueResult(number, nonce, public_id(number, nonce, chosen), False)
     return placed
-
-
-_JSON_FIELDS = ("task", "queue", "rank", "delay", "at", "id", "unique", "unique_for", "total_timeout", "keep")
-
-
-def jobs_as_json(jobs: Sequence[NewJob]) -> str:
-    """The argument of ``put_json``: what every driver can send."""
-    return json.dumps(jobs_as_objects(jobs), ensure_ascii=False)
-
-
-def jobs_as_objects(jobs: Sequence[NewJob]) -> list[dict[str, Any]]:
-    """The same, before it is text."""
-    return [
-        {
-            **dict(zip(_JSON_FIELDS, _fields(job), strict=True)),
-            # In letters that every encoding has: the connection may be in another than the database.
-            "payload": b64encode(job.payload).decode(),
-            "options": None if job.options is None else b64encode(job.options).decode(),
-            **_more(job),
-        }
-        for job in jobs
-    ]
-
-
-def _more(job: NewJob) -> dict[str, Any]:
-    """What most jobs do not have."""
-    more: dict[str, Any] = {"tags": list(job.tags)} if job.tags else {}
-    if job.on_discarded is not None:
-        more["on_discarded"] = job.on_discarded
-    if job.turn is not None:
-        more |= job.turn._asdict()
-    if job.after:
-        more |= {"after": [_before(before) for before in job.after], "needs": job.needs}
-    if job.batch is not None:
-        more["batch"] = job.batch
-    if job.on_taken != "keep":
-        more |= {"on_taken": job.on_taken, "at_most": _length(job.at_most)}
-    return more
-
-
-def _before(before: str | int) -> Any:
-    """As ``put_linked`` has it."""
-    if isinstance(before, int):
-        return before
-    number, nonce = parts_of_id(before)
-    return before if number is None else [number, nonce]
 
 
 # -- settling
@@ -217,7 +148,7 @@ def _as_object(settlement: Settlement, encoding: str) -> dict[str, Any]:
         "lease": settlement.claim.lease,
         "verdict": settlement.verdict.value,
         "result": None if settlement.result is None else b64encode(settlement.result).decode(),
-        "delay": _length(settlement.delay),
+        "delay": length_of(settlement.delay),
         "reason": text_of(settlement.reason, encoding),
         "crashed": settlement.crashed,
         **({} if settlement.turn is None else settlement.turn._asdict()),
@@ -335,30 +266,6 @@ def record_saved(row: Sequence[Any]) -> JobRecord:
     """The same, from those columns and what the job has saved, and when."""
     *columns, saved, at = row
     return replace(record_of(columns), checkpoint=saved, saved_at=_moment(at))
-
-
-def detailed(
-    records: Sequence[JobRecord], held: Sequence[Sequence[Any]], errors: Sequence[Sequence[Any]]
-) -> list[JobRecord]:
-    """The records, with these rows of those that run, and of their last errors."""
-    holders = {
-        number: {
-            "worker": name,
-            "running_since": since.timestamp(),
-            "started_at": since.timestamp(),
-            "progress": _progress(progress),
-        }
-        for number, name, since, progress in held
-    }
-    last = {job: error_of(error) for job, *error in errors}
-    return [replace(record, **holders.get(record.number, {}), last_error=last.get(record.number)) for record in records]
-
-
-def _progress(text: str | None) -> tuple[float, float | None] | None:
-    if text is None:
-        return None
-    done, total = json.loads(text)
-    return done, total
 
 
 def error_of(row: Sequence[Any]) -> AttemptError:

@@ -6,25 +6,21 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from steadypool.durable.engine.errors import EngineBusy, KeyBusy
-from steadypool.durable.engine.postgres.rows import jobs_as_objects
-from steadypool.durable.engine.postgres.session import Calls
+from steadypool.durable.engine.errors import EngineBusy
+from steadypool.durable.engine.job_json import as_object
+from steadypool.durable.engine.postgres.in_schema import InSchema
+from steadypool.durable.engine.postgres.session import raise_if_for_key
 from steadypool.durable.engine.schedules import DueSchedules, Fired, Firing, NewSchedule, ScheduleRow
 
 _COLUMNS = ", ".join(ScheduleRow._fields)
-_LOCK_TIMEOUT = "55P03"
 
 
-class PostgresSchedules:
+class PostgresSchedules(InSchema):
     """The schedules in one schema."""
-
-    def __init__(self, session: Calls, schema: str) -> None:
-        self._session = session
-        self._schema = schema
 
     def now(self) -> float:
         """See `ScheduleStore.now`."""
-        [(now,)] = self._session.call(f"SELECT extract(epoch FROM {self._schema}.engine_clock())::float8")
+        [(now,)] = self._select("SELECT extract(epoch FROM @.engine_clock())::float8")
         return float(now)
 
     def get(self, names: Sequence[str]) -> list[ScheduleRow]:
@@ -51,12 +47,11 @@ class PostgresSchedules:
 
     def fire(self, firings: Sequence[Firing]) -> list[Fired]:
         """See `ScheduleStore.fire`."""
-        told = [{**firing._asdict(), "jobs": jobs_as_objects(firing.jobs)} for firing in firings]
+        told = [{**firing._asdict(), "jobs": list(map(as_object, firing.jobs))} for firing in firings]
         try:
             found = self._call("fire_schedules(%s::text)", [json.dumps(told, ensure_ascii=False)])
         except EngineBusy as error:
-            if getattr(error.__cause__, "sqlstate", None) == _LOCK_TIMEOUT:
-                raise KeyBusy(f"{self._session.address.url}: a job of the same unique key is being put") from error
+            raise_if_for_key(error, self._session.address.url)
             raise
         return [Fired(name, tuple(jobs), tuple(skips or ())) for name, jobs, skips in found]
 
@@ -75,9 +70,6 @@ class PostgresSchedules:
         found = self._call("see_schedules(%s::text, %s::text[], %s::float8)", [app, list(names), seconds])
         return [name for (name,) in found]
 
-    def _call(self, function: str, values: Sequence[Any]) -> list[Any]:
-        return self._session.call(f"SELECT * FROM {self._schema}.{function}", values)
-
     def _read(self, which: str, values: Sequence[Any]) -> list[ScheduleRow]:
-        found = self._session.call(f"SELECT {_COLUMNS} FROM {self._schema}.scheduled WHERE {which}", values)
+        found = self._select(f"SELECT {_COLUMNS} FROM @.scheduled WHERE {which}", values)
         return [ScheduleRow(*row) for row in found]

@@ -30,6 +30,7 @@ from steadypool.durable.engine.errors import (
     EngineFull,
     EngineGone,
     EngineRefused,
+    KeyBusy,
     SchemaMismatch,
 )
 from steadypool.durable.engine.postgres import schema
@@ -45,7 +46,8 @@ NOT_PREPARED = frozenset({"26000", "42P05"})
 """A pooler gave us another server's session: from then on nothing is prepared."""
 OUTDATED = frozenset({"0A000"})
 """The answer's shape has changed under a prepared statement: migrated meanwhile. A new connection knows nothing old."""
-BUSY = frozenset({"55P03", "57014", "53300", "53400"}) | ROLLED_BACK
+LOCK_TIMEOUT = "55P03"
+BUSY = frozenset({LOCK_TIMEOUT, "57014", "53300", "53400"}) | ROLLED_BACK
 READ_ONLY = "25006"
 GONE = frozenset({"57P01", "57P02", "57P03", "57P05", READ_ONLY})
 """Shut down, crashed, starting, idle for too long; or read-only, which a primary becomes when another takes over."""
@@ -328,6 +330,12 @@ def sends_options(address: PostgresAddress) -> bool:
     """Whether our options go with the request for a connection. A pooler refuses what it does not know, and those of a
     service would be lost."""
     return not address.pooled and "service" not in address.parameters and "PGSERVICE" not in os.environ
+
+
+def raise_if_for_key(error: EngineBusy, url: str) -> None:
+    """Raise `KeyBusy` if a call that waits for no other's lock has met one: that of a job with the same id or key."""
+    if getattr(error.__cause__, "sqlstate", None) == LOCK_TIMEOUT:
+        raise KeyBusy(f"{url}: a job of the same id or unique key is being put") from error
 
 
 def _is_too_large(error: psycopg.Error) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from steadypool.durable.engine.sqlite.gates import make_available
-from steadypool.durable.engine.sqlite.rows import rows_of
+from steadypool.durable.engine.sqlite.rows import exists, rows_of
 from steadypool.durable.engine.sqlite.settle import remove_waiting
 from steadypool.durable.engine.states import JobState
 
@@ -66,8 +66,7 @@ def recall(connection: Any, queues: Sequence[str], tasks: Sequence[str], limit: 
 
 def is_something_to_give_up(connection: Any, now: float) -> bool:
     """Whether `give_up` would find anything."""
-    found = connection.execute("SELECT EXISTS (SELECT 1 FROM delayed WHERE task IS NOT NULL AND due <= ?)", (now,))
-    return bool(found.fetchall()[0][0])
+    return exists(connection, "delayed WHERE task IS NOT NULL AND due <= ?", (now,))
 
 
 def give_up(connection: Any, limit: int, reason: str, now: float) -> Mapping[str, int]:

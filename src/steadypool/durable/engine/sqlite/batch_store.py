@@ -9,11 +9,11 @@ from typing import Any
 from steadypool.durable.engine.batches import ITS_BATCH, BatchRow, NewBatch, TendedBatches
 from steadypool.durable.engine.nonces import random_number
 from steadypool.durable.engine.records import JobRecord, NewJob
-from steadypool.durable.engine.sqlite import batches, caller_connection, read
+from steadypool.durable.engine.sqlite import batches, caller_connection, held, read
 from steadypool.durable.engine.sqlite.clock import now_of
 from steadypool.durable.engine.sqlite.notify import Bells
 from steadypool.durable.engine.sqlite.put import put
-from steadypool.durable.engine.sqlite.rows import rows_of, with_errors
+from steadypool.durable.engine.sqlite.rows import rows_of
 from steadypool.durable.engine.sqlite.settle import remove_waiting
 from steadypool.durable.engine.sqlite.store import Transactions
 from steadypool.durable.engine.states import ENDED, WAITING, JobState
@@ -41,7 +41,7 @@ class SqliteBatches:
         """See `BatchStore.seal`."""
         with self._store.write() as connection:
             _put(connection, batches.seal(connection, number, now_of(connection)))
-        self._ring()
+        self._bells.ring("work", "ends")
 
     def seal_on(self, connection: Any, number: int) -> None:
         """See `BatchStore.seal_on`."""
@@ -54,7 +54,7 @@ class SqliteBatches:
         with self._store.write() as connection:
             was_open, following = batches.cancel(connection, number, seal, now_of(connection))
             _put(connection, following)
-        self._ring()
+        self._bells.ring("work", "ends")
         return was_open
 
     def get(self, number: int) -> BatchRow | None:
@@ -78,7 +78,7 @@ class SqliteBatches:
                 found += connection.execute(of_batch.format("jobs", "1 = 1"), (number, after, limit)).fetchall()
             chosen = sorted(one for [one] in found)[:limit]
             found = read.ended_jobs(connection, chosen) + read.live_jobs(connection, chosen, now_of(connection))
-            records = with_errors(connection, [one for one in found if one.state in states])
+            records = held.with_errors(connection, [one for one in found if one.state in states])
         return sorted(records, key=lambda record: record.number)
 
     def of_job(self, number: int) -> int | None:
@@ -102,17 +102,13 @@ class SqliteBatches:
                 _cancel(connection, number, now)
             _put(connection, batches.end_without_members(connection, now))
             finished = batches.take_finished(connection)
-        self._ring()
+        self._bells.ring("work", "ends")
         return TendedBatches(tuple(finished), len(members) == limit)
 
     def _read(self, which: str, values: tuple[Any, ...]) -> list[BatchRow]:
         with self._store.look() as connection:
             found = connection.execute(f"SELECT {batches.ROW} FROM batches WHERE {which}", values).fetchall()
         return list(map(batches.row_of, found))
-
-    def _ring(self) -> None:
-        self._bells.ring("work")
-        self._bells.ring("ends")
 
 
 def _make(connection: Any, new: NewBatch) -> int:

@@ -14,16 +14,16 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from steadypool.durable.engine.batches import MONTH, BatchRow, NewBatch, job_of, text_of
+from steadypool.durable.engine.batches import MONTH, BatchRow, NewBatch, following_id
+from steadypool.durable.engine.job_json import from_kept, kept_as
 from steadypool.durable.engine.records import KEEP_GIVEN_UP, NewJob
-from steadypool.durable.engine.sqlite.rows import as_json
+from steadypool.durable.engine.sqlite.rows import AMONG, as_json, exists
 from steadypool.durable.engine.states import JobState
 
 ROW = (
     "number, name, parent, on_failure, total, ended, failed, cancelled, sealed, made_at, cancelled_at, then_at, "
     "finished_at, then_job IS NOT NULL, finally_job IS NOT NULL"
 )
-_IN = "IN (SELECT value FROM json_each(?))"
 
 
 class Change(NamedTuple):
@@ -53,7 +53,7 @@ def row_of(values: Sequence[Any]) -> BatchRow:
 
 def make(connection: Any, number: int, new: NewBatch, now: float) -> list[NewJob]:
     """Make a batch."""
-    values = (number, new.name, new.parent, text_of(new.then), text_of(new.finally_), new.on_failure, now)
+    values = (number, new.name, new.parent, kept_as(new.then), kept_as(new.finally_), new.on_failure, now)
     connection.execute(
         "INSERT INTO batches (number, name, parent, then_job, finally_job, on_failure, made_at) "
         "VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -98,11 +98,11 @@ def _end(connection: Any, number: int, now: float) -> list[NewJob]:
             "UPDATE batches SET finished_at = ?, keep_until = ? WHERE number = ?", (now, now + KEEP_GIVEN_UP, number)
         )
         if row.sealed and finally_job is not None:
-            following.append(job_of(finally_job, number, "finally"))
+            following.append(from_kept(finally_job, following_id(number, "finally")))
     if status == "completed" and row.then_at is None and row.cancelled_at is None:
         connection.execute("UPDATE batches SET then_at = ? WHERE number = ?", (now, number))
         if then_job is not None:
-            following.append(job_of(then_job, number, "then"))
+            following.append(from_kept(then_job, following_id(number, "then")))
     if row.parent is not None and status != counted:
         connection.execute("UPDATE batches SET counted = ? WHERE number = ?", (status, number))
         by = Change(
@@ -139,11 +139,9 @@ def cancel(connection: Any, number: int, sealed: bool, now: float) -> tuple[bool
 
 def is_something_left(connection: Any) -> bool:
     """Whether there is something to cancel, or to tell."""
-    found = connection.execute(
-        "SELECT EXISTS (SELECT 1 FROM batches WHERE cancelling) "
-        "OR EXISTS (SELECT 1 FROM batches WHERE finished_at IS NOT NULL AND NOT told)"
+    return exists(connection, "batches WHERE cancelling") or exists(
+        connection, "batches WHERE finished_at IS NOT NULL AND NOT told"
     )
-    return bool(found.fetchall()[0][0])
 
 
 def to_cancel(connection: Any, limit: int, now: float) -> list[int]:
@@ -187,12 +185,12 @@ def keep_members(connection: Any, numbers: Collection[int], now: float) -> set[i
     """Of these records whose time is over, those of members of open batches: they have time again, for a month."""
     found = connection.execute(
         "SELECT h.number FROM history h JOIN batches b ON b.number = h.batch "
-        f"WHERE h.number {_IN} AND b.finished_at IS NULL AND b.made_at > ?",
+        f"WHERE h.number {AMONG} AND b.finished_at IS NULL AND b.made_at > ?",
         (as_json(numbers), now - MONTH),
     ).fetchall()
     kept = {number for [number] in found}
     connection.execute(
-        f"UPDATE history SET keep_until = ? + max((? - ended_at) / 2, 5.0) WHERE number {_IN}",
+        f"UPDATE history SET keep_until = ? + max((? - ended_at) / 2, 5.0) WHERE number {AMONG}",
         (now, now, as_json(kept)),
     )
     return kept

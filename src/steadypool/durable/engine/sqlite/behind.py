@@ -12,7 +12,7 @@ from typing import Any
 
 from steadypool.durable.engine.records import NewJob
 from steadypool.durable.engine.sqlite.gates import make_available
-from steadypool.durable.engine.sqlite.rows import BEHIND_SINCE, rows_of
+from steadypool.durable.engine.sqlite.rows import BEHIND_SINCE, exists, rows_of
 
 Key = tuple[str, str, int]
 """Scope, key, and the number of the job that has it."""
@@ -73,7 +73,7 @@ def hand_on(connection: Any, keys: Sequence[Key], now: float) -> None:
     """Jobs have ended that held these keys until then: each goes to the job that waits behind, or is free."""
     if not keys:
         return
-    [[is_any]] = connection.execute("SELECT EXISTS (SELECT 1 FROM behind)").fetchall()
+    is_any = exists(connection, "behind")
     free = [key for key in keys if not (is_any and _handed_on(connection, key, now))]
     connection.executemany("DELETE FROM keys WHERE scope = ? AND key = ? AND job = ?", free)
 
@@ -106,16 +106,14 @@ def _due_of(connection: Any, number: int) -> float | None:
 
 
 def _waits(connection: Any, number: int) -> bool:
-    return bool(connection.execute("SELECT 1 FROM waiting WHERE job = ?", (number,)).fetchall())
+    return exists(connection, "waiting WHERE job = ?", (number,))
 
 
 def _is_ready(connection: Any, row: Any) -> bool:
-    found = connection.execute(
-        "SELECT 1 FROM ready WHERE queue = ? AND rank = ? AND number = ? "
-        "UNION ALL SELECT 1 FROM gated WHERE number = ?",
-        (row.queue, row.rank, row.number, row.number),
+    place = (row.queue, row.rank, row.number)
+    return exists(connection, "ready WHERE queue = ? AND rank = ? AND number = ?", place) or exists(
+        connection, "gated WHERE number = ?", (row.number,)
     )
-    return bool(found.fetchall())
 
 
 def _take_out(connection: Any, queue: str, rank: int, number: int) -> None:

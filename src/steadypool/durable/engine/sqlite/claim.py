@@ -10,7 +10,7 @@ from steadypool.durable.engine.nonces import random_number
 from steadypool.durable.engine.records import LOOKED_PAST, Claim, public_id
 from steadypool.durable.engine.sqlite.clock import Moment
 from steadypool.durable.engine.sqlite.gates import make_available
-from steadypool.durable.engine.sqlite.rows import as_names
+from steadypool.durable.engine.sqlite.rows import AMONG, as_json, exists
 from steadypool.durable.engine.turns import Turn
 
 PROMOTED_AT_ONCE = 1000
@@ -25,7 +25,7 @@ _CLAIM = f"""SELECT {COLUMNS} FROM ready r JOIN jobs j ON j.number = r.number WH
     ORDER BY r.rank, r.number LIMIT ?"""
 _CLAIM_EXCEPT = f"""SELECT {COLUMNS}
     FROM (SELECT rank, number FROM ready WHERE queue = ? ORDER BY rank, number LIMIT ?) r
-    JOIN jobs j ON j.number = r.number WHERE j.task NOT IN (SELECT value FROM json_each(?))
+    JOIN jobs j ON j.number = r.number WHERE j.task NOT {AMONG}
     ORDER BY r.rank, r.number LIMIT ?"""
 PAYLOAD = 9
 """Its place in such a row."""
@@ -47,7 +47,7 @@ def register(connection: Any, name: str, seconds: float, now: Moment, told: Sequ
     """Add a worker; *told*: the names of its queues, and of the tasks that it knows."""
     number = random_number()
     ends = (now.boot, now.steady + seconds, now.wall + seconds)
-    row = number, name, now.wall, *ends, *(None if names is None else as_names(names) for names in told)
+    row = number, name, now.wall, *ends, *(None if names is None else as_json(names) for names in told)
     connection.execute("INSERT INTO workers VALUES (?, ?, ?, ?, ?, ?, NULL, ?, ?)", row)
     return number
 
@@ -65,7 +65,7 @@ def renew(connection: Any, worker: int, seconds: float, now: Moment) -> bool:
 
 def is_registered(connection: Any, worker: int) -> bool:
     """Whether the worker was not swept."""
-    return bool(connection.execute("SELECT 1 FROM workers WHERE number = ?", (worker,)).fetchall())
+    return exists(connection, "workers WHERE number = ?", (worker,))
 
 
 def expired(connection: Any, now: Moment) -> list[tuple[int, str]]:
@@ -82,15 +82,13 @@ def expired(connection: Any, now: Moment) -> list[tuple[int, str]]:
 
 def something_to_do(connection: Any, queues: Sequence[str], now: float) -> bool:
     """Whether a claim would find anything: asked without writing, so that an idle worker does not."""
-    for queue in open_ones(connection, queues):
-        if connection.execute("SELECT 1 FROM ready WHERE queue = ? LIMIT 1", (queue,)).fetchall():
-            return True
-    return is_something_due(connection, now)
+    is_ready = (exists(connection, "ready WHERE queue = ?", (queue,)) for queue in open_ones(connection, queues))
+    return any(is_ready) or is_something_due(connection, now)
 
 
 def is_something_due(connection: Any, now: float) -> bool:
     """Whether delayed jobs are to be made available."""
-    return bool(connection.execute("SELECT 1 FROM delayed WHERE due <= ? AND task IS NULL LIMIT 1", (now,)).fetchall())
+    return exists(connection, "delayed WHERE due <= ? AND task IS NULL", (now,))
 
 
 def promote(connection: Any, now: float) -> None:
@@ -158,7 +156,7 @@ def _rows_of(connection: Any, queue: str, wanted: Wanted) -> list[Any]:
     rows: list[Any] = []
     most_bytes = wanted.most_bytes
     if wanted.others_than:
-        cursor = connection.execute(_CLAIM_EXCEPT, (queue, LOOKED_PAST, as_names(wanted.others_than), wanted.limit))
+        cursor = connection.execute(_CLAIM_EXCEPT, (queue, LOOKED_PAST, as_json(wanted.others_than), wanted.limit))
     else:
         cursor = connection.execute(_CLAIM, (queue, wanted.limit))
     for row in cursor:
@@ -177,8 +175,8 @@ def _take_out(connection: Any, queue: str, rows: Sequence[Any], one_by_one: bool
         connection.execute(_TAKEN, (queue, *rows[0][:2], *rows[-1][:2]))
 
 
-def claims_of(queue: str, rows: Sequence[Any], lease: int, now: float) -> list[Claim]:
-    """The claims that these rows are."""
+def claims_of(queue: str, rows: Sequence[Any], lease: int, now: float, turn: Turn | None = None) -> list[Claim]:
+    """The claims that these rows are; of jobs that have waited for their *turn*, if there is one."""
     return [
         Claim(
             number,
@@ -194,17 +192,10 @@ def claims_of(queue: str, rows: Sequence[Any], lease: int, now: float) -> list[C
             payload,
             options,
             None if expires is None else expires - now,
+            turn,
         )
         for _, number, nonce, chosen, returns, attempt, crashes, losses, task, payload, options, expires in rows
     ]
-
-
-def claim_of(queue: str, row: Sequence[Any], lease: int, now: float, turn: Turn) -> Claim:
-    """The same for one row of a job that has waited for its turn."""
-    _, number, nonce, chosen, returns, attempt, crashes, losses, task, payload, options, expires = row
-    job_id, left = public_id(number, nonce, chosen), None if expires is None else expires - now
-    counts = (attempt + 1, crashes, losses)
-    return Claim(number, nonce, job_id, returns + 1, lease, *counts, task, queue, payload, options, left, turn)
 
 
 def leases_of(connection: Any, worker: int) -> dict[int, dict[int, int]]:
@@ -215,5 +206,5 @@ def leases_of(connection: Any, worker: int) -> dict[int, dict[int, int]]:
 
 def leave(connection: Any, worker: int) -> None:
     """Forget the worker if it holds nothing."""
-    if not connection.execute("SELECT 1 FROM leases WHERE worker = ?", (worker,)).fetchall():
+    if not exists(connection, "leases WHERE worker = ?", (worker,)):
         connection.execute("DELETE FROM workers WHERE number = ?", (worker,))

@@ -21,12 +21,11 @@ from typing import Any
 from steadypool.durable.engine.links import Unmet, unknown_before
 from steadypool.durable.engine.records import EnqueueResult, JobKey, NewJob, parts_of_id, public_id
 from steadypool.durable.engine.sqlite.gates import make_available
-from steadypool.durable.engine.sqlite.rows import as_json, rows_of
+from steadypool.durable.engine.sqlite.rows import AMONG, as_json, exists, rows_of
 from steadypool.durable.engine.states import JobState
 
 RELEASED_AT_ONCE = 5000
 """Edges in one transaction."""
-_IN = "IN (SELECT value FROM json_each(?))"
 _LIVES = "EXISTS (SELECT 1 FROM jobs j WHERE j.number = e.before)"
 _IS_MET = (
     f"NOT {_LIVES} AND (e.needs = 'end' OR coalesce((SELECT h.state FROM history h WHERE h.number = e.before), "
@@ -40,7 +39,7 @@ _MARK_ONE = (
 
 def is_any(connection: Any) -> bool:
     """Whether any job has waited for another: all else here is for those who use that."""
-    return bool(connection.execute("SELECT EXISTS (SELECT 1 FROM edges)").fetchall()[0][0])
+    return exists(connection, "edges")
 
 
 # -- to put
@@ -64,25 +63,25 @@ def link(connection: Any, jobs: Sequence[NewJob], placed: Sequence[EnqueueResult
                 rows.append((number, own.number, nonce, place, job.needs))
     connection.executemany("INSERT OR IGNORE INTO edges VALUES (?, ?, ?, ?, ?, 'open', 1)", rows)
     mine = as_json({row[1] for row in rows})
-    connection.execute(f"UPDATE edges AS e SET state = 'met' WHERE job {_IN} AND {_IS_MET}", (mine,))
+    connection.execute(f"UPDATE edges AS e SET state = 'met' WHERE job {AMONG} AND {_IS_MET}", (mine,))
     # What needs one that was given up is left to `tend`.
-    gone = f"UPDATE edges AS e SET checked = 0 WHERE job {_IN} AND state = 'open' AND NOT {_LIVES}"
+    gone = f"UPDATE edges AS e SET checked = 0 WHERE job {AMONG} AND state = 'open' AND NOT {_LIVES}"
     connection.execute(gone, (mine,))
     _wait(connection, mine)
 
 
 def _wait(connection: Any, numbers: str) -> None:
     """Take those of these jobs from where they stand that have open edges."""
-    found = connection.execute(f"SELECT DISTINCT job FROM edges WHERE job {_IN} AND state = 'open'", (numbers,))
+    found = connection.execute(f"SELECT DISTINCT job FROM edges WHERE job {AMONG} AND state = 'open'", (numbers,))
     waiting = as_json(number for [number] in found.fetchall())
     connection.execute(
         "INSERT INTO waiting SELECT w.value, d.due FROM json_each(?) w LEFT JOIN delayed d ON d.number = w.value",
         (waiting,),
     )
-    connection.execute(f"DELETE FROM delayed WHERE number {_IN}", (waiting,))
-    connection.execute(f"DELETE FROM gated WHERE number {_IN}", (waiting,))
+    connection.execute(f"DELETE FROM delayed WHERE number {AMONG}", (waiting,))
+    connection.execute(f"DELETE FROM gated WHERE number {AMONG}", (waiting,))
     connection.execute(
-        f"DELETE FROM ready WHERE (queue, rank, number) IN (SELECT queue, rank, number FROM jobs WHERE number {_IN})",
+        f"DELETE FROM ready WHERE (queue, rank, number) IN (SELECT queue, rank, number FROM jobs WHERE number {AMONG})",
         (waiting,),
     )
 
@@ -112,7 +111,7 @@ def _key_of(connection: Any, job_id: str) -> JobKey | None:
 
 def needed_among(connection: Any, numbers: Collection[int]) -> set[int]:
     """Those of these jobs for which others wait, or have waited: their records are needed."""
-    found = connection.execute(f"SELECT DISTINCT before FROM edges WHERE before {_IN}", (as_json(numbers),))
+    found = connection.execute(f"SELECT DISTINCT before FROM edges WHERE before {AMONG}", (as_json(numbers),))
     return {number for [number] in found.fetchall()}
 
 
@@ -122,7 +121,7 @@ def end(connection: Any, completed: Collection[int], given_up: Collection[int], 
     Returns:
         Whether any was let go.
     """
-    connection.execute(f"DELETE FROM edges WHERE job {_IN}", (as_json(completed),))
+    connection.execute(f"DELETE FROM edges WHERE job {AMONG}", (as_json(completed),))
     released = release(connection, [*completed, *given_up], now)
     connection.executemany(_MARK_ONE, [(number, number) for number in given_up])
     return released > 0
@@ -132,7 +131,7 @@ def release(connection: Any, ended: Collection[int], now: float) -> int:
     """Let go what waits for these, which have ended, and needs no more; how many edges. The rest is left to `tend`."""
     numbers = as_json(ended)
     found = connection.execute(
-        f"SELECT e.before, e.job FROM edges e WHERE e.before {_IN} AND e.state = 'open' AND {_IS_MET} "
+        f"SELECT e.before, e.job FROM edges e WHERE e.before {AMONG} AND e.state = 'open' AND {_IS_MET} "
         "ORDER BY e.before, e.job LIMIT ?",
         (numbers, RELEASED_AT_ONCE),
     ).fetchall()
@@ -142,7 +141,7 @@ def release(connection: Any, ended: Collection[int], now: float) -> int:
     _free(connection, {job for _, job in found}, now)
     if len(found) == RELEASED_AT_ONCE:
         rest = connection.execute(
-            f"SELECT DISTINCT before FROM edges WHERE before {_IN} AND state = 'open'", (numbers,)
+            f"SELECT DISTINCT before FROM edges WHERE before {AMONG} AND state = 'open'", (numbers,)
         ).fetchall()
         connection.executemany(_MARK_ONE, [(number, number) for [number] in rest])
     return len(found)
@@ -151,7 +150,7 @@ def release(connection: Any, ended: Collection[int], now: float) -> int:
 def _free(connection: Any, jobs: Collection[int], now: float) -> None:
     """Let those of these jobs run that wait for nothing any more."""
     free = connection.execute(
-        f"DELETE FROM waiting WHERE job {_IN} AND NOT EXISTS "
+        f"DELETE FROM waiting WHERE job {AMONG} AND NOT EXISTS "
         "(SELECT 1 FROM edges e WHERE e.job = waiting.job AND e.state = 'open') RETURNING job, due",
         (as_json(jobs),),
     ).fetchall()
@@ -165,8 +164,7 @@ def _free(connection: Any, jobs: Collection[int], now: float) -> None:
 
 def has_failed(connection: Any, number: int) -> bool:
     """Whether a job was cancelled since it needed others that are still given up."""
-    found = connection.execute("SELECT 1 FROM edges WHERE job = ? AND state = 'failed' LIMIT 1", (number,))
-    return bool(found.fetchall())
+    return exists(connection, "edges WHERE job = ? AND state = 'failed'", (number,))
 
 
 def wait_again(connection: Any, number: int) -> bool:
@@ -177,7 +175,7 @@ def wait_again(connection: Any, number: int) -> bool:
     """
     connection.execute("UPDATE edges SET state = 'open', checked = 0 WHERE before = ? AND state = 'failed'", (number,))
     connection.execute("UPDATE edges SET checked = 0 WHERE job = ? AND state = 'open'", (number,))
-    if not connection.execute("SELECT 1 FROM edges WHERE job = ? AND state = 'open' LIMIT 1", (number,)).fetchall():
+    if not exists(connection, "edges WHERE job = ? AND state = 'open'", (number,)):
         return False
     connection.execute("INSERT INTO waiting VALUES (?, NULL)", (number,))
     return True
@@ -188,7 +186,7 @@ def wait_again(connection: Any, number: int) -> bool:
 
 def is_something_left(connection: Any) -> bool:
     """Whether `next_unchecked` would find anything."""
-    return bool(connection.execute("SELECT EXISTS (SELECT 1 FROM edges WHERE NOT checked)").fetchall()[0][0])
+    return exists(connection, "edges WHERE NOT checked")
 
 
 def next_unchecked(connection: Any, limit: int) -> list[int]:
@@ -201,7 +199,7 @@ def check_living(connection: Any, numbers: Collection[int]) -> list[int]:
     """Mark edges of those of these jobs that live as checked; which jobs were cancelled for them, and may come back."""
     living = rows_of(connection, list(numbers)).keys()
     jobs = cancelled_for(connection, living)
-    connection.execute(f"UPDATE edges SET checked = 1 WHERE before {_IN} AND NOT checked", (as_json(living),))
+    connection.execute(f"UPDATE edges SET checked = 1 WHERE before {AMONG} AND NOT checked", (as_json(living),))
     return jobs
 
 
@@ -209,7 +207,7 @@ def cancelled_for(connection: Any, numbers: Collection[int]) -> list[int]:
     """Jobs that were cancelled for these, which live again, and may come back."""
     found = connection.execute(
         "SELECT DISTINCT h.number FROM edges e JOIN history h ON h.number = e.job "
-        f"WHERE e.before {_IN} AND e.state = 'open' AND h.state = 'cancelled' AND h.reason LIKE 'needed %' "
+        f"WHERE e.before {AMONG} AND e.state = 'open' AND h.state = 'cancelled' AND h.reason LIKE 'needed %' "
         "AND NOT EXISTS (SELECT 1 FROM edges x WHERE x.job = h.number AND x.state = 'failed')",
         (as_json(numbers),),
     )
@@ -226,7 +224,7 @@ def unmet(connection: Any, numbers: Collection[int], limit: int) -> list[tuple[i
         f"SELECT e.before, e.job, h.state, h.nonce, h.id, j.nonce, j.id, j.task, j.queue FROM edges e "
         "JOIN history h ON h.number = e.before "
         "LEFT JOIN waiting w ON w.job = e.job LEFT JOIN jobs j ON j.number = w.job "
-        f"WHERE e.before {_IN} AND e.state = 'open' AND e.needs <> 'end' AND h.state <> 'completed' "
+        f"WHERE e.before {AMONG} AND e.state = 'open' AND e.needs <> 'end' AND h.state <> 'completed' "
         f"AND NOT {_LIVES} ORDER BY e.before, e.job LIMIT ?",
         (as_json(numbers), limit),
     ).fetchall()
@@ -251,8 +249,8 @@ def keep_needed(connection: Any, numbers: Collection[int], now: float) -> set[in
         return set()
     needed = needed_among(connection, numbers)
     connection.execute(
-        f"UPDATE history SET keep_until = ? + max((? - ended_at) / 2, 5.0) WHERE number {_IN}",
+        f"UPDATE history SET keep_until = ? + max((? - ended_at) / 2, 5.0) WHERE number {AMONG}",
         (now, now, as_json(needed)),
     )
-    connection.execute(f"DELETE FROM edges WHERE job {_IN}", (as_json(set(numbers) - needed),))
+    connection.execute(f"DELETE FROM edges WHERE job {AMONG}", (as_json(set(numbers) - needed),))
     return needed

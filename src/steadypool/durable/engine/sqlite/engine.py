@@ -55,7 +55,7 @@ from steadypool.durable.engine.sqlite.links import SqliteLinks
 from steadypool.durable.engine.sqlite.next_jobs import SqliteClaims
 from steadypool.durable.engine.sqlite.notes import SqliteNotes, with_checkpoint
 from steadypool.durable.engine.sqlite.notify import Bells
-from steadypool.durable.engine.sqlite.rows import BARE_HISTORY, BARE_LIVE, HISTORY, LIVE, errors_of_job
+from steadypool.durable.engine.sqlite.rows import BARE_HISTORY, BARE_LIVE, HISTORY, LIVE
 from steadypool.durable.engine.sqlite.schedules import SqliteSchedules
 from steadypool.durable.engine.sqlite.store import Store, Transactions
 from steadypool.durable.engine.states import JobState
@@ -275,8 +275,7 @@ class SqliteEngine:
                 return SweepResult()
             gone = claim.expired(connection, read_clock())
             taken = [settle.take_back(connection, number, max_losses, now_of(connection)) for number, _ in gone]
-        self._bells.ring("work")
-        self._bells.ring("ends")
+        self._bells.ring("work", "ends")
         return SweepResult(
             tuple(name for _, name in gone), sum(back for back, _ in taken), sum(lost for _, lost in taken)
         )
@@ -290,7 +289,7 @@ class SqliteEngine:
                 record = read.record_by_id(connection, job_id, now_of(connection))
                 if record is None:
                     return None
-                record = read.complete(connection, record, errors_of_job(connection, record.number))
+                [record] = held.with_errors(connection, held.with_details(connection, [record]))
                 record = with_checkpoint(connection, record)
         except EngineRefused:
             return None  # no text that could be kept: no job has it
@@ -341,8 +340,7 @@ class SqliteEngine:
         """See `Engine.change_many`."""
         with self._store.write() as connection:
             changes = change.change_many(connection, kind, jobs, reason, now_of(connection))
-        self._bells.ring("work")
-        self._bells.ring("ends")
+        self._bells.ring("work", "ends")
         return changes
 
     def list(self, which: JobFilter) -> list[JobRecord]:

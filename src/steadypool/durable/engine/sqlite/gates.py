@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from steadypool.durable.engine.sqlite.clock import now_of
-from steadypool.durable.engine.sqlite.rows import as_json
+from steadypool.durable.engine.sqlite.rows import AMONG, as_json, exists
 from steadypool.rules import limits as rules
 from steadypool.rules.limits import Allowance
 
 Pair = tuple[str, str]
 """Name and key of a gate."""
-_READY = """INSERT INTO ready SELECT queue, rank, number FROM jobs
-    WHERE number IN (SELECT value FROM json_each(?)) AND gates IS NULL"""
-_GATED = """INSERT INTO gated SELECT queue, gates, lane, rank, number FROM jobs
-    WHERE number IN (SELECT value FROM json_each(?)) AND gates IS NOT NULL"""
+_READY = f"""INSERT INTO ready SELECT queue, rank, number FROM jobs
+    WHERE number {AMONG} AND gates IS NULL"""
+_GATED = f"""INSERT INTO gated SELECT queue, gates, lane, rank, number FROM jobs
+    WHERE number {AMONG} AND gates IS NOT NULL"""
 IDLE = 60.0
 """Seconds after which a gate that counts no start any more is forgotten."""
 
@@ -143,11 +143,6 @@ def make_available(connection: Any, numbers: Sequence[int]) -> None:
     connection.execute(_GATED, (named,))
 
 
-def has_holders(connection: Any) -> bool:
-    """Whether any job has a place of any gate."""
-    return bool(connection.execute("SELECT EXISTS (SELECT 1 FROM holders)").fetchall()[0][0])
-
-
 def free(connection: Any, numbers: Sequence[int], given_back: Iterable[int]) -> None:
     """The claims of these jobs are over; what was *given back* has not started after all."""
     for number in given_back:
@@ -165,8 +160,7 @@ def _give_back(connection: Any, pair: Pair) -> None:
 
 def has_idle(connection: Any, now: float) -> bool:
     """Whether `forget_idle` would find any."""
-    found = connection.execute("SELECT EXISTS (SELECT 1 FROM gate_states WHERE tat < ?)", (now - IDLE,))
-    return bool(found.fetchall()[0][0])
+    return exists(connection, "gate_states WHERE tat < ?", (now - IDLE,))
 
 
 def forget_idle(connection: Any, now: float) -> None:

@@ -13,7 +13,7 @@ from steadypool.durable.engine.records import Claim
 from steadypool.durable.engine.sqlite import claim as claims
 from steadypool.durable.engine.sqlite.claim import Wanted
 from steadypool.durable.engine.sqlite.gates import Gate, Gates
-from steadypool.durable.engine.sqlite.rows import as_names, rows_of
+from steadypool.durable.engine.sqlite.rows import AMONG, as_json, exists, rows_of
 from steadypool.durable.engine.sqlite.settle import remove_waiting
 from steadypool.durable.engine.states import JobState
 from steadypool.durable.engine.turns import (
@@ -27,7 +27,7 @@ from steadypool.durable.engine.turns import (
 
 _FIRST = f"""SELECT {claims.COLUMNS} FROM gated r JOIN jobs j ON j.number = r.number
     WHERE r.queue = ? AND r.gates = ? AND r.lane = ? AND (r.rank, r.number) > (?, ?)
-    AND (? OR j.task NOT IN (SELECT value FROM json_each(?))) ORDER BY r.rank, r.number LIMIT ?"""
+    AND (? OR j.task NOT {AMONG}) ORDER BY r.rank, r.number LIMIT ?"""
 _TAKEN = "DELETE FROM gated WHERE queue = ? AND gates = ? AND lane = ? AND rank = ? AND number = ?"
 _LANES = "SELECT lane FROM gated WHERE queue = ? AND gates = ? AND lane > ? ORDER BY lane LIMIT 1"
 _SETS = "SELECT gates FROM gated WHERE queue = ? AND gates > ? ORDER BY gates LIMIT 1"
@@ -71,7 +71,7 @@ class Look:
 
 def is_any(connection: Any) -> bool:
     """Whether any job stands in a lane."""
-    return bool(connection.execute("SELECT EXISTS (SELECT 1 FROM gated)").fetchall()[0][0])
+    return exists(connection, "gated")
 
 
 def look(connection: Any, wanted: Wanted, stops: Mapping[str, str], count: int, now: float) -> Look:
@@ -79,7 +79,7 @@ def look(connection: Any, wanted: Wanted, stops: Mapping[str, str], count: int, 
     found = Look(now, wanted.limit, wanted.most_bytes, Gates(connection, now, wanted.limit))
     for queue in claims.open_ones(connection, wanted.queues):
         sets = list(_steps(connection, _SETS, (queue,), ""))
-        if connection.execute("SELECT 1 FROM gated WHERE queue = ? AND gates = '' LIMIT 1", (queue,)).fetchall():
+        if exists(connection, "gated WHERE queue = ? AND gates = ''", (queue,)):
             sets.append("")
         for place in range(len(sets)):
             if found.left <= 0 or found.lanes_left <= 0:
@@ -173,7 +173,7 @@ class _Set:
     def _rows(self, turn: Turn, count: int) -> Sequence[Any]:
         others = self._wanted.others_than
         after = self._last.get(turn.lane, _BEFORE_ALL)
-        values = (self._queue, *turn, *after, not others, as_names(others), count)
+        values = (self._queue, *turn, *after, not others, as_json(others), count)
         rows: Sequence[Any] = self._connection.execute(_FIRST, values).fetchall()
         return rows
 
@@ -212,7 +212,7 @@ def claim(connection: Any, worker: int, found: Look) -> list[Claim]:
     connection.executemany("INSERT INTO holders VALUES (?, ?, ?)", held)
     found.gates.write_starts()
     _give_way(connection, found)
-    taken = [claims.claim_of(queue, row, lease, found.now, turn) for queue, turn, row in found.rows]
+    taken = [claims.claims_of(queue, [row], lease, found.now, turn)[0] for queue, turn, row in found.rows]
     if taken:
         claims.add_lease(connection, worker, lease, taken, found.now)
     return taken

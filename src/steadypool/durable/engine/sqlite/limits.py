@@ -11,6 +11,7 @@ from steadypool.durable.engine.limits import MOST_COUNTED, GateUse, LimitRow, Ne
 from steadypool.durable.engine.sqlite.clock import now_of
 from steadypool.durable.engine.sqlite.gates import Gates
 from steadypool.durable.engine.sqlite.notify import Bells
+from steadypool.durable.engine.sqlite.rows import exists
 from steadypool.durable.engine.sqlite.store import Transactions
 from steadypool.durable.engine.turns import Turn
 from steadypool.model.queue_depth import LimitCount
@@ -58,9 +59,8 @@ class SqliteLimits:
             now = now_of(connection)
             mine = (named, now - seconds / 3)
             gone = (app, named, now - seconds)
-            is_due = any(
-                connection.execute(f"SELECT 1 FROM limits WHERE {which} LIMIT 1", values).fetchall()
-                for which, values in ((_MINE, mine), (_GONE, gone))
+            is_due = exists(connection, f"limits WHERE {_MINE}", mine) or exists(
+                connection, f"limits WHERE {_GONE}", gone
             )
         if not is_due and not changed:
             return

@@ -6,10 +6,10 @@ from typing import Any
 
 from steadypool.durable.engine.links import Link, Tended, Unmet, records_in_order
 from steadypool.durable.engine.records import JobRecord
-from steadypool.durable.engine.sqlite import change, edges, read
+from steadypool.durable.engine.sqlite import change, edges, held, read
 from steadypool.durable.engine.sqlite.clock import now_of
 from steadypool.durable.engine.sqlite.notify import Bells
-from steadypool.durable.engine.sqlite.rows import rows_of, with_errors
+from steadypool.durable.engine.sqlite.rows import rows_of
 from steadypool.durable.engine.sqlite.settle import remove_waiting
 from steadypool.durable.engine.sqlite.store import Transactions
 from steadypool.durable.engine.states import JobState
@@ -33,7 +33,7 @@ class SqliteLinks:
             links = _links(connection, number, -1)
             numbers = [link.number for link in links]
             found = read.ended_jobs(connection, numbers) + read.live_jobs(connection, numbers, now_of(connection))
-            return records_in_order(links, with_errors(connection, found))
+            return records_in_order(links, held.with_errors(connection, found))
 
     def tend(self, limit: int) -> Tended:
         """See `LinkStore.tend`."""
@@ -42,8 +42,7 @@ class SqliteLinks:
                 return Tended()
         with self._store.write() as connection:
             tended = _tend(connection, limit, now_of(connection))
-        self._bells.ring("work")
-        self._bells.ring("ends")
+        self._bells.ring("work", "ends")
         return tended
 
 

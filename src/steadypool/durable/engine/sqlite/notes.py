@@ -9,14 +9,13 @@ from typing import Any
 from steadypool.durable.engine.notes import Note
 from steadypool.durable.engine.records import JobRecord
 from steadypool.durable.engine.sqlite.clock import now_of
-from steadypool.durable.engine.sqlite.rows import as_json, rows_of
+from steadypool.durable.engine.sqlite.rows import AMONG, as_json, exists, rows_of
 from steadypool.durable.engine.sqlite.store import Transactions
 from steadypool.durable.engine.states import ENDED
 
 _KEEP = """INSERT INTO notes (job, token, saves, state, at) VALUES (?, ?, ?, ?, ?) ON CONFLICT (job) DO UPDATE
     SET token = excluded.token, saves = excluded.saves, state = excluded.state, at = excluded.at
     WHERE (notes.token, notes.saves) < (excluded.token, excluded.saves)"""
-_THESE = "IN (SELECT value FROM json_each(?))"
 
 
 class SqliteNotes:
@@ -32,7 +31,7 @@ class SqliteNotes:
         with self._store.write() as connection:
             jobs = rows_of(connection, [note.number for note in notes])
             leases = as_json(note.lease for note in notes)
-            found = connection.execute(f"SELECT number FROM leases WHERE number {_THESE}", (leases,)).fetchall()
+            found = connection.execute(f"SELECT number FROM leases WHERE number {AMONG}", (leases,)).fetchall()
             held = {lease for [lease] in found}
             refused = {
                 (note.number, note.lease)
@@ -45,7 +44,7 @@ class SqliteNotes:
     def read(self, numbers: Sequence[int]) -> Mapping[int, bytes]:
         """See `NoteStore.read`."""
         with self._store.look() as connection:
-            found = connection.execute(f"SELECT job, state FROM notes WHERE job {_THESE}", (as_json(numbers),))
+            found = connection.execute(f"SELECT job, state FROM notes WHERE job {AMONG}", (as_json(numbers),))
             return dict(found.fetchall())
 
 
@@ -58,8 +57,8 @@ def keep(connection: Any, notes: Iterable[Note], now: float) -> None:
 
 def forget(connection: Any, jobs: Iterable[int]) -> None:
     """These have ended."""
-    if connection.execute("SELECT 1 FROM notes LIMIT 1").fetchall():
-        connection.execute(f"DELETE FROM notes WHERE job {_THESE}", (as_json(jobs),))
+    if exists(connection, "notes"):
+        connection.execute(f"DELETE FROM notes WHERE job {AMONG}", (as_json(jobs),))
 
 
 def with_checkpoint(connection: Any, record: JobRecord) -> JobRecord:

@@ -43,8 +43,8 @@ class Bells:
         self._listed: tuple[Mark | None, list[str]] = None, []
         _open.add(self)
 
-    def ring(self, topic: str) -> None:
-        """Wake every listener of *topic*, in whichever process. Never waits, never raises."""
+    def ring(self, *topics: str) -> None:
+        """Wake every listener of these *topics*, in whichever process. Never waits, never raises."""
         try:
             mark = mark_of(self._folder)
             if mark is None or mark != self._listed[0]:
@@ -52,7 +52,7 @@ class Bells:
         except OSError:
             return  # no process has ever listened
         for name in self._listed[1]:
-            if name.startswith(topic):
+            if name.startswith(topics):
                 self._send(name)
 
     def listen(self, topic: str) -> BellListener:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from typing import Any
 
 from steadypool.durable.engine.figures import KEEP_MINUTES
 from steadypool.durable.engine.records import (
-    AttemptError,
     EngineStats,
     JobKey,
     JobRecord,
@@ -18,19 +16,23 @@ from steadypool.durable.engine.records import (
     WorkerRow,
     parts_of_id,
 )
-from steadypool.durable.engine.sqlite import batches, edges, gates, held
+from steadypool.durable.engine.sqlite import batches, depths, edges, gates
 from steadypool.durable.engine.sqlite.clock import Moment
 from steadypool.durable.engine.sqlite.put import IDS
 from steadypool.durable.engine.sqlite.rows import (
+    AMONG,
     HISTORY,
     LIVE,
     LIVE_FROM,
     as_json,
-    as_names,
     ended_record,
+    exists,
     live_record,
 )
-from steadypool.durable.engine.states import JobState
+
+ALL = 2**62
+"""As a bound of what is counted: there is none."""
+_COUNTED = ("paused", "scheduled", "waiting", "available", "running", "retryable")
 
 
 def record_by_id(connection: Any, job_id: str, now: float) -> JobRecord | None:
@@ -58,81 +60,45 @@ def record_of(connection: Any, number: int, nonce: int | None, now: float) -> Jo
 def not_ended(connection: Any, jobs: Sequence[JobKey]) -> frozenset[JobKey]:
     """Which of these jobs are there and have not ended."""
     found = connection.execute(
-        "SELECT number, nonce FROM jobs WHERE number IN (SELECT value FROM json_each(?))",
+        f"SELECT number, nonce FROM jobs WHERE number {AMONG}",
         (as_json(number for number, _ in jobs),),
     )
     return frozenset((number, nonce) for number, nonce in found.fetchall()) & frozenset(jobs)
 
 
-def complete(connection: Any, record: JobRecord, errors: tuple[AttemptError, ...]) -> JobRecord:
-    """The record with its errors, and who runs it, since when, and how far it is."""
-    [detailed] = held.with_details(connection, [record])
-    return replace(detailed, errors=errors)
-
-
 def live_jobs(connection: Any, numbers: Sequence[int], now: float, columns: str = LIVE) -> list[JobRecord]:
     """Those of these numbers that have not ended."""
-    found = connection.execute(
-        f"SELECT {columns} FROM {LIVE_FROM} WHERE j.number IN (SELECT value FROM json_each(?))", (as_json(numbers),)
-    )
+    found = connection.execute(f"SELECT {columns} FROM {LIVE_FROM} WHERE j.number {AMONG}", (as_json(numbers),))
     return [live_record(row, now) for row in found.fetchall()]
 
 
 def ended_jobs(connection: Any, numbers: Sequence[int], columns: str = HISTORY) -> list[JobRecord]:
     """Those of these numbers that have ended."""
-    found = connection.execute(
-        f"SELECT {columns} FROM history WHERE number IN (SELECT value FROM json_each(?))", (as_json(numbers),)
-    )
+    found = connection.execute(f"SELECT {columns} FROM history WHERE number {AMONG}", (as_json(numbers),))
     return [ended_record(row) for row in found.fetchall()]
 
 
 def stats(connection: Any, moment: Moment, now: float) -> EngineStats:
     """Queues, by the engine's clock, and workers."""
-    counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for queue, count in connection.execute("SELECT queue, count(*) FROM jobs GROUP BY queue").fetchall():
-        counts[queue]["running"] = count  # what is neither ready nor delayed, in the end
-    for table in ("ready", "gated"):
-        for queue, count in connection.execute(f"SELECT queue, count(*) FROM {table} GROUP BY queue").fetchall():
-            counts[queue]["available"] += count
-            counts[queue]["running"] -= count
-    delayed = connection.execute(
-        "SELECT j.queue, d.due <= ? AND d.task IS NULL, d.retry, count(*) FROM delayed d "
-        "JOIN jobs j ON j.number = d.number GROUP BY 1, 2, 3",
-        (now,),
-    )
-    for queue, is_due, retry, count in delayed.fetchall():
-        state = JobState.AVAILABLE if is_due else JobState.RETRYABLE if retry else JobState.SCHEDULED
-        counts[queue][state.value] += count
-        counts[queue]["running"] -= count
-    waiting = connection.execute(
-        "SELECT j.queue, count(*) FROM waiting w JOIN jobs j ON j.number = w.job GROUP BY j.queue"
-    )
-    for queue, count in waiting.fetchall():
-        counts[queue]["waiting"] = count
-        counts[queue]["running"] -= count
+    ended: dict[str, dict[str, Any]] = defaultdict(dict)
     for queue, state, count in connection.execute(
         "SELECT queue, state, count(*) FROM history GROUP BY queue, state"
     ).fetchall():
-        counts[queue][state] = count
-    paused = {name for [name] in connection.execute("SELECT name FROM queues WHERE paused").fetchall()}
-    names = sorted(counts.keys() | paused)
+        ended[queue][state] = count
+    others = connection.execute("SELECT queue FROM jobs UNION SELECT name FROM queues WHERE paused").fetchall()
+    names = sorted(ended.keys() | {name for [name] in others})
     return EngineStats(
         tuple(
-            QueueStats(name, name in paused, **counts[name], oldest_available=_oldest(connection, name, now))
-            for name in names
+            QueueStats(
+                depth.name,
+                **{name: getattr(depth, name) for name in _COUNTED},
+                **ended[depth.name],
+                oldest_available=depth.oldest_available or None,
+            )
+            for depth in depths.read(connection, names, now, ALL)
         ),
         worker_rows(connection, moment),
     )
-
-
-def _oldest(connection: Any, queue: str, now: float) -> float | None:
-    [[oldest]] = connection.execute(
-        "SELECT min(j.enqueued_at) FROM (SELECT rank, min(number) AS number FROM ready WHERE queue = ? GROUP "
-        "BY rank) r "
-        "JOIN jobs j ON j.number = r.number",
-        (queue,),
-    ).fetchall()
-    return None if oldest is None else max(0.0, now - oldest)
 
 
 _ALIVE = "CASE WHEN w.boot = ? THEN w.steady_until >= ? ELSE w.wall_until >= ? END"
@@ -145,7 +111,7 @@ def unknown_tasks(connection: Any, tasks: Collection[str], now: Moment) -> froze
         "SELECT t.value FROM json_each(?) t WHERE EXISTS (SELECT 1 FROM alive) "
         "AND NOT EXISTS (SELECT 1 FROM alive WHERE tasks IS NULL) "
         "AND t.value NOT IN (SELECT k.value FROM alive, json_each(alive.tasks) k)",
-        (now.boot, now.steady, now.wall, as_names(tasks)),
+        (now.boot, now.steady, now.wall, as_json(tasks)),
     )
     return frozenset(name for [name] in found.fetchall())
 
@@ -177,8 +143,8 @@ def prune(connection: Any, limit: int, now: float) -> int:
         rows = [row for row in rows if row[0] not in needed]
     numbers = as_json(number for number, _ in rows)
     if rows:
-        connection.execute("DELETE FROM errors WHERE job IN (SELECT value FROM json_each(?))", (numbers,))
-        connection.execute("DELETE FROM history WHERE number IN (SELECT value FROM json_each(?))", (numbers,))
+        connection.execute(f"DELETE FROM errors WHERE job {AMONG}", (numbers,))
+        connection.execute(f"DELETE FROM history WHERE number {AMONG}", (numbers,))
         chosen = [(IDS, job_id, number) for number, job_id in rows if job_id is not None]
         connection.executemany("DELETE FROM keys WHERE scope = ? AND key = ? AND job = ?", chosen)
     gates.forget_idle(connection, now)
@@ -193,10 +159,9 @@ def prune(connection: Any, limit: int, now: float) -> int:
 
 def has_something_to_prune(connection: Any, now: float) -> bool:
     """Whether `prune` would find anything."""
-    found = connection.execute(
-        "SELECT EXISTS (SELECT 1 FROM history WHERE keep_until <= ?) OR "
-        "EXISTS (SELECT 1 FROM keys WHERE until IS NOT NULL AND until <= ?) OR "
-        "EXISTS (SELECT 1 FROM minutes WHERE minute <= ?)",
-        (now, now, now - KEEP_MINUTES),
+    return (
+        exists(connection, "history WHERE keep_until <= ?", (now,))
+        or exists(connection, "keys WHERE until IS NOT NULL AND until <= ?", (now,))
+        or exists(connection, "minutes WHERE minute <= ?", (now - KEEP_MINUTES,))
+        or gates.has_idle(connection, now)
     )
-    return bool(found.fetchall()[0][0]) or gates.has_idle(connection, now)

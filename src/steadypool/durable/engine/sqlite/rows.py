@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from steadypool.durable.engine.records import BEHIND, SET_ASIDE, AttemptError, JobRecord, public_id
+from steadypool.durable.engine.records import BEHIND, SET_ASIDE, JobRecord, public_id
 from steadypool.durable.engine.states import JobState
 from steadypool.durable.engine.turns import Turn
 
@@ -34,46 +32,24 @@ class Row(NamedTuple):
 COLUMNS = ", ".join(Row._fields)
 
 
-def as_json(numbers: Iterable[int]) -> str:
-    """Numbers as a value for ``json_each``: one statement, however many there are."""
-    return json.dumps(list(numbers))
+AMONG = "IN (SELECT value FROM json_each(?))"
+"""Whether something is among the values of `as_json`: one statement, however many there are."""
 
 
-def as_names(names: Iterable[str]) -> str:
-    """The same for texts."""
-    return json.dumps(list(names))
+def as_json(values: Iterable[int | str]) -> str:
+    """Numbers or names as the value of `AMONG`, and of ``json_each``."""
+    return json.dumps(list(values))
+
+
+def exists(connection: Any, rows: str, values: Sequence[Any] = ()) -> bool:
+    """Whether there are such rows, as in ``exists(connection, "gated WHERE queue = ?", (queue,))``."""
+    return bool(connection.execute(f"SELECT EXISTS (SELECT 1 FROM {rows})", values).fetchall()[0][0])
 
 
 def rows_of(connection: Any, numbers: Sequence[int]) -> dict[int, Row]:
     """The jobs of these numbers that have not ended."""
-    found = connection.execute(
-        f"SELECT {COLUMNS} FROM jobs WHERE number IN (SELECT value FROM json_each(?))", (as_json(numbers),)
-    )
+    found = connection.execute(f"SELECT {COLUMNS} FROM jobs WHERE number {AMONG}", (as_json(numbers),))
     return {values[0]: Row(*values) for values in found.fetchall()}
-
-
-def errors_of_job(connection: Any, number: int) -> tuple[AttemptError, ...]:
-    """The failed attempts of a job, in order."""
-    return tuple(errors_of_jobs(connection, [number])[number])
-
-
-def errors_of_jobs(connection: Any, numbers: Iterable[int]) -> Mapping[int, Sequence[AttemptError]]:
-    """Those of many."""
-    found = connection.execute(
-        "SELECT job, attempt, outcome, type_name, message, traceback, at, worker, started_at FROM errors "
-        "WHERE job IN (SELECT value FROM json_each(?)) ORDER BY rowid",
-        (as_json(numbers),),
-    )
-    errors = defaultdict[int, list[AttemptError]](list)
-    for job, *values in found.fetchall():
-        errors[job].append(AttemptError(*values))
-    return errors
-
-
-def with_errors(connection: Any, records: Sequence[JobRecord]) -> list[JobRecord]:
-    """The records of these jobs, each with its errors."""
-    errors = errors_of_jobs(connection, [record.number for record in records])
-    return [replace(record, errors=tuple(errors[record.number])) for record in records]
 
 
 HISTORY = (

@@ -12,6 +12,7 @@ from steadypool.durable.engine.schedules import DueSchedules, Fired, Firing, New
 from steadypool.durable.engine.sqlite import change, put
 from steadypool.durable.engine.sqlite.clock import now_of
 from steadypool.durable.engine.sqlite.notify import Bells
+from steadypool.durable.engine.sqlite.rows import exists
 from steadypool.durable.engine.sqlite.store import Transactions
 
 _COLUMNS = (
@@ -100,11 +101,9 @@ class SqliteSchedules:
         mine, others = old.format("") + "seen_at < ?", old.format("NOT") + "seen_at < ?"
         with self._store.look() as connection:
             now = now_of(connection)
-            is_mine_old = connection.execute(f"SELECT 1 FROM schedules WHERE {mine}", (*values, now - seconds / 3))
-            gone = connection.execute(f"SELECT name FROM schedules WHERE {others}", (*values, now - seconds))
-            is_due, names_gone = bool(is_mine_old.fetchall()), [name for [name] in gone.fetchall()]
-        if not is_due and not names_gone:
-            return []
+            is_mine_old = exists(connection, f"schedules WHERE {mine}", (*values, now - seconds / 3))
+            if not is_mine_old and not exists(connection, f"schedules WHERE {others}", (*values, now - seconds)):
+                return []
         with self._store.write() as connection:
             connection.execute(f"UPDATE schedules SET seen_at = ? WHERE {mine}", (now, *values, now))
             found = connection.execute(f"SELECT name FROM schedules WHERE {others}", (*values, now - seconds))
@@ -218,4 +217,4 @@ def _begin(connection: Any, firing: Firing, now: float) -> _Firing | None:
 
 
 def _is_alive(connection: Any, number: int, nonce: int) -> bool:
-    return bool(connection.execute("SELECT 1 FROM jobs WHERE number = ? AND nonce = ?", (number, nonce)).fetchall())
+    return exists(connection, "jobs WHERE number = ? AND nonce = ?", (number, nonce))

@@ -11,13 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from steadypool.durable.engine.job_json import from_kept_for_discard
 from steadypool.durable.engine.notes import Note
-from steadypool.durable.engine.on_discarded import job_of
 from steadypool.durable.engine.records import KEEP_GIVEN_UP, AttemptError, NewJob, Settlement, Verdict, public_id
 from steadypool.durable.engine.sqlite import batches, behind, edges, gates, notes
 from steadypool.durable.engine.sqlite.claim import leases_of
 from steadypool.durable.engine.sqlite.put import IDS, put
-from steadypool.durable.engine.sqlite.rows import Row, as_json, rows_of
+from steadypool.durable.engine.sqlite.rows import AMONG, Row, as_json, exists, rows_of
 from steadypool.durable.engine.states import JobState
 
 _COMPLETED = """INSERT INTO history SELECT number, nonce, id, queue, task, rank, ?, ?, ?, returns + 1, enqueued_at,
@@ -133,7 +133,7 @@ class Changes:
         _many(connection, "DELETE FROM jobs WHERE number = ?", self.gone)
         _many(connection, _BACK, self.back)
         _many(connection, "UPDATE jobs SET gates = ?, lane = ? WHERE number = ?", self.turns)
-        if gates.has_holders(connection):
+        if exists(connection, "holders"):  # a job has a place of a gate
             gates.free(connection, [row[-1] for row in (*self.gone, *self.back)], self.given_back)
         if self.available:
             gates.make_available(connection, self.available)
@@ -296,12 +296,11 @@ def _following(connection: Any, discarded: Mapping[int, str]) -> list[NewJob]:
     if not discarded:
         return []
     found = connection.execute(
-        "SELECT number, nonce, id, on_discarded FROM jobs WHERE number IN (SELECT value FROM json_each(?)) "
-        "AND on_discarded IS NOT NULL",
+        f"SELECT number, nonce, id, on_discarded FROM jobs WHERE number {AMONG} AND on_discarded IS NOT NULL",
         (as_json(discarded),),
     )
     return [
-        job_of(text, public_id(number, nonce, chosen), discarded[number])
+        from_kept_for_discard(text, public_id(number, nonce, chosen), discarded[number])
         for number, nonce, chosen, text in found.fetchall()
     ]
 
@@ -311,7 +310,7 @@ def _runs_of(connection: Any, leases: Iterable[int]) -> dict[int, Run]:
     gone back behind."""
     found = connection.execute(
         "SELECT l.number, w.name, l.since FROM leases l LEFT JOIN workers w ON w.number = l.worker "
-        "WHERE l.number IN (SELECT value FROM json_each(?))",
+        f"WHERE l.number {AMONG}",
         (as_json(leases),),
     )
     return {number: (worker, since) for number, worker, since in found.fetchall()}
@@ -344,11 +343,9 @@ def remove_waiting(connection: Any, row: Row, state: JobState, now: float, reaso
 
 def cancelled_among(connection: Any, numbers: Iterable[int]) -> set[int]:
     """Which of these running jobs are to be cancelled."""
-    if not connection.execute("SELECT EXISTS (SELECT 1 FROM cancels)").fetchall()[0][0]:
+    if not exists(connection, "cancels"):
         return set()
-    found = connection.execute(
-        "SELECT job FROM cancels WHERE job IN (SELECT value FROM json_each(?))", (as_json(numbers),)
-    )
+    found = connection.execute(f"SELECT job FROM cancels WHERE job {AMONG}", (as_json(numbers),))
     return {number for [number] in found.fetchall()}
 
 
