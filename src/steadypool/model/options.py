@@ -276,21 +276,23 @@ class Task(Generic[P, R_co]):
             return name
         return (Task, (self.fn, self.task_options))
 
+    if not TYPE_CHECKING:  # for a type checker there would be every attribute then
+
+        def __getattr__(self, name: str) -> Any:
+            from steadypool.model.peer_names import missing_attribute  # for a mistake alone
+
+            how = "submit a call of it to a pool: pool.submit(task, ...)"
+            raise AttributeError(missing_attribute(self, name, "a task", how, how))
+
     def __repr__(self) -> str:
         return f"<task {task_name(self)}>"
 
 
 def _refuse_unknown(names: Collection[str]) -> None:
     if names:
-        raise TypeError("; ".join(map(_no_such_option, sorted(names))))
+        from steadypool.model.peer_names import unknown_option  # for a mistake alone
 
-
-def _no_such_option(name: str) -> str:
-    import difflib  # for a mistake alone
-
-    near = difflib.get_close_matches(name, OPTION_NAMES, 1)
-    hint = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(sorted(OPTION_NAMES))}"
-    return f'unknown option "{name}": {hint}'
+        raise TypeError("; ".join(unknown_option(name, OPTION_NAMES) for name in sorted(names)))
 
 
 def _derive(origin: Task[P, R], changes: dict[str, Any]) -> Task[P, R]:

@@ -99,7 +99,7 @@ def test_an_option_that_does_not_exist() -> None:
     for given in ((jobs.nothing,), ()):
         with pytest.raises(TypeError, match='unknown option "time_out": did you mean "timeout"'):
             task(*given, time_out=3)  # type: ignore[call-overload]
-    with pytest.raises(TypeError, match=r'"retries": .*"retry".*; unknown option "timout": did you mean'):
+    with pytest.raises(TypeError, match=r'"retries": here it is retry=Retry.*; unknown option "timout": did you mean'):
         task(timout=3, retries=2)  # type: ignore[call-overload]
     with pytest.raises(TypeError, match=r"did you mean.*timeout"):
         task(jobs.nothing).options(timout=3)

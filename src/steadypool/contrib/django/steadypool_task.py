@@ -21,6 +21,7 @@ from steadypool.durable.client.task import DurableTask
 from steadypool.durable.engine.records import Needs, OnTaken
 from steadypool.model.limit import By, FixedLane, Limit, as_limits, check_lane
 from steadypool.model.options import Retry, TaskOptions
+from steadypool.model.peer_names import unknown_option
 from steadypool.rules.near_names import near_name
 
 Seconds = float | timedelta
@@ -93,8 +94,7 @@ class SteadypoolTask(Task):
         for name in changes.keys() - CHANGEABLE:
             if name in DECLARED:
                 raise TypeError(f"{name} is the task's own, and cannot be changed for one call: @task({name}=...)")
-            near = near_name(name, CHANGEABLE)
-            raise TypeError(f"there is no option {name!r}{f'; did you mean {near!r}?' if near else ''}")
+            raise TypeError(unknown_option(name, CHANGEABLE))
         if isinstance(changes.get("lane"), str):
             changes["lane"] = FixedLane(changes["lane"])  # the lane itself, and not an argument's name
         return replace(self, **{name: value for name, value in changes.items() if value is not None})

@@ -30,7 +30,9 @@ def as_schedules(given: object) -> tuple[Schedule, ...]:
     found = given if isinstance(given, Sequence) and not isinstance(given, str) else (given,)
     for one in found:
         if not isinstance(one, (Cron, Every)):
-            raise TypeError(f"schedule must be Cron(...), Every(...), or a list of them, not {one!r}")
+            instead = f"; Every(seconds={one!r})?" if isinstance(one, (int, float)) else ""
+            instead = f"; Cron({one!r})?" if isinstance(one, str) else instead
+            raise TypeError(f"schedule must be Cron(...), Every(...), or a list of them, not {one!r}{instead}")
     return tuple(found)
 
 

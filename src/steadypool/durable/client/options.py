@@ -169,12 +169,10 @@ def split_options(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, A
     Raises:
         TypeError: for one that does not exist.
     """
-    for name in given.keys() - OPTION_NAMES:
-        import difflib  # for a mistake alone
+    for name in sorted(given.keys() - OPTION_NAMES):
+        from steadypool.model.peer_names import unknown_option  # for a mistake alone
 
-        near = difflib.get_close_matches(name, OPTION_NAMES, 1)
-        hint = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(sorted(OPTION_NAMES))}"
-        raise TypeError(f'unknown option "{name}": {hint}')
+        raise TypeError(unknown_option(name, OPTION_NAMES))
     ours = {name: value for name, value in given.items() if name in ENQUEUE_NAMES}
     return ours, {name: value for name, value in given.items() if name in TASK_NAMES}
 

@@ -172,9 +172,15 @@ class Payload:
         try:
             return self._signature.bind(*args, **kwargs).arguments
         except TypeError as error:
-            options = {name: kwargs[name] for name in kwargs if name in OPTION_NAMES and name not in self._fields}
-            shown = ", ".join(f"{name}={shortened(value)}" for name, value in options.items())
-            hint = f"; options stand before it: .options({shown}).enqueue(...)" if options else ""
+            from steadypool.model.peer_names import ours_for  # for a mistake alone
+
+            others = {name: value for name, value in kwargs.items() if name not in self._fields}
+            options = [
+                f"{name}={shortened(value)}" if name in OPTION_NAMES else ours_for(name, OPTION_NAMES)
+                for name, value in others.items()
+            ]
+            shown = ", ".join(filter(None, options))
+            hint = f"; options stand before it: .options({shown}).enqueue(...)" if shown else ""
             raise PayloadRefused(f"{self._name}{self._signature} cannot be called like that: {error}{hint}") from None
 
     def from_json(self, text: str | bytes) -> bytes:

@@ -412,6 +412,14 @@ class Queue(Home):
         worker = Worker(self, WorkerSettings(**settings))
         return worker.run(until_empty=until_empty, drain_timeout=drain_timeout, on_signals=on_signals)
 
+    if not TYPE_CHECKING:  # for a type checker there would be every attribute then
+
+        def __getattr__(self, name: str) -> Any:
+            from steadypool.model.peer_names import missing_attribute  # for a mistake alone
+
+            how = "a task puts its own jobs, task.enqueue(...); calls are put with queue.put(task.call(...))"
+            raise AttributeError(missing_attribute(self, name, "a queue", how, how))
+
     def __enter__(self) -> Self:
         return self
 

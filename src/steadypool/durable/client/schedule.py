@@ -8,10 +8,10 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
-from functools import cache
+from functools import cache, wraps
 from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
@@ -205,6 +205,22 @@ class Every(Schedule):
 
     def _shown(self) -> str:
         return f"every {self.interval}"
+
+
+def _by_name(init: Callable[..., None]) -> Callable[..., None]:
+    """The ``__init__`` of `Every`, with an error that says so if the interval is not given by name."""
+
+    @wraps(init)
+    def checked(self: Every, *interval: object, **given: Any) -> None:
+        if interval:
+            shown = ", ".join(map(repr, interval))
+            raise TypeError(f"Every takes its interval by name, such as Every(seconds=60), not Every({shown})")
+        init(self, **given)
+
+    return checked
+
+
+Every.__init__ = _by_name(Every.__init__)  # type: ignore[method-assign]
 
 
 def read_definition(text: str) -> Schedule:

@@ -31,8 +31,6 @@ from steadypool.model.limit import Limit, as_limits, lane_of_options
 from steadypool.model.options import Task, TaskOptions, task_name
 from steadypool.primitives.job_context import running_loop
 
-_ELSEWHERE = ("delay", "apply_async", "send", "send_with_options", "kiq", "schedule", "defer", "defer_async", "submit")
-"""How other queues call it."""
 _FACTS = frozenset({JOB_ID, REASON})
 """What a task of ``on_discarded=`` can have as arguments, besides those of the job that is given up."""
 _MANY = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
@@ -261,12 +259,14 @@ class DurableTask(Task[P, R_co]):
     if not TYPE_CHECKING:  # for a type checker there would be every attribute then
 
         def __getattr__(self, name: str) -> Any:
-            if name in _ELSEWHERE:
-                raise AttributeError(
-                    f"a durable task has no {name!r}: enqueue a job of it with enqueue(...), from asyncio with await "
-                    "enqueue_async(...), and one for later with options(delay=60).enqueue(...)"
-                )
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            from steadypool.model.peer_names import missing_attribute  # for a mistake alone
+
+            enqueue = (
+                "enqueue a job of it with enqueue(...), from asyncio with await enqueue_async(...), and one for later "
+                "with options(delay=60).enqueue(...)"
+            )
+            call = "make a call of it with call(...), for queue.put(...), chain(...) or a batch"
+            raise AttributeError(missing_attribute(self, name, "a durable task", enqueue, call))
 
     def _changes_so_far(self) -> dict[str, Any]:
         return {} if self._remade_by is None else dict(self._remade_by[1][1])
