@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, fields, replace
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypedDict, TypeVar, Unpack, overload
 
+from steadypool.model import declared_limits
 from steadypool.model.call_gates import CallGates
 from steadypool.model.checks import as_seconds, check_count, check_seconds, is_number
 from steadypool.model.limit import By, FixedLane, Limit, as_limits, check_lane, lane_of_options
@@ -212,6 +213,8 @@ class Task(Generic[P, R_co]):
             self._limits_name = task_name(fn, options)
             gates = options.gates or CallGates(fn, self._limits_name, as_limits(options.limit), options.lane)
             self.task_options = options.with_gates(gates)
+            if type(self) is Task and options.gates is None:
+                declared_limits.note(fn, gates.limits)
         self._remade_by: tuple[Callable[..., Any], tuple[Any, ...]] | None = None
         self._by_name: bool | None = None
         self._merged: tuple[TaskOptions, TaskOptions] | None = None
