@@ -54,7 +54,7 @@ def test_a_drain_hands_the_job_over_where_it_saves(queue: Queue, stage: Stage, t
         report = working.ended(WAIT)
     record = handle.record()
     assert (record.state, record.attempt, record.errors, record.losses) == (JobState.AVAILABLE, 0, (), 0)
-    assert handle.checkpoint == 3 and (report.claimed, report.returned) == (1, 1) and report.ok
+    assert handle.checkpoint == 3 and (report.claimed, report.returned, report.interrupted) == (1, 0, 1) and report.ok
     assert not working.all("JobSnoozed") and not working.all("AttemptFailed")
     with Working(queue, kind):
         assert handle.result(WAIT) == 3 and handle.attempts == 1

@@ -36,7 +36,8 @@ def test_what_is_interrupted_goes_back_without_a_failure(queue: Queue, stage: St
         stage.enter().tell("obey")
         report = working.end(roomy)
     assert handle.state is JobState.AVAILABLE and handle.attempts == 0 and handle.errors == ()
-    assert report.returned == 1 and not report.left and not report.unwritten
+    assert (report.returned, report.interrupted) == (0, 1) and not report.left and not report.unwritten
+    assert "1 interrupted" in str(report)
     assert report.pool is not None and len(report.pool.interrupted) == 1
 
 
@@ -47,7 +48,7 @@ def test_a_process_that_ignores_the_end_is_killed_and_its_job_goes_back(
     with Working(queue, "process") as working:
         stage.enter()
         report = working.end(roomy)
-    assert handle.state is JobState.AVAILABLE and report.returned == 1 and not report.left
+    assert handle.state is JobState.AVAILABLE and report.interrupted == 1 and not report.left
 
 
 def test_a_thread_that_ignores_the_end_keeps_its_job_until_the_lease_is_over(

@@ -213,6 +213,8 @@ class Settlement(NamedTuple):
     """For RETURN: no worker so far knows its task. It is set aside for *delay* seconds, as `Engine.set_aside` does."""
     note: Note | None = None
     """For RETRY and RETURN: what the job has saved for its next run."""
+    interrupted: bool = False
+    """For RETURN: it had begun. The worker alone counts these."""
 
 
 def topics_of(settlements: Sequence[Settlement]) -> tuple[bool, bool]:

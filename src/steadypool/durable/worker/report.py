@@ -32,8 +32,10 @@ class WorkReport:
     discarded: int
     cancelled: int
     returned: int
-    """Claims that were given back, with their attempts: not started, interrupted, handed over where they saved,
-    snoozed, or of an unknown task."""
+    """Claims that were given back, with their attempts: not started, snoozed, or of an unknown task."""
+    interrupted: int
+    """Jobs that had begun, and that the drain has stopped or had hand over where they saved: they run again, and no
+    attempt is spent."""
     refused: int
     """Results that came too late: the lease was lost."""
     unwritten: tuple[str, ...] = ()
@@ -60,7 +62,7 @@ class WorkReport:
         lines = [
             f"worker {self.name!r} ended after {self.elapsed:.2f} s: {self.claimed} claimed, {self.completed} completed"
         ]
-        others = ("retried", "discarded", "cancelled", "returned", "refused")
+        others = ("retried", "discarded", "cancelled", "returned", "interrupted", "refused")
         counts = [f"{getattr(self, name)} {name}" for name in others if getattr(self, name)]
         lines += [f"  {', '.join(counts)}"] if counts else []
         lines += _row("not written as far as is known, will run again then", self.unwritten)
@@ -85,6 +87,7 @@ class WorkCounts:
         self._began = monotonic()
         self.claimed = 0
         self.refused = 0
+        self.interrupted = 0
         self.verdicts: Counter[Verdict] = Counter()
         self.ledger = Ledger()
         self.notes = notes
@@ -101,6 +104,7 @@ class WorkCounts:
                 self._emitter.report(events.ResultRefused, claim.id, claim.token)
             else:
                 self.verdicts[settlement.verdict] += 1
+                self.interrupted += settlement.interrupted
 
     def emit_unwritable(self, instead: Settlement, why: Exception) -> None:
         """A job has run, and is discarded since the store cannot keep its result."""
@@ -127,7 +131,8 @@ class WorkCounts:
             counts[Verdict.RETRY],
             counts[Verdict.DISCARD],
             counts[Verdict.CANCEL],
-            counts[Verdict.RETURN],
+            counts[Verdict.RETURN] - self.interrupted,
+            self.interrupted,
             self.refused,
             (*(settlement.claim.id for settlement in (*in_flight.unwritten, *in_flight.pending)), *unseen),
             tuple(job for job in left if job not in unseen),

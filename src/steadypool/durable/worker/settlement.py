@@ -120,7 +120,7 @@ class Settler:
 
     def _come_back(self, held: HeldClaim, seconds: float) -> None:
         if seconds == HANDED_OVER:
-            self._record(held, given_back(held.claim))
+            self._record(held, given_back(held.claim)._replace(interrupted=True))
             return
         if not held.lost:
             self._emitter.emit_snoozed(held.claim, seconds)

@@ -66,7 +66,8 @@ def settlement_of(claim: Claim, end: AttemptEnd, retry: Retry | None, caps: Cras
             return _too_large(claim, len(result))
         return Settlement(claim, Verdict.COMPLETE, result=result)
     if outcome in (Outcome.RETURNED, Outcome.INTERRUPTED):
-        return Settlement(claim, Verdict.RETURN)  # an interruption is not a failure
+        # an interruption is not a failure
+        return Settlement(claim, Verdict.RETURN, interrupted=outcome is Outcome.INTERRUPTED)
     if outcome is Outcome.CANCELLED:
         return Settlement(claim, Verdict.CANCEL)
     assert error is not None, "what has failed has an error"
