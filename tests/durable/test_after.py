@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from steadypool import JobCancelled, JobState, PayloadRefused, Queue, Result, UnknownJob, WrongState
+from steadypool import JobCancelled, JobState, PayloadRefused, Queue, Result, UnknownJob, WrongState, current_job
 from tests.durable import app
 from tests.durable.engines import file_of
 from tests.durable.working import Working
@@ -138,3 +138,19 @@ def test_what_result_needs(queue: Queue) -> None:
     last = queue.put(call)
     with Working(queue):
         assert last.result(WAIT) == 3
+
+
+def test_a_job_asks_the_queue_of_its_task_and_opens_no_other(queue: Queue) -> None:
+    other = Queue(queue.url)
+    for number in range(20):
+        other.task(lambda: None, name=f"tests.other.{number}")
+    mine = Queue(queue.url)
+    ask = mine.task(lambda: len(current_job().inputs), name="tests.ask")
+    first = queue.put(app.add.call(1))
+    handle = ask.options(after=[first]).enqueue()
+    with Working(queue):
+        first.result(WAIT)
+    with Working(mine):
+        assert handle.result(WAIT) == 1
+    assert other._opened.at is None
+    mine.close()

@@ -14,7 +14,7 @@ import pytest
 from steadypool import CheckpointRefused, JobDiscarded, JobHandle, JobState, Queue
 from steadypool.durable.engine.notes import Note
 from steadypool.durable.engine.records import Settlement, Verdict
-from tests.durable import app, savers
+from tests.durable import savers
 from tests.durable.engines import file_of
 from tests.durable.programs import Program, numbers_in
 from tests.durable.working import Working
@@ -31,7 +31,6 @@ def queue(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Queue]:
     monkeypatch.setenv("STEADYPOOL_URL", url)
     yield savers.queue
     savers.queue.close()
-    app.queue.close()  # it has the same address, and a flush takes either
 
 
 def drains(working: Working) -> bool:

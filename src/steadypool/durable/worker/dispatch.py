@@ -108,6 +108,7 @@ class Dispatcher:
         for held in starting:
             claim, kind = held.claim, adapters[held.claim.task].states
             if kind is not None:
+                self._in_flight.saves = True
                 state = states.get(claim.number, self.state)
                 facts = claim.number, claim.token, claim.lease, state, self._pools.mark, self.interrupt_at
                 held.beginning = Beginning(kind, *facts)

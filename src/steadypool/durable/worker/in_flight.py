@@ -123,6 +123,8 @@ class InFlight:
         """What is to be written."""
         self.unwritten: list[Settlement] = []
         """What the store does not take in any form. Those jobs run again when this worker has gone."""
+        self.saves = False
+        """Whether any of them may save: a task of theirs has a checkpoint."""
         self.size = 0
         """Bytes of the arguments of all that is at work, lost or not."""
         self._open: Counter[int] = Counter()

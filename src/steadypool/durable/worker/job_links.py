@@ -64,13 +64,14 @@ def filled(payload: str) -> str:
 
 
 def queue_of_job() -> Queue | None:
-    """One that is kept where the job is: with tasks, if the process has such a one."""
+    """One that is kept where the job is: that of its task, if the process has it; else with tasks."""
     slots = nested_waits.slots_here()
     if slots is None:
         return None
+    task = current_job().task
     known = [one for one in kept_at(slots.url) if isinstance(one, Queue)]
     # In a test, one that is kept there for a while: others are not to be opened there.
-    own = max(known, key=lambda queue: (queue._elsewhere is not None, len(queue.tasks)), default=None)
+    own = max(known, key=lambda one: (one._elsewhere is not None, task in one.tasks, len(one.tasks)), default=None)
     return own or _others.setdefault(slots.url, Queue(slots.url))
 
 

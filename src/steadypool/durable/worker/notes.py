@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from steadypool.durable.engine.notes import Note
 from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.worker.in_flight import HeldClaim, InFlight
@@ -21,8 +23,8 @@ class Notes:
         self._written: dict[int, Note] = {}
 
     def until_due(self) -> float:
-        """Seconds until the next write may be due."""
-        return max(0.0, self._due - monotonic())
+        """Seconds until the next write may be due; ``inf`` while no task saves."""
+        return inf if not self._in_flight.saves else max(0.0, self._due - monotonic())
 
     def write_due(self) -> None:
         """Write what is new, if it is time. What the fence refuses is of jobs that another worker may run.
@@ -31,7 +33,7 @@ class Notes:
             EngineError: the engine could not; it is due again in a second.
         """
         now = monotonic()
-        if now < self._due:
+        if now < self._due or not self._in_flight.saves:
             return
         self._due = now + EVERY
         found = {number: note for number, held in self._in_flight.held.items() if (note := note_of(held)) is not None}
