@@ -25,7 +25,7 @@ BY_THEMSELVES_SECONDS = 0.002
 """Work in one packet then."""
 PACKETS_AHEAD = 3
 """So many packets for each worker are to fit the window of a map, or workers would wait for each other's results."""
-TOGETHER_BYTES = 40 * 1024
+TOGETHER_BYTES = 88 * 1024
 """Bytes of arguments of different calls in one packet."""
 CHUNK_BYTES = 1 << 20
 """Bytes of arguments of a map in one packet: what does not fit that lies in memory beside it."""

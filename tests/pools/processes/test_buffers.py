@@ -167,7 +167,7 @@ def test_arguments_that_a_job_keeps_stay_as_they_are(make_pool: MakePool) -> Non
 
 def test_items_of_a_map_travel_together_in_a_buffer(make_pool: MakePool) -> None:
     pool = warm(make_pool(1))
-    arrays = [np.full(20_000, number, np.uint8) for number in range(200)]
+    arrays = [np.full(40_000, number, np.uint8) for number in range(200)]
     results = list(pool.map(jobs.same, arrays, chunksize=20))
     assert [(int(array.min()), int(array.max())) for array in results] == [(n, n) for n in range(200)]
     [worker] = pool._workers.workers
@@ -255,7 +255,7 @@ def test_workers_that_are_killed_at_any_moment(make_pool: MakePool, method: str)
     chance = random.Random(1)
     futures = {}
     for number in range(300):
-        size = chance.choice([20_000, 150_000, MB])
+        size = chance.choice([40_000, 150_000, MB])
         futures[pool.submit(jobs.same, np.full(size, number % 256, np.uint8))] = number
         if number % 25 == 24 and (pids := pool.worker_pids()):
             with suppress(ProcessLookupError):

@@ -67,7 +67,7 @@ def test_small_and_big_jobs(make_pool: MakePool, seed: int) -> None:
         for number in range(1000):
             value: Any = number
             if number % 50 == 0:
-                value = bytes([number % 251]) * chance.choice([20_000, 300_000, 3_000_000])
+                value = bytes([number % 251]) * chance.choice([40_000, 300_000, 3_000_000])
             elif number % 10 == 0:
                 value = "text" * chance.randrange(10_000)
             sent.append((value, pool.submit(jobs.same, value)))

@@ -123,7 +123,7 @@ def test_big_things_inside_others(shared_pool: Any) -> None:
     }
 
 
-@pytest.mark.parametrize("size", [0, 1, 16_383, 16_384, 16_385, 49_000, 49_152, 49_153, 65_536, 98_304, 200_000])
+@pytest.mark.parametrize("size", [0, 1, 32_767, 32_768, 32_769, 49_000, 49_152, 49_153, 65_536, 98_304, 200_000])
 def test_sizes_around_every_limit(shared_pool: Any, size: int) -> None:
     for value in (b"x" * size, bytearray(size), "x" * size, [1] * (size // 100)):
         assert shared_pool.submit(jobs.same, value).result(WAIT) == value

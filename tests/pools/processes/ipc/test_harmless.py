@@ -207,7 +207,7 @@ def test_what_may_run_code_is_left_to_the_loader(make: Callable[[], Any]) -> Non
     assert not [what for what in ran if what != "del"]
 
 
-@pytest.mark.parametrize("value", [b"x" * 20_000, bytearray(b"y" * 20_000), numpy.arange(5000)], ids=["b", "ba", "np"])
+@pytest.mark.parametrize("value", [b"x" * 40_000, bytearray(b"y" * 40_000), numpy.arange(5000)], ids=["b", "ba", "np"])
 def test_what_lies_beside_the_stream_is_loaded(value: Any) -> None:
     pickled = dump(value)
     assert pickled.buffers

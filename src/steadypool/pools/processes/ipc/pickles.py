@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 from steadypool.model.options import Task, task_name
 from steadypool.pools.processes.ipc.main_globals import TravelledFunction
 from steadypool.pools.processes.ipc.memory_file import BIG_BYTES, Buffer, in_big_pages
-from steadypool.pools.processes.ipc.segments import Segment, segment_of
+from steadypool.pools.processes.ipc.segments import LEAST, Segment, segment_of
 from steadypool.pools.processes.ipc.wire import MAX_DESCRIPTORS
 
 if TYPE_CHECKING:
     from steadypool.pools.processes.ipc.by_value import FunctionPickle
 
-OUT_OF_BAND = 16 * 1024
+OUT_OF_BAND = LEAST
 """Bytes from which a buffer travels beside the stream."""
 INLINE_MOST = 48 * 1024
 """Bytes of stream that fit a packet with its header; more travels in a buffer."""

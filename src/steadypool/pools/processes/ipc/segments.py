@@ -28,7 +28,7 @@ from typing import Protocol
 from steadypool.pools.processes.ipc.memory_file import Buffer, anonymous_file, mapped, write_parts
 from steadypool.pools.processes.ipc.wire import lost_descriptor
 
-LEAST = 16 * 1024
+LEAST = 32 * 1024
 """Bytes: what is smaller would travel in the pickle."""
 _keys = itertools.count(1)
 
