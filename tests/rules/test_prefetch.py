@@ -8,15 +8,19 @@ from hypothesis import strategies as st
 
 from steadypool.rules.prefetch import (
     BY_THEMSELVES_SECONDS,
+    CHUNK_BYTES,
     MOST,
     ONE_BEHIND,
     PACKETS_AHEAD,
     SHORT,
+    TOGETHER_MOST,
+    TOGETHER_SECONDS,
     WORTH,
     by_themselves,
     depth,
     moving_average,
     refill,
+    together,
 )
 
 lengths = st.floats(0, 1e5)
@@ -74,6 +78,39 @@ def test_how_many_travel_together_by_themselves(mean: float | None, window: int,
 def test_they_are_short_and_leave_every_worker_some(mean: float, window: int, workers: int) -> None:
     together = by_themselves(mean, window, workers)
     assert together == 1 or (together * mean <= BY_THEMSELVES_SECONDS and together * workers * PACKETS_AHEAD <= window)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "mean_seconds", "mean_bytes", "expected"),
+    [
+        (4, None, None, 4),
+        (4, TOGETHER_SECONDS / 3.5, None, 2),
+        (100, TOGETHER_SECONDS / 99, None, 50),
+        (4, 2 * TOGETHER_SECONDS, None, 1),
+        (4, None, CHUNK_BYTES / 2, 2),
+        (2 * TOGETHER_MOST + 1, 0.0, 1.0, 667),
+        (1, 60.0, 1e9, 1),
+    ],
+)
+def test_how_many_travel_together(
+    wanted: int, mean_seconds: float | None, mean_bytes: float | None, expected: int
+) -> None:
+    assert together(wanted, mean_seconds, mean_bytes) == expected
+
+
+@given(st.integers(1, 10**6), lengths, st.floats(0, 1e9))
+def test_packets_are_small_and_equally_full(wanted: int, mean_seconds: float, mean_bytes: float) -> None:
+    first = together(wanted, mean_seconds, mean_bytes)
+    assert 1 <= first <= min(wanted, TOGETHER_MOST)
+    assert first == 1 or (
+        first * mean_seconds <= TOGETHER_SECONDS * 1.0001 and first * mean_bytes <= CHUNK_BYTES * 1.0001
+    )
+    while (wanted := wanted - first) > 0 and first > 1:
+        following = together(wanted, mean_seconds, mean_bytes)
+        assert first - 1 <= following <= first
+        first = following
+        if wanted > 50 * first:
+            break
 
 
 def test_the_first_run_is_the_average() -> None:

@@ -17,7 +17,7 @@ MOST = 64
 """More packets than this do not fit a socket's buffer."""
 WEIGHT = 0.1
 """How much the latest run counts in the moving average."""
-TOGETHER_SECONDS = 0.005
+TOGETHER_SECONDS = 0.01
 """Work in one packet of a map."""
 SHORT = 0.001
 """Seconds up to which items of a map travel together on their own."""
@@ -57,7 +57,8 @@ def together(wanted: int, mean_seconds: float | None, mean_bytes: float | None) 
         most = min(most, TOGETHER_SECONDS / mean_seconds)
     if mean_bytes:
         most = min(most, CHUNK_BYTES / mean_bytes)
-    return max(1, int(most))
+    packets = -(-wanted // max(1, int(most)))
+    return -(-wanted // packets)  # as many in each: four where three fit are two and two
 
 
 def by_themselves(mean_seconds: float | None, window: int, workers: int) -> int:
