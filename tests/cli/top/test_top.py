@@ -21,6 +21,7 @@ from tests.pools.contract.stage import WAIT, Stage
 Top = Callable[..., Terminal]
 
 
+@pytest.mark.usefixtures("patient_stacks")
 def test_a_pool_at_work_on_80_by_24(make_pool: Callable[..., Any], stage: Stage, top: Top) -> None:
     pool = make_pool(2, name="import", monitor=True, queue_size=10)
     future, actor = stage.start(pool, fn=task(jobs.act, name="import-rows"))

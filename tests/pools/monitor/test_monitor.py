@@ -39,6 +39,7 @@ def gone(runtime: Path) -> bool:
     return os.listdir(runtime) == []
 
 
+@pytest.mark.usefixtures("patient_stacks")
 def test_a_look_at_a_pool_that_works(make_pool: Callable[..., Any], stage: Stage) -> None:
     pool = make_pool(1, name="seen", monitor=True, queue_size=9)
     future, actor = stage.start(pool)

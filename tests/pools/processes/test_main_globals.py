@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.pools.contract.stage import WAIT
+from tests.patience import STACK, WAIT
 from tests.pools.processes.methods import on_every_method
 
 PROGRAM = """
@@ -247,10 +247,12 @@ def test_what_is_defined_anew_reaches_the_next_job(tmp_path: Path, method: str) 
     ]
 
 
-WHERE = """
+WHERE = f"""
 import sys, traceback
 from multiprocessing import get_context
 from steadypool import ProcessPool, task
+from steadypool.pools.processes.ipc import stack_request
+stack_request.STACK_SECONDS = {STACK}
 def divide():
     return 1 / 0
 def wait():
@@ -259,8 +261,8 @@ def wait():
 with ProcessPool(1, get_context(sys.argv[1]), cancel_grace=0.05) as pool:
     for fn in (divide, lambda: divide()):
         error = pool.submit(fn).exception(timeout=60)
-        print('File "<string>", line 6, in divide' in "".join(traceback.format_exception(error)))
-    print('File "<string>", line 9, in wait' in pool.submit(task(wait, timeout=1)).exception(timeout=60).stack)
+        print('File "<string>", line 8, in divide' in "".join(traceback.format_exception(error)))
+    print('File "<string>", line 11, in wait' in pool.submit(task(wait, timeout=1)).exception(timeout=60).stack)
 """
 
 

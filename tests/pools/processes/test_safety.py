@@ -169,11 +169,13 @@ def like_macos(monkeypatch: pytest.MonkeyPatch, without_packets: None) -> None:
         monkeypatch.delattr(module, name)
 
 
+@pytest.mark.usefixtures("patient_stacks")
 @pytest.mark.parametrize("method", ["forkserver", "fork"])
 def test_over_a_stream(without_packets: None, make_pool: MakePool, stage: Stage) -> None:
     check_everything(make_pool, stage)
 
 
+@pytest.mark.usefixtures("patient_stacks")
 @pytest.mark.parametrize("method", ["fork"])
 def test_like_macos(like_macos: None, make_pool: MakePool, stage: Stage) -> None:
     check_everything(make_pool, stage)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 from steadypool import JobTimeout, Outcome, Retry, task
 from steadypool.model.events import CapacityChanged, JobStuck, WorkerAbandoned, WorkerEnded
 from steadypool.model.health import HealthReason
-from tests.patience import WAIT, takes
+from tests.patience import WAIT, eventually, takes
 from tests.pools.contract import jobs
 from tests.pools.contract.stage import Stage
 from tests.pools.contract.watch import Watch
@@ -162,8 +164,6 @@ def test_a_late_result_of_a_stuck_job_is_dropped(make_pool: Callable[..., Any], 
 
 
 def test_stuck_threads_do_not_keep_their_arguments(make_pool: Callable[..., Any], stage: Stage) -> None:
-    import weakref
-
     pool = make_pool(1, cancel_grace=GRACE)
     watch = Watch(pool)
     [(future, actor)] = leave_behind(pool, stage, watch, 1)
@@ -173,10 +173,7 @@ def test_stuck_threads_do_not_keep_their_arguments(make_pool: Callable[..., Any]
     watch.events.clear()
     pool.submit(jobs.nothing).result(WAIT)
     del future
-    import gc
-
-    gc.collect()
-    assert gone() is None
+    eventually(lambda: gc.collect() >= 0 and gone() is None)  # a thread may be about to let go of it
 
 
 def test_threads_are_daemons_with_names(make_pool: Callable[..., Any]) -> None:

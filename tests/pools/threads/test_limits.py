@@ -54,7 +54,7 @@ def test_a_place_that_another_job_will_free_is_waited_for(make_pool: Callable[..
 
 def test_a_drain_ends_what_is_not_seen(make_pool: Callable[..., Any]) -> None:
     """A pool sees no wait that does not come by it."""
-    pool, one = make_pool(3, cancel_grace=0.05), Limit("nested-unseen", running=1)
+    pool, one = make_pool(3, cancel_grace=WAIT), Limit("nested-unseen", running=1)
     inner: list[Any] = []
     submitted, ended = threading.Event(), threading.Event()
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from steadypool import Retry, task
+from tests.patience import eventually
 from tests.pools.contract import jobs
 from tests.pools.contract.stage import WAIT, Stage
 
@@ -103,7 +104,7 @@ def test_a_closed_pool_is_freed_with_its_threads(kind: Any) -> None:
         gone = weakref.ref(pool)
         del pool
         assert gone() is None
-    assert threading.active_count() <= before
+    eventually(lambda: threading.active_count() <= before)
 
 
 def test_memory_of_jobs_that_wait_is_bounded_by_the_queue(make_pool: Callable[..., Any], stage: Stage) -> None:
