@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from steadypool.cli.queue.job_text import lines_of, moment, reason_of
+from steadypool.cli.queue.job_text import lines_of, reason_of
 from steadypool.cli.queue.jobs import as_plain
+from steadypool.cli.queue.output import moment
 from steadypool.durable.engine.attempts import retries_of
 from steadypool.durable.engine.open import open_engine
 from steadypool.durable.engine.records import SET_ASIDE, AttemptError, JobRecord, NewJob, WorkerRow

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from typing import Any
 
 import click
 
-from steadypool.cli.exit_codes import DONE, SOME_FAILED
 from steadypool.cli.option_types import COUNT
-from steadypool.cli.queue.job_text import echo_table, moment
-from steadypool.cli.queue.target import URL_HELP, as_usage_errors, json_option, queue_at, url_option
+from steadypool.cli.queue.output import change_each, echo_facts, echo_json, echo_list, moment
+from steadypool.cli.queue.target import as_usage_errors, group_url_option, json_option, queue_at, url_option
+from steadypool.durable.client.queue import Queue
 from steadypool.durable.engine.batches import BatchRow
-from steadypool.durable.engine.errors import UnknownBatch
-from steadypool.model.printable import printable
+from steadypool.durable.engine.errors import UnknownBatch, WrongState
 from steadypool.model.quantities import length_text
 
 HEADINGS = ("id", "name", "state", "members", "completed", "failed", "cancelled", "age")
@@ -23,9 +22,8 @@ FAILED_SHOWN = 10
 
 
 @click.group("batches")
-@click.option("--url", "-u", help=URL_HELP)
-@click.pass_context
-def batches_group(context: click.Context, url: str | None) -> None:
+@group_url_option
+def batches_group() -> None:
     """Look at batches of durable jobs, and cancel them.
 
     \b
@@ -33,7 +31,6 @@ def batches_group(context: click.Context, url: str | None) -> None:
         steadypool batches show batch-7
         steadypool batches cancel batch-7
     """
-    context.obj = url
 
 
 @batches_group.command("list")
@@ -49,13 +46,8 @@ def list_command(url: str | None, only_open: bool, limit: int, as_json: bool) ->
         found = list(islice(wanted, limit))
         now = source.engine.now()
     if as_json:
-        for row in found:
-            click.echo(json.dumps(as_plain(row)))
-    elif found:
-        echo_table(HEADINGS, [_cells(row, now) for row in found])
-    else:
-        click.echo("no batches")
-    return DONE
+        return echo_json(*map(as_plain, found))
+    return echo_list(HEADINGS, found, lambda row: _cells(row, now), "no batches")
 
 
 @batches_group.command("show")
@@ -70,12 +62,8 @@ def show_command(batch_id: str, url: str | None, as_json: bool) -> int:
         row, now = batch.row(), source.engine.now()
         failed = [record.id for record in islice(batch.failed(), FAILED_SHOWN)]
     if as_json:
-        click.echo(json.dumps({**as_plain(row), "failed_members": failed}))
-        return DONE
-    for name, value in _facts(row, now, failed).items():
-        if value not in (None, ""):
-            click.echo(f"{name:14} {printable(str(value))}")
-    return DONE
+        return echo_json({**as_plain(row), "failed_members": failed})
+    return echo_facts(_facts(row, now, failed))
 
 
 @batches_group.command("cancel")
@@ -87,22 +75,13 @@ def cancel_command(batch_ids: tuple[str, ...], url: str | None) -> int:
     What follows a batch in any case is put when all have ended, unless the program that filled the batch died before
     it was full.
     """
-    code = DONE
-    source = queue_at(url)
-    for batch_id in batch_ids:
-        with as_usage_errors():
-            try:
-                was_open = source.get_batch(batch_id).cancel()
-            except UnknownBatch as error:
-                click.echo(f"Error: {printable(str(error))}", err=True)
-                code = SOME_FAILED
-                continue
-        if was_open:
-            click.echo(f"{printable(batch_id)} is cancelled: workers cancel its members within two seconds")
-        else:
-            click.echo(f"Error: {printable(batch_id)} has finished already", err=True)
-            code = SOME_FAILED
-    return code
+    return change_each(batch_ids, partial(_cancel, queue_at(url)), (UnknownBatch, WrongState))
+
+
+def _cancel(queue: Queue, batch_id: str) -> str:
+    if not queue.get_batch(batch_id).cancel():
+        raise WrongState(f"{batch_id} has finished already")
+    return "is cancelled: workers cancel its members within two seconds"
 
 
 def _rows(store: Any) -> Iterator[BatchRow]:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from datetime import datetime
 from itertools import chain
 from typing import Any
 
+from steadypool.cli.queue.output import moment
 from steadypool.durable.client.queue import Queue
 from steadypool.durable.engine.attempts import after_retries, retries_before, retries_of
 from steadypool.durable.engine.links import Link
@@ -33,25 +33,6 @@ _NOT_SHOWN = ("errors", "last_error", "number", "nonce", "turn")
 _LABELS = {"payload": "arguments"}
 """What a field of the record is called, if not by its name."""
 _MOMENTS = ("enqueued_at", "due_at", "running_since", "started_at", "ended_at", "saved_at")
-
-
-def moment(at: float, now: float) -> str:
-    """The local time, with its zone, and how long ago it was or is to come."""
-    local = datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
-    return f"{local} ({length_text(now - at)} ago)" if at <= now else f"{local} (in {length_text(at - now)})"
-
-
-def echo_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table on standard output."""
-    from rich.table import Table  # for those who have rows to show
-    from rich.text import Text
-
-    from steadypool.cli.console import console_on
-
-    table = Table(*headings, box=None)
-    for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
-    console_on(stderr=False).print(table)
 
 
 # -- jobs

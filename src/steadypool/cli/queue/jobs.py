@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
 import click
 
-from steadypool.cli.exit_codes import DONE, SOME_FAILED
+from steadypool.cli.exit_codes import DONE
 from steadypool.cli.option_types import COUNT
 from steadypool.cli.queue.filters import STATES, Chosen, chosen_jobs, filter_options
 from steadypool.cli.queue.job_text import (
@@ -18,15 +18,16 @@ from steadypool.cli.queue.job_text import (
     WORKER_HEADINGS,
     cells_of,
     depth_of,
-    echo_table,
     held_by,
     lines_of,
     reason_of,
     worker_cells,
 )
-from steadypool.cli.queue.target import URL_HELP, as_usage_errors, json_option, queue_at, url_option
+from steadypool.cli.queue.output import change_each, echo_json, echo_table
+from steadypool.cli.queue.target import as_usage_errors, group_url_option, json_option, queue_at, url_option
 from steadypool.durable.client.bulk import BulkResult, with_states
 from steadypool.durable.client.queue import Queue
+from steadypool.durable.engine.errors import WrongState
 from steadypool.durable.engine.protocol import Engine
 from steadypool.durable.engine.records import JobFilter, JobRecord, public_id
 from steadypool.durable.engine.states import ENDED, JobState
@@ -42,9 +43,8 @@ LOOKED_AT = 100
 
 
 @click.group("jobs")
-@click.option("--url", "-u", help=URL_HELP)
-@click.pass_context
-def jobs_group(context: click.Context, url: str | None) -> None:
+@group_url_option
+def jobs_group() -> None:
     """Look at the jobs of a durable queue, and change them.
 
     \b
@@ -52,7 +52,6 @@ def jobs_group(context: click.Context, url: str | None) -> None:
         steadypool jobs show job-42
         steadypool jobs retry job-42 job-43
     """
-    context.obj = url
 
 
 @jobs_group.command("list")
@@ -71,8 +70,7 @@ def list_command(url: str | None, which: JobFilter, limit: int, as_json: bool) -
         records = records[:limit]
         reasons = [] if as_json else _reasons(source.engine, records)
     if as_json:
-        _echo_json(as_plain(record, errors=False) for record in records)
-        return DONE
+        return echo_json(*(as_plain(record, errors=False) for record in records))
     if not records:
         click.echo("no jobs")
         return DONE
@@ -116,8 +114,7 @@ def show_command(job_id: str, url: str | None, as_json: bool) -> int:
         before = [(link, source.engine.get(public_id(link.number, link.nonce, None))) for link in links[:LINKS_SHOWN]]
     if as_json:
         waits = [{"id": other and other.id, "needs": link.needs, "state": link.state} for link, other in before]
-        _echo_json([{**as_plain(record), **({"after": waits} if waits else {})}])
-        return DONE
+        return echo_json({**as_plain(record), **({"after": waits} if waits else {})})
     for line in lines_of(record, now, before, notes):
         click.echo(line)
     if len(links) > LINKS_SHOWN:
@@ -135,8 +132,7 @@ def stats_command(url: str | None, as_json: bool) -> int:
         stats, now = source.stats(), source.engine.now()
     left = unserved(stats.queues, stats.workers)
     if as_json:
-        _echo_json([{**asdict(stats), "unserved": left}])
-        return DONE
+        return echo_json({**asdict(stats), "unserved": left})
     rows = [
         [
             f"{row.name} (paused)" if row.paused else row.name,
@@ -169,7 +165,7 @@ def retry_command(url: str | None, chosen: Chosen, as_json: bool) -> int:
     queue = queue_at(url)
     with as_usage_errors():
         unknown = queue.engine.unknown_tasks(_tasks_of(queue.engine, chosen))
-    code = _change(queue, Queue.retry, "available", queue.retry_all, chosen, as_json)
+    code = _change(queue, _retry, "available", queue.retry_all, chosen, as_json)
     for task in map(printable, sorted(unknown)):
         click.echo(f"warning: no worker at work knows task {task}; its jobs wait for one that does", err=True)
     return code
@@ -235,7 +231,7 @@ def _change_queue(url: str | None, name: str, change: Callable[[Queue, str], Non
 
 def _change(
     queue: Queue,
-    change: Callable[[Queue, str], object],
+    change: Callable[[Queue, str], str],
     done: str,
     change_all: Callable[..., BulkResult],
     chosen: Chosen,
@@ -243,15 +239,14 @@ def _change(
 ) -> int:
     """Change these jobs, or those that a filter finds."""
     if chosen.job_ids:
-        return _change_each(queue, chosen.job_ids, change, done, as_json)
+        return change_each(chosen.job_ids, partial(change, queue), SteadypoolError, as_json)
     with as_usage_errors():
         return _say(change_all(chosen.which, dry_run=chosen.dry_run), done, as_json)
 
 
 def _say(result: BulkResult, done: str, as_json: bool) -> int:
     if as_json:
-        _echo_json([asdict(result)])
-        return DONE
+        return echo_json(asdict(result))
     if result.dry_run:
         click.echo(f"{result.found:,} jobs; with --dry-run they stay as they are")
         return DONE
@@ -262,43 +257,20 @@ def _say(result: BulkResult, done: str, as_json: bool) -> int:
     return DONE
 
 
-def _change_each(
-    queue: Queue, job_ids: Iterable[str], change: Callable[[Queue, str], object], done: str, as_json: bool
-) -> int:
-    """Change each job; *change* returns something else to say than *done*, or false if the job has ended."""
-    code = DONE
-    for job_id in job_ids:
-        with as_usage_errors():
-            problem, said = _changed(queue, job_id, change)
-        code = DONE if problem is None and code == DONE else SOME_FAILED
-        if as_json:
-            _echo_json([{"id": job_id, "done": (said or done) if problem is None else None, "error": problem}])
-        elif problem is None:
-            click.echo(f"{printable(job_id)} {said or done}")
-        else:
-            click.echo(f"Error: {printable(problem)}", err=True)
-    return code
+def _retry(queue: Queue, job_id: str) -> str:
+    queue.retry(job_id)
+    return "available"
 
 
-def _changed(queue: Queue, job_id: str, change: Callable[[Queue, str], object]) -> tuple[str | None, str | None]:
-    """Change the job; why it could not be changed, and what there is to say of it."""
-    try:
-        changed = change(queue, job_id)
-    except SteadypoolError as error:
-        return str(error), None
-    if changed is False:
-        return f"job {job_id!r} has ended already", None
-    return None, changed if isinstance(changed, str) else None
-
-
-def _discard(queue: Queue, job_id: str, *, reason: str) -> None:
+def _discard(queue: Queue, job_id: str, *, reason: str) -> str:
     queue.discard(job_id, reason)
+    return "discarded"
 
 
-def _cancel(queue: Queue, job_id: str) -> str | bool:
+def _cancel(queue: Queue, job_id: str) -> str:
     state = queue.request_cancel(job_id)
     if state in ENDED:
-        return False
+        raise WrongState(f"job {job_id!r} has ended already")
     return "runs, and was asked to stop" if state is JobState.RUNNING else "cancelled"
 
 
@@ -316,11 +288,6 @@ def as_plain(record: JobRecord, *, errors: bool = True) -> dict[str, Any]:
         for name in ("errors", "checkpoint", "saved_at"):
             del plain[name]
     return plain
-
-
-def _echo_json(rows: Iterable[dict[str, Any]]) -> None:
-    for row in rows:
-        click.echo(json.dumps(row))
 
 
 COUNTED_BELOW = 100_000

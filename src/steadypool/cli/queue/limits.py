@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import Any
 
@@ -10,8 +9,8 @@ import click
 
 from steadypool.cli.exit_codes import DONE, UsageError
 from steadypool.cli.option_types import Length
-from steadypool.cli.queue.job_text import echo_table
-from steadypool.cli.queue.target import URL_HELP, as_usage_errors, json_option, queue_at, url_option
+from steadypool.cli.queue.output import echo_json, echo_list
+from steadypool.cli.queue.target import as_usage_errors, group_url_option, json_option, queue_at, url_option
 from steadypool.durable.client.limits import LimitInfo
 from steadypool.model.printable import printable
 
@@ -21,9 +20,8 @@ key_option = click.option("--key", "-k", metavar="TEXT", help="For this key of t
 
 
 @click.group("limits")
-@click.option("--url", "-u", help=URL_HELP)
-@click.pass_context
-def limits_group(context: click.Context, url: str | None) -> None:
+@group_url_option
+def limits_group() -> None:
     """Look at limits, and set them by hand.
 
     \b
@@ -34,7 +32,6 @@ def limits_group(context: click.Context, url: str | None) -> None:
 
     NAME is the limit's; or its task's without the module, if it has none of its own, where that is unique.
     """
-    context.obj = url
 
 
 @limits_group.command("list")
@@ -45,13 +42,8 @@ def list_command(url: str | None, as_json: bool) -> int:
     with as_usage_errors():
         found = queue_at(url).limits.list()
     if as_json:
-        for info in found:
-            click.echo(json.dumps(asdict(info)))
-    elif found:
-        echo_table(HEADINGS, [_cells(info) for info in found])
-    else:
-        click.echo("no limits: a worker declares those of its tasks when it starts")
-    return DONE
+        return echo_json(*map(asdict, found))
+    return echo_list(HEADINGS, found, _cells, "no limits: a worker declares those of its tasks when it starts")
 
 
 @limits_group.command("set")

@@ -10,10 +10,10 @@ from typing import Any
 
 import click
 
-from steadypool.cli.exit_codes import DONE, SOME_FAILED
+from steadypool.cli.exit_codes import DONE
 from steadypool.cli.option_types import COUNT
-from steadypool.cli.queue.job_text import echo_table, moment
-from steadypool.cli.queue.target import URL_HELP, as_usage_errors, json_option, load_queue, queue_at, url_option
+from steadypool.cli.queue.output import change_each, echo_facts, echo_json, echo_list, moment
+from steadypool.cli.queue.target import as_usage_errors, group_url_option, json_option, load_queue, queue_at, url_option
 from steadypool.durable.client.queue import Queue
 from steadypool.durable.client.schedules import ScheduleHandle
 from steadypool.durable.engine.errors import UnknownSchedule, WrongState
@@ -28,9 +28,8 @@ names_argument = click.argument("names", nargs=-1, required=True, metavar="NAME.
 
 
 @click.group("schedules")
-@click.option("--url", "-u", help=URL_HELP)
-@click.pass_context
-def schedules_group(context: click.Context, url: str | None) -> None:
+@group_url_option
+def schedules_group() -> None:
     """Look at the schedules of a durable queue, and change them.
 
     \b
@@ -40,7 +39,6 @@ def schedules_group(context: click.Context, url: str | None) -> None:
 
     NAME is the schedule's, or its task's without the module, where that is unique.
     """
-    context.obj = url
 
 
 @schedules_group.command("list")
@@ -55,13 +53,8 @@ def list_command(url: str | None, task: str | None, limit: int, as_json: bool) -
         found = source.schedules.list(task=task, limit=limit)
         now = source.engine.schedules.now()
     if as_json:
-        for handle in found:
-            click.echo(json.dumps(as_plain(handle)))
-    elif found:
-        echo_table(HEADINGS, [_cells(handle, now) for handle in found])
-    else:
-        click.echo("no schedules")
-    return DONE
+        return echo_json(*map(as_plain, found))
+    return echo_list(HEADINGS, found, lambda handle: _cells(handle, now), "no schedules")
 
 
 @schedules_group.command("show")
@@ -73,12 +66,7 @@ def show_command(name: str, url: str | None, as_json: bool) -> int:
     with as_usage_errors():
         source = queue_at(url)
         handle, now = source.schedules.get(name), source.engine.schedules.now()
-    if as_json:
-        click.echo(json.dumps(as_plain(handle)))
-        return DONE
-    for line in _lines(handle, now):
-        click.echo(line)
-    return DONE
+    return echo_json(as_plain(handle)) if as_json else echo_facts(_facts(handle, now))
 
 
 @schedules_group.command("next")
@@ -152,16 +140,8 @@ def remove_command(names: tuple[str, ...], url: str | None) -> int:
 
 def _change(url: str | None, names: tuple[str, ...], change: Callable[[ScheduleHandle], str | None], done: str) -> int:
     """Change each; *change* returns something else to say than *done*."""
-    code = DONE
     queue = queue_at(url)
-    for name in names:
-        with as_usage_errors():
-            try:
-                click.echo(printable(f"{name} {change(queue.schedules.get(name)) or done}"))
-            except (UnknownSchedule, WrongState) as error:
-                click.echo(f"Error: {printable(str(error))}", err=True)
-                code = SOME_FAILED
-    return code
+    return change_each(names, lambda name: change(queue.schedules.get(name)) or done, (UnknownSchedule, WrongState))
 
 
 # -- what is shown
@@ -185,11 +165,11 @@ def _cells(handle: ScheduleHandle, now: float) -> list[str]:
     ]
 
 
-def _lines(handle: ScheduleHandle, now: float) -> Iterator[str]:
+def _facts(handle: ScheduleHandle, now: float) -> dict[str, Any]:
     row = handle.row
     job = json.loads(row.job)
     rest = {name: value for name, value in job.items() if name not in ("task", "payload")}
-    facts: dict[str, Any] = {
+    return {
         "name": handle.name,
         "when": handle.schedule,
         "definition": row.definition,
@@ -204,9 +184,6 @@ def _lines(handle: ScheduleHandle, now: float) -> Iterator[str]:
         "skipped at": None if row.last_skip_at is None else moment(row.last_skip_at, now),
         "gone since": None if row.retired_at is None else moment(row.retired_at, now),
     }
-    for name, value in facts.items():
-        if value is not None:
-            yield f"{name:14} {printable(str(value))}"
 
 
 def as_plain(handle: ScheduleHandle) -> dict[str, Any]:

@@ -27,6 +27,11 @@ def _own_or_the_groups(context: click.Context, param: click.Parameter, url: str 
     return context.obj or url
 
 
+def _for_commands(context: click.Context, param: click.Parameter, url: str | None) -> None:
+    context.obj = url
+
+
+group_url_option = click.option("--url", "-u", callback=_for_commands, expose_value=False, help=URL_HELP)
 url_option = click.option("--url", "-u", envvar=URL_VARIABLE, callback=_own_or_the_groups, help=URL_HELP)
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on each line, for programs.")
 
