@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
-from typing import Any, cast
+from typing import Any
 
 from steadypool.contrib.web.access import Access
 from steadypool.contrib.web.answer import HTML, Answer, Refusal, not_found
@@ -36,7 +36,7 @@ from steadypool.contrib.web.pages import (
     workers,
 )
 from steadypool.contrib.web.render import Renderer
-from steadypool.contrib.web.request import Request
+from steadypool.contrib.web.request import Fields, Request
 from steadypool.contrib.web.shown import Arguments, line
 from steadypool.contrib.web.store import TIMEOUT, Reader
 from steadypool.durable.client.queue import Queue
@@ -220,7 +220,7 @@ class Dashboard:
         """A page that says what is wrong; to one who may see no page it shows nothing else."""
         status = HTTPStatus(int(refusal.status[:3]))
         page = Page("sorry", status.phrase, {"text": refusal.text, "sees": access.sees}, refusal.status, moves=False)
-        asked = request or Request("GET", "", "", {}, {}, cast(Any, _NO_FIELDS))
+        asked = request or Request("GET", "", "", {}, {}, Fields([]))
         answer = self._rendered(asked, access, page)
         return Answer(answer.status, answer.body, refusal.headers)
 
@@ -229,11 +229,3 @@ class Dashboard:
             return self._reader.queue.engine.url
         except (ValueError, EngineError):
             return "Steadypool"
-
-
-class _NoFields:
-    def get(self, name: str) -> str:
-        return ""
-
-
-_NO_FIELDS = _NoFields()

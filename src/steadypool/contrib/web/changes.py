@@ -23,7 +23,7 @@ from steadypool.durable.client.bulk import change_until, with_states
 from steadypool.durable.client.queue import Queue
 from steadypool.durable.engine.errors import UnknownBatch, UnknownJob, UnknownLimit, UnknownSchedule, WrongState
 from steadypool.durable.engine.records import ChangeKind, JobFilter
-from steadypool.durable.engine.states import ENDED, JobState
+from steadypool.durable.engine.states import ENDED
 from steadypool.durable.engine.texts import LONGEST_MESSAGE, storable
 from steadypool.model.clock import monotonic
 
@@ -83,9 +83,7 @@ class Changes:
     # -- jobs
 
     def _chosen(self, asked: Asked) -> Page | str:
-        ids = asked.form.all("id")
-        if not 0 < len(ids) <= MOST_IDS:
-            raise Refusal("400 Bad Request", f"choose jobs, {MOST_IDS} at most")
+        ids = ids_in(asked.form)
         problems: list[str] = []
 
         def work() -> int:
@@ -114,7 +112,7 @@ class Changes:
     def _many(self, asked: Asked) -> Page:
         kind = JOBS[asked.action]
         chosen = Chosen.of(asked.form, asked.arguments)
-        which = _changeable(kind, chosen.filter(below=number_in(asked.form.get("below"))))
+        which = changeable(kind, chosen.filter(below=number_in(asked.form.get("below"))))
         reason = storable(f"discarded by {asked.user}", LONGEST_MESSAGE) if kind == "discard" else ""
         until = monotonic() + AT_WORK
         conflicts: list[str] = []
@@ -218,7 +216,24 @@ def _one(change: Callable[[], object]) -> int:
     return 1
 
 
-def _changeable(kind: ChangeKind, which: JobFilter) -> JobFilter:
+def ids_in(fields: Fields) -> tuple[str, ...]:
+    """Those of the jobs that were chosen.
+
+    Raises:
+        Refusal: there is none, or there are too many.
+    """
+    ids = fields.all("id")
+    if not 0 < len(ids) <= MOST_IDS:
+        raise Refusal("400 Bad Request", f"choose jobs, {MOST_IDS} at most")
+    return ids
+
+
+def changeable(kind: ChangeKind, which: JobFilter) -> JobFilter:
+    """Those of the jobs that can be changed so.
+
+    Raises:
+        Refusal: the filter asks for others alone.
+    """
     try:
         return with_states(kind, which)
     except ValueError as error:
@@ -243,8 +258,3 @@ def _done(
         "is_over": go_on is None,
     }
     return Page("done", f"{asked.action.capitalize()} jobs", values, moves=False)
-
-
-def states_of(which: JobFilter) -> list[str]:
-    """The states that a filter names, as people read them."""
-    return [state.value for state in JobState if state in which.states]
