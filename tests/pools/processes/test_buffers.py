@@ -17,6 +17,8 @@ import pytest
 
 from steadypool import WorkerCrashed
 from steadypool.pools.processes import trim
+from steadypool.pools.processes.ipc.pickles import OUT_OF_BAND, Functions, load
+from steadypool.pools.processes.packets import pack_chunk
 from tests.pools.contract import jobs
 from tests.pools.contract.stage import WAIT, Stage
 from tests.pools.processes.methods import METHODS, on_every_method
@@ -173,6 +175,15 @@ def test_items_of_a_map_travel_together_in_a_buffer(make_pool: MakePool) -> None
     [worker] = pool._workers.workers
     capacities = [slab.capacity for slab in worker.outgoing._slabs.values()]
     assert max(capacities) >= 400_000, "twenty in one"
+
+
+def test_big_bytes_of_a_chunk_travel_beside_its_pickle() -> None:
+    blocks = [os.urandom(size) for size in (OUT_OF_BAND - 1, OUT_OF_BAND, 100_000)]
+    packed = pack_chunk(Functions(main_by_name=True), len, [(block,) for block in blocks])
+    assert packed.call is not None
+    stream, *beside = packed.call.parts()
+    assert [len(part) for part in beside] == [OUT_OF_BAND, 100_000]
+    assert list(load(stream, beside)) == blocks
 
 
 def test_what_is_not_begun_of_a_chunk_in_a_buffer_runs_elsewhere(make_pool: MakePool) -> None:

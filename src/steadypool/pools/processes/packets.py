@@ -86,7 +86,7 @@ def pack_chunk(functions: Functions, fn: Callable[..., object], calls: list[tupl
     flags = SEVERAL
     items: Sequence[object] = calls
     if set(map(len, calls)) == {1}:
-        flags, items = SEVERAL | SINGLE, list(chain.from_iterable(calls))
+        flags, items = SEVERAL | SINGLE, tuple(chain.from_iterable(calls))
     if function is None:
         return PackedCall(flags | WHOLE, b"", dump((fn, items), main_by_name=by_name), by_name)
     return PackedCall(flags, function, dump(items, main_by_name=by_name), by_name)

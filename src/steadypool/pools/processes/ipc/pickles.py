@@ -47,6 +47,7 @@ NAMES = b"\x93"
 programs may have some in `copyreg`."""
 _SIMPLE = frozenset({int, float, complex, bool, str, type(None)})
 _HAS_BIG_PAGES = hasattr(mmap, "MADV_HUGEPAGE")
+_BYTES = (bytes, bytearray)
 _NAMELESS = _SIMPLE | {bytes}
 _CACHING = type(lru_cache(len))
 _BY_REFERENCE = (FunctionType, BuiltinFunctionType, type, Task, _CACHING)
@@ -153,10 +154,10 @@ def _keep_big(buffers: list[pickle.PickleBuffer], buffer: pickle.PickleBuffer) -
 
 def _outside(value: object) -> object:
     """The value with big bytes at its top marked to travel outside."""
-    if isinstance(value, bytes | bytearray) and type(value) in (bytes, bytearray):
+    if type(value) in _BYTES and isinstance(value, _BYTES):
         return _Outside(value) if len(value) >= OUT_OF_BAND else value
     if type(value) is tuple:
-        return tuple(_outside(item) if type(item) in (bytes, bytearray) else item for item in value)
+        return tuple([_outside(item) if type(item) in _BYTES else item for item in value])
     return value
 
 

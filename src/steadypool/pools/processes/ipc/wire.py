@@ -64,7 +64,7 @@ WHOLE = 4
 SEVERAL = 8
 """It holds several calls: a list of argument tuples. Their serials and numbers follow the frame's own."""
 SINGLE = 16
-"""Of several calls: it is a list of single arguments."""
+"""Of several calls: it is a tuple of single arguments."""
 CARRIED = 32
 """The extras hold something that is to be done before the job."""
 
