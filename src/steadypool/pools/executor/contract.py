@@ -188,9 +188,13 @@ class PoolContract(Books, Executor):
             job: JobFuture[R] = JobFuture(
                 core, options, fn, args, kwargs, copy_context(), monotonic(), next(core.tickets)
             )
-            if not core.workers.prepare(job):
-                if has_room:
+            is_prepared = False
+            try:
+                is_prepared = core.workers.prepare(job)
+            finally:  # it may raise what is no Exception
+                if has_room and not is_prepared:
                     core.queue.give_room()
+            if not is_prepared:
                 return job
             if core.emitter.sinks:
                 core.emitter.defer_submitted(job)

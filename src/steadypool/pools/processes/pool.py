@@ -143,8 +143,13 @@ class ProcessPool(PoolContract):
             # Only sinks can have a use for the context: it does not travel.
             context = copy_context() if core.emitter.sinks else None
             job: JobFuture[R] = JobFuture(core, options, fn, args, kwargs, context, monotonic(), next(core.tickets))
-            if not self._workers.prepare(job):
-                core.queue.give_room()
+            is_prepared = False
+            try:
+                is_prepared = self._workers.prepare(job)
+            finally:  # it may raise what is no Exception
+                if not is_prepared:
+                    core.queue.give_room()
+            if not is_prepared:
                 return job
             if not options.plain or core.emitter.sinks:
                 return core.admission.enter_announced(job)
