@@ -252,10 +252,13 @@ def _wanted(dialect: Dialect, walk: Walk, which: JobFilter, below: int, low: int
 
 def _wanted_from(dialect: Dialect, walk: Walk, which: JobFilter, below: int, low: int) -> tuple[str, tuple[Any, ...]]:
     """Where the wanted rows of a page are, as the rest of a statement, and its values."""
-    table, name = (walk.table, "s") if walk.has_task else (f"{walk.table} JOIN @jobs j ON j.number = s.number", "j")
-    filters = list(_filters(dialect, name, which))
+    table, filters = walk.table, list(_filters(dialect, "s" if walk.has_task else "j", which))
+    if filters and not walk.has_task:
+        table = f"{table} JOIN @jobs j ON j.number = s.number"
+        # PostgreSQL does not see that this follows, and would go through all jobs.
+        filters.append(("j.number < ? AND j.number >= ?", (below, low)))
     return (
-        f"FROM {table if filters else walk.table} WHERE {walk.where} AND s.number < ? AND s.number >= ? AND "
+        f"FROM {table} WHERE {walk.where} AND s.number < ? AND s.number >= ? AND "
         f"{walk.wanted}{''.join(f' AND {condition}' for condition, _ in filters)}",
         (*walk.values, below, low, *walk.wanted_values, *(value for _, values in filters for value in values)),
     )
@@ -276,7 +279,11 @@ def _filters(dialect: Dialect, name: str, which: JobFilter) -> Iterator[tuple[st
     if which.queue:
         yield f"{name}.queue = ?", (which.queue,)
     if which.task:
-        yield f"({name}.task = ? OR {_ends_with(f'{name}.task')})", (which.task, *(f".{which.task}",) * 2)
+        # Not bare: PostgreSQL would expect hardly a job of such a task, and look up each of thousands on its own.
+        yield (
+            f"coalesce({name}.task = ? OR {_ends_with(f'{name}.task')}, false)",
+            (which.task, *(f".{which.task}",) * 2),
+        )
     for tag in which.tags:
         yield dialect.has_tag.format(name=name), (tag,)
     if which.argument:
