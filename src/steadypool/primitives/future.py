@@ -96,6 +96,7 @@ class JobFuture(Future[T], Generic[T]):
     _callbacks: list[Callback] | None = None
     _unseen: Unretrieved | None = None
     _has_room = True
+    _size = 1  # calls in it; a chunk, which may stand in its place, has several
     _worker: Any = None
     _began = 0.0
     """When the present attempt began; seconds of `time.monotonic`."""
@@ -111,8 +112,7 @@ class JobFuture(Future[T], Generic[T]):
     """The retry it waits for, on the timers."""
     _alarm: Any = None  # its total time limit, likewise
     _deferred_events: Any = None
-    _packed: Any = None
-    """What travels to a worker process."""
+    _packed: Any = None  # what travels to a worker process
     _packed_meta: bytes | None = None
     _serial = 0
     """Stands for the latest sending to a worker process."""

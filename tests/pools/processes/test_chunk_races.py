@@ -140,7 +140,7 @@ def test_a_chunk_on_its_way_to_a_worker_is_cancelled(make_pool: MakePool) -> Non
     chunk = workers.core.queue.take()
     results.close()
     (worker,) = workers.workers
-    workers.pump._hand_over(worker, chunk)
+    workers.pump._hand_over(worker, [chunk])
     workers.fleet.full = False
     assert wait_for_rest(pool).cancelled == 100
 

@@ -30,8 +30,8 @@ def legs_of(pool: Any, results: Callable[[], Iterator[Any]]) -> tuple[list[Any],
 
     def note_many(*args: Any) -> Any:
         for leg in many(*args):
-            if hasattr(leg, "size"):
-                sizes.append(leg.size)
+            if leg._size > 1:
+                sizes.append(leg._size)
             yield leg
 
     def note_one(*args: Any) -> Any:

@@ -17,7 +17,7 @@ R = TypeVar("R")
 class Chunk(Protocol[R]):
     """What a map asks of items that travel together."""
 
-    size: int
+    _size: int
     jobs: list[JobFuture[R]] | None
 
     def next(self, deadline: float | None) -> list[R] | None:
@@ -35,7 +35,7 @@ Landed = SimpleQueue["JobFuture[R] | tuple[Chunk[R], list[R] | None] | None"]
 
 def items_of(leg: Leg[R]) -> int:
     """How many items travel in a leg."""
-    return 1 if isinstance(leg, JobFuture) else leg.size
+    return leg._size
 
 
 class Landing(Generic[R]):
@@ -114,7 +114,7 @@ class Flight(Generic[R]):
                 self.add(job)
         else:
             self._given[chunk] += len(values)
-        if values is None or self._given[chunk] == chunk.size:
+        if values is None or self._given[chunk] == chunk._size:
             self._has_landed(chunk)
             del self._given[chunk]
         return values or []

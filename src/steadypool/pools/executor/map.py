@@ -67,7 +67,7 @@ def _in_order(window: Window[R], legs: deque[Leg[R]], options: MapOptions) -> Ge
                 yield _result(legs.popleft(), options)  # type: ignore[arg-type] # not kept in a variable here
                 window.gave(1)
             else:
-                items = legs[0].size
+                items = legs[0]._size
                 yield from _results(legs[0], options)
                 legs.popleft()
                 window.gave(items)
@@ -85,7 +85,7 @@ def _await_leg(window: Window[R], legs: deque[Leg[R]], options: MapOptions) -> N
 
 
 def _results(chunk: Chunk[R], options: MapOptions) -> Iterator[R | Exception]:
-    left = chunk.size
+    left = chunk._size
     try:
         while left and (values := chunk.next(options.deadline)) is not None:
             left -= len(values)

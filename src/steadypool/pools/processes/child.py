@@ -48,6 +48,7 @@ from steadypool.pools.processes.ipc.wire import (
     IN_BUFFER,
     KEYWORDS,
     LOADING,
+    NOT_BEGUN,
     NOT_FOUND,
     NOTE,
     NOTHING,
@@ -58,11 +59,9 @@ from steadypool.pools.processes.ipc.wire import (
     SEVERAL,
     SINGLE,
     UNFIT,
-    UNREADABLE,
     VALUE,
     VALUE_IN_BUFFER,
     WHOLE,
-    WITHHELD,
     CallFrame,
     read_packet,
 )
@@ -235,7 +234,7 @@ class Worker:
         began = monotonic()
         self.page.begin(frame.serial + LOADING if several else frame.serial, began)
         if self.page.is_withheld(frame.serial):  # after the line above: see `pools.processes.steal`
-            self._out.send(WITHHELD, frame.serial)
+            self._out.send(NOT_BEGUN, frame.serial)
             return False
         self._done += 1
         self._context, self._frame = None, frame
@@ -274,7 +273,7 @@ class Worker:
         if isinstance(self._out, ForkedOutbox):
             end_child(error)
         if frame.flags & SEVERAL:
-            self._out.send(UNREADABLE, frame.serial)
+            self._out.send(NOT_BEGUN, frame.serial)
         elif isinstance(error, AttributeError | ImportError) and b"__main__" in frame.function + frame.call:
             # It is not there under its name in a worker: the parent sends it by value.
             self._out.send(NOT_FOUND, frame.serial, pack_error(error))
@@ -305,7 +304,7 @@ class Worker:
         for serial, args in calls:
             cells[RUNNING] = serial
             if serial < cells[HELD_TO] and self.page.is_withheld(serial):
-                out.send(WITHHELD, serial)
+                out.send(NOT_BEGUN, serial)
                 return False
             try:
                 result = fn(*args)

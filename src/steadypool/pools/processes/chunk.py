@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from steadypool.model.clock import monotonic
 from steadypool.model.options import TaskOptions, task_name
+from steadypool.model.states import Outcome
 from steadypool.pools.core.core import Core
 from steadypool.pools.core.shared import Job
 from steadypool.primitives.future import JobFuture
@@ -39,8 +40,10 @@ class Chunk:
 
     # What the queue, the hand, the pump and the packet touch of any entry.
     attempts = 0
-    outcome = None
-    _told = None
+    _entry = None
+    _gated = None
+    _told: str | None = None
+    """It was cancelled while it was between two places: it must not start."""
     _attempt_ends: float | None = None
     _total_ends: float | None = None
     _packed_meta: bytes | None = None
@@ -69,8 +72,8 @@ class Chunk:
         self._number = numbers[0]
         self._submitted = monotonic()
         self._packed = packed
-        self.size = len(calls)
-        self.rooms = self.size - 1
+        self._size = len(calls)
+        self.rooms = self._size - 1
         """Places of the queue that it holds, besides the one that any entry does."""
         self.done = 0
         """Items that have come back; the first ones, since they run in order."""
@@ -78,14 +81,17 @@ class Chunk:
         """How long those ran."""
         self.jobs: list[Job] | None = None
         """What it was unfolded into."""
-        self.unwanted = False
-        """It was cancelled while it was between two places: it must not start."""
         self._landed: Landed = SimpleQueue() if landed is None else landed
 
     @property
     def job_id(self) -> str:
         """The id of the item that comes back next."""
-        return f"{self._core.name}-{self._numbers[min(self.done, self.size - 1)] + 1}"
+        return f"{self._core.name}-{self._numbers[min(self.done, self._size - 1)] + 1}"
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """As of a job: ``None`` as long as items have not come back."""
+        return Outcome.SUCCEEDED if self.done == self._size else None
 
     @property
     def _task_name(self) -> str:
@@ -97,13 +103,13 @@ class Chunk:
         """The next items have these results."""
         self.done += len(values)
         self.seconds += seconds
-        if self.done == self.size:
+        if self.done == self._size:
             self._calls = []
         self._landed.put((self, values))
 
     def unfold(self) -> list[Job]:
         """The items that have not come back, as jobs. Only once."""
-        jobs = [self._as_job(index) for index in range(self.done, self.size)]
+        jobs = [self._as_job(index) for index in range(self.done, self._size)]
         self._calls = []
         # A list of its own for the taker of the results, which forgets each job once it has its result.
         self.jobs = jobs[:]
@@ -150,3 +156,7 @@ class Chunk:
     def cancel(self) -> None:
         """Cancel the items that have not started."""
         self._cancel(self)
+
+
+Entry = Job | Chunk
+"""What waits in the queue of a process pool, and stands in the hand of a worker."""

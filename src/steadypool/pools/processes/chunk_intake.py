@@ -72,7 +72,7 @@ class ChunkIntake:
             self._fleet.pump()
         if self._core.refusal is not None and self._core.queue.remove(chunk):
             self._core.queue.give_rooms(chunk.rooms)
-            self._core.counts.withdraw(chunk.size)
+            self._core.counts.withdraw(chunk._size)
             self._fleet.bell.ring()
             raise self._core.refusal()
         return chunk
@@ -106,14 +106,15 @@ class ChunkIntake:
     def cancel_chunk(self, chunk: Chunk) -> None:
         """Cancel what has not started of a chunk."""
         with self._core.lock:
-            if chunk.jobs is None and chunk.done == chunk.size:
+            if chunk.jobs is None and chunk.outcome is not None:
                 return
             if chunk.jobs is None and (self._core.queue.remove(chunk) or self._stealer.reclaim(chunk)):
                 self._places.free_rooms(chunk)
                 self._places.cancel_items(chunk)
                 return
             jobs = self._places.unfold(chunk)
-            # With no jobs it is between the queue and a worker, in the hands of a thread that waits for the lock.
-            chunk.unwanted = not jobs
+            if not jobs:
+                # It is between the queue and a worker, in the hands of a thread that waits for the lock.
+                chunk._told = "cancelled"
         for job in jobs:
             job.cancel()

@@ -16,7 +16,6 @@ from steadypool.model.errors import WorkerCrashed
 from steadypool.model.lazy_module import events
 from steadypool.model.states import Outcome, PoolState
 from steadypool.pools.core.shared import Job
-from steadypool.pools.processes.chunk import Chunk
 from steadypool.pools.processes.fleet import Fleet
 from steadypool.pools.processes.ipc.oom import oom_kills
 from steadypool.pools.processes.ipc.wire import (
@@ -68,8 +67,7 @@ class Deaths:
             worker.dead = True
             # At once: a pump would go on offering it jobs, for ever if its thread holds this lock.
             self._fleet.available = tuple(other for other in self._fleet.available if other is not worker)
-            if worker.hand and isinstance(worker.hand[0], Chunk):
-                self._places.unfold(worker.hand[0])
+            self._places.first_unfolded(worker)
             hand: list[Any] = list(worker.hand)
             worker.hand.clear()
             self._fleet.came_back(worker)

@@ -9,6 +9,7 @@ from steadypool.model.clock import monotonic
 from steadypool.model.states import PoolState
 from steadypool.pools.core.core import Core
 from steadypool.pools.core.shared import Job
+from steadypool.pools.processes.chunk import Entry
 from steadypool.pools.processes.pace import Pace
 from steadypool.pools.processes.trim import Trim
 from steadypool.pools.processes.worker import ProcessWorker
@@ -42,7 +43,7 @@ class Fleet:
         """No worker is started for a while, since some could not be."""
         self.full = False
         """No worker has room: no thread need try before a result comes."""
-        self.told_started: WeakKeyDictionary[Job, int] = WeakKeyDictionary()
+        self.told_started: WeakKeyDictionary[Entry, int] = WeakKeyDictionary()
         """Jobs that were first in a hand, and taken back, and the attempt that sinks may know to have started."""
         self.pace = Pace(core.run_times, packets)
         self.trim = Trim(core, lambda: self.workers)

@@ -18,7 +18,7 @@ from steadypool.model.states import PoolState
 from steadypool.pools.core.emitter import job_facts
 from steadypool.pools.core.job_errors import cancelled_error
 from steadypool.pools.core.shared import Job
-from steadypool.pools.processes.chunk import Chunk
+from steadypool.pools.processes.chunk import Chunk, Entry
 from steadypool.pools.processes.fleet import Fleet
 from steadypool.pools.processes.handover_watch import HandoverWatch
 from steadypool.pools.processes.ipc.pickles import dump
@@ -35,31 +35,28 @@ class JobStarts:
         self._places = places
         self.watch = watch
 
-    def became_first(self, job: Job | Chunk) -> None:
-        """The job is the first in its worker's hand: it runs now, or will in a moment. May be said more than once."""
-        worker = job._worker
+    def see_to_first(self, worker: ProcessWorker) -> None:
+        """What is first in the worker's hand runs now, or will in a moment. May be said more than once."""
+        sinks = self._core.emitter.sinks
         with self._core.lock:
-            if isinstance(job, Chunk) and job.jobs is not None and worker.hand:
-                job = worker.hand[0]  # it was unfolded since
-            if job._state is RUNNING or not worker.hand or worker.hand[0] is not job:
-                return  # another thread has said so, or the job has ended since
-            if worker.taken is not None:
-                return  # not yet: it will be said when that has ended
+            if not worker.hand or worker.taken is not None:
+                return  # not yet: it will be said when what was taken has ended
+            job = (self._places.first_unfolded(worker) if sinks else None) or worker.hand[0]
+            if job._state is RUNNING:
+                return
             job._began = now = monotonic()
             job._state = RUNNING
-            told = not isinstance(job, Chunk) and self._fleet.told_started.pop(job, None) == job.attempts
+            told = bool(sinks) and self._fleet.told_started.pop(job, None) == job.attempts
         self.watch.see_to_unread()
         if self._core.state is PoolState.CANCELLING:
             # It was on its way when the drain gave back what waits: stop it, as the drain did those that ran.
             self._tell_first(worker)
-        if isinstance(job, Chunk):
-            return
         timeout = job._options.timeout
         if timeout is not None:
             # The earliest moment that can be its limit; when that comes, the page says what is.
             job._attempt_ends = now + timeout
             self._core.wake_before(job._attempt_ends)
-        if self._core.emitter.sinks and not told:
+        if sinks and not told and not isinstance(job, Chunk):
             self._core.emitter.emit_deferred(job)
             waited = now - job._submitted
             context = _submitters_context(job)
@@ -70,14 +67,15 @@ class JobStarts:
     def _tell_first(self, worker: ProcessWorker) -> None:
         """The pool is cancelling: tell what the worker runs now."""
         with self._core.lock:
-            if worker.hand and isinstance(worker.hand[0], Chunk):
-                self._places.unfold(worker.hand[0])
+            self._places.first_unfolded(worker)
             running = worker.running()
         for job in running:
             self._core.termination.tell(job, "shutdown", cancelled_error(job, "shutdown"))
 
-    def carried(self, job: Job) -> bytes | None:
+    def carried(self, job: Entry) -> bytes | None:
         """What sinks want done in the worker before the job, as a pickle; ``None``: nothing."""
+        if not self._core.emitter.context_carriers or isinstance(job, Chunk):
+            return None
         event = events.JobEvent(self._core.name, monotonic(), *job_facts(job))
         context = _submitters_context(job)
         wanted: list[bytes] = []

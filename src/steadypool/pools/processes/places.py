@@ -10,7 +10,7 @@ from concurrent.futures._base import PENDING, RUNNING
 from steadypool.model.states import Outcome
 from steadypool.pools.core.job_errors import cancelled_error
 from steadypool.pools.core.shared import Job
-from steadypool.pools.processes.chunk import Chunk
+from steadypool.pools.processes.chunk import Chunk, Entry
 from steadypool.pools.processes.fleet import Fleet
 from steadypool.pools.processes.worker import ProcessWorker
 
@@ -22,7 +22,7 @@ class Places:
         self._fleet = fleet
         self._core = fleet.core
 
-    def take_out(self, worker: ProcessWorker, job: Job | Chunk) -> bool:
+    def take_out(self, worker: ProcessWorker, job: Entry) -> bool:
         """Take what was not sent after all out of the hand; false if another thread has it."""
         with self._core.lock:
             try:
@@ -32,9 +32,9 @@ class Places:
             job.attempts -= 1
             return True
 
-    def requeue(self, job: Job | Chunk) -> None:
+    def requeue(self, job: Entry) -> None:
         """Back into the queue, by its age in front; it has not begun."""
-        if job._state is RUNNING and not isinstance(job, Chunk):
+        if job._state is RUNNING:
             self._fleet.told_started[job] = job.attempts + 1
         job._state = PENDING
         job._attempt_ends = None
@@ -51,8 +51,10 @@ class Places:
                     self.requeue(job)
         return entry
 
-    def unfold(self, chunk: Chunk) -> list[Job]:
+    def unfold(self, chunk: Entry) -> list[Job]:
         """Make jobs of what has not come back of a chunk, where it is; none if it is between two places."""
+        if not isinstance(chunk, Chunk):
+            return [chunk]
         with self._core.lock:
             if chunk.jobs is not None:
                 return chunk.jobs[:]
@@ -85,5 +87,4 @@ class Places:
 
     def first_unfolded(self, worker: ProcessWorker) -> Job | None:
         """The first job in the worker's hand; a chunk there is unfolded. The lock is held."""
-        first = worker.hand[0] if worker.hand else None
-        return self.unfold(first)[0] if isinstance(first, Chunk) else first
+        return self.unfold(worker.hand[0])[0] if worker.hand else None

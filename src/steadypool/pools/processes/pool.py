@@ -185,7 +185,7 @@ class ProcessPool(PoolContract):
                 raise
             if chunk is not None:
                 yield chunk
-                batch = batch[chunk.size :]
+                batch = batch[chunk._size :]
                 continue
             alone = True
             for args in batch:

@@ -8,6 +8,7 @@ from threading import get_ident
 
 from steadypool.model.states import Outcome, PoolState
 from steadypool.pools.core.shared import Job
+from steadypool.pools.processes.chunk import Chunk, Entry
 from steadypool.pools.processes.fleet import Fleet
 from steadypool.pools.processes.ipc.pickles import Functions
 from steadypool.pools.processes.loader import Load
@@ -50,8 +51,10 @@ class Preparation:
             return error
         return None
 
-    def is_prepared(self, worker: ProcessWorker, job: Job) -> bool:
-        """Pickle a job that was first run in its caller's thread, or was an item of a chunk."""
+    def is_prepared(self, worker: ProcessWorker, job: Entry) -> bool:
+        """Pickle a job that is not, for it was first run in its caller's thread, or was an item of a chunk."""
+        if isinstance(job, Chunk) or job._packed is not None:
+            return True
         if not self._core.user_calls.is_hurried():
             return self.prepare(job)
         load = Load(self._core, worker.name)

@@ -16,20 +16,16 @@ import itertools
 from collections.abc import Callable, Sequence
 from concurrent.futures._base import PENDING, RUNNING
 from threading import Lock
-from typing import Any
 
 from steadypool.model.clock import monotonic
 from steadypool.model.errors import PoolClosed
-from steadypool.model.states import Outcome, PoolState
+from steadypool.model.states import Outcome
 from steadypool.pools.core.job_errors import cancelled_error
 from steadypool.pools.core.shared import Job
-from steadypool.pools.processes.chunk import Chunk
+from steadypool.pools.processes.chunk import Chunk, Entry
 from steadypool.pools.processes.fleet import Fleet
 from steadypool.pools.processes.ipc.buffers import Loan
-from steadypool.pools.processes.ipc.wire import (
-    LOADING,
-    WHOLE,
-)
+from steadypool.pools.processes.ipc.wire import SEVERAL, WHOLE
 from steadypool.pools.processes.job_starts import JobStarts
 from steadypool.pools.processes.packets import next_serial, packet_of
 from steadypool.pools.processes.places import Places
@@ -69,7 +65,7 @@ class Pump:
         self._retire = retire
         self._lock = Lock()
         """The thread that pumps holds it."""
-        self._moving: list[Any] = []
+        self._moving: list[Entry] = []
         self._receiver: ProcessWorker | None = None
 
     def pump(self) -> None:
@@ -105,7 +101,7 @@ class Pump:
             # Before anything else is sent to it: results are expected in the order of the hand.
             self._retire(receiver, "interrupted")
 
-    def _bring_back(self, moved: list[Job | Chunk]) -> None:
+    def _bring_back(self, moved: list[Entry]) -> None:
         """Put what is nowhere into the queue."""
         with self._core.lock:
             for entry in moved:
@@ -115,12 +111,11 @@ class Pump:
                         self._places.requeue(one)
         self._fleet.look_again()
 
-    def _is_nowhere(self, entry: Job | Chunk) -> bool:
+    def _is_nowhere(self, entry: Entry) -> bool:
         """Whether it waits in no place and has no outcome. The lock is held."""
         if entry in self._moving or (entry._worker is not None and entry in entry._worker.hand):
             return False
-        over = entry.done == entry.size if isinstance(entry, Chunk) else entry.outcome or entry._entry
-        return not over and not self._core.queue.has(entry)
+        return not (entry.outcome or entry._entry or self._core.queue.has(entry))
 
     def pump_for(self, job: Job) -> None:
         """As `pump`, for a new job. Raises what prevents it, once the job is taken back."""
@@ -161,23 +156,21 @@ class Pump:
         """The short way: what the long one does, in its order, without what is needed for several jobs."""
         moving = self._moving
         if self._core.queue.take_into(moving):
-            job = moving[0]
-            if not isinstance(job, Chunk) and self._is_plain(job) and self._begins_in(worker, job):
+            if self._begins_in(worker, moving[0]):
                 self._starts.watch.see_to_unread()
-                self._send(worker, (job,), *packet_of((job,)))
+                self._send(worker, moving, *packet_of(moving))
             else:
-                self._hand_over(worker, job)
+                self._hand_over(worker, moving[:])
             moving.clear()
             self._receiver = None
         self._fleet.full = False
 
-    def _is_plain(self, job: Job) -> bool:
-        """Whether its packet needs no buffer, and its start nothing but to be noted."""
+    def _begins_in(self, worker: ProcessWorker, job: Entry) -> bool:
+        """Put the job into the empty hand, where it runs; false if it must go the long way: its packet needs a buffer,
+        or its start more than to be noted."""
         packed = job._packed
-        return packed is not None and packed.plain is not None and job._options.plain
-
-    def _begins_in(self, worker: ProcessWorker, job: Job) -> bool:
-        """Put the job into the empty hand, where it runs; false if it must go the long way."""
+        if packed is None or packed.plain is None or packed.flags & SEVERAL or not job._options.plain:
+            return False
         with self._core.lock:
             if worker.dead or worker.retiring or worker.hand or self._core.attention or job._told is not None:
                 return False
@@ -197,12 +190,7 @@ class Pump:
                 return  # what has passed its limits goes to an idle worker: it is to begin now
             # Not all to the first worker that has room, or the others would have nothing to do.
             share = len(self._core.queue) // max(1, len(self._fleet.available))
-            together = (
-                self._fleet.takes_bundles
-                and not self._core.emitter.context_carriers
-                and not self._core.attention
-                and self._core.broken_by is None
-            )
+            together = self._fleet.takes_bundles and not self._core.emitter.context_carriers
             self._fill(worker, max(1, min(self._fleet.pace.depth - len(worker.hand), share)) if together else 1)
             # A worker is idle if it became so meanwhile, or was left out since it had not read what it had. It says
             # nothing more, having no job, and what was just handed over may lie behind a job without end.
@@ -215,16 +203,14 @@ class Pump:
         moving, size = self._moving, 0
         queue = self._core.queue
         while len(moving) < room and not (moving and queue.heap and queue.offers_first()) and queue.take_into(moving):
-            size += _size_in_bundle(moving[-1])
+            size += _size_in_packet(moving[-1])
             if size > prefetch.TOGETHER_BYTES:
                 if len(moving) > 1:
                     self._places.requeue(moving[-1])  # by its age it stays the next
                     moving.pop()
                 break
-        if len(moving) > 1:
-            self._hand_over_bundle(worker, moving[:])
-        elif moving:
-            self._hand_over(worker, moving[0])
+        if moving:
+            self._hand_over(worker, moving[:])
         moving.clear()
         self._receiver = None
 
@@ -262,104 +248,76 @@ class Pump:
         """Whether it has run its present job for longer than jobs should wait behind one."""
         return worker.has_run() > prefetch.WORTH
 
-    def _hand_over(self, worker: ProcessWorker, job: Job | Chunk) -> None:
-        if isinstance(job, Chunk):
-            self._hand_over_chunk(worker, job)
+    def _hand_over(self, worker: ProcessWorker, entries: list[Entry]) -> None:
+        """Send these in one packet, or what of them may go."""
+        entry = entries[0]
+        if entry._packed is None and self._may_go(entry) and not self._preparation.is_prepared(worker, entry):
             return
-        if (self._core.attention or self._core.broken_by is not None or job._told is not None) and not self._may_go(
-            job
-        ):
+        if not (entries := self._put_into_hand(worker, entries)):
             return
-        if job._packed is None and not self._preparation.is_prepared(worker, job):
-            return
-        first = self._put_into_hand(worker, [job])
-        if first is None:
-            return
+        entry, last = entries[0], entries[-1]
         try:
-            packet, loan = packet_of([job], self._starts.carried(job) if self._core.emitter.context_carriers else None)
+            packet, loan = packet_of(entries, self._starts.carried(entry))
         except (OSError, ValueError) as error:
-            if self._places.take_out(worker, job):
-                self._core.settlement.settle(job, Outcome.FAILED, error)
+            self._could_not_send(worker, entry, error)
             return
-        if first:
-            self._starts.became_first(job)
-        self._send(worker, [job], packet, loan)
+        if last._serial + last._size - 1 > entry._serial:
+            self._starts.watch.will_gather(worker, last._serial + last._size - 1)
+        if worker.first() is entry:
+            self._starts.see_to_first(worker)
+        self._send(worker, entries, packet, loan)
 
-    def _hand_over_bundle(self, worker: ProcessWorker, jobs: list[Job]) -> None:
-        first = self._put_into_hand(worker, jobs)
-        if first is None:
-            return
-        self._starts.watch.will_gather(worker, jobs[-1]._serial)
-        packet, _ = packet_of(jobs)
-        if first:
-            self._starts.became_first(jobs[0])
-        self._send(worker, jobs, packet, None)
+    def _may_go(self, entry: Entry) -> bool:
+        return not (self._core.attention or self._core.broken_by is not None or entry._told is not None)
 
-    def _hand_over_chunk(self, worker: ProcessWorker, chunk: Chunk) -> None:
-        self._places.free_rooms(chunk)
+    def _put_into_hand(self, worker: ProcessWorker, entries: list[Entry]) -> list[Entry]:
+        """Note what is about to be sent together. What must not go is settled; all is back in the queue, and nothing
+        to be sent, if the worker takes no more."""
         with self._core.lock:
-            if chunk.unwanted:
-                self._places.cancel_items(chunk)
-                return
-            if self._core.attention or self._core.broken_by is not None or worker.dead or worker.retiring:
-                for job in chunk.unfold():
-                    if self._may_go(job):
-                        self._places.requeue(job)
-                return
-            first = self._put_into_hand(worker, [chunk])
-            serial = chunk._serial
-        try:
-            packet, loan = packet_of([chunk])
-        except (OSError, ValueError):
-            self._take_apart(worker, chunk)
-            return
-        self._starts.watch.will_gather(worker, serial + LOADING)
-        if first:
-            self._starts.became_first(chunk)
-        self._send(worker, [chunk], packet, loan)
-
-    def _take_apart(self, worker: ProcessWorker, chunk: Chunk) -> None:
-        """It could not be sent: its items go each for itself, and fail alone if there is no memory for one."""
-        with self._core.lock:
-            for job in self._places.unfold(chunk):
-                if self._places.take_out(worker, job):
-                    self._places.requeue(job)
-
-    def _put_into_hand(self, worker: ProcessWorker, entries: Sequence[Job | Chunk]) -> bool | None:
-        """Note what is about to be sent together, and say whether it is the first in the worker's hand.
-
-        ``None``: the worker takes no more, and the entries are back in the queue.
-        """
-        with self._core.lock:
+            if isinstance(entries[0], Chunk):
+                self._places.free_rooms(entries[0])
             if worker.dead or worker.retiring:
                 for entry in entries:
                     self._places.requeue(entry)
-                return None
-            first = not worker.hand
-            for entry, serial in zip(entries, itertools.count(next_serial())):
+                return []
+            going = [entry for entry in entries if self._may_go(entry)]
+            for entry, serial in zip(going, itertools.count(next_serial())):
                 entry.attempts += 1
                 entry._state = PENDING
                 entry._worker = worker
                 entry._serial = serial
             self._receiver = worker
-            worker.hand.extend(entries)
-        return first
+            worker.hand.extend(going)
+            stopped: list[Job] = []
+            for entry in entries if len(going) < len(entries) else ():
+                if entry not in going:
+                    stopped += entry.unfold() if isinstance(entry, Chunk) else [entry]
+        for job in stopped:
+            self._turn_away(job)
+        return going
 
-    def _may_go(self, job: Job) -> bool:
-        """Settle a job that must not go to a worker any more, and say so."""
-        if self._core.state in (PoolState.CANCELLING, PoolState.CLOSED):
+    def _turn_away(self, job: Job) -> None:
+        """Settle a job that must not go to a worker any more."""
+        if self._core.attention:
             self._core.settlement.hand_back(job)
         elif self._core.broken_by is not None:
             self._core.settlement.settle(job, Outcome.FAILED, self._core.closed_error())
-        elif job._told is not None:
-            self._core.settlement.settle(
-                job, Outcome.CANCELLED, job._pending_error or cancelled_error(job, "cancelled")
-            )
         else:
-            return True
-        return False
+            error = job._pending_error or cancelled_error(job, "cancelled")
+            self._core.settlement.settle(job, Outcome.CANCELLED, error)
 
-    def _send(self, worker: ProcessWorker, entries: Sequence[Job | Chunk], packet: bytes, loan: Loan | None) -> None:
+    def _could_not_send(self, worker: ProcessWorker, entry: Entry, error: Exception) -> None:
+        """No memory, say: the job fails. The items of a chunk go each for itself, and fail alone."""
+        with self._core.lock:
+            jobs = [job for job in self._places.unfold(entry) if self._places.take_out(worker, job)]
+            if entry._size > 1:
+                for job in jobs:
+                    self._places.requeue(job)
+                return
+        for job in jobs:
+            self._core.settlement.settle(job, Outcome.FAILED, error)
+
+    def _send(self, worker: ProcessWorker, entries: list[Entry], packet: bytes, loan: Loan | None) -> None:
         # Before it is tried: what makes room clears it, and that may be over by the time that this thread goes on.
         worker.socket_full = True
         sent: bool | None = None
@@ -376,25 +334,25 @@ class Pump:
         if sent:
             worker.socket_full = False
             for entry in entries:
-                if isinstance(entry, Chunk) or entry._told is not None:
+                if entry._told is not None:
                     break
             else:
                 return
         with self._core.lock:
-            # A chunk may have been unfolded meanwhile, as any may that lies in a hand.
-            for job in worker.sent_with(entries[0]._serial) if isinstance(entries[0], Chunk) else entries:
-                if not sent and self._places.take_out(worker, job):
-                    self._places.requeue(job)
-                elif job._told is not None:
-                    worker.tell(job, job._told)  # the thread that told it did not know this sending's serial yet
+            # By its serial: a chunk may have been unfolded meanwhile, as any may that lies in a hand.
+            for one in worker.sent_with(entries[0]._serial):
+                if not sent and self._places.take_out(worker, one):
+                    self._places.requeue(one)
+                elif one._told is not None:
+                    worker.tell(one, one._told)  # the thread that told it did not know this sending's serial yet
 
 
-def _size_in_bundle(entry: Job | Chunk) -> int:
+def _size_in_packet(entry: Entry) -> int:
     """Bytes of the entry in a packet with others; `ALONE` if it goes on its own."""
-    if isinstance(entry, Chunk) or entry._packed is None or entry._told is not None or entry._gated is not None:
+    if entry._packed is None or entry._told is not None or entry._gated is not None:
         return ALONE
     options, packed = entry._options, entry._packed
-    if packed.plain is None:
+    if packed.plain is None or packed.flags & SEVERAL:
         return ALONE
     size = HEAD_MOST + len(packed.plain)
     if not options.plain or options.id or options.name or options.meta or packed.flags & WHOLE:

@@ -22,6 +22,7 @@ from steadypool.pools.processes.ipc.pickles import is_plain, load
 from steadypool.pools.processes.ipc.wire import (
     BROKEN,
     ERROR,
+    NOT_BEGUN,
     NOT_FOUND,
     NOTE,
     NOTHING,
@@ -30,12 +31,9 @@ from steadypool.pools.processes.ipc.wire import (
     RESULT,
     RETIRING,
     UNFIT,
-    UNREADABLE,
     VALUE,
     VALUE_IN_BUFFER,
     VALUES,
-    WITHHELD,
-    sending,
 )
 from steadypool.pools.processes.job_starts import JobStarts
 from steadypool.pools.processes.loader import MOST, SLOWLY, Load
@@ -77,7 +75,7 @@ class ResultReader:
         frames, ended = worker.frames.read()
         runs: list[Run] = []
         for frame in frames:
-            run = None if self._core.emitter.sinks else _as_run(*frame)
+            run = _as_run(*frame)
             if run is not None:
                 runs.append(run)
                 continue
@@ -95,21 +93,29 @@ class ResultReader:
             self._set.has_room(worker)
 
     def _successes_came(self, worker: ProcessWorker, runs: list[Run]) -> None:
-        """Settle successes that are nothing special, many at a time; empties *runs*."""
-        if not runs:
-            return
+        """Settle successes, many at a time; empties *runs*."""
+        if self._core.emitter.sinks:
+            runs[:], one_by_one = [], _one_by_one(runs)
+            for run in one_by_one:
+                self._settle_runs(worker, [run])  # what starts after it is announced after it
+        elif runs:
+            self._settle_runs(worker, runs)
+            runs.clear()
+
+    def _settle_runs(self, worker: ProcessWorker, runs: list[Run]) -> None:
         done: list[tuple[Job, object]] = []
         with self._core.lock:
             hand = worker.hand
+            if self._core.emitter.sinks:
+                self._places.first_unfolded(worker)
             running = worker.taken or (hand[0] if hand else None)
             for run in runs:
                 self._take_run(worker, *run, done)
             self._core.counts.ended[Outcome.SUCCEEDED] += len(done)
             first = hand[0] if hand and worker.taken is None else None
-        runs.clear()
         if first is not None and first is not running:
-            self._starts.became_first(first)
-        self._settle_quickly(done)
+            self._starts.see_to_first(worker)
+        self._publish(done)
 
     def _take_run(
         self, worker: ProcessWorker, serial: int, values: list[object], seconds: float, done: list[tuple[Job, object]]
@@ -131,14 +137,18 @@ class ResultReader:
                 hand.popleft()
                 worker.done += 1
                 done.append((entry, value))
+                if each and self._core.emitter.sinks:
+                    entry._began = monotonic() - each  # the worker's own word: it may have come back a while ago
                 self._fleet.pace.note(each)
                 self._fleet.pace.run_seconds.note(entry._fn, each)
                 if each > WORTH_MEASURING or not worker.done % SAMPLE:
                     self._core.run_times.add_to_task(entry._task_name, each)
 
-    def _settle_quickly(self, done: list[tuple[Job, object]]) -> None:
-        """The jobs were counted: they have these results."""
+    def _publish(self, done: list[tuple[Job, object]]) -> None:
+        """The jobs were counted as succeeded: say so, and settle them."""
         for job, result in done:
+            if self._core.emitter.sinks:
+                self._core.emitter.emit_end(job, Outcome.SUCCEEDED, None)
             if job._alarm is not None:
                 self._core.settlement.drop_alarm(job)
             packed = job._packed
@@ -151,17 +161,16 @@ class ResultReader:
 
     def _values_came(self, worker: ProcessWorker, serial: int, seconds: float, values: list[object]) -> None:
         """Calls that travelled together have succeeded; *serial* is the first one's."""
-        run = None if self._core.emitter.sinks else _loaded_run(serial, values, seconds)
+        run = _loaded_run(serial, values, seconds)
         if run is not None:
             self._successes_came(worker, [run])
             return
         each = seconds / len(values)
         for number, value in enumerate(values, serial):
-            self._fleet.pace.note(each)
             if type(value) is list:
                 self._result_came(worker, number, VALUE, value[0], each)
             else:
-                self._succeeded(worker, number, value, each)
+                self._successes_came(worker, [(number, [value], each)])
 
     def take_gathered(self, worker: ProcessWorker) -> None:
         """Take the outcomes that stand in the worker's log and have not come otherwise."""
@@ -176,30 +185,13 @@ class ResultReader:
         self._core.counts.ended[Outcome.SUCCEEDED] += len(values)
         worker.done += len(values)
         chunk.came_back(values, seconds)
-        if chunk.done == chunk.size:
+        if chunk.done == chunk._size:
             worker.hand.popleft()
             if not chunk.seconds:
                 return  # all of it was read in the log
-            self._fleet.pace.note(chunk.seconds, chunk.size)
-            self._fleet.pace.run_seconds.note(chunk._fn, chunk.seconds / chunk.size)
-            self._core.run_times.add_to_task(chunk._task_name, chunk.seconds, chunk.size)
-
-    def _succeeded(self, worker: ProcessWorker, serial: int, result: object, seconds: float) -> None:
-        job = self._came_back(worker, serial, True, seconds)
-        if job is not None:
-            self._publish(job, result)
-
-    def _publish(self, job: Job, result: object) -> None:
-        """The job was counted as succeeded: say so, and settle it."""
-        if self._core.emitter.sinks:
-            self._core.emitter.emit_end(job, Outcome.SUCCEEDED, None)
-        if job._alarm is not None:
-            self._core.settlement.drop_alarm(job)
-        made_of = self._core.user_calls.made_of(job)
-        job._settle(Outcome.SUCCEEDED, result, None)
-        self._core.user_calls.free(job, made_of)
-        if job._callbacks:
-            self._core.user_calls.call_back(job)
+            self._fleet.pace.note(chunk.seconds, chunk._size)
+            self._fleet.pace.run_seconds.note(chunk._fn, chunk.seconds / chunk._size)
+            self._core.run_times.add_to_task(chunk._task_name, chunk.seconds, chunk._size)
 
     def frame_came(self, worker: ProcessWorker, serial: int, status: int, seconds: float, payload: bytes) -> None:
         if status in _OWN_WORDS:
@@ -221,29 +213,23 @@ class ResultReader:
             self._was_not_found(worker, serial, payload)
         elif status == VALUES:
             self._values_came(worker, serial, seconds, marshal.loads(payload))
-        elif status == UNREADABLE:
-            self._was_unreadable(worker, serial)
-        elif status == WITHHELD:
-            self._stealer.was_withheld(worker, serial)
+        elif status == NOT_BEGUN:
+            self._stealer.was_not_begun(worker, serial)
         else:
-            self._fleet.pace.note(seconds)
             self._result_came(worker, serial, status, payload, seconds)
 
     def _result_came(self, worker: ProcessWorker, serial: int, status: int, payload: bytes, seconds: float) -> None:
-        if status == NOTHING:
-            self._succeeded(worker, serial, None, seconds)
-            return
-        if status == VALUE and (loaded := _try_load(payload)) is not None:
-            self._succeeded(worker, serial, loaded[0], seconds)
-            return
+        run = _as_run(serial, status, seconds, payload)
         received = self._receive(worker, serial, payload) if status == VALUE_IN_BUFFER else None
         if isinstance(received, Received) and received.is_small:
             stream, *buffers = received.parts()
             if (loaded := load_harmless(stream, buffers)) is not None:
-                self._succeeded(worker, serial, loaded[0], seconds)
-                return
+                run = serial, [*loaded], seconds
+        if run is not None:
+            self._successes_came(worker, [run])
+            return
         load = Load(self._core, worker.name)
-        job = self._came_back(worker, serial, False, seconds, load)
+        job = self._take_to_load(worker, serial, seconds, load)
         if job is None:
             return
         if job._attempt_ends is not None:
@@ -265,7 +251,7 @@ class ResultReader:
                 self._core.counts.ended[Outcome.SUCCEEDED] += 1
         with self._core.user_calls.hurrying():  # what else hangs must not keep this job from its outcome either
             if mine and error is None:
-                self._publish(job, result)
+                self._publish([(job, result)])
             elif mine and error is not None:
                 self._core.settlement.attempt_raised(job, error)
         self._preparation.load_is_over(load)
@@ -273,7 +259,7 @@ class ResultReader:
     def _was_not_found(self, worker: ProcessWorker, serial: int, error: bytes) -> None:
         """A worker looked in vain for something of the main module: send the job again, by value."""
         load = Load(self._core, worker.name)
-        job = self._came_back(worker, serial, False, 0.0, load)
+        job = self._take_to_load(worker, serial, 0.0, load)
         packed = None if job is None else job._packed
         if job is None:
             return
@@ -287,20 +273,6 @@ class ResultReader:
         self._preparation.functions.carry_main_by_value()
         job.attempts -= 1
         self._preparation.prepare_elsewhere(load, job)
-
-    def _was_unreadable(self, worker: ProcessWorker, serial: int) -> None:
-        """None of a chunk's items has run, for one of them cannot be loaded: each goes for itself, and fails alone."""
-        with self._core.lock:
-            self._places.first_unfolded(worker)
-            if worker.taken is not None and sending(worker.taken._serial) == sending(serial):
-                self._fleet.came_back(worker)  # it was settled while it was read
-            for job in worker.sent_with(serial):
-                worker.hand.remove(job)
-                job.attempts -= 1
-                self._places.requeue(job)
-            following = worker.hand[0] if worker.hand else None
-        if following is not None:
-            self._starts.became_first(following)
 
     def _receive(self, worker: ProcessWorker, serial: int, payload: bytes) -> Received | Exception:
         """What a big result is in; or why it is not there."""
@@ -322,36 +294,26 @@ class ResultReader:
             os.close(fds[0])  # impossible: each is asked for when its result comes
         return None
 
-    def _came_back(
-        self, worker: ProcessWorker, serial: int, succeeded: bool, seconds: float, load: Load | None = None
-    ) -> Job | None:
-        """Take the job that a result is for out of the hand, into that of *load* if there is one.
-
-        ``None``: it was settled meanwhile.
-        """
-        job: Job | None = None
+    def _take_to_load(self, worker: ProcessWorker, serial: int, seconds: float, load: Load) -> Job | None:
+        """Take the job that a result is for into the hand of *load*. ``None``: it was settled meanwhile."""
         with self._core.lock:
             worker.done += 1
-            entry = self._places.first_unfolded(worker)
+            job = self._places.first_unfolded(worker)
             taken = worker.taken
             if taken is not None and taken._serial == serial:
                 self._fleet.came_back(worker)
-            elif entry is not None and entry._serial == serial:
-                job = entry
+                job = None
+            elif job is not None and job._serial == serial:
                 worker.hand.popleft()
-                if succeeded:
-                    self._core.counts.ended[Outcome.SUCCEEDED] += 1
-                if load is not None:
-                    load.hold(job)
-                    self._fleet.callers.add(load)
+                load.hold(job)
+                self._fleet.callers.add(load)
             else:
                 return None
-            following = worker.hand[0] if worker.hand else None
-        if following is not None:
-            self._starts.became_first(following)
+        self._starts.see_to_first(worker)
         if job is not None and seconds:
+            self._fleet.pace.note(seconds)
             self._fleet.pace.run_seconds.note(job._fn, seconds)
-            job._began = monotonic() - seconds  # the worker's own word: it may have come back a while ago
+            job._began = monotonic() - seconds
             self._core.run_times.add_to_task(job._task_name, seconds)
         return job
 
@@ -404,6 +366,15 @@ def _loaded_run(serial: int, values: list[object], seconds: float) -> Run | None
     loaded = [_try_load(value[0]) if type(value) is list else (value,) for value in values]
     whole = [one[0] for one in loaded if one is not None]
     return (serial, whole, seconds) if len(whole) == len(values) else None
+
+
+def _one_by_one(runs: list[Run]) -> list[Run]:
+    """The same, each with one value."""
+    return [
+        (serial + at, [value], seconds / len(values))
+        for serial, values, seconds in runs
+        for at, value in enumerate(values)
+    ]
 
 
 def _try_load(payload: bytes) -> tuple[object] | None:

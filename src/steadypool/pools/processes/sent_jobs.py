@@ -9,7 +9,7 @@ from __future__ import annotations
 from steadypool.model.states import PoolState
 from steadypool.pools.core.shared import Job
 from steadypool.pools.core.workers import SentJobs
-from steadypool.pools.processes.chunk import Chunk
+from steadypool.pools.processes.chunk import Entry
 from steadypool.pools.processes.fleet import Fleet
 from steadypool.pools.processes.listener import Listener
 from steadypool.pools.processes.loader import Load
@@ -63,10 +63,10 @@ class SentToProcesses(SentJobs):
         """See `SentJobs`: a job whose result is being loaded has left its worker."""
         return sum(not isinstance(job._worker, Load) for job in held)
 
-    def sent_jobs(self) -> list[Job | Chunk]:
+    def sent_jobs(self) -> list[Entry]:
         """See `SentJobs`."""
         return [entry for worker in self._fleet.workers for entry in [*worker.hand][worker.taken is None :]]
 
-    def jobs_in(self, entry: Job | Chunk) -> int:
+    def jobs_in(self, entry: Entry) -> int:
         """See `SentJobs`: a chunk counts as its items."""
-        return entry.size if isinstance(entry, Chunk) else 1
+        return entry._size

@@ -11,7 +11,7 @@ What was sent to a worker is in one of three places:
   are, and `VISIBLE_SECONDS` later read which one has begun. Each writes first and reads afterwards, so that at least
   one sees what the other wrote; the pause is a thousand times what a processor may take to show a write to another.
   If by then none of them has begun, the worker will see it: they are ours. If one has, either the worker had not seen
-  it, and runs them as before; or it had, and says so with a `WITHHELD` frame, and they are ours from then on.
+  it, and runs them as before; or it had, and says so with a `NOT_BEGUN` frame, and they are ours from then on.
 * *Begun*: that stays where it is.
 """
 
@@ -20,8 +20,7 @@ from __future__ import annotations
 import os
 
 from steadypool.model.clock import monotonic, sleep
-from steadypool.pools.core.shared import Job
-from steadypool.pools.processes.chunk import Chunk
+from steadypool.pools.processes.chunk import Entry
 from steadypool.pools.processes.fleet import Fleet
 from steadypool.pools.processes.ipc.buffers import Description
 from steadypool.pools.processes.ipc.wire import (
@@ -64,7 +63,7 @@ class Stealer:
             worker.socket_full = False
             count += 1
         if count:
-            self._see_to_first(worker)
+            self._starts.see_to_first(worker)
         return count
 
     def _take_one_back(self, worker: ProcessWorker) -> bool:
@@ -87,14 +86,7 @@ class Stealer:
                 self._take_from(worker, job)
             return True
 
-    def _see_to_first(self, worker: ProcessWorker) -> None:
-        """The worker has gone on while something was taken: what is first in its hand now may not have been before."""
-        with self._core.lock:
-            first = worker.hand[0] if worker.hand and worker.taken is None else None
-        if first is not None:
-            self._starts.became_first(first)
-
-    def _take_from(self, worker: ProcessWorker, job: Job | Chunk) -> None:
+    def _take_from(self, worker: ProcessWorker, job: Entry) -> None:
         worker.hand.remove(job)
         job.attempts -= 1
         self._places.requeue(job)
@@ -119,7 +111,7 @@ class Stealer:
             if worker.dead:
                 return None
             running = worker.page.running()
-            behind = any(_last_serial(entry) > running for entry in worker.sent_with(running))
+            behind = any(entry._serial + entry._size - 1 > running for entry in worker.sent_with(running))
             if worker.is_loading() or not behind:
                 return None
             worker.page.withhold(running + 1, running - running % ITEMS_MOST + ITEMS_MOST)
@@ -132,13 +124,13 @@ class Stealer:
                 return
             if worker.page.running() < first:
                 self._take_unbegun(worker, first)
-        self._see_to_first(worker)
+        self._starts.see_to_first(worker)
 
-    def was_withheld(self, worker: ProcessWorker, serial: int) -> None:
-        """The worker has come to a job that it must not begin: it has left that and what travelled behind it."""
+    def was_not_begun(self, worker: ProcessWorker, serial: int) -> None:
+        """The worker has left this call, and what travelled behind it: it must not begin it, or cannot read it."""
         with self._core.lock:
             self._take_unbegun(worker, serial)
-        self._see_to_first(worker)
+        self._starts.see_to_first(worker)
 
     def _take_unbegun(self, worker: ProcessWorker, first: int) -> None:
         """Put into the queue what has this serial, and what stands behind it in the same packet. The lock is held."""
@@ -146,8 +138,7 @@ class Stealer:
         if taken is not None and taken._serial >= first and sending(taken._serial) == sending(first):
             self._fleet.came_back(worker)  # it was settled before it began
         for entry in worker.sent_with(first):
-            if isinstance(entry, Chunk):
-                self._places.unfold(entry)
+            self._places.unfold(entry)
         for job in worker.sent_with(first):
             if job._serial >= first:
                 self._take_from(worker, job)
@@ -195,7 +186,7 @@ class Stealer:
         self._steal_planned = False
         self.steal_for_idle()
 
-    def reclaim(self, job: Job | Chunk) -> bool:
+    def reclaim(self, job: Entry) -> bool:
         """Take a job back that was sent to a worker and not begun; false if it was, or is not there."""
         mine = False
         for _ in range(MOST_LOOKS):
@@ -216,7 +207,7 @@ class Stealer:
         self._fleet.look_again()
         return mine
 
-    def _reclaim_read(self, worker: ProcessWorker, job: Job | Chunk) -> bool:
+    def _reclaim_read(self, worker: ProcessWorker, job: Entry) -> bool:
         """Put a job that the worker has read, and those behind it, into the queue; false if it has begun."""
         with self._core.lock:
             if job not in worker.hand:
@@ -240,7 +231,3 @@ class Stealer:
             sleep(VISIBLE_SECONDS)
         for worker, first in withheld:
             self._finish_withholding(worker, first)
-
-
-def _last_serial(entry: Job | Chunk) -> int:
-    return entry._serial + (entry.size - 1 if isinstance(entry, Chunk) else 0)

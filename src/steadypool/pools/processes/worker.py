@@ -22,7 +22,7 @@ from steadypool.model.clock import monotonic
 from steadypool.model.lazy_module import reports
 from steadypool.pools.core.shared import Job
 from steadypool.pools.processes import child
-from steadypool.pools.processes.chunk import Chunk
+from steadypool.pools.processes.chunk import Chunk, Entry
 from steadypool.pools.processes.ipc.buffers import BufferPool, BufferReader
 from steadypool.pools.processes.ipc.faulthandler_text import read_stack
 from steadypool.pools.processes.ipc.stack_request import StackPipe
@@ -65,7 +65,7 @@ class ProcessWorker:
     def __init__(self, name: str, packets: bool) -> None:
         hold_standard_descriptors()
         self.name = name
-        self.hand: deque[Job | Chunk] = deque()
+        self.hand: deque[Entry] = deque()
         self.taken: Job | None = None
         """The job it runs though another thread has settled it."""
         self.taken_name: str | None = None
@@ -275,7 +275,7 @@ class ProcessWorker:
 
     # -- its jobs
 
-    def first(self) -> Job | Chunk | None:
+    def first(self) -> Entry | None:
         """What is first in its hand. Without the lock another thread may empty the hand meanwhile."""
         try:
             return self.hand[0]
@@ -290,21 +290,21 @@ class ProcessWorker:
         first = self.first()
         return () if first is None or self.taken is not None or isinstance(first, Chunk) else (first,)
 
-    def has_started(self, job: Job | Chunk) -> bool:
+    def has_started(self, job: Entry) -> bool:
         """Whether the process has begun this sending of the job."""
         running = self.page.running()
-        return running == job._serial or (isinstance(job, Chunk) and sending(running) == sending(job._serial))
+        return running == job._serial or (job._size > 1 and sending(running) == sending(job._serial))
 
     def has_run(self) -> float:
         """Seconds since the process began what is first in the hand, as far as it has."""
         first = self.first()
         return monotonic() - self.page.began() if first is not None and self.has_started(first) else 0.0
 
-    def has_read(self, job: Job | Chunk) -> bool:
+    def has_read(self, job: Entry) -> bool:
         """Whether the process has taken this sending of the job off its socket, as far as the page says."""
         return sending(self.page.running()) >= sending(job._serial)
 
-    def sent_with(self, serial: int) -> list[Job | Chunk]:
+    def sent_with(self, serial: int) -> list[Entry]:
         """What came into the hand by the sending that this serial is of: jobs, a chunk, or what is left of one."""
         return [job for job in self.hand if sending(job._serial) == sending(serial)]
 
@@ -328,7 +328,7 @@ class ProcessWorker:
         if len(self.hand) > 1:
             return True
         first = self.first()
-        return first is not None and (self.taken is not None or isinstance(first, Chunk))
+        return first is not None and (self.taken is not None or first._size > 1)
 
     def next_serial(self) -> int | None:
         """The serial whose outcome is waited for next."""
@@ -358,7 +358,7 @@ class ProcessWorker:
             self.avoided_until = 0.0
         return self.avoided_until > 0.0
 
-    def tell(self, job: Job, cause: str) -> None:
+    def tell(self, job: Entry, cause: str) -> None:
         """Tell the job to stop: through the page, and through the pipe for one that sleeps."""
         self.page.tell(job._serial, cause)
         try:

@@ -58,7 +58,6 @@ from steadypool.pools.core.settings import Settings
 from steadypool.pools.core.shared import Job
 from steadypool.pools.core.workers import WorkerFacts
 from steadypool.pools.processes.after_fork import forget_process
-from steadypool.pools.processes.chunk import Chunk
 from steadypool.pools.processes.chunk_intake import ChunkIntake
 from steadypool.pools.processes.deaths import Deaths
 from steadypool.pools.processes.fleet import Fleet
@@ -213,8 +212,7 @@ class ProcessWorkers(HandWorkers):
         """See `Workers.held_jobs`: a chunk that is asked about is unfolded."""
         with self.core.lock:
             for worker in self.fleet.workers:
-                if worker.hand and isinstance(worker.hand[0], Chunk):
-                    self.places_of_jobs.unfold(worker.hand[0])
+                self.places_of_jobs.first_unfolded(worker)
         return super().held_jobs()
 
     def all_idle(self) -> bool:

@@ -74,12 +74,13 @@ LOADING = ITEMS_MOST - 1
 """Added to the serial of several calls: the worker reads them, and has begun none yet."""
 
 # statuses of a result
-NOTHING, VALUE, VALUE_IN_BUFFER, ERROR, READY, BROKEN, PROGRESS, RETIRING, NOT_FOUND, VALUES, UNREADABLE = range(11)
-WITHHELD = 11
-"""Neither this call nor those behind it in its packet was begun, and none will be."""
-UNFIT = 12
+NOTHING, VALUE, VALUE_IN_BUFFER, ERROR, READY, BROKEN, PROGRESS, RETIRING, NOT_FOUND, VALUES = range(10)
+NOT_BEGUN = 10
+"""Neither this call nor those behind it in its packet was begun, and none will be: it was withheld, or one of several
+cannot be read."""
+UNFIT = 11
 """The worker could not set itself up, and says why as text."""
-NOTE = 13
+NOTE = 12
 """What the job that runs leaves for its owner, instead of what it has left before."""
 
 
