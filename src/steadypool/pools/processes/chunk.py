@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures._base import PENDING
 from queue import Empty, SimpleQueue
-from typing import Any, Protocol
+from typing import Any
 
 from steadypool.model.clock import monotonic
 from steadypool.model.options import TaskOptions, task_name
@@ -24,15 +24,6 @@ from steadypool.pools.core.shared import Job
 from steadypool.primitives.future import JobFuture
 
 Landed = SimpleQueue[Any]
-
-
-class ChunkOwner(Protocol):
-    """What a chunk asks of the workers that it goes to."""
-
-    core: Core
-
-    def cancel_chunk(self, chunk: Chunk) -> None:
-        """Cancel what has not started of it."""
 
 
 class Chunk:
@@ -55,7 +46,8 @@ class Chunk:
 
     def __init__(
         self,
-        workers: ChunkOwner,
+        core: Core,
+        cancel: Callable[[Chunk], None],
         options: TaskOptions,
         fn: Callable[..., object],
         calls: list[tuple[object, ...]],
@@ -63,8 +55,8 @@ class Chunk:
         packed: Any,
         landed: Landed | None,
     ) -> None:
-        self._core = workers.core
-        self._cancel = workers.cancel_chunk
+        self._core = core
+        self._cancel = cancel
         self._options = options
         self._fn = fn
         self._calls = calls

@@ -33,7 +33,7 @@ class ChunkIntake:
         is_own_thread: Callable[[], bool],
     ) -> None:
         self._fleet = fleet
-        self.core = self._core = fleet.core
+        self._core = fleet.core
         self._places = places
         self._preparation = preparation
         self._stealer = stealer
@@ -66,7 +66,7 @@ class ChunkIntake:
             self._core.counts.withdraw(len(numbers))
             self._core.queue.give_rooms(len(numbers))
             return None
-        chunk = Chunk(self, options, fn, calls, numbers, packed, landed)
+        chunk = Chunk(self._core, self.cancel_chunk, options, fn, calls, numbers, packed, landed)
         self._core.queue.items.append(chunk)
         if not self._fleet.full:
             self._fleet.pump()

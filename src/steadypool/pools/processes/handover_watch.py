@@ -43,9 +43,7 @@ class HandoverWatch:
         if self._unread_planned or self._core.max_workers == 1:
             return
         self._unread_planned = True
-        with self._core.lock:
-            self._core.timers.add(monotonic() + UNREAD_SECONDS, self._look_for_unread)
-        self._core.wake_before(monotonic() + UNREAD_SECONDS)
+        self._fleet.plan(UNREAD_SECONDS, self._look_for_unread)
 
     def _look_for_unread(self) -> None:
         self._unread_planned = False
@@ -69,9 +67,7 @@ class HandoverWatch:
         worker.last_together = last
         if not self._look_planned:
             self._look_planned = True
-            with self._core.lock:
-                self._core.timers.add(monotonic() + RESULTS_WITHIN, self._look_for_outcomes)
-            self._core.wake_before(monotonic() + RESULTS_WITHIN)
+            self._fleet.plan(RESULTS_WITHIN, self._look_for_outcomes)
 
     def _look_for_outcomes(self) -> None:
         """Take what has gathered in workers where it takes long."""

@@ -23,7 +23,7 @@ class Places:
         self._core = fleet.core
 
     def take_out(self, worker: ProcessWorker, job: Entry) -> bool:
-        """Take what was not sent after all out of the hand; false if another thread has it."""
+        """Take what was not begun out of the hand; false if another thread has it."""
         with self._core.lock:
             try:
                 worker.hand.remove(job)
@@ -31,6 +31,14 @@ class Places:
                 return False
             job.attempts -= 1
             return True
+
+    def put_back(self, worker: ProcessWorker, job: Entry) -> bool:
+        """Put what was not begun from the hand into the queue; false if another thread has it."""
+        with self._core.lock:
+            mine = self.take_out(worker, job)
+            if mine:
+                self.requeue(job)
+            return mine
 
     def requeue(self, job: Entry) -> None:
         """Back into the queue, by its age in front; it has not begun."""

@@ -308,14 +308,12 @@ class Pump:
 
     def _could_not_send(self, worker: ProcessWorker, entry: Entry, error: Exception) -> None:
         """No memory, say: the job fails. The items of a chunk go each for itself, and fail alone."""
-        with self._core.lock:
-            jobs = [job for job in self._places.unfold(entry) if self._places.take_out(worker, job)]
-            if entry._size > 1:
-                for job in jobs:
-                    self._places.requeue(job)
-                return
-        for job in jobs:
-            self._core.settlement.settle(job, Outcome.FAILED, error)
+        if isinstance(entry, Chunk):
+            with self._core.lock:
+                for job in self._places.unfold(entry):
+                    self._places.put_back(worker, job)
+        elif self._places.take_out(worker, entry):
+            self._core.settlement.settle(entry, Outcome.FAILED, error)
 
     def _send(self, worker: ProcessWorker, entries: list[Entry], packet: bytes, loan: Loan | None) -> None:
         # Before it is tried: what makes room clears it, and that may be over by the time that this thread goes on.
@@ -341,9 +339,9 @@ class Pump:
         with self._core.lock:
             # By its serial: a chunk may have been unfolded meanwhile, as any may that lies in a hand.
             for one in worker.sent_with(entries[0]._serial):
-                if not sent and self._places.take_out(worker, one):
-                    self._places.requeue(one)
-                elif one._told is not None:
+                if not sent and self._places.put_back(worker, one):
+                    continue
+                if one._told is not None:
                     worker.tell(one, one._told)  # the thread that told it did not know this sending's serial yet
 
 

@@ -83,13 +83,8 @@ class Stealer:
             for fd in fds:
                 os.close(fd)
             for job in worker.sent_with(frame.serial):
-                self._take_from(worker, job)
+                self._places.put_back(worker, job)
             return True
-
-    def _take_from(self, worker: ProcessWorker, job: Entry) -> None:
-        worker.hand.remove(job)
-        job.attempts -= 1
-        self._places.requeue(job)
 
     # -- what it has read and not begun
 
@@ -97,9 +92,7 @@ class Stealer:
         """Have the worker not begin what came with the job that it runs; in a moment that is put into the queue."""
         first = self._begin_to_withhold(worker)
         if first is not None:
-            with self._core.lock:
-                self._core.timers.add(monotonic() + VISIBLE_SECONDS, self._take_withheld, worker, first)
-            self._fleet.bell.ring()
+            self._fleet.plan(VISIBLE_SECONDS, self._take_withheld, worker, first)
 
     def _take_withheld(self, worker: ProcessWorker, first: int) -> None:
         self._finish_withholding(worker, first)
@@ -141,7 +134,7 @@ class Stealer:
             self._places.unfold(entry)
         for job in worker.sent_with(first):
             if job._serial >= first:
-                self._take_from(worker, job)
+                self._places.put_back(worker, job)
 
     # -- who wants it
 
@@ -178,9 +171,7 @@ class Stealer:
         """Look in a moment whether something lies behind a long job while a worker is idle."""
         if not self._steal_planned:
             self._steal_planned = True
-            with self._core.lock:
-                self._core.timers.add(monotonic() + STEAL_AFTER, self._share_again)
-            self._fleet.bell.ring()
+            self._fleet.plan(STEAL_AFTER, self._share_again)
 
     def _share_again(self) -> None:
         self._steal_planned = False
@@ -213,13 +204,7 @@ class Stealer:
             if job not in worker.hand:
                 return True
             first = self._begin_to_withhold(worker) if job._serial > worker.page.running() else None
-        if first is None:
-            return False
-        try:
-            sleep(VISIBLE_SECONDS)
-        finally:
-            self._finish_withholding(worker, first)
-        return True
+        return first is not None and self._finish_soon([(worker, first)])
 
     def reclaim_waiting(self) -> None:
         """Put all jobs that were sent and not begun into the queue, before the drain hands it back."""
@@ -228,6 +213,13 @@ class Stealer:
             self.take_back(worker)
         withheld = [(worker, first) for worker in workers if (first := self._begin_to_withhold(worker)) is not None]
         if withheld:
+            self._finish_soon(withheld)
+
+    def _finish_soon(self, withheld: list[tuple[ProcessWorker, int]]) -> bool:
+        """Wait for `VISIBLE_SECONDS`, and take what was withheld."""
+        try:
             sleep(VISIBLE_SECONDS)
-        for worker, first in withheld:
-            self._finish_withholding(worker, first)
+        finally:
+            for worker, first in withheld:
+                self._finish_withholding(worker, first)
+        return True
