@@ -98,7 +98,7 @@ class Options(TestCase):
             task(priorty=5)(fresh())
 
     def test_mistakes_of_one_call(self) -> None:
-        with pytest.raises(TypeError, match=r"no option 'timeot'; did you mean 'timeout'\?"):
+        with pytest.raises(TypeError, match=r'unknown option "timeot": did you mean "timeout"\?'):
             tasks.noop.using(timeot=5)
         with pytest.raises(TypeError, match=r"kind is the task's own"):
             tasks.noop.using(kind="process")
