@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import tempfile
 from pathlib import Path
 from types import TracebackType
 
@@ -27,11 +28,15 @@ class Actor:
 
 
 class Stage:
-    """The place that the jobs of ``jobs:on_stage`` come to."""
+    """The place that the jobs of ``jobs:on_stage`` come to: *path* leads to it."""
 
     def __init__(self, path: Path) -> None:
+        # Not at the path itself: the name of a Unix socket must be short.
+        self._folder = tempfile.TemporaryDirectory(prefix="stage-")
+        address = Path(self._folder.name, "s")
+        path.symlink_to(address)
         self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.bind(str(path))
+        self._socket.bind(str(address))
         self._socket.listen(64)
         self._socket.settimeout(WAIT)
         self._actors: list[Actor] = []
@@ -57,3 +62,4 @@ class Stage:
         for actor in self._actors:
             actor.close()
         self._socket.close()
+        self._folder.cleanup()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
@@ -12,11 +11,11 @@ from tests.durable.engine.postgres import pooler, server
 
 
 @pytest.mark.timeout(LONGEST)
-def test_a_project_on_postgres(tmp_path: Path) -> None:
+def test_a_project_on_postgres() -> None:
     found = pooler.program()
     with ExitStack() as stack:
         addresses = {name: stack.enter_context(server.database()) for name in ("default", "other")}
         addresses["elsewhere"] = stack.enter_context(server.database(server.template()))
         if found is not None:
             addresses["pooled"] = stack.enter_context(pooler.pooler(found, addresses["default"]))
-        run_inside(tmp_path, **addresses)
+        run_inside(**addresses)
