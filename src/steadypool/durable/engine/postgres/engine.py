@@ -1,8 +1,8 @@
 """`PostgresEngine`: the seam of `durable.engine.protocol` on a schema of functions in a PostgreSQL database.
 
-Each method is one call of a function (`sql/0001.sql` says what each does, and in which order it locks), so one round
-trip and one transaction. Here is what stands around it: what is sent and what is made of the answer (`rows`), where a
-claim begins to look (`claim_cursor`), when listeners are notified (`listen`).
+Each method is one call of a function, so one round trip and one transaction. `sql/0001.sql` says what each does, and in
+which order it locks; the files of `0002` replace some. Here is what stands around it: what is sent and what is made of
+the answer (`rows`), where a claim begins to look (`claim_cursor`), when listeners are notified (`listen`).
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ second:
 * a job runs again by hand, and brings back more of those that were cancelled for it than one transaction is to.
 
 The record of ``before`` is kept as long as there is an edge: edges go when ``job`` has completed, or its record is
-pruned. On PostgreSQL the same is in `sql/0002.sql`, with the races that it closes.
+pruned. On PostgreSQL the same is in `sql/0002_links.sql`, with the races that it closes.
 """
 
 from __future__ import annotations
