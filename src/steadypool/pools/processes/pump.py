@@ -280,7 +280,8 @@ class Pump:
                 for entry in entries:
                     self._places.requeue(entry)
                 return []
-            going = [entry for entry in entries if self._may_go(entry)]
+            none_may = self._core.attention or self._core.broken_by is not None
+            going = [] if none_may else [entry for entry in entries if entry._told is None]
             for entry, serial in zip(going, itertools.count(next_serial())):
                 entry.attempts += 1
                 entry._state = PENDING

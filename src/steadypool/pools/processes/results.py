@@ -121,7 +121,7 @@ class ResultReader:
         self, worker: ProcessWorker, serial: int, values: list[object], seconds: float, done: list[tuple[Job, object]]
     ) -> None:
         """Calls from this serial on have these results. What is no job any more is left out. The lock is held."""
-        hand = worker.hand
+        hand, sinks = worker.hand, self._core.emitter.sinks
         each = seconds / len(values)
         for at, value in enumerate(values):
             entry = hand[0] if hand else None
@@ -137,7 +137,7 @@ class ResultReader:
                 hand.popleft()
                 worker.done += 1
                 done.append((entry, value))
-                if each and self._core.emitter.sinks:
+                if sinks and each:
                     entry._began = monotonic() - each  # the worker's own word: it may have come back a while ago
                 self._fleet.pace.note(each)
                 self._fleet.pace.run_seconds.note(entry._fn, each)
@@ -146,8 +146,9 @@ class ResultReader:
 
     def _publish(self, done: list[tuple[Job, object]]) -> None:
         """The jobs were counted as succeeded: say so, and settle them."""
+        sinks = self._core.emitter.sinks
         for job, result in done:
-            if self._core.emitter.sinks:
+            if sinks:
                 self._core.emitter.emit_end(job, Outcome.SUCCEEDED, None)
             if job._alarm is not None:
                 self._core.settlement.drop_alarm(job)
