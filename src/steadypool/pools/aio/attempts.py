@@ -17,6 +17,7 @@ from steadypool.pools.core.core import Core
 from steadypool.pools.core.emitter import job_facts
 from steadypool.pools.core.forked_job import end_child
 from steadypool.pools.core.job_errors import cancelled_error, timeout_error
+from steadypool.pools.core.report_rows import stuck_row, worker_row
 from steadypool.pools.core.tame_errors import tamed, trace_of
 from steadypool.primitives.deadlines import Deadlines
 from steadypool.primitives.job_context import JobContext, check_progress, running_task
@@ -166,12 +167,7 @@ class Attempt:
 
     def row(self) -> WorkerStats:
         """What `PoolStats` says of it."""
-        job = self.job
-        if job is None:
-            return WorkerStats(self.worker_name, None, None, None, 0.0, 0)
-        name = self.name or job._task_name
-        ran = monotonic() - job._began
-        return WorkerStats(self.worker_name, None, job.job_id, name, ran, 0, progress=job._progress)
+        return worker_row(self.worker_name, self.job, self.name, 0)
 
     def context_on(self, loop: object) -> JobContext | None:
         """See `primitives.job_context.RunningTask`. Tasks that the job leaves behind have it until the job ends."""
@@ -312,8 +308,7 @@ class Attempts:
         name = attempt.name or job._task_name
         shown = attempt.arguments or self.core.user_calls.plain_arguments_of(job)
         stack, _ = self.stack_of(attempt, job)
-        ran = monotonic() - job._began
-        return StuckJob(job.job_id, name, ran, stack, job._told or "", job._options.meta, shown)
+        return stuck_row(job, name, shown, stack)
 
     def watch(self, attempt: Attempt, job: AsyncJob, seconds: float) -> None:
         """Have the attempt ended when its time is up."""

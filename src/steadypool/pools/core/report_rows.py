@@ -1,9 +1,9 @@
-"""The drain report's rows of jobs that did not run to their end."""
+"""The rows of reports: of workers, of jobs that run, and of those that did not run to their end."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from steadypool.model.clock import monotonic
 from steadypool.model.lazy_module import reports
@@ -13,7 +13,7 @@ from steadypool.primitives.arguments import Show, arguments_text, is_quickly_sho
 from steadypool.primitives.user_call import run_elsewhere
 
 if TYPE_CHECKING:
-    from steadypool.model.reports import InterruptedJob, UnfinishedJob
+    from steadypool.model.reports import InterruptedJob, StuckJob, UnfinishedJob, WorkerStats
 
 SHOWING = 0.2
 """Seconds that the arguments of all the jobs in a report may take to be shown."""
@@ -62,6 +62,23 @@ def unfinished_rows(show: Show, returned: list[Returned]) -> tuple[UnfinishedJob
     return tuple(
         reports.UnfinishedJob(j.id, j.task, text, j.waited, j.meta) for j, text in zip(jobs, shown, strict=False)
     )
+
+
+def worker_row(
+    name: str, job: Any, task: str | None, done: int, pid: int | None = None, restarts: int = 0
+) -> WorkerStats:
+    """What `PoolStats` says of a worker that has ended *done* attempts and runs *job*, if any, of *task*."""
+    if job is None:
+        return reports.WorkerStats(name, pid, None, None, 0.0, done, restarts)
+    task = task or job._task_name
+    ran, progress = monotonic() - job._began, getattr(job, "_progress", None)
+    return reports.WorkerStats(name, pid, job.job_id, task, ran, done, restarts, progress)
+
+
+def stuck_row(job: Any, task: str, shown: str, stack: str) -> StuckJob:
+    """What reports say of a job that runs; *shown* are its arguments."""
+    ran = monotonic() - job._began
+    return reports.StuckJob(job.job_id, task, ran, stack, job._told or "", job._options.meta, shown)
 
 
 def interrupted_row(settings: Settings, job: Job, ran: float) -> InterruptedJob:

@@ -19,7 +19,7 @@ from multiprocessing.context import BaseContext
 from typing import TYPE_CHECKING, Any
 
 from steadypool.model.clock import monotonic
-from steadypool.model.lazy_module import reports
+from steadypool.pools.core.report_rows import worker_row
 from steadypool.pools.core.shared import Job
 from steadypool.pools.processes import child
 from steadypool.pools.processes.chunk import Chunk, Entry
@@ -393,19 +393,7 @@ class ProcessWorker:
     def row(self) -> WorkerStats:
         """What `PoolStats` says of this worker."""
         job = self.taken or self.first()
-        if job is None:
-            return reports.WorkerStats(self.name, self.pid or None, None, None, 0.0, self.done, self.restarts)
-        name, ran = self.taken_name or job._task_name, monotonic() - job._began
-        return reports.WorkerStats(
-            self.name,
-            self.pid or None,
-            job.job_id,
-            name,
-            ran,
-            self.done,
-            self.restarts,
-            getattr(job, "_progress", None),
-        )
+        return worker_row(self.name, job, self.taken_name, self.done, self.pid or None, self.restarts)
 
 
 def _is_of_a_job(text: str) -> bool:

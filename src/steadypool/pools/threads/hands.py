@@ -6,12 +6,11 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from steadypool.model.clock import monotonic
-from steadypool.model.lazy_module import reports
 from steadypool.model.options import TaskOptions
 from steadypool.model.states import Outcome
 from steadypool.pools.core.admission import resolve
 from steadypool.pools.core.core import Core
+from steadypool.pools.core.report_rows import stuck_row
 from steadypool.pools.core.settings import Settings
 from steadypool.pools.core.shared import Job, Wakeup
 from steadypool.pools.core.workers import Workers
@@ -145,5 +144,4 @@ def _row(workers: HandWorkers, worker: Any, job: Job) -> StuckJob:
     name = worker.taken_name or job._task_name
     shown = worker.taken_arguments if worker.taken is job else workers.core.user_calls.plain_arguments_of(job)
     stack, _ = workers.stack_of(worker, job)
-    ran = monotonic() - job._began
-    return reports.StuckJob(job.job_id, name, ran, stack, job._told or "", job._options.meta, shown)
+    return stuck_row(job, name, shown, stack)

@@ -32,13 +32,14 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Protocol
 
 from steadypool.model.clock import monotonic
-from steadypool.model.lazy_module import events, reports
+from steadypool.model.lazy_module import events
 from steadypool.model.states import Outcome, PoolState
 from steadypool.pools.core.core import Core
 from steadypool.pools.core.emitter import job_facts
 from steadypool.pools.core.forked_job import end_child
 from steadypool.pools.core.functions import unawaited_error
 from steadypool.pools.core.job_errors import cancelled_error, timeout_error
+from steadypool.pools.core.report_rows import worker_row
 from steadypool.pools.core.shared import Args, Job
 from steadypool.pools.core.tame_errors import trace_of
 from steadypool.pools.threads.supervisor_thread import SupervisorThread
@@ -235,12 +236,8 @@ class JobRunner:
 
     def row(self) -> WorkerStats:
         """What `PoolStats` says of this worker."""
-        job, done = next(iter(tuple(self.hand)), self.taken), self.succeeded + self.raised
-        if job is None:
-            return reports.WorkerStats(self.name, None, None, None, 0.0, done)
-        ran = monotonic() - job._began
-        task = self.taken_name or job._task_name
-        return reports.WorkerStats(self.name, None, job.job_id, task, ran, done, progress=job._progress)
+        job = next(iter(tuple(self.hand)), self.taken)
+        return worker_row(self.name, job, self.taken_name, self.succeeded + self.raised)
 
     def context(self) -> JobContext | None:
         """The context of the job that this worker runs now."""

@@ -25,7 +25,7 @@ from hashlib import blake2b
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
 from socket import socket
-from types import BuiltinFunctionType, CellType, CodeType, FunctionType, ModuleType
+from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any, ClassVar
 
 import cloudpickle
@@ -197,7 +197,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             self.named.setdefault(name, {})[home.token] = home
         self.absent.append((fn.__globals__, _names(fn.__code__) - fn.__globals__.keys()))
         state = (setter, (attributes, {**slots, "__globals__": {}}))
-        return _make_function, (code, home, *rest), state, None, None, _set_function_state
+        return FunctionType, (code, home, *rest), state, None, None, _set_function_state
 
     def dump_globals(self) -> list[tuple[_SentGlobals, str, int]]:
         """Pickle the values of the globals that were named, and those that they name in turn; and say which."""
@@ -377,16 +377,6 @@ def _set_class_state(cls: type, packed: tuple[str, Callable[[type, object], obje
 
 def _make_code(make: Callable[..., CodeType], args: tuple[object, ...], file: str) -> CodeType:
     return make(*args).replace(co_filename=file)
-
-
-def _make_function(
-    code: CodeType,
-    globals: dict[str, object],
-    name: str | None,
-    defaults: tuple[object, ...] | None,
-    closure: tuple[CellType, ...] | None,
-) -> FunctionType:
-    return FunctionType(code, globals, name, defaults, closure)
 
 
 def _set_function_state(fn: FunctionType, packed: tuple[Callable[[FunctionType, object], object], object]) -> None:
