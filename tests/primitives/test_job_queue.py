@@ -221,14 +221,14 @@ def test_when_the_pool_closes_all_producers_look() -> None:
     closed = threading.Event()
     answers, threads = blocked_producers(queue, 4, closed.is_set)
     closed.set()
-    queue.open_all_gates()
+    queue.wake_all_producers()
     for thread in threads:
         thread.join(WAIT)
     assert answers == [False] * 4 and not queue.blocked
 
 
 class Bell:
-    """A gate that counts how often it was opened."""
+    """A waker that counts how often it was called."""
 
     def __init__(self) -> None:
         self.opened = 0
@@ -237,23 +237,23 @@ class Bell:
         self.opened += 1
 
 
-def test_a_gate_that_leaves_after_it_was_opened_passes_it_on() -> None:
+def test_a_producer_that_leaves_after_it_was_woken_passes_it_on() -> None:
     queue = JobQueue(1)
     put(queue, 0)
     first, second = Bell(), Bell()
     queue.blocked.extend([first, second])
     queue.take()
     assert (first.opened, second.opened) == (1, 0)
-    queue.leave_gate(first)  # it gave up at that moment, and the room is still there
+    queue.forget_producer(first)  # it gave up at that moment, and the room is still there
     assert second.opened == 1
 
 
-def test_a_gate_that_leaves_unopened_tells_nobody() -> None:
+def test_a_producer_that_leaves_unwoken_wakes_no_other() -> None:
     queue = JobQueue(1)
     put(queue, 0)
     first, second = Bell(), Bell()
     queue.blocked.extend([first, second])
-    queue.leave_gate(first)
+    queue.forget_producer(first)
     assert (first.opened, second.opened) == (0, 0) and list(queue.blocked) == [second]
 
 

@@ -60,9 +60,9 @@ class CallbackThread:
         # Reentrant: a finalizer that the garbage collector runs in the middle may bring an errand.
         self._lock = threading.RLock()
         self._lingers = True
-        self._gate = _thread.allocate_lock()
+        self._waker = _thread.allocate_lock()
         """Where the thread waits for another errand."""
-        self._gate.acquire()
+        self._waker.acquire()
         self._is_parked = False
         self._runner: _Runner | None = None
         """The one that takes the next errand."""
@@ -83,7 +83,7 @@ class CallbackThread:
                 self._idle.clear()
                 if self._is_parked:
                     self._is_parked = False
-                    self._gate.release()
+                    self._waker.release()
                     return True
                 if self._runner is not None:
                     return True
@@ -108,7 +108,7 @@ class CallbackThread:
             self._lingers = False
             if self._is_parked:
                 self._is_parked = False
-                self._gate.release()
+                self._waker.release()
 
     def has_more(self) -> bool:
         """Whether something waits behind what runs now."""
@@ -180,14 +180,14 @@ class CallbackThread:
                     self._runner = None
                     return None
                 self._is_parked = True
-            if self._gate.acquire(timeout=LINGER):
+            if self._waker.acquire(timeout=LINGER):
                 continue
             with self._lock:
                 if self._is_parked:
                     self._is_parked = False
                     self._runner = None
                     return None
-            self._gate.acquire()  # woken just now
+            self._waker.acquire()  # woken just now
 
     def _note_idle(self) -> None:
         """The lock is held."""

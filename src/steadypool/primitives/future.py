@@ -32,6 +32,7 @@ from steadypool.model.clock import monotonic
 from steadypool.model.options import Task, TaskOptions, task_name
 from steadypool.model.states import NEVER_LOOKED_AT, Outcome
 from steadypool.primitives.unretrieved import Unretrieved
+from steadypool.primitives.wakeup import Waker
 
 if TYPE_CHECKING:
     import asyncio
@@ -41,13 +42,6 @@ DONE = frozenset({CANCELLED, CANCELLED_AND_NOTIFIED, FINISHED})
 Callback = Callable[["JobFuture[Any]"], object]
 NAMED_BY_PYTHON = frozenset({FunctionType, BuiltinFunctionType, MethodType, type})
 """Whose names are found without any code of the user's."""
-
-
-class Waker(Protocol):
-    """What waits for a job: a lock, or anything whose ``release`` is quick and safe to call from any thread."""
-
-    def release(self) -> object:
-        """The job has ended. Called once."""
 
 
 class Owner(Protocol):

@@ -20,8 +20,8 @@ only the thread that has taken it may move it on. There is no lock on the plain 
 * **Held jobs**, which wait for a limit or for the turn of their lane, are in ``held`` (`primitives.held_jobs`). While
   one of them could go, ``heap`` has ``held`` itself as an entry, in the place that the job has by priority and age. The
   worker that takes the entry draws the job. Twice in the heap it does no harm, as Ctrl-C may have it.
-* **A producer that finds no room** leaves a gate in ``blocked`` and looks again before it sleeps; a thread that gives
-  room back opens a gate after it did. Either the producer sees the token or the giver sees the gate.
+* **A producer that finds no room** leaves its waker in ``blocked`` and looks again before it sleeps; a thread that
+  gives room back wakes one after it did. Either the producer sees the token or the giver sees the waker.
 
 The steps above are atomic in CPython with the GIL and, for the single list and deque operations, without it.
 """
@@ -40,13 +40,7 @@ from typing import Generic, Protocol, TypeVar
 from steadypool.model.clock import monotonic, sleep
 from steadypool.model.options import TaskOptions
 from steadypool.primitives.held_jobs import HeldJobs
-
-
-class Gate(Protocol):
-    """What a blocked producer waits on; a lock is one."""
-
-    def release(self) -> None:
-        """Let the producer look again. Called once, from any thread."""
+from steadypool.primitives.wakeup import Waker
 
 
 class Entry(Protocol):
@@ -85,7 +79,7 @@ class JobQueue(Generic[E]):
         self.items: deque[E] = deque()
         self.heap: list[tuple[int, int, E | HeldJobs]] = []
         self.held: HeldJobs | None = None
-        self.blocked: deque[Gate] = deque()
+        self.blocked: deque[Waker] = deque()
         # Reentrant: a finalizer that the garbage collector runs in the middle may submit a job.
         self._lock = threading.RLock()
         self._order = itertools.count()
@@ -330,49 +324,49 @@ class JobQueue(Generic[E]):
         """Give a token back and let one blocked producer look."""
         self.room.append(None)
         if self.blocked:
-            self.open_gate()
+            self.wake_producer()
 
     def give_rooms(self, count: int) -> None:
         """Give *count* tokens back."""
         self.room.extend([None] * count)
         for _ in range(min(count, len(self.blocked))):
-            self.open_gate()
+            self.wake_producer()
 
-    def open_gate(self) -> None:
+    def wake_producer(self) -> None:
         """Let one blocked producer look, if there is one."""
         try:
-            gate = self.blocked.popleft()
+            waker = self.blocked.popleft()
         except IndexError:
             return
-        gate.release()
+        waker.release()
 
-    def open_all_gates(self) -> None:
+    def wake_all_producers(self) -> None:
         """Let every blocked producer look: the pool is closing."""
         for _ in range(len(self.blocked)):
-            self.open_gate()
+            self.wake_producer()
 
-    def leave_gate(self, gate: Gate) -> None:
-        """Take back a gate. If it was opened meanwhile, that call was for a thread that needs it: pass it on."""
+    def forget_producer(self, waker: Waker) -> None:
+        """The producer does not wait any more. If it was woken meanwhile, another may need that: pass it on."""
         try:
-            self.blocked.remove(gate)
+            self.blocked.remove(waker)
         except ValueError:
             if self.room:
-                self.open_gate()
+                self.wake_producer()
 
     def wait_for_room(self, seconds: float | None, is_closed: Callable[[], bool]) -> bool:
         """Take a token, waiting up to *seconds* (``None``: without limit). False: no token, or closed."""
         deadline = None if seconds is None else monotonic() + seconds
-        gate = _thread.allocate_lock()
-        gate.acquire()
+        waker = _thread.allocate_lock()
+        waker.acquire()
         while True:
-            self.blocked.append(gate)
+            self.blocked.append(waker)
             try:
                 if self.take_room():
                     return True
                 if is_closed():
                     return False
                 left = -1.0 if deadline is None else min(deadline - monotonic(), threading.TIMEOUT_MAX)
-                if (deadline is not None and left <= 0) or not gate.acquire(timeout=left):
+                if (deadline is not None and left <= 0) or not waker.acquire(timeout=left):
                     return self.take_room()
             finally:
-                self.leave_gate(gate)
+                self.forget_producer(waker)

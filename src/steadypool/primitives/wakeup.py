@@ -11,8 +11,16 @@ import select
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import Protocol
 
 from steadypool.model.clock import monotonic
+
+
+class Waker(Protocol):
+    """What waits: a lock, or anything whose ``release`` is quick and safe to call from any thread."""
+
+    def release(self) -> object:
+        """What it waited for has come. Called once."""
 
 
 class Bell:

@@ -26,8 +26,8 @@ from steadypool.pools.aio.entered import Entered, Manager
 from steadypool.pools.aio.future import AsyncJob
 from steadypool.pools.aio.pool import AsyncPool
 from steadypool.pools.executor.contract import Prepared
-from steadypool.primitives.future import Waker
 from steadypool.primitives.thread_stacks import thread_stack
+from steadypool.primitives.wakeup import Waker
 
 R = TypeVar("R")
 CoroutineFunction = Callable[..., Awaitable[object]]

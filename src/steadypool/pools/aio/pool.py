@@ -34,7 +34,7 @@ from steadypool.pools.core.shared import Args, Kwargs
 from steadypool.pools.core.supervisor import give_back_waiting
 from steadypool.pools.executor.contract import let_watch
 from steadypool.pools.executor.map_options import MapOptions
-from steadypool.pools.inspect.inspection import Books
+from steadypool.pools.inspect.inspection import Inspection
 from steadypool.primitives.arguments import Show
 
 P = ParamSpec("P")
@@ -44,7 +44,7 @@ T = TypeVar("T")
 _numbers = itertools.count()
 
 
-class AsyncPool(Books):
+class AsyncPool(Inspection):
     """A bounded pool of coroutines, on the event loop where it is opened.
 
     Args:
@@ -458,7 +458,7 @@ class AsyncPool(Books):
                 f"itself. Call {instead} instead."
             )
 
-    # -- looking in: see `Books`
+    # -- looking in: see `Inspection`
 
     def resize(self, max_workers: int) -> None:
         """Change how many jobs run at a time. No job is lost or interrupted.

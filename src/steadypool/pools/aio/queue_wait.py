@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from steadypool.pools.aio.workers import AsyncWorkers
 
 
-class TurnGate:
-    """A gate (see `primitives.job_queue`) that takes the room for the waiter: no other can overtake it."""
+class TurnWaker:
+    """Wakes a producer (see `primitives.job_queue`), and takes the room for the waiter: no other can overtake it."""
 
     def __init__(self, workers: AsyncWorkers) -> None:
         self._queue = workers.core.queue
@@ -21,7 +21,7 @@ class TurnGate:
         if not self.opened.done():
             self.opened.set_result(self._queue.take_room())
         elif self._queue.room:
-            self._queue.open_gate()
+            self._queue.wake_producer()
 
 
 async def wait_for_room(workers: AsyncWorkers, seconds: float | None) -> bool:
@@ -32,18 +32,18 @@ async def wait_for_room(workers: AsyncWorkers, seconds: float | None) -> bool:
     queue = workers.core.queue
     if not queue.blocked and queue.take_room():
         return True
-    gate = TurnGate(workers)
-    queue.blocked.append(gate)
+    waker = TurnWaker(workers)
+    queue.blocked.append(waker)
     try:
         if seconds is None:
-            return await gate.opened
-        await asyncio.wait((gate.opened,), timeout=seconds)
-        return gate.opened.done() and gate.opened.result()
+            return await waker.opened
+        await asyncio.wait((waker.opened,), timeout=seconds)
+        return waker.opened.done() and waker.opened.result()
     except asyncio.CancelledError:
-        if gate.opened.done() and not gate.opened.cancelled() and gate.opened.result():
+        if waker.opened.done() and not waker.opened.cancelled() and waker.opened.result():
             queue.give_room()
         raise
     finally:
-        if gate in queue.blocked:
-            queue.blocked.remove(gate)
-        gate.opened.cancel()
+        if waker in queue.blocked:
+            queue.blocked.remove(waker)
+        waker.opened.cancel()

@@ -186,7 +186,7 @@ class Core(Shared):
         """There can be no workers: the pool takes no more jobs and fails what waits. Once, and clearly."""
         self.break_by(error, f"{how}: {self.user_calls.repr_of(error)}")
         self.request_drain(None)
-        self.queue.open_all_gates()
+        self.queue.wake_all_producers()
         self.fail_waiting()
 
     def fail_waiting(self) -> None:

@@ -156,7 +156,7 @@ def begin_drain(core: Core, seconds: float | None) -> None:
         if seconds is not None:
             core.deadline = earlier(core.deadline, monotonic() + seconds)
     if first:
-        core.queue.open_all_gates()
+        core.queue.wake_all_producers()
         if len(core.queue):
             # Ctrl-C may have come between putting a job into the queue and waking a worker for it.
             with suppress(RuntimeError):  # no thread can be started now

@@ -15,13 +15,13 @@ async def wait_for_room(core: Core) -> None:
         PoolClosed: the pool takes no more jobs.
     """
     while True:
-        gate = LoopWaker(asyncio.get_running_loop())
-        core.queue.blocked.append(gate)
+        waker = LoopWaker(asyncio.get_running_loop())
+        core.queue.blocked.append(waker)
         try:
             if core.queue.take_room():
                 return
             if core.refusal is not None:
                 raise core.refusal()
-            await gate.woken
+            await waker.woken
         finally:
-            core.queue.leave_gate(gate)
+            core.queue.forget_producer(waker)

@@ -28,7 +28,7 @@ from steadypool.pools.executor import map
 from steadypool.pools.executor.group import Group
 from steadypool.pools.executor.legs import Landed, Leg
 from steadypool.pools.executor.map_options import MapOptions
-from steadypool.pools.inspect.inspection import Books
+from steadypool.pools.inspect.inspection import Inspection
 from steadypool.primitives.future import JobFuture
 from steadypool.primitives.future import running_loop as running_asyncio_loop
 from steadypool.primitives.job_context import running_loop
@@ -60,7 +60,7 @@ def let_watch(core: Core, depth: int) -> None:
         warnings.warn(message, RuntimeWarning, stacklevel=depth)
 
 
-class PoolContract(Books, Executor):
+class PoolContract(Inspection, Executor):
     """What every pool of workers does. A driver adds ``submit``, ``resize`` and the core behind ``_core``."""
 
     _core: Core

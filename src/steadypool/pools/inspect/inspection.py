@@ -30,7 +30,7 @@ class Subscription:
         core.emitter.remove_sink(sink)
 
 
-class Books:
+class Inspection:
     """Name, state, statistics, errors and events of the pool whose core is ``_core``."""
 
     _core: Core

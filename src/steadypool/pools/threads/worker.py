@@ -274,7 +274,7 @@ class Crew(Protocol):
     workers: set[ThreadWorker]
     threads: set[threading.Thread]
     parked: list[_thread.LockType]
-    """The gates at which idle workers sleep."""
+    """The locks on which idle workers sleep."""
     may_grow: bool
     leaving: bool
     """Workers look at this before they take a job; true when one of them may have to leave."""
@@ -310,13 +310,13 @@ class Crew(Protocol):
 class ThreadWorker(JobRunner):
     """One worker thread of a pool."""
 
-    __slots__ = ("begun", "gate", "ready", "workers")
+    __slots__ = ("begun", "ready", "waker", "workers")
 
     def __init__(self, workers: Crew, name: str) -> None:
         super().__init__(workers.core, name, threading.Thread(target=self._run_thread, name=name, daemon=True))
         self.workers = workers
-        self.gate = _thread.allocate_lock()
-        self.gate.acquire()
+        self.waker = _thread.allocate_lock()
+        self.waker.acquire()
         self.begun = self.ready = False
 
     def _run_thread(self) -> None:
@@ -372,7 +372,7 @@ class ThreadWorker(JobRunner):
                 else:
                     give_room(None)
                     if blocked:
-                        queue.open_gate()
+                        queue.wake_producer()
             if job is None:
                 self._park()
                 continue
@@ -399,17 +399,17 @@ class ThreadWorker(JobRunner):
         """Wait until there may be something to do."""
         core = self.core
         workers = self.workers
-        workers.parked.append(self.gate)
+        workers.parked.append(self.waker)
         if core.queue.items or core.queue.heap or workers.leaving:
             try:
-                workers.parked.remove(self.gate)
+                workers.parked.remove(self.waker)
             except ValueError:
-                pass  # woken already: the gate is open
+                pass  # woken already: the lock is free
             else:
                 return
         if core.state is not PoolState.OPEN:
             core.bell.ring()
-        self.gate.acquire()
+        self.waker.acquire()
 
 
 class ThreadJobContext(JobContext):

@@ -54,7 +54,7 @@ class ThreadWorkers(HandWorkers):
         self.initializer = initializer
         self.initargs = initargs
         self.parked: list[_thread.LockType] = []
-        """The gates at which idle workers sleep."""
+        """The locks on which idle workers sleep."""
         self.threads: set[threading.Thread] = set()
         self.leaving = False
         """Workers look at this before they take a job; true when one of them may have to leave."""
