@@ -167,7 +167,7 @@ class Attempt:
 
     def row(self) -> WorkerStats:
         """What `PoolStats` says of it."""
-        return worker_row(self.worker_name, self.job, self.name, 0)
+        return worker_row(self.worker_name, self.job, self.name, 0)  # type: ignore[arg-type]
 
     def context_on(self, loop: object) -> JobContext | None:
         """See `primitives.job_context.RunningTask`. Tasks that the job leaves behind have it until the job ends."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from steadypool.model.clock import monotonic
 from steadypool.model.lazy_module import reports
@@ -65,7 +65,7 @@ def unfinished_rows(show: Show, returned: list[Returned]) -> tuple[UnfinishedJob
 
 
 def worker_row(
-    name: str, job: Any, task: str | None, done: int, pid: int | None = None, restarts: int = 0
+    name: str, job: Job | None, task: str | None, done: int, pid: int | None = None, restarts: int = 0
 ) -> WorkerStats:
     """What `PoolStats` says of a worker that has ended *done* attempts and runs *job*, if any, of *task*."""
     if job is None:
@@ -75,7 +75,7 @@ def worker_row(
     return reports.WorkerStats(name, pid, job.job_id, task, ran, done, restarts, progress)
 
 
-def stuck_row(job: Any, task: str, shown: str, stack: str) -> StuckJob:
+def stuck_row(job: Job, task: str, shown: str, stack: str) -> StuckJob:
     """What reports say of a job that runs; *shown* are its arguments."""
     ran = monotonic() - job._began
     return reports.StuckJob(job.job_id, task, ran, stack, job._told or "", job._options.meta, shown)

@@ -393,7 +393,7 @@ class ProcessWorker:
     def row(self) -> WorkerStats:
         """What `PoolStats` says of this worker."""
         job = self.taken or self.first()
-        return worker_row(self.name, job, self.taken_name, self.done, self.pid or None, self.restarts)
+        return worker_row(self.name, job, self.taken_name, self.done, self.pid or None, self.restarts)  # type: ignore[arg-type]
 
 
 def _is_of_a_job(text: str) -> bool:
