@@ -60,7 +60,7 @@ FIGURES = {
     "MAX_TASKS": "100 tasks",
     "MAX_TEXT": f"{error_text.MAX_TEXT:,} characters",
     "MAX_UNREAD_MB": f"{line_server.MAX_UNREAD // 1024**2} MB",
-    "MAX_VISITORS": f"{line_server.MAX_VISITORS}",
+    "MAX_CLIENTS": f"{line_server.MAX_CLIENTS}",
     "MOST_COUNTED": f"{MOST_COUNTED:,}",
     "MOST_DEATHS": f"{WORDS[respawn.MOST_DEATHS]} of those",
     "MOST_POOLS": f"{MOST_POOLS} pools",

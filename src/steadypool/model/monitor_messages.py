@@ -8,7 +8,7 @@ from steadypool.model.snapshots import PoolSnapshot
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a visitor asks for."""
+    """What a client asks for."""
 
     do: Literal["look", "glance", "stack", "errors", "drain", "cancel"]
     """``glance`` is a look that does not begin to measure run times."""

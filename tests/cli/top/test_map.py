@@ -13,7 +13,7 @@ from tests.cli.conftest import folder, program, stage
 from tests.cli.program import Program, finish, type_lines
 from tests.cli.stage import Stage
 from tests.pools.contract.stage import WAIT
-from tests.pools.monitor.visitor import Looker
+from tests.pools.monitor.looker import Looker
 
 __all__ = ["folder", "program", "stage"]
 

@@ -40,7 +40,7 @@ def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def wait_until_nothing_is_watched() -> None:
     """The socket of the test before goes a moment after its last pool; a pool made in that moment would keep it."""
     until = monotonic() + WAIT
-    while monitor._monitor._reception is not None:
+    while monitor._monitor._server is not None:
         gc.collect()  # of pools that nobody refers to any more
         assert monotonic() < until, "a test has left a pool open"
         monitor._monitor.ring()

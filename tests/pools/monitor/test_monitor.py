@@ -21,7 +21,7 @@ from steadypool import AsyncPool, JobCancelled, ThreadPool
 from steadypool.pools.monitor import line_server, socket_dir
 from tests.pools.contract import jobs
 from tests.pools.contract.stage import WAIT, Stage
-from tests.pools.monitor.visitor import Looker
+from tests.pools.monitor.looker import Looker
 
 
 def wait_until(is_so: Callable[[], bool]) -> None:
@@ -266,7 +266,7 @@ def test_nonsense_is_refused_and_a_line_without_end_is_shown_out() -> None:
                 looker.ask(do="look")
 
 
-def test_an_answer_that_fails_costs_that_visitor_alone(
+def test_an_answer_that_fails_costs_that_client_alone(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with ThreadPool(1, monitor=True) as pool, Looker() as one, Looker() as other:
@@ -278,8 +278,8 @@ def test_an_answer_that_fails_costs_that_visitor_alone(
     assert "please report it" in caplog.text
 
 
-def test_more_visitors_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(line_server, "MAX_VISITORS", 3)
+def test_more_clients_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(line_server, "MAX_CLIENTS", 3)
     with ThreadPool(1, monitor=True):
         lookers = [Looker() for _ in range(3)]
         assert all(looker.look() for looker in lookers)

@@ -1,12 +1,12 @@
-"""Receives visitors on a Unix socket: each line they send gets an answer. One thread, which sleeps in between.
+"""Serves clients on a Unix socket: each line they send gets an answer. One thread, which sleeps in between.
 
 What runs where
 ---------------
-* **The reception's thread** waits for everything that can happen: a new visitor, a line of one, room to write, the
+* **The server's thread** waits for everything that can happen: a new client, a line of one, room to write, the
   bell. It calls ``answer`` with each line, and ``goes_on`` before each sleep.
 * **Any thread** may call `LineServer.say_to_all`, `Client.say` and `LineServer.ring`. None of them waits: what a
-  visitor's socket does not take at once is kept for it, `MAX_UNREAD` bytes at most. One that reads more slowly than
-  that is shown out; no thread waits for it.
+  client's socket does not take at once is kept for it, `MAX_UNREAD` bytes at most. One that reads more slowly than
+  that is disconnected; no thread waits for it.
 
 ``ring`` takes no lock, so that a finalizer may call it.
 """
@@ -23,11 +23,11 @@ from collections.abc import Callable
 from steadypool.pools.monitor.peer_credentials import peer_uid
 from steadypool.primitives.wakeup import PipeBell
 
-MAX_VISITORS = 64
+MAX_CLIENTS = 64
 MAX_LINE = 4096
-"""Bytes in a visitor's line."""
+"""Bytes in a client's line."""
 MAX_UNREAD = 8 * 1024 * 1024
-"""Bytes kept for a visitor that does not read."""
+"""Bytes kept for a client that does not read."""
 
 
 class Client:
@@ -64,7 +64,7 @@ class Client:
 
 
 class LineServer:
-    """The thread, and its visitors.
+    """The thread, and its clients.
 
     Args:
         listener: a listening socket that does not block. It is the caller's to close.
@@ -75,7 +75,7 @@ class LineServer:
     def __init__(
         self, listener: socket.socket, answer: Callable[[Client, bytes], bytes], goes_on: Callable[[], bool]
     ) -> None:
-        self.visitors: dict[Client, bytearray] = {}
+        self.clients: dict[Client, bytearray] = {}
         """With what each has sent of its next line."""
         self._listener = listener
         self._answer = answer
@@ -98,16 +98,16 @@ class LineServer:
         self._bell.ring()
 
     def say_to_all(self, line: bytes) -> None:
-        """Send a line to every visitor that has asked something. It does not wait for any of them."""
-        for visitor in list(self.visitors):
-            if visitor.asked and not visitor.say(line):
+        """Send a line to every client that has asked something. It does not wait for any of them."""
+        for client in list(self.clients):
+            if client.asked and not client.say(line):
                 self.ring()
 
     def close(self) -> None:
         """Let go of everything but the listener. On the thread, or where there is none any more."""
-        for visitor in list(self.visitors):
-            visitor.connection.close()
-        self.visitors.clear()
+        for client in list(self.clients):
+            client.connection.close()
+        self.clients.clear()
         self._selector.close()
         self._bell.close()
 
@@ -115,75 +115,73 @@ class LineServer:
         try:
             while self._goes_on():
                 for key, what in self._selector.select():
-                    self._attend(key.fileobj, what)
+                    self._attend(key, what)
                 self._see_off()
         except Exception:
             logging.getLogger("steadypool").exception("internal error in the monitor: please report it")
         finally:
             self.close()
 
-    def _attend(self, to: object, what: int) -> None:
-        if to is self._listener:
+    def _attend(self, key: selectors.SelectorKey, what: int) -> None:
+        client = key.data
+        if key.fileobj is self._listener:
             self._receive()
-        elif to == self._bell.fd:
+        elif key.fd == self._bell.fd:
             self._bell.heard()
-        elif isinstance(visitor := self._visitor_on(to), Client):
+        elif isinstance(client, Client):
             if what & selectors.EVENT_WRITE:
-                visitor.send()
+                client.send()
             if what & selectors.EVENT_READ:
-                self._read(visitor)
-
-    def _visitor_on(self, connection: object) -> Client | None:
-        return next((visitor for visitor in self.visitors if visitor.connection is connection), None)
+                self._read(client)
 
     def _receive(self) -> None:
         try:
             connection, _ = self._listener.accept()
         except OSError:
             return  # it has gone again
-        if len(self.visitors) >= MAX_VISITORS or peer_uid(connection) not in (None, 0, os.geteuid()):
+        if len(self.clients) >= MAX_CLIENTS or peer_uid(connection) not in (None, 0, os.geteuid()):
             connection.close()
             return
-        visitor = Client(connection)
-        self.visitors[visitor] = bytearray()
-        self._selector.register(connection, selectors.EVENT_READ)
+        client = Client(connection)
+        self.clients[client] = bytearray()
+        self._selector.register(connection, selectors.EVENT_READ, client)
 
-    def _read(self, visitor: Client) -> None:
+    def _read(self, client: Client) -> None:
         try:
-            data = visitor.connection.recv(MAX_LINE)
+            data = client.connection.recv(MAX_LINE)
         except BlockingIOError:
             return
         except OSError:
             data = b""
         if not data:
-            visitor.leaves = True
+            client.leaves = True
             return
-        heard = self.visitors[visitor]
+        heard = self.clients[client]
         heard += data
-        while (end := heard.find(b"\n")) >= 0 and not visitor.leaves:
+        while (end := heard.find(b"\n")) >= 0 and not client.leaves:
             line = bytes(heard[:end])
             del heard[: end + 1]
-            visitor.asked = True
-            self._reply(visitor, line)
+            client.asked = True
+            self._reply(client, line)
         if len(heard) > MAX_LINE:
-            visitor.leaves = True
+            client.leaves = True
 
-    def _reply(self, visitor: Client, line: bytes) -> None:
+    def _reply(self, client: Client, line: bytes) -> None:
         try:
-            visitor.say(self._answer(visitor, line))
+            client.say(self._answer(client, line))
         except Exception:
-            # It must not end the thread, and with it the visits of all others.
+            # It must not end the thread, and with it the connections of all others.
             logging.getLogger("steadypool").exception("internal error in the monitor: please report it")
-            visitor.leaves = True
+            client.leaves = True
 
     def _see_off(self) -> None:
-        """Part with the visitors that leave, and wait for room where something is still to be sent."""
-        for visitor in list(self.visitors):
-            all_is_sent = visitor.send()
-            if visitor.leaves:
-                del self.visitors[visitor]
-                self._selector.unregister(visitor.connection)
-                visitor.connection.close()
+        """Part with the clients that leave, and wait for room where something is still to be sent."""
+        for client in list(self.clients):
+            all_is_sent = client.send()
+            if client.leaves:
+                del self.clients[client]
+                self._selector.unregister(client.connection)
+                client.connection.close()
             else:
                 wanted = selectors.EVENT_READ if all_is_sent else selectors.EVENT_READ | selectors.EVENT_WRITE
-                self._selector.modify(visitor.connection, wanted)
+                self._selector.modify(client.connection, wanted, client)

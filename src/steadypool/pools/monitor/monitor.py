@@ -2,15 +2,15 @@
 
 Theory of operation
 -------------------
-The first such pool opens the program's socket (`pools.monitor.socket_dir`) and a thread that receives visitors
+The first such pool opens the program's socket (`pools.monitor.socket_dir`) and a thread that receives clients
 (`pools.monitor.line_server`); the last to close ends both, and the end of the interpreter at the latest. The thread
-sleeps until a visitor says something. Nothing else is done for a pool while no viewer looks: no event is made, no clock
+sleeps until a client says something. Nothing else is done for a pool while no viewer looks: no event is made, no clock
 read.
 
-A visitor asks in JSON, a line for each question, and is answered in lines ``{"kind": …, "body": …}``:
+A client asks in JSON, a line for each question, and is answered in lines ``{"kind": …, "body": …}``:
 
 * ``{"do": "look"}``: a `Snapshot`. The first look subscribes a `TaskTimer` to each pool, so that run times are known
-  from then on; when the last visitor has left it is taken off again.
+  from then on; when the last client has left it is taken off again.
 * ``{"do": "stack", "pool": 1, "job": "…"}``: where the job is now, and what it was called with.
 * ``{"do": "cancel", "pool": 1, "job": "…"}``: the job is asked to stop.
 * ``{"do": "errors", "pool": 1}``: what has failed, with tracebacks.
@@ -63,7 +63,7 @@ class Monitor:
         self._last_number = 0
         self._timers: dict[int, TaskTimer] = {}
         self._listener: Listener | None = None
-        self._reception: LineServer | None = None
+        self._server: LineServer | None = None
 
     # -- which pools there are
 
@@ -75,7 +75,7 @@ class Monitor:
             RuntimeError: no thread can be started.
         """
         with self._lock:
-            if self._reception is None:
+            if self._server is None:
                 self._open()
             self._last_number += 1
             number = self._last_number
@@ -85,18 +85,18 @@ class Monitor:
     def _open(self) -> None:
         self._listener = listener = open_listener()
         try:
-            self._reception = LineServer(listener.socket, self._answer, self._goes_on)
-            self._reception.start()
+            self._server = LineServer(listener.socket, self._answer, self._goes_on)
+            self._server.start()
         except BaseException:
-            self._reception, self._listener = None, None
+            self._server, self._listener = None, None
             listener.close()
             raise
 
     def ring(self) -> None:
         """Have the thread see which pools are left. Takes no lock."""
-        reception = self._reception
-        if reception is not None:
-            reception.ring()
+        server = self._server
+        if server is not None:
+            server.ring()
 
     def remove_name(self) -> None:
         """The interpreter ends: leave nothing behind."""
@@ -110,7 +110,7 @@ class Monitor:
         return [(number, core) for number, core in found if core is not None]
 
     def _goes_on(self) -> bool:
-        """On the reception's thread: whether there is anything left to watch. If not, the socket goes."""
+        """On the server's thread: whether there is anything left to watch. If not, the socket goes."""
         with self._lock:
             for number, reference in list(self._pools.items()):
                 if reference() is None:
@@ -119,21 +119,21 @@ class Monitor:
                 # Under the lock: a pool that comes now opens anew.
                 if self._listener is not None:
                     self._listener.close()
-                self._listener = self._reception = None
+                self._listener = self._server = None
                 self._timers.clear()
                 return False
-            watched = self._reception is not None and any(visitor.asked for visitor in self._reception.visitors)
+            watched = self._server is not None and any(client.asked for client in self._server.clients)
         if not watched:
             self._listen_no_more()
         return True
 
     def _closed(self, number: int) -> None:
         """The pool has closed: tell every viewer how, and let the thread see. It stays on the books until they know."""
-        reception, core = self._reception, dict(self._cores()).get(number)
+        server, core = self._server, dict(self._cores()).get(number)
         try:
-            if reception is not None and core is not None and any(v.asked for v in list(reception.visitors)):
+            if server is not None and core is not None and any(v.asked for v in list(server.clients)):
                 ending = Ending(take_snapshot(core, number, self._times(number)), str(core.report))
-                reception.say_to_all(_line("ended", ending))
+                server.say_to_all(_line("ended", ending))
         finally:
             with self._lock:
                 self._pools.pop(number, None)
@@ -155,9 +155,9 @@ class Monitor:
         timer = self._timers.get(number)
         return () if timer is None else timer.slowest()
 
-    # -- answers, on the reception's thread
+    # -- answers, on the server's thread
 
-    def _answer(self, visitor: Client, line: bytes) -> bytes:
+    def _answer(self, client: Client, line: bytes) -> bytes:
         json: Any = import_module("msgspec.json")
         try:
             question = json.decode(line, type=Question)
@@ -200,9 +200,9 @@ class Monitor:
 
     def after_fork(self) -> None:
         """In a forked child: what is open here is the parent's, and goes on there."""
-        if self._reception is not None and self._listener is not None:
+        if self._server is not None and self._listener is not None:
             with suppress(OSError):  # on some systems the child has no copy of the selector
-                self._reception.close()
+                self._server.close()
             self._listener.socket.close()
 
 
