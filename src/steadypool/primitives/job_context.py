@@ -210,6 +210,13 @@ class JobContext:
         sleep(seconds)
 
 
+def facts_of(job: Any) -> tuple[str, str, int, float | None, Mapping[str, Any] | None]:
+    """What a `JobContext` of this process is made with, of the present attempt of *job*."""
+    ends = [moment for moment in (job._attempt_ends, job._total_ends) if moment is not None]
+    options = job._options
+    return job.job_id, job._task_name, job.attempts + options.earlier_attempts, min(ends, default=None), options.meta
+
+
 def check_progress(done: object, total: object) -> tuple[float, float | None]:
     """The two as plain numbers, or `TypeError`. A total without an end is none."""
     if not _is_number(done) or not (total is None or _is_real(total)):

@@ -20,7 +20,7 @@ from steadypool.pools.core.job_errors import cancelled_error, timeout_error
 from steadypool.pools.core.report_rows import stuck_row, worker_row
 from steadypool.pools.core.tame_errors import tamed, trace_of
 from steadypool.primitives.deadlines import Deadlines
-from steadypool.primitives.job_context import JobContext, check_progress, running_task
+from steadypool.primitives.job_context import JobContext, check_progress, facts_of, running_task
 from steadypool.primitives.run_times import SAMPLE, WORTH_MEASURING
 from steadypool.primitives.task_stacks import task_stack
 from steadypool.primitives.thread_stacks import thread_stack
@@ -186,10 +186,7 @@ class AsyncJobContext(JobContext):
     """
 
     def __init__(self, attempt: Attempt, job: AsyncJob) -> None:
-        deadlines = [moment for moment in (job._attempt_ends, job._total_ends) if moment is not None]
-        deadline = min(deadlines, default=None)
-        number = job.attempts + job._options.earlier_attempts
-        super().__init__(job.job_id, job._task_name, number, deadline, job._options.meta)
+        super().__init__(*facts_of(job))
         self._workers = attempt.workers
         self._job: AsyncJob | None = job
         self._cause: str | None = None

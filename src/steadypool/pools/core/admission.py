@@ -6,10 +6,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from steadypool.model.call_gates import CallGates
-from steadypool.model.clock import monotonic, sleep
-from steadypool.model.errors import QueueFull
-from steadypool.model.lazy_module import events
-from steadypool.model.options import Task, TaskOptions, task_name
+from steadypool.model.clock import sleep
+from steadypool.model.options import Task, TaskOptions
 from steadypool.model.states import Outcome, PoolState
 from steadypool.pools.core.counts import Counts
 from steadypool.pools.core.emitter import Emitter
@@ -89,11 +87,11 @@ class Admission:
         self._settlement.settle_dropped()
         return job
 
-    def enter_announced(self, job: Job) -> Job:
+    def enter_announced(self, job: Job, *, has_room: bool = True) -> Job:
         """The same, with the event that it was submitted."""
         if self._emitter.sinks:
             self._emitter.defer_submitted(job)
-        return self.enter(job)
+        return self.enter(job, has_room=has_room)
 
     def wake_worker_for(self, job: Job) -> None:
         """Have a worker take the job that a submit has just put into the queue; if there can be none, take it back.
@@ -156,11 +154,3 @@ class Admission:
         self.withdraw(job)
         shared.bell.ring()
         raise refusal()
-
-    def reject(self, fn: Callable[..., object], options: TaskOptions, message: str) -> QueueFull:
-        """Count a refused job and make the error."""
-        with self._shared.lock:
-            self._counts.rejected += 1
-        if self._emitter.sinks:
-            self._emitter.emit(events.JobRejected(self._shared.name, monotonic(), task_name(fn, options)))
-        return QueueFull(message)

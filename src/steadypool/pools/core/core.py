@@ -29,7 +29,8 @@ from typing import TYPE_CHECKING
 
 from steadypool.model.clock import monotonic
 from steadypool.model.errors import QueueFull
-from steadypool.model.options import TaskOptions
+from steadypool.model.lazy_module import events
+from steadypool.model.options import TaskOptions, task_name
 from steadypool.model.states import Outcome, PoolState
 from steadypool.pools.core.admission import Admission
 from steadypool.pools.core.books import Books
@@ -136,7 +137,11 @@ class Core(Shared):
     def reject(self, fn: Callable[..., object], options: TaskOptions, message: str) -> QueueFull:
         """Count a refused job and make the error. A full queue is a reason to look how long a drain would take."""
         self.forecast.look()
-        return self.admission.reject(fn, options, message)
+        with self.lock:
+            self.counts.rejected += 1
+        if self.emitter.sinks:
+            self.emitter.emit(events.JobRejected(self.name, monotonic(), task_name(fn, options)))
+        return QueueFull(message)
 
     # -- a resize
 

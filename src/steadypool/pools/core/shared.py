@@ -66,11 +66,12 @@ class Shared:
         """Whether the calling thread does."""
         return hasattr(self._threads, "own")
 
-    def call_later(self, seconds: float, action: Callable[[], None]) -> None:
+    def call_later(self, seconds: float, action: Callable[..., None], *args: object) -> None:
         """Have the supervisor call *action* in so many seconds."""
+        moment = monotonic() + seconds
         with self.lock:
-            self.timers.add(monotonic() + seconds, action)
-        self.bell.ring()
+            self.timers.add(moment, action, *args)
+        self.wake_before(moment)
 
     def wake_before(self, moment: float) -> None:
         """Have the supervisor awake at *moment*."""

@@ -196,9 +196,7 @@ class PoolContract(Inspection, Executor):
                     core.queue.give_room()
             if not is_prepared:
                 return job
-            if core.emitter.sinks:
-                core.emitter.defer_submitted(job)
-            core.admission.enter(job, has_room=has_room)
+            core.admission.enter_announced(job, has_room=has_room)
         except BaseException as error:
             core.reconciler.submit_raised(error)
             raise

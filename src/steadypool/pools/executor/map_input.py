@@ -249,11 +249,8 @@ class ReadAhead(Generic[R]):
             self._window.core.user_calls.deliver(self._submit_gathered, "submitting items of a map")
 
     def _plan_look(self) -> None:
-        self._look_planned, core = True, self._window.core
-        moment = monotonic() + GATHER_SECONDS
-        with core.lock:
-            core.timers.add(moment, self._look_at_gathered)
-        core.wake_before(moment)
+        self._look_planned = True
+        self._window.core.call_later(GATHER_SECONDS, self._look_at_gathered)
 
     def _submit_gathered(self) -> None:
         try:

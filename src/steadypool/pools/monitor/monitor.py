@@ -29,7 +29,7 @@ import shlex
 import sys
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from importlib import import_module
@@ -39,7 +39,6 @@ from steadypool.model.clock import monotonic
 from steadypool.model.monitor_messages import Ending, Question
 from steadypool.model.snapshots import Snapshot, TaskTimes
 from steadypool.pools.core import at_exit
-from steadypool.pools.inspect.errors_text import errors_text
 from steadypool.pools.monitor.json_line import as_json
 from steadypool.pools.monitor.line_server import Client, LineServer
 from steadypool.pools.monitor.snapshots import take_snapshot
@@ -48,8 +47,11 @@ from steadypool.pools.monitor.task_times import TaskTimer
 from steadypool.primitives.arguments import plain_text
 
 if TYPE_CHECKING:
+    from steadypool.model.reports import ErrorGroup
     from steadypool.pools.core.core import Core
 
+MOST_GROUPS = 20
+"""Groups of failures that are shown with their tracebacks."""
 MAX_PROGRAM = 300
 """Characters of the command line."""
 
@@ -175,7 +177,7 @@ class Monitor:
         if question.do == "cancel":
             return _line(*_cancel(core, question.job))
         if question.do == "errors":
-            return _line("errors", errors_text(core.ledger.groups()))
+            return _line("errors", _errors(core.ledger.groups()))
         if question.seconds is not None and not question.seconds >= 0:
             return _line("refused", f"a drain's limit is 0 seconds or more, not {question.seconds}")
         core.request_drain(question.seconds)
@@ -227,6 +229,14 @@ def _facts(arguments: str, meta: Mapping[str, object] | None, progress: tuple[fl
         done, total = progress
         lines.append(f"  progress {done:g}" if total is None else f"  progress {done:g} of {total:g}")
     return "".join(f"{line}\n" for line in lines)
+
+
+def _errors(groups: Sequence[ErrorGroup]) -> str:
+    """The most frequent groups. Arguments are in it as the pool shows them, tracebacks as the ledger keeps them."""
+    parts = [str(group) for group in groups[:MOST_GROUPS]]
+    if len(groups) > MOST_GROUPS:
+        parts.append(f"... and {len(groups) - MOST_GROUPS} more groups")
+    return "\n\n".join(parts or ["nothing has failed"]) + "\n"
 
 
 def _cancel(core: Core, job_id: str) -> tuple[str, str]:

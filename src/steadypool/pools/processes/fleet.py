@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from weakref import WeakKeyDictionary
 
-from steadypool.model.clock import monotonic
 from steadypool.model.states import PoolState
 from steadypool.pools.core.core import Core
 from steadypool.pools.core.shared import Job
@@ -25,6 +24,7 @@ class Fleet:
         self.bell = bell
         self.packets = packets
         """Whether the lines to workers keep packets: what lies unread in one can be taken back."""
+        self.plan = core.call_later
         self.pump = pump
         """Hands waiting jobs to workers with room."""
         self.takes_bundles = packets
@@ -72,10 +72,3 @@ class Fleet:
         """Workers may have room, or what waits may have changed: hand out what can be."""
         self.full = False
         self.pump()
-
-    def plan(self, seconds: float, action: Callable[..., None], *args: object) -> None:
-        """Have the supervisor call *action* in so many seconds."""
-        moment = monotonic() + seconds
-        with self.core.lock:
-            self.core.timers.add(moment, action, *args)
-        self.core.wake_before(moment)

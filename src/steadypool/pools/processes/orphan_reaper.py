@@ -10,10 +10,9 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 
-from steadypool.model.clock import monotonic, sleep
+from steadypool.model.clock import sleep
 from steadypool.pools.core.core import Core
 from steadypool.pools.processes.worker import ProcessWorker
-from steadypool.primitives.wakeup import PipeBell
 
 LAST_LOOKS = 20
 REAP_AFTER = 0.05
@@ -25,9 +24,8 @@ AGAIN_AFTER = 1.0
 class OrphanReaper:
     """Reaps the programs of workers that have died."""
 
-    def __init__(self, core: Core, bell: PipeBell) -> None:
+    def __init__(self, core: Core) -> None:
         self._core = core
-        self._bell = bell
         self.groups: set[int] = set()
         """The process groups of workers that had any, where orphans of theirs are ours."""
 
@@ -35,12 +33,7 @@ class OrphanReaper:
         """The worker is dead: reap the programs that it has left, if they are ours now."""
         if inherits():
             self.groups.add(worker.pid)
-            self._reap_in(REAP_AFTER)
-
-    def _reap_in(self, seconds: float) -> None:
-        with self._core.lock:
-            self._core.timers.add(monotonic() + seconds, self._reap)
-        self._bell.ring()
+            self._core.call_later(REAP_AFTER, self._reap)
 
     def reap_all(self) -> None:
         """At the end: what was killed with its worker may take a moment to die."""
@@ -51,7 +44,7 @@ class OrphanReaper:
 
     def _reap(self) -> None:
         if reap(self.groups):
-            self._reap_in(AGAIN_AFTER)
+            self._core.call_later(AGAIN_AFTER, self._reap)
 
 
 def inherits() -> bool:

@@ -25,13 +25,7 @@ class Trim:
         """A buffer was used, or may have come back: look in a while."""
         if not self._is_planned:
             self._is_planned = True
-            self._plan()
-
-    def _plan(self) -> None:
-        moment = monotonic() + AFTER
-        with self._core.lock:
-            self._core.timers.add(moment, self._look)
-        self._core.wake_before(moment)
+            self._core.call_later(AFTER, self._look)
 
     def _look(self) -> None:
         self._is_planned = False

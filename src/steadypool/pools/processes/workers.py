@@ -123,7 +123,7 @@ class ProcessWorkers(HandWorkers):
         self.pump = Pump(fleet, places, starts, self.preparation, self.set.new_worker, self.set.retire)
         self.chunks = ChunkIntake(fleet, places, self.preparation, self.stealer, self.waits.is_own_thread)
         self.reader = ResultReader(fleet, places, starts, self.preparation, self.stealer, self.set)
-        orphans = OrphanReaper(core, bell)
+        orphans = OrphanReaper(core)
         self.deaths = Deaths(fleet, places, self.stealer, self.reader, self.set, orphans)
         self.departure = Departure(fleet, self.set, self.listener, orphans)
         self.places_of_jobs = places

@@ -43,7 +43,7 @@ from steadypool.pools.core.report_rows import worker_row
 from steadypool.pools.core.shared import Args, Job
 from steadypool.pools.core.tame_errors import trace_of
 from steadypool.pools.threads.supervisor_thread import SupervisorThread
-from steadypool.primitives.job_context import JobContext, check_progress, set_finder
+from steadypool.primitives.job_context import JobContext, check_progress, facts_of, set_finder
 from steadypool.primitives.run_times import SAMPLE, WORTH_MEASURING
 from steadypool.primitives.thread_stacks import thread_stack
 
@@ -416,10 +416,7 @@ class ThreadJobContext(JobContext):
     """The context of a job that runs on a thread of this process."""
 
     def __init__(self, job: Job) -> None:
-        deadlines = [moment for moment in (job._attempt_ends, job._total_ends) if moment is not None]
-        deadline = min(deadlines, default=None)
-        attempt = job.attempts + job._options.earlier_attempts
-        super().__init__(job.job_id, job._task_name, attempt, deadline, job._options.meta)
+        super().__init__(*facts_of(job))
         self._job = job
         self._own_attempt = job.attempts
 
