@@ -30,7 +30,7 @@ def test_each_thread_begins_as_it_was_told() -> None:
     assert 1 <= len(started) <= 3
 
 
-def test_an_idle_courier_has_no_thread() -> None:
+def test_an_idle_callback_thread_has_no_thread() -> None:
     threads: list[threading.Thread] = []
     callback_thread = CallbackThread("c", nothing)
     callback_thread.run(lambda: threads.append(threading.current_thread()))

@@ -126,7 +126,7 @@ def test_a_callback_that_raises_takes_nothing_down(error: type[BaseException]) -
         assert called.wait(WAIT)
 
 
-def test_a_callback_on_the_couriers_thread_that_raises_takes_nothing_down() -> None:
+def test_a_callback_on_the_callback_thread_that_raises_takes_nothing_down() -> None:
     called = threading.Event()
 
     def misbehave(_: Any) -> None:

@@ -2,7 +2,7 @@
 
 Theory of operation
 -------------------
-A job is always in exactly one place: here, in a worker's hand, on the agenda (between two attempts), or settled.
+A job is always in exactly one place: here, in a worker's hand, on the timers (between two attempts), or settled.
 Every move takes it out of one place by one atomic step (``deque.popleft``, ``deque.remove``, ``list.pop``), and
 only the thread that has taken it may move it on. There is no lock on the plain path, and none is needed:
 

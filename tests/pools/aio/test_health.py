@@ -50,12 +50,12 @@ def test_a_loop_that_was_closed_is_not_alive() -> None:
     loop = asyncio.new_event_loop()
     pool = AsyncPool(1)
     loop.run_until_complete(pool.__aenter__())
-    keeper = pool._workers.keeper
+    watch = pool._workers.loop_watch
     loop.close()
     health = pool.health()
     assert (health.alive, health.ready, health.reasons) == (False, False, (HealthReason.LOOP_ENDED,))
-    assert keeper is not None
-    keeper._log_destroy_pending = False  # type: ignore[attr-defined]
+    assert watch is not None
+    watch._log_destroy_pending = False  # type: ignore[attr-defined]
 
 
 async def test_coroutines_that_are_all_stuck(make_pool: Callable[..., AsyncPool]) -> None:

@@ -19,9 +19,9 @@ only; no other thread ever has it.)
 * **The end of an attempt** settles the job, and starts the next one that waits (``fill``).
 * **The control plane** is ``step``, called by the loop when something was asked for (``bell``) or is due
   (``alarm``: one timer for the whole pool, moved only when something is due earlier than it rings). Time limits of
-  attempts stand in `primitives.deadlines`, everything else that is due on the agenda.
-* **The keeper** is a task that waits for the pool to close. When it is cancelled, the loop is about to end with
-  the pool open (`asyncio.run` cancels all tasks): it drains the pool without patience and says what was lost.
+  attempts stand in `primitives.deadlines`, everything else that is due on the timers.
+* **The watch of the loop** is a task that waits for the pool to close. When it is cancelled, the loop is about to end
+  with the pool open (`asyncio.run` cancels all tasks): it drains the pool without patience and says what was lost.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class AsyncWorkers(Workers):
         self.waits: AsyncWaits = AsyncWaits(self.attempts)
         self.loop: asyncio.AbstractEventLoop = None  # type: ignore[assignment] # until `check_loop` was called
         self.is_bound = False
-        self.keeper: asyncio.Task[None] | None = None
+        self.loop_watch: asyncio.Task[None] | None = None
         self.pulse = Pulse()
 
     # -- the loop
@@ -111,7 +111,7 @@ class AsyncWorkers(Workers):
         self.is_bound = True
         if self.core.state is PoolState.OPEN:
             watch = watch_loop(self.core, self.supervision.closed, self.attempts)
-            self.keeper = asyncio.Task(watch, loop=loop, name=f"{self.name}-keeper", context=Context())
+            self.loop_watch = asyncio.Task(watch, loop=loop, name=f"{self.name}-loop-watch", context=Context())
 
     def cancel(self, job: Job, running: bool, cause: str = "cancelled") -> bool:
         """See `AsyncJobFuture.cancel`."""

@@ -7,7 +7,7 @@ takes no lock on its plain path and calls nothing of these parts unless somethin
 plane** is in them and in `supervisor.py`: time limits, cancels, retries, crashes, the drain. Everything it changes, it
 changes under ``lock``; what it decides comes from `steadypool.rules`.
 
-A job is in one place at a time (`primitives.job_queue` says how): the queue, a worker's *hand*, the agenda, or
+A job is in one place at a time (`primitives.job_queue` says how): the queue, a worker's *hand*, the timers, or
 settled. Taking it out is atomic and gives the sole right to move it on, so no job is ever settled twice.
 
 Books: ``tickets`` counts what was accepted, a worker counts what succeeded in its hand, and everything else is
@@ -48,7 +48,7 @@ from steadypool.pools.core.termination import Termination
 from steadypool.pools.core.user_calls import UserCalls
 from steadypool.pools.core.workers import Workers
 from steadypool.primitives.callback_thread import CallbackThread
-from steadypool.primitives.callback_thread import __file__ as courier_file
+from steadypool.primitives.callback_thread import __file__ as callback_thread_file
 from steadypool.primitives.job_queue import JobQueue
 from steadypool.primitives.thread_stacks import thread_stack
 from steadypool.primitives.timers import Timers
@@ -183,7 +183,7 @@ class Core(Shared):
             return True
 
     def _look_again(self) -> None:
-        """On the agenda: has woken the supervisor."""
+        """The timer has woken the supervisor: that is all."""
 
     # -- the pool is broken
 
@@ -227,7 +227,7 @@ class Core(Shared):
         self.workers.supervision.wait_closed(None if limit is None else limit + SLACK)
         until = None if limit is None else max(limit, monotonic()) + SLACK
         self.workers.join(until)
-        for callback_thread in (*self.user_calls.couriers, self.emitter.messenger):
+        for callback_thread in (*self.user_calls.callback_threads, self.emitter.messenger):
             callback_thread.end()
             callback_thread.wait_idle(None if until is None else max(0.0, until - monotonic()))
             self._note_late(callback_thread)
@@ -242,7 +242,7 @@ class Core(Shared):
 
     def note_thread(self, what: str, ident: int | None) -> None:
         """Say in the report what a thread still does."""
-        stack, _ = thread_stack(ident, courier_file)
+        stack, _ = thread_stack(ident, callback_thread_file)
         self.notes.append(f"{what}; it is here:\n{stack.rstrip()}" if stack else what)
 
     def after_fork(self) -> None:

@@ -49,7 +49,7 @@ class Termination:
         """See `JobFuture.cancel`."""
         told: bool | float = False
         with self._shared.lock:
-            # In one piece: a failed attempt goes from its worker to the agenda under the same lock.
+            # In one piece: a failed attempt goes from its worker to the timers under the same lock.
             taken = self._take_waiting(job)
             if running and not taken:
                 told = self._note_told(job, cause, cancelled_error(job, cause))

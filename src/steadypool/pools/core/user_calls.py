@@ -50,8 +50,8 @@ class UserCalls:
         """Also in a forked child, where the threads there were do not exist."""
         self.callback_thread = CallbackThread(self._settings.name, self._mark_own_thread)
         self.aside = Aside()
-        self.couriers: list[CallbackThread] = [self.callback_thread]
-        """Those whose errands are relieved of one that hangs."""
+        self.callback_threads: list[CallbackThread] = [self.callback_thread]
+        """Those that another thread takes over from when an errand of theirs hangs."""
         self._relief_planned = False
 
     def describe(self, error: BaseException) -> tuple[str, str]:
@@ -116,7 +116,7 @@ class UserCalls:
         self.deliver(job._run_callbacks, f"a done-callback of job {job.job_id}")
 
     def send(self, callback_thread: CallbackThread, errand: Callable[[], object], about: str) -> None:
-        """Have one of `couriers` carry it, and see that one before it does not hold it up for long."""
+        """Have one of `callback_threads` run it, and see that one before it does not hold it up for long."""
         callback_thread.run(errand, about)
         if callback_thread.has_more() and not self._relief_planned:
             self._plan_relief()
@@ -128,9 +128,9 @@ class UserCalls:
 
     def _relieve(self) -> None:
         self._relief_planned = False
-        for callback_thread in self.couriers:
+        for callback_thread in self.callback_threads:
             callback_thread.requeue_overdue(HANGS_AFTER)
-        if any(callback_thread.has_more() for callback_thread in self.couriers):
+        if any(callback_thread.has_more() for callback_thread in self.callback_threads):
             self._plan_relief()
 
     def log(self, message: str, *args: object, fault: BaseException) -> None:

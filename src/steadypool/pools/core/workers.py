@@ -197,7 +197,7 @@ class Workers(Protocol):
         ...
 
     def all_idle(self) -> bool:
-        """Whether no worker is on the way with a job. Only asked when queue and agenda are empty."""
+        """Whether no worker is on the way with a job. Only asked when neither the queue nor the timers hold a job."""
         ...
 
     def places(self) -> int:

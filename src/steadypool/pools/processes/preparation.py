@@ -33,7 +33,7 @@ class Preparation:
         self.functions.to_forks = to_forks
         self.loader = CallbackThread(f"{self._core.name}-loader", mark_own_thread)
         """Loads and pickles what may run code of the user's: see `pools.processes.loader`."""
-        self._core.user_calls.couriers.append(self.loader)
+        self._core.user_calls.callback_threads.append(self.loader)
 
     def prepare(self, job: Job) -> bool:
         """Pickle the job. One that cannot be fails with the pickling error itself."""

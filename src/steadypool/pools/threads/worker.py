@@ -51,8 +51,7 @@ if TYPE_CHECKING:
     from steadypool.model.reports import WorkerStats
 
 here = threading.local()
-"""What the calling thread is: ``worker``, if it runs a job; ``lender``, if it is a worker's own thread;
-``courier_of``, if it runs callbacks of a core."""
+"""What the calling thread is: ``worker``, if it runs a job; ``lender``, if it is a worker's own thread."""
 
 
 class JobRunner:
