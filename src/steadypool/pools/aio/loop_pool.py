@@ -19,13 +19,13 @@ from typing import Any, TypeVar, cast
 from steadypool.model.clock import monotonic
 from steadypool.model.error_text import in_a_line
 from steadypool.model.errors import JobCancelled, PoolClosed
-from steadypool.model.reports import DrainReport, ErrorGroup, PoolStats
-from steadypool.model.sink_protocols import Sink
+from steadypool.model.reports import DrainReport
 from steadypool.model.states import Outcome, PoolState
 from steadypool.pools.aio.entered import Entered, Manager
 from steadypool.pools.aio.future import AsyncJob
 from steadypool.pools.aio.pool import AsyncPool
 from steadypool.pools.executor.contract import Prepared
+from steadypool.pools.inspect.inspection import Inspection
 from steadypool.primitives.thread_stacks import thread_stack
 from steadypool.primitives.wakeup import Waker
 
@@ -118,7 +118,7 @@ class Start:
         return self._fn(*args) if self._future.take() else self._future.until_cancelled()
 
 
-class LoopPool:
+class LoopPool(Inspection):
     """What `kinds.LinePool` asks for. The arguments are those of `AsyncPool`.
 
     Args:
@@ -130,7 +130,6 @@ class LoopPool:
     ) -> None:
         self._pool = AsyncPool(**options) if max_workers is None else AsyncPool(max_workers, **options)
         self._core = self._pool._core
-        self.name = self._core.name
         self._loop = loop or asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, name="steadypool-loop", daemon=True)
         self._under_way: set[LoopFuture] = set()
@@ -231,18 +230,6 @@ class LoopPool:
             except Exception as error:
                 notes.append(f"leaving what was entered on the loop raised {in_a_line(error)}")
         return replace(report, notes=(*report.notes, *notes)) if notes else report
-
-    def stats(self) -> PoolStats:
-        """The books at this moment."""
-        return self._pool.stats()
-
-    def subscribe(self, sink: Sink) -> Callable[[], None]:
-        """Have *sink* called with every event from now on, on the loop's thread."""
-        return self._pool.subscribe(sink)
-
-    def errors(self) -> tuple[ErrorGroup, ...]:
-        """The failures so far."""
-        return self._pool.errors()
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)

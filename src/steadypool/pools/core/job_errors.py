@@ -4,20 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import CancelledError
-from typing import Protocol
 
 from steadypool.model.error_text import type_name
 from steadypool.model.errors import JobCancelled, JobExit, JobTimeout, PoolClosed, RemoteError
 from steadypool.model.options import OPTION_NAMES
-from steadypool.pools.core.shared import Job
-
-
-class Forked(Protocol):
-    """A pool, as far as a forked child speaks of it."""
-
-    name: str
-    pid: int
-
+from steadypool.pools.core.shared import Job, Shared
 
 _HOW_CANCELLED = {
     "cancelled": "was cancelled",
@@ -102,7 +93,7 @@ def hint_at_option(error: BaseException, job: Job) -> None:
             )
 
 
-def forked_error(core: Forked) -> PoolClosed:
+def forked_error(core: Shared) -> PoolClosed:
     """What a copy of a pool says in a forked child, where its workers do not exist."""
     return PoolClosed(
         f"pool {core.name!r} belongs to process {core.pid}: this is a forked child, which has none of its workers. "

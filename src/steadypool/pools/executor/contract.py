@@ -420,8 +420,7 @@ class PoolContract(Inspection, Executor):
         if core.pid != os.getpid():
             raise forked_error(core)
         core.request_drain(timeout)
-        report: DrainReport = core.wait_for_report(timeout)
-        return report
+        return core.wait_for_report(timeout)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """As `Executor.shutdown`: take no more jobs; with *wait*, return when the accepted ones have ended.

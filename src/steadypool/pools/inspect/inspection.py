@@ -38,14 +38,12 @@ class Inspection:
     @property
     def name(self) -> str:
         """What reports call the pool."""
-        name: str = self._core.name
-        return name
+        return self._core.name
 
     @property
     def state(self) -> PoolState:
         """The pool's state: open, draining, cancelling or closed."""
-        state: PoolState = self._core.public_state
-        return state
+        return self._core.public_state
 
     def stats(self) -> PoolStats:
         """The books at this moment. They balance."""
@@ -63,8 +61,7 @@ class Inspection:
 
     def errors(self) -> tuple[ErrorGroup, ...]:
         """The failures so far, grouped by task, exception type and place; the most frequent first."""
-        groups: tuple[ErrorGroup, ...] = self._core.ledger.groups()
-        return groups
+        return self._core.ledger.groups()
 
     def dump(self) -> str:
         """Where every running job is now, as text: its stack, for a process also while C code runs. From any thread."""

@@ -113,7 +113,7 @@ class HandWorkers(Workers):
             self.held_jobs()  # makes jobs of what is one only when a caller asks
             busy = {
                 worker: worker.taken or next(iter(worker.running()), None)
-                for worker in (*sorted(self.workers, key=_name), *self.callers)
+                for worker in (*sorted(self.workers, key=lambda worker: worker.name), *self.callers)
             }
             runs = {**self.stuck, **{worker: job for worker, job in busy.items() if job is not None}}
         return tuple(_row(self, worker, job) for worker, job in runs.items())
@@ -132,11 +132,6 @@ class HandWorkers(Workers):
     def after_fork(self) -> None:
         """No worker is started in a forked child."""
         self.may_grow = False
-
-
-def _name(worker: Any) -> str:
-    name: str = worker.name
-    return name
 
 
 def _row(workers: HandWorkers, worker: Any, job: Job) -> StuckJob:
