@@ -20,7 +20,6 @@ import sys
 from typing import Protocol
 
 from steadypool.pools.aio.attempts import TURN, Attempts
-from steadypool.pools.aio.timers import Closed
 from steadypool.pools.core.core import Core
 from steadypool.primitives.task_stacks import await_chain, frame_of
 
@@ -30,7 +29,7 @@ CLOSES = 10
 _kept: list[object] = []
 
 
-async def watch_loop(core: Core, closed: Closed, attempts: Attempts) -> None:
+async def watch_loop(core: Core, closed: asyncio.Event, attempts: Attempts) -> None:
     """Wait for the pool to close. Cancelled, with every other task of a loop that ends, close it without patience."""
     try:
         await closed.wait()
@@ -41,7 +40,7 @@ async def watch_loop(core: Core, closed: Closed, attempts: Attempts) -> None:
         _say(core)
 
 
-async def wait_closed(core: Core, closed: Closed) -> bool:
+async def wait_closed(core: Core, closed: asyncio.Event) -> bool:
     """Wait until the pool is closed, being cancelled or not. Returns whether it was."""
     cancelled = False
     while not closed.is_set():

@@ -9,7 +9,7 @@ from contextvars import Context
 
 from steadypool.model.clock import monotonic
 from steadypool.model.states import PoolState
-from steadypool.pools.aio.timers import Alarm, Closed, LoopBell
+from steadypool.pools.aio.timers import Alarm, LoopBell
 from steadypool.pools.core.core import Core
 from steadypool.pools.core.shared import Job
 from steadypool.pools.core.supervisor import do_due, look_at_limits, take_requests, walk_ladder
@@ -31,7 +31,7 @@ class LoopSupervisor:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._context = Context()
         self.alarm = Alarm(self.step)
-        self.closed = Closed()
+        self.closed = asyncio.Event()
         core.at_close.append(self.closed.set)
 
     def bind(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -1,4 +1,4 @@
-"""How the loop comes to look after the pool: now (`LoopBell`), later (`Alarm`), and that it is over (`Closed`)."""
+"""How the loop comes to look after the pool: now (`LoopBell`), and later (`Alarm`)."""
 
 from __future__ import annotations
 
@@ -80,33 +80,3 @@ class Alarm:
     def _ring_late(self) -> None:
         self._timer = None
         self._step()
-
-
-class Closed:
-    """Set once, awaited by any number of tasks."""
-
-    def __init__(self) -> None:
-        self._is_set = False
-        self._waiters: set[asyncio.Future[None]] = set()
-
-    def is_set(self) -> bool:
-        """Whether it was set."""
-        return self._is_set
-
-    def set(self) -> None:
-        """Wake every waiter."""
-        self._is_set = True
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-
-    async def wait(self) -> None:
-        """Return once it is set."""
-        if self._is_set:
-            return
-        waiter = asyncio.get_running_loop().create_future()
-        self._waiters.add(waiter)
-        try:
-            await waiter
-        finally:
-            self._waiters.discard(waiter)
