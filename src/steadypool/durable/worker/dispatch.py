@@ -151,8 +151,11 @@ class Dispatcher:
         return groups
 
     def _submit(self, groups: Sequence[list[HeldClaim]]) -> None:
-        for kind in dict.fromkeys(group[0].kind for group in groups):
-            self._submit_to(kind, [group for group in groups if group[0].kind == kind])
+        by_kind: dict[str, list[list[HeldClaim]]] = {}
+        for group in groups:
+            by_kind.setdefault(group[0].kind, []).append(group)
+        for kind, its_groups in by_kind.items():  # of those that were submitted some have ended, and are empty
+            self._submit_to(kind, its_groups)
 
     def _submit_to(self, kind: str, groups: Sequence[list[HeldClaim]]) -> None:
         groups, calls = self._calls_of(groups)
