@@ -109,7 +109,7 @@ def test_under_uvicorn_sigterm_drains_the_worker_and_hands_its_job_back(
     served.process.send_signal(signal.SIGTERM)
     said = served.end()
     assert served.process.returncode in (0, -signal.SIGTERM) and "Traceback" not in said, said
-    assert re.search(r"worker '.*' ended after .*: 1 claimed, 0 completed\n  1 returned", said), said
+    assert re.search(r"worker '.*' ended after .*: 1 claimed, 0 completed\n  1 interrupted", said), said
     record = queue.record(job)
     assert record.state is JobState.AVAILABLE and record.attempt == 0 and queue.stats().workers == ()
     queue.close()
