@@ -145,12 +145,12 @@ class InFlight:
 
     def finish(self, group: list[HeldClaim]) -> None:
         """Jobs have ended: they leave the list. From any thread."""
-        self.since = self.since or monotonic()
         while group:
             try:
                 self.ended.append(group.pop(0))
             except IndexError:
                 break  # the last one was just taken back
+        self.since = self.since or monotonic()  # after them: else `take_ended` could forget it, and they would wait
 
     def take_ended(self) -> list[HeldClaim]:
         """The jobs that have ended since this was last called."""
