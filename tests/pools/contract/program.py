@@ -31,8 +31,8 @@ def start(kind: Kind, program: Callable[..., None], *arguments: str) -> subproce
 
 
 def say(text: object) -> None:
-    """Say it on stdout, at once."""
-    print(text, flush=True)
+    """Say it on stdout, at once; also in a handler that interrupts this, which `print` may not be called in."""
+    os.write(1, f"{text}\n".encode())
 
 
 def drain_on_signal(kind: Kind, address: str) -> None:
