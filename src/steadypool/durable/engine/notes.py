@@ -6,7 +6,7 @@ A job has at most one **note**: the state that it saved last, encoded, with the 
 many saves that run had made. It goes this way::
 
     job       ── save ──▶ the job's future, in the worker    memory; the latest one alone  (`durable.worker.saver`)
-    worker    ── about each second, `NoteStore.save` ──▶ note                              (`durable.worker.notes`)
+    worker    ── about each second, `NoteStore.save` ──▶ note                         (`durable.worker.job_reports`)
               ── RETRY or RETURN, `Settlement.note`, with the settlement ──▶ note
     job       ── save(flush=True), `NoteStore.save` ──▶ note, before it goes on
     the end   completed, discarded, cancelled: the note goes, in the same transaction

@@ -12,8 +12,7 @@ from steadypool.durable.engine.records import Claim, ClaimResult, Settlement, Ve
 from steadypool.durable.worker import verdicts
 from steadypool.durable.worker.context import WorkerContext
 from steadypool.durable.worker.engine_backoff import RETRYABLE
-from steadypool.durable.worker.notes import Notes
-from steadypool.durable.worker.progress_reports import ProgressReports
+from steadypool.durable.worker.job_reports import JobReports
 from steadypool.durable.worker.room import Ask
 from steadypool.rules import claim_size
 
@@ -51,8 +50,7 @@ class Claimer:
     def __init__(self, context: WorkerContext, registration: Registered, declare_limits: Callable[[], None]) -> None:
         self.declare_limits = declare_limits
         """Declares the program's limits, if it is time."""
-        self.notes = Notes(context.engine, context.in_flight)
-        self._progress = ProgressReports(context.engine, context.in_flight)
+        self.reports = JobReports(context.engine, context.in_flight)
         self._engine = context.engine
         self._in_flight = context.in_flight
         self._registration = registration
@@ -166,8 +164,7 @@ class Claimer:
         Raises:
             EngineError: the engine could not; it is due again later.
         """
-        self.notes.write_due()
-        self._progress.report(self._registration.number)
+        self.reports.write_due(self._registration.number)
 
     def deregister(self) -> None:
         """The worker has stopped."""

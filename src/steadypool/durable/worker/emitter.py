@@ -86,7 +86,7 @@ class Emitter:
 
     def emit_snoozed(self, claim: Claim, seconds: float) -> None:
         """Emit that a job goes back for so long, since it has raised `Snooze`."""
-        self.emit(lambda: events.JobSnoozed(self.name, monotonic(), claim.id, claim.task, claim.queue, seconds))
+        self.report(events.JobSnoozed, claim.id, claim.task, claim.queue, seconds)
 
     def emit_failure(self, claim: Claim, settlement: Settlement, error: BaseException) -> None:
         """Emit that an attempt has failed, and what comes next."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import random
 
-from steadypool.durable.engine.batches import TendedBatches
-from steadypool.durable.engine.links import TENDED_AT_ONCE, Tended
+from steadypool.durable.engine.links import TENDED_AT_ONCE
 from steadypool.durable.engine.records import Verdict
 from steadypool.durable.worker.context import WorkerContext
 from steadypool.durable.worker.emitter import events
@@ -36,9 +35,12 @@ class LinkUpkeep:
         if monotonic() < self._due and given_up == self._given_up:
             return False
         tended = self._engine.links.tend(TENDED_AT_ONCE)
-        self._tell(tended)
+        for one in tended.unmet:
+            self._emitter.report(events.DependencyFailed, one.id, one.task, one.queue, one.needed, one.state.value)
         batches = self._engine.batches.tend(TENDED_AT_ONCE)
-        self._tell_finished(batches)
+        for row in batches.finished:
+            completed = row.ended - row.failed - row.cancelled
+            self._emitter.report(events.BatchFinished, row.id, row.name, completed, row.failed, row.cancelled)
         self._given_up = given_up
         is_more = tended.more or batches.more
         self._due = 0.0 if is_more else monotonic() + LOOK_EVERY * (0.5 + 0.5 * random.random())
@@ -55,12 +57,3 @@ class LinkUpkeep:
         while self.run_due():
             pass
         return self._has_done
-
-    def _tell(self, tended: Tended) -> None:
-        for one in tended.unmet:
-            self._emitter.report(events.DependencyFailed, one.id, one.task, one.queue, one.needed, one.state.value)
-
-    def _tell_finished(self, tended: TendedBatches) -> None:
-        for row in tended.finished:
-            completed = row.ended - row.failed - row.cancelled
-            self._emitter.report(events.BatchFinished, row.id, row.name, completed, row.failed, row.cancelled)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
@@ -22,12 +22,16 @@ from steadypool.durable.worker.settings import WorkerSettings
 from steadypool.model.call_gates import CallGates
 from steadypool.model.limit import Limit
 from steadypool.model.options import Retry, TaskOptions
-from steadypool.model.reports import DrainReport, ErrorGroup, PoolStats
-from steadypool.model.sink_protocols import Sink
 from steadypool.pools.executor.contract import Prepared
 from steadypool.primitives.job_context import SCHEDULE
 from steadypool.rules.retry import waits_of
 
+if TYPE_CHECKING:
+    from steadypool.pools.aio.loop_pool import LoopPool
+    from steadypool.pools.executor.contract import PoolContract
+
+Pool: TypeAlias = "PoolContract | LoopPool"
+"""What runs jobs: of each kind there is one of these."""
 BUNDLE_SECONDS = 0.005
 """Work that travels together at most: one in a bundle waits for those before it, and cannot be given to another."""
 BUNDLE_LIMIT_SHARE = 0.1
@@ -47,45 +51,6 @@ _OF_OTHERS: dict[str, frozenset[str]] = {
 """Arguments that the pools of other kinds have, and this one has not."""
 ROOM = 100_000
 """The pool's own queue is never what bounds: the worker claims no more than it has use for."""
-
-
-class Pool(Protocol):
-    """What a worker asks of a pool. Its futures are those of `ThreadPool`, or look like them."""
-
-    _core: Any
-    """Its core, for `Core.at_close`."""
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-
-    def _submit_prepared(self, calls: Sequence[Prepared]) -> Sequence[Any]:
-        """Submit them all; returns their futures, fewer if the pool has closed."""
-
-    def _hand_back(self, future: Any) -> bool:
-        """Settle one of these as returned that has not begun; false if it has begun or ended."""
-
-    @property
-    def _is_blocked(self) -> bool:
-        """Whether it begins nothing now, since a job holds up all others."""
-
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Take no more jobs; hand back what has not started."""
-
-    def request_drain(self, timeout: float | None) -> None:
-        """Begin to drain."""
-
-    def drain(self, timeout: float | None = None) -> DrainReport:
-        """Drain, and wait."""
-
-    def stats(self) -> PoolStats:
-        """The books."""
-
-    def errors(self) -> tuple[ErrorGroup, ...]:
-        """The failures, grouped."""
-
-    def subscribe(self, sink: Sink) -> Callable[[], None]:
-        """Have *sink* called with the pool's events."""
 
 
 def check_pool_arguments(settings: WorkerSettings, kinds: Sequence[str]) -> None:

@@ -55,6 +55,7 @@ class Scheduler:
     """
 
     def __init__(self, context: WorkerContext, queue: Queue) -> None:
+        self._engine = context.engine
         self._store = context.engine.schedules
         self._emitter = context.emitter
         self._notes = context.counts.notes
@@ -103,7 +104,7 @@ class Scheduler:
         """Put what is due; returns when each of them comes next."""
         known = {row.name: (row, firing) for row in rows if (firing := self._firing(row, now)) is not None}
         for done in self._put([firing for _, firing in known.values()]):
-            self._tell(*known[done.name], done, now)
+            self._emit(*known[done.name], done, now)
         return [firing.new_due for _, firing in known.values()]
 
     def _firing(self, row: ScheduleRow, now: float) -> Firing | None:
@@ -125,7 +126,7 @@ class Scheduler:
                 return ()  # the next look finds it again
             return [done for firing in firings for done in self._put([firing])]
 
-    def _tell(self, row: ScheduleRow, firing: Firing, done: Fired, now: float) -> None:
+    def _emit(self, row: ScheduleRow, firing: Firing, done: Fired, now: float) -> None:
         name, at, late = self._emitter.name, monotonic(), max(0.0, now - row.due)
         job = Call.from_json(row.job).job
         for job_id in done.jobs:
@@ -143,7 +144,7 @@ class Scheduler:
 
     def _declare(self) -> None:
         if self._names:
-            for new in self._declared(self._store.now()):
+            for new in self._declared(self._engine.now()):
                 self._declare_one(new)
 
     def _declare_one(self, new: NewSchedule) -> None:
@@ -159,7 +160,7 @@ class Scheduler:
 
     def _after(self, row: ScheduleRow, new: NewSchedule) -> NewSchedule:
         """Put what is due of the old one; the new one begins after it."""
-        now = self._store.now()
+        now = self._engine.now()
         if row.due <= now and not row.paused and row.retired_at is None:
             self._fire([row], now)
         after = max(now, row.last_due or 0.0, row.due if row.due <= now else 0.0)

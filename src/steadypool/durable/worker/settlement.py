@@ -12,7 +12,7 @@ from steadypool.durable.worker import verdicts
 from steadypool.durable.worker.context import WorkerContext
 from steadypool.durable.worker.dispatch import Dispatcher, given_back
 from steadypool.durable.worker.in_flight import HeldClaim, end_of
-from steadypool.durable.worker.notes import note_of
+from steadypool.durable.worker.job_reports import note_of
 from steadypool.durable.worker.pool_adapter import TaskAdapter
 from steadypool.durable.worker.saver import HANDED_OVER
 from steadypool.durable.worker.verdicts import AttemptEnd

@@ -75,10 +75,11 @@ class UnknownTasks:
                 break
         for adapter in self._adapters.values():
             adapter.unfit = 0 if adapter.unfit >= FLOOD else adapter.unfit
-        self.tell({task: jobs for task, jobs in counts.items() if task not in self._known})  # those tell it themselves
+        # What is known here, each job has emitted itself.
+        self.emit_set_aside({task: jobs for task, jobs in counts.items() if task not in self._known})
 
-    def tell(self, aside: Mapping[str, int]) -> None:
-        """So many jobs of these tasks were set aside."""
+    def emit_set_aside(self, aside: Mapping[str, int]) -> None:
+        """Emit that so many jobs of these tasks were set aside."""
         for task, jobs in aside.items():
             self._emitter.report(events.TaskUnknown, task, jobs, self._hint(task))
 

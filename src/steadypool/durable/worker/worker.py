@@ -422,7 +422,7 @@ class Worker:
         in_flight, has_room = self._in_flight, self._room.has_some()
         if in_flight.pending or self._is_interrupted() or (answer.more and has_room):
             return  # something was settled without having run, or there is more to be had
-        until = min(claim_size.LOOK_AGAIN, self._scheduler.until_due(), self._claimer.notes.until_due())
+        until = min(claim_size.LOOK_AGAIN, self._scheduler.until_due(), self._claimer.reports.until_save())
         if has_room and not in_flight.ended and not self._is_empty():
             until = min(until, self._maintenance.until_prune())
             self._wait.listen(until if answer.next_due is None else min(until, answer.next_due))
@@ -441,7 +441,7 @@ class Worker:
 
     def _maintain_unknown(self) -> None:
         """Find jobs that were set aside and are known here, and give up what no worker has known; now and then."""
-        self._unknown.tell(self._dispatcher.take_set_aside())
+        self._unknown.emit_set_aside(self._dispatcher.take_set_aside())
         if self._try(lambda: self._unknown.run_due(has_room=self._room.has_some())):
             self._wait.wake()  # there is something to claim
 
