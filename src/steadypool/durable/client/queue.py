@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overload
 
-from steadypool.durable.client import changes, open_queues
+from steadypool.durable.client import open_queues
 from steadypool.durable.client import options as enqueueing
 from steadypool.durable.client.address import Address
 from steadypool.durable.client.batch import Batch, as_member, new_batch, number_in, place
@@ -16,7 +16,7 @@ from steadypool.durable.client.chain import Chain, jobs_in_line
 from steadypool.durable.client.checkpoint import StateType
 from steadypool.durable.client.declared import DurableKeywords, as_schedules
 from steadypool.durable.client.handle import JobHandle, handle_of
-from steadypool.durable.client.home import Home
+from steadypool.durable.client.home import Home, unknown
 from steadypool.durable.client.lifespan import Lifespan, check_lifespan
 from steadypool.durable.client.limits import LimitKeywords, Limits
 from steadypool.durable.client.opened import Opened
@@ -29,8 +29,9 @@ from steadypool.durable.client.task import DurableTask, check_function, refuse_o
 from steadypool.durable.client.task_table import add_task, declare, limits_of
 from steadypool.durable.client.turns import SharedLimits
 from steadypool.durable.engine.batches import OnFailure
-from steadypool.durable.engine.records import EngineStats, EnqueueResult, JobFilter, JobRecord, NewJob
-from steadypool.durable.engine.states import ENDED, JobState, state_named
+from steadypool.durable.engine.errors import WrongState
+from steadypool.durable.engine.records import EngineStats, EnqueueResult, JobFilter, JobRecord, NewJob, parts_of_id
+from steadypool.durable.engine.states import ENDED, WAITING, JobState, state_named
 from steadypool.durable.engine.texts import LONGEST_MESSAGE, storable
 from steadypool.durable.engine.url import (
     URL_VARIABLE,
@@ -314,7 +315,11 @@ class Queue(Home):
         Raises:
             UnknownJob: there is none.
         """
-        return changes.request_cancel(self.engine, enqueueing.checked_id(job_id))
+        number, nonce = parts_of_id(enqueueing.checked_id(job_id))
+        found = self.engine.cancel_chosen(job_id) if number is None else self.engine.cancel(number, nonce)
+        if found is None:
+            raise unknown(job_id)
+        return found
 
     def retry(self, job_id: str) -> None:
         """Run a job again that was discarded or cancelled, from its first attempt; or at once one that is delayed.
@@ -324,7 +329,17 @@ class Queue(Home):
             WrongState: it is none of these, its unique key was taken by another job meanwhile, or it was cancelled
                 since it needed a job that is still given up.
         """
-        changes.retry(self.engine, self.record(job_id))
+        known = self.record(job_id)
+        found = self.engine.retry(known.number, known.nonce)
+        if found is None:
+            raise unknown(job_id)
+        if found.state in (JobState.DISCARDED, JobState.CANCELLED):
+            after = self.engine.get(known.id)  # it may have run and failed again by now
+            if after is not None and (after.state, after.ended_at) == (found.state, found.ended_at):
+                raise WrongState(f"job {known.id!r} {_why_not_again(found)}", state=found.state.value)
+        elif found.state not in (JobState.SCHEDULED, JobState.RETRYABLE):
+            text = f"job {known.id!r} is {found.state.value}: there is nothing to retry"
+            raise WrongState(text, state=found.state.value)
 
     def discard(self, job_id: str, reason: str = "discarded by hand") -> None:
         """Give up a job that waits.
@@ -333,7 +348,13 @@ class Queue(Home):
             UnknownJob: there is none.
             WrongState: it runs (cancel it instead), or has ended.
         """
-        changes.discard(self.engine, self.record(job_id), reason)
+        known = self.record(job_id)
+        found = self.engine.discard(known.number, known.nonce, storable(reason, LONGEST_MESSAGE))
+        if found is None:
+            raise unknown(job_id)
+        if found.state not in WAITING:
+            hint = ": cancel it instead" if found.state is JobState.RUNNING else ""
+            raise WrongState(f"job {known.id!r} is {found.state.value}{hint}", state=found.state.value)
 
     # -- the whole queue
 
@@ -436,3 +457,9 @@ class Queue(Home):
 
 def _remake(url: str | None, max_payload: int | None) -> Queue:
     return Queue(url, max_payload=max_payload)
+
+
+def _why_not_again(found: JobRecord) -> str:
+    if found.state is JobState.CANCELLED and found.reason.startswith("needed "):
+        return f"{found.reason}: retry that one, and this one comes back with it"
+    return "has a unique key that another job has now"
