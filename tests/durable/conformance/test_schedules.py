@@ -18,7 +18,7 @@ JOB = NewJob("app.work", b"{}")
 def keep(engine: Engine, name: str = "nightly", due: float = -10.0, **more: object) -> NewSchedule:
     """A schedule that is due so many seconds from now."""
     values = {"in_code": False, "definition": "{}", "job": "{}", "hash": "h", **more}
-    new = NewSchedule(name, due=round(engine.schedules.now() + due, 3), **values)  # type: ignore[arg-type]
+    new = NewSchedule(name, due=round(engine.now() + due, 3), **values)  # type: ignore[arg-type]
     assert engine.schedules.put(new) == "made"
     return new
 

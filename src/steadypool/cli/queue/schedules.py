@@ -51,7 +51,7 @@ def list_command(url: str | None, task: str | None, limit: int, as_json: bool) -
     with as_usage_errors():
         source = queue_at(url)
         found = source.schedules.list(task=task, limit=limit)
-        now = source.engine.schedules.now()
+        now = source.engine.now()
     if as_json:
         return echo_json(*map(as_plain, found))
     return echo_list(HEADINGS, found, lambda handle: _cells(handle, now), "no schedules")
@@ -65,7 +65,7 @@ def show_command(name: str, url: str | None, as_json: bool) -> int:
     """Everything about one schedule: what it puts, when, and what was skipped last."""
     with as_usage_errors():
         source = queue_at(url)
-        handle, now = source.schedules.get(name), source.engine.schedules.now()
+        handle, now = source.schedules.get(name), source.engine.now()
     return echo_json(as_plain(handle)) if as_json else echo_facts(_facts(handle, now))
 
 

@@ -61,7 +61,7 @@ class ScheduleHandle:
     def next(self, count: int = 1, *, now: float | None = None) -> list[datetime]:
         """Its next *count* ticks, in its zone, from *now* on, by the engine's clock. Of one that is paused: those that
         there would be."""
-        now = self.queue.engine.schedules.now() if now is None else now
+        now = self.queue.engine.now() if now is None else now
         return next_ticks(self.row, now, check_count("count", count))
 
     def pause(self) -> None:
@@ -71,7 +71,7 @@ class ScheduleHandle:
     def resume(self) -> None:
         """Let it put jobs again, from its next tick on."""
         store = self._store()
-        store.pause(self.name, due_after(self.schedule, self.name, store.now()))
+        store.pause(self.name, due_after(self.schedule, self.name, self.queue.engine.now()))
 
     def run(self) -> JobHandle[Any]:
         """Put one job now, paused or not; its ticks stay as they are.
@@ -85,7 +85,7 @@ class ScheduleHandle:
             [row] = store.get([self.name]) or [None]
             if row is None:
                 break
-            for done in store.fire([by_hand(row, store.now())]):
+            for done in store.fire([by_hand(row, self.queue.engine.now())]):
                 if done.jobs:
                     return handle_of(self.queue, done.jobs[0])
                 raise WrongState(f"schedule {self.name!r} has put no job: {done.skips[0]}", state=self.state)
@@ -139,7 +139,7 @@ class Schedules:
         jobs_of([call], self._home.tasks)
         store = self._home.engine.schedules
         job = call.to_json()
-        new = kept_as(name, when, job, store.now())
+        new = kept_as(name, when, job, self._home.engine.now())
         if name in dict(self._declared()) or store.put(new) == "code":
             raise ValueError(f"a task is declared with the schedule {name!r}: give this one another name")
         return ScheduleHandle(self._home, _row_of(new))
@@ -154,7 +154,7 @@ class Schedules:
         found = self._home.engine.schedules.get([name])
         if not found:
             stored = {row.name: row for row in self._stored("", in_code=True)}
-            now = self._home.engine.schedules.now() if self._declared() else 0.0
+            now = self._home.engine.now() if self._declared() else 0.0
             code = {**self._undeclared(now), **stored}
             ends = [known for known in code if known == name or known.endswith(f".{name}")]
             if len(ends) != 1:

@@ -147,12 +147,11 @@ class Engine(Protocol):
     def notes(self) -> NoteStore:
         """What jobs have saved for their next run: likewise."""
 
-    @property
-    def advisory(self) -> str:
-        """What its operator should know of the store as it is here, in a sentence or two; empty: nothing."""
-
     def take_advisory(self) -> str:
-        """The same for the first who takes it, of all who ever use the store; empty for the others."""
+        """What its operator should know of the store as it is here, in a sentence or two; empty: nothing.
+
+        For the first who takes it, of all who ever use the store; empty for the others.
+        """
 
     # -- tables
 

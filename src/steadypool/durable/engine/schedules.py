@@ -106,9 +106,6 @@ class Fired(NamedTuple):
 class ScheduleStore(Protocol):
     """The schedules of one store. Each call is one transaction, and raises what those of `Engine` do."""
 
-    def now(self) -> float:
-        """The engine's clock, by which schedules are due."""
-
     def get(self, names: Sequence[str]) -> list[ScheduleRow]:
         """Those of these names that are there."""
 

@@ -117,11 +117,6 @@ class PostgresEngine(InSchema):
     def timeout(self, seconds: float) -> None:
         self._session.timeout = seconds
 
-    @property
-    def advisory(self) -> str:
-        """See `Engine.advisory`."""
-        return ""
-
     def take_advisory(self) -> str:
         """See `Engine.take_advisory`."""
         return ""
@@ -380,7 +375,8 @@ class PostgresEngine(InSchema):
 
     def now(self) -> float:
         """See `Engine.now`."""
-        return self.schedules.now()
+        [(now,)] = self._select("SELECT extract(epoch FROM @.engine_clock())::float8")
+        return float(now)
 
     def move_clock(self, seconds: float) -> None:
         """See `Engine.move_clock`. By the owner of the tables."""

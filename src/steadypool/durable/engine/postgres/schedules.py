@@ -18,11 +18,6 @@ _COLUMNS = ", ".join(ScheduleRow._fields)
 class PostgresSchedules(InSchema):
     """The schedules in one schema."""
 
-    def now(self) -> float:
-        """See `ScheduleStore.now`."""
-        [(now,)] = self._select("SELECT extract(epoch FROM @.engine_clock())::float8")
-        return float(now)
-
     def get(self, names: Sequence[str]) -> list[ScheduleRow]:
         """See `ScheduleStore.get`."""
         return self._read("name = ANY (%s::text[]) ORDER BY name", [list(names)])

@@ -1,7 +1,7 @@
 """`SqliteEngine`: the seam of `durable.engine.protocol` on one SQLite file.
 
-Each method is one transaction of `sqlite.store`; what it does is written in the module of its kind (`putting`,
-`claiming`, `settling`, `looking`). News go out after the commit (`sqlite.wake`).
+Each method is one transaction of `sqlite.store`; what it does is written in the module of its kind (`put`, `claim`,
+`settle`, `read`). News go out after the commit (`sqlite.notify`).
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class SqliteEngine:
 
     @property
     def advisory(self) -> str:
-        """See `Engine.advisory`: whether the library has the WAL-reset bug."""
+        """What `take_advisory` gives: whether the library has the WAL-reset bug."""
         version = sqlite_version(self._store.address.driver)
         if not has_wal_reset_bug(version):
             return ""
@@ -422,7 +422,8 @@ class SqliteEngine:
 
     def now(self) -> float:
         """See `Engine.now`."""
-        return self.schedules.now()
+        with self._store.peek() as connection:
+            return now_of(connection)
 
     def move_clock(self, seconds: float) -> None:
         """See `Engine.move_clock`."""

@@ -35,11 +35,6 @@ class SqliteSchedules:
         self._store = store
         self._bells = bells
 
-    def now(self) -> float:
-        """See `ScheduleStore.now`."""
-        with self._store.peek() as connection:
-            return now_of(connection)
-
     def get(self, names: Sequence[str]) -> list[ScheduleRow]:
         """See `ScheduleStore.get`."""
         wanted = json.dumps(list(names))
