@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -114,14 +114,9 @@ class Jobs:
         expected = Expected(task, args, given, options)
         if times is not None:
             check_count("times", times, least=0)
-        until = monotonic() + within
-        while True:
-            found = self._meant(expected)
-            if len(found) == times or (times is None and found):
-                return found
-            if monotonic() >= until:
-                break
-            sleep(LOOK_EVERY)
+        found = self._look(expected, within, lambda found: len(found) == times if times is not None else bool(found))
+        if len(found) == times or (times is None and found):
+            return found
         if times is not None and found:
             shown = "\n".join(f"  {job}" for job in found)
             raise AssertionError(f"{len(found)} jobs are enqueued, and {times} expected, of {expected}:\n{shown}")
@@ -149,15 +144,9 @@ class Jobs:
         __tracebackhide__ = True
         given = {"exactly": exactly, "queue": queue, "delay": delay, "at": at, "priority": priority, **arguments}
         expected = Expected(task, args, given, options)
-        until = monotonic() + within
-        while True:
-            found = self._meant(expected)
-            if found:
-                shown = "\n".join(f"  {job}" for job in found)
-                raise AssertionError(f"there should be no {expected}, and there is:\n{shown}")
-            if monotonic() >= until:
-                return
-            sleep(LOOK_EVERY)
+        if found := self._look(expected, within, bool):
+            shown = "\n".join(f"  {job}" for job in found)
+            raise AssertionError(f"there should be no {expected}, and there is:\n{shown}")
 
     def enqueued(self, task: Task[..., Any] | None = None, *, queue: str | None = None) -> list[EnqueuedJob]:
         """The jobs that wait and that no worker has begun, the first put first: of one task, or named queue, or all."""
@@ -171,8 +160,16 @@ class Jobs:
         """The jobs in any state."""
         return self._of(task, queue, frozenset(JobState))
 
-    def _meant(self, expected: Expected) -> list[EnqueuedJob]:
-        return [job for job in self._of(None, None, ENQUEUED) if expected.means(job)]
+    def _look(
+        self, expected: Expected, within: float, is_enough: Callable[[list[EnqueuedJob]], bool]
+    ) -> list[EnqueuedJob]:
+        """The jobs that are meant, once they are enough, or *within* has passed."""
+        until = monotonic() + within
+        while True:
+            found = [job for job in self._of(None, None, ENQUEUED) if expected.means(job)]
+            if is_enough(found) or monotonic() >= until:
+                return found
+            sleep(LOOK_EVERY)
 
     def _of(self, task: Task[..., Any] | None, queue: str | None, states: frozenset[JobState]) -> list[EnqueuedJob]:
         names = None if task is None else Expected(task, (), {}, None).names

@@ -41,26 +41,23 @@ __all__ = ["DummyBackend", "ImmediateBackend", "run_jobs"]
 LEASE = 86_400.0
 
 
-class DummyBackend(TheirDummyBackend):
+class _TakesOptions:
+    """What a backend for tests has, so that modules whose tasks have options of ours can be imported."""
+
+    task_class = SteadypoolTask
+
+    def validate_task(self, task: Any) -> None:
+        """Do nothing, unless `SteadypoolBackend` would refuse the task, too."""
+        super().validate_task(task)  # type: ignore[misc]
+        check_options(task)
+
+
+class DummyBackend(_TakesOptions, TheirDummyBackend):
     """Django's, for modules whose tasks have options of ours: it keeps jobs in a list, and runs none."""
 
-    task_class = SteadypoolTask
 
-    def validate_task(self, task: Any) -> None:
-        """Do nothing, unless `SteadypoolBackend` would refuse the task, too."""
-        super().validate_task(task)
-        check_options(task)
-
-
-class ImmediateBackend(TheirImmediateBackend):
+class ImmediateBackend(_TakesOptions, TheirImmediateBackend):
     """Django's, for modules whose tasks have options of ours: it runs a job at once, and heeds none of these."""
-
-    task_class = SteadypoolTask
-
-    def validate_task(self, task: Any) -> None:
-        """Do nothing, unless `SteadypoolBackend` would refuse the task, too."""
-        super().validate_task(task)
-        check_options(task)
 
 
 def run_jobs(
