@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
@@ -475,12 +475,5 @@ def _count(ran: Ran) -> int:
 
 
 def _together(one: Ran, other: Ran) -> Ran:
-    return Ran(
-        one.completed + other.completed,
-        one.retried + other.retried,
-        one.discarded + other.discarded,
-        one.cancelled + other.cancelled,
-        one.returned + other.returned,
-        one.errors + other.errors,
-        other.later,
-    )
+    sums = (getattr(one, field.name) + getattr(other, field.name) for field in fields(Ran))
+    return replace(Ran(*sums), later=other.later)

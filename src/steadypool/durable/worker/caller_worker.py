@@ -90,7 +90,7 @@ class CallerWorker:
         self._trouble: Exception | None = None
         self.number = 0
         self._limits = [Limits(context, queue) for queue in queues]
-        self._claimer = Claimer(context, self, self._declare_limits)
+        self._claimer = Claimer(context, lambda: self.number, self._declare_limits)
         self._schedulers = [Scheduler(context, queue) for queue in queues]
         self._links = LinkUpkeep(context)
         self._maintenance = Maintenance(self._engine, context.settings.caps.losses, 0.0, lambda: True)

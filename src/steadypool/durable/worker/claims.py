@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import monotonic
-from typing import Protocol
 
 from steadypool.durable.engine.errors import EngineBusy, EngineError, EngineFull, EngineGone
 from steadypool.durable.engine.records import Claim, ClaimResult, Settlement, Verdict
 from steadypool.durable.worker import verdicts
 from steadypool.durable.worker.context import WorkerContext
+from steadypool.durable.worker.emitter import events
 from steadypool.durable.worker.engine_backoff import RETRYABLE
 from steadypool.durable.worker.job_reports import JobReports
 from steadypool.durable.worker.room import Ask
@@ -31,12 +31,6 @@ def may_be_for_its_content(error: Exception) -> bool:
     return isinstance(error, EngineError) and not isinstance(error, (EngineBusy, EngineGone, EngineFull))
 
 
-class Registered(Protocol):
-    """A worker's place among the workers."""
-
-    number: int
-
-
 class Claimer:
     """Whatever the engine raises, nothing is lost: what could not be written stays in flight and goes with the next.
 
@@ -47,21 +41,22 @@ class Claimer:
     settlement is found by halves, and written without it; all others are written as they are.
     """
 
-    def __init__(self, context: WorkerContext, registration: Registered, declare_limits: Callable[[], None]) -> None:
+    def __init__(self, context: WorkerContext, number: Callable[[], int], declare_limits: Callable[[], None]) -> None:
         self.declare_limits = declare_limits
         """Declares the program's limits, if it is time."""
         self.reports = JobReports(context.engine, context.in_flight)
         self._engine = context.engine
         self._in_flight = context.in_flight
-        self._registration = registration
-        self._counts = context.counts
+        self._number = number
+        """The worker's, under which it is registered at present."""
+        self._counts, self._emitter = context.counts, context.emitter
         self._backoff = context.backoff
         self._reconcile_at = monotonic() + RECONCILE_EVERY
 
     def settle_and_claim(self, asks: Sequence[Ask] = ()) -> ClaimResult | None:
         """Write down what has ended and claim; ``None`` if the engine is in trouble."""
         in_flight = self._in_flight
-        number = self._registration.number
+        number = self._number()
         first = asks[0] if asks and not asks[0].others_than else SETTLE
         settlements: Sequence[Settlement] = ()
         try:
@@ -90,7 +85,7 @@ class Claimer:
 
     def _claim_others(self, answer: ClaimResult, asks: Sequence[Ask], room: int) -> ClaimResult:
         """The *answer*, with what these claims give."""
-        number = self._registration.number
+        number = self._number()
         for ask in asks:
             room -= sum(len(claim.payload) for claim in answer.claims)
             try:
@@ -155,8 +150,8 @@ class Claimer:
         found = self._engine.reconcile(number, self._in_flight.claims())
         self._reconcile_at = monotonic() + RECONCILE_EVERY
         self._counts.note_written(self._in_flight.were_written(found.settled), frozenset())
-        if found.lost:
-            self._counts.note_lost(len(self._in_flight.lose(found.lost)))
+        if found.lost and (jobs := self._in_flight.lose(found.lost)):
+            self._emitter.report(events.LeaseLost, len(jobs))
 
     def report(self) -> None:
         """Write, now and then, what jobs say while they run: what they save, and how far they are.
@@ -164,13 +159,13 @@ class Claimer:
         Raises:
             EngineError: the engine could not; it is due again later.
         """
-        self.reports.write_due(self._registration.number)
+        self.reports.write_due(self._number())
 
     def deregister(self) -> None:
         """The worker has stopped."""
         if self._in_flight.pending or self._in_flight.unwritten:
             return  # it holds something still: its lease runs out on its own
-        number = self._registration.number
+        number = self._number()
         try:
             self._engine.claim(number, (), 0, (), self._in_flight.done)
             self._engine.leave(number)

@@ -80,14 +80,6 @@ class Emitter:
         """Emit an event of this worker, now."""
         self.emit(partial(kind, self.name, monotonic(), *facts, **more))
 
-    def emit_unfit(self, claim: Claim, settlement: Settlement, error: BaseException) -> None:
-        """Emit that a job goes back since its arguments are not for this worker's version of the task."""
-        self.report(events.ArgumentsUnknown, claim.id, claim.task, error, settlement.delay)
-
-    def emit_snoozed(self, claim: Claim, seconds: float) -> None:
-        """Emit that a job goes back for so long, since it has raised `Snooze`."""
-        self.report(events.JobSnoozed, claim.id, claim.task, claim.queue, seconds)
-
     def emit_failure(self, claim: Claim, settlement: Settlement, error: BaseException) -> None:
         """Emit that an attempt has failed, and what comes next."""
         recorded = settlement.error

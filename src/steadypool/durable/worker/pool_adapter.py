@@ -226,17 +226,3 @@ def _call_of(task: DurableTask[Any, Any], kind: str, slots: Slots) -> tuple[Call
     if place is not None:
         return run_job.perform_at, place
     return run_job.perform_function, (task.fn, task.durable_name, task.queue.max_payload)
-
-
-def adapters_of(
-    tasks: Mapping[str, DurableTask[Any, Any]],
-    kinds: Mapping[str, str],
-    slots: Mapping[str, Slots],
-    limits: Mapping[str, Limit],
-) -> dict[str, TaskAdapter]:
-    """An adapter for each task; slots and limits are those of its kind."""
-    return {
-        name: TaskAdapter(task, kind, slots[kind], limits.get(kind))
-        for name, task in tasks.items()
-        for kind in [kinds[name]]
-    }

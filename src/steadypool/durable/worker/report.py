@@ -112,11 +112,6 @@ class WorkCounts:
         job = claim.id, claim.task, claim.queue, claim.attempt
         self._emitter.report(events.JobGivenUp, *job, Outcome.FAILED, why, "", instead.reason)
 
-    def note_lost(self, jobs: int) -> None:
-        """The store does not know of the leases that so many jobs at work are held by."""
-        if jobs:
-            self._emitter.report(events.LeaseLost, jobs)
-
     def report(self, in_flight: InFlight) -> WorkReport:
         """All of it, and what is still in flight."""
         ended = list(in_flight.ended)

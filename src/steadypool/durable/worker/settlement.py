@@ -11,6 +11,7 @@ from steadypool.durable.engine.records import Claim, JobKey, Settlement, Verdict
 from steadypool.durable.worker import verdicts
 from steadypool.durable.worker.context import WorkerContext
 from steadypool.durable.worker.dispatch import Dispatcher, given_back
+from steadypool.durable.worker.emitter import events
 from steadypool.durable.worker.in_flight import HeldClaim, end_of
 from steadypool.durable.worker.job_reports import note_of
 from steadypool.durable.worker.pool_adapter import TaskAdapter
@@ -123,7 +124,8 @@ class Settler:
             self._record(held, given_back(held.claim)._replace(interrupted=True))
             return
         if not held.lost:
-            self._emitter.emit_snoozed(held.claim, seconds)
+            claim = held.claim
+            self._emitter.report(events.JobSnoozed, claim.id, claim.task, claim.queue, seconds)
         self._record(held, verdicts.snoozed(held.claim, seconds))
 
     def _settlement_of(self, claim: Claim, end: AttemptEnd, retry: Retry | None) -> Settlement:
@@ -158,7 +160,7 @@ class Settler:
     def _emit(self, claim: Claim, settlement: Settlement, error: BaseException) -> None:
         if settlement.verdict is Verdict.RETURN:
             if isinstance(error, verdicts.OF_ANOTHER_VERSION):
-                self._emitter.emit_unfit(claim, settlement, error)
+                self._emitter.report(events.ArgumentsUnknown, claim.id, claim.task, error, settlement.delay)
         elif settlement.error is not None:
             self._emitter.emit_failure(claim, settlement, error)
 

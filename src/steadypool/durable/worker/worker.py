@@ -56,7 +56,7 @@ from steadypool.durable.worker.kinds import SlotGroup, kind_of, kinds_of, limits
 from steadypool.durable.worker.limits import Limits
 from steadypool.durable.worker.links import LinkUpkeep
 from steadypool.durable.worker.maintenance import Maintenance
-from steadypool.durable.worker.pool_adapter import Pool, adapters_of, check_pool_arguments, open_pool
+from steadypool.durable.worker.pool_adapter import Pool, TaskAdapter, check_pool_arguments, open_pool
 from steadypool.durable.worker.registration import Registration
 from steadypool.durable.worker.report import WorkReport
 from steadypool.durable.worker.room import Room
@@ -112,7 +112,7 @@ class Worker:
         self._kinds = kinds_of(queue.tasks.values(), settings.kind)
         check_pool_arguments(settings, self._kinds)
         self._registration = Registration(context, queue.tasks, self._kinds != ("process",), self._wait.wake)
-        self._claimer = Claimer(context, self._registration, Limits(context, queue).declare_due)
+        self._claimer = Claimer(context, lambda: self._registration.number, Limits(context, queue).declare_due)
         self._maintenance = Maintenance(
             self._engine, settings.caps.losses, claim_size.LOOK_AGAIN, lambda: self._registration.may_sweep
         )
@@ -301,7 +301,8 @@ class Worker:
         self._pools = pools = KindPools(
             self._kinds, lambda kind: self._open_pool(kind, slots[kind]), self._pool_has_closed, mark
         )
-        adapters = adapters_of(tasks, kinds, slots, limits_of(groups, settings.name))
+        limits = limits_of(groups, settings.name)
+        adapters = {name: TaskAdapter(tasks[name], kind, slots[kind], limits.get(kind)) for name, kind in kinds.items()}
         self._dispatcher = Dispatcher(
             self._context, pools, room, adapters, not self._pool_sinks, self._wait.jobs_have_ended
         )

@@ -62,7 +62,7 @@ def transaction(connection: Any) -> Iterator[None]:
     Raises:
         SchemaMismatch: there are no tables of a queue. All else is the caller's library's own error.
     """
-    if not _is_in_transaction(connection) and _begins_by_itself(connection):
+    if not connection.in_transaction and _begins_by_itself(connection):
         connection.execute("BEGIN IMMEDIATE")
     connection.execute("SAVEPOINT steadypool_put")
     try:
@@ -75,10 +75,6 @@ def transaction(connection: Any) -> Iterator[None]:
             raise ours from error
         raise
     connection.execute("RELEASE steadypool_put")
-
-
-def _is_in_transaction(connection: Any) -> bool:
-    return bool(connection.in_transaction)
 
 
 def _begins_by_itself(connection: Any) -> bool:
