@@ -12,6 +12,7 @@ import pytest
 
 from steadypool import JobCancelled, JobTimeout, Outcome, Retry, task
 from steadypool.model import events
+from tests.patience import eventually
 from tests.pools.contract import jobs
 from tests.pools.contract.stage import WAIT, Stage
 from tests.pools.contract.watch import Watch
@@ -189,3 +190,24 @@ def test_gone_is_gone(make_pool: MakePool, stage: Stage) -> None:
         assert isinstance(future.exception(WAIT), JobTimeout)
     pool.drain(WAIT)
     assert wait_gone(*pids) == []
+
+
+def test_the_total_limit_ends_a_job_that_is_about_to_be_sent(make_pool: MakePool) -> None:
+    pool = warm(make_pool(1))
+    workers = known_pids(pool)
+
+    class CarriesLate:
+        """Answers once the job's limit is over."""
+
+        def __call__(self, event: object) -> None:
+            """It is there to carry."""
+
+        def carry(self, job: events.JobEvent) -> None:
+            eventually(lambda: pool.stats().timed_out == 1)
+
+    unsubscribe = pool.subscribe(CarriesLate())
+    late = pool.submit(task(jobs.same, total_timeout=0.05), "late")
+    assert late.exception(WAIT).limit == "total_timeout"
+    unsubscribe()
+    assert pool.submit(jobs.same, "next").result(WAIT) == "next"
+    assert known_pids(pool) == workers

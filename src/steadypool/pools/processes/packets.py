@@ -52,6 +52,11 @@ class PackedCall:
         return self.call is None or not (self.flags & WHOLE or not is_plain(self.call.stream))
 
 
+_SETTLED = PackedCall(0, pickle.dumps(bool), None, False)
+"""What is sent for a job that another thread has settled in the moment since it was put into the hand: a call without
+effect. Its worker is to answer, since the hand waits for that."""
+
+
 def pack_call(functions: Functions, job: Job) -> PackedCall:
     """Pickle the job's function and arguments. Raises what pickling raises, and says which argument it was."""
     try:
@@ -123,7 +128,7 @@ def packet_of(entries: Sequence[Job | Chunk], carried: bytes | None = None) -> t
 
 
 def _frame_of(entry: Job | Chunk, carried: bytes | None) -> tuple[bytes, Loan | None]:
-    packed: PackedCall = entry._packed
+    packed: PackedCall = entry._packed or _SETTLED
     if (
         carried is None
         and packed.plain is not None
@@ -133,7 +138,7 @@ def _frame_of(entry: Job | Chunk, carried: bytes | None) -> tuple[bytes, Loan | 
     ):
         return JOB.pack(entry._serial, entry._number, packed.flags, *packed.sizes) + packed.plain, None
     flags, loan = packed.flags | (CARRIED if carried is not None else 0), None
-    extras = _extras(entry, carried)
+    extras = _extras(entry, packed, carried)
     if packed.call is None:
         call = b""
     elif packed.call.is_big:
@@ -145,11 +150,11 @@ def _frame_of(entry: Job | Chunk, carried: bytes | None) -> tuple[bytes, Loan | 
     return call_frame(entry._serial, entry._number, flags, packed.function, extras, call), loan
 
 
-def _extras(job: Job | Chunk, carried: bytes | None) -> bytes:
+def _extras(job: Job | Chunk, packed: PackedCall, carried: bytes | None) -> bytes:
     """What the job's context needs to know, unless that goes without saying."""
     options = job._options
     name = options.name
-    if name is None and job._packed.flags & WHOLE:
+    if name is None and packed.flags & WHOLE:
         name = job._task_name
     attempt = job.attempts + options.earlier_attempts
     if carried is None and options.plain and attempt == 1 and name is None and options.id is None and not options.meta:
