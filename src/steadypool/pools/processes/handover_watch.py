@@ -12,7 +12,7 @@ UNREAD_SECONDS = 0.1
 """How long a job may lie unread in the socket of a worker while another worker is idle."""
 AVOIDED_SECONDS = 1.0
 """How long such a worker gets no other job if there is a choice: then it may have been continued."""
-RESULTS_WITHIN = 0.005
+RESULTS_WITHIN = 0.002
 """Seconds that outcomes of calls that travelled together may lie in their worker's log."""
 
 
