@@ -1,7 +1,7 @@
 """What breaks whom: ``python -m bench.compare [--out FILE] [--peer NAME ...]``.
 
-Runs the poison matrix and the signals table against every pool that is installed, each case in an interpreter of its
-own with a time limit, and writes the tables. Nothing in them is typed in.
+Runs the poison matrix, the signals table and the payloads against every pool that is installed, each case in an
+interpreter of its own with a time limit, and writes the tables. Nothing in them is typed in.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from typing import Any
 
 import psutil
 
-from bench.compare_case import DRAINING
-from bench.compare_jobs import CONTROLS, PLAIN_FAILURE, POISONS
+from bench.compare_case import CALLS, DRAINING
+from bench.compare_jobs import CONTROLS, PAYLOAD_BYTES, PLAIN_FAILURE, POISONS
 from bench.compare_peers import PEERS
 from bench.machine import busy_share, describe
 from steadypool import ThreadPool
@@ -55,7 +55,10 @@ def main() -> None:
         for _ in range(MOST_REPEATS):
             poisoned.fill(pool, poisoned.disturbed())
         signalled.fill(pool, columns)
-    Path(arguments.out).write_text(text(machine, names, poisoned, signalled), encoding="utf-8")
+    paid = Table(names, list(PAYLOADS), run_payload)
+    with ThreadPool(1) as pool:  # one at a time: these are measured
+        paid.fill(pool, names)
+    Path(arguments.out).write_text(text(machine, names, poisoned, signalled, paid), encoding="utf-8")
     print(f"written to {arguments.out}")
 
 
@@ -175,6 +178,27 @@ def run_signal(name: str, row: str) -> str:
             process.communicate()
 
 
+PAYLOADS = {
+    "NumPy array, as an argument": ("array", "argument"),
+    "NumPy array, as a result": ("array", "result"),
+    "pandas frame, as an argument": ("frame", "argument"),
+    "pandas frame, as a result": ("frame", "result"),
+}
+
+
+def run_payload(name: str, row: str) -> str:
+    """How long that takes in that pool."""
+    process = start("payload", name, *PAYLOADS[row])
+    try:
+        out, _ = process.communicate(timeout=2 * LIMIT)
+    except subprocess.TimeoutExpired:
+        return "**hang**"
+    finally:
+        kill_family(process)
+    said = dict(line.split("\t") for line in out.splitlines() if "\t" in line)
+    return f"{said['took']} ms" if "took" in said else "failed"
+
+
 def is_ready(process: subprocess.Popen[str]) -> bool:
     """Wait for the program to say so."""
     assert process.stdout is not None
@@ -231,7 +255,7 @@ def end_all(processes: Iterable[psutil.Process]) -> None:
 # -- the file
 
 
-def text(machine: dict[str, Any], names: list[str], poisoned: Table, signalled: Table) -> str:
+def text(machine: dict[str, Any], names: list[str], poisoned: Table, signalled: Table, paid: Table) -> str:
     """The whole document."""
     versions = ", ".join(f"{name} ({PEERS[name].version()})" for name in names)
     where = f"{machine['cores']} cores, {machine['system']}, {machine['python']}"
@@ -247,6 +271,9 @@ def text(machine: dict[str, Any], names: list[str], poisoned: Table, signalled: 
         poisoned=poisoned.to_markdown(),
         joblib=textwrap.fill(about_joblib(poisoned), 120),
         signalled=signalled.to_markdown(),
+        size=PAYLOAD_BYTES >> 20,
+        calls=CALLS,
+        paid=paid.to_markdown(),
     )
 
 
@@ -293,6 +320,14 @@ A `with` block of ours waits for what runs, as the standard library's does. `dra
 what we recommend for services; it has its own column. For it, SIGTERM is a request to drain.
 
 {signalled}
+
+## What a payload costs
+
+{size} MB go to a worker as an argument, or come from one as a result, and all of it is looked at where it arrives. One
+call at a time; the median of {calls}. The frame has four columns of numbers. joblib writes an array to a file once and
+maps that in its workers, so it does not send again what it has sent; ours sends it anew with each call.
+
+{paid}
 """
 
 if __name__ == "__main__":

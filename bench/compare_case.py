@@ -3,6 +3,7 @@
 python -m bench.compare_case poison PEER POISON     says on stdout what becomes of each job
 python -m bench.compare_case busy PEER FOLDER       has two jobs run and four wait, until a signal comes
 python -m bench.compare_case idle PEER FOLDER       has two workers rest, until a signal comes
+python -m bench.compare_case payload PEER KIND WAY  says how many milliseconds an array or a frame takes
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from bench import compare_jobs
@@ -22,6 +24,8 @@ DRAINING = " with drain_on_signal"
 """Added to our own name: the program uses what we recommend for services."""
 NAP = 15.0
 """Seconds that a job of the signals table runs."""
+WARM_UP, CALLS = 5, 11
+"""Calls of the table of payloads: of the first, some start a worker or make what is sent back."""
 
 
 def say(*words: str) -> None:
@@ -87,6 +91,22 @@ def idle(name: str, folder: str) -> None:
     time.sleep(60)
 
 
+def payload(name: str, kind: str, way: str) -> None:
+    """Send an array or a frame to a worker, or fetch one, some times, and look at all of it where it arrives."""
+    opened = PEERS[name].open()
+    value = compare_jobs.kept(kind) if way == "argument" else None
+    seconds: list[float] = []
+    for _ in range(WARM_UP + CALLS):
+        began = time.perf_counter()
+        if way == "argument":
+            opened.result(opened.submit(compare_jobs.look_at, value))
+        else:
+            compare_jobs.look_at(opened.result(opened.submit(compare_jobs.kept, kind)))
+        seconds.append(time.perf_counter() - began)
+    say("took", f"{median(seconds[WARM_UP:]) * 1000:.1f}")
+    opened.close()
+
+
 def wait_for_files(folder: str, count: int) -> None:
     """Wait until that many jobs have begun."""
     while len(list(Path(folder).iterdir())) < count:
@@ -94,4 +114,4 @@ def wait_for_files(folder: str, count: int) -> None:
 
 
 if __name__ == "__main__":
-    {"poison": poison, "busy": busy, "idle": idle}[sys.argv[1]](*sys.argv[2:])
+    {"poison": poison, "busy": busy, "idle": idle, "payload": payload}[sys.argv[1]](*sys.argv[2:])

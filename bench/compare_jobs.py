@@ -12,6 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+PAYLOAD_BYTES = 16 << 20
+_kept: dict[str, Any] = {}
+
 
 def sibling() -> str:
     """Runs while the poison does its work."""
@@ -32,6 +35,33 @@ def nap(folder: str, seconds: float) -> None:
 
 def take(value: object) -> None:
     """For arguments."""
+
+
+def array() -> Any:
+    """A NumPy array of `PAYLOAD_BYTES`."""
+    import numpy
+
+    return numpy.arange(PAYLOAD_BYTES // 8, dtype=numpy.float64)
+
+
+def frame() -> Any:
+    """A pandas frame of as many bytes, in four columns of numbers."""
+    import pandas
+
+    numbers = array()
+    return pandas.DataFrame(dict(zip("abcd", numbers.reshape(4, -1), strict=True)))
+
+
+def look_at(value: Any) -> float:
+    """Look at all of an array or a frame."""
+    return float(value.sum().sum())
+
+
+def kept(kind: str) -> Any:
+    """What this process keeps of that kind; made at the first call."""
+    if kind not in _kept:
+        _kept[kind] = {"array": array, "frame": frame}[kind]()
+    return _kept[kind]
 
 
 def be_killed() -> None:
