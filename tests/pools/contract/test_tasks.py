@@ -54,6 +54,19 @@ def test_a_builtin_becomes_a_task(pool: Any) -> None:
     assert pool.submit(task(len, timeout=10), "abc").result(WAIT) == 3
 
 
+def test_a_submit_asks_a_task_for_nothing_that_it_has_not(pool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool.submit(jobs.decorated, 1).result(WAIT)  # the first one is looked at more closely
+    missing: list[str] = []
+
+    def note(_: Any, name: str) -> Any:  # what is not there takes a call in Python, an error and its text
+        missing.append(name)
+        raise AttributeError(name)
+
+    monkeypatch.setattr(Task, "__getattr__", note)
+    assert pool.submit(jobs.decorated, 4).result(WAIT) == 8
+    assert missing == []
+
+
 class Shelf:
     """Tasks in a class."""
 

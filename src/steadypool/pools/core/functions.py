@@ -45,6 +45,8 @@ def unawaited_error(coroutine: CoroutineType[object, object, object]) -> TypeErr
 def is_marked_async(fn: object) -> bool:
     """Whether it says of itself that it is a coroutine function: `unittest.mock.AsyncMock` does, asgiref's wrappers,
     and what `inspect.markcoroutinefunction` has marked."""
+    while isinstance(fn, Task):
+        fn = fn.fn  # looking for marks on a task, which has none, would take longer than the rest of a submit
     if type(fn) is FunctionType and not fn.__dict__:
         return False
     inspect = sys.modules.get("inspect")  # without it nothing can have been marked
